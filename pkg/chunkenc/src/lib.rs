@@ -1,0 +1,1 @@
+//! Chunk encodings: bytes to columns and back.

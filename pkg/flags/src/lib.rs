@@ -1,0 +1,1 @@
+//! Flags, declared once: parse, help, docs.

@@ -1,0 +1,1 @@
+//! Time, durations, staleness, clock, annotations.

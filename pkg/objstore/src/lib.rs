@@ -1,0 +1,1 @@
+//! The bucket: Thanos YAML on object_store.

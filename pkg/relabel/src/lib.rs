@@ -1,0 +1,1 @@
+//! Relabel rules.

@@ -1,0 +1,1 @@
+//! Lifecycle of a component.

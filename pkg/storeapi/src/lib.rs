@@ -1,0 +1,1 @@
+//! SeriesSource to gRPC StoreAPI and back.
