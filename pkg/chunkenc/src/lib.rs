@@ -1,1 +1,39 @@
-//! Chunk encodings: bytes to columns and back.
+//! Chunk encodings: a run of samples of one series as compressed bytes, and back into columns.
+//!
+//! Reading is columnar: a decoder appends to a [`Column`] of times and values, never sample by sample through a trait.
+//! Byte formats: `docs/formats/chunks.md`.
+
+mod column;
+mod encoding;
+
+pub use column::{Column, HistogramColumn};
+pub use encoding::Encoding;
+
+/// Why bytes are no chunk.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The bytes end in the middle of a sample.
+    #[error("chunk of {len} bytes ends inside sample {sample} of {samples}")]
+    Truncated {
+        /// Length of the chunk's data.
+        len: usize,
+        /// Index of the sample that is cut.
+        sample: usize,
+        /// Samples that the header promises.
+        samples: usize,
+    },
+    /// The first bytes make no header.
+    #[error("chunk header: {0}")]
+    Header(String),
+    /// A value that the format does not allow.
+    #[error("chunk sample {sample}: {what}")]
+    Invalid {
+        /// Index of the sample.
+        sample: usize,
+        /// What is wrong.
+        what: String,
+    },
+    /// No such encoding, or not one of this kind.
+    #[error("chunk encoding {0}")]
+    Encoding(String),
+}

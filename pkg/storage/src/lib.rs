@@ -1,1 +1,25 @@
-//! The read seam.
+//! The read seam: [`SeriesSource`] is what a block, a bucket, a live Prometheus, a remote StoreAPI, a fan-out over many
+//! of them and a test's memory have in common. Series cross it label-sorted, in batches, with *encoded* chunks.
+//!
+//! Partial success is a value: warnings travel beside the data. This crate knows no gRPC, no files, no bucket.
+
+mod budget;
+mod chunk;
+mod context;
+mod error;
+mod memory;
+mod merge;
+mod select;
+mod source;
+
+pub use budget::{Budget, Reservation};
+pub use chunk::{AggrChunk, Aggregate, Aggregates, Chunk, ChunkData, EncodedChunk, Series};
+pub use context::Ctx;
+pub use error::Error;
+pub use memory::MemorySource;
+pub use merge::{merge_sorted_names, merge_streams};
+pub use select::{LabelQuery, PartialResponse, Select, Shard};
+pub use source::{Answer, SeriesEvent, SeriesSource, SeriesStream, SourceInfo, collect_series};
+
+/// What seam functions return.
+pub type Result<T> = std::result::Result<T, Error>;

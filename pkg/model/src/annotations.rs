@@ -1,0 +1,91 @@
+//! What an answer says beside its value: warnings (data may be missing or wrong) and infos (the query may be wrong).
+
+use std::fmt;
+
+/// How grave an [`Annotation`] is. In the HTTP answer the two go to `warnings` and `infos`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Severity {
+    /// The answer may be incomplete or wrong.
+    Warning,
+    /// The answer is right, the question looks odd.
+    Info,
+}
+
+/// One remark. `text` is complete: PromQL's carry their class and position, `PromQL warning: … (1:5)`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Annotation {
+    /// Warning or info.
+    pub severity: Severity,
+    /// The remark.
+    pub text: String,
+}
+
+impl fmt::Display for Annotation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// A set of remarks in the order they came, each text once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Annotations {
+    list: Vec<Annotation>,
+}
+
+impl Annotations {
+    /// More than this many distinct remarks are counted, not kept: a bad query over a million series must not fill
+    /// memory with its complaints.
+    pub const KEPT_MAX: usize = 1000;
+
+    /// No remarks.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a warning.
+    pub fn warn(&mut self, text: impl Into<String>) {
+        self.add(Annotation { severity: Severity::Warning, text: text.into() });
+    }
+
+    /// Adds an info.
+    pub fn info(&mut self, text: impl Into<String>) {
+        self.add(Annotation { severity: Severity::Info, text: text.into() });
+    }
+
+    /// Adds one remark, unless it is there already.
+    pub fn add(&mut self, annotation: Annotation) {
+        if self.list.len() < Self::KEPT_MAX && !self.list.contains(&annotation) {
+            self.list.push(annotation);
+        }
+    }
+
+    /// Adds all of `other`.
+    pub fn merge(&mut self, other: Annotations) {
+        for annotation in other.list {
+            self.add(annotation);
+        }
+    }
+
+    /// True without remarks.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// All remarks.
+    pub fn iter(&self) -> impl Iterator<Item = &Annotation> {
+        self.list.iter()
+    }
+
+    /// The texts of one severity, at most `limit` (0 = all); past it a line says how many were left out.
+    pub fn texts(&self, severity: Severity, limit: usize) -> Vec<String> {
+        let all: Vec<_> = self.list.iter().filter(|a| a.severity == severity).map(|a| a.text.clone()).collect();
+        if limit == 0 || all.len() <= limit {
+            return all;
+        }
+        let left_out = all.len() - limit;
+        let kind = if severity == Severity::Warning { "warning" } else { "info" };
+        let mut kept: Vec<_> = all.into_iter().take(limit).collect();
+        kept.push(format!("{left_out} more {kind} annotations omitted"));
+        kept
+    }
+}

@@ -1,0 +1,131 @@
+//! Series and chunks as they cross the seam: labels once, samples still encoded, bytes shared and not copied.
+
+use bytes::Bytes;
+use chunkenc::Encoding;
+use labels::Labels;
+
+/// A series with its chunks, ascending by `min_time`. Chunks may reach beyond the asked range, may overlap (replicas,
+/// out-of-order blocks), and may come twice from two sources; readers cope.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// The labels, external labels merged in, replica labels removed if that was asked.
+    pub labels: Labels,
+    /// Empty when the select skipped chunks.
+    pub chunks: Vec<Chunk>,
+}
+
+/// One chunk, times inclusive.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chunk {
+    /// First sample's time, ms.
+    pub min_time: i64,
+    /// Last sample's time, ms.
+    pub max_time: i64,
+    /// The samples.
+    pub data: ChunkData,
+}
+
+/// Raw samples, or downsampled aggregates.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ChunkData {
+    /// Samples as scraped.
+    Raw(EncodedChunk),
+    /// What a downsampled block holds instead. Boxed: raw chunks are the common case.
+    Aggr(Box<AggrChunk>),
+}
+
+/// Encoded samples. The CRC was checked by whoever read them from a block.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EncodedChunk {
+    /// How to read `data`. Never [`Encoding::Aggregates`].
+    pub encoding: Encoding,
+    /// The chunk's data without encoding byte and CRC.
+    pub data: Bytes,
+}
+
+/// The five aggregates in their on-disk order; absent ones were not asked for or do not exist.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct AggrChunk {
+    /// Indexed by [`Aggregate`].
+    pub parts: [Option<EncodedChunk>; 5],
+}
+
+/// One of Thanos' aggregates; the number is its place in an aggregate chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Aggregate {
+    /// How many raw samples.
+    Count = 0,
+    /// Their sum.
+    Sum = 1,
+    /// The smallest.
+    Min = 2,
+    /// The largest.
+    Max = 3,
+    /// Reset-corrected running total.
+    Counter = 4,
+}
+
+impl Aggregate {
+    /// All, in on-disk order.
+    pub const ALL: [Self; 5] = [Self::Count, Self::Sum, Self::Min, Self::Max, Self::Counter];
+}
+
+/// A set of aggregates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Aggregates(u8);
+
+impl Aggregates {
+    /// No aggregate: raw data only.
+    pub const NONE: Self = Self(0);
+
+    /// The set of `list`.
+    pub fn of(list: &[Aggregate]) -> Self {
+        Self(list.iter().fold(0, |bits, a| bits | 1 << *a as u8))
+    }
+
+    /// Whether `a` is in the set.
+    pub fn has(self, a: Aggregate) -> bool {
+        self.0 & (1 << a as u8) != 0
+    }
+
+    /// The members, in on-disk order.
+    pub fn iter(self) -> impl Iterator<Item = Aggregate> {
+        Aggregate::ALL.into_iter().filter(move |a| self.has(*a))
+    }
+
+    /// True for [`Self::NONE`].
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl AggrChunk {
+    /// One aggregate's samples.
+    pub fn get(&self, a: Aggregate) -> Option<&EncodedChunk> {
+        self.parts[a as usize].as_ref()
+    }
+}
+
+impl Chunk {
+    /// A raw chunk.
+    pub fn raw(min_time: i64, max_time: i64, encoding: Encoding, data: Bytes) -> Self {
+        Self { min_time, max_time, data: ChunkData::Raw(EncodedChunk { encoding, data }) }
+    }
+
+    /// Bytes of encoded samples; what budgets count.
+    pub fn size_bytes(&self) -> usize {
+        match &self.data {
+            ChunkData::Raw(c) => c.data.len(),
+            ChunkData::Aggr(a) => a.parts.iter().flatten().map(|c| c.data.len()).sum(),
+        }
+    }
+}
+
+impl Series {
+    /// Approximate memory of labels and chunks, in bytes.
+    pub fn size_bytes(&self) -> usize {
+        self.labels.size_bytes()
+            + self.chunks.iter().map(|c| c.size_bytes() + size_of::<Chunk>()).sum::<usize>()
+            + size_of::<Self>()
+    }
+}

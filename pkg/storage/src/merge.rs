@@ -1,0 +1,201 @@
+//! K-way merge of sorted series streams, one batch held per input.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use futures::future::join_all;
+use futures::stream::{self, StreamExt};
+use labels::Labels;
+
+use crate::{Error, Result, Series, SeriesEvent, SeriesStream};
+
+/// Series per output batch.
+const BATCH: usize = 64;
+
+struct Input {
+    stream: SeriesStream,
+    queue: VecDeque<Series>,
+    last: Option<Labels>,
+    name: String,
+    done: bool,
+}
+
+struct Merge {
+    inputs: Vec<Input>,
+    heap: BinaryHeap<Reverse<(Labels, usize)>>,
+    warnings: VecDeque<String>,
+    pending: Option<Series>,
+    ready: bool,
+    failed: bool,
+}
+
+/// Merges named, label-sorted streams into one. Equal label sets become one series with the chunks of all, sorted by
+/// time, exact duplicates dropped. An input that breaks its promise of order ends in an error that names it; the caller
+/// decides whether that is a warning (it wraps the stream, see `querier`).
+pub fn merge_streams(inputs: Vec<(String, SeriesStream)>) -> SeriesStream {
+    let inputs: Vec<_> = inputs
+        .into_iter()
+        .map(|(name, stream)| Input { stream, queue: VecDeque::new(), last: None, name, done: false })
+        .collect();
+    let merge = Merge {
+        inputs,
+        heap: BinaryHeap::new(),
+        warnings: VecDeque::new(),
+        pending: None,
+        ready: false,
+        failed: false,
+    };
+    stream::unfold(merge, |mut m| async move {
+        if m.failed {
+            return None;
+        }
+        match m.next().await {
+            Ok(Some(event)) => Some((Ok(event), m)),
+            Ok(None) => None,
+            Err(e) => {
+                m.failed = true;
+                Some((Err(e), m))
+            }
+        }
+    })
+    .boxed()
+}
+
+impl Merge {
+    async fn next(&mut self) -> Result<Option<SeriesEvent>> {
+        if !self.ready {
+            // The first batches are awaited together: the slowest input decides, not the sum of all.
+            let filled = join_all(self.inputs.iter_mut().map(fill)).await;
+            for (at, result) in filled.into_iter().enumerate() {
+                self.warnings.extend(result?);
+                self.push(at);
+            }
+            self.ready = true;
+        }
+        if let Some(text) = self.warnings.pop_front() {
+            return Ok(Some(SeriesEvent::Warning(text)));
+        }
+        let mut batch: Vec<Series> = Vec::with_capacity(BATCH);
+        while let Some(Reverse((_, at))) = self.heap.pop() {
+            let series = self.inputs[at].queue.pop_front().expect("an input in the heap has a series queued");
+            if self.inputs[at].queue.is_empty() {
+                let warnings = fill(&mut self.inputs[at]).await?;
+                self.warnings.extend(warnings);
+            }
+            self.push(at);
+            match &mut self.pending {
+                Some(pending) if pending.labels == series.labels => pending.chunks.extend(series.chunks),
+                _ => {
+                    if let Some(done) = self.pending.replace(series) {
+                        batch.push(tidy(done));
+                    }
+                    if batch.len() >= BATCH {
+                        return Ok(Some(SeriesEvent::Batch(batch)));
+                    }
+                }
+            }
+        }
+        batch.extend(self.pending.take().map(tidy));
+        if !batch.is_empty() {
+            return Ok(Some(SeriesEvent::Batch(batch)));
+        }
+        Ok(self.warnings.pop_front().map(SeriesEvent::Warning))
+    }
+
+    fn push(&mut self, at: usize) {
+        if let Some(series) = self.inputs[at].queue.front() {
+            self.heap.push(Reverse((series.labels.clone(), at)));
+        }
+    }
+}
+
+/// Reads until the input has a series queued or ends; returns the warnings met.
+async fn fill(input: &mut Input) -> Result<Vec<String>> {
+    let mut warnings = Vec::new();
+    while input.queue.is_empty() && !input.done {
+        match input.stream.next().await {
+            None => input.done = true,
+            Some(Ok(SeriesEvent::Warning(text))) => warnings.push(text),
+            Some(Err(e)) => return Err(e),
+            Some(Ok(SeriesEvent::Batch(batch))) => {
+                for series in batch {
+                    if input.last.as_ref().is_some_and(|last| *last > series.labels) {
+                        return Err(Error::Corrupt(format!(
+                            "{} sent series out of order: {} after {}",
+                            input.name,
+                            series.labels,
+                            input.last.as_ref().unwrap_or(&series.labels)
+                        )));
+                    }
+                    input.last = Some(series.labels.clone());
+                    input.queue.push_back(series);
+                }
+            }
+        }
+    }
+    Ok(warnings)
+}
+
+fn tidy(mut series: Series) -> Series {
+    let sorted = series.chunks.windows(2).all(|w| (w[0].min_time, w[0].max_time) < (w[1].min_time, w[1].max_time));
+    if !sorted {
+        series.chunks.sort_by_key(|c| (c.min_time, c.max_time));
+        series.chunks.dedup();
+    }
+    series
+}
+
+/// Merges sorted name lists into one, sorted and unique, of at most `limit` (0 = all).
+pub fn merge_sorted_names(lists: Vec<Vec<String>>, limit: usize) -> Vec<String> {
+    let mut all: Vec<String> = lists.into_iter().flatten().collect();
+    all.sort_unstable();
+    all.dedup();
+    if limit > 0 {
+        all.truncate(limit);
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Chunk, collect_series};
+    use bytes::Bytes;
+    use chunkenc::Encoding;
+
+    fn series(name: &str, chunks: &[i64]) -> Series {
+        Series {
+            labels: Labels::from_pairs([("a", name)]),
+            chunks: chunks.iter().map(|t| Chunk::raw(*t, t + 9, Encoding::Xor, Bytes::from(t.to_string()))).collect(),
+        }
+    }
+
+    fn input(name: &str, batches: Vec<Vec<Series>>) -> (String, SeriesStream) {
+        (name.to_owned(), stream::iter(batches.into_iter().map(|b| Ok(SeriesEvent::Batch(b)))).boxed())
+    }
+
+    #[tokio::test]
+    async fn joins_equal_series_and_drops_duplicates() {
+        let merged = merge_streams(vec![
+            input("x", vec![vec![series("1", &[0, 20])], vec![series("1", &[40]), series("3", &[0])]]),
+            input("y", vec![vec![], vec![series("1", &[10, 20]), series("2", &[0])]]),
+            input("z", vec![]),
+        ]);
+        let got = collect_series(merged).await.unwrap();
+        assert_eq!(got.value, vec![series("1", &[0, 10, 20, 40]), series("2", &[0]), series("3", &[0])]);
+    }
+
+    #[tokio::test]
+    async fn names_the_input_that_lies_about_its_order() {
+        let merged = merge_streams(vec![input("liar:10901", vec![vec![series("2", &[0]), series("1", &[0])]])]);
+        let error = collect_series(merged).await.unwrap_err();
+        assert!(error.to_string().contains("liar:10901 sent series out of order"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn warnings_pass() {
+        let s: SeriesStream = stream::iter([Ok(SeriesEvent::Warning("w".into()))]).boxed();
+        let got = collect_series(merge_streams(vec![("x".into(), s), input("y", vec![vec![series("1", &[0])]])])).await;
+        assert_eq!(got.unwrap().warnings, ["w"]);
+    }
+}
