@@ -1,1 +1,8 @@
-//! Wire messages.
+//! Messages and services on the wire: Thanos' StoreAPI family and Prometheus' remote write and read.
+//!
+//! Field numbers and service paths are those of Thanos 0.43 and Prometheus 3; the `.proto` files beside this crate are
+//! our own text. Nothing above the edge crates (`storeapi`, `remote`, `querier`, `sidecar`) should name these types.
+
+#![allow(missing_docs, clippy::all, reason = "generated code")]
+
+include!(concat!(env!("OUT_DIR"), "/all.rs"));
