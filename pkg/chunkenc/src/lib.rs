@@ -3,11 +3,16 @@
 //! Reading is columnar: a decoder appends to a [`Column`] of times and values, never sample by sample through a trait.
 //! Byte formats: `docs/formats/chunks.md`.
 
+mod bits;
 mod column;
+mod decode;
 mod encoding;
+mod xor;
 
 pub use column::{Column, HistogramColumn};
+pub use decode::{decode_floats, decode_floats_between, num_samples};
 pub use encoding::Encoding;
+pub use xor::{MAX_SAMPLES, XorAppender, encode_xor};
 
 /// Why bytes are no chunk.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +38,9 @@ pub enum Error {
         /// What is wrong.
         what: String,
     },
+    /// The chunk has as many samples as its count can tell; begin a new one.
+    #[error("chunk is full")]
+    Full,
     /// No such encoding, or not one of this kind.
     #[error("chunk encoding {0}")]
     Encoding(String),

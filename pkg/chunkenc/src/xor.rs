@@ -1,0 +1,316 @@
+//! The XOR chunk (encoding 1): delta-of-delta times, values XORed with the value before.
+//!
+//! Layout: `be16 samples`, then bits; see `docs/formats/chunks.md`.
+
+use std::ops::ControlFlow;
+
+use crate::Error;
+use crate::bits::{BitReader, BitWriter, fits, sign};
+
+/// Most samples that the 16-bit count can tell.
+pub const MAX_SAMPLES: usize = u16::MAX as usize;
+
+/// The bits of an XORed value that are written: `64 - leading - trailing` of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub(crate) leading: u32,
+    pub(crate) trailing: u32,
+}
+
+impl Window {
+    /// What a decoder starts with.
+    pub(crate) const FULL: Self = Self { leading: 0, trailing: 0 };
+
+    pub(crate) fn len(self) -> u32 {
+        64 - self.leading - self.trailing
+    }
+}
+
+/// State after the last sample, for a reader that goes on as a writer.
+struct End {
+    samples: usize,
+    time: i64,
+    delta: i64,
+    value: u64,
+    window: Option<Window>,
+    bits: usize,
+}
+
+pub(crate) fn num_samples(data: &[u8]) -> Result<usize, Error> {
+    match data.first_chunk::<2>() {
+        Some(head) => Ok(usize::from(u16::from_be_bytes(*head))),
+        None => Err(Error::Header(format!("{} bytes, the sample count alone takes 2", data.len()))),
+    }
+}
+
+/// Hands every sample to `sink` until it breaks.
+#[inline(always)]
+pub(crate) fn each_sample(data: &[u8], mut sink: impl FnMut(i64, u64) -> ControlFlow<()>) -> Result<(), Error> {
+    walk(data, &mut sink).map(drop)
+}
+
+#[inline(always)]
+fn walk(data: &[u8], sink: &mut impl FnMut(i64, u64) -> ControlFlow<()>) -> Result<End, Error> {
+    let samples = num_samples(data)?;
+    let cut = |sample| Error::Truncated { len: data.len(), sample, samples };
+    let mut bits = BitReader::new(&data[2..]);
+    let mut end = End { samples, time: 0, delta: 0, value: 0, window: None, bits: 0 };
+    if samples == 0 {
+        return Ok(end);
+    }
+    let varint = |sample| Error::Invalid { sample, what: "time is no 64-bit varint".to_owned() };
+    let mut time = bits.varint().ok_or_else(|| varint(0))?;
+    let mut value = bits.take(64);
+    if bits.overrun() {
+        return Err(cut(0));
+    }
+    let mut stop = sink(time, value).is_break();
+    let mut delta = 0i64;
+    // The hot loop: `shift` and `length` stand for the window, so that a sample costs no recomputation.
+    let (mut shift, mut length, mut windowed) = (0u32, 64u32, false);
+    if samples > 1 && !stop {
+        delta = bits.uvarint().ok_or_else(|| varint(1))? as i64;
+        let mut sample = 1;
+        let mut word = bits.peek();
+        let mut used = 0;
+        loop {
+            time = time.wrapping_add(delta);
+            // At least 33 valid bits are left in `word` here: 57 minus the longest short time code.
+            let code = word << used;
+            if code >> 63 == 0 {
+                bits.skip(used + 1);
+            } else {
+                if code >> 62 == 0b10 {
+                    bits.skip(used + 2);
+                } else {
+                    bits.skip(used + 13);
+                    let leading = (code >> 57) as u32 & 0x1f;
+                    length = (code >> 51) as u32 & 0x3f;
+                    if length == 0 {
+                        length = 64;
+                    }
+                    if leading + length > 64 {
+                        let what = format!("window of {length} bits after {leading} zeros exceeds 64");
+                        return Err(Error::Invalid { sample, what });
+                    }
+                    shift = 64 - leading - length;
+                    windowed = true;
+                }
+                value ^= bits.take(length) << shift;
+            }
+            if bits.overrun() {
+                return Err(cut(sample));
+            }
+            stop = sink(time, value).is_break();
+            sample += 1;
+            if stop || sample == samples {
+                break;
+            }
+            word = bits.peek();
+            if word >> 63 == 0 {
+                used = 1;
+                continue;
+            }
+            let change = match (!word).leading_zeros() {
+                1 => {
+                    used = 16;
+                    sign((word >> 48) & 0x3fff, 14)
+                }
+                2 => {
+                    used = 20;
+                    sign((word >> 44) & 0x1_ffff, 17)
+                }
+                3 => {
+                    used = 24;
+                    sign((word >> 40) & 0xf_ffff, 20)
+                }
+                _ => {
+                    bits.skip(4);
+                    let change = bits.take(64) as i64;
+                    word = bits.peek();
+                    used = 0;
+                    change
+                }
+            };
+            delta = delta.wrapping_add(change);
+        }
+    }
+    let window = windowed.then(|| Window { leading: 64 - length - shift, trailing: shift });
+    end = End { time, delta, value, window, bits: bits.position(), ..end };
+    Ok(end)
+}
+
+/// Reads an XOR value code as the histogram chunks use it, each field with its own window.
+#[inline]
+pub(crate) fn read_xor(bits: &mut BitReader<'_>, value: &mut u64, window: &mut Window) -> Result<(), String> {
+    if bits.take(1) == 0 {
+        return Ok(());
+    }
+    if bits.take(1) == 1 {
+        *window = read_window(bits)?;
+    }
+    *value ^= bits.take(window.len()) << window.trailing;
+    Ok(())
+}
+
+/// Reads 5 bits of leading zeros and 6 bits of length.
+#[inline]
+pub(crate) fn read_window(bits: &mut BitReader<'_>) -> Result<Window, String> {
+    let leading = bits.take(5) as u32;
+    let length = match bits.take(6) as u32 {
+        0 => 64,
+        n => n,
+    };
+    if leading + length > 64 {
+        return Err(format!("window of {length} bits after {leading} zeros exceeds 64"));
+    }
+    Ok(Window { leading, trailing: 64 - leading - length })
+}
+
+/// Writes an XOR value code. `window` is `None` until one was written.
+#[inline]
+pub(crate) fn write_xor(bits: &mut BitWriter, value: u64, before: u64, window: &mut Option<Window>) {
+    let x = value ^ before;
+    if x == 0 {
+        return bits.write(0, 1);
+    }
+    if let Some(w) = reusable(x, *window) {
+        bits.write(0b10, 2);
+        return bits.write(x >> w.trailing, w.len());
+    }
+    bits.write(0b11, 2);
+    *window = Some(write_new_window(bits, x));
+}
+
+/// The window, if `x` fits into it.
+#[inline]
+pub(crate) fn reusable(x: u64, window: Option<Window>) -> Option<Window> {
+    window.filter(|w| x.leading_zeros().min(31) >= w.leading && x.trailing_zeros() >= w.trailing)
+}
+
+/// Writes a window around `x` and its bits.
+#[inline]
+pub(crate) fn write_new_window(bits: &mut BitWriter, x: u64) -> Window {
+    let w = Window { leading: x.leading_zeros().min(31), trailing: x.trailing_zeros() };
+    bits.write(u64::from(w.leading), 5);
+    bits.write(u64::from(w.len() & 0x3f), 6);
+    bits.write(x >> w.trailing, w.len());
+    w
+}
+
+/// Writes an XOR chunk sample by sample, byte for byte as Prometheus does.
+#[derive(Debug, Clone)]
+pub struct XorAppender {
+    bits: BitWriter,
+    samples: usize,
+    time: i64,
+    delta: i64,
+    value: u64,
+    window: Option<Window>,
+}
+
+impl Default for XorAppender {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl XorAppender {
+    /// An empty chunk.
+    pub fn new() -> Self {
+        let mut bits = BitWriter::default();
+        bits.write(0, 16);
+        Self { bits, samples: 0, time: 0, delta: 0, value: 0, window: None }
+    }
+
+    /// Goes on with a chunk written before; bytes after its last sample are dropped.
+    ///
+    /// # Errors
+    /// When `data` is no XOR chunk.
+    pub fn resume(data: &[u8]) -> Result<Self, Error> {
+        let end = walk(data, &mut |_, _| ControlFlow::Continue(()))?;
+        Ok(Self {
+            bits: BitWriter::resume(data, 16 + end.bits),
+            samples: end.samples,
+            time: end.time,
+            delta: end.delta,
+            value: end.value,
+            window: end.window,
+        })
+    }
+
+    /// Appends one sample. Times should ascend; the chunk keeps whatever comes.
+    ///
+    /// # Errors
+    /// [`Error::Full`] at [`MAX_SAMPLES`].
+    pub fn append(&mut self, time: i64, value: f64) -> Result<(), Error> {
+        if self.samples >= MAX_SAMPLES {
+            return Err(Error::Full);
+        }
+        let value = value.to_bits();
+        if self.samples == 0 {
+            self.bits.varint(time);
+            self.bits.write(value, 64);
+        } else {
+            let delta = time.wrapping_sub(self.time);
+            if self.samples == 1 {
+                self.bits.uvarint(delta as u64);
+            } else {
+                self.write_change(delta.wrapping_sub(self.delta));
+            }
+            self.delta = delta;
+            write_xor(&mut self.bits, value, self.value, &mut self.window);
+        }
+        self.time = time;
+        self.value = value;
+        self.samples += 1;
+        let [high, low] = (self.samples as u16).to_be_bytes();
+        self.bits.set_byte(0, high);
+        self.bits.set_byte(1, low);
+        Ok(())
+    }
+
+    fn write_change(&mut self, change: i64) {
+        if change == 0 {
+            return self.bits.write(0, 1);
+        }
+        for (prefix, prefix_len, width) in [(0b10, 2, 14), (0b110, 3, 17), (0b1110, 4, 20), (0b1111, 4, 64)] {
+            if fits(change, width) {
+                self.bits.write(prefix, prefix_len);
+                return self.bits.write(change as u64, width);
+            }
+        }
+    }
+
+    /// Samples so far.
+    pub fn len(&self) -> usize {
+        self.samples
+    }
+
+    /// True without samples.
+    pub fn is_empty(&self) -> bool {
+        self.samples == 0
+    }
+
+    /// Bytes so far.
+    pub fn size_bytes(&self) -> usize {
+        self.bits.len()
+    }
+
+    /// The chunk's data as it stands; more samples may follow.
+    pub fn to_vec(&self) -> Vec<u8> {
+        self.bits.to_vec()
+    }
+}
+
+/// Writes the samples of a column, at most [`MAX_SAMPLES`], as one chunk.
+///
+/// # Errors
+/// [`Error::Full`].
+pub fn encode_xor(samples: impl IntoIterator<Item = (i64, f64)>) -> Result<Vec<u8>, Error> {
+    let mut appender = XorAppender::new();
+    for (time, value) in samples {
+        appender.append(time, value)?;
+    }
+    Ok(appender.to_vec())
+}
