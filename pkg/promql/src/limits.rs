@@ -1,0 +1,86 @@
+//! What an engine and a query may be told: limits, defaults, switches.
+
+use model::ByteSize;
+
+/// Settings of an [`crate::Engine`]. Every limit is here; 0 switches a limit off.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// How far back an instant selector looks for a sample, ms.
+    pub lookback_ms: i64,
+    /// The most samples one query may hold at one time.
+    pub max_samples: usize,
+    /// How long one query may take, waiting included, ms.
+    pub timeout_ms: u64,
+    /// Queries evaluated at one time; more wait in line.
+    pub max_concurrent: usize,
+    /// The most bytes one query may hold, counted against the request's own budget as well.
+    pub max_query_bytes: u64,
+    /// The step of a subquery that names none, ms.
+    pub default_subquery_step_ms: i64,
+    /// Drop `__name__` at the end of the evaluation only, so that labels can still be told apart by it in between
+    /// (Prometheus' feature `promql-delayed-name-removal`).
+    pub delayed_name_removal: bool,
+    /// The most steps of a range query; the HTTP API's 11 000.
+    pub max_points_per_series: u64,
+    /// Report possible misuse of counters by `__type__` labels (feature `type-and-unit-labels`).
+    pub type_and_unit_labels: bool,
+    /// Allow `@` and negative offsets; Prometheus 3 always does.
+    pub at_and_negative_offset: bool,
+    /// Allow functions marked experimental.
+    pub experimental_functions: bool,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            lookback_ms: 300_000,
+            max_samples: 50_000_000,
+            timeout_ms: 120_000,
+            max_concurrent: 20,
+            max_query_bytes: 0,
+            default_subquery_step_ms: 60_000,
+            delayed_name_removal: false,
+            max_points_per_series: 11_000,
+            type_and_unit_labels: false,
+            at_and_negative_offset: true,
+            experimental_functions: true,
+        }
+    }
+}
+
+impl EngineOptions {
+    /// How the byte limit reads in messages.
+    pub(crate) fn query_bytes(&self) -> ByteSize {
+        ByteSize(self.max_query_bytes)
+    }
+}
+
+/// Settings of one query.
+#[derive(Debug, Clone)]
+pub struct QueryOptions {
+    /// In place of the engine's lookback when set and above 0, ms.
+    pub lookback_ms: Option<i64>,
+    /// The coarsest resolution of downsampled data that will do, ms; 0 = raw only.
+    pub max_resolution_ms: i64,
+    /// What to do when a part of the data cannot be had.
+    pub partial_response: storage::PartialResponse,
+    /// Labels that tell replicas apart; given to the source with each select.
+    pub without_replica_labels: std::sync::Arc<[String]>,
+    /// Restricts blocks, given to the source with each select.
+    pub block_matchers: std::sync::Arc<[labels::Matcher]>,
+    /// Count samples per step, for `stats=all`.
+    pub per_step_stats: bool,
+}
+
+impl Default for QueryOptions {
+    fn default() -> Self {
+        Self {
+            lookback_ms: None,
+            max_resolution_ms: 0,
+            partial_response: storage::PartialResponse::Warn,
+            without_replica_labels: std::sync::Arc::from([]),
+            block_matchers: std::sync::Arc::from([]),
+            per_step_stats: false,
+        }
+    }
+}

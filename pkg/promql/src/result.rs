@@ -1,0 +1,175 @@
+//! What a query answers with. Range results stay columns over the query's grid, so that they can be written out as they
+//! are.
+
+use std::sync::Arc;
+
+use chunkenc::Column;
+use histogram::FloatHistogram;
+use labels::Labels;
+use model::Annotations;
+
+use crate::series::StepColumn;
+
+/// The answer to a query.
+#[derive(Debug, Clone)]
+pub struct QueryResult {
+    /// The data.
+    pub value: Value,
+    /// Remarks of the evaluation and of the sources, complete with positions.
+    pub annotations: Annotations,
+    /// What it took.
+    pub stats: QueryStats,
+}
+
+/// The data of an answer.
+#[derive(Debug, Clone)]
+pub enum Value {
+    /// One number.
+    Scalar {
+        /// The evaluation time, ms.
+        time_ms: i64,
+        /// The number.
+        value: f64,
+    },
+    /// One text.
+    String {
+        /// The evaluation time, ms.
+        time_ms: i64,
+        /// The text.
+        value: String,
+    },
+    /// One sample per series, all at the evaluation time; the order is the evaluation's (`sort` shows).
+    Vector {
+        /// The evaluation time, ms.
+        time_ms: i64,
+        /// The samples.
+        samples: Vec<InstantSample>,
+    },
+    /// Many samples per series, the series in label order.
+    Matrix(Matrix),
+}
+
+/// One sample of an instant vector.
+#[derive(Debug, Clone)]
+pub struct InstantSample {
+    /// The series.
+    pub labels: Labels,
+    /// The value, when it is no histogram.
+    pub value: f64,
+    /// The native histogram, when it is one.
+    pub histogram: Option<Arc<FloatHistogram>>,
+}
+
+/// The steps of a range query: `start_ms`, `start_ms + step_ms`, … up to `end_ms`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grid {
+    /// First step, ms.
+    pub start_ms: i64,
+    /// No step lies after this, ms.
+    pub end_ms: i64,
+    /// Distance, ms; at least 1.
+    pub step_ms: i64,
+}
+
+impl Grid {
+    /// One step only.
+    pub fn instant(time_ms: i64) -> Self {
+        Self { start_ms: time_ms, end_ms: time_ms, step_ms: 1 }
+    }
+
+    /// How many steps; 0 when the end lies before the start.
+    pub fn steps(&self) -> usize {
+        if self.end_ms < self.start_ms {
+            return 0;
+        }
+        (self.end_ms.wrapping_sub(self.start_ms) as u64 / self.step_ms.max(1) as u64) as usize + 1
+    }
+
+    /// The time of step `i`, ms.
+    pub fn time(&self, i: usize) -> i64 {
+        self.start_ms + i as i64 * self.step_ms
+    }
+}
+
+/// A range vector.
+#[derive(Debug, Clone)]
+pub struct Matrix {
+    /// The steps that [`Points::Steps`] are over.
+    pub grid: Grid,
+    /// The series, sorted by labels.
+    pub series: Vec<MatrixSeries>,
+}
+
+/// One series of a range vector.
+#[derive(Debug, Clone)]
+pub struct MatrixSeries {
+    /// Its labels.
+    pub labels: Labels,
+    /// Its samples.
+    pub points: Points,
+}
+
+/// The samples of a series.
+#[derive(Debug, Clone)]
+pub enum Points {
+    /// Over the matrix' grid, where present.
+    Steps(StepColumn),
+    /// At their own times (an instant query of a range selector or subquery).
+    Samples(Column),
+}
+
+impl MatrixSeries {
+    /// The float samples: time in ms, value.
+    pub fn floats(&self, grid: Grid) -> Box<dyn Iterator<Item = (i64, f64)> + '_> {
+        match &self.points {
+            Points::Steps(column) => Box::new(column.floats().map(move |(i, v)| (grid.time(i), v))),
+            Points::Samples(column) => Box::new(column.iter()),
+        }
+    }
+
+    /// The native histogram samples: time in ms, histogram.
+    pub fn histograms(&self, grid: Grid) -> Box<dyn Iterator<Item = (i64, &FloatHistogram)> + '_> {
+        match &self.points {
+            Points::Steps(column) => Box::new(column.histograms().map(move |(i, h)| (grid.time(i), h))),
+            Points::Samples(_) => Box::new(std::iter::empty()),
+        }
+    }
+
+    /// Samples in all.
+    pub fn len(&self) -> usize {
+        match &self.points {
+            Points::Steps(column) => column.count(),
+            Points::Samples(column) => column.len(),
+        }
+    }
+
+    /// True without samples.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What a query took.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct QueryStats {
+    /// Waiting for a place, seconds.
+    pub queue_seconds: f64,
+    /// From text to operators, seconds.
+    pub prepare_seconds: f64,
+    /// Evaluation, seconds.
+    pub eval_seconds: f64,
+    /// Samples that steps looked at, a sample once for every window it is in.
+    pub total_samples: u64,
+    /// Samples decoded, each once.
+    pub decoded_samples: u64,
+    /// Series read.
+    pub series: u64,
+    /// Encoded bytes read.
+    pub chunk_bytes: u64,
+    /// The most samples held at one time.
+    pub peak_samples: u64,
+    /// The most bytes held at one time.
+    pub peak_bytes: u64,
+    /// `total_samples` by step, when asked for.
+    pub samples_per_step: Option<Vec<(i64, u64)>>,
+}

@@ -1,0 +1,120 @@
+//! Columns over steps: the form in which values travel between operators.
+
+use std::sync::Arc;
+
+use histogram::FloatHistogram;
+use labels::Labels;
+
+/// One value per step, or none. `values` of absent steps are arbitrary.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StepColumn {
+    /// One per step; meaningful where `present`.
+    pub values: Vec<f64>,
+    /// Bit `i % 64` of word `i / 64`: step `i` has a float.
+    pub present: Vec<u64>,
+    /// Steps that hold a native histogram in place of a float, ascending. Mostly empty.
+    pub sparse_histograms: Vec<(u32, Arc<FloatHistogram>)>,
+}
+
+impl StepColumn {
+    /// `steps` absent values.
+    pub fn absent(steps: usize) -> Self {
+        Self { values: vec![0.0; steps], present: vec![0; steps.div_ceil(64)], sparse_histograms: Vec::new() }
+    }
+
+    /// The same value at every step.
+    pub fn constant(steps: usize, value: f64) -> Self {
+        Self::full(vec![value; steps])
+    }
+
+    /// A value at every step.
+    pub fn full(values: Vec<f64>) -> Self {
+        let steps = values.len();
+        let mut present = vec![u64::MAX; steps.div_ceil(64)];
+        if let Some(last) = present.last_mut() {
+            if !steps.is_multiple_of(64) {
+                *last = (1 << (steps % 64)) - 1;
+            }
+        }
+        Self { values, present, sparse_histograms: Vec::new() }
+    }
+
+    /// How many steps the column is over.
+    pub fn steps(&self) -> usize {
+        self.values.len()
+    }
+
+    /// The float at step `i`.
+    #[inline]
+    pub fn get(&self, i: usize) -> Option<f64> {
+        self.has(i).then(|| self.values[i])
+    }
+
+    /// Whether step `i` has a float.
+    #[inline]
+    pub fn has(&self, i: usize) -> bool {
+        self.present[i >> 6] & (1 << (i & 63)) != 0
+    }
+
+    /// Sets step `i`.
+    #[inline]
+    pub fn set(&mut self, i: usize, value: f64) {
+        self.values[i] = value;
+        self.present[i >> 6] |= 1 << (i & 63);
+    }
+
+    /// Takes step `i` out.
+    #[inline]
+    pub fn unset(&mut self, i: usize) {
+        self.present[i >> 6] &= !(1 << (i & 63));
+    }
+
+    /// The floats: step, value.
+    pub fn floats(&self) -> impl Iterator<Item = (usize, f64)> + '_ {
+        bits(&self.present).map(|i| (i, self.values[i]))
+    }
+
+    /// The histograms: step, histogram.
+    pub fn histograms(&self) -> impl Iterator<Item = (usize, &FloatHistogram)> + '_ {
+        self.sparse_histograms.iter().map(|(i, h)| (*i as usize, &**h))
+    }
+
+    /// Samples of both kinds.
+    pub fn count(&self) -> usize {
+        self.present.iter().map(|w| w.count_ones() as usize).sum::<usize>() + self.sparse_histograms.len()
+    }
+
+    /// True when no step has a sample.
+    pub fn is_empty(&self) -> bool {
+        self.sparse_histograms.is_empty() && self.present.iter().all(|w| *w == 0)
+    }
+
+    /// Memory held, in bytes.
+    pub fn size_bytes(&self) -> usize {
+        self.values.capacity() * 8 + self.present.capacity() * 8 + self.sparse_histograms.capacity() * 256
+    }
+}
+
+/// The set bits of a bitmap, ascending.
+pub(crate) fn bits(words: &[u64]) -> impl Iterator<Item = usize> + '_ {
+    words.iter().enumerate().flat_map(|(w, word)| {
+        let mut rest = *word;
+        std::iter::from_fn(move || {
+            if rest == 0 {
+                return None;
+            }
+            let bit = rest.trailing_zeros() as usize;
+            rest &= rest - 1;
+            Some(w * 64 + bit)
+        })
+    })
+}
+
+/// A series as it leaves an operator.
+#[derive(Debug, Clone)]
+pub(crate) struct StepSeries {
+    pub labels: Labels,
+    /// The metric name is to be dropped at the end (delayed name removal).
+    pub drop_name: bool,
+    pub column: StepColumn,
+}
