@@ -1,0 +1,78 @@
+//! Why a block cannot be read or written, by what the caller may do.
+
+use std::io;
+
+/// What block functions return.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a block cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The bytes are not what was written: fetch the file again, or leave the block out.
+    #[error("{file}: offset {offset}: {what}")]
+    Damaged {
+        /// The file inside the block, or the whole path.
+        file: String,
+        /// Where in the file.
+        offset: u64,
+        /// What differs.
+        what: String,
+    },
+    /// A version that this program does not know: use a newer program.
+    #[error("{file}: {what} version {found} is not supported")]
+    Version {
+        /// The file.
+        file: String,
+        /// What has the version.
+        what: String,
+        /// The version found.
+        found: u64,
+    },
+    /// The operating system refused.
+    #[error("{action} {path}: {source}")]
+    Io {
+        /// What was tried: `open`, `write`, …
+        action: &'static str,
+        /// On which file.
+        path: String,
+        /// The refusal.
+        #[source]
+        source: io::Error,
+    },
+    /// The caller broke a rule of the format, such as the order of series.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl Error {
+    /// An [`Error::Damaged`].
+    pub fn damaged(file: impl Into<String>, offset: u64, what: impl Into<String>) -> Self {
+        Self::Damaged { file: file.into(), offset, what: what.into() }
+    }
+
+    /// For `map_err` after a call to the operating system.
+    pub(crate) fn io(action: &'static str, path: &std::path::Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.display().to_string();
+        move |source| Self::Io { action, path, source }
+    }
+
+    /// The same error, placed: a bare file name becomes `prefix/file`, an offset inside a part one inside the file.
+    #[must_use]
+    pub fn within(self, prefix: &str) -> Self {
+        match self {
+            Self::Damaged { file, offset, what } => Self::Damaged { file: format!("{prefix}/{file}"), offset, what },
+            Self::Version { file, what, found } => Self::Version { file: format!("{prefix}/{file}"), what, found },
+            other => other,
+        }
+    }
+}
+
+impl From<Error> for storage::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Damaged { .. } | Error::Version { .. } => Self::Corrupt(error.to_string()),
+            Error::Invalid(text) => Self::Invalid(text),
+            Error::Io { .. } => Self::Unavailable(error.to_string()),
+        }
+    }
+}
