@@ -398,10 +398,7 @@ impl BinaryOp {
 
     /// `== != > < >= <=`.
     pub fn is_comparison(self) -> bool {
-        matches!(
-            self,
-            Self::Equal | Self::NotEqual | Self::Greater | Self::Less | Self::GreaterEqual | Self::LessEqual
-        )
+        matches!(self, Self::Equal | Self::NotEqual | Self::Greater | Self::Less | Self::GreaterEqual | Self::LessEqual)
     }
 
     /// `and or unless`.
@@ -438,4 +435,9 @@ impl AggregateOp {
             Self::TopK | Self::BottomK | Self::Quantile | Self::CountValues | Self::LimitK | Self::LimitRatio
         )
     }
+}
+
+/// What the parser leaves behind while it moves an expression.
+pub(crate) fn placeholder() -> Expr {
+    Expr::Number(NumberLiteral { value: 0.0, is_duration: false, span: Span::default() })
 }

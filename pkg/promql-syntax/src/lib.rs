@@ -1,9 +1,19 @@
 //! PromQL: text to syntax tree and back. Knows nothing of storage or evaluation.
 
 pub mod ast;
+mod check;
+mod error;
 mod functions;
+mod lexer;
+mod number;
+mod options;
 mod parser;
+mod quote;
+mod token;
 
 pub use ast::*;
+pub use error::{ParseError, position};
 pub use functions::{FUNCTIONS, Function, function};
-pub use parser::{ParseError, parse, parse_series_matchers};
+pub use options::ParseOptions;
+pub use parser::{parse, parse_metric_labels, parse_series_matchers, parse_with};
+pub use quote::{quote, unquote};

@@ -1,0 +1,48 @@
+//! What the parser accepts.
+
+/// Experimental parts of the language, and limits. The default is Prometheus': everything experimental off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParseOptions {
+    /// Functions marked experimental, `limitk`, `limit_ratio`.
+    pub experimental_functions: bool,
+    /// Arithmetic, `step()`, `range()`, `min_of()`, `max_of()` in ranges, steps and offsets.
+    pub duration_expr: bool,
+    /// `anchored` and `smoothed`.
+    pub extended_range_selectors: bool,
+    /// `fill`, `fill_left`, `fill_right`.
+    pub fill_modifiers: bool,
+    /// Longest query accepted, in bytes.
+    pub max_length: usize,
+    /// Deepest nesting of parentheses, calls and signs accepted. Parser and users of the tree recurse so deep.
+    pub max_nesting: usize,
+    /// Highest tree accepted; `a + b + c …` counts one level for each operator.
+    pub max_depth: usize,
+}
+
+impl ParseOptions {
+    /// Everything experimental on.
+    pub const ALL: Self = Self {
+        experimental_functions: true,
+        duration_expr: true,
+        extended_range_selectors: true,
+        fill_modifiers: true,
+        ..Self::STABLE
+    };
+
+    /// Everything experimental off.
+    pub const STABLE: Self = Self {
+        experimental_functions: false,
+        duration_expr: false,
+        extended_range_selectors: false,
+        fill_modifiers: false,
+        max_length: 1 << 20,
+        max_nesting: 200,
+        max_depth: 1000,
+    };
+}
+
+impl Default for ParseOptions {
+    fn default() -> Self {
+        Self::STABLE
+    }
+}
