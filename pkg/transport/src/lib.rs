@@ -1,1 +1,34 @@
-//! HTTP and gRPC, both ends.
+//! HTTP and gRPC, both ends: listeners, TLS, basic auth, the routes that every component has, clients.
+//!
+//! A server is a listener (bound by the caller, so tests bind port 0), a router, a TLS source and a shutdown token; see
+//! [`serve`]. The same accept loop carries HTTP and gRPC. Nothing here knows what is served.
+
+pub mod flags;
+pub mod grpc;
+pub mod http;
+mod serve;
+pub mod tls;
+
+pub use serve::{ServeOptions, bind, serve};
+
+/// Why a listener, certificate or client could not be made ready.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A configuration text or flag is wrong.
+    #[error("{0}")]
+    Config(String),
+    /// A file or socket failed.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was being done to which file or address.
+        what: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Io { what: what.into(), source }
+    }
+}

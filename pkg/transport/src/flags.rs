@@ -1,0 +1,154 @@
+//! The flags that all components share, and what they mean.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flags::{Flag, Kind, Parsed};
+
+use crate::http::WebConfig;
+use crate::tls::{ClientAuth, ClientTlsConfig, ServerTls, ServerTlsConfig};
+use crate::{Error, ServeOptions};
+
+const NO_GC: &str = "there is no garbage collector to tune";
+
+/// Logging, tracing, and what only a Go program needs.
+pub const COMMON: &[Flag] = &[
+    Flag::word("log.level", &["debug", "info", "warn", "error"], "info", "Log filtering level."),
+    Flag::word("log.format", &["logfmt", "json", "journald"], "logfmt", "Log format to use."),
+    Flag::text("tracing.config-file", "", "Path to YAML file with tracing configuration.").placeholder("<file-path>"),
+    Flag::text("tracing.config", "", "Content of the tracing configuration, instead of a file.")
+        .placeholder("<content>"),
+    Flag::switch("enable-auto-gomemlimit", "Set Go's memory limit from the container's.").ignored(NO_GC),
+    Flag::new("auto-gomemlimit.ratio", Kind::Number, "0.9", "Ratio of the container's memory.").ignored(NO_GC),
+];
+
+/// The HTTP listener.
+pub const HTTP: &[Flag] = &[
+    Flag::text("http-address", "0.0.0.0:10902", "Listen host:port for HTTP endpoints."),
+    Flag::duration("http-grace-period", "2m", "Time to wait after an interrupt received for HTTP Server."),
+    Flag::text(
+        "http.config",
+        "",
+        "Path to the configuration file that can enable TLS or authentication for all HTTP endpoints.",
+    ),
+];
+
+/// The gRPC listener.
+pub const GRPC_SERVER: &[Flag] = &[
+    Flag::text("grpc-address", "0.0.0.0:10901", "Listen ip:port address for gRPC endpoints (StoreAPI)."),
+    Flag::text("grpc-server-tls-cert", "", "TLS Certificate for gRPC server, leave blank to disable TLS."),
+    Flag::text("grpc-server-tls-key", "", "TLS Key for the gRPC server, leave blank to disable TLS."),
+    Flag::text(
+        "grpc-server-tls-client-ca",
+        "",
+        "TLS CA to verify clients against. If no client CA is specified, there is no client verification on server side.",
+    ),
+    Flag::word(
+        "grpc-server-tls-min-version",
+        &["1.0", "1.1", "1.2", "1.3"],
+        "1.3",
+        "TLS minimum version of the gRPC server; below 1.2 means 1.2.",
+    ),
+    Flag::text(
+        "grpc-server-tls-ciphers",
+        "",
+        "TLS cipher suites of the gRPC server, by Go's names. If omitted, all safe ones.",
+    )
+    .placeholder("GRPC-SERVER-TLS-CIPHERS")
+    .repeated(),
+    Flag::text("grpc-server-tls-curves", "", "TLS curves of the gRPC server. If omitted, all safe ones.")
+        .placeholder("GRPC-SERVER-TLS-CURVES")
+        .repeated(),
+    Flag::duration(
+        "grpc-server-max-connection-age",
+        "60m",
+        "The grpc server max connection age. This controls how often to re-establish connections and redo TLS handshakes.",
+    ),
+    Flag::duration("grpc-grace-period", "2m", "Time to wait after an interrupt received for GRPC Server."),
+];
+
+/// The querier's gRPC clients.
+pub const GRPC_CLIENT: &[Flag] = &[
+    Flag::switch("grpc-client-tls-secure", "Use TLS when talking to the gRPC server."),
+    Flag::switch(
+        "grpc-client-tls-skip-verify",
+        "Disable TLS certificate verification i.e self signed, signed by fake CA.",
+    ),
+    Flag::text("grpc-client-tls-cert", "", "TLS Certificates to use to identify this client to the server."),
+    Flag::text("grpc-client-tls-key", "", "TLS Key for the client's certificate."),
+    Flag::text("grpc-client-tls-ca", "", "TLS CA Certificates to use to verify gRPC servers."),
+    Flag::text("grpc-client-server-name", "", "Server name to verify the hostname on the returned gRPC certificates."),
+    Flag::word(
+        "grpc-compression",
+        &["snappy", "none"],
+        "none",
+        "Compression algorithm to use for gRPC requests to other clients.",
+    ),
+    Flag::word(
+        "grpc-client-tls-min-version",
+        &["1.0", "1.1", "1.2", "1.3"],
+        "1.3",
+        "TLS minimum version of the gRPC clients; below 1.2 means 1.2.",
+    ),
+];
+
+fn grace(parsed: &Parsed, flag: &str) -> Duration {
+    Duration::from_millis(parsed.duration_ms(flag).max(0) as u64)
+}
+
+/// Options of the HTTP listener, and what its configuration file asks for.
+///
+/// # Errors
+/// A bad `--http.config` file.
+pub fn http_server(parsed: &Parsed) -> Result<(ServeOptions, WebConfig), Error> {
+    let web = WebConfig::load(parsed.text("http.config"))?;
+    let options = ServeOptions { tls: web.tls.clone(), ..ServeOptions::http(grace(parsed, "http-grace-period")) };
+    Ok((options, web))
+}
+
+/// Options of the gRPC listener.
+///
+/// # Errors
+/// Bad TLS files or names.
+pub fn grpc_server(parsed: &Parsed) -> Result<ServeOptions, Error> {
+    let age = grace(parsed, "grpc-server-max-connection-age");
+    let options = ServeOptions::grpc(grace(parsed, "grpc-grace-period"), age);
+    let path = |flag: &str| parsed.text_opt(flag).map(PathBuf::from);
+    let (cert, key) = (path("grpc-server-tls-cert"), path("grpc-server-tls-key"));
+    let client_ca = path("grpc-server-tls-client-ca");
+    let (cert, key) = match (cert, key, &client_ca) {
+        (Some(cert), Some(key), _) => (cert, key),
+        (None, None, None) => return Ok(options),
+        (None, None, Some(_)) => {
+            return Err(Error::Config("--grpc-server-tls-client-ca needs --grpc-server-tls-cert and -key too".into()));
+        }
+        _ => return Err(Error::Config("both --grpc-server-tls-cert and --grpc-server-tls-key must be given".into())),
+    };
+    let tls = ServerTls::new(ServerTlsConfig {
+        cert,
+        key,
+        client_auth: if client_ca.is_some() { ClientAuth::Require } else { ClientAuth::None },
+        client_ca,
+        min_version: parsed.text("grpc-server-tls-min-version").to_owned(),
+        ciphers: parsed.list("grpc-server-tls-ciphers"),
+        curves: parsed.list("grpc-server-tls-curves"),
+        alpn: vec![b"h2"],
+    })?;
+    Ok(ServeOptions { tls: Some(Arc::new(tls)), ..options })
+}
+
+/// TLS of the gRPC clients, `None` for plain connections.
+pub fn grpc_client_tls(parsed: &Parsed) -> Option<ClientTlsConfig> {
+    parsed.switch("grpc-client-tls-secure").then(|| {
+        let path = |flag: &str| parsed.text_opt(flag).map(PathBuf::from);
+        ClientTlsConfig {
+            ca: path("grpc-client-tls-ca"),
+            cert: path("grpc-client-tls-cert"),
+            key: path("grpc-client-tls-key"),
+            server_name: parsed.text_opt("grpc-client-server-name").map(str::to_owned),
+            skip_verify: parsed.switch("grpc-client-tls-skip-verify"),
+            min_version: parsed.text("grpc-client-tls-min-version").to_owned(),
+        }
+    })
+}

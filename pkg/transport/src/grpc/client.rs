@@ -1,0 +1,139 @@
+//! Client channels: lazy, reconnecting, over TCP or TLS, with snappy when asked.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tonic::body::Body;
+use tonic::transport::Endpoint;
+use tower::Service;
+
+use super::metrics::ClientMetrics;
+use super::snappy;
+use crate::Error;
+use crate::tls::ClientTlsConfig;
+
+/// How requests are packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compression {
+    /// As they are.
+    #[default]
+    None,
+    /// Snappy, framed.
+    Snappy,
+}
+
+/// How to reach gRPC servers.
+#[derive(Debug, Clone)]
+pub struct ClientOptions {
+    /// TLS, or plain.
+    pub tls: Option<ClientTlsConfig>,
+    /// See [`Compression`].
+    pub compression: Compression,
+    /// Counters, shared by all channels.
+    pub metrics: ClientMetrics,
+    /// For the TCP connection.
+    pub connect_timeout: Duration,
+}
+
+/// A channel to one address, for the generated clients. Cheap to clone.
+#[derive(Clone)]
+pub struct Channel {
+    inner: tonic::transport::Channel,
+    compression: Compression,
+    metrics: ClientMetrics,
+}
+
+impl std::fmt::Debug for Channel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Channel").field("compression", &self.compression).finish_non_exhaustive()
+    }
+}
+
+/// A channel to `address` (`host:port`); it connects at the first request and again after failures.
+///
+/// # Errors
+/// Malformed address or TLS files.
+pub fn connect(address: &str, options: &ClientOptions) -> Result<Channel, Error> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|e| Error::Config(format!("gRPC address {address:?}: {e}")))?
+        .connect_timeout(options.connect_timeout)
+        .tcp_nodelay(true)
+        .initial_stream_window_size(2 << 20)
+        .initial_connection_window_size(8 << 20)
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(Duration::from_secs(5));
+    let tls = match &options.tls {
+        None => None,
+        Some(config) => {
+            let host = address.rsplit_once(':').map_or(address, |(h, _)| h).trim_matches(['[', ']']);
+            let name = config.server_name.clone().unwrap_or_else(|| host.to_owned());
+            let name = ServerName::try_from(name.clone())
+                .map_err(|e| Error::Config(format!("gRPC server name {name:?}: {e}")))?;
+            Some((TlsConnector::from(Arc::new(config.build(&[b"h2"])?)), name))
+        }
+    };
+    let target = address.to_owned();
+    let connector = tower::service_fn(move |_: http::Uri| {
+        let (target, tls) = (target.clone(), tls.clone());
+        async move {
+            let stream = TcpStream::connect(&target).await?;
+            stream.set_nodelay(true)?;
+            let stream: Pin<Box<dyn Stream>> = match tls {
+                None => Box::pin(stream),
+                Some((connector, name)) => Box::pin(connector.connect(name, stream).await?),
+            };
+            Ok::<_, std::io::Error>(TokioIo::new(stream))
+        }
+    });
+    Ok(Channel {
+        inner: endpoint.connect_with_connector_lazy(connector),
+        compression: options.compression,
+        metrics: options.metrics.clone(),
+    })
+}
+
+trait Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send {}
+impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send> Stream for T {}
+
+impl Service<http::Request<Body>> for Channel {
+    type Response = http::Response<Body>;
+    type Error = tonic::transport::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let mut call = self.metrics.start(request.uri().path());
+        let request = match self.compression {
+            Compression::None => request,
+            Compression::Snappy => snappy::pack_request(request),
+        };
+        let response = self.inner.call(request);
+        Box::pin(async move {
+            match response.await {
+                Ok(response) => {
+                    let response = snappy::unpack_response(response);
+                    // A refusal without body carries its status in the headers.
+                    let code = response.headers().get("grpc-status").and_then(|v| v.to_str().ok()?.parse::<i32>().ok());
+                    if let Some(code) = code {
+                        call.end(tonic::Code::from(code));
+                    }
+                    Ok(response.map(|body| Body::new(call.follow(body))))
+                }
+                Err(e) => {
+                    call.end(tonic::Code::Unavailable);
+                    Err(e)
+                }
+            }
+        })
+    }
+}

@@ -1,0 +1,202 @@
+//! HTTP clients from YAML (`--prometheus.http-client`, file and DNS discovery of HTTP endpoints): Prometheus'
+//! `http_config` with Thanos' transport keys.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::RequestBuilder;
+use serde::Deserialize;
+
+use crate::Error;
+use crate::tls::ClientTlsConfig;
+
+/// How to talk to an HTTP server.
+#[derive(Debug, Clone, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClientConfig {
+    basic_auth: Option<BasicAuth>,
+    authorization: Option<Authorization>,
+    bearer_token: Option<String>,
+    bearer_token_file: Option<PathBuf>,
+    proxy_url: Option<String>,
+    tls_config: TlsConfig,
+    follow_redirects: Option<bool>,
+    enable_http2: Option<bool>,
+    transport_config: TransportConfig,
+}
+
+#[derive(Debug, Clone, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct BasicAuth {
+    username: String,
+    username_file: Option<PathBuf>,
+    password: Option<String>,
+    password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Authorization {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    credentials: Option<String>,
+    credentials_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct TlsConfig {
+    ca_file: Option<PathBuf>,
+    cert_file: Option<PathBuf>,
+    key_file: Option<PathBuf>,
+    server_name: Option<String>,
+    insecure_skip_verify: bool,
+    min_version: String,
+}
+
+#[derive(Debug, Clone, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct TransportConfig {
+    max_idle_conns: Option<u64>,
+    max_idle_conns_per_host: Option<usize>,
+    idle_conn_timeout: Option<String>,
+    response_header_timeout: Option<String>,
+    expect_continue_timeout: Option<String>,
+    max_conns_per_host: Option<u64>,
+    disable_compression: Option<bool>,
+    tls_handshake_timeout: Option<String>,
+}
+
+/// A client with its authentication. Token and password files are read at each request, so rotation needs no restart.
+#[derive(Debug, Clone)]
+pub struct HttpClient {
+    client: reqwest::Client,
+    config: ClientConfig,
+}
+
+impl ClientConfig {
+    /// Parses the YAML; an empty text is the default client.
+    ///
+    /// # Errors
+    /// Unknown keys and malformed values, with their line.
+    pub fn parse(yaml: &str) -> Result<Self, Error> {
+        if yaml.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        serde_saphyr::from_str(yaml).map_err(|e| Error::Config(format!("HTTP client configuration: {e}")))
+    }
+
+    /// Builds the client. Redirects are followed unless the YAML says no.
+    ///
+    /// # Errors
+    /// Bad TLS files, proxy or durations.
+    pub fn build(self) -> Result<HttpClient, Error> {
+        let duration = |text: &Option<String>, default: u64| match text {
+            None => Ok(Duration::from_secs(default)),
+            Some(text) => match flags::parse_go_duration(text) {
+                Ok(ms) if ms >= 0 => Ok(Duration::from_millis(ms as u64)),
+                _ => Err(Error::Config(format!("HTTP client configuration: {text:?} is no duration"))),
+            },
+        };
+        let tls = ClientTlsConfig {
+            ca: self.tls_config.ca_file.clone(),
+            cert: self.tls_config.cert_file.clone(),
+            key: self.tls_config.key_file.clone(),
+            server_name: self.tls_config.server_name.clone(),
+            skip_verify: self.tls_config.insecure_skip_verify,
+            min_version: self.tls_config.min_version.clone(),
+        };
+        if tls.server_name.is_some() {
+            return Err(Error::Config("HTTP client configuration: tls_config.server_name is not supported".into()));
+        }
+        let t = &self.transport_config;
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("aion/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(duration(&t.tls_handshake_timeout, 10)?)
+            .pool_idle_timeout(duration(&t.idle_conn_timeout, 90)?)
+            .pool_max_idle_per_host(t.max_idle_conns_per_host.unwrap_or(100));
+        // A machine without a CA bundle can still speak plain HTTP.
+        match tls.build(&[b"h2", b"http/1.1"]) {
+            Ok(tls) => builder = builder.tls_backend_preconfigured(tls),
+            Err(e) if tls.ca.is_none() && tls.cert.is_none() && !tls.skip_verify => {
+                tracing::debug!(error = %e, "no TLS for this client");
+            }
+            Err(e) => return Err(e),
+        }
+        if self.follow_redirects == Some(false) {
+            builder = builder.redirect(reqwest::redirect::Policy::none());
+        }
+        if let Some(proxy) = &self.proxy_url {
+            let proxy = reqwest::Proxy::all(proxy).map_err(|e| Error::Config(format!("proxy_url {proxy:?}: {e}")))?;
+            builder = builder.proxy(proxy);
+        }
+        let client = builder.build().map_err(|e| Error::Config(format!("HTTP client: {e}")))?;
+        Ok(HttpClient { client, config: self })
+    }
+}
+
+impl HttpClient {
+    /// A GET with the configured authentication.
+    ///
+    /// # Errors
+    /// When a token or password file cannot be read.
+    pub fn get(&self, url: &str) -> Result<RequestBuilder, Error> {
+        self.authorize(self.client.get(url))
+    }
+
+    /// A POST with the configured authentication.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn post(&self, url: &str) -> Result<RequestBuilder, Error> {
+        self.authorize(self.client.post(url))
+    }
+
+    fn authorize(&self, request: RequestBuilder) -> Result<RequestBuilder, Error> {
+        let read = |path: &PathBuf| {
+            std::fs::read_to_string(path)
+                .map(|t| t.trim().to_owned())
+                .map_err(Error::io(format!("read {}", path.display())))
+        };
+        let either = |text: &Option<String>, file: &Option<PathBuf>| match (text, file) {
+            (Some(text), _) => Ok(Some(text.clone())),
+            (None, Some(file)) => read(file).map(Some),
+            (None, None) => Ok(None),
+        };
+        let c = &self.config;
+        if let Some(auth) = &c.basic_auth {
+            let user = match &auth.username_file {
+                Some(file) => read(file)?,
+                None => auth.username.clone(),
+            };
+            return Ok(request.basic_auth(user, either(&auth.password, &auth.password_file)?));
+        }
+        if let Some(auth) = &c.authorization {
+            let credentials = either(&auth.credentials, &auth.credentials_file)?.unwrap_or_default();
+            let value = format!("{} {credentials}", auth.kind.as_deref().unwrap_or("Bearer"));
+            return Ok(request.header(reqwest::header::AUTHORIZATION, value));
+        }
+        Ok(match either(&c.bearer_token, &c.bearer_token_file)? {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn yaml() {
+        assert!(ClientConfig::parse("").unwrap().build().is_ok());
+        assert!(
+            ClientConfig::parse("basic_auth: {username: a, password: b}\ntransport_config: {idle_conn_timeout: 5m}")
+                .is_ok()
+        );
+        let error = ClientConfig::parse("basic_aut: {}").unwrap_err().to_string();
+        assert!(error.contains("basic_aut"), "{error}");
+        let bad = ClientConfig::parse("transport_config: {idle_conn_timeout: fast}").unwrap().build();
+        assert!(bad.unwrap_err().to_string().contains("fast"));
+    }
+}

@@ -1,0 +1,12 @@
+//! HTTP: the routes every component has, the web configuration file, request metrics, clients from YAML.
+
+mod client;
+mod common;
+mod metrics;
+mod profile;
+mod web_config;
+
+pub use client::{ClientConfig, HttpClient};
+pub use common::{Probe, common_routes};
+pub use metrics::HttpMetrics;
+pub use web_config::{WebConfig, WebGuard};

@@ -1,0 +1,281 @@
+//! The web configuration file (`--http.config`): TLS, HTTP/2, headers, basic auth. The format is that of Prometheus'
+//! exporter-toolkit.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use parking_lot::Mutex;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::Error;
+use crate::tls::{ClientAuth, ServerTls, ServerTlsConfig};
+
+/// Verified passwords remembered, because bcrypt is slow on purpose.
+const REMEMBERED_MAX: usize = 100;
+
+/// A parsed web configuration.
+#[derive(Debug, Clone, Default)]
+pub struct WebConfig {
+    /// TLS, if the file asks for it.
+    pub tls: Option<Arc<ServerTls>>,
+    /// Whether HTTP/2 is offered.
+    pub http2: bool,
+    guard: Option<WebGuard>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    tls_server_config: Option<Tls>,
+    http_server_config: Http,
+    basic_auth_users: BTreeMap<String, String>,
+    rate_limit: Option<RateLimit>,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RateLimit {
+    interval: String,
+    burst: u64,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Tls {
+    cert_file: PathBuf,
+    key_file: PathBuf,
+    cert: Option<String>,
+    key: Option<String>,
+    client_ca: Option<String>,
+    client_ca_file: Option<PathBuf>,
+    client_auth_type: String,
+    client_allowed_sans: Vec<String>,
+    min_version: String,
+    max_version: String,
+    cipher_suites: Vec<String>,
+    curve_preferences: Vec<String>,
+    prefer_server_cipher_suites: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Http {
+    http2: bool,
+    headers: BTreeMap<String, String>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { http2: true, headers: BTreeMap::new() }
+    }
+}
+
+impl WebConfig {
+    /// Reads the file at `path`; an empty path is the empty configuration.
+    ///
+    /// # Errors
+    /// Unreadable or malformed file, with its name; unknown keys; bad hashes.
+    pub fn load(path: &str) -> Result<Self, Error> {
+        if path.is_empty() {
+            return Self::parse("", Path::new("."));
+        }
+        let text = std::fs::read_to_string(path).map_err(Error::io(format!("read web configuration {path}")))?;
+        let folder = Path::new(path).parent().unwrap_or(Path::new("."));
+        Self::parse(&text, folder).map_err(|e| Error::Config(format!("web configuration {path}: {e}")))
+    }
+
+    /// Parses the text; relative file names count from `folder`.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn parse(text: &str, folder: &Path) -> Result<Self, Error> {
+        let file: File = match text.trim() {
+            "" => File::default(),
+            _ => serde_saphyr::from_str(text).map_err(|e| Error::Config(e.to_string()))?,
+        };
+        if let Some(limit) = file.rate_limit.filter(|l| l.burst > 0 || !l.interval.is_empty()) {
+            let what = format!("rate_limit (interval {:?}, burst {}) is not supported", limit.interval, limit.burst);
+            return Err(Error::Config(what));
+        }
+        let tls = file.tls_server_config.map(|t| tls(t, folder, file.http_server_config.http2)).transpose()?;
+        let headers: Result<Vec<_>, Error> = file
+            .http_server_config
+            .headers
+            .iter()
+            .map(|(name, value)| {
+                let bad = || Error::Config(format!("http_server_config.headers: {name:?} is no valid header"));
+                Ok((name.parse::<HeaderName>().map_err(|_| bad())?, value.parse::<HeaderValue>().map_err(|_| bad())?))
+            })
+            .collect();
+        for (user, hash) in &file.basic_auth_users {
+            if !hash.starts_with("$2") || hash.len() != 60 {
+                let hint = "no bcrypt hash (make one with: htpasswd -nBC 10 \"\")";
+                return Err(Error::Config(format!("basic_auth_users.{user}: {hint}")));
+            }
+        }
+        let users = file.basic_auth_users;
+        let guard = (!users.is_empty()).then(|| WebGuard::new(users));
+        Ok(Self { tls, http2: file.http_server_config.http2, guard, headers: headers? })
+    }
+
+    /// Puts authentication and headers before all routes.
+    pub fn wrap(&self, mut router: Router) -> Router {
+        if let Some(guard) = self.guard.clone() {
+            router = router.layer(middleware::from_fn(move |request: Request, next: Next| {
+                let guard = guard.clone();
+                async move { guard.pass(request, next).await }
+            }));
+        }
+        if !self.headers.is_empty() {
+            let headers = self.headers.clone();
+            router = router.layer(middleware::map_response(move |mut response: Response| {
+                for (name, value) in &headers {
+                    response.headers_mut().insert(name.clone(), value.clone());
+                }
+                std::future::ready(response)
+            }));
+        }
+        router
+    }
+}
+
+fn tls(t: Tls, folder: &Path, http2: bool) -> Result<Arc<ServerTls>, Error> {
+    if t.cert.is_some() || t.key.is_some() || t.client_ca.is_some() {
+        return Err(Error::Config(
+            "tls_server_config: inline cert, key and client_ca are not supported, use files".into(),
+        ));
+    }
+    if !t.client_allowed_sans.is_empty() {
+        return Err(Error::Config("tls_server_config: client_allowed_sans is not supported".into()));
+    }
+    // Accepted, without effect: rustls always serves its newest version and prefers its own order.
+    let _ = (t.max_version, t.prefer_server_cipher_suites);
+    let client_auth = match t.client_auth_type.as_str() {
+        "" | "NoClientCert" => ClientAuth::None,
+        "RequestClientCert" | "VerifyClientCertIfGiven" => ClientAuth::VerifyIfGiven,
+        "RequireAnyClientCert" | "RequireAndVerifyClientCert" => ClientAuth::Require,
+        other => return Err(Error::Config(format!("tls_server_config.client_auth_type: unknown {other:?}"))),
+    };
+    let under = |p: PathBuf| if p.is_absolute() { p } else { folder.join(p) };
+    let alpn: Vec<&'static [u8]> = if http2 { vec![b"h2", b"http/1.1"] } else { vec![b"http/1.1"] };
+    let config = ServerTlsConfig {
+        cert: under(t.cert_file),
+        key: under(t.key_file),
+        client_ca: t.client_ca_file.map(under),
+        client_auth,
+        min_version: t.min_version,
+        ciphers: t.cipher_suites,
+        curves: t.curve_preferences,
+        alpn,
+    };
+    Ok(Arc::new(ServerTls::new(config)?))
+}
+
+/// Basic auth against bcrypt hashes.
+#[derive(Debug, Clone)]
+pub struct WebGuard {
+    users: Arc<BTreeMap<String, String>>,
+    remembered: Arc<Mutex<HashMap<[u8; 32], bool>>>,
+}
+
+/// Compared against for unknown users, so that their answer takes as long (bcrypt of a random text, cost 10).
+const NOBODY: &str = "$2b$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi";
+
+impl WebGuard {
+    fn new(users: BTreeMap<String, String>) -> Self {
+        Self { users: Arc::new(users), remembered: Arc::default() }
+    }
+
+    async fn pass(&self, request: Request, next: Next) -> Response {
+        let passed = match credentials(&request) {
+            Some((user, password)) => self.verify(user, password).await,
+            None => false,
+        };
+        if passed {
+            return next.run(request).await;
+        }
+        (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Basic")], "Unauthorized\n").into_response()
+    }
+
+    async fn verify(&self, user: String, password: String) -> bool {
+        let known = self.users.get(&user).cloned();
+        let hash = known.clone().unwrap_or_else(|| NOBODY.to_owned());
+        // Lengths are part of the key, so no two (user, hash, password) share one (CVE-2022-46146).
+        let mut digest = Sha256::new();
+        for part in [&user, &hash, &password] {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part.as_bytes());
+        }
+        let key: [u8; 32] = digest.finalize().into();
+        let remembered = self.remembered.lock().get(&key).copied();
+        let right = match remembered {
+            Some(right) => right,
+            None => {
+                let checked = tokio::task::spawn_blocking(move || bcrypt::verify(password, &hash).unwrap_or(false));
+                let right = checked.await.unwrap_or(false);
+                let mut remembered = self.remembered.lock();
+                if remembered.len() >= REMEMBERED_MAX {
+                    remembered.clear();
+                }
+                remembered.insert(key, right);
+                right
+            }
+        };
+        right && known.is_some()
+    }
+}
+
+fn credentials(request: &Request) -> Option<(String, String)> {
+    let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, encoded) = value.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = base64::engine::general_purpose::STANDARD.decode(encoded.trim()).ok()?;
+    let (user, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    Some((user.to_owned(), password.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use axum::routing::get;
+    use tower::ServiceExt;
+
+    #[test]
+    fn bad_files_are_refused_with_a_reason() {
+        for (text, reason) in [
+            ("basic_auth_users: {a: plain}", "no bcrypt hash"),
+            ("nonsense: 1", "unknown field"),
+            ("tls_server_config: {cert_file: /none, key_file: /none}", "/none"),
+            ("tls_server_config: {client_auth_type: Some}", "client_auth_type"),
+        ] {
+            let error = WebConfig::parse(text, Path::new(".")).unwrap_err().to_string();
+            assert!(error.contains(reason), "{text}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_the_right_password_passes() {
+        let hash = bcrypt::hash("secret", 4).unwrap();
+        let config = WebConfig::parse(&format!("basic_auth_users: {{ann: '{hash}'}}"), Path::new(".")).unwrap();
+        let router = config.wrap(Router::new().route("/", get(|| async { "in" })));
+        for (login, code) in
+            [("ann:secret", 200), ("ann:secret", 200), ("ann:wrong", 401), ("bob:secret", 401), ("", 401)]
+        {
+            let value = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(login));
+            let request = Request::get("/").header(header::AUTHORIZATION, value).body(Body::empty()).unwrap();
+            assert_eq!(router.clone().oneshot(request).await.unwrap().status().as_u16(), code, "{login}");
+        }
+    }
+}
