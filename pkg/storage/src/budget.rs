@@ -21,7 +21,12 @@ pub struct Budget {
 
 impl Budget {
     /// A budget of `max_bytes` (0 = no limit) for `what`; `flag` is named in the refusal.
-    pub fn new(what: impl Into<String>, flag: impl Into<String>, max_bytes: u64, parent: Option<Arc<Budget>>) -> Arc<Self> {
+    pub fn new(
+        what: impl Into<String>,
+        flag: impl Into<String>,
+        max_bytes: u64,
+        parent: Option<Arc<Budget>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             what: what.into(),
             flag: flag.into(),

@@ -7,6 +7,7 @@ mod budget;
 mod chunk;
 mod context;
 mod error;
+mod inspect;
 mod memory;
 mod merge;
 mod select;
@@ -16,6 +17,10 @@ pub use budget::{Budget, Reservation};
 pub use chunk::{AggrChunk, Aggregate, Aggregates, Chunk, ChunkData, EncodedChunk, Series};
 pub use context::Ctx;
 pub use error::Error;
+pub use inspect::{
+    ActiveTarget, AlertInstance, AlertRule, AlertState, ExemplarsQuery, Inspect, MetadataQuery, Rule, RuleGroup,
+    RuleKind, RulesQuery, StatisticsQuery, TargetHealth, TargetState, Targets, TargetsQuery, TsdbStatistics,
+};
 pub use memory::MemorySource;
 pub use merge::{merge_sorted_names, merge_streams};
 pub use select::{LabelQuery, PartialResponse, Select, Shard};

@@ -101,7 +101,12 @@ impl SeriesSource for MemorySource {
         Box::pin(std::future::ready(Ok(names.into())))
     }
 
-    fn label_values(&self, _ctx: &Ctx, name: &str, want: LabelQuery) -> BoxFuture<'static, Result<Answer<Vec<String>>>> {
+    fn label_values(
+        &self,
+        _ctx: &Ctx,
+        name: &str,
+        want: LabelQuery,
+    ) -> BoxFuture<'static, Result<Answer<Vec<String>>>> {
         let hidden = want.without_replica_labels.iter().any(|n| n == name);
         let found = if hidden { Vec::new() } else { self.matching(want.range, &want.matchers) };
         let values = unique(found.iter().filter_map(|s| s.labels.get(name).map(str::to_owned)), want.limit);

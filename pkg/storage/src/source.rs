@@ -5,9 +5,9 @@ use std::fmt;
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, StreamExt};
 use labels::Labels;
-use model::{ExemplarSeries, TimeRange};
+use model::TimeRange;
 
-use crate::{Ctx, LabelQuery, PartialResponse, Result, Select, Series};
+use crate::{Ctx, LabelQuery, Result, Select, Series};
 
 /// A value, and what is to be said about its completeness.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -52,7 +52,7 @@ pub type SeriesStream = BoxStream<'static, Result<SeriesEvent>>;
 
 /// A place that series can be read from. Object-safe; calls are per request and per batch, never per sample.
 ///
-/// With [`PartialResponse::Warn`] a source reports a damaged or unreachable part as a warning and goes on; with `Abort`
+/// With [`crate::PartialResponse::Warn`] a source reports a damaged or unreachable part as a warning and goes on; with `Abort`
 /// it fails. Implementations run `testkit::conformance`.
 pub trait SeriesSource: fmt::Debug + Send + Sync {
     /// What is here. Cheap: no I/O.
@@ -66,17 +66,6 @@ pub trait SeriesSource: fmt::Debug + Send + Sync {
 
     /// The values of one label, sorted and unique.
     fn label_values(&self, ctx: &Ctx, name: &str, want: LabelQuery) -> BoxFuture<'static, Result<Answer<Vec<String>>>>;
-
-    /// Exemplars of the series that match any of the matcher sets; sources without exemplars answer with none.
-    fn exemplars(
-        &self,
-        _ctx: &Ctx,
-        _query: &str,
-        _range: TimeRange,
-        _partial: PartialResponse,
-    ) -> BoxFuture<'static, Result<Answer<Vec<ExemplarSeries>>>> {
-        Box::pin(std::future::ready(Ok(Vec::new().into())))
-    }
 }
 
 /// Reads a stream to its end, joining series that were split over entries. For tests and small answers.

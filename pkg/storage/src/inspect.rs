@@ -1,0 +1,288 @@
+//! What an endpoint tells beside its series: rules, targets, metadata, exemplars, cardinality statistics.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use futures::future::{BoxFuture, ready};
+use labels::{Labels, Matcher};
+use model::{ExemplarSeries, MetricMetadata, TimeRange};
+
+use crate::{Answer, Ctx, PartialResponse, Result};
+
+/// A place that can be asked about itself. Every method has an empty answer as default, for APIs that are not served.
+pub trait Inspect: fmt::Debug + Send + Sync {
+    /// Recording and alerting rules, by group.
+    fn rules(&self, _ctx: &Ctx, _want: RulesQuery) -> BoxFuture<'static, Result<Answer<Vec<RuleGroup>>>> {
+        Box::pin(ready(Ok(Answer::default())))
+    }
+
+    /// Scrape targets.
+    fn targets(&self, _ctx: &Ctx, _want: TargetsQuery) -> BoxFuture<'static, Result<Answer<Targets>>> {
+        Box::pin(ready(Ok(Answer::default())))
+    }
+
+    /// Type, help and unit by metric.
+    fn metadata(
+        &self,
+        _ctx: &Ctx,
+        _want: MetadataQuery,
+    ) -> BoxFuture<'static, Result<Answer<BTreeMap<String, Vec<MetricMetadata>>>>> {
+        Box::pin(ready(Ok(Answer::default())))
+    }
+
+    /// Exemplars of the series that a PromQL expression selects.
+    fn exemplars(&self, _ctx: &Ctx, _want: ExemplarsQuery) -> BoxFuture<'static, Result<Answer<Vec<ExemplarSeries>>>> {
+        Box::pin(ready(Ok(Answer::default())))
+    }
+
+    /// Cardinality statistics, by tenant (`""` without tenancy).
+    fn statistics(
+        &self,
+        _ctx: &Ctx,
+        _want: StatisticsQuery,
+    ) -> BoxFuture<'static, Result<Answer<BTreeMap<String, TsdbStatistics>>>> {
+        Box::pin(ready(Ok(Answer::default())))
+    }
+}
+
+/// Which rules.
+#[derive(Debug, Clone, Default)]
+pub struct RulesQuery {
+    /// All, or one kind.
+    pub kind: RuleKind,
+    /// Series selectors on rule labels, any of which may match; empty = all.
+    pub matchers: Vec<Vec<Matcher>>,
+    /// The selectors as written, for passing on.
+    pub matcher_texts: Vec<String>,
+    /// Only rules of these names.
+    pub names: Vec<String>,
+    /// Only these groups.
+    pub groups: Vec<String>,
+    /// Only these files.
+    pub files: Vec<String>,
+    /// What to do when an endpoint fails.
+    pub partial_response: PartialResponse,
+}
+
+/// A kind of rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum RuleKind {
+    #[default]
+    All,
+    Alert,
+    Record,
+}
+
+/// A group of rules that are evaluated together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RuleGroup {
+    /// Unique within the file.
+    pub name: String,
+    /// Where it was read from.
+    pub file: String,
+    /// Rules in order.
+    pub rules: Vec<Rule>,
+    /// Seconds between evaluations.
+    pub interval_s: f64,
+    /// Most series or alerts a rule may make; 0 = no limit.
+    pub limit: i64,
+    /// Length of the last evaluation, seconds.
+    pub evaluation_s: f64,
+    /// When, ns since the epoch; `None` = never.
+    pub last_evaluation_ns: Option<i64>,
+    /// Thanos' extension.
+    pub partial_response: PartialResponse,
+}
+
+/// One rule.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    /// Metric or alert name.
+    pub name: String,
+    /// PromQL.
+    pub query: String,
+    /// Labels the rule sets.
+    pub labels: Labels,
+    /// `ok`, `err` or `unknown`.
+    pub health: String,
+    /// Why `err`.
+    pub last_error: String,
+    /// Length of the last evaluation, seconds.
+    pub evaluation_s: f64,
+    /// When, ns since the epoch; `None` = never.
+    pub last_evaluation_ns: Option<i64>,
+    /// Present for alerting rules.
+    pub alert: Option<AlertRule>,
+}
+
+/// What an alerting rule has beyond a recording one.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct AlertRule {
+    /// The gravest state of its alerts.
+    pub state: AlertState,
+    /// `for`, seconds.
+    pub for_s: f64,
+    /// `keep_firing_for`, seconds.
+    pub keep_firing_for_s: f64,
+    /// Templates.
+    pub annotations: Labels,
+    /// Alerts pending or firing.
+    pub alerts: Vec<AlertInstance>,
+}
+
+/// Where an alert stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum AlertState {
+    #[default]
+    Unknown,
+    Inactive,
+    Pending,
+    Firing,
+}
+
+impl AlertState {
+    /// As the HTTP API writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Inactive => "inactive",
+            Self::Pending => "pending",
+            Self::Firing => "firing",
+        }
+    }
+}
+
+/// One alert.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AlertInstance {
+    /// Labels of series and rule.
+    pub labels: Labels,
+    /// Filled templates.
+    pub annotations: Labels,
+    /// Where it stands.
+    pub state: AlertState,
+    /// Since when, ns since the epoch.
+    pub active_at_ns: Option<i64>,
+    /// The value, as the source printed it.
+    pub value: String,
+    /// Thanos' extension.
+    pub partial_response: PartialResponse,
+}
+
+/// Which targets.
+#[derive(Debug, Clone, Default)]
+pub struct TargetsQuery {
+    /// Any, active or dropped.
+    pub state: TargetState,
+    /// What to do when an endpoint fails.
+    pub partial_response: PartialResponse,
+}
+
+/// A kind of target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum TargetState {
+    #[default]
+    Any,
+    Active,
+    Dropped,
+}
+
+/// Targets found.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Targets {
+    /// Being scraped.
+    pub active: Vec<ActiveTarget>,
+    /// Discovered labels of those that relabelling dropped.
+    pub dropped: Vec<Labels>,
+}
+
+/// A target being scraped.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "the HTTP API's own names")]
+pub struct ActiveTarget {
+    pub discovered_labels: Labels,
+    pub labels: Labels,
+    pub scrape_pool: String,
+    pub scrape_url: String,
+    pub global_url: String,
+    pub last_error: String,
+    pub last_scrape_ns: Option<i64>,
+    pub last_scrape_duration_s: f64,
+    pub health: TargetHealth,
+}
+
+/// Whether the last scrape worked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum TargetHealth {
+    Up,
+    Down,
+    #[default]
+    Unknown,
+}
+
+impl TargetHealth {
+    /// As the HTTP API writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Metadata of which metrics.
+#[derive(Debug, Clone, Default)]
+pub struct MetadataQuery {
+    /// One metric, or all when empty.
+    pub metric: String,
+    /// At most this many metrics; 0 = all.
+    pub limit: usize,
+    /// At most this many entries a metric; 0 = all.
+    pub limit_per_metric: usize,
+    /// What to do when an endpoint fails.
+    pub partial_response: PartialResponse,
+}
+
+/// Exemplars of which series.
+#[derive(Debug, Clone)]
+pub struct ExemplarsQuery {
+    /// PromQL; its selectors count.
+    pub query: String,
+    /// The selectors of `query`.
+    pub selectors: Vec<Vec<Matcher>>,
+    /// When.
+    pub range: TimeRange,
+    /// What to do when an endpoint fails.
+    pub partial_response: PartialResponse,
+}
+
+/// Statistics of what.
+#[derive(Debug, Clone, Default)]
+pub struct StatisticsQuery {
+    /// Entries per list.
+    pub limit: usize,
+    /// On external labels.
+    pub matchers: Vec<Matcher>,
+    /// What to do when an endpoint fails.
+    pub partial_response: PartialResponse,
+}
+
+/// Cardinality of one TSDB's head.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[allow(missing_docs, reason = "the HTTP API's own names")]
+pub struct TsdbStatistics {
+    pub num_series: u64,
+    pub num_label_pairs: i64,
+    pub chunk_count: i64,
+    pub min_time: i64,
+    pub max_time: i64,
+    pub series_count_by_metric_name: Vec<(String, u64)>,
+    pub label_value_count_by_label_name: Vec<(String, u64)>,
+    pub memory_in_bytes_by_label_name: Vec<(String, u64)>,
+    pub series_count_by_label_value_pair: Vec<(String, u64)>,
+}
