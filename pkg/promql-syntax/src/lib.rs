@@ -9,6 +9,9 @@ mod number;
 mod options;
 mod parser;
 mod quote;
+mod series;
+mod series_histogram;
+pub mod testlang;
 mod token;
 
 pub use ast::*;
@@ -17,3 +20,4 @@ pub use functions::{FUNCTIONS, Function, function};
 pub use options::ParseOptions;
 pub use parser::{parse, parse_metric_labels, parse_series_matchers, parse_with};
 pub use quote::{quote, unquote};
+pub use series::{SequenceValue, SeriesDescription, SeriesItem, parse_series_description};

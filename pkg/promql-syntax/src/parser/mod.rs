@@ -59,6 +59,12 @@ pub fn parse_metric_labels(metric: &str) -> Result<Labels, ParseError> {
     run(metric, &ParseOptions::ALL, Parser::metric)
 }
 
+/// Parses the metric at the start of a series description; also where it ends.
+pub(crate) fn parse_metric_prefix(text: &str, options: &ParseOptions) -> Result<(Labels, usize), ParseError> {
+    let mut parser = Parser::new(text, options);
+    parser.metric_prefix().map_err(|stop| parser.into_error(stop))
+}
+
 fn run<'a, T>(
     text: &'a str,
     options: &'a ParseOptions,

@@ -118,6 +118,28 @@ impl Parser<'_> {
         Ok(builder.build())
     }
 
+    /// As [`Parser::metric`], with values behind it: braces follow a name at once. Reads no further than the metric,
+    /// because the values are no tokens.
+    pub(super) fn metric_prefix(&mut self) -> Parsed<(Labels, usize)> {
+        let mut builder = Builder::new();
+        let token = self.peek()?;
+        let name = token.tok.is_metric_name().then(|| self.slice(token));
+        let mut end = token.start;
+        if name.is_some() {
+            self.next()?;
+            end = token.end;
+        }
+        if self.text[end..].starts_with('{') {
+            end = self.braces("label set", |p| p.label_set_item(&mut builder))?.end;
+        } else if name.is_none() {
+            return self.unexpected();
+        }
+        if let Some(name) = name {
+            builder.set(METRIC_NAME, name);
+        }
+        Ok((builder.build(), end))
+    }
+
     fn label_set_item(&mut self, builder: &mut Builder) -> Parsed<()> {
         const CONTEXT: &str = "label set";
         let token = self.peek()?;
