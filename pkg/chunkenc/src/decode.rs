@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::{Column, Encoding, Error, xor};
+use crate::{Column, Encoding, Error, xor, xor2};
 
 /// Appends all samples of a float chunk to `out`. On an error `out` is as before.
 ///
@@ -71,6 +71,7 @@ pub fn decode_floats_between(
 fn each_float(encoding: Encoding, data: &[u8], sink: impl FnMut(i64, u64) -> ControlFlow<()>) -> Result<(), Error> {
     match encoding {
         Encoding::Xor => xor::each_sample(data, sink),
+        Encoding::Xor2 => xor2::each_sample(data, sink),
         other => Err(Error::Encoding(format!("{other:?} holds no floats"))),
     }
 }

@@ -3,16 +3,27 @@
 //! Reading is columnar: a decoder appends to a [`Column`] of times and values, never sample by sample through a trait.
 //! Byte formats: `docs/formats/chunks.md`.
 
+pub mod aggr;
 mod bits;
 mod column;
+mod counter;
 mod decode;
 mod encoding;
+mod histogram_read;
+mod layout;
+mod reduce;
+mod start_times;
 mod xor;
+mod xor2;
 
 pub use column::{Column, HistogramColumn};
+pub use counter::CounterReader;
 pub use decode::{decode_floats, decode_floats_between, num_samples};
 pub use encoding::Encoding;
+pub use histogram_read::{decode_histograms, decode_histograms_between};
+pub use layout::MAX_BUCKETS;
 pub use xor::{MAX_SAMPLES, XorAppender, encode_xor};
+pub use xor2::encode_xor2;
 
 /// Why bytes are no chunk.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
