@@ -3,10 +3,31 @@
 //!
 //! Every CRC is checked on every read. Formats: `docs/formats/blocks.md`.
 
+pub mod chunk_reader;
+mod cursor;
 mod error;
+pub mod expand;
 mod id;
+pub mod index_header;
+mod index_reader;
+mod map;
 pub mod meta;
+pub mod postings;
+mod postings_table;
+pub mod series;
+mod symbols;
+pub mod toc;
+mod tombstones;
 
+pub use chunk_reader::ChunkReader;
 pub use error::{Error, Result};
 pub use id::{BlockId, BlockIdError};
-pub use meta::{BlockMeta, ThanosMeta};
+pub use index_header::{INDEX_HEADER_FILE, IndexHeader, IndexParts};
+pub use index_reader::IndexReader;
+pub use map::map_file;
+pub use meta::{BlockMeta, META_FILE, ThanosMeta};
+pub use postings_table::PostingsTable;
+pub use series::{ChunkMeta, SeriesEntry};
+pub use symbols::Symbols;
+pub use toc::Toc;
+pub use tombstones::{TOMBSTONES_FILE, Tombstones};

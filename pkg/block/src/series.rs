@@ -1,0 +1,148 @@
+//! Series entries: `uvarint len | body | be32 crc`.
+
+use labels::Labels;
+
+use crate::cursor::{Cursor, check_crc, put_uvarint, put_varint};
+use crate::{Error, Result, Symbols};
+
+/// One chunk of a series, as the index tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChunkMeta {
+    /// First sample, ms.
+    pub min_time: i64,
+    /// Last sample, ms.
+    pub max_time: i64,
+    /// Segment (0-based) in the high, byte offset in the low 32 bits.
+    pub reference: u64,
+}
+
+impl ChunkMeta {
+    /// 0-based number of the segment file.
+    pub fn segment(self) -> u32 {
+        (self.reference >> 32) as u32
+    }
+
+    /// Byte offset inside the segment file.
+    pub fn offset(self) -> u32 {
+        self.reference as u32
+    }
+}
+
+/// One series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeriesEntry {
+    /// Its labels.
+    pub labels: Labels,
+    /// Its chunks, by time.
+    pub chunks: Vec<ChunkMeta>,
+}
+
+/// A series entry before its symbols are looked up. Reuse one for many entries.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RawEntry {
+    /// References of names and values.
+    pub labels: Vec<(u32, u32)>,
+    /// As in [`SeriesEntry`].
+    pub chunks: Vec<ChunkMeta>,
+}
+
+/// Where series `id` begins in an index of `version`.
+pub fn entry_offset(version: u8, id: u32) -> u64 {
+    if version == 1 { u64::from(id) } else { u64::from(id) * 16 }
+}
+
+/// Bytes of the whole entry at the start of `bytes`, so that a reader of ranges can see whether it has enough. `None`
+/// when not even the length can be read.
+pub fn entry_len(bytes: &[u8]) -> Option<u64> {
+    let mut cursor = Cursor::new("", 0, bytes);
+    let len = cursor.uvarint().ok()?;
+    len.checked_add(cursor.at as u64 + 4)
+}
+
+/// Reads the entry at the start of `bytes`, which lie at `offset` of `file`, into `out`.
+///
+/// # Errors
+/// [`Error::Damaged`] when it is cut or its checksum differs.
+pub fn parse_raw(file: &str, offset: u64, bytes: &[u8], out: &mut RawEntry) -> Result<()> {
+    out.labels.clear();
+    out.chunks.clear();
+    let mut cursor = Cursor::new(file, offset, bytes);
+    let body = cursor.text_bytes()?;
+    let stored = cursor.be32()?;
+    let base = offset + (cursor.at - 4 - body.len()) as u64;
+    check_crc(file, base, "series entry", body, stored)?;
+    let mut cursor = Cursor::new(file, base, body);
+    for _ in 0..count(&mut cursor, 2, "labels")? {
+        out.labels.push((cursor.uvarint32()?, cursor.uvarint32()?));
+    }
+    let (mut max_time, mut reference) = (0i64, 0u64);
+    for i in 0..count(&mut cursor, 3, "chunks")? {
+        let min_time = if i == 0 { cursor.varint()? } else { max_time.wrapping_add(cursor.uvarint()? as i64) };
+        max_time = min_time.wrapping_add(cursor.uvarint()? as i64);
+        reference = if i == 0 { cursor.uvarint()? } else { reference.wrapping_add(cursor.varint()? as u64) };
+        out.chunks.push(ChunkMeta { min_time, max_time, reference });
+    }
+    if cursor.left() > 0 {
+        return Err(cursor.damaged(format!("{} bytes left in a series entry", cursor.left())));
+    }
+    Ok(())
+}
+
+/// A count of things that take at least `size` bytes each.
+fn count(cursor: &mut Cursor<'_>, size: usize, what: &str) -> Result<usize> {
+    let at = *cursor;
+    let count = cursor.uvarint()?;
+    match usize::try_from(count) {
+        Ok(n) if n <= cursor.left() / size => Ok(n),
+        _ => Err(at.damaged(format!("{count} {what} in {} bytes", cursor.left()))),
+    }
+}
+
+/// Looks up the symbols of a raw entry.
+///
+/// # Errors
+/// [`Error::Damaged`] when a symbol does not exist or names do not ascend.
+pub fn resolve(file: &str, offset: u64, raw: &RawEntry, symbols: &Symbols) -> Result<Labels> {
+    let mut pairs = Vec::with_capacity(raw.labels.len());
+    for (name, value) in &raw.labels {
+        pairs.push((symbols.get(*name)?, symbols.get(*value)?));
+    }
+    Labels::from_sorted(pairs.iter().copied()).map_err(|e| Error::damaged(file, offset, e.to_string()))
+}
+
+/// Reads the entry at the start of `bytes`, which lie at `offset` of `file`.
+///
+/// # Errors
+/// As [`parse_raw`] and [`resolve`].
+pub fn parse_entry(file: &str, offset: u64, bytes: &[u8], symbols: &Symbols) -> Result<SeriesEntry> {
+    let mut raw = RawEntry::default();
+    parse_raw(file, offset, bytes, &mut raw)?;
+    Ok(SeriesEntry { labels: resolve(file, offset, &raw, symbols)?, chunks: raw.chunks })
+}
+
+/// Appends an entry's bytes.
+pub(crate) fn put_entry(out: &mut Vec<u8>, body: &mut Vec<u8>, raw: &RawEntry) {
+    body.clear();
+    put_uvarint(body, raw.labels.len() as u64);
+    for (name, value) in &raw.labels {
+        put_uvarint(body, u64::from(*name));
+        put_uvarint(body, u64::from(*value));
+    }
+    put_uvarint(body, raw.chunks.len() as u64);
+    let mut before: Option<&ChunkMeta> = None;
+    for chunk in &raw.chunks {
+        match before {
+            None => put_varint(body, chunk.min_time),
+            Some(b) => put_uvarint(body, chunk.min_time.wrapping_sub(b.max_time) as u64),
+        }
+        put_uvarint(body, chunk.max_time.wrapping_sub(chunk.min_time) as u64);
+        match before {
+            None => put_uvarint(body, chunk.reference),
+            Some(b) => put_varint(body, chunk.reference.wrapping_sub(b.reference) as i64),
+        }
+        before = Some(chunk);
+    }
+    put_uvarint(out, body.len() as u64);
+    out.extend_from_slice(body);
+    out.extend_from_slice(&crc32c::crc32c(body).to_be_bytes());
+}

@@ -1,0 +1,102 @@
+//! The symbol table: every label name and value once, sorted.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::Result;
+use crate::cursor::{Cursor, section};
+
+/// Every how many symbols a position is kept in memory.
+const STEP: usize = 32;
+
+/// The symbols of one index. The texts stay in the file's bytes; memory holds every 32nd position.
+#[derive(Debug, Clone)]
+pub struct Symbols {
+    file: Arc<str>,
+    /// The section's body: `be32 count`, then `uvarint len | text` each.
+    body: Bytes,
+    /// Where `body` begins in the file that it was read from.
+    base: u64,
+    /// Where `body` begins in the source index: what version 1 references count from.
+    source_base: u64,
+    version: u8,
+    count: u32,
+    /// Position in `body` of the symbols 0, 32, 64, …
+    sparse: Vec<u32>,
+}
+
+impl Symbols {
+    /// Opens the table at the start of `data`, which lies at `offset` of `file` and began at `source_offset` of the
+    /// index. Checks the CRC, that all texts are UTF-8 and that they ascend.
+    ///
+    /// # Errors
+    /// [`crate::Error::Damaged`].
+    pub fn open(file: Arc<str>, offset: u64, source_offset: u64, version: u8, data: &Bytes) -> Result<Self> {
+        let body = data.slice_ref(section(&file, offset, "symbol table", data)?);
+        let base = offset + 4;
+        let mut cursor = Cursor::new(&file, base, &body);
+        let count = cursor.be32()?;
+        let mut sparse = Vec::new();
+        let mut before: Option<&str> = None;
+        for i in 0..count as usize {
+            if i % STEP == 0 {
+                sparse.push(cursor.at as u32);
+            }
+            let at = cursor;
+            let text = cursor.text()?;
+            if before.is_some_and(|b| b >= text) {
+                return Err(at.damaged(format!("symbol {i} does not ascend")));
+            }
+            before = Some(text);
+        }
+        if cursor.left() > 0 {
+            return Err(cursor.damaged(format!("{} bytes after {count} symbols", cursor.left())));
+        }
+        Ok(Self { file, body, base, source_base: source_offset + 4, version, count, sparse })
+    }
+
+    /// How many symbols.
+    pub fn len(&self) -> usize {
+        self.count as usize
+    }
+
+    /// True without symbols.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    fn cursor(&self, at: usize) -> Cursor<'_> {
+        Cursor { at, ..Cursor::new(&self.file, self.base, &self.body) }
+    }
+
+    /// The text of a reference as series entries have it.
+    ///
+    /// # Errors
+    /// [`crate::Error::Damaged`] when there is no such symbol.
+    pub fn get(&self, reference: u32) -> Result<&str> {
+        if self.version == 1 {
+            // The absolute offset of the text's length.
+            let at = u64::from(reference).checked_sub(self.source_base).and_then(|at| usize::try_from(at).ok());
+            return match at.filter(|at| (4..self.body.len()).contains(at)) {
+                Some(at) => self.cursor(at).text(),
+                None => Err(self.cursor(0).damaged(format!("no symbol at {reference}"))),
+            };
+        }
+        if reference >= self.count {
+            return Err(self.cursor(0).damaged(format!("symbol {reference} of {}", self.count)));
+        }
+        let mut cursor = self.cursor(self.sparse[reference as usize / STEP] as usize);
+        for _ in 0..reference as usize % STEP {
+            cursor.text_bytes()?;
+        }
+        cursor.text()
+    }
+
+    /// All symbols, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        let mut cursor = self.cursor(4);
+        // `open` has read all of them.
+        (0..self.count).map_while(move |_| cursor.text().ok())
+    }
+}
