@@ -4,11 +4,26 @@
 //! values over all steps; selectors stream encoded chunks from a [`storage::SeriesSource`] and drop them once folded.
 //! Memory is groups × steps for an aggregation, not series × steps.
 
+mod aggregate;
+mod binary;
+mod decode;
 mod engine;
 mod error;
+mod eval;
+mod fetch;
+mod functions;
+mod go_float;
 mod limits;
+mod merge;
+mod notes;
+mod open;
+mod plan;
 mod result;
+mod run;
+mod scalar;
+mod selector;
 mod series;
+mod window;
 
 pub use engine::Engine;
 pub use error::QueryError;

@@ -1,7 +1,5 @@
 //! What an engine and a query may be told: limits, defaults, switches.
 
-use model::ByteSize;
-
 /// Settings of an [`crate::Engine`]. Every limit is here; 0 switches a limit off.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
@@ -45,13 +43,6 @@ impl Default for EngineOptions {
             at_and_negative_offset: true,
             experimental_functions: true,
         }
-    }
-}
-
-impl EngineOptions {
-    /// How the byte limit reads in messages.
-    pub(crate) fn query_bytes(&self) -> ByteSize {
-        ByteSize(self.max_query_bytes)
     }
 }
 

@@ -39,6 +39,15 @@ impl StepColumn {
         Self { values, present, sparse_histograms: Vec::new() }
     }
 
+    /// Makes the column one of `steps` absent values again, in the same memory.
+    pub(crate) fn reset(&mut self, steps: usize) {
+        // Values of absent steps are arbitrary: no need to clear them.
+        self.values.resize(steps, 0.0);
+        self.present.clear();
+        self.present.resize(steps.div_ceil(64), 0);
+        self.sparse_histograms.clear();
+    }
+
     /// How many steps the column is over.
     pub fn steps(&self) -> usize {
         self.values.len()
@@ -117,4 +126,10 @@ pub(crate) struct StepSeries {
     /// The metric name is to be dropped at the end (delayed name removal).
     pub drop_name: bool,
     pub column: StepColumn,
+}
+
+impl StepSeries {
+    pub fn size_bytes(&self) -> usize {
+        self.column.size_bytes() + self.labels.size_bytes() + size_of::<Self>()
+    }
 }

@@ -1,0 +1,183 @@
+//! `sum`, `avg`, `count`, `min`, `max`, `group`, `stddev`, `stdvar`: one pass, a few columns per group.
+
+use promql_syntax::AggregateOp;
+
+use super::Grouping;
+use crate::eval::{Cx, Operator, Result, Stream};
+use crate::functions::kahan::{self, Mean};
+use crate::series::{StepSeries, bits};
+use crate::{Grid, StepColumn};
+
+/// A group's running state, one entry per step.
+enum State {
+    /// value, compensation
+    Sum(Vec<f64>),
+    Avg(Vec<Mean>),
+    /// Value alone: count, min, max, group.
+    Plain,
+    /// count, mean; the column holds the sum of squared distances
+    Variance(Vec<(f64, f64)>),
+}
+
+struct Group {
+    column: StepColumn,
+    state: State,
+    drop_name: bool,
+}
+
+pub(crate) struct Fold {
+    op: AggregateOp,
+    inner: Stream,
+    grouping: Grouping,
+    grid: Grid,
+    done: Option<std::vec::IntoIter<StepSeries>>,
+}
+
+impl Fold {
+    pub fn new(op: AggregateOp, inner: Stream, grouping: Grouping, grid: Grid) -> Self {
+        Self { op, inner, grouping, grid, done: None }
+    }
+
+    fn drain(&mut self, cx: &mut Cx) -> Result<Vec<StepSeries>> {
+        let steps = self.grid.steps();
+        let mut groups: Vec<Group> = Vec::new();
+        while let Some(series) = self.inner.next(cx)? {
+            let (at, new) = self.grouping.of(&series.labels);
+            if new {
+                let state = match self.op {
+                    AggregateOp::Sum => State::Sum(vec![0.0; steps]),
+                    AggregateOp::Avg => State::Avg(vec![Mean::default(); steps]),
+                    AggregateOp::Stddev | AggregateOp::Stdvar => State::Variance(vec![(0.0, 0.0); steps]),
+                    _ => State::Plain,
+                };
+                cx.hold(steps, steps * 40 + self.grouping.labels[at].size_bytes())?;
+                groups.push(Group { column: StepColumn::absent(steps), state, drop_name: false });
+            }
+            let group = &mut groups[at];
+            group.drop_name |= series.drop_name;
+            fold(self.op, group, &series.column);
+            cx.recycle(series.column);
+        }
+        let mut out = Vec::with_capacity(groups.len());
+        for (group, labels) in groups.into_iter().zip(&self.grouping.labels) {
+            let Group { mut column, state, drop_name } = group;
+            cx.release(steps, steps * 40 + labels.size_bytes());
+            finish(self.op, &mut column, state);
+            if !column.is_empty() {
+                let series = StepSeries { labels: labels.clone(), drop_name, column };
+                cx.hold_series(&series)?;
+                out.push(series);
+            }
+        }
+        Ok(out)
+    }
+}
+
+impl Operator for Fold {
+    fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
+        if self.done.is_none() {
+            self.done = Some(self.drain(cx)?.into_iter());
+        }
+        let next = self.done.as_mut().and_then(Iterator::next);
+        if let Some(series) = &next {
+            cx.release_series(series);
+        }
+        Ok(next)
+    }
+}
+
+/// Calls `f(step, value, is the group's first at this step)` for each sample of `input`, marking the steps.
+#[inline(always)]
+fn each(out: &mut StepColumn, input: &StepColumn, mut f: impl FnMut(&mut f64, usize, f64, bool)) {
+    for (w, (mine, theirs)) in out.present.iter_mut().zip(&input.present).enumerate() {
+        let before = *mine;
+        *mine |= *theirs;
+        let base = w * 64;
+        if *theirs == u64::MAX {
+            let values = &input.values[base..base + 64];
+            let outs = &mut out.values[base..base + 64];
+            if before == u64::MAX {
+                for (i, (o, v)) in outs.iter_mut().zip(values).enumerate() {
+                    f(o, base + i, *v, false);
+                }
+                continue;
+            }
+            for (i, (o, v)) in outs.iter_mut().zip(values).enumerate() {
+                f(o, base + i, *v, before & (1 << i) == 0);
+            }
+            continue;
+        }
+        let mut rest = *theirs;
+        while rest != 0 {
+            let bit = rest.trailing_zeros() as usize;
+            rest &= rest - 1;
+            let i = base + bit;
+            f(&mut out.values[i], i, input.values[i], before & (1 << bit) == 0);
+        }
+    }
+}
+
+fn fold(op: AggregateOp, group: &mut Group, input: &StepColumn) {
+    let out = &mut group.column;
+    match (&mut group.state, op) {
+        (State::Sum(compensation), _) => each(out, input, |sum, i, v, first| {
+            if first {
+                *sum = v;
+            } else {
+                (*sum, compensation[i]) = kahan::add(v, *sum, compensation[i]);
+            }
+        }),
+        (State::Avg(means), _) => each(out, input, |_, i, v, _| means[i].push(v)),
+        (State::Variance(state), _) => each(out, input, |squares, i, v, first| {
+            let (count, mean) = &mut state[i];
+            if first {
+                (*count, *mean) = (1.0, v);
+                *squares = if v.is_finite() { 0.0 } else { f64::NAN };
+                return;
+            }
+            *count += 1.0;
+            let delta = v - *mean;
+            *mean += delta / *count;
+            *squares += delta * (v - *mean);
+        }),
+        (State::Plain, AggregateOp::Count) => {
+            each(out, input, |n, _, _, first| *n = if first { 1.0 } else { *n + 1.0 });
+            for (i, _) in &input.sparse_histograms {
+                let i = *i as usize;
+                let n = out.get(i).unwrap_or(0.0);
+                out.set(i, n + 1.0);
+            }
+        }
+        (State::Plain, AggregateOp::Min) => each(out, input, |best, _, v, first| {
+            if first || *best > v || best.is_nan() {
+                *best = v;
+            }
+        }),
+        (State::Plain, AggregateOp::Max) => each(out, input, |best, _, v, first| {
+            if first || *best < v || best.is_nan() {
+                *best = v;
+            }
+        }),
+        (State::Plain, _) => {
+            each(out, input, |one, _, _, _| *one = 1.0);
+            for (i, _) in &input.sparse_histograms {
+                out.set(*i as usize, 1.0);
+            }
+        }
+    }
+}
+
+fn finish(op: AggregateOp, column: &mut StepColumn, state: State) {
+    let StepColumn { values, present, .. } = column;
+    match state {
+        State::Sum(compensation) => values.iter_mut().zip(compensation).for_each(|(v, c)| *v += c),
+        State::Avg(means) => bits(present).for_each(|i| values[i] = means[i].value()),
+        State::Variance(state) => bits(present).for_each(|i| {
+            values[i] /= state[i].0;
+            if op == AggregateOp::Stddev {
+                values[i] = values[i].sqrt();
+            }
+        }),
+        State::Plain => {}
+    }
+}

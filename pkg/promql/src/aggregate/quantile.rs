@@ -1,0 +1,79 @@
+//! `quantile`: a group's columns are held until all are there.
+
+use promql_syntax::Span;
+
+use super::Grouping;
+use crate::eval::{Cx, Operator, Result, Stream};
+use crate::functions::quantile::quantile;
+use crate::scalar::ScalarOp;
+use crate::series::StepSeries;
+use crate::{Grid, StepColumn};
+
+pub(crate) struct Quantile {
+    inner: Stream,
+    grouping: Grouping,
+    param: ScalarOp,
+    span: Span,
+    grid: Grid,
+    done: Option<std::vec::IntoIter<StepSeries>>,
+}
+
+impl Quantile {
+    pub fn new(inner: Stream, grouping: Grouping, param: ScalarOp, span: Span, grid: Grid) -> Self {
+        Self { inner, grouping, param, span, grid, done: None }
+    }
+
+    fn drain(&mut self, cx: &mut Cx) -> Result<Vec<StepSeries>> {
+        let q = self.param.eval(cx)?;
+        let mut groups: Vec<(Vec<StepColumn>, bool)> = Vec::new();
+        while let Some(series) = self.inner.next(cx)? {
+            cx.hold(series.column.count(), series.column.size_bytes())?;
+            let (at, new) = self.grouping.of(&series.labels);
+            if new {
+                groups.push((Vec::new(), false));
+            }
+            groups[at].0.push(series.column);
+            groups[at].1 |= series.drop_name;
+        }
+        if let Some(nan) = q.iter().find(|q| q.is_nan()) {
+            cx.notes.bad_quantile(*nan, self.span);
+        }
+        let max = q.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let min = q.iter().copied().fold(f64::INFINITY, f64::min);
+        if max > 1.0 {
+            cx.notes.bad_quantile(max, self.span);
+        }
+        if min < 0.0 {
+            cx.notes.bad_quantile(min, self.span);
+        }
+        let mut out = Vec::with_capacity(groups.len());
+        let mut values = Vec::new();
+        for ((columns, drop_name), labels) in groups.into_iter().zip(&self.grouping.labels) {
+            cx.check()?;
+            let mut column = cx.column(self.grid.steps());
+            for (i, q) in q.iter().enumerate() {
+                values.clear();
+                values.extend(columns.iter().filter_map(|c| c.get(i)));
+                if !values.is_empty() {
+                    column.set(i, quantile(*q, &mut values));
+                }
+            }
+            for c in columns {
+                cx.release(c.count(), c.size_bytes());
+            }
+            if !column.is_empty() {
+                out.push(StepSeries { labels: labels.clone(), drop_name, column });
+            }
+        }
+        Ok(out)
+    }
+}
+
+impl Operator for Quantile {
+    fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
+        if self.done.is_none() {
+            self.done = Some(self.drain(cx)?.into_iter());
+        }
+        Ok(self.done.as_mut().and_then(Iterator::next))
+    }
+}

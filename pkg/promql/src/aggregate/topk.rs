@@ -1,0 +1,141 @@
+//! `topk` and `bottomk`: a heap of k per group and step. Only winners' values are kept.
+//!
+//! The heap is Go's `container/heap`, move for move, so that among equal values the same series win as in Prometheus.
+
+use hashbrown::HashMap;
+
+use super::Grouping;
+use crate::Grid;
+use crate::eval::{Cx, Operator, Result, Stream};
+use crate::scalar::ScalarOp;
+use crate::series::StepSeries;
+
+/// A value and the number of its series.
+type Entry = (f64, u32);
+
+pub(crate) struct TopK {
+    top: bool,
+    inner: Stream,
+    grouping: Grouping,
+    param: Option<ScalarOp>,
+    grid: Grid,
+    done: Option<std::vec::IntoIter<StepSeries>>,
+}
+
+impl TopK {
+    pub fn new(top: bool, inner: Stream, grouping: Grouping, param: ScalarOp, grid: Grid) -> Self {
+        Self { top, inner, grouping, param: Some(param), grid, done: None }
+    }
+
+    /// Whether `a` belongs above `b` in the heap, whose top is the first to go.
+    fn less(&self, a: f64, b: f64) -> bool {
+        a.is_nan() || if self.top { a < b } else { a > b }
+    }
+
+    fn sift_up(&self, heap: &mut [Entry], mut at: usize) {
+        while at > 0 {
+            let parent = (at - 1) / 2;
+            if !self.less(heap[at].0, heap[parent].0) {
+                break;
+            }
+            heap.swap(at, parent);
+            at = parent;
+        }
+    }
+
+    fn sift_down(&self, heap: &mut [Entry], mut at: usize) {
+        loop {
+            let left = 2 * at + 1;
+            if left >= heap.len() {
+                break;
+            }
+            let mut child = left;
+            let right = left + 1;
+            if right < heap.len() && self.less(heap[right].0, heap[left].0) {
+                child = right;
+            }
+            if !self.less(heap[child].0, heap[at].0) {
+                break;
+            }
+            heap.swap(at, child);
+            at = child;
+        }
+    }
+
+    fn offer(&self, heap: &mut Vec<Entry>, k: usize, entry: Entry) {
+        if heap.len() < k {
+            heap.push(entry);
+            let last = heap.len() - 1;
+            self.sift_up(heap, last);
+            return;
+        }
+        let worst = heap[0].0;
+        let better = if self.top { worst < entry.0 } else { worst > entry.0 };
+        if better || (worst.is_nan() && !entry.0.is_nan()) {
+            heap[0] = entry;
+            if k > 1 {
+                self.sift_down(heap, 0);
+            }
+        }
+    }
+
+    fn drain(&mut self, cx: &mut Cx) -> Result<Vec<StepSeries>> {
+        let Some(param) = self.param.take() else { return Ok(Vec::new()) };
+        let k = super::checked_k(param, cx)?;
+        let steps = self.grid.steps();
+        let mut labels: Vec<(labels::Labels, bool)> = Vec::new();
+        let mut heaps: Vec<Vec<Vec<Entry>>> = Vec::new();
+        while let Some(series) = self.inner.next(cx)? {
+            let Some(k) = &k else { continue };
+            let number = labels.len() as u32;
+            let (at, new) = self.grouping.of(&series.labels);
+            if new {
+                cx.hold(0, steps * size_of::<Vec<Entry>>())?;
+                heaps.push(vec![Vec::new(); steps]);
+            }
+            for (i, v) in series.column.floats() {
+                if k[i] >= 1 {
+                    let wanted = usize::try_from(k[i]).unwrap_or(usize::MAX);
+                    let heap = &mut heaps[at][i];
+                    if heap.len() == heap.capacity() && heap.len() < wanted {
+                        cx.hold(1, heap.len().max(1) * size_of::<Entry>())?;
+                    }
+                    self.offer(heap, wanted, (v, number));
+                }
+            }
+            cx.hold(0, series.labels.size_bytes() + 24)?;
+            labels.push((series.labels, series.drop_name));
+            cx.recycle(series.column);
+        }
+        let mut numbers: HashMap<u32, usize> = HashMap::new();
+        let mut out: Vec<StepSeries> = Vec::new();
+        for group in heaps {
+            for (step, mut heap) in group.into_iter().enumerate() {
+                // The heap keeps the worst on top; the answer begins with the best, NaN last.
+                heap.sort_by(|a, b| match (self.less(a.0, b.0), self.less(b.0, a.0)) {
+                    (true, true) | (false, false) => std::cmp::Ordering::Equal,
+                    (true, false) => std::cmp::Ordering::Greater,
+                    (false, true) => std::cmp::Ordering::Less,
+                });
+                for (v, number) in heap {
+                    let at = *numbers.entry(number).or_insert_with(|| {
+                        let (labels, drop_name) = labels[number as usize].clone();
+                        out.push(StepSeries { labels, drop_name, column: crate::StepColumn::absent(steps) });
+                        out.len() - 1
+                    });
+                    out[at].column.set(step, v);
+                }
+            }
+        }
+        Ok(out)
+    }
+}
+
+impl Operator for TopK {
+    fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
+        if self.done.is_none() {
+            self.done = Some(self.drain(cx)?.into_iter());
+        }
+        Ok(self.done.as_mut().and_then(Iterator::next))
+    }
+}

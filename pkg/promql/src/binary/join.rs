@@ -1,0 +1,277 @@
+//! Arithmetic and comparison between two vectors. The "one" side is held by match group; the "many" side streams.
+
+use std::collections::VecDeque;
+
+use hashbrown::HashMap;
+use labels::Labels;
+use promql_syntax::{BinaryOp, Cardinality, Matching, Span};
+
+use super::arith::{arithmetic, changes_metric, compare, is_trim};
+use super::matching::{Signatures, match_labels, result_labels};
+use crate::eval::{Cx, Operator, Result, Stream};
+use crate::series::StepSeries;
+use crate::{Grid, QueryError, StepColumn};
+
+/// A match group.
+#[derive(Default)]
+struct Group {
+    /// Its series on the "one" side, over disjoint steps.
+    one: Vec<StepSeries>,
+    /// Steps at which a sample of the "many" side found its counterpart.
+    matched: Vec<u64>,
+    /// Many-to-one: the same by labels of the result.
+    by_result: HashMap<Labels, Vec<u64>>,
+}
+
+pub(crate) struct Join {
+    op: BinaryOp,
+    many: Stream,
+    one: Option<Stream>,
+    matching: Matching,
+    return_bool: bool,
+    span: Span,
+    grid: Grid,
+    signatures: Signatures,
+    groups: Vec<Group>,
+    /// Steps with two "one" series in a group, and what to say of it. An error once the other side has any sample there.
+    clash: Option<(Vec<u64>, String)>,
+    many_any: Vec<u64>,
+    one_any: Vec<u64>,
+    ready: VecDeque<StepSeries>,
+    /// The unmatched of the "one" side were given their fills.
+    filled: bool,
+}
+
+impl Join {
+    pub fn new(
+        op: BinaryOp,
+        lhs: Stream,
+        rhs: Stream,
+        matching: &Matching,
+        return_bool: bool,
+        span: Span,
+        grid: Grid,
+    ) -> Self {
+        let (many, one) = if matching.cardinality == Cardinality::OneToMany { (rhs, lhs) } else { (lhs, rhs) };
+        let words = grid.steps().div_ceil(64);
+        Self {
+            op,
+            many,
+            one: Some(one),
+            signatures: Signatures::new(matching),
+            matching: matching.clone(),
+            return_bool,
+            span,
+            grid,
+            groups: Vec::new(),
+            clash: None,
+            many_any: vec![0; words],
+            one_any: vec![0; words],
+            ready: VecDeque::new(),
+            filled: false,
+        }
+    }
+
+    fn words(&self) -> usize {
+        self.many_any.len()
+    }
+
+    /// The fill for the missing sample of the "one" side, and of the "many" side.
+    fn fills(&self) -> (Option<f64>, Option<f64>) {
+        let (left, right) = (self.matching.fill_left, self.matching.fill_right);
+        if self.matching.cardinality == Cardinality::OneToMany { (left, right) } else { (right, left) }
+    }
+
+    fn group(&mut self, labels: &Labels) -> usize {
+        let number = self.signatures.number(labels);
+        while self.groups.len() < self.signatures.len() {
+            self.groups.push(Group::default());
+        }
+        number
+    }
+
+    fn read_one_side(&mut self, mut stream: Stream, cx: &mut Cx) -> Result<()> {
+        while let Some(series) = stream.next(cx)? {
+            cx.hold_series(&series)?;
+            union(&mut self.one_any, &series.column.present);
+            let number = self.group(&series.labels);
+            for other in &self.groups[number].one {
+                let both: Vec<u64> =
+                    series.column.present.iter().zip(&other.column.present).map(|(a, b)| a & b).collect();
+                if both.iter().any(|w| *w != 0) && self.clash.is_none() {
+                    self.clash = Some((both, self.clash_text(&series.labels, &other.labels)));
+                }
+            }
+            self.groups[number].one.push(series);
+        }
+        Ok(())
+    }
+
+    fn clash_text(&self, a: &Labels, b: &Labels) -> String {
+        let side = if self.matching.cardinality == Cardinality::OneToMany { "left" } else { "right" };
+        let group = match_labels(a, &self.matching);
+        let (a, b) = (a.to_string(), b.to_string());
+        let (first, second) = if a > b { (b, a) } else { (a, b) };
+        format!(
+            "found duplicate series for the match group {group} on the {side} hand-side of the operation: [{first}, \
+             {second}];many-to-many matching not allowed: matching labels must be unique on one side"
+        )
+    }
+
+    fn check_clash(&self, present: &[u64]) -> Result<()> {
+        match &self.clash {
+            Some((steps, text)) if intersects(steps, present) => Err(QueryError::Execution(text.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Computes one pair over `steps` and queues the result.
+    fn pair(
+        &mut self,
+        number: usize,
+        many: (&Labels, Option<&StepColumn>, f64),
+        one: (&Labels, Option<&StepColumn>, f64),
+        steps: &[u64],
+        cx: &mut Cx,
+    ) -> Result<()> {
+        if is_trim(self.op) {
+            cx.notes.trim_of_floats(self.op.as_str(), self.span);
+        }
+        let drops_now = changes_metric(self.op) || (self.return_bool && !cx.delayed());
+        let labels = result_labels(many.0, one.0, &self.matching, drops_now);
+        let words = self.words();
+        let group = &mut self.groups[number];
+        if group.matched.is_empty() {
+            group.matched = vec![0; words];
+        }
+        if self.matching.cardinality == Cardinality::OneToOne {
+            if intersects(&group.matched, steps) {
+                return Err(QueryError::Execution(
+                    "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
+                        .to_owned(),
+                ));
+            }
+        } else {
+            let seen = group.by_result.entry(labels.clone()).or_insert_with(|| vec![0; words]);
+            if intersects(seen, steps) {
+                return Err(QueryError::Execution(
+                    "multiple matches for labels: grouping labels must ensure unique matches".to_owned(),
+                ));
+            }
+            union(seen, steps);
+        }
+        union(&mut group.matched, steps);
+        if is_trim(self.op) {
+            return Ok(());
+        }
+        let mut column = cx.column(self.grid.steps());
+        let swapped = self.matching.cardinality == Cardinality::OneToMany;
+        for (w, word) in steps.iter().enumerate() {
+            let mut rest = *word;
+            while rest != 0 {
+                let i = w * 64 + rest.trailing_zeros() as usize;
+                rest &= rest - 1;
+                let m = many.1.map_or(many.2, |c| c.values[i]);
+                let o = one.1.map_or(one.2, |c| c.values[i]);
+                let (l, r) = if swapped { (o, m) } else { (m, o) };
+                match compare(self.op, l, r) {
+                    None => column.set(i, arithmetic(self.op, l, r)),
+                    Some(kept) if self.return_bool => column.set(i, f64::from(u8::from(kept))),
+                    Some(true) => column.set(i, l),
+                    Some(false) => {}
+                }
+            }
+        }
+        if column.is_empty() {
+            cx.recycle(column);
+        } else {
+            self.ready.push_back(StepSeries { labels, drop_name: self.return_bool, column });
+        }
+        Ok(())
+    }
+
+    fn match_many(&mut self, series: StepSeries, cx: &mut Cx) -> Result<()> {
+        union(&mut self.many_any, &series.column.present);
+        self.check_clash(&series.column.present)?;
+        let number = self.group(&series.labels);
+        let ones = std::mem::take(&mut self.groups[number].one);
+        let mut unmatched = series.column.present.clone();
+        let mut result = Ok(());
+        for one in &ones {
+            let both: Vec<u64> = series.column.present.iter().zip(&one.column.present).map(|(a, b)| a & b).collect();
+            unmatched.iter_mut().zip(&both).for_each(|(u, b)| *u &= !b);
+            if both.iter().any(|w| *w != 0) {
+                let many = (&series.labels, Some(&series.column), 0.0);
+                result = self.pair(number, many, (&one.labels, Some(&one.column), 0.0), &both, cx);
+                if result.is_err() {
+                    break;
+                }
+            }
+        }
+        self.groups[number].one = ones;
+        result?;
+        if let (Some(fill), true) = (self.fills().0, unmatched.iter().any(|w| *w != 0)) {
+            let one = match_labels(&series.labels, &self.matching);
+            self.pair(number, (&series.labels, Some(&series.column), 0.0), (&one, None, fill), &unmatched, cx)?;
+        }
+        cx.recycle(series.column);
+        Ok(())
+    }
+
+    /// Gives the unmatched of the "one" side their fills.
+    fn fill_many(&mut self, fill: f64, cx: &mut Cx) -> Result<()> {
+        // Fills bring results at steps without a sample of the "many" side, so clashes count there, too.
+        let any = self.one_any.clone();
+        self.check_clash(&any)?;
+        for number in 0..self.groups.len() {
+            let ones = std::mem::take(&mut self.groups[number].one);
+            let matched = self.groups[number].matched.clone();
+            for one in &ones {
+                let mut steps = one.column.present.clone();
+                steps.iter_mut().zip(&matched).for_each(|(s, m)| *s &= !m);
+                if steps.iter().any(|w| *w != 0) {
+                    let many = match_labels(&one.labels, &self.matching);
+                    self.pair(number, (&many, None, fill), (&one.labels, Some(&one.column), 0.0), &steps, cx)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Operator for Join {
+    fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
+        if let Some(one) = self.one.take() {
+            self.read_one_side(one, cx)?;
+        }
+        loop {
+            if let Some(series) = self.ready.pop_front() {
+                return Ok(Some(series));
+            }
+            if self.filled {
+                return Ok(None);
+            }
+            match self.many.next(cx)? {
+                Some(series) => self.match_many(series, cx)?,
+                None => {
+                    self.filled = true;
+                    if let Some(fill) = self.fills().1 {
+                        self.fill_many(fill, cx)?;
+                    }
+                    if self.fills().0.is_some() {
+                        let any = self.one_any.clone();
+                        self.check_clash(&any)?;
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn union(into: &mut [u64], other: &[u64]) {
+    into.iter_mut().zip(other).for_each(|(a, b)| *a |= b);
+}
+
+fn intersects(a: &[u64], b: &[u64]) -> bool {
+    a.iter().zip(b).any(|(a, b)| a & b != 0)
+}

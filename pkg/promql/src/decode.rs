@@ -1,0 +1,231 @@
+//! A series' chunks into one column of samples: raw or downsampled, overlapping or not.
+
+use chunkenc::{Column, decode_floats};
+use model::TimeRange;
+use storage::{AggrChunk, Aggregate, Aggregates, Chunk, ChunkData};
+
+use crate::QueryError;
+use crate::eval::{Cx, Result};
+
+/// Which of a downsampled chunk's aggregates a function reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    One(Aggregate),
+    /// sum / count.
+    Average,
+}
+
+impl Wanted {
+    /// As Thanos chooses by function name.
+    pub fn of(function: Option<&str>) -> Self {
+        match function.unwrap_or("") {
+            "min" => Self::One(Aggregate::Min),
+            "max" => Self::One(Aggregate::Max),
+            "count" => Self::One(Aggregate::Count),
+            "rate" | "irate" | "increase" | "resets" => Self::One(Aggregate::Counter),
+            f if f.starts_with("min_") => Self::One(Aggregate::Min),
+            f if f.starts_with("max_") => Self::One(Aggregate::Max),
+            f if f.starts_with("count_") => Self::One(Aggregate::Count),
+            f if f.starts_with("sum_") => Self::One(Aggregate::Sum),
+            _ => Self::Average,
+        }
+    }
+
+    /// To ask the source for.
+    pub fn aggregates(self) -> Aggregates {
+        match self {
+            Self::One(a) => Aggregates::of(&[a]),
+            Self::Average => Aggregates::of(&[Aggregate::Count, Aggregate::Sum]),
+        }
+    }
+}
+
+/// Decodes with buffers of its own, one per operator.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    wanted: Wanted,
+    merged: Column,
+    part: Column,
+    counts: Column,
+    /// Reset correction of counter aggregates, over chunks.
+    counter: CounterState,
+    /// Whether the last series had native histogram chunks, which are not in the column.
+    pub saw_histograms: bool,
+}
+
+#[derive(Debug, Default)]
+struct CounterState {
+    total: f64,
+    last_value: f64,
+    last_time: Option<i64>,
+}
+
+impl Decoder {
+    pub fn new(wanted: Wanted) -> Self {
+        Self {
+            wanted,
+            merged: Column::new(),
+            part: Column::new(),
+            counts: Column::new(),
+            counter: CounterState::default(),
+            saw_histograms: false,
+        }
+    }
+
+    /// Fills `out` with the samples of the chunks that overlap `range`, ascending, each time once. Samples at the edges
+    /// may lie outside `range`.
+    pub fn series(&mut self, chunks: &[Chunk], range: TimeRange, out: &mut Column, cx: &mut Cx) -> Result<()> {
+        out.clear();
+        self.saw_histograms = false;
+        self.counter = CounterState::default();
+        for chunk in chunks {
+            if range.overlaps(TimeRange::new(chunk.min_time, chunk.max_time)) {
+                self.chunk(chunk, out, cx)?;
+            }
+        }
+        cx.stats.decoded_samples += out.len() as u64;
+        Ok(())
+    }
+
+    /// Fills `out` with at least the last sample at or before `time` of the series, if it has one after `after`.
+    pub fn last_before(
+        &mut self,
+        chunks: &[Chunk],
+        after: i64,
+        time: i64,
+        out: &mut Column,
+        cx: &mut Cx,
+    ) -> Result<()> {
+        let disjoint = chunks.windows(2).all(|w| w[0].max_time < w[1].min_time);
+        let aggregated = chunks.iter().any(|c| matches!(c.data, ChunkData::Aggr(_)));
+        if !disjoint || aggregated {
+            return self.series(chunks, TimeRange::new(after, time), out, cx);
+        }
+        out.clear();
+        self.saw_histograms = false;
+        // A chunk that begins by `time` holds a sample at or before it: its first.
+        if let Some(chunk) = chunks.iter().rev().find(|c| c.min_time <= time) {
+            if chunk.max_time > after {
+                self.chunk(chunk, out, cx)?;
+            }
+        }
+        cx.stats.decoded_samples += out.len() as u64;
+        Ok(())
+    }
+
+    fn chunk(&mut self, chunk: &Chunk, out: &mut Column, cx: &mut Cx) -> Result<()> {
+        let before = out.len();
+        cx.stats.chunk_bytes += chunk.size_bytes() as u64;
+        match &chunk.data {
+            ChunkData::Raw(c) if c.encoding.is_float() => {
+                decode_floats(c.encoding, &c.data, out).map_err(|e| damaged(chunk, &e))?;
+            }
+            ChunkData::Raw(_) => {
+                self.saw_histograms = true;
+                return Ok(());
+            }
+            ChunkData::Aggr(aggr) => self.aggregates(chunk, aggr, out)?,
+        }
+        if before > 0 && out.len() > before && out.times[before] <= out.times[before - 1] {
+            self.merge_tail(out, before);
+        }
+        Ok(())
+    }
+
+    fn aggregates(&mut self, chunk: &Chunk, aggr: &AggrChunk, out: &mut Column) -> Result<()> {
+        let read = |a: Aggregate, into: &mut Column| -> Result<bool> {
+            let Some(part) = aggr.get(a) else { return Ok(false) };
+            if !part.encoding.is_float() {
+                return Ok(false);
+            }
+            decode_floats(part.encoding, &part.data, into).map_err(|e| damaged(chunk, &e))?;
+            Ok(true)
+        };
+        match self.wanted {
+            Wanted::One(Aggregate::Counter) => {
+                self.part.clear();
+                read(Aggregate::Counter, &mut self.part)?;
+                self.counter.apply(&self.part, out);
+            }
+            Wanted::One(a) => {
+                read(a, out)?;
+            }
+            Wanted::Average => {
+                self.part.clear();
+                self.counts.clear();
+                if !(read(Aggregate::Sum, &mut self.part)? && read(Aggregate::Count, &mut self.counts)?) {
+                    return Ok(());
+                }
+                // The two have the same times; where damaged data has not, only common times count.
+                let mut at = 0;
+                for (t, sum) in self.part.iter() {
+                    while at < self.counts.len() && self.counts.times[at] < t {
+                        at += 1;
+                    }
+                    if at < self.counts.len() && self.counts.times[at] == t {
+                        out.push(t, sum / self.counts.values[at]);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Merges `out[at..]` into `out[..at]`, both ascending. Of two samples at one time the earlier chunk's stays.
+    fn merge_tail(&mut self, out: &mut Column, at: usize) {
+        let from = out.times[..at].partition_point(|t| *t < out.times[at]);
+        let merged = &mut self.merged;
+        merged.clear();
+        let (mut i, mut j) = (from, at);
+        while i < at || j < out.len() {
+            let left = i < at && (j >= out.len() || out.times[i] <= out.times[j]);
+            let k = if left { i } else { j };
+            if left && j < out.len() && out.times[j] == out.times[i] {
+                j += 1;
+            }
+            merged.push(out.times[k], out.values[k]);
+            if left {
+                i += 1;
+            } else {
+                j += 1;
+            }
+        }
+        out.times.truncate(from);
+        out.values.truncate(from);
+        out.times.extend_from_slice(&merged.times);
+        out.values.extend_from_slice(&merged.values);
+    }
+}
+
+impl CounterState {
+    /// Appends one counter aggregate as a counter without resets. Its last sample repeats the time before it and
+    /// carries the true raw value, from which the next chunk goes on.
+    fn apply(&mut self, part: &Column, out: &mut Column) {
+        for (t, v) in part.iter() {
+            if v.is_nan() {
+                continue;
+            }
+            match self.last_time {
+                None => {
+                    self.total = v;
+                    out.push(t, v);
+                }
+                Some(last) if t > last => {
+                    self.total += if v >= self.last_value { v - self.last_value } else { v };
+                    out.push(t, self.total);
+                }
+                Some(last) if t == last => {}
+                Some(_) => continue,
+            }
+            self.last_time = Some(t);
+            self.last_value = v;
+        }
+    }
+}
+
+fn damaged(chunk: &Chunk, error: &chunkenc::Error) -> QueryError {
+    QueryError::Storage(storage::Error::Corrupt(format!(
+        "chunk from {} to {} ms does not decode: {error}",
+        chunk.min_time, chunk.max_time
+    )))
+}

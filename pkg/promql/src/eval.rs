@@ -1,0 +1,180 @@
+//! What an evaluation carries along, and the interface of operators.
+
+use std::sync::Arc;
+
+use promql_syntax::Span;
+use storage::{Ctx, Reservation, Select, SeriesSource};
+
+use crate::notes::Notes;
+use crate::series::StepSeries;
+use crate::{EngineOptions, Grid, QueryError, QueryOptions, QueryStats, StepColumn};
+
+pub(crate) type Result<T> = std::result::Result<T, QueryError>;
+
+/// A node of the running query: hands out its series one by one, label order where its input has it. One series may
+/// come in several parts over disjoint steps; who cannot bear that merges (see `merge`).
+pub(crate) trait Operator {
+    /// The next series, `None` at the end. Columns that come out are never empty.
+    fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>>;
+}
+
+/// Any operator.
+pub(crate) type Stream = Box<dyn Operator>;
+
+/// The state of one evaluation, on one thread.
+pub(crate) struct Cx {
+    pub ctx: Ctx,
+    pub source: Arc<dyn SeriesSource>,
+    pub runtime: tokio::runtime::Handle,
+    pub options: Arc<EngineOptions>,
+    pub query: QueryOptions,
+    pub lookback_ms: i64,
+    /// The query's own step, 0 for an instant query; a hint to sources.
+    pub step_ms: i64,
+    pub notes: Notes,
+    pub stats: QueryStats,
+    samples: usize,
+    reservation: Reservation,
+    spare: Vec<StepColumn>,
+}
+
+/// Emptied columns kept for reuse.
+const SPARE_MAX: usize = 16;
+
+impl Cx {
+    pub fn new(
+        ctx: Ctx,
+        source: Arc<dyn SeriesSource>,
+        runtime: tokio::runtime::Handle,
+        options: Arc<EngineOptions>,
+        query: QueryOptions,
+        step_ms: i64,
+        notes: Notes,
+    ) -> Result<Self> {
+        let lookback_ms = query.lookback_ms.filter(|ms| *ms > 0).unwrap_or(options.lookback_ms);
+        let reservation = ctx.budget.reserve(0)?;
+        Ok(Self {
+            ctx,
+            source,
+            runtime,
+            options,
+            query,
+            lookback_ms,
+            step_ms,
+            notes,
+            stats: QueryStats::default(),
+            samples: 0,
+            reservation,
+            spare: Vec::new(),
+        })
+    }
+
+    /// Whether to go on.
+    pub fn check(&self) -> Result<()> {
+        Ok(self.ctx.check()?)
+    }
+
+    /// A column without values, from the spare ones if there is one.
+    pub fn column(&mut self, steps: usize) -> StepColumn {
+        match self.spare.pop() {
+            Some(mut column) => {
+                column.reset(steps);
+                column
+            }
+            None => StepColumn::absent(steps),
+        }
+    }
+
+    /// Takes a column back for reuse.
+    pub fn recycle(&mut self, column: StepColumn) {
+        if self.spare.len() < SPARE_MAX {
+            self.spare.push(column);
+        }
+    }
+
+    /// Counts samples and bytes that stay in memory from here on.
+    pub fn hold(&mut self, samples: usize, bytes: usize) -> Result<()> {
+        self.samples += samples;
+        self.stats.peak_samples = self.stats.peak_samples.max(self.samples as u64);
+        let max = self.options.max_samples;
+        if max > 0 && self.samples > max {
+            return Err(QueryError::Limit(format!(
+                "query processing would load too many samples into memory in query execution: {} held, limit {max} \
+                 (--query.max-samples)",
+                self.samples
+            )));
+        }
+        self.reservation.grow(bytes as u64)?;
+        self.stats.peak_bytes = self.stats.peak_bytes.max(self.reservation.bytes());
+        Ok(())
+    }
+
+    /// Counts back what [`Cx::hold`] counted.
+    pub fn release(&mut self, samples: usize, bytes: usize) {
+        self.samples = self.samples.saturating_sub(samples);
+        self.reservation.shrink(bytes as u64);
+    }
+
+    /// [`Cx::hold`] of a series.
+    pub fn hold_series(&mut self, series: &StepSeries) -> Result<()> {
+        self.hold(series.column.count(), series.size_bytes())
+    }
+
+    /// [`Cx::release`] of a series.
+    pub fn release_series(&mut self, series: &StepSeries) {
+        self.release(series.column.count(), series.size_bytes());
+    }
+
+    /// A select over `min..=max` with this query's settings.
+    pub fn select(&self, min: i64, max: i64, matchers: Arc<[labels::Matcher]>, hint: Option<Arc<str>>) -> Select {
+        let mut select = Select::new(model::TimeRange::new(min, max), matchers);
+        select.max_resolution_ms = self.query.max_resolution_ms;
+        select.aggregates = crate::decode::Wanted::of(hint.as_deref()).aggregates();
+        select.without_replica_labels = self.query.without_replica_labels.clone();
+        select.block_matchers = self.query.block_matchers.clone();
+        select.partial_response = self.query.partial_response;
+        select.step_ms = self.step_ms;
+        select.function = hint;
+        select
+    }
+
+    /// Whether names are dropped at the end only.
+    pub fn delayed(&self) -> bool {
+        self.options.delayed_name_removal
+    }
+}
+
+/// `span` of the query as remarks name places.
+pub(crate) fn position(query: &str, span: Span) -> String {
+    let start = span.start;
+    if start > query.len() {
+        return "invalid position".to_owned();
+    }
+    let before = &query.as_bytes()[..start];
+    let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+    let column = before.iter().rev().take_while(|b| **b != b'\n').count() + 1;
+    format!("{line}:{column}")
+}
+
+/// A series without its metric name, now or by mark.
+pub(crate) fn drop_name(mut series: StepSeries, cx: &Cx) -> StepSeries {
+    series.drop_name = true;
+    if !cx.delayed() {
+        series.labels = series.labels.without(&crate::plan::METADATA_LABELS);
+    }
+    series
+}
+
+/// The steps of a subquery that serve `outer`.
+pub(crate) fn subquery_grid(outer: Grid, at_ms: Option<i64>, offset_ms: i64, range_ms: i64, step_ms: i64) -> Grid {
+    let (first, last) = match at_ms {
+        Some(at) => (at, at),
+        None => (outer.start_ms, outer.time(outer.steps().max(1) - 1)),
+    };
+    let open = first - offset_ms - range_ms;
+    let mut start_ms = step_ms * (open / step_ms);
+    if start_ms <= open {
+        start_ms += step_ms;
+    }
+    Grid { start_ms, end_ms: last - offset_ms, step_ms }
+}

@@ -1,0 +1,119 @@
+//! Bringing together the parts of series that came in several, and refusing equal series at one step.
+
+use hashbrown::HashMap;
+use labels::Labels;
+
+use crate::QueryError;
+use crate::eval::{Cx, Operator, Result, Stream};
+use crate::series::StepSeries;
+
+/// Two series with equal labels have a sample at one step.
+pub(crate) fn same_labels() -> QueryError {
+    QueryError::Execution("vector cannot contain metrics with the same labelset".to_owned())
+}
+
+/// Collects series; equal labels become one series.
+#[derive(Debug, Default)]
+pub(crate) struct Collector {
+    by_labels: HashMap<Labels, usize>,
+    pub series: Vec<StepSeries>,
+}
+
+impl Collector {
+    /// Adds a series, counting what it holds.
+    pub fn add(&mut self, series: StepSeries, cx: &mut Cx) -> Result<()> {
+        match self.by_labels.get(&series.labels) {
+            None => {
+                cx.hold_series(&series)?;
+                self.by_labels.insert(series.labels.clone(), self.series.len());
+                self.series.push(series);
+            }
+            Some(at) => {
+                cx.hold(series.column.count(), 0)?;
+                join(&mut self.series[*at], &series)?;
+                cx.recycle(series.column);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Puts `part`'s samples into `whole`.
+fn join(whole: &mut StepSeries, part: &StepSeries) -> Result<()> {
+    if whole.column.present.iter().zip(&part.column.present).any(|(a, b)| a & b != 0) {
+        return Err(same_labels());
+    }
+    for (i, v) in part.column.floats() {
+        whole.column.set(i, v);
+    }
+    for (i, h) in &part.column.sparse_histograms {
+        match whole.column.sparse_histograms.binary_search_by_key(i, |(j, _)| *j) {
+            Ok(_) => return Err(same_labels()),
+            Err(at) => whole.column.sparse_histograms.insert(at, (*i, h.clone())),
+        }
+    }
+    whole.drop_name |= part.drop_name;
+    Ok(())
+}
+
+/// Hands out whole series, for those who need that; holds all.
+pub(crate) struct Merged {
+    inner: Stream,
+    ready: Option<std::vec::IntoIter<StepSeries>>,
+}
+
+impl Merged {
+    pub fn new(inner: Stream) -> Self {
+        Self { inner, ready: None }
+    }
+}
+
+impl Operator for Merged {
+    fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
+        if self.ready.is_none() {
+            let mut all = Collector::default();
+            while let Some(series) = self.inner.next(cx)? {
+                all.add(series, cx)?;
+            }
+            self.ready = Some(all.series.into_iter());
+        }
+        let next = self.ready.as_mut().and_then(Iterator::next);
+        if let Some(series) = &next {
+            cx.release_series(series);
+        }
+        Ok(next)
+    }
+}
+
+/// Lets series through and fails when two with equal labels share a step. Holds labels and one bit per step.
+pub(crate) struct Distinct {
+    inner: Stream,
+    /// Equal labels are refused even over disjoint steps, as range functions do.
+    strict: bool,
+    seen: HashMap<Labels, Vec<u64>>,
+}
+
+impl Distinct {
+    pub fn new(inner: Stream, strict: bool) -> Self {
+        Self { inner, strict, seen: HashMap::new() }
+    }
+}
+
+impl Operator for Distinct {
+    fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
+        let Some(series) = self.inner.next(cx)? else { return Ok(None) };
+        match self.seen.get_mut(&series.labels) {
+            None => {
+                cx.hold(0, series.labels.size_bytes() + series.column.present.len() * 8 + 64)?;
+                self.seen.insert(series.labels.clone(), series.column.present.clone());
+            }
+            Some(present) => {
+                if self.strict || present.iter().zip(&series.column.present).any(|(a, b)| a & b != 0) {
+                    return Err(same_labels());
+                }
+                present.iter_mut().zip(&series.column.present).for_each(|(a, b)| *a |= b);
+            }
+        }
+        Ok(Some(series))
+    }
+}

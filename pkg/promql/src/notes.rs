@@ -1,0 +1,127 @@
+//! Remarks on a query, in Prometheus' words and with places. Equal remarks merge.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::{Annotations, format_rfc3339_ms};
+use promql_syntax::Span;
+
+use crate::eval::position;
+use crate::go_float::{format_g, format_g2};
+
+/// Collects remarks while a query runs.
+#[derive(Debug)]
+pub(crate) struct Notes {
+    query: Arc<str>,
+    list: Annotations,
+    forced: BTreeMap<(String, usize), Forced>,
+}
+
+/// Histogram buckets that had to be made monotonic.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Forced {
+    pub min_time: i64,
+    pub max_time: i64,
+    pub min_bucket: f64,
+    pub max_bucket: f64,
+    pub max_diff: f64,
+    pub count: u64,
+}
+
+impl Notes {
+    pub fn new(query: &str) -> Self {
+        Self { query: query.into(), list: Annotations::new(), forced: BTreeMap::new() }
+    }
+
+    fn warn(&mut self, text: std::fmt::Arguments<'_>, span: Span) {
+        let at = position(&self.query, span);
+        self.list.warn(format!("PromQL warning: {text} ({at})"));
+    }
+
+    fn info(&mut self, text: std::fmt::Arguments<'_>, span: Span) {
+        let at = position(&self.query, span);
+        self.list.info(format!("PromQL info: {text} ({at})"));
+    }
+
+    /// What a source said of itself.
+    pub fn source_warning(&mut self, text: String) {
+        self.list.warn(text);
+    }
+
+    pub fn bad_quantile(&mut self, q: f64, span: Span) {
+        self.warn(format_args!("quantile value should be between 0 and 1, got {}", format_g(q)), span);
+    }
+
+    pub fn bad_ratio(&mut self, r: f64, capped: f64, span: Span) {
+        let (r, capped) = (format_g(r), format_g(capped));
+        self.warn(format_args!("ratio value should be between -1 and 1, got {r}, capping to {capped}"), span);
+    }
+
+    pub fn bad_bucket(&mut self, metric: &str, value: &str, span: Span) {
+        let of = for_metric(metric);
+        self.warn(format_args!("bucket label \"le\" is missing or has a malformed value of {value:?}{of}"), span);
+    }
+
+    pub fn sort_in_range(&mut self, span: Span) {
+        let text = "sort is ineffective for range queries since results are always ordered by labels";
+        self.warn(format_args!("{text}"), span);
+    }
+
+    pub fn maybe_no_counter(&mut self, metric: &str, span: Span) {
+        let text = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket:";
+        self.info(format_args!("{text} {metric:?}"), span);
+    }
+
+    pub fn maybe_no_counter_type(&mut self, metric: &str, of_type: &str, span: Span) {
+        let text = "metric might not be a counter, __type__ label is not set to \"counter\" or \"histogram\"";
+        self.info(format_args!("{text}, got {of_type:?}: {metric:?}"), span);
+    }
+
+    pub fn trim_of_floats(&mut self, op: &str, span: Span) {
+        let text = "incompatible sample types encountered for binary operator";
+        self.info(format_args!("{text} {op:?}: float {op} float"), span);
+    }
+
+    pub fn histograms_unread(&mut self, metric: &str, span: Span) {
+        let of = for_metric(metric);
+        self.warn(format_args!("native histogram samples were left out, they are not evaluated yet{of}"), span);
+    }
+
+    pub fn forced_monotonic(&mut self, metric: &str, forced: Forced, span: Span) {
+        self.forced
+            .entry((metric.to_owned(), span.start))
+            .and_modify(|f| {
+                f.min_time = f.min_time.min(forced.min_time);
+                f.max_time = f.max_time.max(forced.max_time);
+                f.min_bucket = f.min_bucket.min(forced.min_bucket);
+                f.max_bucket = f.max_bucket.max(forced.max_bucket);
+                f.max_diff = f.max_diff.max(forced.max_diff);
+                f.count += forced.count;
+            })
+            .or_insert(forced);
+    }
+
+    /// All remarks.
+    pub fn finish(mut self) -> Annotations {
+        for ((metric, start), f) in std::mem::take(&mut self.forced) {
+            let of = for_metric(&metric);
+            let seconds = |ms: i64| format_rfc3339_ms(ms / 1000 * 1000);
+            let (from, to) = (seconds(f.min_time), seconds(f.max_time));
+            let (low, high, diff) = (format_g(f.min_bucket), format_g(f.max_bucket), format_g2(f.max_diff));
+            self.info(
+                format_args!(
+                    "input to histogram_quantile needed to be fixed for monotonicity (see \
+                     https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile){of}, from \
+                     buckets {low} to {high}, with a max diff of {diff}, over {} samples from {from} to {to}",
+                    f.count
+                ),
+                Span { start, end: start },
+            );
+        }
+        self.list
+    }
+}
+
+fn for_metric(metric: &str) -> String {
+    if metric.is_empty() { String::new() } else { format!(" for metric name {metric:?}") }
+}

@@ -1,0 +1,82 @@
+//! Scalars: one number at every step.
+
+use promql_syntax::BinaryOp;
+
+use crate::binary::arith::scalar_op;
+use crate::eval::{Cx, Result, Stream};
+use crate::functions::dates::DateFn;
+use crate::plan::{ScalarPlan, go_max, go_min};
+use crate::{Grid, open};
+
+/// A scalar expression that is being evaluated.
+pub(crate) enum ScalarOp {
+    Const(f64, usize),
+    Time(Grid),
+    Date(DateFn, Grid),
+    Negate(Box<ScalarOp>),
+    Pair(Pair, Box<ScalarOp>, Box<ScalarOp>),
+    FromVector(Stream, usize),
+}
+
+/// What joins two scalars.
+pub(crate) enum Pair {
+    Op(BinaryOp),
+    Min,
+    Max,
+}
+
+impl ScalarOp {
+    /// Opens the vectors inside, which starts their selects.
+    pub fn open(plan: &ScalarPlan, grid: Grid, cx: &mut Cx) -> Result<Self> {
+        let both = |pair, a: &ScalarPlan, b: &ScalarPlan, cx: &mut Cx| -> Result<Self> {
+            Ok(Self::Pair(pair, Box::new(Self::open(a, grid, cx)?), Box::new(Self::open(b, grid, cx)?)))
+        };
+        Ok(match plan {
+            ScalarPlan::Const(v) => Self::Const(*v, grid.steps()),
+            ScalarPlan::Time => Self::Time(grid),
+            ScalarPlan::Date(f) => Self::Date(*f, grid),
+            ScalarPlan::Negate(inner) => Self::Negate(Box::new(Self::open(inner, grid, cx)?)),
+            ScalarPlan::Binary(op, a, b) => both(Pair::Op(*op), a, b, cx)?,
+            ScalarPlan::MinOf(a, b) => both(Pair::Min, a, b, cx)?,
+            ScalarPlan::MaxOf(a, b) => both(Pair::Max, a, b, cx)?,
+            ScalarPlan::FromVector(inner) => Self::FromVector(open::open(inner, grid, cx)?, grid.steps()),
+        })
+    }
+
+    /// The value at each step.
+    pub fn eval(&mut self, cx: &mut Cx) -> Result<Vec<f64>> {
+        Ok(match self {
+            Self::Const(v, steps) => vec![*v; *steps],
+            Self::Time(grid) => (0..grid.steps()).map(|i| grid.time(i) as f64 / 1000.0).collect(),
+            Self::Date(f, grid) => (0..grid.steps()).map(|i| f.of((grid.time(i) / 1000) as f64)).collect(),
+            Self::Negate(inner) => {
+                let mut values = inner.eval(cx)?;
+                values.iter_mut().for_each(|v| *v = -*v);
+                values
+            }
+            Self::Pair(pair, a, b) => {
+                let (mut left, right) = (a.eval(cx)?, b.eval(cx)?);
+                for (l, r) in left.iter_mut().zip(right) {
+                    *l = match pair {
+                        Pair::Op(op) => scalar_op(*op, *l, r),
+                        Pair::Min => go_min(*l, r),
+                        Pair::Max => go_max(*l, r),
+                    };
+                }
+                left
+            }
+            Self::FromVector(stream, steps) => {
+                let mut values = vec![f64::NAN; *steps];
+                let mut seen = vec![0u8; *steps];
+                while let Some(series) = stream.next(cx)? {
+                    for (i, v) in series.column.floats() {
+                        seen[i] = seen[i].saturating_add(1);
+                        values[i] = if seen[i] == 1 { v } else { f64::NAN };
+                    }
+                    cx.recycle(series.column);
+                }
+                values
+            }
+        })
+    }
+}

@@ -1,0 +1,143 @@
+//! Instant selectors: at each step the last sample within the lookback.
+
+use std::sync::Arc;
+
+use chunkenc::Column;
+use model::is_stale;
+
+use crate::Grid;
+use crate::decode::{Decoder, Wanted};
+use crate::eval::{Cx, Operator, Result};
+use crate::fetch::Fetch;
+use crate::plan::SelectPlan;
+use crate::series::StepSeries;
+
+pub(crate) struct InstantSelector {
+    plan: Arc<SelectPlan>,
+    fetch: Fetch,
+    grid: Grid,
+    decoder: Decoder,
+    samples: Column,
+    /// Give the samples' times, in seconds, in place of their values.
+    sample_times: bool,
+}
+
+impl InstantSelector {
+    pub fn open(plan: Arc<SelectPlan>, grid: Grid, sample_times: bool, cx: &mut Cx) -> Self {
+        let (first, last) = plan.bounds(grid);
+        let ahead = if plan.smoothed { cx.lookback_ms } else { 0 };
+        let select = cx.select(first - cx.lookback_ms + 1, last + ahead, plan.matchers.clone(), plan.hint.clone());
+        Self {
+            fetch: Fetch::start(cx, select),
+            decoder: Decoder::new(Wanted::of(plan.hint.as_deref())),
+            plan,
+            grid,
+            samples: Column::new(),
+            sample_times,
+        }
+    }
+}
+
+impl SelectPlan {
+    /// The first and last instant looked at, ms.
+    pub fn bounds(&self, grid: Grid) -> (i64, i64) {
+        let (first, last) = match self.at_ms {
+            Some(at) => (at, at),
+            None => (grid.start_ms, grid.time(grid.steps().max(1) - 1)),
+        };
+        (first.saturating_sub(self.offset_ms), last.saturating_sub(self.offset_ms))
+    }
+}
+
+impl Operator for InstantSelector {
+    fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
+        let (first, last) = self.plan.bounds(self.grid);
+        let steps = self.grid.steps();
+        let mut n = 0usize;
+        while let Some(series) = self.fetch.next(cx)? {
+            n += 1;
+            if n % 64 == 0 {
+                cx.check()?;
+            }
+            let after = first - cx.lookback_ms;
+            if first == last && !self.plan.smoothed {
+                self.decoder.last_before(&series.chunks, after, last, &mut self.samples, cx)?;
+            } else {
+                let ahead = if self.plan.smoothed { cx.lookback_ms } else { 0 };
+                let range = model::TimeRange::new(after + 1, last + ahead);
+                self.decoder.series(&series.chunks, range, &mut self.samples, cx)?;
+            }
+            if self.decoder.saw_histograms {
+                cx.notes.histograms_unread(series.labels.metric_name(), self.plan.span);
+            }
+            if self.samples.is_empty() {
+                continue;
+            }
+            let mut column = cx.column(steps);
+            let found = if self.plan.smoothed {
+                self.smooth(&mut column, cx.lookback_ms)
+            } else {
+                self.look_up(&mut column, cx.lookback_ms)
+            };
+            if found == 0 {
+                cx.recycle(column);
+                continue;
+            }
+            cx.stats.total_samples += found;
+            return Ok(Some(StepSeries { labels: series.labels, drop_name: false, column }));
+        }
+        Ok(None)
+    }
+}
+
+impl InstantSelector {
+    fn look_up(&self, column: &mut crate::StepColumn, lookback_ms: i64) -> u64 {
+        let (times, values) = (&self.samples.times[..], &self.samples.values[..]);
+        let n = times.len();
+        let (mut next, mut found) = (0, 0);
+        if self.grid.steps() == 1 || self.plan.at_ms.is_some() {
+            next = times.partition_point(|t| *t <= self.plan.bounds(self.grid).0);
+        }
+        for step in 0..self.grid.steps() {
+            let at = self.plan.at_ms.unwrap_or_else(|| self.grid.time(step)) - self.plan.offset_ms;
+            while next < n && times[next] <= at {
+                next += 1;
+            }
+            if next == 0 {
+                continue;
+            }
+            let (t, v) = (times[next - 1], values[next - 1]);
+            if t > at - lookback_ms && !is_stale(v) {
+                column.set(step, if self.sample_times { t as f64 / 1000.0 } else { v });
+                found += 1;
+            }
+        }
+        found
+    }
+
+    /// `smoothed`: between two samples the value is interpolated.
+    fn smooth(&self, column: &mut crate::StepColumn, lookback_ms: i64) -> u64 {
+        let live = self.samples.iter().filter(|(_, v)| !is_stale(*v));
+        let (times, values): (Vec<i64>, Vec<f64>) = live.unzip();
+        let mut found = 0;
+        for step in 0..self.grid.steps() {
+            let at = self.plan.at_ms.unwrap_or_else(|| self.grid.time(step)) - self.plan.offset_ms;
+            let from = times.partition_point(|t| *t <= at - lookback_ms);
+            let to = times.partition_point(|t| *t <= at + lookback_ms);
+            let next = from + times[from..to].partition_point(|t| *t < at);
+            let value = if next < to && times[next] == at {
+                values[next]
+            } else if next > from && next < to {
+                let (t1, t2, v1, v2) = (times[next - 1], times[next], values[next - 1], values[next]);
+                v1 + (v2 - v1) * (at - t1) as f64 / (t2 - t1) as f64
+            } else if next > from {
+                values[next - 1]
+            } else {
+                continue;
+            };
+            column.set(step, value);
+            found += 1;
+        }
+        found
+    }
+}

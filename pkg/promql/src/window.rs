@@ -1,0 +1,423 @@
+//! Functions of ranges: each series is decoded once, then a window slides over it with two indices.
+
+use std::sync::Arc;
+
+use chunkenc::Column;
+use model::{TimeRange, is_stale};
+use promql_syntax::Span;
+
+use crate::decode::{Decoder, Wanted};
+use crate::eval::{Cx, Operator, Result, Stream, drop_name, subquery_grid};
+use crate::fetch::Fetch;
+use crate::functions::over_time::{self, RangeFn};
+use crate::functions::{extended, kahan, quantile, rate, regression};
+use crate::merge::Merged;
+use crate::plan::{RangeInput, RangePlan, SelectPlan, SubqueryPlan};
+use crate::scalar::ScalarOp;
+use crate::series::StepSeries;
+use crate::{Grid, QueryError, StepColumn, open};
+
+/// The samples after `start_ms` up to `end_ms`: `all_values[low..high]`. Never empty when a function sees it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window<'a> {
+    pub all_times: &'a [i64],
+    pub all_values: &'a [f64],
+    pub low: usize,
+    pub high: usize,
+    pub start_ms: i64,
+    pub end_ms: i64,
+    /// The step, and its time.
+    pub step: usize,
+    pub time_ms: i64,
+}
+
+impl<'a> Window<'a> {
+    #[inline]
+    pub fn times(&self) -> &'a [i64] {
+        &self.all_times[self.low..self.high]
+    }
+
+    #[inline]
+    pub fn values(&self) -> &'a [f64] {
+        &self.all_values[self.low..self.high]
+    }
+}
+
+enum Input {
+    Select { plan: Arc<SelectPlan>, fetch: Fetch, decoder: Box<Decoder> },
+    Subquery { stream: Stream, grid: Grid },
+}
+
+pub(crate) struct RangeOp {
+    function: RangeFn,
+    input: Input,
+    /// Whether input series already ask for their name to go.
+    grid: Grid,
+    range_ms: i64,
+    offset_ms: i64,
+    at_ms: Option<i64>,
+    anchored: bool,
+    smoothed: bool,
+    args: Vec<ScalarOp>,
+    values: Option<Vec<Vec<f64>>>,
+    span: Span,
+    first_span: Span,
+    samples: Column,
+    falls: Vec<u32>,
+    scratch: Vec<f64>,
+}
+
+impl RangeOp {
+    pub fn open(plan: &RangePlan, grid: Grid, cx: &mut Cx) -> Result<Self> {
+        let (input, range_ms, offset_ms, at_ms, anchored, smoothed) = match &plan.input {
+            RangeInput::Select(select, range_ms) => (
+                Input::Select {
+                    fetch: start_range(select, *range_ms, grid, cx),
+                    decoder: Box::new(Decoder::new(Wanted::of(select.hint.as_deref()))),
+                    plan: select.clone(),
+                },
+                *range_ms,
+                select.offset_ms,
+                select.at_ms,
+                select.anchored,
+                select.smoothed,
+            ),
+            RangeInput::Subquery(sub) => {
+                let (stream, inner) = open_subquery(sub, grid, cx)?;
+                (Input::Subquery { stream, grid: inner }, sub.range_ms, sub.offset_ms, sub.at_ms, false, false)
+            }
+        };
+        Ok(Self {
+            function: plan.function,
+            input,
+            grid,
+            range_ms,
+            offset_ms,
+            at_ms,
+            anchored,
+            smoothed,
+            args: plan.args.iter().map(|a| ScalarOp::open(a, grid, cx)).collect::<Result<_>>()?,
+            values: None,
+            span: plan.span,
+            first_span: plan.first_span,
+            samples: Column::new(),
+            falls: Vec::new(),
+            scratch: Vec::new(),
+        })
+    }
+}
+
+/// Opens a subquery for the windows of `grid`.
+pub(crate) fn open_subquery(sub: &SubqueryPlan, grid: Grid, cx: &mut Cx) -> Result<(Stream, Grid)> {
+    let inner = subquery_grid(grid, sub.at_ms, sub.offset_ms, sub.range_ms, sub.step_ms);
+    let stream = open::open(&sub.inner, inner, cx)?;
+    // A window needs whole series.
+    let stream = if sub.inner.may_split(cx.delayed()) { Box::new(Merged::new(stream)) } else { stream };
+    Ok((stream, inner))
+}
+
+/// How far before and after its plain bounds an extended window looks.
+fn reach(plan: &SelectPlan, lookback_ms: i64) -> (i64, i64) {
+    match (plan.anchored, plan.smoothed) {
+        (true, _) => (lookback_ms, 0),
+        (_, true) => (lookback_ms, lookback_ms),
+        _ => (0, 0),
+    }
+}
+
+/// Starts the select for the windows of `range_ms` before each step.
+fn start_range(plan: &SelectPlan, range_ms: i64, grid: Grid, cx: &Cx) -> Fetch {
+    let (first, last) = plan.bounds(grid);
+    let (before, after) = reach(plan, cx.lookback_ms);
+    let select = cx.select(first - range_ms - before + 1, last + after, plan.matchers.clone(), plan.hint.clone());
+    Fetch::start(cx, select)
+}
+
+impl Operator for RangeOp {
+    fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
+        if self.values.is_none() {
+            let values: Vec<Vec<f64>> = self.args.iter_mut().map(|a| a.eval(cx)).collect::<Result<_>>()?;
+            self.values = Some(values);
+        }
+        loop {
+            cx.check()?;
+            let Some((labels, already_dropped)) = self.load(cx)? else { return Ok(None) };
+            if self.samples.is_empty() {
+                continue;
+            }
+            let mut column = cx.column(self.grid.steps());
+            self.run(&mut column, cx)?;
+            if column.is_empty() {
+                cx.recycle(column);
+                continue;
+            }
+            if matches!(self.function, RangeFn::Rate | RangeFn::Increase) {
+                self.remark_on_counter(&labels, cx);
+            }
+            let series = StepSeries { labels, drop_name: already_dropped, column };
+            return Ok(Some(if self.function.keeps_name() { series } else { drop_name(series, cx) }));
+        }
+    }
+}
+
+impl RangeOp {
+    /// Reads the next series into `self.samples`, stale markers left out.
+    fn load(&mut self, cx: &mut Cx) -> Result<Option<(labels::Labels, bool)>> {
+        match &mut self.input {
+            Input::Select { plan, fetch, decoder } => {
+                let Some(series) = fetch.next(cx)? else { return Ok(None) };
+                let (first, last) = plan.bounds(self.grid);
+                let (before, after) = reach(plan, cx.lookback_ms);
+                let range = TimeRange::new(first - self.range_ms - before + 1, last + after);
+                decoder.series(&series.chunks, range, &mut self.samples, cx)?;
+                if decoder.saw_histograms {
+                    cx.notes.histograms_unread(series.labels.metric_name(), self.span);
+                }
+                drop_stale(&mut self.samples);
+                Ok(Some((series.labels, false)))
+            }
+            Input::Subquery { stream, grid } => {
+                let Some(series) = stream.next(cx)? else { return Ok(None) };
+                self.samples.clear();
+                for (i, v) in series.column.floats().filter(|(_, v)| !is_stale(*v)) {
+                    self.samples.push(grid.time(i), v);
+                }
+                cx.recycle(series.column);
+                Ok(Some((series.labels, series.drop_name)))
+            }
+        }
+    }
+
+    fn remark_on_counter(&self, labels: &labels::Labels, cx: &mut Cx) {
+        let name = labels.metric_name();
+        if name.is_empty() {
+            return;
+        }
+        if cx.options.type_and_unit_labels {
+            let of_type = labels.value("__type__");
+            if of_type != "counter" && of_type != "histogram" {
+                cx.notes.maybe_no_counter_type(name, of_type, self.first_span);
+            }
+        } else if !["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix)) {
+            cx.notes.maybe_no_counter(name, self.first_span);
+        }
+    }
+
+    /// Calls `f` on each step's window that has samples.
+    fn slide(&self, column: &mut StepColumn, cx: &mut Cx, mut f: impl FnMut(&Window<'_>) -> Option<f64>) -> Result<()> {
+        let (times, values) = (&self.samples.times[..], &self.samples.values[..]);
+        let (before, after) = match (self.anchored, self.smoothed) {
+            (true, _) => (cx.lookback_ms, 0),
+            (_, true) => (cx.lookback_ms, cx.lookback_ms),
+            _ => (0, 0),
+        };
+        let (mut low, mut high) = (0, 0);
+        let mut looked_at = 0u64;
+        for step in 0..self.grid.steps() {
+            let time_ms = self.grid.time(step);
+            let end_ms = self.at_ms.unwrap_or(time_ms) - self.offset_ms;
+            let start_ms = end_ms - self.range_ms;
+            let (from, to) = (start_ms - before, end_ms + after);
+            if step == 0 {
+                high = times.partition_point(|t| *t <= to);
+                low = times[..high].partition_point(|t| *t <= from);
+            } else {
+                while high < times.len() && times[high] <= to {
+                    high += 1;
+                }
+                while low < high && times[low] <= from {
+                    low += 1;
+                }
+            }
+            if low == high {
+                continue;
+            }
+            looked_at += (high - low) as u64;
+            let w = Window { all_times: times, all_values: values, low, high, start_ms, end_ms, step, time_ms };
+            if let Some(v) = f(&w) {
+                column.set(step, v);
+            }
+            if step % 256 == 255 {
+                cx.check()?;
+            }
+        }
+        cx.stats.total_samples += looked_at;
+        Ok(())
+    }
+
+    fn run(&mut self, column: &mut StepColumn, cx: &mut Cx) -> Result<()> {
+        let mut falls = std::mem::take(&mut self.falls);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let result = self.run_with(column, &mut falls, &mut scratch, cx);
+        (self.falls, self.scratch) = (falls, scratch);
+        result
+    }
+
+    fn run_with(
+        &self,
+        column: &mut StepColumn,
+        falls: &mut Vec<u32>,
+        scratch: &mut Vec<f64>,
+        cx: &mut Cx,
+    ) -> Result<()> {
+        let arg = |at: usize, step: usize| self.values.as_ref().map_or(f64::NAN, |v| v[at][step]);
+        match self.function {
+            RangeFn::Rate | RangeFn::Increase | RangeFn::Delta => {
+                let is_counter = self.function != RangeFn::Delta;
+                let per_second = self.function == RangeFn::Rate;
+                if self.anchored || self.smoothed {
+                    let smoothed = self.smoothed;
+                    return self.slide(column, cx, |w| {
+                        extended::rate(w, w.start_ms, w.end_ms, smoothed, is_counter, per_second)
+                    });
+                }
+                if is_counter {
+                    rate::falls(&self.samples.values, falls);
+                }
+                let mut from = 0;
+                self.slide(column, cx, |w| {
+                    let inside = rate::falls_inside(falls, w, &mut from);
+                    rate::extrapolated(w, inside, is_counter, per_second)
+                })
+            }
+            RangeFn::Irate => self.slide(column, cx, |w| rate::instant(w, true)),
+            RangeFn::Idelta => self.slide(column, cx, |w| rate::instant(w, false)),
+            RangeFn::SumOverTime => self.slide(column, cx, |w| Some(kahan::sum(w.values()))),
+            RangeFn::AvgOverTime => self.slide(column, cx, |w| Some(kahan::mean(w.values()))),
+            RangeFn::CountOverTime => self.slide(column, cx, |w| Some((w.high - w.low) as f64)),
+            RangeFn::PresentOverTime | RangeFn::AbsentOverTime => self.slide(column, cx, |_| Some(1.0)),
+            RangeFn::FirstOverTime => self.slide(column, cx, |w| w.values().first().copied()),
+            RangeFn::LastOverTime => self.slide(column, cx, |w| w.values().last().copied()),
+            RangeFn::TsOfFirstOverTime => self.slide(column, cx, |w| w.times().first().map(|t| *t as f64 / 1000.0)),
+            RangeFn::TsOfLastOverTime => self.slide(column, cx, |w| w.times().last().map(|t| *t as f64 / 1000.0)),
+            RangeFn::MaxOverTime => self.slide(column, cx, |w| Some(over_time::largest(w.values()))),
+            RangeFn::MinOverTime => self.slide(column, cx, |w| Some(over_time::smallest(w.values()))),
+            RangeFn::TsOfMaxOverTime => self.slide(column, cx, |w| {
+                Some(w.times()[over_time::pick(w.values(), |v, best| v >= best)] as f64 / 1000.0)
+            }),
+            RangeFn::TsOfMinOverTime => self.slide(column, cx, |w| {
+                Some(w.times()[over_time::pick(w.values(), |v, best| v <= best)] as f64 / 1000.0)
+            }),
+            RangeFn::StdvarOverTime => self.slide(column, cx, |w| Some(over_time::variance(w.values()))),
+            RangeFn::StddevOverTime => self.slide(column, cx, |w| Some(over_time::variance(w.values()).sqrt())),
+            RangeFn::MadOverTime => {
+                self.slide(column, cx, |w| Some(over_time::median_absolute_deviation(w.values(), scratch)))
+            }
+            RangeFn::QuantileOverTime => {
+                let mut bad: Option<f64> = None;
+                self.slide(column, cx, |w| {
+                    let q = arg(0, w.step);
+                    if !(0.0..=1.0).contains(&q) {
+                        bad = Some(q);
+                    }
+                    scratch.clear();
+                    scratch.extend_from_slice(w.values());
+                    Some(quantile::quantile(q, scratch))
+                })?;
+                if let Some(q) = bad {
+                    cx.notes.bad_quantile(q, self.first_span);
+                }
+                Ok(())
+            }
+            RangeFn::Changes | RangeFn::Resets => {
+                let count = if self.function == RangeFn::Changes { over_time::changes } else { over_time::resets };
+                let anchored = self.anchored;
+                self.slide(column, cx, |w| {
+                    let values = if anchored { extended::anchored(w, w.start_ms)? } else { w.values() };
+                    Some(count(values))
+                })
+            }
+            RangeFn::Deriv => self.slide(column, cx, |w| {
+                (w.high - w.low >= 2).then(|| regression::linear(w.times(), w.values(), w.times()[0]).0)
+            }),
+            RangeFn::PredictLinear => self.slide(column, cx, |w| {
+                (w.high - w.low >= 2).then(|| {
+                    let (slope, intercept) = regression::linear(w.times(), w.values(), w.time_ms);
+                    slope * arg(0, w.step) + intercept
+                })
+            }),
+            RangeFn::DoubleExponentialSmoothing => {
+                let mut wrong: Option<(&str, f64)> = None;
+                self.slide(column, cx, |w| {
+                    let (smoothing, trend) = (arg(0, w.step), arg(1, w.step));
+                    if smoothing <= 0.0 || smoothing >= 1.0 {
+                        wrong = wrong.or(Some(("smoothing factor. Expected: 0 < sf < 1", smoothing)));
+                    } else if trend <= 0.0 || trend >= 1.0 {
+                        wrong = wrong.or(Some(("trend factor. Expected: 0 < tf < 1", trend)));
+                    }
+                    (w.high - w.low >= 2).then(|| regression::smooth(w.values(), smoothing, trend))
+                })?;
+                match wrong {
+                    Some((what, got)) => Err(QueryError::Execution(format!("invalid {what}, got: {got:.6}"))),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// Takes stale markers out.
+fn drop_stale(samples: &mut Column) {
+    let Some(first) = samples.values.iter().position(|v| is_stale(*v)) else { return };
+    let mut to = first;
+    for from in first..samples.len() {
+        if !is_stale(samples.values[from]) {
+            samples.times[to] = samples.times[from];
+            samples.values[to] = samples.values[from];
+            to += 1;
+        }
+    }
+    samples.times.truncate(to);
+    samples.values.truncate(to);
+}
+
+/// The samples of a range selector at the top of an instant query.
+pub(crate) fn top_matrix(
+    plan: &Arc<SelectPlan>,
+    range_ms: i64,
+    grid: Grid,
+    cx: &mut Cx,
+) -> Result<Vec<(labels::Labels, Column)>> {
+    let mut fetch = start_range(plan, range_ms, grid, cx);
+    let mut decoder = Decoder::new(Wanted::of(plan.hint.as_deref()));
+    let (_, end_ms) = plan.bounds(grid);
+    let start_ms = end_ms - range_ms;
+    let (before, after) = reach(plan, cx.lookback_ms);
+    let mut out = Vec::new();
+    while let Some(series) = fetch.next(cx)? {
+        let mut samples = Column::new();
+        let range = TimeRange::new(start_ms - before + 1, end_ms + after);
+        decoder.series(&series.chunks, range, &mut samples, cx)?;
+        if decoder.saw_histograms {
+            cx.notes.histograms_unread(series.labels.metric_name(), plan.span);
+        }
+        drop_stale(&mut samples);
+        let low = samples.times.partition_point(|t| *t <= start_ms - before);
+        let high = samples.times.partition_point(|t| *t <= end_ms + after);
+        if low >= high {
+            continue;
+        }
+        let w = Window {
+            all_times: &samples.times,
+            all_values: &samples.values,
+            low,
+            high,
+            start_ms,
+            end_ms,
+            step: 0,
+            time_ms: grid.start_ms,
+        };
+        let kept = if plan.anchored || plan.smoothed {
+            extended::samples(&w, start_ms, end_ms, plan.smoothed)
+        } else {
+            Column { times: w.times().to_vec(), values: w.values().to_vec() }
+        };
+        if kept.is_empty() {
+            continue;
+        }
+        cx.stats.total_samples += kept.len() as u64;
+        cx.hold(kept.len(), kept.len() * 16 + series.labels.size_bytes())?;
+        out.push((series.labels, kept));
+    }
+    Ok(out)
+}
