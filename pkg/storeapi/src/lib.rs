@@ -1,1 +1,22 @@
-//! SeriesSource to gRPC StoreAPI and back.
+//! The read seam over gRPC: any [`storage::SeriesSource`] as a Thanos StoreAPI server, any StoreAPI endpoint as a
+//! `SeriesSource`; the same for [`storage::Inspect`] and the Rules, Targets, Metadata, Exemplars and Status services.
+//!
+//! This is the only crate that knows both sides; wire messages do not leave it. Semantics follow Thanos 0.43 (see
+//! `docs/formats/storeapi.md`).
+
+mod client;
+mod convert;
+mod info;
+mod inspect_client;
+mod inspect_convert;
+mod inspect_server;
+mod server;
+mod status;
+
+pub use client::StoreClient;
+pub use convert::{labels_from_wire, labels_to_wire, matchers_from_wire, matchers_to_wire};
+pub use info::{ComponentType, EndpointInfo, InfoServer, Served, StoreSet, fetch_info};
+pub use inspect_client::InspectClient;
+pub use inspect_server::{InspectApis, inspect_routes};
+pub use server::{ServerOptions, StoreLimits, store_routes};
+pub use status::{error_from_status, status_from_error};

@@ -1,0 +1,297 @@
+//! Wire messages to domain values and back, by hand, in one place.
+
+use bytes::Bytes;
+use chunkenc::{Column, Encoding};
+use labels::{Labels, MatchType, Matcher};
+use model::TimeRange;
+use prost::Message;
+use proto::hintspb;
+use proto::thanos::{self as wire, label_matcher};
+use storage::{
+    AggrChunk, Aggregate, Aggregates, Chunk, ChunkData, EncodedChunk, Error, LabelQuery, PartialResponse, Result,
+    Select, Series, Shard,
+};
+
+/// Labels off the wire, which must ascend strictly.
+///
+/// # Errors
+/// [`Error::Corrupt`] on disorder or duplicates.
+pub fn labels_from_wire(list: &[wire::Label]) -> Result<Labels> {
+    Labels::from_sorted(list.iter().map(|l| (l.name.as_str(), l.value.as_str())))
+        .map_err(|e| Error::Corrupt(e.to_string()))
+}
+
+/// Labels for the wire.
+pub fn labels_to_wire(labels: &Labels) -> Vec<wire::Label> {
+    labels.iter().map(|(n, v)| wire::Label { name: n.to_owned(), value: v.to_owned() }).collect()
+}
+
+pub(crate) fn label_set(labels: &Labels) -> wire::LabelSet {
+    wire::LabelSet { labels: labels_to_wire(labels) }
+}
+
+/// Label sets of informational messages: sorted here, since not all peers do.
+pub(crate) fn label_set_from_wire(set: Option<&wire::LabelSet>) -> Labels {
+    Labels::from_pairs(set.into_iter().flat_map(|s| &s.labels).map(|l| (&l.name, &l.value)))
+}
+
+/// Matchers off the wire.
+///
+/// # Errors
+/// [`Error::Invalid`] on a regular expression that does not compile or an unknown type.
+pub fn matchers_from_wire(list: &[wire::LabelMatcher]) -> Result<Vec<Matcher>> {
+    list.iter()
+        .map(|m| {
+            let kind = match label_matcher::Type::try_from(m.r#type) {
+                Ok(label_matcher::Type::Eq) => MatchType::Equal,
+                Ok(label_matcher::Type::Neq) => MatchType::NotEqual,
+                Ok(label_matcher::Type::Re) => MatchType::Regex,
+                Ok(label_matcher::Type::Nre) => MatchType::NotRegex,
+                Err(_) => return Err(Error::Invalid(format!("unknown matcher type {}", m.r#type))),
+            };
+            Matcher::new(kind, m.name.as_str(), m.value.as_str()).map_err(|e| Error::Invalid(e.to_string()))
+        })
+        .collect()
+}
+
+/// Matchers for the wire.
+pub fn matchers_to_wire(list: &[Matcher]) -> Vec<wire::LabelMatcher> {
+    let kind = |m: &Matcher| match m.kind() {
+        MatchType::Equal => label_matcher::Type::Eq,
+        MatchType::NotEqual => label_matcher::Type::Neq,
+        MatchType::Regex => label_matcher::Type::Re,
+        MatchType::NotRegex => label_matcher::Type::Nre,
+    };
+    list.iter()
+        .map(|m| wire::LabelMatcher { r#type: kind(m) as i32, name: m.name().to_owned(), value: m.value().to_owned() })
+        .collect()
+}
+
+pub(crate) fn strategy_from_wire(disabled: bool, strategy: i32) -> PartialResponse {
+    match disabled || strategy == wire::PartialResponseStrategy::Abort as i32 {
+        true => PartialResponse::Abort,
+        false => PartialResponse::Warn,
+    }
+}
+
+pub(crate) fn strategy_to_wire(partial: PartialResponse) -> i32 {
+    match partial {
+        PartialResponse::Warn => wire::PartialResponseStrategy::Warn as i32,
+        PartialResponse::Abort => wire::PartialResponseStrategy::Abort as i32,
+    }
+}
+
+pub(crate) fn select_from_wire(request: wire::SeriesRequest) -> Result<Select> {
+    let block_matchers = match &request.hints {
+        Some(any) => unpack::<hintspb::SeriesRequestHints>(any)?.block_matchers,
+        None => Vec::new(),
+    };
+    let aggregates: Vec<Aggregate> = request.aggregates().filter_map(aggregate_from_wire).collect();
+    Ok(Select {
+        range: TimeRange::new(request.min_time, request.max_time),
+        matchers: matchers_from_wire(&request.matchers)?.into(),
+        skip_chunks: request.skip_chunks,
+        limit: usize::try_from(request.limit).unwrap_or(0),
+        max_resolution_ms: request.max_resolution_window.max(0),
+        aggregates: Aggregates::of(&aggregates),
+        without_replica_labels: request.without_replica_labels.into(),
+        shard: request.shard_info.filter(|s| s.total_shards > 1).map(|s| Shard {
+            index: s.shard_index.max(0) as u64,
+            total: s.total_shards as u64,
+            by: s.by,
+            labels: s.labels,
+        }),
+        partial_response: strategy_from_wire(request.partial_response_disabled, request.partial_response_strategy),
+        step_ms: request.query_hints.as_ref().map_or(request.step, |h| h.step_millis),
+        function: request.query_hints.and_then(|h| h.func).filter(|f| !f.name.is_empty()).map(|f| f.name.into()),
+        block_matchers: matchers_from_wire(&block_matchers)?.into(),
+    })
+}
+
+pub(crate) fn select_to_wire(want: &Select, batch: usize) -> wire::SeriesRequest {
+    let mut aggregates: Vec<i32> = want.aggregates.iter().map(|a| aggregate_to_wire(a) as i32).collect();
+    if aggregates.is_empty() {
+        aggregates.push(wire::Aggr::Raw as i32);
+    }
+    let hints = (!want.block_matchers.is_empty()).then(|| {
+        let block_matchers = matchers_to_wire(&want.block_matchers);
+        pack("SeriesRequestHints", &hintspb::SeriesRequestHints { block_matchers, enable_query_stats: false })
+    });
+    wire::SeriesRequest {
+        min_time: want.range.min,
+        max_time: want.range.max,
+        matchers: matchers_to_wire(&want.matchers),
+        max_resolution_window: want.max_resolution_ms,
+        aggregates,
+        partial_response_disabled: want.partial_response == PartialResponse::Abort,
+        partial_response_strategy: strategy_to_wire(want.partial_response),
+        skip_chunks: want.skip_chunks,
+        hints,
+        step: want.step_ms,
+        range: 0,
+        query_hints: None,
+        shard_info: want.shard.as_ref().map(|s| wire::ShardInfo {
+            shard_index: s.index as i64,
+            total_shards: s.total as i64,
+            by: s.by,
+            labels: s.labels.clone(),
+        }),
+        without_replica_labels: want.without_replica_labels.to_vec(),
+        limit: want.limit as i64,
+        response_batch_size: batch as i64,
+    }
+}
+
+pub(crate) fn label_names_from_wire(r: wire::LabelNamesRequest) -> Result<LabelQuery> {
+    let block_matchers = match &r.hints {
+        Some(any) => unpack::<hintspb::LabelNamesRequestHints>(any)?.block_matchers,
+        None => Vec::new(),
+    };
+    Ok(LabelQuery {
+        range: TimeRange::new(r.start, r.end),
+        matchers: matchers_from_wire(&r.matchers)?.into(),
+        limit: usize::try_from(r.limit).unwrap_or(0),
+        without_replica_labels: r.without_replica_labels.into(),
+        partial_response: strategy_from_wire(r.partial_response_disabled, r.partial_response_strategy),
+        block_matchers: matchers_from_wire(&block_matchers)?.into(),
+    })
+}
+
+pub(crate) fn label_names_to_wire(q: &LabelQuery) -> wire::LabelNamesRequest {
+    wire::LabelNamesRequest {
+        partial_response_disabled: q.partial_response == PartialResponse::Abort,
+        partial_response_strategy: strategy_to_wire(q.partial_response),
+        start: q.range.min,
+        end: q.range.max,
+        hints: None,
+        matchers: matchers_to_wire(&q.matchers),
+        without_replica_labels: q.without_replica_labels.to_vec(),
+        limit: q.limit as i64,
+    }
+}
+
+pub(crate) fn label_values_from_wire(r: wire::LabelValuesRequest) -> Result<LabelQuery> {
+    let block_matchers = match &r.hints {
+        Some(any) => unpack::<hintspb::LabelValuesRequestHints>(any)?.block_matchers,
+        None => Vec::new(),
+    };
+    Ok(LabelQuery {
+        range: TimeRange::new(r.start, r.end),
+        matchers: matchers_from_wire(&r.matchers)?.into(),
+        limit: usize::try_from(r.limit).unwrap_or(0),
+        without_replica_labels: r.without_replica_labels.into(),
+        partial_response: strategy_from_wire(r.partial_response_disabled, r.partial_response_strategy),
+        block_matchers: matchers_from_wire(&block_matchers)?.into(),
+    })
+}
+
+pub(crate) fn label_values_to_wire(name: &str, q: &LabelQuery) -> wire::LabelValuesRequest {
+    wire::LabelValuesRequest {
+        label: name.to_owned(),
+        partial_response_disabled: q.partial_response == PartialResponse::Abort,
+        partial_response_strategy: strategy_to_wire(q.partial_response),
+        start: q.range.min,
+        end: q.range.max,
+        hints: None,
+        matchers: matchers_to_wire(&q.matchers),
+        without_replica_labels: q.without_replica_labels.to_vec(),
+        limit: q.limit as i64,
+    }
+}
+
+fn aggregate_from_wire(a: wire::Aggr) -> Option<Aggregate> {
+    match a {
+        wire::Aggr::Raw => None,
+        wire::Aggr::Count => Some(Aggregate::Count),
+        wire::Aggr::Sum => Some(Aggregate::Sum),
+        wire::Aggr::Min => Some(Aggregate::Min),
+        wire::Aggr::Max => Some(Aggregate::Max),
+        wire::Aggr::Counter => Some(Aggregate::Counter),
+    }
+}
+
+fn aggregate_to_wire(a: Aggregate) -> wire::Aggr {
+    match a {
+        Aggregate::Count => wire::Aggr::Count,
+        Aggregate::Sum => wire::Aggr::Sum,
+        Aggregate::Min => wire::Aggr::Min,
+        Aggregate::Max => wire::Aggr::Max,
+        Aggregate::Counter => wire::Aggr::Counter,
+    }
+}
+
+pub(crate) fn series_from_wire(series: wire::Series) -> Result<Series> {
+    let labels = labels_from_wire(&series.labels)?;
+    let chunks: Result<Vec<_>> = series.chunks.into_iter().map(chunk_from_wire).collect();
+    let mut chunks = chunks.map_err(|e| e.within(&labels))?;
+    // The protocol does not promise chunks in order of time.
+    if !chunks.is_sorted_by_key(|c| c.min_time) {
+        chunks.sort_by_key(|c| (c.min_time, c.max_time));
+    }
+    Ok(Series { labels, chunks })
+}
+
+fn chunk_from_wire(c: wire::AggrChunk) -> Result<Chunk> {
+    let (min_time, max_time) = (c.min_time, c.max_time);
+    if let Some(raw) = c.raw {
+        return Ok(Chunk { min_time, max_time, data: ChunkData::Raw(encoded_from_wire(raw)?) });
+    }
+    let parts = [c.count, c.sum, c.min, c.max, c.counter];
+    if parts.iter().all(Option::is_none) {
+        return Err(Error::Corrupt(format!("chunk {min_time}..{max_time} holds neither samples nor aggregates")));
+    }
+    let mut aggr = AggrChunk::default();
+    for (slot, part) in aggr.parts.iter_mut().zip(parts) {
+        *slot = part.map(encoded_from_wire).transpose()?;
+    }
+    Ok(Chunk { min_time, max_time, data: ChunkData::Aggr(Box::new(aggr)) })
+}
+
+/// On this wire an encoding is the block's number less one; 3 to 5 are ours, among ourselves.
+fn encoded_from_wire(c: wire::Chunk) -> Result<EncodedChunk> {
+    let byte = u8::try_from(c.r#type + 1).ok();
+    match byte.and_then(Encoding::from_byte) {
+        Some(encoding) if encoding != Encoding::Aggregates => Ok(EncodedChunk { encoding, data: c.data }),
+        _ => Err(Error::Corrupt(format!("chunk encoding {} is unknown", c.r#type))),
+    }
+}
+
+pub(crate) fn chunk_to_wire(c: &Chunk) -> Result<wire::AggrChunk> {
+    let mut out = wire::AggrChunk { min_time: c.min_time, max_time: c.max_time, ..Default::default() };
+    match &c.data {
+        ChunkData::Raw(raw) => out.raw = Some(encoded_to_wire(raw)?),
+        ChunkData::Aggr(aggr) => {
+            let part = |a| aggr.get(a).map(encoded_to_wire).transpose();
+            out.count = part(Aggregate::Count)?;
+            out.sum = part(Aggregate::Sum)?;
+            out.min = part(Aggregate::Min)?;
+            out.max = part(Aggregate::Max)?;
+            out.counter = part(Aggregate::Counter)?;
+        }
+    }
+    Ok(out)
+}
+
+/// The protocol has XOR and the two plain histogram encodings; what is newer is sent as the plain form of the same
+/// samples, so that any peer can read it.
+fn encoded_to_wire(c: &EncodedChunk) -> Result<wire::Chunk> {
+    let (encoding, data) = match c.encoding {
+        Encoding::Xor2 => (Encoding::Xor, xor2_to_xor(&c.data)?),
+        encoding => (encoding, c.data.clone()),
+    };
+    Ok(wire::Chunk { r#type: i32::from(encoding as u8) - 1, data, hash: 0 })
+}
+
+fn xor2_to_xor(data: &[u8]) -> Result<Bytes> {
+    let mut column = Column::new();
+    chunkenc::decode_floats(Encoding::Xor2, data, &mut column).map_err(|e| Error::Corrupt(e.to_string()))?;
+    chunkenc::encode_xor(column.iter()).map(Bytes::from).map_err(|e| Error::Corrupt(e.to_string()))
+}
+
+fn pack(name: &str, message: &impl Message) -> prost_types::Any {
+    prost_types::Any { type_url: format!("type.googleapis.com/hintspb.{name}"), value: message.encode_to_vec() }
+}
+
+fn unpack<M: Message + Default>(any: &prost_types::Any) -> Result<M> {
+    M::decode(any.value.as_slice()).map_err(|e| Error::Invalid(format!("hints {}: {e}", any.type_url)))
+}

@@ -1,0 +1,179 @@
+//! Client and server over a real loopback connection, with and without snappy.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chunkenc::{Encoding, encode_xor, encode_xor2};
+use labels::{Labels, Matcher};
+use model::TimeRange;
+use storage::{
+    AggrChunk, Budget, Chunk, ChunkData, Ctx, EncodedChunk, Error, LabelQuery, MemorySource, Select, Series,
+    SeriesSource, Shard, collect_series,
+};
+use storeapi::{
+    ComponentType, EndpointInfo, InfoServer, Served, ServerOptions, StoreClient, StoreLimits, fetch_info, store_routes,
+};
+use telemetry::Metrics;
+use tokio_util::sync::CancellationToken;
+use tonic::service::{Routes, RoutesBuilder};
+use transport::ServeOptions;
+use transport::grpc::{ClientMetrics, ClientOptions, Compression, ServerMetrics, connect, server_router};
+
+struct Served1 {
+    client: StoreClient,
+    channel: transport::grpc::Channel,
+    metrics: Metrics,
+    shutdown: CancellationToken,
+}
+
+impl Drop for Served1 {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+async fn serve(source: MemorySource, limits: StoreLimits, compression: Compression) -> Served1 {
+    let source: Arc<dyn SeriesSource> = Arc::new(source);
+    let metrics = Metrics::new();
+    let mut routes: RoutesBuilder = Routes::builder();
+    let budget = Arc::new(Budget::unlimited);
+    store_routes(&mut routes, source.clone(), ServerOptions { limits, budget, metrics: metrics.clone() });
+    let info = EndpointInfo {
+        component: ComponentType::Sidecar,
+        served: Served { store: true, rules: true, ..Served::default() },
+        source: source.info(),
+        sets: vec![],
+    };
+    InfoServer::new(move || Some(info.clone())).add_to(&mut routes);
+    let router = server_router(routes.routes(), &ServerMetrics::new(&metrics));
+    let listener = transport::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let shutdown = CancellationToken::new();
+    let options = ServeOptions::grpc(Duration::ZERO, Duration::ZERO);
+    tokio::spawn(transport::serve(listener, router, options, shutdown.clone()));
+    let options = ClientOptions {
+        tls: None,
+        compression,
+        metrics: ClientMetrics::new(&metrics),
+        connect_timeout: Duration::from_secs(5),
+    };
+    let channel = connect(&address, &options).unwrap();
+    let client = StoreClient::new(&address, channel.clone(), source.info());
+    Served1 { client, channel, metrics, shutdown }
+}
+
+fn samples(n: i64) -> Vec<(i64, f64)> {
+    (0..n).map(|i| (i * 15_000, (i * i) as f64 + 0.5)).collect()
+}
+
+fn xor(n: i64) -> Chunk {
+    Chunk::raw(0, (n - 1) * 15_000, Encoding::Xor, Bytes::from(encode_xor(samples(n)).unwrap()))
+}
+
+fn series(i: usize, chunks: Vec<Chunk>) -> Series {
+    let i = format!("{i:04}");
+    Series { labels: Labels::from_pairs([("__name__", "up"), ("i", &i), ("replica", "a")]), chunks }
+}
+
+fn all() -> Select {
+    Select::new(TimeRange::ALL, vec![Matcher::equal("__name__", "up")])
+}
+
+#[tokio::test]
+async fn series_survive_the_wire() {
+    let aggr = AggrChunk {
+        parts: [
+            Some(EncodedChunk { encoding: Encoding::Xor, data: encode_xor(samples(3)).unwrap().into() }),
+            None,
+            None,
+            None,
+            Some(EncodedChunk { encoding: Encoding::Xor, data: encode_xor(samples(5)).unwrap().into() }),
+        ],
+    };
+    let aggr = Chunk { min_time: 900_000, max_time: 930_000, data: ChunkData::Aggr(Box::new(aggr)) };
+    let mut input: Vec<_> = (0..300).map(|i| series(i, vec![xor(20)])).collect();
+    input.push(series(300, vec![xor(20), aggr]));
+    for compression in [Compression::None, Compression::Snappy] {
+        let served = serve(MemorySource::new(input.clone()), StoreLimits::default(), compression).await;
+        let got = collect_series(served.client.select(&Ctx::background(), all())).await.unwrap();
+        assert_eq!(got.value, input, "{compression:?}");
+        let text = served.metrics.encode();
+        assert!(text.contains(r#"grpc_server_handled_total{grpc_type="server_stream",grpc_service="thanos.Store",grpc_method="Series",grpc_code="OK"} 1"#), "{text}");
+        assert!(text.contains("grpc_client_started_total"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_series_larger_than_a_frame_is_split_and_joined() {
+    let chunk = |t: i64| Chunk::raw(t, t + 1, Encoding::Xor, Bytes::from(vec![7u8; 300_000]));
+    let input = vec![series(0, (0..20).map(|i| chunk(i * 10)).collect()), series(1, vec![chunk(0)])];
+    let served = serve(MemorySource::new(input.clone()), StoreLimits::default(), Compression::None).await;
+    let got = collect_series(served.client.select(&Ctx::background(), all())).await.unwrap();
+    assert_eq!(got.value, input);
+}
+
+#[tokio::test]
+async fn newer_encodings_are_sent_in_their_plain_form() {
+    let data = encode_xor2(samples(20).into_iter().map(|(t, v)| (0, t, v))).unwrap();
+    let input = vec![series(0, vec![Chunk::raw(0, 285_000, Encoding::Xor2, Bytes::from(data))])];
+    let served = serve(MemorySource::new(input), StoreLimits::default(), Compression::None).await;
+    let got = collect_series(served.client.select(&Ctx::background(), all())).await.unwrap();
+    assert_eq!(got.value, vec![series(0, vec![xor(20)])]);
+}
+
+#[tokio::test]
+async fn limits_are_resource_exhausted() {
+    let input: Vec<_> = (0..10).map(|i| series(i, vec![xor(20), xor(21)])).collect();
+    for (limits, text) in [
+        (StoreLimits { series: 5, samples: 0 }, "exceeded series limit: limit 5 violated (got 6)"),
+        (StoreLimits { series: 0, samples: 1000 }, "exceeded samples limit: limit 1000 violated (got 1200)"),
+    ] {
+        let served = serve(MemorySource::new(input.clone()), limits, Compression::None).await;
+        let error = collect_series(served.client.select(&Ctx::background(), all())).await.unwrap_err();
+        assert!(matches!(&error, Error::Limit(t) if t.contains(text)), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn replica_labels_limit_shards_and_labels_only() {
+    let input: Vec<_> = (0..10).map(|i| series(i, vec![xor(20)])).collect();
+    let served = serve(MemorySource::new(input), StoreLimits::default(), Compression::None).await;
+    let ctx = Ctx::background();
+    let want = Select { without_replica_labels: vec!["replica".into()].into(), skip_chunks: true, limit: 3, ..all() };
+    let got = collect_series(served.client.select(&ctx, want)).await.unwrap().value;
+    assert_eq!(got.len(), 3);
+    assert!(got.iter().all(|s| s.chunks.is_empty() && s.labels.get("replica").is_none()));
+    let mut seen = 0;
+    for index in 0..4 {
+        let shard = Shard { index, total: 4, by: true, labels: vec!["i".into()] };
+        seen += collect_series(served.client.select(&ctx, Select { shard: Some(shard), ..all() }))
+            .await
+            .unwrap()
+            .value
+            .len();
+    }
+    assert_eq!(seen, 10);
+}
+
+#[tokio::test]
+async fn labels_info_and_refusals() {
+    let input: Vec<_> = (0..3).map(|i| series(i, vec![xor(20)])).collect();
+    let external = Labels::from_pairs([("cluster", "eu")]);
+    let served =
+        serve(MemorySource::with_external_labels(input, external), StoreLimits::default(), Compression::Snappy).await;
+    let ctx = Ctx::background();
+    let names = served.client.label_names(&ctx, LabelQuery::new(TimeRange::ALL, vec![])).await.unwrap().value;
+    assert_eq!(names, ["__name__", "cluster", "i", "replica"]);
+    let values = served.client.label_values(&ctx, "i", LabelQuery::new(TimeRange::ALL, vec![])).await.unwrap().value;
+    assert_eq!(values, ["0000", "0001", "0002"]);
+    let info = fetch_info(&ctx, "x", served.channel.clone()).await.unwrap();
+    assert_eq!(info.component, ComponentType::Sidecar);
+    assert_eq!(info.source, served.client.info());
+    assert!(info.served.rules && !info.served.targets);
+    let error = served.client.label_values(&ctx, "", LabelQuery::new(TimeRange::ALL, vec![])).await.unwrap_err();
+    assert!(matches!(&error, Error::Invalid(t) if t.contains("label name parameter cannot be empty")), "{error}");
+    let backwards = Select { range: TimeRange::new(5, 4), ..all() };
+    let error = collect_series(served.client.select(&ctx, backwards)).await.unwrap_err();
+    assert!(matches!(&error, Error::Invalid(t) if t.contains("after max time")), "{error}");
+}
