@@ -124,6 +124,10 @@ impl Decoder {
                 self.saw_histograms = true;
                 return Ok(());
             }
+            ChunkData::Decoded(column) => {
+                out.times.extend_from_slice(&column.times);
+                out.values.extend_from_slice(&column.values);
+            }
             ChunkData::Aggr(aggr) => self.aggregates(chunk, aggr, out)?,
         }
         if before > 0 && out.len() > before && out.times[before] <= out.times[before - 1] {

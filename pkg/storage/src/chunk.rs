@@ -1,8 +1,10 @@
 //! Series and chunks as they cross the seam: labels once, samples still encoded, bytes shared and not copied.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use chunkenc::Encoding;
-use labels::Labels;
+use chunkenc::{Column, Encoding};
+use labels::{LabelHasher, Labels};
 
 /// A series with its chunks, ascending by `min_time`. Chunks may reach beyond the asked range, may overlap (replicas,
 /// out-of-order blocks), and may come twice from two sources; readers cope.
@@ -23,6 +25,8 @@ pub struct Chunk {
     pub max_time: i64,
     /// The samples.
     pub data: ChunkData,
+    /// Which replica's: [`replica_id`] of the labels that `without_replica_labels` took away; 0 = not known.
+    pub replica: u64,
 }
 
 /// Raw samples, or downsampled aggregates.
@@ -32,6 +36,8 @@ pub enum ChunkData {
     Raw(EncodedChunk),
     /// What a downsampled block holds instead. Boxed: raw chunks are the common case.
     Aggr(Box<AggrChunk>),
+    /// Samples already decoded, by a stage within this process; never on a wire.
+    Decoded(Arc<Column>),
 }
 
 /// Encoded samples. The CRC was checked by whoever read them from a block.
@@ -109,23 +115,56 @@ impl AggrChunk {
 impl Chunk {
     /// A raw chunk.
     pub fn raw(min_time: i64, max_time: i64, encoding: Encoding, data: Bytes) -> Self {
-        Self { min_time, max_time, data: ChunkData::Raw(EncodedChunk { encoding, data }) }
+        Self { min_time, max_time, data: ChunkData::Raw(EncodedChunk { encoding, data }), replica: 0 }
+    }
+
+    /// A downsampled chunk.
+    pub fn aggr(min_time: i64, max_time: i64, parts: AggrChunk) -> Self {
+        Self { min_time, max_time, data: ChunkData::Aggr(Box::new(parts)), replica: 0 }
+    }
+
+    /// A chunk of samples that are decoded already; `None` without samples.
+    pub fn decoded(column: Column) -> Option<Self> {
+        let (min_time, max_time) = (*column.times.first()?, *column.times.last()?);
+        Some(Self { min_time, max_time, data: ChunkData::Decoded(Arc::new(column)), replica: 0 })
     }
 
     /// Bytes of encoded samples; what budgets count.
     pub fn size_bytes(&self) -> usize {
         match &self.data {
             ChunkData::Raw(c) => c.data.len(),
+            ChunkData::Decoded(c) => c.len() * 16,
             ChunkData::Aggr(a) => a.parts.iter().flatten().map(|c| c.data.len()).sum(),
         }
     }
 }
 
 impl Series {
+    /// Takes the labels in `names` away and notes on each chunk whose it was.
+    pub fn strip_replica_labels(&mut self, names: &[String]) {
+        let replica = replica_id(&self.labels, names);
+        if replica != 0 {
+            self.labels = self.labels.without(names);
+            self.chunks.iter_mut().for_each(|c| c.replica = replica);
+        }
+    }
+
     /// Approximate memory of labels and chunks, in bytes.
     pub fn size_bytes(&self) -> usize {
         self.labels.size_bytes()
             + self.chunks.iter().map(|c| c.size_bytes() + size_of::<Chunk>()).sum::<usize>()
             + size_of::<Self>()
     }
+}
+
+/// Tells replicas apart: a hash of the labels in `names` that a series has, 0 when it has none of them. Equal on every
+/// machine, since it crosses the wire.
+pub fn replica_id(labels: &Labels, names: &[String]) -> u64 {
+    let mut hasher = LabelHasher::new();
+    let mut any = false;
+    for (name, value) in labels.iter().filter(|(n, _)| names.iter().any(|r| r == n)) {
+        hasher.add(name, value);
+        any = true;
+    }
+    if any { hasher.finish().max(1) } else { 0 }
 }

@@ -14,7 +14,7 @@ mod select;
 mod source;
 
 pub use budget::{Budget, Reservation};
-pub use chunk::{AggrChunk, Aggregate, Aggregates, Chunk, ChunkData, EncodedChunk, Series};
+pub use chunk::{AggrChunk, Aggregate, Aggregates, Chunk, ChunkData, EncodedChunk, Series, replica_id};
 pub use context::Ctx;
 pub use error::Error;
 pub use inspect::{

@@ -77,7 +77,7 @@ impl SeriesSource for MemorySource {
         let mut found = self.matching(want.range, &want.matchers);
         if !want.without_replica_labels.is_empty() {
             for s in &mut found {
-                s.labels = s.labels.without(&want.without_replica_labels);
+                s.strip_replica_labels(&want.without_replica_labels);
             }
             found = sort_and_join(found);
         }

@@ -232,9 +232,9 @@ pub(crate) fn series_from_wire(series: wire::Series) -> Result<Series> {
 }
 
 fn chunk_from_wire(c: wire::AggrChunk) -> Result<Chunk> {
-    let (min_time, max_time) = (c.min_time, c.max_time);
+    let (min_time, max_time, replica) = (c.min_time, c.max_time, c.replica);
     if let Some(raw) = c.raw {
-        return Ok(Chunk { min_time, max_time, data: ChunkData::Raw(encoded_from_wire(raw)?) });
+        return Ok(Chunk { min_time, max_time, data: ChunkData::Raw(encoded_from_wire(raw)?), replica });
     }
     let parts = [c.count, c.sum, c.min, c.max, c.counter];
     if parts.iter().all(Option::is_none) {
@@ -244,7 +244,7 @@ fn chunk_from_wire(c: wire::AggrChunk) -> Result<Chunk> {
     for (slot, part) in aggr.parts.iter_mut().zip(parts) {
         *slot = part.map(encoded_from_wire).transpose()?;
     }
-    Ok(Chunk { min_time, max_time, data: ChunkData::Aggr(Box::new(aggr)) })
+    Ok(Chunk { min_time, max_time, data: ChunkData::Aggr(Box::new(aggr)), replica })
 }
 
 /// On this wire an encoding is the block's number less one; 3 to 5 are ours, among ourselves.
@@ -257,9 +257,14 @@ fn encoded_from_wire(c: wire::Chunk) -> Result<EncodedChunk> {
 }
 
 pub(crate) fn chunk_to_wire(c: &Chunk) -> Result<wire::AggrChunk> {
-    let mut out = wire::AggrChunk { min_time: c.min_time, max_time: c.max_time, ..Default::default() };
+    let mut out =
+        wire::AggrChunk { min_time: c.min_time, max_time: c.max_time, replica: c.replica, ..Default::default() };
     match &c.data {
         ChunkData::Raw(raw) => out.raw = Some(encoded_to_wire(raw)?),
+        ChunkData::Decoded(column) => {
+            let data = chunkenc::encode_xor(column.iter()).map_err(|e| Error::Corrupt(e.to_string()))?.into();
+            out.raw = Some(wire::Chunk { r#type: wire::chunk::Encoding::Xor as i32, data, hash: 0 });
+        }
         ChunkData::Aggr(aggr) => {
             let part = |a| aggr.get(a).map(encoded_to_wire).transpose();
             out.count = part(Aggregate::Count)?;

@@ -8,8 +8,8 @@ use chunkenc::{Encoding, encode_xor, encode_xor2};
 use labels::{Labels, Matcher};
 use model::TimeRange;
 use storage::{
-    AggrChunk, Budget, Chunk, ChunkData, Ctx, EncodedChunk, Error, LabelQuery, MemorySource, Select, Series,
-    SeriesSource, Shard, collect_series,
+    AggrChunk, Budget, Chunk, Ctx, EncodedChunk, Error, LabelQuery, MemorySource, Select, Series, SeriesSource, Shard,
+    collect_series,
 };
 use storeapi::{
     ComponentType, EndpointInfo, InfoServer, Served, ServerOptions, StoreClient, StoreLimits, fetch_info, store_routes,
@@ -91,7 +91,7 @@ async fn series_survive_the_wire() {
             Some(EncodedChunk { encoding: Encoding::Xor, data: encode_xor(samples(5)).unwrap().into() }),
         ],
     };
-    let aggr = Chunk { min_time: 900_000, max_time: 930_000, data: ChunkData::Aggr(Box::new(aggr)) };
+    let aggr = Chunk::aggr(900_000, 930_000, aggr);
     let mut input: Vec<_> = (0..300).map(|i| series(i, vec![xor(20)])).collect();
     input.push(series(300, vec![xor(20), aggr]));
     for compression in [Compression::None, Compression::Snappy] {
