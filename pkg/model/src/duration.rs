@@ -9,6 +9,9 @@ pub enum DurationError {
     /// Not of the form above.
     #[error("not a valid duration string: {0:?}")]
     Syntax(String),
+    /// A unit that is none: the unit, and the whole text.
+    #[error("unknown unit {0:?} in duration {1:?}")]
+    Unit(String, String),
     /// Beyond what 64-bit nanoseconds hold (292 years), Prometheus' own bound.
     #[error("duration out of range")]
     Range,
@@ -40,12 +43,17 @@ pub fn parse_duration(text: &str) -> Result<i64, DurationError> {
     let mut total: u64 = 0;
     while !rest.is_empty() {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let letters = rest[digits..].bytes().take_while(u8::is_ascii_lowercase).count();
+        let letters = rest[digits..].bytes().take_while(|b| !b.is_ascii_digit()).count();
         if digits == 0 || letters == 0 {
             return Err(syntax());
         }
         let (number, unit) = (&rest[..digits], &rest[digits..digits + letters]);
-        let at = UNITS.iter().position(|(name, _)| *name == unit).filter(|at| *at >= next_unit).ok_or_else(syntax)?;
+        let Some(at) = UNITS.iter().position(|(name, _)| *name == unit) else {
+            return Err(DurationError::Unit(unit.to_owned(), text.to_owned()));
+        };
+        if at < next_unit {
+            return Err(syntax());
+        }
         next_unit = at + 1;
         let number: u64 = number.parse().map_err(|_| DurationError::Range)?;
         let ms = number.checked_mul(UNITS[at].1).ok_or(DurationError::Range)?;

@@ -80,13 +80,28 @@ impl Parser<'_> {
                         self.duration_operators(signed, 0).map(Spanned::into_whole)
                     }
                     _ => {
-                        let operand = self.duration_operand()?;
+                        let operand = self.signed_offset_operand(token)?;
                         self.signed(token, operand).map(Spanned::into_whole)
                     }
                 }
             }
             Tok::LeftParen => self.duration(0).map(Spanned::into_whole),
             _ => self.duration_operand().map(Spanned::into_whole),
+        }
+    }
+
+    /// Behind one sign. The reference forgets to ask there whether parentheses are allowed, and reports calls at the
+    /// sign.
+    fn signed_offset_operand(&mut self, sign: Token) -> Parsed<Spanned> {
+        let token = self.peek()?;
+        match token.tok {
+            Tok::LeftParen => self.duration_paren(token, false),
+            Tok::Number | Tok::Duration => self.duration_operand(),
+            _ => {
+                let operand = self.duration_call(token)?;
+                self.experimental(sign.span())?;
+                Ok(operand)
+            }
         }
     }
 
@@ -141,44 +156,52 @@ impl Parser<'_> {
                 let operand = self.duration(SIGN + 1)?;
                 self.signed(token, operand)
             }
-            Tok::Step | Tok::Range | Tok::MaxOf | Tok::MinOf => self.duration_call(token),
-            Tok::LeftParen => {
-                self.next()?;
-                let inner = self.duration(0)?;
-                let close = self.expect(Tok::RightParen)?;
-                self.experimental(inner.span)?;
-                let is_literal = matches!(inner.node, Node::Literal { .. });
-                let span = if is_literal { Span { start: token.start, end: close.end } } else { inner.span };
-                let node = match inner.into_part() {
-                    // Twice the same parentheses are kept once.
-                    DurationExpr::Paren(once) => DurationExpr::Paren(once),
-                    other => DurationExpr::Paren(Box::new(other)),
-                };
-                Ok(Spanned { node: Node::Expr(node), span })
+            Tok::LeftParen => self.duration_paren(token, true),
+            _ => {
+                let call = self.duration_call(token)?;
+                self.experimental(call.span)?;
+                Ok(call)
             }
-            _ => self.unexpected(),
         }
     }
 
+    fn duration_paren(&mut self, open: Token, experimental: bool) -> Parsed<Spanned> {
+        self.next()?;
+        let Spanned { node, span } = self.duration(0)?;
+        let close = self.expect(Tok::RightParen)?;
+        if experimental {
+            self.experimental(span)?;
+        }
+        // An expression keeps its place without the parentheses, as in the reference; a literal gets them.
+        let is_literal = matches!(node, Node::Literal { .. });
+        let span = if is_literal { Span { start: open.start, end: close.end } } else { span };
+        let node = match (Spanned { node, span }).into_part() {
+            // Twice the same parentheses are kept once.
+            DurationExpr::Paren(once) => DurationExpr::Paren(once),
+            other => DurationExpr::Paren(Box::new(other)),
+        };
+        Ok(Spanned { node: Node::Expr(node), span })
+    }
+
     fn duration_call(&mut self, name: Token) -> Parsed<Spanned> {
+        if !matches!(name.tok, Tok::Step | Tok::Range | Tok::MaxOf | Tok::MinOf) {
+            return self.unexpected();
+        }
         self.next()?;
         self.expect(Tok::LeftParen)?;
-        let mut args = Vec::new();
-        if matches!(name.tok, Tok::MaxOf | Tok::MinOf) {
-            args.push(Box::new(self.duration(0)?.into_part()));
-            self.expect(Tok::Comma)?;
-            args.push(Box::new(self.duration(0)?.into_part()));
+        if matches!(name.tok, Tok::Step | Tok::Range) {
+            let close = self.expect(Tok::RightParen)?;
+            let node = if name.tok == Tok::Step { DurationExpr::Step } else { DurationExpr::Range };
+            return Ok(Spanned { node: Node::Expr(node), span: Span { start: name.start, end: close.end } });
         }
-        let close = self.expect(Tok::RightParen)?;
-        let span = Span { start: name.start, end: close.end };
-        self.experimental(span)?;
-        let node = match (name.tok, args.pop(), args.pop()) {
-            (Tok::Step, ..) => DurationExpr::Step,
-            (Tok::Range, ..) => DurationExpr::Range,
-            (Tok::MinOf, Some(b), Some(a)) => DurationExpr::MinOf(a, b),
-            (_, Some(b), Some(a)) => DurationExpr::MaxOf(a, b),
-            _ => return self.unexpected(),
-        };
+        let a = self.duration(0)?;
+        self.expect(Tok::Comma)?;
+        let b = self.duration(0)?;
+        self.expect(Tok::RightParen)?;
+        // The place is that of the arguments, as in the reference.
+        let span = Span { start: a.span.start, end: b.span.end };
+        let (a, b) = (Box::new(a.into_part()), Box::new(b.into_part()));
+        let node = if name.tok == Tok::MinOf { DurationExpr::MinOf(a, b) } else { DurationExpr::MaxOf(a, b) };
         Ok(Spanned { node: Node::Expr(node), span })
     }
 
