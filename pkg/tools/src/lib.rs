@@ -1,1 +1,3 @@
-//! Tools.
+//! `aion tools`: one-shot commands.
+
+pub mod promqltest;
