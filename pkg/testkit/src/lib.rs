@@ -1,1 +1,14 @@
-//! What tests share.
+//! For tests only: an S3 server inside the process ([`s3::Server`]), series from plain numbers ([`series`]), waiting for
+//! conditions ([`wait_for`]), and child processes that do not outlive their test ([`Process`]).
+
+pub mod s3;
+
+mod data;
+mod process;
+mod series;
+mod wait;
+
+pub use data::{conformance_dir, skip_without, skip_without_service};
+pub use process::{Process, free_port};
+pub use series::{labels_of, series, series_with_chunks};
+pub use wait::wait_for;

@@ -1,0 +1,103 @@
+//! `type: GCS`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::{ObjectStore, RetryConfig};
+use serde::Deserialize;
+
+use super::ConfigError;
+use super::http::{HttpYaml, is_true, retries};
+use super::yaml::{Key, line, text, value};
+use crate::bucket::Settings;
+use crate::http::{Connector, HttpSettings};
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct GcsYaml {
+    bucket: Key<String>,
+    service_account: Key<String>,
+    use_grpc: Key<bool>,
+    /// Only of use with `use_grpc`.
+    grpc_conn_pool_size: Option<i64>,
+    http_config: Option<HttpYaml>,
+    chunk_size_bytes: Key<i64>,
+    max_retries: Option<i64>,
+}
+
+/// A checked GCS configuration. Printing it shows no secrets.
+#[derive(Clone)]
+pub struct Gcs {
+    /// The bucket's name.
+    pub bucket: String,
+    pub(super) connections_max: usize,
+    /// JSON.
+    service_account: Option<String>,
+    /// A file with such JSON, from `GOOGLE_APPLICATION_CREDENTIALS`.
+    credentials_file: Option<String>,
+    /// `STORAGE_EMULATOR_HOST`, with scheme: no TLS, no credentials.
+    emulator: Option<String>,
+    http: HttpSettings,
+    chunk_bytes: Option<u64>,
+    retry: RetryConfig,
+}
+
+impl fmt::Debug for Gcs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gcs").field("bucket", &self.bucket).finish_non_exhaustive()
+    }
+}
+
+impl GcsYaml {
+    pub(super) fn check(&self, env: &dyn Fn(&str) -> Option<String>) -> Result<Gcs, ConfigError> {
+        let bucket = text(&self.bucket)
+            .ok_or_else(|| ConfigError::refused(line(&self.bucket), "config.bucket", "must be set"))?;
+        if is_true(&self.use_grpc) {
+            let why = "only the JSON and XML protocols are spoken: leave it false";
+            return Err(ConfigError::refused(line(&self.use_grpc), "config.use_grpc", why));
+        }
+        let emulator = env("STORAGE_EMULATOR_HOST")
+            .filter(|h| !h.is_empty())
+            .map(|host| if host.contains("://") { host } else { format!("http://{host}") });
+        let (http, connections_max) = self.http_config.clone().unwrap_or_default().check(emulator.is_some())?;
+        // here 1 means no retries at all
+        let retry = match self.max_retries {
+            Some(1) => RetryConfig { max_retries: 0, ..Default::default() },
+            n => retries(n),
+        };
+        Ok(Gcs {
+            bucket,
+            connections_max,
+            service_account: text(&self.service_account),
+            credentials_file: env("GOOGLE_APPLICATION_CREDENTIALS").filter(|p| !p.is_empty()),
+            emulator,
+            http,
+            chunk_bytes: u64::try_from(value(&self.chunk_size_bytes)).ok().filter(|n| *n > 0),
+            retry,
+        })
+    }
+}
+
+impl Gcs {
+    pub(super) fn open(&self, settings: &mut Settings) -> Result<Arc<dyn ObjectStore>, ConfigError> {
+        if let Some(bytes) = self.chunk_bytes {
+            // parts below S3's smallest are refused by the multipart protocol spoken here
+            settings.part_bytes = bytes.max(5 << 20);
+        }
+        let open =
+            |e: Box<dyn std::error::Error + Send + Sync>| ConfigError::open(format!("GCS bucket {}", self.bucket), e);
+        let client = self.http.client().map_err(|e| open(e.into()))?;
+        let mut builder = GoogleCloudStorageBuilder::new()
+            .with_http_connector(Connector(client))
+            .with_bucket_name(&self.bucket)
+            .with_retry(self.retry.clone());
+        builder = match (&self.emulator, &self.service_account, &self.credentials_file) {
+            (Some(host), ..) => builder.with_base_url(host).with_skip_signature(true),
+            (None, Some(json), _) => builder.with_service_account_key(json),
+            (None, None, Some(path)) => builder.with_application_credentials(path),
+            (None, None, None) => builder,
+        };
+        Ok(Arc::new(builder.build().map_err(|e| open(e.into()))?))
+    }
+}
