@@ -174,11 +174,6 @@ impl BitWriter {
         self.bytes[at] = byte;
     }
 
-    /// A byte that was written before.
-    pub(crate) fn byte_at(&self, at: usize) -> u8 {
-        self.bytes[at]
-    }
-
     /// Appends the low `n` bits of `value`, 0 to 64.
     #[inline]
     pub(crate) fn write(&mut self, value: u64, n: u32) {
