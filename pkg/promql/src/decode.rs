@@ -1,6 +1,6 @@
 //! A series' chunks into one column of samples: raw or downsampled, overlapping or not.
 
-use chunkenc::{Column, decode_floats};
+use chunkenc::{Column, CounterReader, decode_floats};
 use model::TimeRange;
 use storage::{AggrChunk, Aggregate, Aggregates, Chunk, ChunkData};
 
@@ -48,16 +48,9 @@ pub(crate) struct Decoder {
     part: Column,
     counts: Column,
     /// Reset correction of counter aggregates, over chunks.
-    counter: CounterState,
+    counter: CounterReader,
     /// Whether the last series had native histogram chunks, which are not in the column.
     pub saw_histograms: bool,
-}
-
-#[derive(Debug, Default)]
-struct CounterState {
-    total: f64,
-    last_value: f64,
-    last_time: Option<i64>,
 }
 
 impl Decoder {
@@ -67,7 +60,7 @@ impl Decoder {
             merged: Column::new(),
             part: Column::new(),
             counts: Column::new(),
-            counter: CounterState::default(),
+            counter: CounterReader::new(),
             saw_histograms: false,
         }
     }
@@ -77,7 +70,7 @@ impl Decoder {
     pub fn series(&mut self, chunks: &[Chunk], range: TimeRange, out: &mut Column, cx: &mut Cx) -> Result<()> {
         out.clear();
         self.saw_histograms = false;
-        self.counter = CounterState::default();
+        self.counter = CounterReader::new();
         for chunk in chunks {
             if range.overlaps(TimeRange::new(chunk.min_time, chunk.max_time)) {
                 self.chunk(chunk, out, cx)?;
@@ -104,10 +97,10 @@ impl Decoder {
         out.clear();
         self.saw_histograms = false;
         // A chunk that begins by `time` holds a sample at or before it: its first.
-        if let Some(chunk) = chunks.iter().rev().find(|c| c.min_time <= time) {
-            if chunk.max_time > after {
-                self.chunk(chunk, out, cx)?;
-            }
+        if let Some(chunk) = chunks.iter().rev().find(|c| c.min_time <= time)
+            && chunk.max_time > after
+        {
+            self.chunk(chunk, out, cx)?;
         }
         cx.stats.decoded_samples += out.len() as u64;
         Ok(())
@@ -147,9 +140,9 @@ impl Decoder {
         };
         match self.wanted {
             Wanted::One(Aggregate::Counter) => {
-                self.part.clear();
-                read(Aggregate::Counter, &mut self.part)?;
-                self.counter.apply(&self.part, out);
+                if let Some(part) = aggr.get(Aggregate::Counter).filter(|p| p.encoding.is_float()) {
+                    self.counter.read(part.encoding, &part.data, out).map_err(|e| damaged(chunk, &e))?;
+                }
             }
             Wanted::One(a) => {
                 read(a, out)?;
@@ -198,32 +191,6 @@ impl Decoder {
         out.values.truncate(from);
         out.times.extend_from_slice(&merged.times);
         out.values.extend_from_slice(&merged.values);
-    }
-}
-
-impl CounterState {
-    /// Appends one counter aggregate as a counter without resets. Its last sample repeats the time before it and
-    /// carries the true raw value, from which the next chunk goes on.
-    fn apply(&mut self, part: &Column, out: &mut Column) {
-        for (t, v) in part.iter() {
-            if v.is_nan() {
-                continue;
-            }
-            match self.last_time {
-                None => {
-                    self.total = v;
-                    out.push(t, v);
-                }
-                Some(last) if t > last => {
-                    self.total += if v >= self.last_value { v - self.last_value } else { v };
-                    out.push(t, self.total);
-                }
-                Some(last) if t == last => {}
-                Some(_) => continue,
-            }
-            self.last_time = Some(t);
-            self.last_value = v;
-        }
     }
 }
 

@@ -273,7 +273,7 @@ pub(crate) const METADATA_LABELS: [&str; 3] = [labels::METRIC_NAME, "__type__", 
 pub(crate) fn plan(expr: &Expr, times: QueryTimes, options: &EngineOptions) -> Result<Root, QueryError> {
     let planner = Planner { times, options };
     match expr.value_type() {
-        ValueType::Scalar => Ok(Root::Scalar(planner.scalar(expr, None)?.it)),
+        ValueType::Scalar => Ok(Root::Scalar(planner.scalar(expr)?.it)),
         ValueType::String => match expr.unparen() {
             Expr::String(s) => Ok(Root::String(s.value.clone())),
             _ => Err(QueryError::Execution("unexpected string expression".to_owned())),
@@ -402,7 +402,7 @@ impl Planner<'_> {
                 Ok(Planned { it: Plan::Negate(Box::new(inner.it)), invariant: inner.invariant })
             }
             Expr::Aggregate(a) => self.aggregate(a),
-            Expr::Call(c) => self.call(c, hint),
+            Expr::Call(c) => self.call(c),
             Expr::Binary(b) => self.binary(b),
             Expr::Number(_) | Expr::String(_) => {
                 Err(QueryError::Execution(format!("expected a vector, got a {}", expr.value_type().documented())))
@@ -418,7 +418,7 @@ impl Planner<'_> {
             None => AggregateParam::None,
             Some(Expr::String(s)) => AggregateParam::Label(s.value.clone()),
             Some(p) => {
-                let scalar = self.scalar(p, None)?;
+                let scalar = self.scalar(p)?;
                 invariant &= scalar.invariant;
                 AggregateParam::Scalar(scalar.it, p.span())
             }
@@ -426,10 +426,10 @@ impl Planner<'_> {
         let mut grouping = a.grouping.clone();
         grouping.sort_unstable();
         grouping.dedup();
-        if let (AggregateOp::CountValues, AggregateParam::Label(name)) = (a.op, &param) {
-            if name.is_empty() {
-                return Err(QueryError::Execution(format!("invalid label name {name:?}")));
-            }
+        if let (AggregateOp::CountValues, AggregateParam::Label(name)) = (a.op, &param)
+            && !crate::functions::labels::is_label_name(name)
+        {
+            return Err(QueryError::Execution(format!("invalid label name {name:?}")));
         }
         let inner = if invariant { inner.it } else { inner.wrapped() };
         let plan = AggregatePlan { op: a.op, inner, param, grouping, without: a.without };
@@ -449,33 +449,33 @@ impl Planner<'_> {
         }
         let scalar_left = types.0 == ValueType::Scalar;
         let (v, s) = if scalar_left { (&b.rhs, &b.lhs) } else { (&b.lhs, &b.rhs) };
-        let (vector, scalar) = (self.vector(v, None)?, self.scalar(s, None)?);
+        let (vector, scalar) = (self.vector(v, None)?, self.scalar(s)?);
         let invariant = vector.invariant && scalar.invariant;
         let vector = if invariant { vector.it } else { vector.wrapped() };
         let plan = WithScalarPlan { op, vector, scalar: scalar.it, scalar_left, return_bool };
         Ok(Planned { it: Plan::WithScalar(Box::new(plan)), invariant })
     }
 
-    fn scalar(&self, expr: &Expr, hint: Hint<'_>) -> Result<Planned<ScalarPlan>, QueryError> {
+    fn scalar(&self, expr: &Expr) -> Result<Planned<ScalarPlan>, QueryError> {
         let constant = |v: f64| Ok(Planned { it: ScalarPlan::Const(v), invariant: true });
         match expr {
-            Expr::Paren(p) => self.scalar(&p.expr, hint),
+            Expr::Paren(p) => self.scalar(&p.expr),
             Expr::Number(n) => constant(n.value),
             Expr::Unary(u) => {
-                let inner = self.scalar(&u.expr, hint)?;
+                let inner = self.scalar(&u.expr)?;
                 if !u.negative {
                     return Ok(inner);
                 }
                 Ok(Planned { it: ScalarPlan::Negate(Box::new(inner.it)), invariant: inner.invariant })
             }
             Expr::Binary(b) => {
-                let (l, r) = (self.scalar(&b.lhs, None)?, self.scalar(&b.rhs, None)?);
+                let (l, r) = (self.scalar(&b.lhs)?, self.scalar(&b.rhs)?);
                 let invariant = l.invariant && r.invariant;
                 Ok(Planned { it: ScalarPlan::Binary(b.op, Box::new(l.it), Box::new(r.it)), invariant })
             }
             Expr::Call(c) => {
                 let pair = |make: fn(Box<ScalarPlan>, Box<ScalarPlan>) -> ScalarPlan| {
-                    let (l, r) = (self.scalar(arg(c, 0)?, None)?, self.scalar(arg(c, 1)?, None)?);
+                    let (l, r) = (self.scalar(arg(c, 0)?)?, self.scalar(arg(c, 1)?)?);
                     let invariant = l.invariant && r.invariant;
                     Ok(Planned { it: make(Box::new(l.it), Box::new(r.it)), invariant })
                 };
@@ -505,14 +505,14 @@ impl Planner<'_> {
         let mut invariant = true;
         let mut list = Vec::with_capacity(args.len());
         for a in args {
-            let s = self.scalar(a.unparen(), None)?;
+            let s = self.scalar(a.unparen())?;
             invariant &= s.invariant;
             list.push(s.it);
         }
         Ok((list, invariant))
     }
 
-    fn call(&self, c: &Call, _hint: Hint<'_>) -> Result<Planned<Plan>, QueryError> {
+    fn call(&self, c: &Call) -> Result<Planned<Plan>, QueryError> {
         let name = c.function.name;
         if c.function.experimental && !self.options.experimental_functions {
             return Err(QueryError::Bad(format!(
@@ -520,10 +520,10 @@ impl Planner<'_> {
             )));
         }
         let hint: Arc<str> = Arc::from(name);
-        if let Some(at) = c.args.iter().position(|a| matches!(a.unparen(), Expr::Matrix(_) | Expr::Subquery(_))) {
-            if c.function.args.get(at).is_some_and(|t| *t == ValueType::Matrix) {
-                return self.range_call(c, at, &hint);
-            }
+        if let Some(at) = c.args.iter().position(|a| matches!(a.unparen(), Expr::Matrix(_) | Expr::Subquery(_)))
+            && c.function.args.get(at).is_some_and(|t| *t == ValueType::Matrix)
+        {
+            return self.range_call(c, at, &hint);
         }
         if let Some(f) = DateFn::named(name) {
             let Some(a) = c.args.first() else {
@@ -539,7 +539,7 @@ impl Planner<'_> {
         let vector_at = |at: usize| self.vector(arg(c, at)?.unparen(), Some(&hint));
         match name {
             "vector" => {
-                let s = self.scalar(arg(c, 0)?.unparen(), None)?;
+                let s = self.scalar(arg(c, 0)?.unparen())?;
                 Ok(Planned { it: Plan::Vector(s.it), invariant: s.invariant })
             }
             "timestamp" => {
@@ -616,7 +616,7 @@ impl Planner<'_> {
     fn buckets(&self, c: &Call, hint: &Arc<str>) -> Result<Planned<Plan>, QueryError> {
         let scalar = |at: usize| {
             let a = arg(c, at)?.unparen();
-            Ok::<_, QueryError>((self.scalar(a, None)?, a.span()))
+            Ok::<_, QueryError>((self.scalar(a)?, a.span()))
         };
         let (vector_at, function, mut invariant) = match c.function.name {
             "histogram_quantile" => {
@@ -673,7 +673,7 @@ impl Planner<'_> {
         let mut args = Vec::new();
         for (i, a) in c.args.iter().enumerate() {
             if i != at {
-                let s = self.scalar(a.unparen(), None)?;
+                let s = self.scalar(a.unparen())?;
                 invariant &= s.invariant;
                 args.push(s.it);
             }

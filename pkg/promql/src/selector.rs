@@ -56,7 +56,7 @@ impl Operator for InstantSelector {
         let mut n = 0usize;
         while let Some(series) = self.fetch.next(cx)? {
             n += 1;
-            if n % 64 == 0 {
+            if n.is_multiple_of(64) {
                 cx.check()?;
             }
             let after = first - cx.lookback_ms;

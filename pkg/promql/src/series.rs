@@ -31,10 +31,10 @@ impl StepColumn {
     pub fn full(values: Vec<f64>) -> Self {
         let steps = values.len();
         let mut present = vec![u64::MAX; steps.div_ceil(64)];
-        if let Some(last) = present.last_mut() {
-            if !steps.is_multiple_of(64) {
-                *last = (1 << (steps % 64)) - 1;
-            }
+        if let Some(last) = present.last_mut()
+            && !steps.is_multiple_of(64)
+        {
+            *last = (1 << (steps % 64)) - 1;
         }
         Self { values, present, sparse_histograms: Vec::new() }
     }

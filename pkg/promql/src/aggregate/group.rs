@@ -68,10 +68,10 @@ impl Grouping {
 
     /// Adds a label to `by` (nothing to `without`).
     pub fn also_by(&mut self, name: &str) {
-        if !self.without {
-            if let Err(at) = self.names.binary_search_by(|n| n.as_str().cmp(name)) {
-                self.names.insert(at, name.to_owned());
-            }
+        if !self.without
+            && let Err(at) = self.names.binary_search_by(|n| n.as_str().cmp(name))
+        {
+            self.names.insert(at, name.to_owned());
         }
     }
 }

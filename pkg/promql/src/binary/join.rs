@@ -76,10 +76,10 @@ impl Join {
         self.many_any.len()
     }
 
-    /// The fill for the missing sample of the "one" side, and of the "many" side.
+    /// The fill for the missing sample of the "one" side, and of the "many" side. As in Prometheus, `fill_right` is for
+    /// the "one" side even where that is the left one (`group_right`).
     fn fills(&self) -> (Option<f64>, Option<f64>) {
-        let (left, right) = (self.matching.fill_left, self.matching.fill_right);
-        if self.matching.cardinality == Cardinality::OneToMany { (left, right) } else { (right, left) }
+        (self.matching.fill_right, self.matching.fill_left)
     }
 
     fn group(&mut self, labels: &Labels) -> usize {

@@ -86,15 +86,15 @@ impl BucketsOp {
         let mut out = Vec::new();
         let mut scratch = Vec::new();
         let span = self.span;
-        // (quantiles or bounds, label to add)
-        let mut passes: Vec<(Pass, Option<(String, bool)>)> = Vec::new();
+        // What to compute, and the label for the quantile.
+        let mut passes: Vec<(Pass, Option<String>)> = Vec::new();
         match &mut self.function {
             Function::Quantile(q, at) => {
-                passes.push((Pass::Quantile(quantiles(q, *at, &histograms, cx)?), None));
+                passes.push((Pass::Quantile(quantiles(q, *at, cx)?), None));
             }
             Function::Quantiles(label, list) => {
                 for (q, at) in list {
-                    passes.push((Pass::Quantile(quantiles(q, *at, &histograms, cx)?), Some((label.clone(), true))));
+                    passes.push((Pass::Quantile(quantiles(q, *at, cx)?), Some(label.clone())));
                 }
             }
             Function::Fraction(lower, upper) => {
@@ -113,7 +113,7 @@ impl BucketsOp {
                         let series = StepSeries { labels: h.labels.clone(), drop_name: true, column };
                         out.push(drop_name(series, cx));
                     }
-                    Some((label, _)) => split_by_quantile(pass, label, h, &column, self.grid, cx, &mut out),
+                    Some(label) => split_by_quantile(pass, label, h, &column, self.grid, cx, &mut out),
                 }
             }
         }
@@ -159,12 +159,10 @@ enum Pass {
     Fraction(Vec<f64>, Vec<f64>),
 }
 
-fn quantiles(q: &mut ScalarOp, at: Span, histograms: &[Histogram], cx: &mut Cx) -> Result<Vec<f64>> {
+fn quantiles(q: &mut ScalarOp, at: Span, cx: &mut Cx) -> Result<Vec<f64>> {
     let values = q.eval(cx)?;
-    if !histograms.is_empty() {
-        for v in values.iter().filter(|v| !(0.0..=1.0).contains(*v)) {
-            cx.notes.bad_quantile(*v, at);
-        }
+    for v in values.iter().filter(|v| !(0.0..=1.0).contains(*v)) {
+        cx.notes.bad_quantile(*v, at);
     }
     Ok(values)
 }
@@ -246,7 +244,7 @@ pub(crate) fn bucket_quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Option
         return (f64::NAN, forced);
     }
     let mut rank = q * observations;
-    let b = buckets[..n - 1].partition_point(|b| !(b.count >= rank));
+    let b = buckets[..n - 1].partition_point(|b| b.count.partial_cmp(&rank).is_none_or(std::cmp::Ordering::is_lt));
     if b == n - 1 {
         return (buckets[n - 2].upper, forced);
     }
@@ -344,6 +342,6 @@ pub(crate) fn bucket_fraction(lower: f64, upper: f64, buckets: &mut Vec<Bucket>)
         rank = b.count;
         low_bound = b.upper;
     }
-    let cap = |r: Option<f64>| r.filter(|r| !(*r > total)).unwrap_or(total);
+    let cap = |r: Option<f64>| r.map_or(total, |r| if r > total { total } else { r });
     (cap(upper_rank) - cap(lower_rank)) / total
 }

@@ -36,7 +36,7 @@ impl DateFn {
     /// them: the smallest integer.
     pub fn of(self, seconds: f64) -> f64 {
         let seconds =
-            if seconds.is_nan() || seconds.abs() >= 9.223_372_036_854_775_8e18 { i64::MIN } else { seconds as i64 };
+            if seconds.is_nan() || seconds.abs() >= 9.223_372_036_854_776e18 { i64::MIN } else { seconds as i64 };
         let days = seconds.div_euclid(86_400);
         let in_day = seconds.rem_euclid(86_400);
         let (year, month, day) = civil(days);

@@ -30,7 +30,7 @@ impl Replace {
             .map_err(|_| QueryError::Execution(format!("invalid regular expression in label_replace(): {pattern}")))?;
         let regex = Regex::new(&format!("^(?s:{pattern})$"))
             .map_err(|_| QueryError::Execution(format!("invalid regular expression in label_replace(): {pattern}")))?;
-        if target.is_empty() {
+        if !is_label_name(target) {
             return Err(QueryError::Execution(format!("invalid destination label name in label_replace(): {target}")));
         }
         Ok(Self { target: target.to_owned(), replacement, source, regex })
@@ -48,16 +48,22 @@ pub(crate) struct Join {
 impl Join {
     /// Checks the arguments.
     pub fn new(target: String, separator: String, sources: Vec<String>) -> std::result::Result<Self, QueryError> {
-        if let Some(bad) = sources.iter().find(|s| s.is_empty()) {
+        if let Some(bad) = sources.iter().find(|s| !is_label_name(s)) {
             return Err(QueryError::Execution(format!("invalid source label name in label_join(): {bad}")));
         }
-        if target.is_empty() {
+        if !is_label_name(&target) {
             return Err(QueryError::Execution(format!("invalid destination label name in label_join(): {target}")));
         }
         Ok(Self { target, separator, sources })
     }
 }
 
+/// Any UTF-8 is a name; U+FFFD is what the parser makes of bytes that are none.
+pub(crate) fn is_label_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(char::REPLACEMENT_CHARACTER)
+}
+
+/// Either function.
 pub(crate) enum Relabel<'a> {
     Replace(&'a Replace),
     Join(&'a Join),
