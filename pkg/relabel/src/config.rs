@@ -1,0 +1,103 @@
+//! Rules as YAML.
+
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+
+use crate::pattern::Pattern;
+use crate::rule::{Action, Rule};
+
+/// A list of rules that was refused.
+#[derive(Debug, thiserror::Error)]
+#[error("line {line}: {text}")]
+pub struct ConfigError {
+    /// Where; 0 when unknown.
+    pub line: u64,
+    /// What is wrong.
+    pub text: String,
+}
+
+const SEPARATOR: &str = ";";
+const REGEX: &str = "(.*)";
+const REPLACEMENT: &str = "$1";
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RuleYaml {
+    source_labels: Option<Vec<String>>,
+    separator: Option<String>,
+    regex: Option<String>,
+    modulus: Option<u64>,
+    target_label: Option<String>,
+    replacement: Option<String>,
+    action: Option<String>,
+}
+
+/// Reads a YAML list of rules; an empty text is an empty list.
+///
+/// # Errors
+/// [`ConfigError`] with the line, for what Prometheus refuses too.
+pub fn parse_rules(yaml: &str) -> Result<Vec<Rule>, ConfigError> {
+    let options = serde_saphyr::options! { with_snippet: false };
+    let rules: Option<Vec<Spanned<RuleYaml>>> = serde_saphyr::from_str_with_options(yaml, options)
+        .map_err(|e| ConfigError { line: e.location().map_or(0, |at| at.line()), text: e.to_string() })?;
+    let check = |rule: Spanned<RuleYaml>| {
+        let line = rule.referenced.line();
+        rule.value.check().map_err(|text| ConfigError { line, text })
+    };
+    rules.unwrap_or_default().into_iter().map(check).collect()
+}
+
+impl RuleYaml {
+    fn check(self) -> Result<Rule, String> {
+        let name = self.action.as_deref().unwrap_or("replace").to_lowercase();
+        let action = match name.as_str() {
+            "replace" => Action::Replace,
+            "keep" => Action::Keep,
+            "drop" => Action::Drop,
+            "keepequal" => Action::KeepEqual,
+            "dropequal" => Action::DropEqual,
+            "hashmod" => Action::HashMod,
+            "labelmap" => Action::LabelMap,
+            "labeldrop" => Action::LabelDrop,
+            "labelkeep" => Action::LabelKeep,
+            "lowercase" => Action::Lowercase,
+            "uppercase" => Action::Uppercase,
+            other => return Err(format!("unknown relabel action {other:?}")),
+        };
+        let rule = Rule {
+            action,
+            source_labels: self.source_labels.clone().unwrap_or_default(),
+            separator: self.separator.unwrap_or_else(|| SEPARATOR.to_owned()),
+            regex: Pattern::new(self.regex.as_deref().unwrap_or(REGEX))?,
+            modulus: self.modulus.unwrap_or(0),
+            target_label: self.target_label.unwrap_or_default(),
+            replacement: self.replacement.unwrap_or_else(|| REPLACEMENT.to_owned()),
+        };
+        use Action as A;
+        if action == A::HashMod && rule.modulus == 0 {
+            return Err("relabel configuration for hashmod requires non-zero modulus".into());
+        }
+        let writes =
+            matches!(action, A::Replace | A::HashMod | A::Lowercase | A::Uppercase | A::KeepEqual | A::DropEqual);
+        if writes && rule.target_label.is_empty() {
+            return Err(format!("relabel configuration for {name} action requires 'target_label' value"));
+        }
+        let replaces = rule.replacement != REPLACEMENT;
+        if matches!(action, A::Lowercase | A::Uppercase | A::KeepEqual | A::DropEqual) && replaces {
+            return Err(format!("'replacement' can not be set for {name} action"));
+        }
+        if action == A::LabelMap && rule.replacement.is_empty() {
+            return Err(format!("{:?} is invalid 'replacement' for labelmap action", rule.replacement));
+        }
+        let others = rule.modulus != 0 || rule.separator != SEPARATOR || replaces;
+        if matches!(action, A::KeepEqual | A::DropEqual) && (others || rule.regex.text() != REGEX) {
+            let only = "requires only 'source_labels' and `target_label`, and no other fields";
+            return Err(format!("{name} action {only}"));
+        }
+        let named = self.source_labels.is_some() || !rule.target_label.is_empty();
+        if matches!(action, A::LabelDrop | A::LabelKeep) && (others || named) {
+            return Err(format!("{name} action requires only 'regex', and no other fields"));
+        }
+        Ok(rule)
+    }
+}

@@ -1,0 +1,111 @@
+//! One rule, checked, and what it does.
+
+use labels::{Builder, Labels};
+use md5::{Digest, Md5};
+
+use crate::pattern::Pattern;
+
+/// What a rule does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are Prometheus' own")]
+pub enum Action {
+    Replace,
+    Keep,
+    Drop,
+    KeepEqual,
+    DropEqual,
+    HashMod,
+    LabelMap,
+    LabelDrop,
+    LabelKeep,
+    Lowercase,
+    Uppercase,
+}
+
+/// A checked rule; made by [`parse_rules`](crate::parse_rules).
+#[derive(Debug, Clone)]
+pub struct Rule {
+    pub(crate) action: Action,
+    pub(crate) source_labels: Vec<String>,
+    pub(crate) separator: String,
+    pub(crate) regex: Pattern,
+    pub(crate) modulus: u64,
+    pub(crate) target_label: String,
+    pub(crate) replacement: String,
+}
+
+impl Rule {
+    /// What it does.
+    pub fn action(&self) -> Action {
+        self.action
+    }
+
+    /// Applies this rule; false = the label set is dropped.
+    fn run(&self, labels: &mut Builder) -> bool {
+        let values: Vec<&str> = self.source_labels.iter().map(|name| labels.value(name)).collect();
+        let value = values.join(&self.separator);
+        match self.action {
+            Action::Keep => return self.regex.matches(&value),
+            Action::Drop => return !self.regex.matches(&value),
+            Action::KeepEqual => return labels.value(&self.target_label) == value,
+            Action::DropEqual => return labels.value(&self.target_label) != value,
+            Action::Replace => {
+                let Some(captures) = self.regex.captures(&value) else { return true };
+                let target = self.regex.expand(&self.target_label, &value, &captures);
+                if target.is_empty() {
+                    return true;
+                }
+                // an empty value takes the label away
+                labels.set(&target, &self.regex.expand(&self.replacement, &value, &captures));
+            }
+            Action::Lowercase => {
+                labels.set(&self.target_label, &value.to_lowercase());
+            }
+            Action::Uppercase => {
+                labels.set(&self.target_label, &value.to_uppercase());
+            }
+            Action::HashMod => {
+                // the last 8 of MD5's 16 bytes, as Prometheus has always done it
+                let hash: [u8; 16] = Md5::digest(value.as_bytes()).into();
+                let low = hash[8..].iter().fold(0u64, |n, byte| n << 8 | u64::from(*byte));
+                labels.set(&self.target_label, &(low % self.modulus.max(1)).to_string());
+            }
+            Action::LabelMap => {
+                let renamed: Vec<(String, String)> = labels
+                    .iter()
+                    .filter_map(|(name, value)| {
+                        let captures = self.regex.captures(name)?;
+                        Some((self.regex.expand(&self.replacement, name, &captures), value.to_owned()))
+                    })
+                    .filter(|(name, _)| !name.is_empty())
+                    .collect();
+                for (name, value) in renamed {
+                    labels.set(&name, &value);
+                }
+            }
+            Action::LabelDrop | Action::LabelKeep => {
+                let drop_matching = self.action == Action::LabelDrop;
+                let dropped: Vec<String> = labels
+                    .iter()
+                    .filter(|(name, _)| self.regex.matches(name) == drop_matching)
+                    .map(|(name, _)| name.to_owned())
+                    .collect();
+                for name in dropped {
+                    labels.remove(&name);
+                }
+            }
+        }
+        true
+    }
+}
+
+/// Applies `rules` in their order; false = dropped, `labels` is then of no use.
+pub fn apply_to(rules: &[Rule], labels: &mut Builder) -> bool {
+    rules.iter().all(|rule| rule.run(labels))
+}
+
+/// `labels` after `rules`, or `None` if they drop it. May come out empty.
+pub fn apply(rules: &[Rule], labels: &Labels) -> Option<Labels> {
+    let mut builder = Builder::from_labels(labels);
+    apply_to(rules, &mut builder).then(|| builder.build())
+}
