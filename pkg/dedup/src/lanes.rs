@@ -1,0 +1,51 @@
+//! Chunks of one series into lanes, one a replica.
+
+use storage::Chunk;
+
+/// Splits chunks (sorted by time) by replica. Chunks whose replica is not known go, as in Thanos, to the first lane they
+/// do not overlap. Exact doubles are dropped.
+pub(crate) fn split(chunks: Vec<Chunk>) -> Vec<Vec<Chunk>> {
+    let mut known: Vec<(u64, Vec<Chunk>)> = Vec::new();
+    let mut unknown: Vec<Vec<Chunk>> = Vec::new();
+    for chunk in chunks {
+        if chunk.replica != 0 {
+            match known.iter_mut().find(|(replica, _)| *replica == chunk.replica) {
+                Some((_, lane)) if lane.last() == Some(&chunk) => {}
+                Some((_, lane)) => lane.push(chunk),
+                None => known.push((chunk.replica, vec![chunk])),
+            }
+            continue;
+        }
+        if unknown.iter().any(|lane| lane.last() == Some(&chunk)) {
+            continue;
+        }
+        match unknown.iter_mut().find(|lane| lane.last().is_none_or(|last| last.max_time < chunk.min_time)) {
+            Some(lane) => lane.push(chunk),
+            None => unknown.push(vec![chunk]),
+        }
+    }
+    known.into_iter().map(|(_, lane)| lane).chain(unknown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use chunkenc::Encoding;
+
+    fn chunk(replica: u64, min: i64, max: i64) -> Chunk {
+        Chunk { replica, ..Chunk::raw(min, max, Encoding::Xor, Bytes::new()) }
+    }
+
+    #[test]
+    fn lanes() {
+        let shape = |chunks: &[(u64, i64, i64)]| -> Vec<Vec<(i64, i64)>> {
+            let lanes = split(chunks.iter().map(|(r, a, b)| chunk(*r, *a, *b)).collect());
+            lanes.iter().map(|l| l.iter().map(|c| (c.min_time, c.max_time)).collect()).collect()
+        };
+        assert_eq!(shape(&[(7, 0, 10), (9, 1, 11), (7, 11, 20)]), [vec![(0, 10), (11, 20)], vec![(1, 11)]]);
+        assert_eq!(shape(&[(0, 0, 10), (0, 0, 10), (0, 5, 15), (0, 11, 20)]), [vec![(0, 10), (11, 20)], vec![(5, 15)]]);
+        // The live and the shipped form of one replica's data overlap and stay together.
+        assert_eq!(shape(&[(7, 0, 10), (7, 5, 12)]), [vec![(0, 10), (5, 12)]]);
+    }
+}

@@ -1,0 +1,219 @@
+//! One lane, decoded piece by piece as far as it is needed.
+
+use std::collections::VecDeque;
+
+use chunkenc::{Column, CounterReader, Encoding, decode_floats};
+use model::is_stale;
+use storage::{AggrChunk, Aggregate, Aggregates, Chunk, ChunkData, EncodedChunk};
+
+/// Reads a lane forward; what lies before the position in the current piece can still be looked at.
+pub(crate) struct Lane {
+    chunks: VecDeque<Chunk>,
+    wanted: Aggregates,
+    /// The current piece: overlapping chunks decoded together.
+    pub piece: Column,
+    /// The next sample within it.
+    pub at: usize,
+    /// The sample before the current piece.
+    before: Option<(i64, f64)>,
+    /// Values are totals with a base of their own (downsampled counters), to be compared only among themselves.
+    pub relative: bool,
+    counter: CounterReader,
+    /// Spacing of its samples, ms; 0 = not known yet.
+    pub interval: i64,
+    /// What could not be decoded.
+    pub damage: Vec<String>,
+}
+
+impl Lane {
+    pub fn new(chunks: Vec<Chunk>, wanted: Aggregates) -> Self {
+        let counters = wanted.has(Aggregate::Counter);
+        let aggregated = chunks.iter().any(|c| matches!(c.data, ChunkData::Aggr(_)));
+        Self {
+            chunks: chunks.into(),
+            wanted,
+            piece: Column::new(),
+            at: 0,
+            before: None,
+            relative: counters && aggregated,
+            counter: CounterReader::new(),
+            interval: 0,
+            damage: Vec::new(),
+        }
+    }
+
+    /// Makes `piece[at]` the next sample; false at the end.
+    pub fn ready(&mut self) -> bool {
+        while self.at >= self.piece.len() {
+            if !self.load() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The next sample.
+    pub fn peek(&mut self) -> Option<(i64, f64)> {
+        self.ready().then(|| (self.piece.times[self.at], self.piece.values[self.at]))
+    }
+
+    /// Moves to the first sample after `t`. Whole chunks before are skipped without decoding, but for the last one.
+    pub fn seek_after(&mut self, t: i64) {
+        loop {
+            if self.piece.times.last().is_some_and(|last| *last > t) {
+                let from = self.at;
+                self.at += self.piece.times[from..].partition_point(|time| *time <= t);
+                return;
+            }
+            self.at = self.piece.len();
+            if !self.relative {
+                self.skip_to(t);
+            }
+            if !self.load() {
+                return;
+            }
+        }
+    }
+
+    /// The last sample that is not stale before the next one, as far as it is known.
+    pub fn previous(&self) -> Option<(i64, f64)> {
+        let inside = (0..self.at.min(self.piece.len())).rev().map(|i| (self.piece.times[i], self.piece.values[i]));
+        inside.chain(self.before).find(|(_, v)| !is_stale(*v))
+    }
+
+    /// Moves to the next sample after `t` that is not stale and returns it, without crossing `until`.
+    pub fn next_live(&mut self, t: i64, until: i64) -> Option<(i64, f64)> {
+        self.seek_after(t);
+        loop {
+            match self.peek()? {
+                (time, _) if time >= until => return None,
+                (_, value) if is_stale(value) => self.at += 1,
+                sample => return Some(sample),
+            }
+        }
+    }
+
+    /// A live sample after `last` and before `until`, to go on with after a switch. One that is nearer to `last` than
+    /// half an interval is most likely the same scrape seen twice, whose closeness would upset `irate`; it is taken only
+    /// where nothing else comes within `gap_max_ms`.
+    pub fn next_after_switch(&mut self, last: i64, interval: i64, until: i64, gap_max_ms: i64) -> Option<(i64, f64)> {
+        let near = last.saturating_add(interval / 2);
+        let first = self.next_live(last, until)?;
+        if first.0 > near {
+            return Some(first);
+        }
+        let later = self.at + self.piece.times[self.at..].partition_point(|t| *t <= near);
+        let later = match self.piece.times.get(later) {
+            Some(t) => *t,
+            None => self.chunks.front().map_or(i64::MAX, |c| c.min_time),
+        };
+        if later.min(until).saturating_sub(last) > gap_max_ms {
+            return Some(first);
+        }
+        self.next_live(near, until)
+    }
+
+    /// The least spacing of the next samples, ms; 0 when there are none.
+    pub fn spacing_ahead(&self) -> i64 {
+        let ahead = &self.piece.times[self.at.saturating_sub(1)..];
+        ahead.windows(2).take(8).map(|w| w[1] - w[0]).min().unwrap_or(0)
+    }
+
+    /// Drops chunks that end before `t`, keeping the last of them.
+    fn skip_to(&mut self, t: i64) {
+        while self.chunks.len() > 1 && self.chunks[1].min_time <= t && self.chunks[0].max_time <= t {
+            self.chunks.pop_front();
+        }
+    }
+
+    fn load(&mut self) -> bool {
+        let Some(first) = self.chunks.pop_front() else { return false };
+        if let (Some(t), Some(v)) = (self.piece.times.last(), self.piece.values.last()) {
+            self.before = Some((*t, *v));
+        }
+        self.piece.clear();
+        self.at = 0;
+        let mut end = first.max_time;
+        self.decode(&first);
+        while self.chunks.front().is_some_and(|next| next.min_time <= end) {
+            let Some(next) = self.chunks.pop_front() else { break };
+            end = end.max(next.max_time);
+            self.decode(&next);
+        }
+        // A piece may reach back before what was read: never go backwards in time.
+        if let Some((t, _)) = self.before {
+            self.at = self.piece.times.partition_point(|time| *time <= t);
+        }
+        true
+    }
+
+    fn decode(&mut self, chunk: &Chunk) {
+        let from = self.piece.len();
+        let result = match &chunk.data {
+            ChunkData::Decoded(column) => {
+                self.piece.times.extend_from_slice(&column.times);
+                self.piece.values.extend_from_slice(&column.values);
+                Ok(())
+            }
+            ChunkData::Raw(raw) if self.relative => self.counter.read(raw.encoding, &raw.data, &mut self.piece),
+            ChunkData::Raw(raw) => decode_floats(raw.encoding, &raw.data, &mut self.piece),
+            ChunkData::Aggr(aggr) => aggregates(aggr, self.wanted, &mut self.counter, &mut self.piece),
+        };
+        if let Err(e) = result {
+            self.piece.times.truncate(from);
+            self.piece.values.truncate(from);
+            self.damage.push(format!("chunk from {} to {} ms: {e}", chunk.min_time, chunk.max_time));
+        }
+        if from > 0 && self.piece.times.get(from).is_some_and(|t| *t <= self.piece.times[from - 1]) {
+            sort_piece(&mut self.piece);
+        }
+    }
+}
+
+fn aggregates(
+    aggr: &AggrChunk,
+    wanted: Aggregates,
+    counter: &mut CounterReader,
+    out: &mut Column,
+) -> Result<(), chunkenc::Error> {
+    let missing = |a: Aggregate| chunkenc::Error::Header(format!("aggregate {a:?} is missing"));
+    let part = |a: Aggregate| -> Result<&EncodedChunk, chunkenc::Error> { aggr.get(a).ok_or_else(|| missing(a)) };
+    if wanted.has(Aggregate::Counter) {
+        let c = part(Aggregate::Counter)?;
+        return counter.read(c.encoding, &c.data, out);
+    }
+    if wanted.has(Aggregate::Count) && wanted.has(Aggregate::Sum) {
+        let (mut sums, mut counts) = (Column::new(), Column::new());
+        let (sum, count) = (part(Aggregate::Sum)?, part(Aggregate::Count)?);
+        decode_floats(sum.encoding, &sum.data, &mut sums)?;
+        decode_floats(count.encoding, &count.data, &mut counts)?;
+        if sums.times != counts.times {
+            return Err(chunkenc::Error::Header("sum and count have different times".to_owned()));
+        }
+        for (i, (t, sum)) in sums.iter().enumerate() {
+            out.push(t, sum / counts.values[i]);
+        }
+        return Ok(());
+    }
+    let Some(a) = wanted.iter().next() else { return Err(missing(Aggregate::Count)) };
+    let c = part(a)?;
+    decode_floats(c.encoding, &c.data, out)
+}
+
+/// Orders overlapping chunks' samples by time; of two at one time the first stays.
+fn sort_piece(piece: &mut Column) {
+    let mut order: Vec<usize> = (0..piece.len()).collect();
+    order.sort_by_key(|i| piece.times[*i]);
+    order.dedup_by_key(|i| piece.times[*i]);
+    piece.values = order.iter().map(|i| piece.values[*i]).collect();
+    piece.times = order.iter().map(|i| piece.times[*i]).collect();
+}
+
+/// Whether the chunk's samples are floats, once its aggregate is chosen.
+pub(crate) fn is_float(chunk: &Chunk) -> bool {
+    match &chunk.data {
+        ChunkData::Raw(raw) => raw.encoding.is_float(),
+        ChunkData::Decoded(_) => true,
+        ChunkData::Aggr(aggr) => aggr.parts.iter().flatten().all(|c| c.encoding == Encoding::Xor),
+    }
+}

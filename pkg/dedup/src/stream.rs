@@ -1,0 +1,136 @@
+//! Deduplication of a stream of series.
+
+use futures::stream::{self, StreamExt};
+use storage::{Aggregates, Chunk, Series, SeriesEvent, SeriesStream};
+
+use crate::lanes;
+use crate::pick::{Rules, pick};
+use crate::read::{Lane, is_float};
+
+/// How replicas are put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Method {
+    /// Follow one replica, leave it at gaps.
+    #[default]
+    Penalty,
+    /// Show every sample of every replica.
+    Chain,
+}
+
+/// What deduplication needs to know of the query.
+#[derive(Debug, Clone)]
+pub struct DedupOptions {
+    /// See [`Method`].
+    pub method: Method,
+    /// The query's look-back, ms: no gap in the result is longer while a replica has samples.
+    pub lookback_ms: i64,
+    /// The PromQL function around the selector.
+    pub function: Option<String>,
+    /// Which aggregates were asked for, to read downsampled chunks.
+    pub aggregates: Aggregates,
+}
+
+impl DedupOptions {
+    fn counter(&self) -> bool {
+        let name = self.function.as_deref().unwrap_or("");
+        matches!(name, "rate" | "irate" | "increase" | "resets" | "xrate" | "xincrease")
+    }
+}
+
+/// Deduplicates each series of `stream`, whose label sets have lost their replica labels already.
+pub fn dedup_stream(stream: SeriesStream, options: DedupOptions) -> SeriesStream {
+    // A series may go on in the next batch: the last one is held back.
+    let state = (stream, None::<Series>, options, false);
+    stream::unfold(state, |(mut stream, mut held, options, done)| async move {
+        if done {
+            return None;
+        }
+        loop {
+            let Some(event) = stream.next().await else {
+                let (batch, warnings) = dedup_batch(held.take().into_iter().collect(), &options);
+                if batch.is_empty() && warnings.is_empty() {
+                    return None;
+                }
+                return Some((events(batch, warnings), (stream, None, options, true)));
+            };
+            match event {
+                Ok(SeriesEvent::Batch(batch)) => {
+                    let mut whole: Vec<Series> = Vec::with_capacity(batch.len());
+                    for series in batch {
+                        match &mut held {
+                            Some(last) if last.labels == series.labels => last.chunks.extend(series.chunks),
+                            _ => whole.extend(held.replace(series)),
+                        }
+                    }
+                    let (batch, warnings) = dedup_batch(whole, &options);
+                    if !batch.is_empty() || !warnings.is_empty() {
+                        return Some((events(batch, warnings), (stream, held, options, false)));
+                    }
+                }
+                Ok(warning) => return Some((vec![Ok(warning)], (stream, held, options, false))),
+                Err(e) => return Some((vec![Err(e)], (stream, held, options, true))),
+            }
+        }
+    })
+    .flat_map(stream::iter)
+    .boxed()
+}
+
+fn events(batch: Vec<Series>, warnings: Vec<String>) -> Vec<storage::Result<SeriesEvent>> {
+    let mut out: Vec<_> = warnings.into_iter().map(|w| Ok(SeriesEvent::Warning(w))).collect();
+    if !batch.is_empty() {
+        out.push(Ok(SeriesEvent::Batch(batch)));
+    }
+    out
+}
+
+fn dedup_batch(batch: Vec<Series>, options: &DedupOptions) -> (Vec<Series>, Vec<String>) {
+    let mut warnings = Vec::new();
+    let batch = batch
+        .into_iter()
+        .map(|series| {
+            let (series, damage) = dedup_series(series, options);
+            warnings.extend(damage);
+            series
+        })
+        .collect();
+    (batch, warnings)
+}
+
+/// Deduplicates one series. The second value tells of chunks that did not decode; the other replicas stand in for them.
+pub fn dedup_series(mut series: Series, options: &DedupOptions) -> (Series, Vec<String>) {
+    if !series.chunks.is_sorted_by_key(|c| (c.min_time, c.max_time)) {
+        series.chunks.sort_by_key(|c| (c.min_time, c.max_time));
+    }
+    let all_floats = series.chunks.iter().all(is_float);
+    let mut split = lanes::split(std::mem::take(&mut series.chunks));
+    if split.len() == 1 || options.method == Method::Chain {
+        series.chunks = split.drain(..).flatten().collect();
+        series.chunks.sort_by_key(|c| (c.min_time, c.max_time));
+        return (series, Vec::new());
+    }
+    if !all_floats {
+        series.chunks = whole_chunks(split);
+        return (series, Vec::new());
+    }
+    let mut lanes: Vec<Lane> = split.into_iter().map(|chunks| Lane::new(chunks, options.aggregates)).collect();
+    let rules = Rules { gap_max_ms: options.lookback_ms, counter: options.counter() };
+    let column = pick(&mut lanes, rules);
+    series.chunks = Chunk::decoded(column).into_iter().collect();
+    let damage = lanes.into_iter().flat_map(|l| l.damage).map(|d| format!("{}: {d}", series.labels)).collect();
+    (series, damage)
+}
+
+/// For native histograms: the first replica's chunks, and the others' where they overlap nothing taken yet.
+fn whole_chunks(lanes: Vec<Vec<Chunk>>) -> Vec<Chunk> {
+    let mut taken: Vec<Chunk> = Vec::new();
+    for lane in lanes {
+        let free: Vec<Chunk> = lane
+            .into_iter()
+            .filter(|c| taken.iter().all(|t| t.max_time < c.min_time || c.max_time < t.min_time))
+            .collect();
+        taken.extend(free);
+    }
+    taken.sort_by_key(|c| (c.min_time, c.max_time));
+    taken
+}

@@ -1,0 +1,195 @@
+//! The promises of deduplication, on small examples and on random replicas.
+
+use bytes::Bytes;
+use chunkenc::{Column, Encoding, decode_floats, encode_xor};
+use dedup::{DedupOptions, Method, dedup_series};
+use labels::Labels;
+use model::{is_stale, stale_nan};
+use proptest::prelude::*;
+use storage::{Aggregates, Chunk, ChunkData, Series};
+
+const LOOKBACK: i64 = 300_000;
+
+fn options(function: &str) -> DedupOptions {
+    DedupOptions {
+        method: Method::Penalty,
+        lookback_ms: LOOKBACK,
+        function: Some(function.to_owned()),
+        aggregates: Aggregates::NONE,
+    }
+}
+
+/// Chunks of at most `size` samples.
+fn chunks(replica: u64, samples: &[(i64, f64)], size: usize) -> Vec<Chunk> {
+    samples
+        .chunks(size)
+        .map(|part| Chunk {
+            replica,
+            ..Chunk::raw(
+                part[0].0,
+                part[part.len() - 1].0,
+                Encoding::Xor,
+                Bytes::from(encode_xor(part.iter().copied()).unwrap()),
+            )
+        })
+        .collect()
+}
+
+fn run(replicas: &[Vec<(i64, f64)>], options: &DedupOptions) -> Vec<(i64, f64)> {
+    let mut all: Vec<_> = replicas.iter().zip(1..).flat_map(|(s, id)| chunks(id, s, 7)).collect();
+    all.sort_by_key(|c| (c.min_time, c.max_time));
+    let (series, damage) = dedup_series(Series { labels: Labels::empty(), chunks: all }, options);
+    assert!(damage.is_empty(), "{damage:?}");
+    samples(&series)
+}
+
+fn samples(series: &Series) -> Vec<(i64, f64)> {
+    let mut column = Column::new();
+    for chunk in &series.chunks {
+        match &chunk.data {
+            ChunkData::Raw(c) => decode_floats(c.encoding, &c.data, &mut column).unwrap(),
+            ChunkData::Decoded(c) => c.iter().for_each(|(t, v)| column.push(t, v)),
+            ChunkData::Aggr(_) => panic!("raw in, raw out"),
+        }
+    }
+    column.iter().collect()
+}
+
+/// A scrape each `every` seconds from `start`, but for the seconds in `but`; the value is the time.
+fn scrapes(start: i64, every: i64, end: i64, but: std::ops::Range<i64>) -> Vec<(i64, f64)> {
+    (start..end).step_by(every as usize).filter(|s| !but.contains(s)).map(|s| (s * 1000, s as f64)).collect()
+}
+
+#[test]
+fn one_replica_passes_untouched() {
+    let input = Series { labels: Labels::empty(), chunks: chunks(1, &scrapes(0, 15, 3000, 600..900), 120) };
+    assert_eq!(dedup_series(input.clone(), &options("rate")).0, input);
+}
+
+#[test]
+fn follows_one_replica_and_fills_its_gap() {
+    let a = scrapes(0, 30, 3000, 600..1200);
+    let b = scrapes(10, 30, 3000, 0..0);
+    let got = run(&[a, b.clone()], &options("avg_over_time"));
+    let times: Vec<_> = got.iter().map(|(t, _)| t / 1000).collect();
+    assert!(times.starts_with(&[0, 30, 60]), "{times:?}");
+    // The last sample of a is at 570; b's at 580 is its near double, b's at 610 goes on.
+    let at = times.iter().position(|t| *t == 570).unwrap();
+    assert_eq!(times[at..at + 4], [570, 610, 640, 670]);
+    assert_eq!(*times.last().unwrap(), b.last().unwrap().0 / 1000);
+    assert!(times.windows(2).all(|w| w[1] - w[0] <= 45), "{times:?}");
+}
+
+#[test]
+fn r3485_a_dead_replicas_stale_marker_does_not_hide_the_live_one() {
+    let mut a = scrapes(0, 30, 600, 0..0);
+    a.push((600_000, stale_nan()));
+    let b = scrapes(17, 30, 1200, 0..0);
+    let got = run(&[a, b], &options("sum"));
+    assert!(got.iter().all(|(_, v)| !is_stale(*v)));
+    assert_eq!(got.last().unwrap().0, 1_187_000);
+}
+
+#[test]
+fn stale_markers_show_when_all_replicas_end() {
+    let end = |offset: i64| {
+        let mut s = scrapes(offset, 30, 600, 0..0);
+        s.push(((600 + offset) * 1000, stale_nan()));
+        s.extend(scrapes(2000 + offset, 30, 2600, 0..0));
+        s
+    };
+    let got = run(&[end(0), end(10)], &options("sum"));
+    assert_eq!(got.iter().filter(|(_, v)| is_stale(*v)).count(), 1);
+    let marker = got.iter().position(|(_, v)| is_stale(*v)).unwrap();
+    assert!(got[marker].0 >= 600_000 && got[marker + 1].0 >= 2_000_000);
+}
+
+#[test]
+fn r2890_no_false_reset_when_the_other_replica_lags() {
+    // b read the same counter a little earlier, so its values are lower than a's.
+    let a: Vec<_> = scrapes(0, 30, 3000, 900..1500);
+    let b: Vec<_> = scrapes(5, 30, 3000, 0..0).into_iter().map(|(t, v)| (t, v - 40.0)).collect();
+    let got = run(&[a, b], &options("rate"));
+    assert!(got.windows(2).all(|w| w[1].1 >= w[0].1), "{got:?}");
+    let total = got.last().unwrap().1 - got[0].1;
+    assert!((2900.0..3060.0).contains(&total), "{total}");
+}
+
+#[test]
+fn real_resets_stay() {
+    let reset = |offset: i64, but: std::ops::Range<i64>| -> Vec<_> {
+        let drop = |(t, v): (i64, f64)| (t, if t >= 1_000_000 { v - 1000.0 } else { v });
+        scrapes(offset, 30, 3000, but).into_iter().map(drop).collect()
+    };
+    let got = run(&[reset(0, 900..1500), reset(5, 0..0)], &options("increase"));
+    let falls: Vec<_> = got.windows(2).filter(|w| w[1].1 < w[0].1).map(|w| w[1].0 / 1000).collect();
+    assert_eq!(falls, [1025], "{got:?}");
+}
+
+#[test]
+fn damage_in_one_replica_is_told_and_covered_by_the_other() {
+    let mut all = chunks(1, &scrapes(0, 15, 1800, 0..0), 120);
+    if let ChunkData::Raw(c) = &mut all[0].data {
+        c.data = c.data.slice(..c.data.len() / 2);
+    }
+    all.extend(chunks(2, &scrapes(7, 15, 1800, 0..0), 120));
+    all.sort_by_key(|c| (c.min_time, c.max_time));
+    let (series, damage) = dedup_series(Series { labels: Labels::empty(), chunks: all }, &options("sum"));
+    assert_eq!(damage.len(), 1, "{damage:?}");
+    assert!(samples(&series).len() >= 119);
+}
+
+#[test]
+fn chain_shows_everything() {
+    let (a, b) = (scrapes(0, 30, 300, 0..0), scrapes(10, 30, 300, 0..0));
+    let chain = DedupOptions { method: Method::Chain, ..options("sum") };
+    assert_eq!(run(&[a.clone(), b.clone()], &chain).len(), a.len() + b.len());
+}
+
+/// What an instant selector sees at `t`.
+fn visible(samples: &[(i64, f64)], t: i64) -> Option<f64> {
+    let last = samples.iter().rev().find(|(time, _)| *time <= t)?;
+    (last.0 > t - LOOKBACK && !is_stale(last.1)).then_some(last.1)
+}
+
+/// A replica: (gap before in scrapes, scrapes) runs, with an interval and an offset.
+fn replica() -> impl Strategy<Value = Vec<(i64, f64)>> {
+    let runs = prop::collection::vec((0i64..40, 1i64..40), 1..6);
+    (runs, prop::sample::select(vec![15i64, 30, 60, 120, 240, 290]), 0i64..15_000).prop_map(
+        |(runs, interval, offset)| {
+            let (mut t, mut out) = (offset, Vec::new());
+            for (gap, length) in runs {
+                t += gap * interval * 1000;
+                for _ in 0..length {
+                    out.push((t, (t / 1000) as f64));
+                    t += interval * 1000;
+                }
+            }
+            out
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn where_any_replica_has_a_sample_there_is_a_sample(replicas in prop::collection::vec(replica(), 1..4)) {
+        let got = run(&replicas, &options("sum"));
+        prop_assert!(got.windows(2).all(|w| w[0].0 < w[1].0), "times ascend");
+        let end = replicas.iter().flatten().map(|(t, _)| *t).max().unwrap() + LOOKBACK;
+        for t in (0..end).step_by(7_001) {
+            let any = replicas.iter().any(|r| visible(r, t).is_some());
+            prop_assert!(!any || visible(&got, t).is_some(), "nothing at {t}");
+        }
+        for sample in &got {
+            prop_assert!(replicas.iter().any(|r| r.contains(sample)), "{sample:?} was invented");
+        }
+    }
+
+    #[test]
+    fn monotone_replicas_give_a_monotone_result(replicas in prop::collection::vec(replica(), 1..4)) {
+        let got = run(&replicas, &options("rate"));
+        prop_assert!(got.windows(2).all(|w| w[1].1 >= w[0].1), "{got:?}");
+    }
+}
