@@ -66,7 +66,8 @@ impl Parser<'_> {
             if let Some(cardinality) = side {
                 self.next()?;
                 matching.cardinality = cardinality;
-                if self.peek()?.tok == Tok::LeftParen {
+                let ahead = self.peek()?.tok;
+                if ahead == Tok::LeftParen || !ahead.starts_expression() {
                     matching.include = self.grouping_labels()?;
                 }
             }
