@@ -102,10 +102,10 @@ impl Store {
         }
         let mut named = None;
         walk(&expr, &mut |e| {
-            if let Expr::Call(c) = e {
-                if HISTOGRAM_FUNCTIONS.contains(&c.function.name) {
-                    named = Some(format!("{}() of native histograms", c.function.name));
-                }
+            if let Expr::Call(c) = e
+                && HISTOGRAM_FUNCTIONS.contains(&c.function.name)
+            {
+                named = Some(format!("{}() of native histograms", c.function.name));
             }
         });
         named

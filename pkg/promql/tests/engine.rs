@@ -1,0 +1,252 @@
+//! What the engine does besides giving answers: limits, cancelling, sources that fail or send odd chunks.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chunkenc::{Encoding, encode_xor};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use labels::Labels;
+use model::{Severity, TimeRange};
+use promql::{Engine, EngineOptions, QueryError, QueryOptions, QueryResult, Value};
+use storage::{
+    AggrChunk, Aggregate, Answer, Budget, Chunk, ChunkData, Ctx, EncodedChunk, LabelQuery, MemorySource, Select,
+    Series, SeriesEvent, SeriesSource, SeriesStream, SourceInfo,
+};
+
+fn encoded(samples: &[(i64, f64)]) -> EncodedChunk {
+    EncodedChunk { encoding: Encoding::Xor, data: encode_xor(samples.iter().copied()).unwrap().into() }
+}
+
+fn chunk(samples: &[(i64, f64)]) -> Chunk {
+    Chunk::raw(samples[0].0, samples[samples.len() - 1].0, Encoding::Xor, encoded(samples).data)
+}
+
+fn series(labels: &[(&str, &str)], chunks: Vec<Chunk>) -> Series {
+    Series { labels: Labels::from_pairs(labels.iter().copied()), chunks }
+}
+
+/// `series` of `samples` each, a sample each 15 s, value = sample's number.
+fn many(count: usize, samples: i64) -> Arc<MemorySource> {
+    let list: Vec<(i64, f64)> = (0..samples).map(|i| (i * 15_000, i as f64)).collect();
+    let chunks: Vec<Chunk> = list.chunks(120).map(chunk).collect();
+    let all = (0..count).map(|i| series(&[("__name__", "m"), ("i", &format!("{i:06}"))], chunks.clone()));
+    Arc::new(MemorySource::new(all.collect()))
+}
+
+fn engine() -> Engine {
+    Engine::new(EngineOptions::default())
+}
+
+async fn instant(source: Arc<dyn SeriesSource>, query: &str, t: i64) -> Result<QueryResult, QueryError> {
+    engine().instant(&Ctx::background(), source, query, t, &QueryOptions::default()).await
+}
+
+fn vector(result: &QueryResult) -> String {
+    let Value::Vector { samples, .. } = &result.value else { panic!("{:?}", result.value) };
+    samples.iter().map(|s| format!("{} {}", s.labels, s.value)).collect::<Vec<_>>().join("; ")
+}
+
+#[tokio::test]
+async fn overlapping_chunks_count_each_time_once() {
+    let chunks = vec![
+        chunk(&[(0, 0.0), (20_000, 2.0), (40_000, 4.0)]),
+        chunk(&[(10_000, 1.0), (20_000, 99.0), (30_000, 3.0)]),
+        chunk(&[(40_000, 99.0), (50_000, 5.0)]),
+    ];
+    let source = Arc::new(MemorySource::new(vec![series(&[("a", "1")], chunks)]));
+    for (query, want) in [
+        ("count_over_time({a=\"1\"}[2m])", "{a=\"1\"} 6"),
+        ("sum_over_time({a=\"1\"}[2m])", "{a=\"1\"} 15"),
+        ("{a=\"1\"}", "{a=\"1\"} 5"),
+        ("{a=\"1\"} offset 5s", "{a=\"1\"} 4"),
+        ("{a=\"1\"} offset 25s", "{a=\"1\"} 2"),
+    ] {
+        let result = instant(source.clone(), query, 50_000).await.unwrap();
+        assert_eq!(vector(&result), want, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn downsampled_chunks_answer_by_function() {
+    let part = |values: &[(i64, f64)]| Some(encoded(values));
+    let (t1, t2) = (299_999, 599_999);
+    let mut aggr = AggrChunk::default();
+    aggr.parts[Aggregate::Count as usize] = part(&[(t1, 20.0), (t2, 10.0)]);
+    aggr.parts[Aggregate::Sum as usize] = part(&[(t1, 100.0), (t2, 40.0)]);
+    aggr.parts[Aggregate::Min as usize] = part(&[(t1, 1.0), (t2, 2.0)]);
+    aggr.parts[Aggregate::Max as usize] = part(&[(t1, 9.0), (t2, 8.0)]);
+    // First true sample, totals at the window ends, then the last true value (the counter was reset: 30 is all).
+    aggr.parts[Aggregate::Counter as usize] = part(&[(1000, 50.0), (t1, 100.0), (t2, 130.0), (t2, 30.0)]);
+    let c = Chunk { data: ChunkData::Aggr(Box::new(aggr)), ..chunk(&[(1000, 0.0), (t2, 0.0)]) };
+    let source = Arc::new(MemorySource::new(vec![series(&[("__name__", "m")], vec![c])]));
+    for (query, want) in [
+        ("min_over_time(m[10m])", "{} 1"),
+        ("max_over_time(m[10m])", "{} 9"),
+        ("sum_over_time(m[10m])", "{} 140"),
+        ("avg_over_time(m[10m])", "{} 4.5"),
+        ("sum(m)", "{} 4"),
+        ("resets(m[10m])", "{} 0"),
+    ] {
+        let result = instant(source.clone(), query, t2).await.unwrap();
+        assert_eq!(vector(&result), want, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn limits_name_figures() {
+    let options = |change: fn(&mut EngineOptions)| {
+        let mut options = EngineOptions::default();
+        change(&mut options);
+        Engine::new(options)
+    };
+    let query = QueryOptions::default();
+    let ctx = Ctx::background();
+
+    let few = options(|o| o.max_samples = 50);
+    let e = few.instant(&ctx, many(51, 1), "m", 0, &query).await.unwrap_err();
+    assert!(matches!(&e, QueryError::Limit(t) if t.contains("51 held, limit 50")), "{e}");
+    // Folded series are not held.
+    assert_eq!(vector(&few.instant(&ctx, many(500, 1), "count(m)", 0, &query).await.unwrap()), "{} 500");
+
+    let small = options(|o| o.max_query_bytes = 10_000);
+    let e = small.instant(&ctx, many(500, 1), "m", 0, &query).await.unwrap_err();
+    assert!(e.to_string().contains("over its limit of 10000"), "{e}");
+
+    let e = engine().range(&ctx, many(1, 1), "m", 0, 11_001_000, 1000, &query).await.unwrap_err();
+    assert!(matches!(&e, QueryError::Bad(t) if t.contains("11001 asked for")), "{e}");
+    assert_eq!(e.error_type(), "bad_data");
+}
+
+#[tokio::test]
+async fn budgets_are_given_back() {
+    let budget = Budget::new("test", "--x", 0, None);
+    let ctx = Ctx { budget: budget.clone(), ..Ctx::background() };
+    let options = QueryOptions::default();
+    for query in ["m", "topk(3, m)", "quantile(0.5, m)", "m + m", "sum by (i) (m)", "sort(m)", "bogus("] {
+        let _ = engine().instant(&ctx, many(100, 10), query, 0, &options).await;
+        assert_eq!(budget.used_bytes(), 0, "{query}");
+    }
+    assert!(budget.peak_bytes() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dropping_the_query_ends_it_soon() {
+    let source = many(3000, 5000);
+    let ctx = Ctx::background();
+    let budget = Budget::new("test", "--x", 0, None);
+    let ctx = Ctx { budget: budget.clone(), ..ctx };
+    let query = "quantile_over_time(0.5, m[10h])";
+    let options = QueryOptions::default();
+    let engine = engine();
+    let running = engine.range(&ctx, source.clone(), query, 0, 75_000_000, 15_000, &options);
+    let none = tokio::time::timeout(Duration::from_millis(100), running).await;
+    assert!(none.is_err(), "the query is too quick for this test");
+    let dropped = Instant::now();
+    // The source is let go when the evaluation's thread ends.
+    while Arc::strong_count(&source) > 1 {
+        assert!(dropped.elapsed() < Duration::from_secs(5), "still running");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn timeouts_and_cancels_have_their_kinds() {
+    let ctx = Ctx::background();
+    let options = QueryOptions::default();
+    let quick = Engine::new(EngineOptions { timeout_ms: 30, ..EngineOptions::default() });
+    let e = quick.instant(&ctx, Arc::new(Stuck), "m", 0, &options).await.unwrap_err();
+    assert!(matches!(e, QueryError::Timeout(_)), "{e}");
+    assert_eq!(e.to_string(), "query timed out in expression evaluation");
+
+    let cancel = ctx.cancel.clone();
+    let stuck = engine();
+    let running = stuck.instant(&ctx, Arc::new(Stuck), "m", 0, &options);
+    let (outcome, ()) = tokio::join!(running, async { cancel.cancel() });
+    assert!(matches!(outcome, Err(QueryError::Canceled(_))), "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn queries_wait_for_a_place() {
+    let ctx = Ctx::background();
+    let options = QueryOptions::default();
+    let one = Engine::new(EngineOptions { max_concurrent: 1, timeout_ms: 200, ..EngineOptions::default() });
+    let first = one.instant(&ctx, Arc::new(Stuck), "m", 0, &options);
+    let second = one.instant(&ctx, many(1, 1), "m", 0, &options);
+    let (first, second) = tokio::join!(first, second);
+    assert_eq!(first.unwrap_err().to_string(), "query timed out in expression evaluation");
+    assert_eq!(second.unwrap_err().to_string(), "query timed out in query queue");
+}
+
+#[tokio::test]
+async fn warnings_of_sources_pass_and_damage_fails() {
+    let chunk = Chunk::raw(0, 10, Encoding::Xor, vec![0, 9, 1].into());
+    let damaged = Arc::new(MemorySource::new(vec![series(&[("__name__", "m")], vec![chunk])]));
+    let e = instant(damaged, "m", 0).await.unwrap_err();
+    assert!(matches!(e, QueryError::Storage(_)), "{e}");
+
+    let result = instant(Arc::new(Warns), "sum(m)", 0).await.unwrap();
+    assert_eq!(result.annotations.texts(Severity::Warning, 0), ["store a:10901 is gone"]);
+}
+
+#[tokio::test]
+async fn names_dropped_at_once_clash() {
+    let one = |name: &str| series(&[("__name__", name)], vec![chunk(&[(0, 1.0), (15_000, 2.0)])]);
+    let source = Arc::new(MemorySource::new(vec![one("a_total"), one("b_total")]));
+    for query in ["-{__name__=~\".+\"}", "sum(rate({__name__=~\".+\"}[1m]))", "abs({__name__=~\".+\"})"] {
+        let e = instant(source.clone(), query, 15_000).await.unwrap_err();
+        assert_eq!(e.to_string(), "vector cannot contain metrics with the same labelset", "{query}");
+    }
+    let result = instant(source, "sum({__name__=~\".+\"} * 1)", 15_000).await;
+    assert!(result.is_err());
+}
+
+/// Never answers.
+#[derive(Debug)]
+struct Stuck;
+
+/// Answers with a warning only.
+#[derive(Debug)]
+struct Warns;
+
+macro_rules! no_labels {
+    () => {
+        fn info(&self) -> SourceInfo {
+            SourceInfo {
+                label_sets: vec![],
+                range: TimeRange::ALL,
+                supports_sharding: false,
+                supports_without_replica_labels: false,
+            }
+        }
+
+        fn label_names(&self, _: &Ctx, _: LabelQuery) -> BoxFuture<'static, storage::Result<Answer<Vec<String>>>> {
+            Box::pin(std::future::ready(Ok(Vec::new().into())))
+        }
+
+        fn label_values(
+            &self,
+            _: &Ctx,
+            _: &str,
+            _: LabelQuery,
+        ) -> BoxFuture<'static, storage::Result<Answer<Vec<String>>>> {
+            Box::pin(std::future::ready(Ok(Vec::new().into())))
+        }
+    };
+}
+
+impl SeriesSource for Stuck {
+    no_labels!();
+
+    fn select(&self, _: &Ctx, _: Select) -> SeriesStream {
+        futures::stream::pending().boxed()
+    }
+}
+
+impl SeriesSource for Warns {
+    no_labels!();
+
+    fn select(&self, _: &Ctx, _: Select) -> SeriesStream {
+        futures::stream::iter([Ok(SeriesEvent::Warning("store a:10901 is gone".to_owned()))]).boxed()
+    }
+}
