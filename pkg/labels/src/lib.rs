@@ -8,11 +8,13 @@
 mod builder;
 mod hash;
 mod matcher;
+mod quote;
 mod set;
 
 pub use builder::Builder;
 pub use hash::{LabelHasher, hash_pairs};
 pub use matcher::{MatchType, Matcher, MatcherError};
+pub use quote::{quote, quote_char};
 pub use set::{Iter, Labels, LabelsError};
 
 /// The label that holds a metric's name.

@@ -135,9 +135,9 @@ impl fmt::Display for Matcher {
         if crate::is_legacy_label_name(&self.name) {
             f.write_str(&self.name)?;
         } else {
-            write!(f, "{:?}", self.name)?;
+            f.write_str(&crate::quote(&self.name))?;
         }
-        write!(f, "{}{:?}", self.kind.as_str(), self.value)
+        write!(f, "{}{}", self.kind.as_str(), crate::quote(&self.value))
     }
 }
 

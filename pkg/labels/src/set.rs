@@ -210,9 +210,9 @@ impl fmt::Display for Labels {
             if crate::is_legacy_label_name(name) {
                 f.write_str(name)?;
             } else {
-                write!(f, "{name:?}")?;
+                f.write_str(&crate::quote(name))?;
             }
-            write!(f, "={value:?}")?;
+            write!(f, "={}", crate::quote(value))?;
         }
         f.write_str("}")
     }

@@ -284,7 +284,8 @@ pub enum DurationExpr {
 /// An instant selector.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VectorSelector {
-    /// The metric name when it was written before the braces (or quoted inside); also among `matchers`.
+    /// The metric name when it was written before the braces; then the last of `matchers` is the one for it. A name
+    /// quoted inside the braces is only among `matchers`.
     pub name: Option<String>,
     /// All conditions, the one on `__name__` included.
     pub matchers: Arc<[Matcher]>,

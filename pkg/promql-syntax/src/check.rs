@@ -4,8 +4,8 @@
 use labels::METRIC_NAME;
 
 use crate::error::ParseError;
-use crate::quote::quote;
 use crate::{Aggregate, AggregateOp, Binary, Call, Cardinality, Expr, Span, ValueType, VectorSelector};
+use labels::quote;
 
 /// Checks `expr`, parsed from `query`; drops the matching of operators that do not join two vectors.
 pub(crate) fn check(expr: &mut Expr, query: &str) -> Result<(), ParseError> {

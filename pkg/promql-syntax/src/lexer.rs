@@ -1,6 +1,7 @@
 //! Text to tokens. What a character means depends on whether braces or brackets are open, as in Prometheus.
 
-use crate::quote::quote_char;
+use labels::quote_char;
+
 use crate::token::{Tok, Token};
 
 /// A text that is no token.
@@ -364,7 +365,7 @@ impl<'a> Lexer<'a> {
             return Ok(Tok::Duration);
         }
         let read = &self.input[self.start..self.pos];
-        self.error(format!("bad number or duration syntax: {}", crate::quote::quote(read)))
+        self.error(format!("bad number or duration syntax: {}", labels::quote(read)))
     }
 
     /// Reads what looks like a number; where it fails, the position stays behind the offending character, because

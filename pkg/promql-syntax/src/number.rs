@@ -1,6 +1,6 @@
 //! Number literals: decimal, hexadecimal, octal with a leading zero, underscores, `Inf`, `NaN`.
 
-use crate::quote::quote;
+use labels::quote;
 
 /// Reads a literal as Go's `ParseInt(text, base 0)` and, where that fails, `ParseFloat` do.
 ///

@@ -5,11 +5,11 @@ use std::fmt::{self, Display, Formatter, Write as _};
 
 use labels::{METRIC_NAME, MatchType, Matcher};
 
-use crate::quote::quote;
 use crate::{
     Aggregate, At, Binary, Cardinality, DurationExpr, Expr, Matching, MatrixSelector, NumberLiteral, Subquery,
     VectorSelector,
 };
+use labels::quote;
 
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

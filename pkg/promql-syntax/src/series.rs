@@ -192,7 +192,7 @@ impl<'a> Cursor<'a> {
 
     /// Whether there was a space.
     pub fn skip_spaces(&mut self) -> bool {
-        self.take_while(|c| matches!(c, ' ' | '\t' | '\n' | '\r')) != ""
+        !self.take_while(|c| matches!(c, ' ' | '\t' | '\n' | '\r')).is_empty()
     }
 
     pub fn accept(&mut self, text: &str) -> bool {

@@ -1,7 +1,7 @@
 //! The words of the language.
 
 use crate::AggregateOp;
-use crate::quote::quote;
+use labels::quote;
 
 /// The kind of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -108,3 +108,23 @@ fn selectors_and_metrics() {
     );
     assert_eq!(metric("up{a}").unwrap_err(), "1:5: parse error: unexpected \"}\" in label set, expected \"=\"");
 }
+
+/// An aggregation ended at the parenthesis that closes what is around it, because the parser had read ahead.
+#[test]
+fn r16053_aggregations_end_at_their_own_parenthesis() {
+    let query = "(avg(a) ) / (sum(b)\n )";
+    let expr = parse(query).unwrap();
+    let mut ends = Vec::new();
+    walk(&expr, &mut |e: &Expr| {
+        if let Expr::Aggregate(a) = e {
+            ends.push(&query[a.span.start..a.span.end]);
+        }
+    });
+    assert_eq!(ends, ["avg(a)", "sum(b)"]);
+}
+
+/// Digits of other scripts were taken for digits.
+#[test]
+fn r939_only_latin_digits_are_digits() {
+    assert_eq!(parse("١").unwrap_err().to_string(), "1:1: parse error: unexpected character: '١'");
+}

@@ -47,8 +47,8 @@ fn to_ms(seconds: f64) -> i64 {
 
 /// Beyond 64-bit nanoseconds.
 fn out_of_range(seconds: f64) -> bool {
-    const LIMIT: f64 = 9_223_372_036.854_775_8;
-    !(-LIMIT..=LIMIT).contains(&seconds) && !seconds.is_nan()
+    let limit = i64::MAX as f64 / 1e9;
+    !(-limit..=limit).contains(&seconds) && !seconds.is_nan()
 }
 
 /// Signs bind like `*`.

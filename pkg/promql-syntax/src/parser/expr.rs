@@ -2,7 +2,9 @@
 
 use super::{Parsed, Parser};
 use crate::number::parse_number;
-use crate::quote::{quote, unquote};
+use labels::quote;
+
+use crate::quote::unquote;
 use crate::token::{Tok, Token};
 use crate::{Aggregate, AggregateOp, Binary, BinaryOp, Call, Expr, NumberLiteral, Paren, Span, StringLiteral, Unary};
 

@@ -1,9 +1,9 @@
 //! What stands between or behind operands: label lists, matching, ranges, offsets, `@`.
 
 use super::{Parsed, Parser};
-use crate::quote::quote;
 use crate::token::{Tok, Token};
 use crate::{At, Cardinality, DurationExpr, Expr, Matching, MatrixSelector, Span, Subquery};
+use labels::quote;
 
 const ONLY_SELECTORS: &str = "must be preceded by an instant vector selector or range vector selector or a subquery";
 
