@@ -128,3 +128,24 @@ fn r16053_aggregations_end_at_their_own_parenthesis() {
 fn r939_only_latin_digits_are_digits() {
     assert_eq!(parse("١").unwrap_err().to_string(), "1:1: parse error: unexpected character: '١'");
 }
+
+proptest::proptest! {
+    /// Nothing that is made of the language's own pieces, or of anything, makes the parser panic; what it accepts, it
+    /// prints and lays out.
+    #[test]
+    fn never_panics(
+        words in proptest::collection::vec(
+            "foo|sum|rate|by|on|offset|bool|group_left|fill|step|min_of|anchored|[-+*/%^@(){}\\[\\],:=!<>~#\"'` ]|5m|1e3|0x|\\PC",
+            0..24,
+        )
+    ) {
+        for separator in ["", " "] {
+            let query = words.join(separator);
+            if let Ok(expr) = parse(&query) {
+                proptest::prop_assert!(!expr.to_string().is_empty() && !pretty(&expr).is_empty());
+            }
+            let _ = promql_syntax::parse_series_description(&query, 100);
+            let _ = promql_syntax::testlang::parse_script(&query, 100);
+        }
+    }
+}

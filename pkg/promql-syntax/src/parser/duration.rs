@@ -96,7 +96,7 @@ impl Parser<'_> {
         let token = self.peek()?;
         match token.tok {
             Tok::LeftParen => self.duration_paren(token, false),
-            Tok::Number | Tok::Duration => self.duration_operand(),
+            Tok::Number | Tok::Duration => self.duration_literal(),
             _ => {
                 let operand = self.duration_call(token)?;
                 self.experimental(sign.span())?;
@@ -144,12 +144,13 @@ impl Parser<'_> {
         let token = self.peek()?;
         match token.tok {
             Tok::Number | Tok::Duration => {
-                let literal = self.number_literal()?;
-                if out_of_range(literal.value) {
-                    return self.fail(literal.span, "duration out of range");
+                let literal = self.duration_literal()?;
+                match literal.node {
+                    Node::Literal { seconds, .. } if out_of_range(seconds) => {
+                        self.fail(literal.span, "duration out of range")
+                    }
+                    _ => Ok(literal),
                 }
-                let node = Node::Literal { seconds: literal.value, is_duration: literal.is_duration };
-                Ok(Spanned { node, span: literal.span })
             }
             Tok::Add | Tok::Sub => {
                 self.next()?;
@@ -181,6 +182,13 @@ impl Parser<'_> {
             other => DurationExpr::Paren(Box::new(other)),
         };
         Ok(Spanned { node: Node::Expr(node), span })
+    }
+
+    /// A number or a duration, its range not yet checked.
+    fn duration_literal(&mut self) -> Parsed<Spanned> {
+        let literal = self.number_literal()?;
+        let node = Node::Literal { seconds: literal.value, is_duration: literal.is_duration };
+        Ok(Spanned { node, span: literal.span })
     }
 
     fn duration_call(&mut self, name: Token) -> Parsed<Spanned> {
