@@ -31,18 +31,9 @@ impl<'a> BitReader<'a> {
         let byte = self.at >> 3;
         let word = match self.data.get(byte..).and_then(|rest| rest.first_chunk::<8>()) {
             Some(bytes) => u64::from_be_bytes(*bytes),
-            None => self.peek_tail(byte),
+            None => tail_word(self.data, byte),
         };
         word << (self.at & 7)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn peek_tail(&self, byte: usize) -> u64 {
-        let mut padded = [0u8; 8];
-        let rest = self.data.get(byte..).unwrap_or(&[]);
-        padded[..rest.len()].copy_from_slice(rest);
-        u64::from_be_bytes(padded)
     }
 
     /// Passes over `n` bits.
@@ -59,20 +50,10 @@ impl<'a> BitReader<'a> {
             self.skip(n);
             word >> (64 - n)
         } else {
-            self.take_long(n)
+            let value = long_word(self.data, self.at, n);
+            self.skip(n);
+            value
         }
-    }
-
-    #[inline(never)]
-    fn take_long(&mut self, n: u32) -> u64 {
-        if n == 0 {
-            return 0;
-        }
-        let high = self.peek() >> 32;
-        self.skip(32);
-        let low = self.peek() >> (96 - n);
-        self.skip(n - 32);
-        high << (n - 32) | low
     }
 
     /// A `uvarint`, byte by byte at the current bit position. `None` when it does not fit 64 bits.
@@ -118,6 +99,30 @@ impl<'a> BitReader<'a> {
         let width = self.varbit_width();
         sign(self.take(width), width)
     }
+}
+
+// Both are given values and no `&self`: a pointer to the reader that leaves the hot loop would keep the reader out of
+// registers all through it.
+
+/// The last bytes, filled up with zeros.
+#[cold]
+#[inline(never)]
+fn tail_word(data: &[u8], byte: usize) -> u64 {
+    let mut padded = [0u8; 8];
+    let rest = data.get(byte..).unwrap_or(&[]);
+    padded[..rest.len()].copy_from_slice(rest);
+    u64::from_be_bytes(padded)
+}
+
+/// `n` bits at bit `at`: 0, or 58 to 64.
+#[inline(never)]
+fn long_word(data: &[u8], at: usize, n: u32) -> u64 {
+    if n == 0 {
+        return 0;
+    }
+    let high = BitReader { data, at }.peek() >> 32;
+    let low = BitReader { data, at: at + 32 }.peek() >> (96 - n);
+    high << (n - 32) | low
 }
 
 /// Payload widths of the varbit codes with 0, 1, … 8 leading ones.

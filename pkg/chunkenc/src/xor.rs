@@ -70,20 +70,22 @@ fn walk(data: &[u8], sink: &mut impl FnMut(i64, u64) -> ControlFlow<()>) -> Resu
     let (mut shift, mut length, mut windowed) = (0u32, 64u32, false);
     if samples > 1 && !stop {
         delta = bits.uvarint().ok_or_else(|| varint(1))? as i64;
+        // A copy that is only seen by inlined calls, so that it stays in registers.
+        let mut hot = bits.clone();
         let mut sample = 1;
-        let mut word = bits.peek();
+        let mut word = hot.peek();
         let mut used = 0;
         loop {
             time = time.wrapping_add(delta);
             // At least 33 valid bits are left in `word` here: 57 minus the longest short time code.
             let code = word << used;
             if code >> 63 == 0 {
-                bits.skip(used + 1);
+                hot.skip(used + 1);
             } else {
                 if code >> 62 == 0b10 {
-                    bits.skip(used + 2);
+                    hot.skip(used + 2);
                 } else {
-                    bits.skip(used + 13);
+                    hot.skip(used + 13);
                     let leading = (code >> 57) as u32 & 0x1f;
                     length = (code >> 51) as u32 & 0x3f;
                     if length == 0 {
@@ -96,9 +98,9 @@ fn walk(data: &[u8], sink: &mut impl FnMut(i64, u64) -> ControlFlow<()>) -> Resu
                     shift = 64 - leading - length;
                     windowed = true;
                 }
-                value ^= bits.take(length) << shift;
+                value ^= hot.take(length) << shift;
             }
-            if bits.overrun() {
+            if hot.overrun() {
                 return Err(cut(sample));
             }
             stop = sink(time, value).is_break();
@@ -106,7 +108,7 @@ fn walk(data: &[u8], sink: &mut impl FnMut(i64, u64) -> ControlFlow<()>) -> Resu
             if stop || sample == samples {
                 break;
             }
-            word = bits.peek();
+            word = hot.peek();
             if word >> 63 == 0 {
                 used = 1;
                 continue;
@@ -125,15 +127,16 @@ fn walk(data: &[u8], sink: &mut impl FnMut(i64, u64) -> ControlFlow<()>) -> Resu
                     sign((word >> 40) & 0xf_ffff, 20)
                 }
                 _ => {
-                    bits.skip(4);
-                    let change = bits.take(64) as i64;
-                    word = bits.peek();
+                    hot.skip(4);
+                    let change = hot.take(64) as i64;
+                    word = hot.peek();
                     used = 0;
                     change
                 }
             };
             delta = delta.wrapping_add(change);
         }
+        bits = hot;
     }
     let window = windowed.then(|| Window { leading: 64 - length - shift, trailing: shift });
     end = End { time, delta, value, window, bits: bits.position(), ..end };
