@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use promql_syntax::{Expr, ValueType};
 use storage::{Budget, Ctx, SeriesSource};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::eval::Cx;
 use crate::notes::Notes;
 use crate::plan::{self, QueryTimes};
-use crate::{EngineOptions, Grid, QueryError, QueryOptions, QueryResult, QueryStats, Value, run};
+use crate::{EngineOptions, Grid, QueryError, QueryOptions, QueryResult, QueryStats, run};
 
 /// Evaluates PromQL. Cheap to clone; clones share the gate that limits concurrent queries.
 #[derive(Debug, Clone)]
@@ -50,8 +50,8 @@ impl Engine {
         time_ms: i64,
         options: &QueryOptions,
     ) -> Result<QueryResult, QueryError> {
-        let expr = promql_syntax::parse(query)?;
-        self.instant_expr(ctx, source, query, &expr, time_ms, options).await
+        let times = QueryTimes { start_ms: time_ms, end_ms: time_ms, step_ms: 0 };
+        self.run(ctx, source, query, None, times, options).await
     }
 
     /// Evaluates `query` at each step from `start_ms` to `end_ms`, both included.
@@ -68,8 +68,8 @@ impl Engine {
         step_ms: i64,
         options: &QueryOptions,
     ) -> Result<QueryResult, QueryError> {
-        let expr = promql_syntax::parse(query)?;
-        self.range_expr(ctx, source, query, &expr, start_ms, end_ms, step_ms, options).await
+        let times = self.range_times(start_ms, end_ms, step_ms)?;
+        self.run(ctx, source, query, None, times, options).await
     }
 
     /// [`Engine::instant`] of a parsed query; `text` is what positions in remarks refer to.
@@ -86,7 +86,7 @@ impl Engine {
         options: &QueryOptions,
     ) -> Result<QueryResult, QueryError> {
         let times = QueryTimes { start_ms: time_ms, end_ms: time_ms, step_ms: 0 };
-        self.run(ctx, source, text, expr, times, options).await
+        self.run(ctx, source, text, Some(expr.clone()), times, options).await
     }
 
     /// [`Engine::range`] of a parsed query.
@@ -104,30 +104,30 @@ impl Engine {
         step_ms: i64,
         options: &QueryOptions,
     ) -> Result<QueryResult, QueryError> {
-        let bad = |text: String| Err(QueryError::Bad(text));
+        let times = self.range_times(start_ms, end_ms, step_ms)?;
+        self.run(ctx, source, text, Some(expr.clone()), times, options).await
+    }
+
+    /// The steps of a range query, if they make sense.
+    fn range_times(&self, start_ms: i64, end_ms: i64, step_ms: i64) -> Result<QueryTimes, QueryError> {
         if end_ms < start_ms {
-            return bad("invalid parameter \"end\": end timestamp must not be before start time".to_owned());
+            let text = "invalid parameter \"end\": end timestamp must not be before start time";
+            return Err(QueryError::Bad(text.to_owned()));
         }
         if step_ms <= 0 {
-            return bad("invalid parameter \"step\": zero or negative query resolution step widths are not accepted. \
-                        Try a positive integer"
-                .to_owned());
+            let text = "invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try \
+                        a positive integer";
+            return Err(QueryError::Bad(text.to_owned()));
         }
-        let expr_type = expr.value_type();
-        if !matches!(expr_type, ValueType::Vector | ValueType::Scalar) {
-            let got = expr_type.documented();
-            return bad(format!("invalid expression type \"{got}\" for range query, must be Scalar or instant Vector"));
-        }
-        let times = QueryTimes { start_ms, end_ms, step_ms };
         let max = self.inner.options.max_points_per_series;
         let points = (end_ms.wrapping_sub(start_ms) as u64) / step_ms as u64;
         if max > 0 && points > max {
-            return bad(format!(
+            return Err(QueryError::Bad(format!(
                 "exceeded maximum resolution of {max} points per timeseries: {points} asked for. Try decreasing the \
                  query resolution (?step=XX)"
-            ));
+            )));
         }
-        self.run(ctx, source, text, expr, times, options).await
+        Ok(QueryTimes { start_ms, end_ms, step_ms })
     }
 
     async fn run(
@@ -135,50 +135,45 @@ impl Engine {
         ctx: &Ctx,
         source: Arc<dyn SeriesSource>,
         text: &str,
-        expr: &Expr,
+        expr: Option<Expr>,
         times: QueryTimes,
         options: &QueryOptions,
     ) -> Result<QueryResult, QueryError> {
-        let began = Instant::now();
-        let settings = self.inner.options.clone();
-        let root = plan::plan(expr, times, &settings)?;
-        let prepare_seconds = began.elapsed().as_secs_f64();
-
-        let ctx = self.limited(ctx, began);
+        let ctx = self.limited(ctx, Instant::now());
         let queued = Instant::now();
         let place = self.wait_for_place(&ctx).await?;
         let queue_seconds = queued.elapsed().as_secs_f64();
 
-        let evaluation = Instant::now();
-        let runtime = tokio::runtime::Handle::current();
-        let notes = Notes::new(text);
-        let options = options.clone();
         // Dropping the future must stop the work, which goes on in its own thread.
-        let stop = StopOnDrop(ctx.cancel.clone());
-        let work = tokio::task::spawn_blocking(move || {
-            let _place = place;
-            let mut cx = Cx::new(ctx, source, runtime, settings, options, times.step_ms, notes)?;
-            let value = if times.step_ms == 0 {
-                run::instant(&root, times.start_ms, &mut cx)?
-            } else {
-                let grid = Grid { start_ms: times.start_ms, end_ms: times.end_ms, step_ms: times.step_ms };
-                run::range(&root, grid, &mut cx)?
-            };
-            let Cx { notes, stats, .. } = cx;
-            Ok((value, notes, stats))
-        });
-        let outcome: Result<(Value, Notes, QueryStats), QueryError> = match work.await {
-            Ok(outcome) => outcome,
-            Err(e) => Err(QueryError::Execution(format!("unexpected error: the evaluation ended early: {e}"))),
+        let _stop = StopOnDrop(ctx.cancel.clone());
+        let work = Work {
+            ctx,
+            source,
+            runtime: tokio::runtime::Handle::current(),
+            settings: self.inner.options.clone(),
+            options: options.clone(),
+            text: text.to_owned(),
+            expr,
+            times,
         };
-        drop(stop);
-        let (value, notes, stats) = outcome?;
-        let eval_seconds = evaluation.elapsed().as_secs_f64();
-        Ok(QueryResult {
-            value,
-            annotations: notes.finish(),
-            stats: QueryStats { queue_seconds, prepare_seconds, eval_seconds, ..stats },
-        })
+        let (sender, outcome) = oneshot::channel();
+        // A thread per query, of which the gate lets in a bounded number. Its stack is its own because trees as high as
+        // the parser lets through need more than the runtime's threads have.
+        let spawned = std::thread::Builder::new().name("query".to_owned()).stack_size(STACK_BYTES).spawn(move || {
+            let outcome = work.run();
+            drop(place);
+            // Nobody listens when the query was dropped.
+            let _ = sender.send(outcome);
+        });
+        if let Err(e) = spawned {
+            return Err(QueryError::Execution(format!("no thread for the query: {e}")));
+        }
+        let Ok(outcome) = outcome.await else {
+            return Err(QueryError::Execution("unexpected error: the evaluation ended early".to_owned()));
+        };
+        let mut result = outcome?;
+        result.stats.queue_seconds = queue_seconds;
+        Ok(result)
     }
 
     /// `ctx` with this engine's timeout and byte budget, and a cancellation of its own.
@@ -213,6 +208,56 @@ impl Engine {
             () = ctx.cancel.cancelled() => Err(QueryError::Canceled("query queue".to_owned())),
             () = deadline => Err(QueryError::Timeout("query queue".to_owned())),
         }
+    }
+}
+
+/// Address space for an evaluation's stack; only what is touched becomes memory.
+const STACK_BYTES: usize = 64 << 20;
+
+/// A query on its way to its thread.
+struct Work {
+    ctx: Ctx,
+    source: Arc<dyn SeriesSource>,
+    runtime: tokio::runtime::Handle,
+    settings: Arc<EngineOptions>,
+    options: QueryOptions,
+    text: String,
+    expr: Option<Expr>,
+    times: QueryTimes,
+}
+
+impl Work {
+    fn run(self) -> Result<QueryResult, QueryError> {
+        let began = Instant::now();
+        let Self { ctx, source, runtime, settings, options, text, expr, times } = self;
+        let expr = match expr {
+            Some(expr) => expr,
+            None => promql_syntax::parse_with(&text, &settings.parse)?,
+        };
+        let is_range = times.step_ms > 0;
+        let expr_type = expr.value_type();
+        if is_range && !matches!(expr_type, ValueType::Vector | ValueType::Scalar) {
+            return Err(QueryError::Bad(format!(
+                "invalid parameter \"query\": invalid expression type \"{}\" for range query, must be Scalar or instant \
+                 Vector",
+                expr_type.documented()
+            )));
+        }
+        let root = plan::plan(&expr, times, &settings)?;
+        let prepare_seconds = began.elapsed().as_secs_f64();
+
+        let began = Instant::now();
+        let mut cx = Cx::new(ctx, source, runtime, settings, options, times.step_ms, Notes::new(&text))?;
+        let value = if is_range {
+            let grid = Grid { start_ms: times.start_ms, end_ms: times.end_ms, step_ms: times.step_ms };
+            run::range(&root, grid, &mut cx)?
+        } else {
+            run::instant(&root, times.start_ms, &mut cx)?
+        };
+        let Cx { notes, stats, .. } = cx;
+        let eval_seconds = began.elapsed().as_secs_f64();
+        let stats = QueryStats { prepare_seconds, eval_seconds, ..stats };
+        Ok(QueryResult { value, annotations: notes.finish(), stats })
     }
 }
 

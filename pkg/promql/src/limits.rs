@@ -22,10 +22,8 @@ pub struct EngineOptions {
     pub max_points_per_series: u64,
     /// Report possible misuse of counters by `__type__` labels (feature `type-and-unit-labels`).
     pub type_and_unit_labels: bool,
-    /// Allow `@` and negative offsets; Prometheus 3 always does.
-    pub at_and_negative_offset: bool,
-    /// Allow functions marked experimental.
-    pub experimental_functions: bool,
+    /// What queries given as text may use: experimental functions and syntax, length, depth.
+    pub parse: promql_syntax::ParseOptions,
 }
 
 impl Default for EngineOptions {
@@ -40,8 +38,7 @@ impl Default for EngineOptions {
             delayed_name_removal: false,
             max_points_per_series: 11_000,
             type_and_unit_labels: false,
-            at_and_negative_offset: true,
-            experimental_functions: true,
+            parse: promql_syntax::ParseOptions::STABLE,
         }
     }
 }

@@ -514,11 +514,6 @@ impl Planner<'_> {
 
     fn call(&self, c: &Call) -> Result<Planned<Plan>, QueryError> {
         let name = c.function.name;
-        if c.function.experimental && !self.options.experimental_functions {
-            return Err(QueryError::Bad(format!(
-                "invalid parameter \"query\": function {name:?} is not enabled: enable experimental functions"
-            )));
-        }
         let hint: Arc<str> = Arc::from(name);
         if let Some(at) = c.args.iter().position(|a| matches!(a.unparen(), Expr::Matrix(_) | Expr::Subquery(_)))
             && c.function.args.get(at).is_some_and(|t| *t == ValueType::Matrix)

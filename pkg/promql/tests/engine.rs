@@ -190,6 +190,20 @@ async fn warnings_of_sources_pass_and_damage_fails() {
 }
 
 #[tokio::test]
+async fn the_highest_trees_evaluate() {
+    let source = many(1, 1);
+    let depth = promql_syntax::ParseOptions::STABLE.max_depth - 1;
+    for part in ["m", "1", "vector(1)"] {
+        let query = vec![part; depth].join(" + ");
+        let result = instant(source.clone(), &query, 0).await.unwrap();
+        assert!(!matches!(result.value, Value::Matrix(_)), "{part}");
+    }
+    let nested = promql_syntax::ParseOptions::STABLE.max_nesting - 1;
+    let query = format!("{}m{}", "abs(".repeat(nested), ")".repeat(nested));
+    assert_eq!(vector(&instant(source, &query, 0).await.unwrap()), "{i=\"000000\"} 0");
+}
+
+#[tokio::test]
 async fn names_dropped_at_once_clash() {
     let one = |name: &str| series(&[("__name__", name)], vec![chunk(&[(0, 1.0), (15_000, 2.0)])]);
     let source = Arc::new(MemorySource::new(vec![one("a_total"), one("b_total")]));

@@ -78,6 +78,7 @@ pub fn engine_options() -> EngineOptions {
         timeout_ms: 100_000,
         max_concurrent: 0,
         delayed_name_removal: true,
+        parse: promql_syntax::ParseOptions::ALL,
         ..EngineOptions::default()
     }
 }
