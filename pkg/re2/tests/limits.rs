@@ -82,3 +82,16 @@ fn templates() {
         "error parsing regexp: missing closing ): `^(?s:()$`"
     );
 }
+
+proptest::proptest! {
+    /// Nothing makes the compiler panic, and the two ways to match agree.
+    #[test]
+    fn never_panics(
+        pattern in r"(a|b|é|\.|\*|\+|\?|\{2\}|\{|\[|\]|\^|\$|\(|\)|\(\?i\)|\(\?:|\||-|\\[a-zA-Z0-9]|\\|\[:alpha:\]|\\pL|\\x\{|:|\PC){0,12}",
+        text in "[abé\n-]{0,8}",
+    ) {
+        if let (Ok(matcher), Ok(regex)) = (Matcher::new(&pattern), Regex::new_anchored(&pattern)) {
+            proptest::prop_assert_eq!(matcher.matches(&text), regex.is_match(&text));
+        }
+    }
+}
