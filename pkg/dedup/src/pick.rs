@@ -17,7 +17,7 @@ pub(crate) struct Rules {
 /// Follows one lane, leaves it at gaps.
 pub(crate) fn pick(lanes: &mut [Lane], rules: Rules) -> Column {
     let mut out = Column::new();
-    let mut state = State { rules, shift: 0.0, last: None };
+    let mut state = State { rules, switched: false, shift: 0.0, last: None };
     let Some(mut current) = first(lanes) else { return out };
     loop {
         let pause = state.follow(&mut lanes[current], &mut out);
@@ -65,6 +65,8 @@ enum Pause {
 
 struct State {
     rules: Rules,
+    /// The sample shown last is another lane's.
+    switched: bool,
     /// Added to a counter's values since the last switch.
     shift: f64,
     /// The last live sample shown: time, value as shown, value as read.
@@ -100,7 +102,9 @@ impl State {
         let Some((t, v)) = lane.peek() else { return };
         lane.at += 1;
         if let Some((last, _, raw)) = self.last {
-            lane.interval = t - last;
+            if !std::mem::take(&mut self.switched) {
+                lane.note_interval(t - last, self.rules.gap_max_ms);
+            }
             if self.rules.counter && v < raw && !lane.relative {
                 // A real reset within the lane: from here on its own values are right.
                 self.shift = 0.0;
@@ -128,6 +132,7 @@ impl State {
 
     /// Prepares to go on with lane `to`, whose next sample is the one to show.
     fn switch(&mut self, lanes: &mut [Lane], from: usize, to: usize) {
+        self.switched = true;
         let interval = lanes[from].interval;
         if lanes[to].interval == 0 {
             lanes[to].interval = interval;
@@ -170,6 +175,15 @@ impl State {
 }
 
 impl Lane {
+    /// Learns the spacing of samples. A pause is not taken for the spacing until it has come three times in a row.
+    fn note_interval(&mut self, delta: i64, gap_max_ms: i64) {
+        let pause = self.interval > 0 && delta > self.pause_max(gap_max_ms);
+        self.pauses = if pause { self.pauses + 1 } else { 0 };
+        if !pause || self.pauses >= 3 {
+            self.interval = delta;
+        }
+    }
+
     /// A pause longer than this is a gap.
     fn pause_max(&self, gap_max_ms: i64) -> i64 {
         (self.interval + self.interval / 2).clamp(1, gap_max_ms.max(1))

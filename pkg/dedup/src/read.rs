@@ -21,6 +21,8 @@ pub(crate) struct Lane {
     counter: CounterReader,
     /// Spacing of its samples, ms; 0 = not known yet.
     pub interval: i64,
+    /// Pauses in a row.
+    pub pauses: u32,
     /// What could not be decoded.
     pub damage: Vec<String>,
 }
@@ -38,6 +40,7 @@ impl Lane {
             relative: counters && aggregated,
             counter: CounterReader::new(),
             interval: 0,
+            pauses: 0,
             damage: Vec::new(),
         }
     }
@@ -97,7 +100,7 @@ impl Lane {
     /// half an interval is most likely the same scrape seen twice, whose closeness would upset `irate`; it is taken only
     /// where nothing else comes within `gap_max_ms`.
     pub fn next_after_switch(&mut self, last: i64, interval: i64, until: i64, gap_max_ms: i64) -> Option<(i64, f64)> {
-        let near = last.saturating_add(interval / 2);
+        let near = last.saturating_add((interval / 2).min(gap_max_ms / 2));
         let first = self.next_live(last, until)?;
         if first.0 > near {
             return Some(first);
@@ -105,7 +108,11 @@ impl Lane {
         let later = self.at + self.piece.times[self.at..].partition_point(|t| *t <= near);
         let later = match self.piece.times.get(later) {
             Some(t) => *t,
-            None => self.chunks.front().map_or(i64::MAX, |c| c.min_time),
+            // Beyond the piece only chunks' bounds are known; one that straddles `near` promises nothing.
+            None => match self.chunks.iter().find(|c| c.max_time > near) {
+                Some(c) if c.min_time > near => c.min_time,
+                _ => i64::MAX,
+            },
         };
         if later.min(until).saturating_sub(last) > gap_max_ms {
             return Some(first);

@@ -170,6 +170,14 @@ fn replica() -> impl Strategy<Value = Vec<(i64, f64)>> {
     )
 }
 
+#[test]
+fn the_near_double_counts_when_it_is_all_there_is() {
+    let a: Vec<(i64, f64)> = (1..15).map(|i| (i * 290_000, 0.0)).chain([(4_640_000, 0.0)]).collect();
+    let b: Vec<(i64, f64)> = (130..138).map(|i| (i * 30_000, 1.0)).collect();
+    let got = run(&[a, b], &options("sum"));
+    assert!(got.ends_with(&[(4_060_000, 0.0), (4_080_000, 1.0), (4_110_000, 1.0), (4_640_000, 0.0)]), "{got:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
