@@ -1,1 +1,29 @@
-//! Blocks in the bucket.
+//! Blocks *in the bucket*: which there are, which of them to use, how one gets in, is marked, and goes out again.
+//!
+//! - [`fetch::MetaFetcher`] gives a [`fetch::View`]: every block's `meta.json`, marks and objects, from one listing.
+//! - [`filters::Filters`] say which blocks of a view a component works with.
+//! - [`upload`], [`marks`], [`delete`], [`download`] keep to Thanos' order of steps, in which a reader that sees
+//!   `meta.json` finds all the files it names.
+//!
+//! What a view does not show because the store failed is unknown, never deleted.
+
+pub mod delete;
+pub mod download;
+pub mod failpoints;
+pub mod fetch;
+pub mod filters;
+pub mod listing;
+pub mod marks;
+pub mod upload;
+
+mod cache;
+mod error;
+mod hash;
+mod metrics;
+
+pub use error::{Error, Result};
+pub use failpoints::Failpoints;
+pub use fetch::{Discovery, FetchOptions, MetaFetcher, View};
+pub use filters::{Filtered, Filters, State};
+pub use listing::BlockObjects;
+pub use metrics::SyncMetrics;

@@ -1,0 +1,56 @@
+//! Errors by what the caller may do.
+
+use std::path::PathBuf;
+
+use block::BlockId;
+
+/// What functions of this crate return.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why something with blocks in a bucket failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store failed: try again if its kind says so.
+    #[error("{0}")]
+    Bucket(#[from] objstore::Error),
+    /// A local file could not be read or written.
+    #[error("{path}: {source}")]
+    Local {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The block is not fit for this; trying again does not help.
+    #[error("block {block}: {why}")]
+    Unfit {
+        /// Which.
+        block: BlockId,
+        /// Why.
+        why: String,
+    },
+    /// What the bucket holds is not what should be there; says what differs.
+    #[error("block {block}: {what}")]
+    Damaged {
+        /// Which.
+        block: BlockId,
+        /// What.
+        what: String,
+    },
+    /// A [`Failpoints`](crate::Failpoints) hook ended the step.
+    #[error("failpoint {0}")]
+    Failpoint(String),
+}
+
+impl Error {
+    pub(crate) fn local(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Local { path, source }
+    }
+
+    /// Whether the same call may succeed a while later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Bucket(e) if e.kind().is_transient())
+    }
+}

@@ -1,0 +1,332 @@
+//! A view of the blocks in a bucket.
+//!
+//! One recursive listing shows every block's objects with sizes and times: no request per block is needed to know which
+//! have a `meta.json` or a mark. Only metas and marks not seen in this state before are fetched. A sync of an unchanged
+//! bucket with 10 000 blocks of 10 objects costs 100 pages of listing and nothing else.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use block::{BlockId, BlockMeta, META_FILE};
+use futures::stream::{self, StreamExt};
+use objstore::{Bucket, Object};
+use parking_lot::Mutex;
+
+use crate::cache::{DiskCache, Origin};
+use crate::error::Result;
+use crate::listing::{BlockObjects, list_blocks, list_blocks_one_by_one};
+use crate::marks::{self, DeletionMark};
+use crate::metrics::SyncMetrics;
+
+/// `--block-discovery-strategy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Discovery {
+    /// One listing of everything.
+    #[default]
+    Recursive,
+    /// One listing of the root, one of each block.
+    Concurrent,
+}
+
+impl std::str::FromStr for Discovery {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "recursive" => Ok(Self::Recursive),
+            "concurrent" => Ok(Self::Concurrent),
+            other => Err(format!("block discovery strategy {other:?} is unknown: use concurrent or recursive")),
+        }
+    }
+}
+
+/// How to fetch.
+#[derive(Debug, Clone)]
+pub struct FetchOptions {
+    /// How blocks are found.
+    pub discovery: Discovery,
+    /// Requests at a time (`--block-meta-fetch-concurrency`).
+    pub concurrency: usize,
+    /// Where metas are kept between runs, `<data-dir>/meta-syncer`; `None` = in memory only.
+    pub cache_dir: Option<PathBuf>,
+    /// A larger `meta.json` is not read.
+    pub meta_bytes_max: u64,
+}
+
+impl Default for FetchOptions {
+    fn default() -> Self {
+        Self { discovery: Discovery::default(), concurrency: 32, cache_dir: None, meta_bytes_max: 64 << 20 }
+    }
+}
+
+/// Why a block is not whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Partial {
+    /// It has no `meta.json`: an upload or a deletion under way, or broken off.
+    NoMeta,
+    /// Its `meta.json` cannot be read.
+    CorruptMeta(String),
+}
+
+/// The blocks of a bucket at one time.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    /// Blocks with a readable `meta.json`.
+    pub metas: BTreeMap<BlockId, Arc<BlockMeta>>,
+    /// Blocks that are not whole. Only of these may something be cleaned up, after a long time.
+    pub partial: BTreeMap<BlockId, Partial>,
+    /// Blocks of which the store did not tell: neither there nor gone.
+    pub failed: BTreeMap<BlockId, String>,
+    /// Blocks in `metas` of which files that `meta.json` names are missing or of another size, with what differs. They
+    /// stay in `metas`: a query that fails on them is better than one that leaves them out unsaid.
+    pub broken: BTreeMap<BlockId, String>,
+    /// Deletion marks.
+    pub deletion_marks: BTreeMap<BlockId, DeletionMark>,
+    /// Each block's objects.
+    pub objects: BTreeMap<BlockId, BlockObjects>,
+}
+
+impl View {
+    /// Whether a block that is not in `metas` is known to be gone or partial. If not, drop nothing.
+    pub fn is_complete(&self) -> bool {
+        self.failed.is_empty()
+    }
+
+    /// Partial blocks to which nothing was written for `age_ms`, and which nobody has marked: broken-off uploads.
+    ///
+    /// The age is that of the *newest* object. A ULID tells when a block was made, not when its upload began: a block of
+    /// last month may be under way right now (thanos-io/thanos#2470).
+    pub fn abandoned(&self, now_ms: i64, age_ms: i64) -> Vec<BlockId> {
+        let is_old = |id: &BlockId| {
+            let objects = self.objects.get(id);
+            let marked = objects.is_some_and(|o| o.deletion_mark().is_some());
+            let newest = objects.and_then(BlockObjects::newest_ms).unwrap_or(id.time_ms());
+            !marked && now_ms.saturating_sub(newest) >= age_ms
+        };
+        self.partial.keys().filter(|id| is_old(id)).copied().collect()
+    }
+}
+
+/// Fetches views, and remembers what does not change.
+#[derive(Debug)]
+pub struct MetaFetcher {
+    bucket: Bucket,
+    options: FetchOptions,
+    metrics: SyncMetrics,
+    disk: Option<DiskCache>,
+    seen: Mutex<HashMap<BlockId, Seen>>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Seen {
+    meta: Option<(Origin, Arc<BlockMeta>)>,
+    deletion_mark: Option<(Origin, Option<DeletionMark>)>,
+}
+
+enum Meta {
+    Read(Arc<BlockMeta>),
+    Partial(Partial),
+    Failed(String),
+}
+
+struct Fetched {
+    id: BlockId,
+    meta: Meta,
+    mark: std::result::Result<Option<DeletionMark>, String>,
+    seen: Seen,
+}
+
+impl MetaFetcher {
+    /// A fetcher that remembers nothing yet but what is on disk.
+    pub fn new(bucket: Bucket, options: FetchOptions, metrics: SyncMetrics) -> Self {
+        let disk = options.cache_dir.clone().map(DiskCache::new);
+        Self { bucket, options, metrics, disk, seen: Mutex::default() }
+    }
+
+    /// Which blocks there are now.
+    ///
+    /// # Errors
+    /// When the listing was not complete. The view before holds then.
+    pub async fn fetch(&self) -> Result<View> {
+        let began = Instant::now();
+        self.metrics.syncs.inc();
+        let outcome = self.fetch_view().await;
+        match &outcome {
+            Ok(view) if view.is_complete() => {}
+            _ => {
+                self.metrics.failures.inc();
+            }
+        }
+        self.metrics.seconds.observe(began.elapsed().as_secs_f64());
+        outcome
+    }
+
+    async fn fetch_view(&self) -> Result<View> {
+        let objects = match self.options.discovery {
+            Discovery::Recursive => list_blocks(&self.bucket).await?,
+            Discovery::Concurrent => list_blocks_one_by_one(&self.bucket, self.options.concurrency).await?,
+        };
+        // a block that shows nothing but a mark was deleted and marked again; it has no data to speak of
+        let fetches: Vec<_> = objects.iter().map(|(id, objects)| self.fetch_block(*id, objects)).collect();
+        let fetched: Vec<Fetched> =
+            stream::iter(fetches).buffer_unordered(self.options.concurrency.max(1)).collect().await;
+        let mut view = View::default();
+        let mut seen = HashMap::with_capacity(fetched.len());
+        for block in fetched {
+            match block.meta {
+                Meta::Read(meta) => {
+                    if let Some(broken) = objects.get(&block.id).and_then(|there| missing_file(&meta, there)) {
+                        view.broken.insert(block.id, broken);
+                    }
+                    view.metas.insert(block.id, meta);
+                }
+                Meta::Partial(why) => {
+                    view.partial.insert(block.id, why);
+                }
+                Meta::Failed(why) => {
+                    view.failed.insert(block.id, why);
+                }
+            }
+            match block.mark {
+                Ok(Some(mark)) => {
+                    view.deletion_marks.insert(block.id, mark);
+                }
+                Ok(None) => {}
+                Err(why) => {
+                    view.failed.insert(block.id, why);
+                }
+            }
+            seen.insert(block.id, block.seen);
+        }
+        view.objects = objects;
+        *self.seen.lock() = seen;
+        self.tidy_disk(&view).await;
+        Ok(view)
+    }
+
+    async fn fetch_block(&self, id: BlockId, objects: &BlockObjects) -> Fetched {
+        let mut seen = self.seen.lock().get(&id).cloned().unwrap_or_default();
+        let meta = match objects.meta() {
+            None => Meta::Partial(Partial::NoMeta),
+            Some(object) => self.fetch_meta(id, object, &mut seen).await,
+        };
+        let mark = match objects.deletion_mark() {
+            None => Ok(None),
+            Some(object) => self.fetch_mark(id, object, &mut seen).await,
+        };
+        Fetched { id, meta, mark, seen }
+    }
+
+    async fn fetch_meta(&self, id: BlockId, object: &Object, seen: &mut Seen) -> Meta {
+        let origin = Origin::of(object);
+        if let Some((kept, meta)) = &seen.meta
+            && *kept == origin
+        {
+            return Meta::Read(meta.clone());
+        }
+        if let Some(json) = self.read_disk(id, &origin).await
+            && let Ok(meta) = parse(id, &json)
+        {
+            let meta = Arc::new(meta);
+            seen.meta = Some((origin, meta.clone()));
+            return Meta::Read(meta);
+        }
+        if object.size > self.options.meta_bytes_max {
+            return Meta::Failed(format!(
+                "meta.json of {} bytes, at most {} are read",
+                object.size, self.options.meta_bytes_max
+            ));
+        }
+        let (json, read) = match self.bucket.get_with_meta(&object.path).await {
+            Ok(read) => read,
+            // deleted since the listing
+            Err(e) if e.is_not_found() => return Meta::Partial(Partial::NoMeta),
+            Err(e) => return Meta::Failed(e.to_string()),
+        };
+        match parse(id, &json) {
+            Ok(meta) => {
+                let meta = Arc::new(meta);
+                // written over since the listing: kept only if the listing's state is what was read
+                if read.size == origin.size
+                    && (read.etag.is_none() || origin.etag.is_none() || read.etag == origin.etag)
+                {
+                    self.write_disk(id, &origin, json.to_vec()).await;
+                    seen.meta = Some((origin, meta.clone()));
+                }
+                Meta::Read(meta)
+            }
+            Err(block::Error::Version { file, what, found }) => {
+                Meta::Failed(block::Error::Version { file, what, found }.to_string())
+            }
+            Err(e) => Meta::Partial(Partial::CorruptMeta(e.to_string())),
+        }
+    }
+
+    async fn fetch_mark(
+        &self,
+        id: BlockId,
+        object: &Object,
+        seen: &mut Seen,
+    ) -> std::result::Result<Option<DeletionMark>, String> {
+        let origin = Origin::of(object);
+        if let Some((kept, mark)) = &seen.deletion_mark
+            && *kept == origin
+        {
+            return Ok(mark.clone());
+        }
+        let mark = marks::read::<DeletionMark>(&self.bucket, id).await.map_err(|e| e.to_string())?;
+        seen.deletion_mark = Some((origin, mark.clone()));
+        Ok(mark)
+    }
+
+    async fn read_disk(&self, id: BlockId, origin: &Origin) -> Option<Vec<u8>> {
+        let (disk, origin) = (self.disk.clone()?, origin.clone());
+        tokio::task::spawn_blocking(move || disk.read(id, &origin)).await.ok()?
+    }
+
+    async fn write_disk(&self, id: BlockId, origin: &Origin, json: Vec<u8>) {
+        let Some(disk) = self.disk.clone() else { return };
+        let origin = origin.clone();
+        // the cache only saves requests: a full disk is no reason to fail
+        match tokio::task::spawn_blocking(move || disk.write(id, &origin, &json)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => tracing::warn!(block = %id, err = %e, "meta.json not kept on disk"),
+            Err(e) => tracing::warn!(block = %id, err = %e, "meta.json not kept on disk"),
+        }
+    }
+
+    async fn tidy_disk(&self, view: &View) {
+        let Some(disk) = self.disk.clone() else { return };
+        let known: std::collections::HashSet<BlockId> = view.objects.keys().copied().collect();
+        match tokio::task::spawn_blocking(move || disk.retain(|id| known.contains(&id))).await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => tracing::warn!(err = %e, "kept metas of deleted blocks not removed"),
+            Err(e) => tracing::warn!(err = %e, "kept metas of deleted blocks not removed"),
+        }
+    }
+}
+
+fn parse(id: BlockId, json: &[u8]) -> std::result::Result<BlockMeta, block::Error> {
+    let file = format!("{id}/{META_FILE}");
+    let meta = BlockMeta::parse(&file, json)?;
+    if meta.ulid != id {
+        return Err(block::Error::damaged(file, 0, format!("speaks of block {}", meta.ulid)));
+    }
+    Ok(meta)
+}
+
+/// What `meta.json` names and the listing does not show at that size.
+fn missing_file(meta: &BlockMeta, there: &BlockObjects) -> Option<String> {
+    let files = &meta.thanos.as_ref()?.files;
+    files.iter().filter(|f| f.rel_path != META_FILE && f.size_bytes > 0).find_map(|file| {
+        match there.objects.get(&file.rel_path) {
+            None => Some(format!("{} is missing", file.rel_path)),
+            Some(o) if o.size != file.size_bytes => {
+                Some(format!("{} has {} bytes of {}", file.rel_path, o.size, file.size_bytes))
+            }
+            Some(_) => None,
+        }
+    })
+}

@@ -1,0 +1,101 @@
+//! What lies in the bucket under each block's name.
+
+use std::collections::BTreeMap;
+
+use block::{BlockId, META_FILE};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use objstore::{Bucket, Object};
+
+use crate::error::Result;
+use crate::marks::{DELETION_MARK, NO_COMPACT_MARK, NO_DOWNSAMPLE_MARK};
+
+/// One block's objects; paths are relative to the block.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BlockObjects {
+    /// All objects by path, marks and `meta.json` too.
+    pub objects: BTreeMap<String, Object>,
+}
+
+impl BlockObjects {
+    /// `meta.json`, if it is there.
+    pub fn meta(&self) -> Option<&Object> {
+        self.objects.get(META_FILE)
+    }
+
+    /// The deletion mark, if it is there.
+    pub fn deletion_mark(&self) -> Option<&Object> {
+        self.objects.get(DELETION_MARK)
+    }
+
+    /// The no-compact mark, if it is there.
+    pub fn no_compact_mark(&self) -> Option<&Object> {
+        self.objects.get(NO_COMPACT_MARK)
+    }
+
+    /// The no-downsample mark, if it is there.
+    pub fn no_downsample_mark(&self) -> Option<&Object> {
+        self.objects.get(NO_DOWNSAMPLE_MARK)
+    }
+
+    /// When the block was last written to, ms: what the age of a partial upload is measured from. Its ULID tells when
+    /// the block was made, which may be long before its upload began.
+    pub fn newest_ms(&self) -> Option<i64> {
+        self.objects.values().map(|o| o.last_modified_ms).max()
+    }
+
+    /// Bytes of all objects.
+    pub fn size_bytes(&self) -> u64 {
+        self.objects.values().map(|o| o.size).sum()
+    }
+
+    fn add(&mut self, path: &str, object: Object) {
+        self.objects.insert(path.to_owned(), object);
+    }
+}
+
+/// All blocks, from one recursive listing. Objects outside of block directories are passed over.
+///
+/// # Errors
+/// When the listing was not complete; then nothing is known.
+pub async fn list_blocks(bucket: &Bucket) -> Result<BTreeMap<BlockId, BlockObjects>> {
+    let mut blocks: BTreeMap<BlockId, BlockObjects> = BTreeMap::new();
+    let mut objects = bucket.list_recursive("");
+    while let Some(object) = objects.try_next().await? {
+        let Some((dir, rest)) = object.path.split_once('/') else { continue };
+        let Ok(id) = BlockId::parse(dir) else { continue };
+        let rest = rest.to_owned();
+        blocks.entry(id).or_default().add(&rest, object);
+    }
+    Ok(blocks)
+}
+
+/// The same from one listing of the root and one for each block, `concurrency` at a time: for stores with so many
+/// objects beside the blocks that a recursive listing takes too long.
+///
+/// # Errors
+/// As [`list_blocks`].
+pub async fn list_blocks_one_by_one(bucket: &Bucket, concurrency: usize) -> Result<BTreeMap<BlockId, BlockObjects>> {
+    let ids: Vec<BlockId> = bucket.list_dirs("").await?.iter().filter_map(|dir| BlockId::parse(dir).ok()).collect();
+    let listings = ids.into_iter().map(|id| {
+        let bucket = bucket.clone();
+        async move { list_block(&bucket, id).await.map(|objects| (id, objects)) }
+    });
+    stream::iter(listings).buffer_unordered(concurrency.max(1)).try_collect().await
+}
+
+/// One block's objects; none if there is no such block.
+///
+/// # Errors
+/// When the listing was not complete.
+pub async fn list_block(bucket: &Bucket, id: BlockId) -> Result<BlockObjects> {
+    let prefix = id.to_string();
+    let mut found = BlockObjects::default();
+    let mut objects = bucket.list_recursive(&prefix);
+    while let Some(object) = objects.try_next().await? {
+        if let Some(path) = object.path.strip_prefix(&prefix).and_then(|p| p.strip_prefix('/')) {
+            let path = path.to_owned();
+            found.add(&path, object);
+        }
+    }
+    Ok(found)
+}

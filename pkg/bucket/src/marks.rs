@@ -1,0 +1,183 @@
+//! Marks: small JSON objects beside a block that say what is to become of it.
+//!
+//! A block marked for deletion is left out by readers after one delay and deleted after a longer one. Since nothing here
+//! locks, a mark is never written over: the first one's time holds.
+
+use block::{BlockId, META_FILE};
+use model::Clock;
+use objstore::{Bucket, Created};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// `deletion-mark.json`.
+pub const DELETION_MARK: &str = "deletion-mark.json";
+/// `no-compact-mark.json`.
+pub const NO_COMPACT_MARK: &str = "no-compact-mark.json";
+/// `no-downsample-mark.json`.
+pub const NO_DOWNSAMPLE_MARK: &str = "no-downsample-mark.json";
+/// The only version there is.
+pub const MARK_VERSION: u32 = 1;
+
+/// The block is to be deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeletionMark {
+    /// The block.
+    pub id: BlockId,
+    /// [`MARK_VERSION`].
+    pub version: u32,
+    /// Why, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub details: String,
+    /// When it was marked, Unix seconds.
+    pub deletion_time: i64,
+}
+
+/// The block is to be left as it is by compaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoCompactMark {
+    /// The block.
+    pub id: BlockId,
+    /// [`MARK_VERSION`].
+    pub version: u32,
+    /// Why, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub details: String,
+    /// When it was marked, Unix seconds.
+    pub no_compact_time: i64,
+    /// `manual`, `index-size-exceeding`, `block-index-out-of-order-chunk`, `downsample-vertical-compaction`.
+    pub reason: String,
+}
+
+/// The block is not to be downsampled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoDownsampleMark {
+    /// The block.
+    pub id: BlockId,
+    /// [`MARK_VERSION`].
+    pub version: u32,
+    /// Why, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub details: String,
+    /// When it was marked, Unix seconds.
+    pub no_downsample_time: i64,
+    /// As in [`NoCompactMark::reason`].
+    pub reason: String,
+}
+
+/// The three kinds.
+pub trait Mark: Serialize + DeserializeOwned + Send {
+    /// The object's name inside the block.
+    const FILE: &'static str;
+    /// Its version.
+    fn version(&self) -> u32;
+    /// The block it speaks of.
+    fn block(&self) -> BlockId;
+}
+
+macro_rules! mark {
+    ($type:ty, $file:expr) => {
+        impl Mark for $type {
+            const FILE: &'static str = $file;
+
+            fn version(&self) -> u32 {
+                self.version
+            }
+
+            fn block(&self) -> BlockId {
+                self.id
+            }
+        }
+    };
+}
+
+mark!(DeletionMark, DELETION_MARK);
+mark!(NoCompactMark, NO_COMPACT_MARK);
+mark!(NoDownsampleMark, NO_DOWNSAMPLE_MARK);
+
+/// Where a mark lies.
+pub fn path<M: Mark>(block: BlockId) -> String {
+    format!("{block}/{}", M::FILE)
+}
+
+/// Reads a mark; `None` if there is none, or if it is unreadable, which is logged.
+///
+/// # Errors
+/// Failures of the store, and a version that is not ours: what such a mark means is not known.
+pub async fn read<M: Mark>(bucket: &Bucket, block: BlockId) -> Result<Option<M>> {
+    let path = path::<M>(block);
+    let body = match bucket.get(&path).await {
+        Ok(body) => body,
+        Err(e) if e.is_not_found() => return Ok(None),
+        Err(e) => return Err(e.into()),
+    };
+    match serde_json::from_slice::<M>(&body) {
+        Ok(mark) if mark.version() != MARK_VERSION => {
+            let what = format!("{} has version {}, not {MARK_VERSION}", M::FILE, mark.version());
+            Err(Error::Damaged { block, what })
+        }
+        Ok(mark) => Ok(Some(mark)),
+        Err(e) => {
+            tracing::warn!(%block, mark = M::FILE, err = %e, "mark unreadable, taken as absent; delete it if it stays so");
+            Ok(None)
+        }
+    }
+}
+
+/// What marking did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Marked {
+    /// The mark is written.
+    Now,
+    /// There was one; it holds.
+    Already,
+    /// There is no such block, any more: nothing was written.
+    Gone,
+}
+
+/// Writes `mark` unless there is one.
+///
+/// A block without `meta.json` is not marked: it was deleted by somebody else, and a mark alone would come back as a
+/// block that nobody can read (thanos-io/thanos#8410).
+///
+/// # Errors
+/// Failures of the store.
+pub async fn write<M: Mark>(bucket: &Bucket, mark: &M) -> Result<Marked> {
+    let block = mark.block();
+    let path = path::<M>(block);
+    if bucket.exists(&path).await? {
+        return Ok(Marked::Already);
+    }
+    if !bucket.exists(&format!("{block}/{META_FILE}")).await? {
+        return Ok(Marked::Gone);
+    }
+    // marks are plain structs: they always have a JSON form
+    let json = serde_json::to_vec(mark).map_err(|e| Error::Damaged { block, what: e.to_string() })?;
+    match bucket.put_if_absent(&path, json).await? {
+        Created::Created => Ok(Marked::Now),
+        Created::AlreadyExists => Ok(Marked::Already),
+    }
+}
+
+/// Marks `block` for deletion, now.
+///
+/// # Errors
+/// Failures of the store.
+pub async fn mark_for_deletion(bucket: &Bucket, block: BlockId, details: &str, clock: &dyn Clock) -> Result<Marked> {
+    let deletion_time = clock.now_ms().div_euclid(1000);
+    let mark = DeletionMark { id: block, version: MARK_VERSION, details: details.to_owned(), deletion_time };
+    let marked = write(bucket, &mark).await?;
+    if marked == Marked::Now {
+        tracing::info!(%block, details, "block marked for deletion");
+    }
+    Ok(marked)
+}
+
+/// Takes a mark away again.
+///
+/// # Errors
+/// Failures of the store.
+pub async fn remove<M: Mark>(bucket: &Bucket, block: BlockId) -> Result<()> {
+    Ok(bucket.delete(&path::<M>(block)).await?)
+}

@@ -1,0 +1,194 @@
+//! Bringing a block into the bucket: chunks, then the index, then `meta.json`, whose presence says that the rest is there.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use block::meta::{BlockFile, FileHash};
+use block::{BlockId, BlockMeta, META_FILE};
+use bytes::Bytes;
+use model::Clock;
+use objstore::{Bucket, ConditionalCreate, Created, ErrorKind};
+
+use crate::error::{Error, Result};
+use crate::failpoints::Failpoints;
+use crate::hash::sha256;
+use crate::listing::list_block;
+
+/// How to upload.
+#[derive(Debug, Clone)]
+pub struct UploadOptions {
+    /// Note each file's SHA-256 in `meta.json`.
+    pub hash: bool,
+    /// Whether the store honours conditional creates; `meta.json` is then never written over.
+    pub conditional: ConditionalCreate,
+    /// Blocks as Prometheus writes them, without external labels, are let through.
+    pub allow_no_labels: bool,
+    /// For `thanos.upload_time`.
+    pub clock: Arc<dyn Clock>,
+    /// `upload.after_chunk`, `upload.after_index`, `upload.before_meta`, `upload.after_meta`.
+    pub failpoints: Failpoints,
+}
+
+impl Default for UploadOptions {
+    fn default() -> Self {
+        Self {
+            hash: true,
+            conditional: ConditionalCreate::Ignored,
+            allow_no_labels: false,
+            clock: Arc::new(model::SystemClock),
+            failpoints: Failpoints::none(),
+        }
+    }
+}
+
+/// What an upload did.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Uploaded {
+    /// The block is in the bucket now, with this meta.
+    Now(Box<BlockMeta>),
+    /// It was there before, complete.
+    Already,
+}
+
+/// Uploads the block in `dir` (`index`, `chunks/*`) under `meta`, whose files, sizes and time of upload are filled in.
+///
+/// Objects that are there with the right size, from an upload that was broken off, are not sent again. After an error
+/// nothing is cleaned up: what is there serves the next try, and an object whose upload seemed to fail may be there.
+///
+/// # Errors
+/// [`Error::Unfit`] for blocks that must not be uploaded, [`Error::Damaged`] if another block of this name is there.
+pub async fn upload_block(
+    bucket: &Bucket,
+    dir: &Path,
+    mut meta: BlockMeta,
+    options: &UploadOptions,
+) -> Result<Uploaded> {
+    let id = meta.ulid;
+    let unfit = |why: &str| Err(Error::Unfit { block: id, why: why.to_owned() });
+    let files = local_files(dir, options.hash).await?;
+    match &mut meta.thanos {
+        Some(thanos) if options.allow_no_labels || !thanos.labels.is_empty() => {
+            thanos.files = files.iter().map(|f| f.described.clone()).collect();
+            thanos.files.push(BlockFile { rel_path: META_FILE.to_owned(), ..Default::default() });
+            thanos.files.sort_by(|a, b| a.rel_path.cmp(&b.rel_path));
+            let segments = files.iter().filter_map(|f| f.described.rel_path.strip_prefix("chunks/"));
+            thanos.segment_files = segments.map(str::to_owned).collect();
+        }
+        None if options.allow_no_labels => {}
+        _ => return unfit("has no external labels: blocks of different sources could not be told apart"),
+    }
+    if id == BlockId::default() {
+        return unfit("has no id");
+    }
+
+    let there = list_block(bucket, id).await?;
+    if there.meta().is_some() {
+        let stored = bucket.get(&format!("{id}/{META_FILE}")).await?;
+        same_block(id, &meta, &stored)?;
+        return Ok(Uploaded::Already);
+    }
+    if there.deletion_mark().is_some() {
+        return unfit("is being deleted from the bucket");
+    }
+    for file in &files {
+        let path = &file.described.rel_path;
+        let stored = there.objects.get(path).map(|o| o.size);
+        if stored != Some(file.described.size_bytes) {
+            let sent = bucket.put_file(&format!("{id}/{path}"), &file.local).await?;
+            if sent != file.described.size_bytes {
+                return unfit(&format!("{path} changed while it was uploaded"));
+            }
+        }
+        options.failpoints.hit(if path == "index" { "upload.after_index" } else { "upload.after_chunk" })?;
+    }
+    // all of it, once more, as readers will find it (thanos-io/thanos#6328)
+    let there = list_block(bucket, id).await?;
+    for file in &files {
+        let path = &file.described.rel_path;
+        let stored = there.objects.get(path).map_or(0, |o| o.size);
+        if stored != file.described.size_bytes {
+            let what = format!("{path} has {stored} bytes in the bucket, {} here", file.described.size_bytes);
+            return Err(Error::Damaged { block: id, what });
+        }
+    }
+    options.failpoints.hit("upload.before_meta")?;
+    if let Some(thanos) = &mut meta.thanos {
+        thanos.set_upload_time_ms(options.clock.now_ms());
+    }
+    let outcome = put_meta(bucket, &meta, options.conditional).await?;
+    options.failpoints.hit("upload.after_meta")?;
+    tracing::info!(block = %id, files = files.len(), "block uploaded");
+    Ok(if outcome == Created::Created { Uploaded::Now(Box::new(meta)) } else { Uploaded::Already })
+}
+
+async fn put_meta(bucket: &Bucket, meta: &BlockMeta, conditional: ConditionalCreate) -> Result<Created> {
+    let path = format!("{}/{META_FILE}", meta.ulid);
+    let json: Bytes = meta.to_json().into();
+    if json.is_empty() {
+        return Err(Error::Unfit { block: meta.ulid, why: "meta.json cannot be written".to_owned() });
+    }
+    let outcome = match conditional {
+        ConditionalCreate::Honoured => bucket.put_if_absent(&path, json.clone()).await,
+        ConditionalCreate::Ignored => bucket.put(&path, json.clone()).await.map(|()| Created::Created),
+    };
+    match outcome {
+        Ok(Created::AlreadyExists) => {
+            same_block(meta.ulid, meta, &bucket.get(&path).await?)?;
+            Ok(Created::AlreadyExists)
+        }
+        // the answer was lost, not necessarily the object (thanos-io/thanos#3626)
+        Err(e) if e.kind().is_transient() || e.kind() == ErrorKind::Other => match bucket.get(&path).await {
+            Ok(stored) if stored == json => Ok(Created::Created),
+            _ => Err(e.into()),
+        },
+        outcome => Ok(outcome?),
+    }
+}
+
+/// Whether `stored` describes the block that `ours` does.
+fn same_block(id: BlockId, ours: &BlockMeta, stored: &[u8]) -> Result<()> {
+    let damaged = |what: String| Error::Damaged { block: id, what };
+    let theirs = BlockMeta::parse(&format!("{id}/{META_FILE}"), stored).map_err(|e| damaged(e.to_string()))?;
+    if (theirs.min_time, theirs.max_time, &theirs.compaction) != (ours.min_time, ours.max_time, &ours.compaction) {
+        return Err(damaged("the bucket has another block of this name".to_owned()));
+    }
+    let labels = |meta: &BlockMeta| meta.thanos.as_ref().map(|t| t.labels.clone()).unwrap_or_default();
+    if labels(&theirs) != labels(ours) {
+        return Err(damaged("the bucket has this block under other external labels".to_owned()));
+    }
+    Ok(())
+}
+
+struct LocalFile {
+    local: PathBuf,
+    described: BlockFile,
+}
+
+/// `chunks/*` in order, then `index`: the order of upload.
+async fn local_files(dir: &Path, hash: bool) -> Result<Vec<LocalFile>> {
+    let chunks = dir.join("chunks");
+    let mut names = Vec::new();
+    let mut entries = tokio::fs::read_dir(&chunks).await.map_err(Error::local(&chunks))?;
+    while let Some(entry) = entries.next_entry().await.map_err(Error::local(&chunks))? {
+        // segments are called by number; anything else (an editor's file, a temporary one) is not part of the block
+        match entry.file_name().to_str() {
+            Some(name) if !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit()) => {
+                names.push(format!("chunks/{name}"));
+            }
+            _ => {}
+        }
+    }
+    names.sort();
+    names.push("index".to_owned());
+    let mut files = Vec::with_capacity(names.len());
+    for rel_path in names {
+        let local = dir.join(&rel_path);
+        let size_bytes = tokio::fs::metadata(&local).await.map_err(Error::local(&local))?.len();
+        let hash = match hash {
+            true => Some(FileHash { hash_func: "SHA256".to_owned(), value: sha256(&local).await? }),
+            false => None,
+        };
+        files.push(LocalFile { local, described: BlockFile { rel_path, size_bytes, hash } });
+    }
+    Ok(files)
+}
