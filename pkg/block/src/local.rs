@@ -10,8 +10,8 @@ use futures::stream::{self, StreamExt};
 use labels::{Labels, Matcher};
 use model::TimeRange;
 use storage::{
-    AggrChunk, Aggregate, Answer, Chunk, Ctx, EncodedChunk, LabelQuery, PartialResponse, Select, Series, SeriesEvent,
-    SeriesSource, SeriesStream, SourceInfo,
+    AggrChunk, Aggregate, Answer, Chunk, Ctx, EncodedChunk, LabelQuery, PartialResponse, Reservation, Select, Series,
+    SeriesEvent, SeriesSource, SeriesStream, SourceInfo,
 };
 
 use crate::series::RawEntry;
@@ -167,8 +167,10 @@ impl Parts {
             };
             parts.parts[aggregate as usize] = cut_part(encoding, data, &deleted).map_err(place)?;
         }
-        let (min_time, max_time) = (meta.min_time, meta.max_time);
-        Ok(Some(Chunk::aggr(min_time, max_time, parts)))
+        if !deleted.is_empty() && parts.parts.iter().all(Option::is_none) {
+            return Ok(None);
+        }
+        Ok(Some(Chunk::aggr(meta.min_time, meta.max_time, parts)))
     }
 
     fn series(
@@ -219,16 +221,16 @@ impl Parts {
     }
 
     /// Ids in the order of the answer; with labels where those had to be read to sort.
-    fn ordered(&self, ctx: &Ctx, want: &Select) -> storage::Result<Vec<Ordered>> {
+    fn ordered(&self, ctx: &Ctx, want: &Select) -> storage::Result<(Vec<Ordered>, Reservation)> {
+        let mut held = ctx.budget.reserve(0)?;
         if self.meta.resolution_ms() > want.max_resolution_ms {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), held));
         }
         let ids = self.find(want.range, &want.matchers)?;
         // The index is sorted by the series' own labels; adding or taking some may change the order.
         if self.external.is_empty() && want.without_replica_labels.is_empty() && want.shard.is_none() {
-            return Ok(ids.into_iter().map(|id| Ordered { id, labels: None }).collect());
+            return Ok((ids.into_iter().map(|id| Ordered { id, labels: None }).collect(), held));
         }
-        let mut held = ctx.budget.reserve(0)?;
         let mut out = Vec::with_capacity(ids.len());
         for (n, id) in ids.into_iter().enumerate() {
             if n % 1024 == 0 {
@@ -244,7 +246,7 @@ impl Parts {
             out.push(Ordered { id, labels: Some((labels, replica)) });
         }
         out.sort_by(|a, b| a.labels.cmp(&b.labels).then(a.id.cmp(&b.id)));
-        Ok(out)
+        Ok((out, held))
     }
 
     fn batch(
@@ -370,21 +372,25 @@ impl SeriesSource for LocalBlock {
     fn select(&self, ctx: &Ctx, want: Select) -> SeriesStream {
         enum State {
             Begin,
-            Reading(std::vec::IntoIter<Ordered>, usize),
+            /// What is left, how many may still be sent, and the memory of the labels held.
+            Reading(std::vec::IntoIter<Ordered>, usize, Reservation),
             Done,
         }
         let (parts, ctx) = (self.parts.clone(), ctx.clone());
         let step = move |state: State| -> storage::Result<Option<(Vec<SeriesEvent>, State)>> {
-            let (mut ids, mut left) = match state {
-                State::Begin => (parts.ordered(&ctx, &want)?.into_iter(), limit(want.limit)),
-                State::Reading(ids, left) => (ids, left),
+            let (mut ids, mut left, held) = match state {
+                State::Begin => {
+                    let (ids, held) = parts.ordered(&ctx, &want)?;
+                    (ids.into_iter(), limit(want.limit), held)
+                }
+                State::Reading(ids, left, held) => (ids, left, held),
                 State::Done => return Ok(None),
             };
             if ids.len() == 0 || left == 0 {
                 return Ok(None);
             }
             let events = parts.batch(&ctx, &want, &mut ids, &mut left)?;
-            Ok(Some((events, State::Reading(ids, left))))
+            Ok(Some((events, State::Reading(ids, left, held))))
         };
         let id = self.parts.meta.ulid;
         stream::unfold((State::Begin, step), move |(state, step)| {

@@ -289,6 +289,12 @@ impl BlockMeta {
         out
     }
 
+    /// The compaction group: `<resolution>@<hash of the external labels>`, as Thanos names it in local paths.
+    pub fn group_key(&self) -> String {
+        let pairs = self.thanos.iter().flat_map(|t| &t.labels).map(|(n, v)| (n.as_str(), v.as_str()));
+        format!("{}@{}", self.resolution_ms(), labels::hash_pairs(pairs))
+    }
+
     /// The resolution in ms, 0 for raw data.
     pub fn resolution_ms(&self) -> i64 {
         self.thanos.as_ref().map_or(0, |t| t.downsample.resolution)
@@ -511,6 +517,21 @@ mod tests {
         let thanos = full.thanos.as_ref().unwrap();
         assert_eq!(thanos.labels["a"], "<b> & \"é\"");
         assert_eq!((full.resolution_ms(), thanos.upload_time_ms()), (300_000, Some(1_795_223_720_123)));
+    }
+
+    #[test]
+    fn group_keys_of_thanos() {
+        let key = |labels: &[(&str, &str)]| {
+            let labels = labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+            BlockMeta { thanos: Some(ThanosMeta { labels, ..ThanosMeta::default() }), ..BlockMeta::default() }
+                .group_key()
+        };
+        assert_eq!(key(&[]), "0@17241709254077376921");
+        assert_eq!(key(&[("foo", "bar"), ("foo1", "bar2")]), "0@2124638872457683483");
+        assert_eq!(
+            key(&[("foo/some..thing/some.thing/../", "a_b_c/bar-something-a\\metric/a\\x")]),
+            "0@16590761456214576373"
+        );
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl PostingsTable {
                     if before >= value {
                         return Err(at.damaged(format!("values of {name:?} do not ascend")));
                     }
-                    if last.values as usize % STEP == 0 {
+                    if (last.values as usize).is_multiple_of(STEP) {
                         last.sparse.push(at.at as u32);
                     }
                     last.values += 1;

@@ -193,10 +193,10 @@ impl BlockWriter {
 impl Drop for BlockWriter {
     fn drop(&mut self) {
         self.parts = None;
-        if self.tmp.exists() {
-            if let Err(error) = std::fs::remove_dir_all(&self.tmp) {
-                tracing::warn!(path = %self.tmp.display(), %error, "cannot remove an unfinished block");
-            }
+        if self.tmp.exists()
+            && let Err(error) = std::fs::remove_dir_all(&self.tmp)
+        {
+            tracing::warn!(path = %self.tmp.display(), %error, "cannot remove an unfinished block");
         }
     }
 }
