@@ -1,0 +1,200 @@
+//! What the API is given: the engine, the data behind it, the settings.
+
+use std::fmt;
+use std::sync::Arc;
+
+use labels::{Labels, Matcher};
+use model::Clock;
+use promql::Engine;
+use storage::{Budget, Inspect, PartialResponse, SeriesSource, Shard};
+use telemetry::Metrics;
+use telemetry::build::BuildInfo;
+
+/// Everything the handlers use. Cheap to clone.
+#[derive(Clone)]
+pub struct ApiState {
+    /// Evaluates PromQL.
+    pub engine: Arc<Engine>,
+    /// Makes the source that one request reads from.
+    pub source: Arc<dyn QuerySource>,
+    /// Rules, targets, metadata, exemplars, cardinality statistics.
+    pub inspect: Arc<dyn Inspect>,
+    /// The endpoints of `/api/v1/stores`, as they stand now.
+    pub stores: Arc<dyn Fn() -> StoresAnswer + Send + Sync>,
+    /// Name (without dashes) and value of each flag, secrets already blotted out; order does not matter.
+    pub flags: Arc<Vec<(String, String)>>,
+    /// The running program.
+    pub build: BuildInfo,
+    /// Settings.
+    pub options: Arc<ApiOptions>,
+    /// Where the API's own metrics go.
+    pub metrics: Metrics,
+    /// The time of requests that name none.
+    pub clock: Arc<dyn Clock>,
+    /// The process' byte budget; requests hold theirs against it.
+    pub budget: Arc<Budget>,
+}
+
+impl fmt::Debug for ApiState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiState").field("source", &self.source).field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// Makes, for each request, the source that the engine and the label endpoints read: the querier's fan-out with
+/// deduplication, a store's bucket, a test's memory.
+pub trait QuerySource: fmt::Debug + Send + Sync {
+    /// The source for one request. Cheap: no I/O before the source is asked for series.
+    ///
+    /// The source honours every field of `options`, in particular it merges replicas and adds the partial response
+    /// strategy, shard and resolution to what it sends downstream; a [`storage::Select`]'s own fields win where the
+    /// caller set them.
+    ///
+    /// # Errors
+    /// [`storage::Error::Invalid`] (HTTP 400) for options that make no sense together.
+    fn for_request(&self, options: SourceOptions) -> storage::Result<Arc<dyn SeriesSource>>;
+}
+
+/// What one request says about where its data comes from.
+#[derive(Debug, Clone)]
+pub struct SourceOptions {
+    /// Merge replicas into one series (`dedup`, default true).
+    pub dedup: bool,
+    /// The labels that tell replicas apart in place of the configured ones (`replicaLabels[]`); `None` = configured.
+    pub replica_labels: Option<Vec<String>>,
+    /// Only stores that one of these selectors matches (`storeMatch[]`; `__address__`, `__endpoint_group__` and external
+    /// labels); empty = all.
+    pub store_matchers: Vec<Vec<Matcher>>,
+    /// What to do when a store fails (`partial_response`).
+    pub partial_response: PartialResponse,
+    /// The coarsest resolution that will do, ms; 0 = raw only (`max_source_resolution`, `auto` already computed).
+    pub max_resolution_ms: i64,
+    /// Whether nothing was asked for or `auto` was, so that a source may fall back to finer data where coarse is missing.
+    pub auto_resolution: bool,
+    /// The tenant, `""` without tenancy; sent downstream.
+    pub tenant: Arc<str>,
+    /// The tenant's matcher when tenancy is enforced; the API has put it into every selector already.
+    pub tenant_matcher: Option<Matcher>,
+    /// The lookback that holds for this request, ms; a source may use it to judge gaps between samples.
+    pub lookback_ms: i64,
+    /// Only this part of the series (`shard_info`).
+    pub shard: Option<Shard>,
+    /// Series or label endpoints: samples are not asked for.
+    pub labels_only: bool,
+}
+
+impl Default for SourceOptions {
+    fn default() -> Self {
+        Self {
+            dedup: true,
+            replica_labels: None,
+            store_matchers: Vec::new(),
+            partial_response: PartialResponse::Warn,
+            max_resolution_ms: 0,
+            auto_resolution: false,
+            tenant: "".into(),
+            tenant_matcher: None,
+            lookback_ms: 300_000,
+            shard: None,
+            labels_only: false,
+        }
+    }
+}
+
+/// `/api/v1/stores`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StoresAnswer {
+    /// One entry an endpoint whose component is known.
+    pub stores: Vec<StoreStatus>,
+}
+
+/// An endpoint as `/api/v1/stores` shows it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StoreStatus {
+    /// `sidecar`, `store`, `rule`, `receive`, `query`; entries are grouped by it.
+    pub component: String,
+    /// Address.
+    pub name: String,
+    /// When it last answered or failed, ns since the epoch; `None` = not yet asked.
+    pub last_check_ns: Option<i64>,
+    /// Why it is not in use; `None` = healthy.
+    pub last_error: Option<String>,
+    /// External labels of its data.
+    pub label_sets: Vec<Labels>,
+    /// Earliest time of its data, ms.
+    pub min_time: i64,
+    /// Latest time of its data, ms.
+    pub max_time: i64,
+}
+
+/// Settings of the API. Every limit is here; 0 switches a limit off.
+#[derive(Debug, Clone)]
+pub struct ApiOptions {
+    /// What happens on partial failure when a query says nothing (`--query.partial-response`).
+    pub partial_response: PartialResponse,
+    /// The same for rules and alerts (`--rule.partial-response`).
+    pub rules_partial_response: PartialResponse,
+    /// The same for targets (`--target.partial-response`).
+    pub targets_partial_response: PartialResponse,
+    /// The same for metadata (`--metric-metadata.partial-response`).
+    pub metadata_partial_response: PartialResponse,
+    /// The same for exemplars (`--exemplar.partial-response`).
+    pub exemplars_partial_response: PartialResponse,
+    /// The same for cardinality statistics (`--status.partial-response`).
+    pub status_partial_response: PartialResponse,
+    /// Resolution by step when a query says nothing (`--query.auto-downsampling`).
+    pub auto_downsampling: bool,
+    /// The least step of range queries that name none, ms (`--query.default-step`).
+    pub default_step_ms: i64,
+    /// How far back label requests look that name no start, ms; 0 = all of time (`--query.metadata.default-time-range`).
+    pub default_metadata_range_ms: i64,
+    /// Request header with the tenant (`--query.tenant-header`); `THANOS-TENANT` and `X-Scope-OrgID` are read as well.
+    pub tenant_header: String,
+    /// The tenant of requests that name none (`--query.default-tenant-id`).
+    pub default_tenant: String,
+    /// The label that tenants are told apart by (`--query.tenant-label-name`).
+    pub tenant_label: String,
+    /// Add the tenant's matcher to every selector (`--query.enforce-tenancy`).
+    pub enforce_tenancy: bool,
+    /// Send no `Access-Control-Allow-*` headers (`--web.disable-cors`).
+    pub disable_cors: bool,
+    /// The most bytes a request holds in memory outside the engine's own limit.
+    pub request_bytes_max: u64,
+    /// The largest form body, bytes.
+    pub body_bytes_max: usize,
+    /// Warnings (and infos) shown in one answer; more are counted.
+    pub annotations_max: usize,
+    /// The version that `status/buildinfo` gives as `version`, for clients that choose by Prometheus' versions.
+    pub prometheus_version: String,
+    /// When the process began, ms since the epoch; `status/runtimeinfo`.
+    pub start_time_ms: i64,
+    /// What `status/config` says in its 404; names the component.
+    pub component: String,
+}
+
+impl Default for ApiOptions {
+    fn default() -> Self {
+        Self {
+            partial_response: PartialResponse::Warn,
+            rules_partial_response: PartialResponse::Warn,
+            targets_partial_response: PartialResponse::Warn,
+            metadata_partial_response: PartialResponse::Warn,
+            exemplars_partial_response: PartialResponse::Warn,
+            status_partial_response: PartialResponse::Warn,
+            auto_downsampling: false,
+            default_step_ms: 1000,
+            default_metadata_range_ms: 0,
+            tenant_header: "THANOS-TENANT".to_owned(),
+            default_tenant: "default-tenant".to_owned(),
+            tenant_label: "tenant_id".to_owned(),
+            enforce_tenancy: false,
+            disable_cors: false,
+            request_bytes_max: 0,
+            body_bytes_max: 10 << 20,
+            annotations_max: 10,
+            prometheus_version: "3.14.0".to_owned(),
+            start_time_ms: 0,
+            component: "query".to_owned(),
+        }
+    }
+}
