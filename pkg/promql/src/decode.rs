@@ -40,6 +40,37 @@ impl Wanted {
     }
 }
 
+/// The stretches of time that an operator looks at: for each step, the ms after `end − reach` up to `end`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Looks {
+    /// The end of the first stretch, ms.
+    pub first_end: i64,
+    /// The end of the last one, ms.
+    pub last_end: i64,
+    /// From one to the next, ms; at least 1.
+    pub step_ms: i64,
+    /// How long each is, ms.
+    pub reach_ms: i64,
+}
+
+impl Looks {
+    /// From the earliest to the latest ms looked at.
+    pub fn range(&self) -> TimeRange {
+        TimeRange::new(self.first_end - self.reach_ms + 1, self.last_end)
+    }
+
+    /// Whether any of `min..=max` is looked at.
+    fn touch(&self, min: i64, max: i64) -> bool {
+        if min > self.last_end || max <= self.first_end - self.reach_ms {
+            return false;
+        }
+        // The first stretch that ends at or after `min`.
+        let ahead = (min - self.first_end).max(0) as u64;
+        let end = self.first_end + (ahead.div_ceil(self.step_ms as u64) * self.step_ms as u64) as i64;
+        end <= self.last_end && max > end - self.reach_ms
+    }
+}
+
 /// Decodes with buffers of its own, one per operator.
 #[derive(Debug)]
 pub(crate) struct Decoder {
@@ -65,14 +96,19 @@ impl Decoder {
         }
     }
 
-    /// Fills `out` with the samples of the chunks that overlap `range`, ascending, each time once. Samples at the edges
-    /// may lie outside `range`.
-    pub fn series(&mut self, chunks: &[Chunk], range: TimeRange, out: &mut Column, cx: &mut Cx) -> Result<()> {
+    /// Fills `out` with the samples of the chunks that `looks` touches, ascending, each time once. There may be more
+    /// samples than are looked at.
+    pub fn series(&mut self, chunks: &[Chunk], looks: Looks, out: &mut Column, cx: &mut Cx) -> Result<()> {
         out.clear();
         self.saw_histograms = false;
         self.counter = CounterReader::new();
         for chunk in chunks {
-            if range.overlaps(TimeRange::new(chunk.min_time, chunk.max_time)) {
+            // Counter aggregates go on from one chunk to the next, whether looked at or not.
+            let needed = match chunk.data {
+                ChunkData::Aggr(_) => looks.range().overlaps(TimeRange::new(chunk.min_time, chunk.max_time)),
+                _ => looks.touch(chunk.min_time, chunk.max_time),
+            };
+            if needed {
                 self.chunk(chunk, out, cx)?;
             }
         }
@@ -92,7 +128,8 @@ impl Decoder {
         let disjoint = chunks.windows(2).all(|w| w[0].max_time < w[1].min_time);
         let aggregated = chunks.iter().any(|c| matches!(c.data, ChunkData::Aggr(_)));
         if !disjoint || aggregated {
-            return self.series(chunks, TimeRange::new(after, time), out, cx);
+            let looks = Looks { first_end: time, last_end: time, step_ms: 1, reach_ms: time - after };
+            return self.series(chunks, looks, out, cx);
         }
         out.clear();
         self.saw_histograms = false;
@@ -199,4 +236,31 @@ fn damaged(chunk: &Chunk, error: &chunkenc::Error) -> QueryError {
         "chunk from {} to {} ms does not decode: {error}",
         chunk.min_time, chunk.max_time
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_touch_what_steps_see() {
+        // (0, 10], (100, 110], (200, 210]
+        let looks = Looks { first_end: 10, last_end: 210, step_ms: 100, reach_ms: 10 };
+        for (min, max, want) in [
+            (-5, 0, false),
+            (-5, 1, true),
+            (10, 10, true),
+            (11, 100, false),
+            (11, 101, true),
+            (110, 150, true),
+            (50, 160, true),
+            (111, 200, false),
+            (210, 300, true),
+            (211, 300, false),
+        ] {
+            assert_eq!(looks.touch(min, max), want, "{min}..={max}");
+        }
+        let dense = Looks { step_ms: 5, ..looks };
+        assert!((1..210).all(|t| dense.touch(t, t)));
+    }
 }

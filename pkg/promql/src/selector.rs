@@ -6,7 +6,7 @@ use chunkenc::Column;
 use model::is_stale;
 
 use crate::Grid;
-use crate::decode::{Decoder, Wanted};
+use crate::decode::{Decoder, Looks, Wanted};
 use crate::eval::{Cx, Operator, Result};
 use crate::fetch::Fetch;
 use crate::plan::SelectPlan;
@@ -24,9 +24,9 @@ pub(crate) struct InstantSelector {
 
 impl InstantSelector {
     pub fn open(plan: Arc<SelectPlan>, grid: Grid, sample_times: bool, cx: &mut Cx) -> Self {
-        let (first, last) = plan.bounds(grid);
         let ahead = if plan.smoothed { cx.lookback_ms } else { 0 };
-        let select = cx.select(first - cx.lookback_ms + 1, last + ahead, plan.matchers.clone(), plan.hint.clone());
+        let range = plan.looks(grid, cx.lookback_ms, ahead).range();
+        let select = cx.select(range.min, range.max, plan.matchers.clone(), plan.hint.clone());
         Self {
             fetch: Fetch::start(cx, select),
             decoder: Decoder::new(Wanted::of(plan.hint.as_deref())),
@@ -47,6 +47,17 @@ impl SelectPlan {
         };
         (first.saturating_sub(self.offset_ms), last.saturating_sub(self.offset_ms))
     }
+
+    /// What is looked at when each instant sees `before` ms back and `ahead` ms on.
+    pub fn looks(&self, grid: Grid, before: i64, ahead: i64) -> Looks {
+        let (first, last) = self.bounds(grid);
+        Looks {
+            first_end: first.saturating_add(ahead),
+            last_end: last.saturating_add(ahead),
+            step_ms: grid.step_ms.max(1),
+            reach_ms: before.saturating_add(ahead),
+        }
+    }
 }
 
 impl Operator for InstantSelector {
@@ -64,8 +75,8 @@ impl Operator for InstantSelector {
                 self.decoder.last_before(&series.chunks, after, last, &mut self.samples, cx)?;
             } else {
                 let ahead = if self.plan.smoothed { cx.lookback_ms } else { 0 };
-                let range = model::TimeRange::new(after + 1, last + ahead);
-                self.decoder.series(&series.chunks, range, &mut self.samples, cx)?;
+                let looks = self.plan.looks(self.grid, cx.lookback_ms, ahead);
+                self.decoder.series(&series.chunks, looks, &mut self.samples, cx)?;
             }
             if self.decoder.saw_histograms {
                 cx.notes.histograms_unread(series.labels.metric_name(), self.plan.span);

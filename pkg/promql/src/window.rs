@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use chunkenc::Column;
-use model::{TimeRange, is_stale};
+use model::is_stale;
 use promql_syntax::Span;
 
-use crate::decode::{Decoder, Wanted};
+use crate::decode::{Decoder, Looks, Wanted};
 use crate::eval::{Cx, Operator, Result, Stream, drop_name, subquery_grid};
 use crate::fetch::Fetch;
 use crate::functions::over_time::{self, RangeFn};
@@ -125,11 +125,16 @@ fn reach(plan: &SelectPlan, lookback_ms: i64) -> (i64, i64) {
     }
 }
 
+/// What the windows of `range_ms` before each step look at.
+fn range_looks(plan: &SelectPlan, range_ms: i64, grid: Grid, lookback_ms: i64) -> Looks {
+    let (before, after) = reach(plan, lookback_ms);
+    plan.looks(grid, range_ms.saturating_add(before), after)
+}
+
 /// Starts the select for the windows of `range_ms` before each step.
 fn start_range(plan: &SelectPlan, range_ms: i64, grid: Grid, cx: &Cx) -> Fetch {
-    let (first, last) = plan.bounds(grid);
-    let (before, after) = reach(plan, cx.lookback_ms);
-    let select = cx.select(first - range_ms - before + 1, last + after, plan.matchers.clone(), plan.hint.clone());
+    let range = range_looks(plan, range_ms, grid, cx.lookback_ms).range();
+    let select = cx.select(range.min, range.max, plan.matchers.clone(), plan.hint.clone());
     Fetch::start(cx, select)
 }
 
@@ -166,10 +171,8 @@ impl RangeOp {
         match &mut self.input {
             Input::Select { plan, fetch, decoder } => {
                 let Some(series) = fetch.next(cx)? else { return Ok(None) };
-                let (first, last) = plan.bounds(self.grid);
-                let (before, after) = reach(plan, cx.lookback_ms);
-                let range = TimeRange::new(first - self.range_ms - before + 1, last + after);
-                decoder.series(&series.chunks, range, &mut self.samples, cx)?;
+                let looks = range_looks(plan, self.range_ms, self.grid, cx.lookback_ms);
+                decoder.series(&series.chunks, looks, &mut self.samples, cx)?;
                 if decoder.saw_histograms {
                     cx.notes.histograms_unread(series.labels.metric_name(), self.span);
                 }
@@ -386,8 +389,8 @@ pub(crate) fn top_matrix(
     let mut out = Vec::new();
     while let Some(series) = fetch.next(cx)? {
         let mut samples = Column::new();
-        let range = TimeRange::new(start_ms - before + 1, end_ms + after);
-        decoder.series(&series.chunks, range, &mut samples, cx)?;
+        let looks = range_looks(plan, range_ms, grid, cx.lookback_ms);
+        decoder.series(&series.chunks, looks, &mut samples, cx)?;
         if decoder.saw_histograms {
             cx.notes.histograms_unread(series.labels.metric_name(), plan.span);
         }

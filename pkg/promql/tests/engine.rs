@@ -170,12 +170,22 @@ async fn timeouts_and_cancels_have_their_kinds() {
 async fn queries_wait_for_a_place() {
     let ctx = Ctx::background();
     let options = QueryOptions::default();
-    let one = Engine::new(EngineOptions { max_concurrent: 1, timeout_ms: 200, ..EngineOptions::default() });
+    let one = Engine::new(EngineOptions { max_concurrent: 1, ..EngineOptions::default() });
     let first = one.instant(&ctx, Arc::new(Stuck), "m", 0, &options);
-    let second = one.instant(&ctx, many(1, 1), "m", 0, &options);
+    let hurried = Ctx { deadline: Some(Instant::now() + Duration::from_millis(50)), ..Ctx::background() };
+    let second = async {
+        let outcome = one.instant(&hurried, many(1, 1), "m", 0, &options).await;
+        ctx.cancel.cancel();
+        outcome
+    };
     let (first, second) = tokio::join!(first, second);
-    assert_eq!(first.unwrap_err().to_string(), "query timed out in expression evaluation");
     assert_eq!(second.unwrap_err().to_string(), "query timed out in query queue");
+    assert!(matches!(first, Err(QueryError::Canceled(_))), "{first:?}");
+    // The place is free again.
+    assert_eq!(
+        vector(&one.instant(&Ctx::background(), many(1, 1), "m", 0, &options).await.unwrap()),
+        "{__name__=\"m\", i=\"000000\"} 0"
+    );
 }
 
 #[tokio::test]

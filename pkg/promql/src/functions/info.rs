@@ -94,15 +94,15 @@ impl Info {
             hint: Some(Arc::from("info")),
             span: promql_syntax::Span::default(),
         };
-        let (first, last) = plan.bounds(self.grid);
-        let select = cx.select(first - cx.lookback_ms + 1, last, plan.matchers.clone(), plan.hint.clone());
-        let range = select.range;
+        let looks = plan.looks(self.grid, cx.lookback_ms, 0);
+        let range = looks.range();
+        let select = cx.select(range.min, range.max, plan.matchers.clone(), plan.hint.clone());
         let mut fetch = Fetch::start(cx, select);
         let mut decoder = Decoder::new(Wanted::Average);
         let mut samples = chunkenc::Column::new();
         let mut out = Vec::new();
         while let Some(series) = fetch.next(cx)? {
-            decoder.series(&series.chunks, range, &mut samples, cx)?;
+            decoder.series(&series.chunks, looks, &mut samples, cx)?;
             let times = (0..self.grid.steps()).map(|i| {
                 let at = self.at_ms.unwrap_or_else(|| self.grid.time(i)) - self.offset_ms;
                 let last = samples.times.partition_point(|t| *t <= at).checked_sub(1)?;
