@@ -320,3 +320,54 @@ async fn hist_8_truncated_downloads() {
         assert!(matches!(download_block(&bucket, id(1), &to).await, Err(Error::Damaged { .. })));
     }
 }
+
+/// The child of the test below; does nothing in an ordinary run.
+#[tokio::test]
+async fn killed_child() {
+    let Ok(dir) = std::env::var("AION_TEST_KILLED_DIR") else { return };
+    let dir = std::path::Path::new(&dir);
+    let bucket = filesystem(dir);
+    let local = write_block(&dir.join("local"), id(1));
+    let failpoints = Failpoints::from_env(&|name| std::env::var(name).ok());
+    let options = UploadOptions { failpoints: failpoints.clone(), ..options() };
+    upload_block(&bucket, &local, meta(id(1)), &options).await.unwrap();
+    delete_block(&bucket, id(1), &failpoints).await.unwrap();
+}
+
+fn filesystem(dir: &std::path::Path) -> Bucket {
+    let yaml = format!("type: FILESYSTEM\nconfig:\n  directory: {}\n", dir.join("bucket").display());
+    objstore::Config::parse(&yaml, &|_| None).unwrap().open(&objstore::OpenOptions::default()).unwrap()
+}
+
+/// A real process, dead at once at each named place: the bucket is sound, and the work can be taken up again.
+#[tokio::test]
+async fn process_killed_at_each_failpoint() {
+    for (point, whole) in [
+        ("upload.after_chunk", false),
+        ("upload.after_index", false),
+        ("upload.before_meta", false),
+        ("upload.after_meta", true),
+        ("delete.after_meta", false),
+        ("delete.after_object", false),
+        ("delete.before_mark", false),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "killed_child", "--nocapture"])
+            .env("AION_TEST_KILLED_DIR", dir.path())
+            .env("AION_FAILPOINT", point)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .status()
+            .unwrap();
+        assert!(status.code().is_none(), "{point}: ended by itself, {status}");
+        let bucket = filesystem(dir.path());
+        assert_no_ghosts(&bucket).await;
+        assert_eq!(bucket.exists(&format!("{}/meta.json", id(1))).await.unwrap(), whole, "{point}");
+        let local = dir.path().join("local").join(id(1).to_string());
+        upload_block(&bucket, &local, meta(id(1)), &options()).await.unwrap();
+        assert_no_ghosts(&bucket).await;
+        delete_block(&bucket, id(1), &Failpoints::none()).await.unwrap();
+        assert!(list(&bucket).await.is_empty());
+    }
+}

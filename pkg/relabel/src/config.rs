@@ -1,9 +1,11 @@
 //! Rules as YAML.
 
+use std::sync::Arc;
+
+use re2::Regex;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use crate::pattern::Pattern;
 use crate::rule::{Action, Rule};
 
 /// A list of rules that was refused.
@@ -68,7 +70,7 @@ impl RuleYaml {
             action,
             source_labels: self.source_labels.clone().unwrap_or_default(),
             separator: self.separator.unwrap_or_else(|| SEPARATOR.to_owned()),
-            regex: Pattern::new(self.regex.as_deref().unwrap_or(REGEX))?,
+            regex: Arc::new(Regex::new_anchored(self.regex.as_deref().unwrap_or(REGEX)).map_err(|e| e.to_string())?),
             modulus: self.modulus.unwrap_or(0),
             target_label: self.target_label.unwrap_or_default(),
             replacement: self.replacement.unwrap_or_else(|| REPLACEMENT.to_owned()),
@@ -90,7 +92,7 @@ impl RuleYaml {
             return Err(format!("{:?} is invalid 'replacement' for labelmap action", rule.replacement));
         }
         let others = rule.modulus != 0 || rule.separator != SEPARATOR || replaces;
-        if matches!(action, A::KeepEqual | A::DropEqual) && (others || rule.regex.text() != REGEX) {
+        if matches!(action, A::KeepEqual | A::DropEqual) && (others || rule.regex.as_str() != REGEX) {
             let only = "requires only 'source_labels' and `target_label`, and no other fields";
             return Err(format!("{name} action {only}"));
         }

@@ -8,7 +8,6 @@
 //! ```
 
 mod config;
-mod pattern;
 mod rule;
 
 pub use config::{ConfigError, parse_rules};

@@ -1,9 +1,10 @@
 //! One rule, checked, and what it does.
 
+use std::sync::Arc;
+
 use labels::{Builder, Labels};
 use md5::{Digest, Md5};
-
-use crate::pattern::Pattern;
+use re2::Regex;
 
 /// What a rule does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub struct Rule {
     pub(crate) action: Action,
     pub(crate) source_labels: Vec<String>,
     pub(crate) separator: String,
-    pub(crate) regex: Pattern,
+    pub(crate) regex: Arc<Regex>,
     pub(crate) modulus: u64,
     pub(crate) target_label: String,
     pub(crate) replacement: String,
@@ -45,18 +46,18 @@ impl Rule {
         let values: Vec<&str> = self.source_labels.iter().map(|name| labels.value(name)).collect();
         let value = values.join(&self.separator);
         match self.action {
-            Action::Keep => return self.regex.matches(&value),
-            Action::Drop => return !self.regex.matches(&value),
+            Action::Keep => return self.regex.is_match(&value),
+            Action::Drop => return !self.regex.is_match(&value),
             Action::KeepEqual => return labels.value(&self.target_label) == value,
             Action::DropEqual => return labels.value(&self.target_label) != value,
             Action::Replace => {
                 let Some(captures) = self.regex.captures(&value) else { return true };
-                let target = self.regex.expand(&self.target_label, &value, &captures);
+                let target = self.regex.expand(&self.target_label, &captures);
                 if target.is_empty() {
                     return true;
                 }
                 // an empty value takes the label away
-                labels.set(&target, &self.regex.expand(&self.replacement, &value, &captures));
+                labels.set(&target, &self.regex.expand(&self.replacement, &captures));
             }
             Action::Lowercase => {
                 labels.set(&self.target_label, &value.to_lowercase());
@@ -75,7 +76,7 @@ impl Rule {
                     .iter()
                     .filter_map(|(name, value)| {
                         let captures = self.regex.captures(name)?;
-                        Some((self.regex.expand(&self.replacement, name, &captures), value.to_owned()))
+                        Some((self.regex.expand(&self.replacement, &captures), value.to_owned()))
                     })
                     .filter(|(name, _)| !name.is_empty())
                     .collect();
@@ -87,7 +88,7 @@ impl Rule {
                 let drop_matching = self.action == Action::LabelDrop;
                 let dropped: Vec<String> = labels
                     .iter()
-                    .filter(|(name, _)| self.regex.matches(name) == drop_matching)
+                    .filter(|(name, _)| self.regex.is_match(name) == drop_matching)
                     .map(|(name, _)| name.to_owned())
                     .collect();
                 for name in dropped {

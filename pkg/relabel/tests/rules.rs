@@ -60,7 +60,7 @@ fn refusals() {
         ("{action: lowercase, target_label: a, replacement: b}", "'replacement' can not be set"),
         ("{action: keepequal, target_label: a, regex: b}", "no other fields"),
         ("{action: labeldrop, source_labels: [a]}", "requires only 'regex'"),
-        ("{action: keep, regex: '('}", "regex \"(\""),
+        ("{action: keep, regex: '('}", "error parsing regexp: missing closing )"),
         ("{acton: keep}", "acton"),
     ] {
         let error = relabel::parse_rules(&format!("\n- {rule}\n")).unwrap_err();

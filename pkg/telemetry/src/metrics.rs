@@ -162,6 +162,18 @@ mod tests {
     }
 
     #[test]
+    fn values_that_are_no_numbers() {
+        let m = Metrics::new();
+        for (name, value) in [("a", f64::INFINITY), ("b", f64::NEG_INFINITY), ("c", f64::NAN)] {
+            m.gauge(name, "Help.").set(value);
+        }
+        let text = m.encode();
+        for line in ["\na +Inf\n", "\nb -Inf\n", "\nc NaN\n"] {
+            assert!(text.contains(line), "{text}");
+        }
+    }
+
+    #[test]
     fn whole_page() {
         let m = Metrics::new();
         m.gauge("up", "Is it up.").set(1.0);

@@ -3,6 +3,15 @@
 /// `Content-Type` of [`Metrics::encode`](crate::Metrics::encode)'s text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// The encoder spells infinities as Rust does; scrapers read `+Inf` and `-Inf`.
+fn infinity(value: &str) -> Option<&'static str> {
+    match value {
+        "inf" => Some("+Inf"),
+        "-inf" => Some("-Inf"),
+        _ => None,
+    }
+}
+
 /// The differences that matter: counters are named with `_total` in their HELP and TYPE lines, kinds unknown to the old
 /// format become gauges or untyped, UNIT and EOF lines go.
 pub(crate) fn from_openmetrics(text: &str) -> String {
@@ -23,6 +32,10 @@ pub(crate) fn from_openmetrics(text: &str) -> String {
             }
             out.push_str(&format!("# TYPE {name}{suffix} {kind}\n"));
         } else if !line.starts_with("# UNIT ") && line != "# EOF" {
+            let line = match line.rsplit_once(' ').and_then(|(name, value)| Some((name, infinity(value)?))) {
+                Some((name, value)) if !line.starts_with('#') => &format!("{name} {value}"),
+                _ => line,
+            };
             // an empty label set is legal but no one else writes it
             match line.split_once('{') {
                 Some((name, rest)) if !line.starts_with('#') && rest.starts_with("} ") => {
