@@ -7,10 +7,11 @@ use bytes::Bytes;
 use crate::Result;
 use crate::cursor::{Cursor, section};
 
-/// Every how many symbols a position is kept in memory.
-const STEP: usize = 32;
+/// Every how many symbols a position is kept in memory. Walking from one to the next is most of what reading a series
+/// entry costs; Prometheus' 32 would save 3/8 of a byte per symbol and take three times as long.
+const STEP: usize = 8;
 
-/// The symbols of one index. The texts stay in the file's bytes; memory holds every 32nd position.
+/// The symbols of one index. The texts stay in the file's bytes; memory holds every 8th position.
 #[derive(Debug, Clone)]
 pub struct Symbols {
     file: Arc<str>,
@@ -22,7 +23,7 @@ pub struct Symbols {
     source_base: u64,
     version: u8,
     count: u32,
-    /// Position in `body` of the symbols 0, 32, 64, …
+    /// Position in `body` of the symbols 0, 8, 16, …
     sparse: Vec<u32>,
 }
 
@@ -88,7 +89,11 @@ impl Symbols {
         }
         let mut cursor = self.cursor(self.sparse[reference as usize / STEP] as usize);
         for _ in 0..reference as usize % STEP {
-            cursor.text_bytes()?;
+            match self.body.get(cursor.at) {
+                // Nearly all texts are shorter than 128 bytes; a position past the end is told by the last read.
+                Some(len) if *len < 0x80 => cursor.at = (cursor.at + 1 + usize::from(*len)).min(self.body.len()),
+                _ => drop(cursor.text_bytes()?),
+            }
         }
         cursor.text()
     }

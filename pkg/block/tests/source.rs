@@ -25,9 +25,9 @@ fn block(
     for (labels, chunks) in series {
         writer.add_series(&Labels::from_pairs(labels.iter().copied()), chunks).unwrap();
     }
-    let mut thanos = ThanosMeta::default();
-    thanos.labels = external.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-    thanos.downsample.resolution = resolution;
+    let labels = external.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    let downsample = block::meta::Downsample { resolution };
+    let thanos = ThanosMeta { labels, downsample, ..ThanosMeta::default() };
     writer.finish(BlockMeta { thanos: Some(thanos), ..BlockMeta::default() }).unwrap();
     LocalBlock::open(&parent.join(id.to_string())).unwrap()
 }
