@@ -194,7 +194,10 @@ impl BitWriter {
         self.pending |= value << (64 - self.pending_len - n);
         self.pending_len += n;
         let whole = (self.pending_len / 8) as usize;
-        self.bytes.extend_from_slice(&self.pending.to_be_bytes()[..whole]);
+        // Eight bytes and back: a copy of fixed length is one store, of variable length a call.
+        let len = self.bytes.len() + whole;
+        self.bytes.extend_from_slice(&self.pending.to_be_bytes());
+        self.bytes.truncate(len);
         self.pending = if whole == 8 { 0 } else { self.pending << (8 * whole) };
         self.pending_len %= 8;
     }

@@ -17,16 +17,11 @@ pub fn decode_floats(encoding: Encoding, data: &[u8], out: &mut Column) -> Resul
     let start = out.times.len();
     out.times.resize(start + room, 0);
     out.values.resize(start + room, 0.0);
-    let mut slots = out.times[start..].iter_mut().zip(&mut out.values[start..]);
-    let sink = |time, value| match slots.next() {
-        Some((t, v)) => {
-            *t = time;
-            *v = f64::from_bits(value);
-            ControlFlow::Continue(())
-        }
-        None => ControlFlow::Break(()),
+    let (times, values) = (&mut out.times[start..], &mut out.values[start..]);
+    let result = match encoding {
+        Encoding::Xor => fill_from_xor(data, times, values),
+        _ => each_float(encoding, data, filler(times, values)),
     };
-    let result = each_float(encoding, data, sink);
     if result.is_err() {
         out.times.truncate(start);
         out.values.truncate(start);
@@ -65,6 +60,26 @@ pub fn decode_floats_between(
         out.values.truncate(start);
     }
     result
+}
+
+/// Alone in a function, so that the loop has all registers to itself.
+#[inline(never)]
+fn fill_from_xor(data: &[u8], times: &mut [i64], values: &mut [f64]) -> Result<(), Error> {
+    xor::each_sample(data, filler(times, values))
+}
+
+/// Writes one sample after the other, as long as there is room.
+#[inline(always)]
+fn filler<'a>(times: &'a mut [i64], values: &'a mut [f64]) -> impl FnMut(i64, u64) -> ControlFlow<()> + 'a {
+    let mut slots = times.iter_mut().zip(values);
+    move |time, value| match slots.next() {
+        Some((t, v)) => {
+            *t = time;
+            *v = f64::from_bits(value);
+            ControlFlow::Continue(())
+        }
+        None => ControlFlow::Break(()),
+    }
 }
 
 #[inline(always)]
