@@ -3,18 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{Annotations, format_rfc3339_ms};
+use model::{Annotation, Annotations, Severity, format_rfc3339_ms};
 use promql_syntax::Span;
 
 use crate::eval::position;
 use crate::go_float::{format_g, format_g2};
 
-/// Collects remarks while a query runs.
+/// Collects remarks while a query runs. One text counts once, at the last place in the query that gave rise to it, as
+/// in Prometheus.
 #[derive(Debug)]
 pub(crate) struct Notes {
     query: Arc<str>,
-    list: Annotations,
-    forced: BTreeMap<(String, usize), Forced>,
+    sources: Annotations,
+    remarks: BTreeMap<(Severity, String), Span>,
+    forced: BTreeMap<String, (Span, Forced)>,
 }
 
 /// Histogram buckets that had to be made monotonic.
@@ -30,22 +32,30 @@ pub(crate) struct Forced {
 
 impl Notes {
     pub fn new(query: &str) -> Self {
-        Self { query: query.into(), list: Annotations::new(), forced: BTreeMap::new() }
+        Self { query: query.into(), sources: Annotations::new(), remarks: BTreeMap::new(), forced: BTreeMap::new() }
     }
 
     fn warn(&mut self, text: std::fmt::Arguments<'_>, span: Span) {
-        let at = position(&self.query, span);
-        self.list.warn(format!("PromQL warning: {text} ({at})"));
+        self.add(Severity::Warning, text, span);
     }
 
     fn info(&mut self, text: std::fmt::Arguments<'_>, span: Span) {
-        let at = position(&self.query, span);
-        self.list.info(format!("PromQL info: {text} ({at})"));
+        self.add(Severity::Info, text, span);
+    }
+
+    fn add(&mut self, severity: Severity, text: std::fmt::Arguments<'_>, span: Span) {
+        if self.remarks.len() >= Annotations::KEPT_MAX {
+            return;
+        }
+        let place = self.remarks.entry((severity, text.to_string())).or_insert(span);
+        if span.start > place.start {
+            *place = span;
+        }
     }
 
     /// What a source said of itself.
     pub fn source_warning(&mut self, text: String) {
-        self.list.warn(text);
+        self.sources.warn(text);
     }
 
     pub fn bad_quantile(&mut self, q: f64, span: Span) {
@@ -88,22 +98,27 @@ impl Notes {
     }
 
     pub fn forced_monotonic(&mut self, metric: &str, forced: Forced, span: Span) {
-        self.forced
-            .entry((metric.to_owned(), span.start))
-            .and_modify(|f| {
+        match self.forced.get_mut(metric) {
+            None => {
+                self.forced.insert(metric.to_owned(), (span, forced));
+            }
+            Some((place, f)) => {
+                if span.start > place.start {
+                    *place = span;
+                }
                 f.min_time = f.min_time.min(forced.min_time);
                 f.max_time = f.max_time.max(forced.max_time);
                 f.min_bucket = f.min_bucket.min(forced.min_bucket);
                 f.max_bucket = f.max_bucket.max(forced.max_bucket);
                 f.max_diff = f.max_diff.max(forced.max_diff);
                 f.count += forced.count;
-            })
-            .or_insert(forced);
+            }
+        }
     }
 
     /// All remarks.
     pub fn finish(mut self) -> Annotations {
-        for ((metric, start), f) in std::mem::take(&mut self.forced) {
+        for (metric, (place, f)) in std::mem::take(&mut self.forced) {
             let of = for_metric(&metric);
             let seconds = |ms: i64| format_rfc3339_ms(ms / 1000 * 1000);
             let (from, to) = (seconds(f.min_time), seconds(f.max_time));
@@ -115,10 +130,16 @@ impl Notes {
                      buckets {low} to {high}, with a max diff of {diff}, over {} samples from {from} to {to}",
                     f.count
                 ),
-                Span { start, end: start },
+                place,
             );
         }
-        self.list
+        let mut all = self.sources;
+        for ((severity, text), span) in self.remarks {
+            let at = position(&self.query, span);
+            let class = if severity == Severity::Warning { "warning" } else { "info" };
+            all.add(Annotation { severity, text: format!("PromQL {class}: {text} ({at})") });
+        }
+        all
     }
 }
 

@@ -73,9 +73,13 @@ pub(crate) fn open(plan: &Plan, grid: Grid, cx: &mut Cx) -> Result<Stream> {
             Box::new(SortOp::new(open(inner, grid, cx)?, order.clone(), grid))
         }
         Plan::LabelReplace(inner, replace) => {
-            Box::new(RelabelOp::new(open(inner, grid, cx)?, Relabel::Replace(replace)))
+            let stream: Stream = Box::new(RelabelOp::new(open(inner, grid, cx)?, Relabel::Replace(replace)));
+            Box::new(Distinct::new(stream, false))
         }
-        Plan::LabelJoin(inner, join) => Box::new(RelabelOp::new(open(inner, grid, cx)?, Relabel::Join(join))),
+        Plan::LabelJoin(inner, join) => {
+            let stream: Stream = Box::new(RelabelOp::new(open(inner, grid, cx)?, Relabel::Join(join)));
+            Box::new(Distinct::new(stream, false))
+        }
         Plan::Buckets(b) => {
             let function = Function::open(&b.function, grid, cx)?;
             Box::new(BucketsOp { function, inner: open(&b.inner, grid, cx)?, grid, span: b.span, done: None })
@@ -94,7 +98,9 @@ pub(crate) fn open(plan: &Plan, grid: Grid, cx: &mut Cx) -> Result<Stream> {
             if b.op.is_set() {
                 Box::new(SetOp::new(b.op, lhs, rhs, &b.matching, grid))
             } else {
-                Box::new(Join::new(b.op, lhs, rhs, &b.matching, b.return_bool, b.span, grid))
+                let join: Stream = Box::new(Join::new(b.op, lhs, rhs, &b.matching, b.return_bool, b.span, grid));
+                // Copied labels may make series of different groups equal.
+                if b.matching.include.is_empty() { join } else { Box::new(Distinct::new(join, false)) }
             }
         }
         Plan::WithScalar(w) => {
