@@ -94,7 +94,8 @@ async fn hist_16_r8389_rewritten_meta() {
     let mut changed = meta(id(1));
     changed.thanos.as_mut().unwrap().labels.insert("cluster".into(), "b".into());
     bucket.put(&format!("{}/meta.json", id(1)), changed.to_json()).await.unwrap();
-    for fetcher in [first, fetcher(&bucket, options)] {
+    // the one that has only the disk goes first: the other would mend the disk for it
+    for fetcher in [fetcher(&bucket, options), first] {
         let view = fetcher.fetch().await.unwrap();
         assert_eq!(view.metas[&id(1)].thanos.as_ref().unwrap().labels["cluster"], "b");
     }
@@ -117,6 +118,23 @@ async fn hist_17_damaged_disk_cache() {
     }
     std::fs::write(dir.join("origin.json"), "{").unwrap();
     assert_eq!(fetcher(&bucket, options).fetch().await.unwrap().metas, want);
+}
+
+/// Some stores and tools leave objects that stand for directories, and keys that are no paths at all.
+#[tokio::test]
+async fn r8691_directory_markers_and_odd_keys() {
+    let server = Server::start().await;
+    let bucket = open(&server);
+    put_block(&bucket, &meta(id(1))).await;
+    for key in ["", "/chunks", "/chunks/"] {
+        server.backend().insert(Server::BUCKET, &format!("{}{key}", id(1)), "", SystemTime::now());
+    }
+    for key in ["odd//key", "/leading", "spa ce/ü", "dots/../x", "new\nline"] {
+        server.backend().insert(Server::BUCKET, key, "x", SystemTime::now());
+    }
+    let view = fetcher(&bucket, FetchOptions::default()).fetch().await.unwrap();
+    assert_eq!(ids(&view), [id(1)]);
+    assert!(view.broken.is_empty() && view.is_complete());
 }
 
 /// A listing that is not whole is no view.

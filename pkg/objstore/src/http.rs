@@ -82,8 +82,9 @@ impl HttpConnector for Connector {
     }
 }
 
-/// Looks at answers for what `object_store` does not: a listing that says it goes on but not where. Taken for the end,
-/// it would make blocks vanish from a view of the bucket (thanos-io/thanos#4374).
+/// Looks at S3 listings for what `object_store` does not. A page that says it goes on but not where, taken for the end,
+/// would make blocks vanish from a view of the bucket (thanos-io/thanos#4374). A key that is no path (`a//b`, `a/../b`),
+/// put there by some other tool, would make every listing fail.
 #[derive(Debug)]
 struct Checked(reqwest::Client);
 
@@ -108,8 +109,50 @@ impl HttpService for Checked {
         if contains(&page, b"<IsTruncated>true</IsTruncated>") && !contains(&page, b"<NextContinuationToken>") {
             return Err(HttpError::new(HttpErrorKind::Decode, BadListing("truncated without a continuation token")));
         }
+        let page = without_odd_keys(page);
         Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(Bytes::from(page))))
     }
+}
+
+/// The page without the entries that `object_store` could not take for paths. None of ours are among them.
+fn without_odd_keys(page: Vec<u8>) -> Vec<u8> {
+    let Ok(text) = std::str::from_utf8(&page) else { return page };
+    let mut kept = String::new();
+    let mut copied = 0;
+    for (open, close, key) in
+        [("<Contents>", "</Contents>", "Key"), ("<CommonPrefixes>", "</CommonPrefixes>", "Prefix")]
+    {
+        let mut at = copied;
+        while let Some(begin) = text[at..].find(open).map(|n| at + n) {
+            let Some(end) = text[begin..].find(close).map(|n| begin + n + close.len()) else { break };
+            if is_odd(&text[begin..end], key) {
+                tracing::debug!(entry = &text[begin..end], "object passed over: its key is no path");
+                kept.push_str(&text[copied..begin]);
+                copied = end;
+            }
+            at = end;
+        }
+    }
+    if copied == 0 {
+        return page;
+    }
+    kept.push_str(&text[copied..]);
+    kept.into_bytes()
+}
+
+fn is_odd(entry: &str, tag: &str) -> bool {
+    let key = entry.split_once(&format!("<{tag}>")).and_then(|(_, rest)| rest.split_once(&format!("</{tag}>")));
+    let Some((key, _)) = key else { return false };
+    // control characters, which paths must not have, come as numbers: &#10; and &#xA;
+    let control = key.split("&#").skip(1).any(|rest| {
+        let number = rest.split(';').next().unwrap_or_default();
+        let code = match number.strip_prefix('x') {
+            Some(hex) => u32::from_str_radix(hex, 16),
+            None => number.parse(),
+        };
+        code.is_ok_and(|code| code < 32 || code == 127)
+    });
+    control || object_store::path::Path::parse(key).is_err()
 }
 
 fn contains(page: &[u8], what: &[u8]) -> bool {
@@ -119,3 +162,22 @@ fn contains(page: &[u8], what: &[u8]) -> bool {
 #[derive(Debug, thiserror::Error)]
 #[error("listing: {0}")]
 struct BadListing(&'static str);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_keys_go() {
+        let entry = |key: &str| format!("<Contents><Key>{key}</Key><Size>1</Size></Contents>");
+        let dir = |key: &str| format!("<CommonPrefixes><Prefix>{key}</Prefix></CommonPrefixes>");
+        let page = |keys: &[&str], dirs: &[&str]| {
+            let entries: String = keys.iter().map(|k| entry(k)).chain(dirs.iter().map(|d| dir(d))).collect();
+            format!("<ListBucketResult><Prefix>p</Prefix>{entries}<IsTruncated>false</IsTruncated></ListBucketResult>")
+        };
+        let all = page(&["a/b", "a//b", "c/../d", "e&amp;f", "g&#10;h", "i&#xA;", "j/"], &["k/", "l//", "m/"]);
+        let want = page(&["a/b", "e&amp;f", "j/"], &["k/", "m/"]);
+        assert_eq!(String::from_utf8(without_odd_keys(all.into_bytes())).unwrap(), want);
+        assert_eq!(without_odd_keys(want.clone().into_bytes()), want.into_bytes());
+    }
+}

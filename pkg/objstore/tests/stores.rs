@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::TryStreamExt;
 use objstore::{Bucket, ConditionalCreate, Config, Created, ErrorKind, OpenOptions, Settings, conformance};
 use rand::SeedableRng;
 use testkit::s3::{Fault, FaultKind, Operation, Server};
@@ -43,6 +44,10 @@ async fn filesystem() {
     let on_disk = dir.path().join("new/01ARZ3NDEKTSV4RRFFQ69G5FAV/meta.json");
     assert_eq!(std::fs::read(&on_disk).unwrap(), b"{}");
     bucket.delete("01ARZ3NDEKTSV4RRFFQ69G5FAV/meta.json").await.unwrap();
+    // what a killed writer leaves is no object
+    std::fs::write(dir.path().join("new/x#1"), "half").unwrap();
+    assert!(bucket.list_recursive("").try_next().await.unwrap().is_none());
+    std::fs::remove_file(dir.path().join("new/x#1")).unwrap();
     assert_eq!(std::fs::read_dir(dir.path().join("new")).unwrap().count(), 0);
 }
 
@@ -179,7 +184,6 @@ async fn r3795_short_bodies() {
 /// A page that says there is more, without saying where, is a failed listing and not its end.
 #[tokio::test]
 async fn r4374_truncated_listing_without_token() {
-    use futures::TryStreamExt;
     let server = Server::start().await;
     for n in 0..1500 {
         let now = std::time::SystemTime::now();

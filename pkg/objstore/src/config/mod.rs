@@ -352,6 +352,28 @@ prefix: "/a/b/"
     }
 
     #[test]
+    fn opens_with_encryption_and_environment() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("key");
+        std::fs::write(&key, [7; 32]).unwrap();
+        let customer = format!("{{type: SSE-C, encryption_key: '{}'}}", key.display());
+        for sse in ["{}", "{type: SSE-S3}", "{type: SSE-KMS, kms_key_id: k}", &customer] {
+            let yaml = format!("type: S3\nconfig: {{bucket: b, endpoint: e, aws_sdk_auth: true, sse_config: {sse}}}\n");
+            let env = |name: &str| name.starts_with("AWS_").then(|| "x".to_owned());
+            let config = Config::parse(&yaml, &env).unwrap();
+            config.open(&OpenOptions::default()).unwrap_or_else(|e| panic!("{sse}: {e}"));
+        }
+        // a certificate that is none is refused when opened, an absent one when read
+        let tls = |file: &std::path::Path| {
+            let tls = format!("{{tls_config: {{ca_file: '{}'}}}}", file.display());
+            format!("type: S3\nconfig: {{bucket: b, endpoint: e, http_config: {tls}}}\n")
+        };
+        std::fs::write(&key, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+        assert!(parse(&tls(&key)).unwrap().open(&OpenOptions::default()).is_err());
+        assert!(parse(&tls(&dir.path().join("none"))).unwrap_err().to_string().contains("ca_file"));
+    }
+
+    #[test]
     fn nulls_and_other_types() {
         let config = parse("type: FILESYSTEM\nconfig:\n  directory: /tmp/x\nprefix: ~\n").unwrap();
         assert!(matches!(config.provider, Provider::Filesystem { .. }));
