@@ -110,6 +110,7 @@ impl Decoder {
             };
             if needed {
                 self.chunk(chunk, out, cx)?;
+                cx.check_size(out.len(), "samples of one series")?;
             }
         }
         cx.stats.decoded_samples += out.len() as u64;

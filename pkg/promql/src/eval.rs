@@ -38,6 +38,9 @@ pub(crate) struct Cx {
     spare: Vec<StepColumn>,
 }
 
+/// No column is longer, whatever the limits say: 2 GiB of values.
+const STEPS_MAX: usize = 1 << 28;
+
 /// Emptied columns kept for reuse.
 const SPARE_MAX: usize = 16;
 
@@ -90,6 +93,21 @@ impl Cx {
         if self.spare.len() < SPARE_MAX {
             self.spare.push(column);
         }
+    }
+
+    /// Refuses more steps, or decoded samples of one series, than a query may hold: no memory is taken for them.
+    pub fn check_size(&self, count: usize, what: &str) -> Result<()> {
+        let max = match self.options.max_samples {
+            0 => STEPS_MAX,
+            max => max.min(STEPS_MAX),
+        };
+        if count > max {
+            return Err(QueryError::Limit(format!(
+                "query processing would load too many samples into memory in query execution: {count} {what}, limit {max} \
+                 (--query.max-samples)"
+            )));
+        }
+        Ok(())
     }
 
     /// Counts samples and bytes that stay in memory from here on.

@@ -298,7 +298,8 @@ type Hint<'h> = Option<&'h Arc<str>>;
 impl Planner<'_> {
     fn at(&self, at: Option<At>) -> Option<i64> {
         at.map(|at| match at {
-            At::Time(t) => t,
+            // Far beyond any data; offsets and ranges, 292 years at most, cannot overflow from there.
+            At::Time(t) => t.clamp(i64::MIN / 4, i64::MAX / 4),
             At::Start => self.times.start_ms,
             At::End => self.times.end_ms,
         })

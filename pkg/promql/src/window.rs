@@ -110,6 +110,7 @@ impl RangeOp {
 /// Opens a subquery for the windows of `grid`.
 pub(crate) fn open_subquery(sub: &SubqueryPlan, grid: Grid, cx: &mut Cx) -> Result<(Stream, Grid)> {
     let inner = subquery_grid(grid, sub.at_ms, sub.offset_ms, sub.range_ms, sub.step_ms);
+    cx.check_size(inner.steps(), "steps of a subquery")?;
     let stream = open::open(&sub.inner, inner, cx)?;
     // A window needs whole series.
     let stream = if sub.inner.may_split(cx.delayed()) { Box::new(Merged::new(stream)) } else { stream };

@@ -113,6 +113,16 @@ async fn limits_name_figures() {
     let e = small.instant(&ctx, many(500, 1), "m", 0, &query).await.unwrap_err();
     assert!(e.to_string().contains("over its limit of 10000"), "{e}");
 
+    for huge in ["count_over_time(m[290y:1ms])", "m[290y:1ms]", "sum(max_over_time(vector(1)[290y:1ms]))"] {
+        let e = engine().instant(&ctx, many(1, 1), huge, 0, &query).await.unwrap_err();
+        assert!(matches!(&e, QueryError::Limit(t) if t.contains("steps of a subquery, limit 50000000")), "{huge}: {e}");
+    }
+    let no_limits = options(|o| (o.max_samples, o.max_points_per_series) = (0, 0));
+    let e = no_limits.range(&ctx, many(1, 1), "m", 0, i64::MAX / 2000, 1, &query).await.unwrap_err();
+    assert!(matches!(&e, QueryError::Limit(t) if t.contains("steps, limit 268435456")), "{e}");
+    let e = few.instant(&ctx, many(1, 60), "sum_over_time(m[1h])", 3_600_000, &query).await.unwrap_err();
+    assert!(matches!(&e, QueryError::Limit(t) if t.contains("60 samples of one series, limit 50")), "{e}");
+
     let e = engine().range(&ctx, many(1, 1), "m", 0, 11_001_000, 1000, &query).await.unwrap_err();
     assert!(matches!(&e, QueryError::Bad(t) if t.contains("11001 asked for")), "{e}");
     assert_eq!(e.error_type(), "bad_data");
@@ -197,6 +207,26 @@ async fn warnings_of_sources_pass_and_damage_fails() {
 
     let result = instant(Arc::new(Warns), "sum(m)", 0).await.unwrap();
     assert_eq!(result.annotations.texts(Severity::Warning, 0), ["store a:10901 is gone"]);
+}
+
+#[tokio::test]
+async fn times_far_out_are_harmless() {
+    let source = many(1, 1);
+    for query in [
+        "m @ 9e15",
+        "m @ -9e15",
+        "rate(m[290y])",
+        "m offset 290y",
+        "m offset -290y",
+        "sum_over_time(m[1m] @ 9e15 offset -290y)",
+        "max_over_time(m[290y:290y] @ 9e15)",
+        "predict_linear(m[1m] @ -9e15, 1e300)",
+    ] {
+        for t in [0, model::MIN_TIME_MS, model::MAX_TIME_MS] {
+            let result = instant(source.clone(), query, t).await;
+            assert!(result.is_ok(), "{query} at {t}: {result:?}");
+        }
+    }
 }
 
 #[tokio::test]
