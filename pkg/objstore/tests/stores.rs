@@ -63,6 +63,8 @@ async fn embedded_s3() {
     assert_eq!(bucket.list_dirs("").await.unwrap(), Vec::<String>::new());
     assert_eq!(server.backend().keys(Server::BUCKET), ["some/where/x"]);
     assert_eq!(server.backend().uploads_open(), 0);
+    assert!(server.requests(Operation::Delete) > 0, "deletes in a form that every store knows");
+    assert_eq!(server.requests(Operation::Other), 0);
     server.backend().ignore_conditions(true);
     assert_eq!(probe(&bucket).await, ConditionalCreate::Ignored);
 }
