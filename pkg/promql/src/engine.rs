@@ -38,6 +38,12 @@ impl Engine {
         &self.inner.options
     }
 
+    /// How many queries are being evaluated; 0 without a limit on them.
+    pub fn in_flight(&self) -> usize {
+        let max = self.inner.options.max_concurrent;
+        self.inner.gate.as_ref().map_or(0, |gate| max.saturating_sub(gate.available_permits()))
+    }
+
     /// Evaluates `query` at one point in time.
     ///
     /// # Errors
@@ -248,12 +254,18 @@ impl Work {
 
         let began = Instant::now();
         let mut cx = Cx::new(ctx, source, runtime, settings, options, times.step_ms, Notes::new(&text))?;
-        let value = if is_range {
-            let grid = Grid { start_ms: times.start_ms, end_ms: times.end_ms, step_ms: times.step_ms };
-            run::range(&root, grid, &mut cx)?
+        let grid = if is_range {
+            Grid { start_ms: times.start_ms, end_ms: times.end_ms, step_ms: times.step_ms }
         } else {
-            run::instant(&root, times.start_ms, &mut cx)?
+            Grid::instant(times.start_ms)
         };
+        cx.check_size(grid.steps(), "steps")?;
+        if cx.query.per_step_stats {
+            cx.count_steps(grid);
+        }
+        let value =
+            if is_range { run::range(&root, grid, &mut cx)? } else { run::instant(&root, times.start_ms, &mut cx)? };
+        cx.stats.samples_per_step = cx.take_step_counts();
         let Cx { notes, stats, .. } = cx;
         let eval_seconds = began.elapsed().as_secs_f64();
         let stats = QueryStats { prepare_seconds, eval_seconds, ..stats };

@@ -33,6 +33,8 @@ pub(crate) struct Cx {
     pub step_ms: i64,
     pub notes: Notes,
     pub stats: QueryStats,
+    /// The query's own steps, and samples looked at by each, when that was asked for.
+    per_step: Option<(Grid, Vec<u64>)>,
     samples: usize,
     reservation: Reservation,
     spare: Vec<StepColumn>,
@@ -66,10 +68,28 @@ impl Cx {
             step_ms,
             notes,
             stats: QueryStats::default(),
+            per_step: None,
             samples: 0,
             reservation,
             spare: Vec::new(),
         })
+    }
+
+    /// Counts samples by the steps of `grid` from here on.
+    pub fn count_steps(&mut self, grid: Grid) {
+        self.per_step = Some((grid, vec![0; grid.steps()]));
+    }
+
+    /// The counters of [`Cx::count_steps`], if `grid` is what they count by. Steps of subqueries do not count: what they
+    /// look at counts where their windows are.
+    pub fn step_counters(&mut self, grid: Grid) -> Option<&mut [u64]> {
+        self.per_step.as_mut().filter(|(counted, _)| *counted == grid).map(|(_, counts)| counts.as_mut_slice())
+    }
+
+    /// What was counted, and by which steps.
+    pub fn take_step_counts(&mut self) -> Option<Vec<(i64, u64)>> {
+        let (grid, counts) = self.per_step.take()?;
+        Some(counts.into_iter().enumerate().map(|(i, n)| (grid.time(i), n)).collect())
     }
 
     /// Whether to go on.

@@ -10,7 +10,7 @@ use crate::decode::{Decoder, Looks, Wanted};
 use crate::eval::{Cx, Operator, Result};
 use crate::fetch::Fetch;
 use crate::plan::SelectPlan;
-use crate::series::StepSeries;
+use crate::series::{StepSeries, bits};
 
 pub(crate) struct InstantSelector {
     plan: Arc<SelectPlan>,
@@ -95,6 +95,9 @@ impl Operator for InstantSelector {
                 continue;
             }
             cx.stats.total_samples += found;
+            if let Some(counts) = cx.step_counters(self.grid) {
+                bits(&column.present).for_each(|i| counts[i] += 1);
+            }
             return Ok(Some(StepSeries { labels: series.labels, drop_name: false, column }));
         }
         Ok(None)

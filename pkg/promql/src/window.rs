@@ -237,6 +237,9 @@ impl RangeOp {
                 continue;
             }
             looked_at += (high - low) as u64;
+            if let Some(counts) = cx.step_counters(self.grid) {
+                counts[step] += (high - low) as u64;
+            }
             let w = Window { all_times: times, all_values: values, low, high, start_ms, end_ms, step, time_ms };
             if let Some(v) = f(&w) {
                 column.set(step, v);

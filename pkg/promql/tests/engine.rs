@@ -210,6 +210,27 @@ async fn warnings_of_sources_pass_and_damage_fails() {
 }
 
 #[tokio::test]
+async fn statistics_count_what_steps_look_at() {
+    let options = QueryOptions { per_step_stats: true, ..QueryOptions::default() };
+    let ctx = Ctx::background();
+    for (query, per_step, total, decoded) in [
+        ("m", vec![2, 2, 2], 6, 240),
+        ("sum(rate(m[1m]))", vec![8, 8, 8], 24, 240),
+        ("max_over_time(sum(m)[1m:30s])", vec![2, 2, 2], 6 + 2 * 4, 240),
+        ("1", vec![0, 0, 0], 0, 0),
+    ] {
+        let result = engine().range(&ctx, many(2, 120), query, 600_000, 660_000, 30_000, &options).await.unwrap();
+        let counts: Vec<u64> = result.stats.samples_per_step.iter().flatten().map(|(_, n)| *n).collect();
+        assert_eq!(
+            (counts, result.stats.total_samples, result.stats.decoded_samples),
+            (per_step, total, decoded),
+            "{query}"
+        );
+        assert_eq!(result.stats.samples_per_step.as_ref().unwrap()[2].0, 660_000);
+    }
+}
+
+#[tokio::test]
 async fn times_far_out_are_harmless() {
     let source = many(1, 1);
     for query in [
