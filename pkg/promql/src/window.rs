@@ -9,7 +9,7 @@ use promql_syntax::Span;
 use crate::decode::{Decoder, Looks, Wanted};
 use crate::eval::{Cx, Operator, Result, Stream, drop_name, subquery_grid};
 use crate::fetch::Fetch;
-use crate::functions::over_time::{self, RangeFn};
+use crate::functions::over_time::{self, Extreme, RangeFn};
 use crate::functions::{extended, kahan, quantile, rate, regression};
 use crate::merge::Merged;
 use crate::plan::{RangeInput, RangePlan, SelectPlan, SubqueryPlan};
@@ -297,8 +297,14 @@ impl RangeOp {
             RangeFn::LastOverTime => self.slide(column, cx, |w| w.values().last().copied()),
             RangeFn::TsOfFirstOverTime => self.slide(column, cx, |w| w.times().first().map(|t| *t as f64 / 1000.0)),
             RangeFn::TsOfLastOverTime => self.slide(column, cx, |w| w.times().last().map(|t| *t as f64 / 1000.0)),
-            RangeFn::MaxOverTime => self.slide(column, cx, |w| Some(over_time::largest(w.values()))),
-            RangeFn::MinOverTime => self.slide(column, cx, |w| Some(over_time::smallest(w.values()))),
+            RangeFn::MaxOverTime => {
+                let mut extreme = Extreme::default();
+                self.slide(column, cx, |w| Some(extreme.of(w.all_values, w.low, w.high, |v, best| v > best)))
+            }
+            RangeFn::MinOverTime => {
+                let mut extreme = Extreme::default();
+                self.slide(column, cx, |w| Some(extreme.of(w.all_values, w.low, w.high, |v, best| v < best)))
+            }
             RangeFn::TsOfMaxOverTime => self.slide(column, cx, |w| {
                 Some(w.times()[over_time::pick(w.values(), |v, best| v >= best)] as f64 / 1000.0)
             }),
@@ -326,13 +332,17 @@ impl RangeOp {
                 }
                 Ok(())
             }
-            RangeFn::Changes | RangeFn::Resets => {
+            RangeFn::Changes | RangeFn::Resets if self.anchored => {
                 let count = if self.function == RangeFn::Changes { over_time::changes } else { over_time::resets };
-                let anchored = self.anchored;
-                self.slide(column, cx, |w| {
-                    let values = if anchored { extended::anchored(w, w.start_ms)? } else { w.values() };
-                    Some(count(values))
-                })
+                self.slide(column, cx, |w| Some(count(extended::anchored(w, w.start_ms)?)))
+            }
+            RangeFn::Changes | RangeFn::Resets => {
+                if self.function == RangeFn::Changes {
+                    over_time::running_counts(&self.samples.values, falls, over_time::differ);
+                } else {
+                    over_time::running_counts(&self.samples.values, falls, |before, now| now < before);
+                }
+                self.slide(column, cx, |w| Some(f64::from(falls[w.high - 1] - falls[w.low])))
             }
             RangeFn::Deriv => self.slide(column, cx, |w| {
                 (w.high - w.low >= 2).then(|| regression::linear(w.times(), w.values(), w.times()[0]).0)

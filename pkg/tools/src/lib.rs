@@ -1,3 +1,7 @@
 //! `aion tools`: one-shot commands.
 
 pub mod promqltest;
+
+mod cli;
+
+pub use cli::{promqltest_command, run_promqltest};

@@ -111,36 +111,79 @@ pub(crate) fn pick(values: &[f64], better: impl Fn(f64, f64) -> bool) -> usize {
     best
 }
 
-/// The largest value; NaN only if all are.
-#[inline]
-pub(crate) fn largest(values: &[f64]) -> f64 {
-    let mut best = values[0];
-    for v in &values[1..] {
-        if *v > best || best.is_nan() {
-            best = *v;
-        }
-    }
-    best
+/// The best value of a window that moves on, in constant time per sample: a queue of candidates, each better than those
+/// after it. NaN is best only where there is nothing else.
+#[derive(Debug, Default)]
+pub(crate) struct Extreme {
+    candidates: std::collections::VecDeque<usize>,
+    /// Samples before this index were offered.
+    seen: usize,
 }
 
-/// The smallest value; NaN only if all are.
-#[inline]
-pub(crate) fn smallest(values: &[f64]) -> f64 {
-    let mut best = values[0];
-    for v in &values[1..] {
-        if *v < best || best.is_nan() {
-            best = *v;
+impl Extreme {
+    /// The best of `values[low..high]`, which is not empty; neither bound may go back from call to call.
+    #[inline]
+    pub fn of(&mut self, values: &[f64], low: usize, high: usize, better: impl Fn(f64, f64) -> bool) -> f64 {
+        while self.candidates.front().is_some_and(|i| *i < low) {
+            self.candidates.pop_front();
         }
+        for i in self.seen.max(low)..high {
+            let v = values[i];
+            if v.is_nan() {
+                continue;
+            }
+            while self.candidates.back().is_some_and(|c| better(v, values[*c])) {
+                self.candidates.pop_back();
+            }
+            self.candidates.push_back(i);
+        }
+        self.seen = high;
+        self.candidates.front().map_or(f64::NAN, |i| values[*i])
     }
-    best
 }
 
-/// How often neighbours differ; NaN equals NaN.
+/// `counts[i]`: at how many samples up to `i` `happens(before, now)`; what lies between two samples is a difference.
+pub(crate) fn running_counts(values: &[f64], counts: &mut Vec<u32>, happens: impl Fn(f64, f64) -> bool) {
+    counts.clear();
+    let mut count = 0;
+    for i in 0..values.len() {
+        count += u32::from(i > 0 && happens(values[i - 1], values[i]));
+        counts.push(count);
+    }
+}
+
+/// Whether two neighbours differ; NaN equals NaN.
+#[inline]
+pub(crate) fn differ(before: f64, now: f64) -> bool {
+    before != now && !(before.is_nan() && now.is_nan())
+}
+
+/// How often neighbours differ.
 pub(crate) fn changes(values: &[f64]) -> f64 {
-    values.windows(2).filter(|w| w[0] != w[1] && !(w[0].is_nan() && w[1].is_nan())).count() as f64
+    values.windows(2).filter(|w| differ(w[0], w[1])).count() as f64
 }
 
 /// How often the value falls.
 pub(crate) fn resets(values: &[f64]) -> f64 {
     values.windows(2).filter(|w| w[1] < w[0]).count() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extremes_of_moving_windows() {
+        let nan = f64::NAN;
+        let values = [3.0, nan, 1.0, 1.0, 5.0, nan, nan, nan, -2.0, 0.0];
+        for width in 1..=values.len() {
+            let mut extreme = Extreme::default();
+            for high in 1..=values.len() {
+                let low = high.saturating_sub(width);
+                let got = extreme.of(&values, low, high, |v, best| v > best);
+                let want = values[low..high].iter().copied().fold(nan, f64::max);
+                assert!(got == want || (got.is_nan() && want.is_nan()), "{low}..{high}: {got} {want}");
+            }
+        }
+    }
 }

@@ -129,3 +129,13 @@ pub async fn run_files(files: &[impl AsRef<Path>]) -> anyhow::Result<Report> {
     }
     Ok(report)
 }
+
+/// The command: runs the files and writes the findings to `out`. True when nothing failed: exit code 0.
+///
+/// # Errors
+/// As [`run_files`], or when `out` cannot be written.
+pub async fn command(files: &[impl AsRef<Path>], out: &mut dyn std::io::Write) -> anyhow::Result<bool> {
+    let report = run_files(files).await?;
+    out.write_all(report.render().as_bytes())?;
+    Ok(report.failed.is_empty())
+}
