@@ -216,6 +216,7 @@ impl RangeOp {
             _ => (0, 0),
         };
         let (mut low, mut high) = (0, 0);
+        let (mut low_by, mut high_by) = (0, 0);
         let mut looked_at = 0u64;
         for step in 0..self.grid.steps() {
             let time_ms = self.grid.time(step);
@@ -226,12 +227,8 @@ impl RangeOp {
                 high = times.partition_point(|t| *t <= to);
                 low = times[..high].partition_point(|t| *t <= from);
             } else {
-                while high < times.len() && times[high] <= to {
-                    high += 1;
-                }
-                while low < high && times[low] <= from {
-                    low += 1;
-                }
+                high = advance(times, high, to, &mut high_by);
+                low = advance(times, low, from, &mut low_by);
             }
             if low == high {
                 continue;
@@ -371,6 +368,26 @@ impl RangeOp {
             }
         }
     }
+}
+
+/// The first index at or after `at` whose time lies after `bound`. Samples come evenly, so the distance is most often
+/// that of the step before, `by`.
+#[inline(always)]
+fn advance(times: &[i64], at: usize, bound: i64, by: &mut usize) -> usize {
+    let guess = at + *by;
+    if guess > 0
+        && let Some([before, after]) = times.get(guess - 1..=guess)
+        && (*before <= bound || *by == 0)
+        && *after > bound
+    {
+        return guess;
+    }
+    let mut to = at;
+    while to < times.len() && times[to] <= bound {
+        to += 1;
+    }
+    *by = to - at;
+    to
 }
 
 /// Takes stale markers out.

@@ -13,7 +13,7 @@ pub(crate) fn falls(values: &[f64], out: &mut Vec<u32>) {
 }
 
 /// The part of `falls` strictly inside a window: both samples of the fall are in it. `from` moves along with the window.
-#[inline]
+#[inline(always)]
 pub(crate) fn falls_inside<'a>(falls: &'a [u32], window: &Window<'_>, from: &mut usize) -> &'a [u32] {
     if *from > 0 && falls.get(*from - 1).is_some_and(|f| *f as usize > window.low) {
         *from = 0;
@@ -29,7 +29,7 @@ pub(crate) fn falls_inside<'a>(falls: &'a [u32], window: &Window<'_>, from: &mut
 }
 
 /// The extrapolated difference. `falls` is empty for gauges.
-#[inline]
+#[inline(always)]
 pub(crate) fn extrapolated(window: &Window<'_>, falls: &[u32], is_counter: bool, per_second: bool) -> Option<f64> {
     let (times, values) = (window.times(), window.values());
     let last = times.len().checked_sub(1).filter(|n| *n > 0)?;
