@@ -144,6 +144,10 @@ pub struct ApiOptions {
     pub status_partial_response: PartialResponse,
     /// Resolution by step when a query says nothing (`--query.auto-downsampling`).
     pub auto_downsampling: bool,
+    /// What `auto` means for instant queries, ms (`--query.instant.default.max_source_resolution`).
+    pub instant_max_resolution_ms: i64,
+    /// Look back at least as far as the resolution allowed (`--query.dynamic-lookback-delta`).
+    pub dynamic_lookback: bool,
     /// The least step of range queries that name none, ms (`--query.default-step`).
     pub default_step_ms: i64,
     /// How far back label requests look that name no start, ms; 0 = all of time (`--query.metadata.default-time-range`).
@@ -182,6 +186,8 @@ impl Default for ApiOptions {
             exemplars_partial_response: PartialResponse::Warn,
             status_partial_response: PartialResponse::Warn,
             auto_downsampling: false,
+            instant_max_resolution_ms: 3_600_000,
+            dynamic_lookback: true,
             default_step_ms: 1000,
             default_metadata_range_ms: 0,
             tenant_header: "THANOS-TENANT".to_owned(),

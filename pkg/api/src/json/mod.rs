@@ -1,0 +1,48 @@
+//! JSON as Prometheus writes it, straight into bytes.
+
+mod float;
+mod histogram;
+mod lists;
+mod matrix;
+mod points;
+mod text;
+mod vector;
+
+pub(crate) use float::write_plain_float;
+pub(crate) use float::{write_float, write_timestamp};
+pub(crate) use lists::{LabelSets, Names};
+pub(crate) use matrix::MatrixJson;
+pub(crate) use text::{write_labels, write_string};
+pub(crate) use vector::VectorJson;
+
+/// Something that is written out piece by piece, so that a large answer is never one block of memory.
+pub(crate) trait Produce: Send + 'static {
+    /// Appends the next piece, which may be empty, to `out`, stopping soon after `out` has grown past `full`. False when
+    /// there is no more; then nothing was appended.
+    fn produce(&mut self, out: &mut Vec<u8>, full: usize) -> bool;
+}
+
+/// One piece, then no more.
+pub(crate) struct Once(pub(crate) Vec<u8>);
+
+impl Produce for Once {
+    fn produce(&mut self, out: &mut Vec<u8>, _: usize) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
+        out.append(&mut self.0);
+        true
+    }
+}
+
+#[cfg(test)]
+pub(crate) fn whole(mut producer: impl Produce, full: usize) -> String {
+    let mut all = Vec::new();
+    loop {
+        let mut piece = Vec::new();
+        if !producer.produce(&mut piece, full) {
+            return String::from_utf8(all).unwrap();
+        }
+        all.append(&mut piece);
+    }
+}

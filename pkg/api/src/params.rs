@@ -1,0 +1,91 @@
+//! Parameters of a request: the URL's and, for POST, the form's.
+
+use axum::body::Body;
+use axum::extract::{FromRequest, Request};
+use http::{HeaderMap, Method, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use crate::error::{ApiError, ErrorKind};
+use crate::router::Shared;
+use crate::values;
+
+/// Names and values in order; those of the form come before those of the URL, as in Go.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Params {
+    pairs: Vec<(String, String)>,
+    pub headers: HeaderMap,
+}
+
+impl Params {
+    /// The first value of `name`, empty without one.
+    pub fn get(&self, name: &str) -> &str {
+        self.pairs.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v)
+    }
+
+    /// All values of `name`.
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        self.pairs.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect()
+    }
+
+    /// All values of `name`, owned.
+    pub fn owned(&self, name: &str) -> Vec<String> {
+        self.all(name).into_iter().map(str::to_owned).collect()
+    }
+
+    /// The value of `name` read by `parse`, `None` when it is absent or empty.
+    pub fn parsed<T>(&self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, ApiError> {
+        match self.get(name) {
+            "" => Ok(None),
+            text => parse(text).map(Some).map_err(|why| ApiError::parameter(name, why)),
+        }
+    }
+
+    /// A time; the error says the name twice, as Prometheus' does.
+    pub fn time(&self, name: &str, default_ms: i64) -> Result<i64, ApiError> {
+        let parse =
+            |text: &str| values::parse_time(text).map_err(|why| format!("invalid time value for '{name}': {why}"));
+        Ok(self.parsed(name, parse)?.unwrap_or(default_ms))
+    }
+
+    /// `limit`; 0 = none.
+    pub fn limit(&self) -> Result<usize, ApiError> {
+        Ok(self.parsed("limit", values::parse_limit)?.unwrap_or(0))
+    }
+
+    fn add(&mut self, encoded: &[u8]) {
+        self.pairs.extend(url::form_urlencoded::parse(encoded).into_owned());
+    }
+}
+
+impl FromRequest<Shared> for Params {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, shared: &Shared) -> Result<Self, ApiError> {
+        let mut params = Params::default();
+        let (parts, body) = request.into_parts();
+        if parts.method == Method::POST && is_form(&parts.headers) {
+            params.add(&read(body, shared.state.options.body_bytes_max).await?);
+        }
+        params.add(parts.uri.query().unwrap_or("").as_bytes());
+        params.headers = parts.headers;
+        Ok(params)
+    }
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    kind.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
+}
+
+async fn read(body: Body, max: usize) -> Result<bytes::Bytes, ApiError> {
+    let max = if max == 0 { usize::MAX } else { max };
+    match Limited::new(body, max).collect().await {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(e) if e.is::<LengthLimitError>() => Err(ApiError {
+            kind: ErrorKind::BadData,
+            text: format!("the form is larger than {max} bytes: ask for less in one request"),
+            status: Some(StatusCode::PAYLOAD_TOO_LARGE),
+        }),
+        Err(e) => Err(ApiError::bad(format!("error parsing form values: {e}"))),
+    }
+}

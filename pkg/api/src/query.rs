@@ -1,0 +1,213 @@
+//! `query`, `query_range` and their explanations.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use model::Annotations;
+use promql::{QueryResult, Value};
+use promql_syntax::Expr;
+
+use crate::error::ApiError;
+use crate::explain;
+use crate::json::{MatrixJson, Once, VectorJson, write_plain_float, write_string, write_timestamp};
+use crate::params::Params;
+use crate::request::{RequestCtx, reading};
+use crate::respond::{Answered, stream_success, success};
+use crate::router::Shared;
+use crate::stats;
+use crate::values::{parse_duration, parse_time};
+
+/// Said of every list that `limit` cut.
+pub(crate) const TRUNCATED: &str = "results truncated due to limit";
+
+/// `/api/v1/query`.
+pub(crate) async fn query(State(shared): State<Shared>, params: Params) -> Answered {
+    let limit = params.limit()?;
+    let time_ms = params.time("time", shared.state.clock.now_ms())?;
+    let request = RequestCtx::new(&params, &shared)?;
+    let reading = reading(&params, &shared, &request.tenant, shared.state.options.instant_max_resolution_ms)?;
+    let (text, expr) = parsed(&params, &shared, &request)?;
+    let running = shared.active.start();
+    let engine = Arc::clone(&shared.state.engine);
+    let outcome = engine.instant_expr(&request.ctx, reading.source, text, &expr, time_ms, &reading.options).await;
+    answer(&params, &shared, &expr, running.end(outcome)?, limit)
+}
+
+/// `/api/v1/query_range`.
+pub(crate) async fn query_range(State(shared): State<Shared>, params: Params) -> Answered {
+    let limit = params.limit()?;
+    let range = range(&params, &shared)?;
+    let request = RequestCtx::new(&params, &shared)?;
+    // Five raw samples between steps are as good as one downsampled one.
+    let reading = reading(&params, &shared, &request.tenant, range.step_ms / 5)?;
+    let (text, expr) = parsed(&params, &shared, &request)?;
+    shared.active.requested_range(range.end_ms - range.start_ms);
+    let running = shared.active.start();
+    let engine = Arc::clone(&shared.state.engine);
+    let Range { start_ms, end_ms, step_ms } = range;
+    let options = &reading.options;
+    let outcome =
+        engine.range_expr(&request.ctx, reading.source, text, &expr, start_ms, end_ms, step_ms, options).await;
+    answer(&params, &shared, &expr, running.end(outcome)?, limit)
+}
+
+/// `/api/v1/query_explain`: the tree of operators.
+pub(crate) async fn query_explain(State(shared): State<Shared>, params: Params) -> Answered {
+    params.time("time", 0)?;
+    explained(&params, &shared)
+}
+
+/// `/api/v1/query_range_explain`.
+pub(crate) async fn query_range_explain(State(shared): State<Shared>, params: Params) -> Answered {
+    range(&params, &shared)?;
+    explained(&params, &shared)
+}
+
+fn explained(params: &Params, shared: &Shared) -> Answered {
+    let request = RequestCtx::new(params, shared)?;
+    reading(params, shared, &request.tenant, 0)?;
+    let (_, expr) = parsed(params, shared, &request)?;
+    success(&explain::tree(&expr), &Annotations::new(), shared.state.options.annotations_max)
+}
+
+/// `/api/v1/format_query`.
+pub(crate) async fn format_query(State(shared): State<Shared>, params: Params) -> Answered {
+    let expr = parse(params.get("query"), &shared)?;
+    success(&promql_syntax::pretty(&expr), &Annotations::new(), 0)
+}
+
+/// `/api/v1/parse_query`: the syntax tree.
+pub(crate) async fn parse_query(State(shared): State<Shared>, params: Params) -> Answered {
+    let expr = parse(params.get("query"), &shared)?;
+    let json = promql_syntax::to_json(&expr);
+    Ok(stream_success(Vec::new(), Once(json.into_bytes()), Vec::new(), &Annotations::new(), 0))
+}
+
+pub(crate) fn parse(text: &str, shared: &Shared) -> Result<Expr, ApiError> {
+    let options = &shared.state.engine.options().parse;
+    promql_syntax::parse_with(text, options).map_err(|why| ApiError::parameter("query", why))
+}
+
+/// The query, and its tree with the tenant's matchers put in.
+fn parsed<'a>(params: &'a Params, shared: &Shared, request: &RequestCtx) -> Result<(&'a str, Expr), ApiError> {
+    let text = params.get("query");
+    let mut expr = parse(text, shared)?;
+    request.tenant.enforce_query(&mut expr);
+    Ok((text, expr))
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Range {
+    start_ms: i64,
+    end_ms: i64,
+    step_ms: i64,
+}
+
+fn range(params: &Params, shared: &Shared) -> Result<Range, ApiError> {
+    let time = |name| parse_time(params.get(name)).map_err(|why| ApiError::parameter(name, why));
+    let (start_ms, end_ms) = (time("start")?, time("end")?);
+    if end_ms < start_ms {
+        return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
+    }
+    let length_ms = end_ms.saturating_sub(start_ms);
+    let step_ms = match params.parsed("step", parse_duration)? {
+        Some(step_ms) => step_ms,
+        // As many steps as a graph has pixels for.
+        None => (length_ms / 1000 / 250 * 1000).max(shared.state.options.default_step_ms),
+    };
+    if step_ms <= 0 {
+        let text = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+        return Err(ApiError::parameter("step", text));
+    }
+    let max = shared.state.engine.options().max_points_per_series;
+    if max > 0 && (length_ms / step_ms) as u64 > max {
+        let max = thousands(max);
+        return Err(ApiError::bad(format!(
+            "exceeded maximum resolution of {max} points per timeseries. Try decreasing the query resolution (?step=XX)"
+        )));
+    }
+    Ok(Range { start_ms, end_ms, step_ms })
+}
+
+/// `11,000`.
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+fn answer(params: &Params, shared: &Shared, expr: &Expr, mut result: QueryResult, limit: usize) -> Answered {
+    let mut notes = std::mem::take(&mut result.annotations);
+    if limit > 0 && truncate(&mut result.value, limit) {
+        notes.warn(TRUNCATED);
+    }
+    let mut after = Vec::new();
+    match params.get("stats") {
+        "" => {}
+        kind => {
+            if !matches!(kind, "true" | "all") {
+                notes.warn(format!(
+                    "value {} for parameter \"stats\" is deprecated and will be rejected in the next major release, use \
+                     \"true\" or \"all\"",
+                    labels::quote(kind)
+                ));
+            }
+            after.extend_from_slice(b",\"stats\":");
+            stats::write(&mut after, &result.stats);
+        }
+    }
+    if matches!(params.get("analyze"), "true" | "1") {
+        after.extend_from_slice(b",\"analysis\":");
+        explain::write_analysis(&mut after, expr, &result.stats);
+    }
+    after.push(b'}');
+    let max = shared.state.options.annotations_max;
+    let head = |kind: &str| format!("{{\"resultType\":\"{kind}\",\"result\":").into_bytes();
+    Ok(match result.value {
+        Value::Matrix(matrix) => stream_success(head("matrix"), MatrixJson::new(matrix), after, &notes, max),
+        Value::Vector { time_ms, samples } => {
+            stream_success(head("vector"), VectorJson::new(time_ms, samples), after, &notes, max)
+        }
+        Value::Scalar { time_ms, value } => {
+            let mut point = vec![b'['];
+            write_timestamp(&mut point, time_ms);
+            point.extend_from_slice(b",\"");
+            write_plain_float(&mut point, value);
+            point.extend_from_slice(b"\"]");
+            stream_success(head("scalar"), Once(point), after, &notes, max)
+        }
+        Value::String { time_ms, value } => {
+            let mut point = vec![b'['];
+            write_timestamp(&mut point, time_ms);
+            point.push(b',');
+            write_string(&mut point, &value);
+            point.push(b']');
+            stream_success(head("string"), Once(point), after, &notes, max)
+        }
+    })
+}
+
+fn truncate(value: &mut Value, limit: usize) -> bool {
+    match value {
+        Value::Matrix(matrix) if matrix.series.len() > limit => matrix.series.truncate(limit),
+        Value::Vector { samples, .. } if samples.len() > limit => samples.truncate(limit),
+        _ => return false,
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn thousands() {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (11_000, "11,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(super::thousands(number), text);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The parameters that all reading endpoints share.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use labels::Matcher;
+use promql::QueryOptions;
+use serde::Deserialize;
+use storage::{Budget, Ctx, PartialResponse, SeriesSource, Shard};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::SourceOptions;
+use crate::error::ApiError;
+use crate::params::Params;
+use crate::router::Shared;
+use crate::tenant::Tenant;
+use crate::values::{parse_bool, parse_duration};
+
+/// The resolutions of downsampled data, ms.
+const RESOLUTIONS_MS: [i64; 3] = [0, 300_000, 3_600_000];
+
+/// A request's context; when this is dropped, with the handler's future as the client goes away, the work behind it
+/// stops.
+pub(crate) struct RequestCtx {
+    pub ctx: Ctx,
+    pub tenant: Tenant,
+    _stop: DropGuard,
+}
+
+impl RequestCtx {
+    /// From headers and `timeout`.
+    pub fn new(params: &Params, shared: &Shared) -> Result<Self, ApiError> {
+        let options = &shared.state.options;
+        let tenant = Tenant::of(&params.headers, options)?;
+        let timeout_ms = params.parsed("timeout", parse_duration)?;
+        let deadline = timeout_ms.map(|ms| Instant::now() + Duration::from_millis(ms.clamp(0, DEADLINE_MAX_MS) as u64));
+        let mut budget = shared.state.budget.clone();
+        if options.request_bytes_max > 0 {
+            budget = Budget::new("the request", "--query.max-request-bytes", options.request_bytes_max, Some(budget));
+        }
+        let cancel = CancellationToken::new();
+        let ctx = Ctx { cancel: cancel.clone(), deadline, budget, tenant: tenant.id.clone() };
+        Ok(Self { ctx, tenant, _stop: cancel.drop_guard() })
+    }
+}
+
+/// Longer waits are as good as none, and the clock must not run over.
+const DEADLINE_MAX_MS: i64 = 30 * 86_400_000;
+
+/// What a query reads from and how.
+pub(crate) struct Reading {
+    pub source: Arc<dyn SeriesSource>,
+    pub options: QueryOptions,
+}
+
+/// Reads the parameters of `query` and `query_range`; `auto_resolution_ms` is what `max_source_resolution=auto` means.
+pub(crate) fn reading(
+    params: &Params,
+    shared: &Shared,
+    tenant: &Tenant,
+    auto_resolution_ms: i64,
+) -> Result<Reading, ApiError> {
+    let options = &shared.state.options;
+    if !matches!(params.get("engine"), "" | "prometheus" | "thanos") {
+        let text = format!("{} is none of prometheus, thanos", labels::quote(params.get("engine")));
+        return Err(ApiError::parameter("engine", text));
+    }
+    let resolution = params.get("max_source_resolution");
+    let auto = resolution == "auto" || (resolution.is_empty() && options.auto_downsampling);
+    let max_resolution_ms = match resolution {
+        _ if auto => auto_resolution_ms,
+        "" => 0,
+        text => parse_duration(text).map_err(|why| ApiError::parameter("max_source_resolution", why))?,
+    };
+    if max_resolution_ms < 0 {
+        let text = "negative resolutions are not accepted. Try a positive duration";
+        return Err(ApiError::parameter("max_source_resolution", text));
+    }
+    let asked_lookback = params.parsed("lookback_delta", |text| {
+        parse_duration(text).map_err(|why| format!("error parsing lookback delta duration: {why}"))
+    })?;
+    let lookback_ms = asked_lookback.filter(|ms| *ms > 0).unwrap_or_else(|| {
+        let engine = shared.state.engine.options().lookback_ms;
+        if options.dynamic_lookback { lookback_for(engine, max_resolution_ms) } else { engine }
+    });
+    let partial_response = partial_response(params, options.partial_response)?;
+    let source = shared.state.source.for_request(SourceOptions {
+        dedup: params.parsed("dedup", parse_bool)?.unwrap_or(true),
+        replica_labels: Some(params.owned("replicaLabels[]")).filter(|l| !l.is_empty()),
+        store_matchers: store_matchers(params)?,
+        partial_response,
+        max_resolution_ms,
+        auto_resolution: auto,
+        tenant: tenant.id.clone(),
+        tenant_matcher: tenant.matcher.clone(),
+        lookback_ms,
+        shard: shard(params)?,
+        labels_only: false,
+    })?;
+    let options = QueryOptions {
+        lookback_ms: Some(lookback_ms),
+        max_resolution_ms,
+        partial_response,
+        per_step_stats: params.get("stats") == "all",
+        ..QueryOptions::default()
+    };
+    Ok(Reading { source, options })
+}
+
+/// The source of label endpoints.
+pub(crate) fn label_source(
+    params: &Params,
+    shared: &Shared,
+    tenant: &Tenant,
+    max_resolution_ms: i64,
+) -> Result<(Arc<dyn SeriesSource>, PartialResponse), ApiError> {
+    let partial_response = partial_response(params, shared.state.options.partial_response)?;
+    let source = shared.state.source.for_request(SourceOptions {
+        dedup: params.parsed("dedup", parse_bool)?.unwrap_or(true),
+        replica_labels: Some(params.owned("replicaLabels[]")).filter(|l| !l.is_empty()),
+        store_matchers: store_matchers(params)?,
+        partial_response,
+        max_resolution_ms,
+        tenant: tenant.id.clone(),
+        tenant_matcher: tenant.matcher.clone(),
+        lookback_ms: shared.state.engine.options().lookback_ms,
+        labels_only: true,
+        ..SourceOptions::default()
+    })?;
+    Ok((source, partial_response))
+}
+
+/// How far to look back in data this coarse: to the next sample at least.
+fn lookback_for(lookback_ms: i64, max_resolution_ms: i64) -> i64 {
+    // A query may get data of any resolution up to what it allows, so the next coarser level decides.
+    for level in (1..RESOLUTIONS_MS.len()).rev() {
+        if RESOLUTIONS_MS[level - 1].max(lookback_ms) < max_resolution_ms {
+            return lookback_ms.max(RESOLUTIONS_MS[level]);
+        }
+    }
+    lookback_ms
+}
+
+/// `partial_response`, or the configured one.
+pub(crate) fn partial_response(params: &Params, configured: PartialResponse) -> Result<PartialResponse, ApiError> {
+    Ok(match params.parsed("partial_response", parse_bool)? {
+        None => configured,
+        Some(true) => PartialResponse::Warn,
+        Some(false) => PartialResponse::Abort,
+    })
+}
+
+fn store_matchers(params: &Params) -> Result<Vec<Vec<Matcher>>, ApiError> {
+    let parse =
+        |text: &str| promql_syntax::parse_series_matchers(text).map_err(|why| ApiError::parameter("storeMatch[]", why));
+    params.all("storeMatch[]").into_iter().map(parse).collect()
+}
+
+/// `shard_info`, JSON as Thanos' query frontend sends it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ShardInfo {
+    shard_index: u64,
+    total_shards: u64,
+    by: bool,
+    labels: Option<Vec<String>>,
+}
+
+fn shard(params: &Params) -> Result<Option<Shard>, ApiError> {
+    let parse = |text: &str| serde_json::from_str::<Option<ShardInfo>>(text).map_err(|e| e.to_string());
+    let info = params.parsed("shard_info", parse)?.flatten();
+    Ok(info.filter(|i| i.total_shards > 0).map(|i| Shard {
+        index: i.shard_index,
+        total: i.total_shards,
+        by: i.by,
+        labels: i.labels.unwrap_or_default(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lookback_reaches_the_next_sample_of_coarse_data() {
+        let (minute, hour) = (60_000, 3_600_000);
+        for (lookback, resolution, expected) in [
+            (5 * minute, 0, 5 * minute),
+            (5 * minute, minute, 5 * minute),
+            (5 * minute, 5 * minute, 5 * minute),
+            (5 * minute, 6 * minute, hour),
+            (5 * minute, hour, hour),
+            (minute, 2 * minute, 5 * minute),
+            (2 * hour, hour, 2 * hour),
+        ] {
+            assert_eq!(lookback_for(lookback, resolution), expected, "{lookback} {resolution}");
+        }
+    }
+}

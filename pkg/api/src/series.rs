@@ -1,0 +1,180 @@
+//! `series`, `labels`, `label/<name>/values`.
+
+use std::collections::BTreeSet;
+
+use axum::extract::{Path, State};
+use futures::StreamExt;
+use labels::{Labels, Matcher};
+use model::{Annotations, MAX_TIME_MS, MIN_TIME_MS, TimeRange};
+use storage::{LabelQuery, Select, SeriesEvent, SeriesStream, merge_streams};
+
+use crate::error::ApiError;
+use crate::json::{LabelSets, Names};
+use crate::params::Params;
+use crate::query::TRUNCATED;
+use crate::request::{RequestCtx, label_source};
+use crate::respond::{Answered, stream_success};
+use crate::router::Shared;
+use crate::values::unescape_label_name;
+
+/// `/api/v1/series`: the label sets of series that match any of `match[]`.
+pub(crate) async fn series(State(shared): State<Shared>, params: Params) -> Answered {
+    if params.all("match[]").is_empty() {
+        return Err(ApiError::bad("no match[] parameter provided"));
+    }
+    let limit = params.limit()?;
+    let range = range(&params, &shared)?;
+    let request = RequestCtx::new(&params, &shared)?;
+    let sets = matcher_sets(&params, &request).map_err(|why| ApiError::parameter("match[]", why.text))?;
+    // Any resolution will do, as no samples are read.
+    let (source, partial_response) = label_source(&params, &shared, &request.tenant, i64::MAX)?;
+    let select = |matchers: Vec<Matcher>| {
+        let want = Select {
+            skip_chunks: true,
+            limit: hint(limit),
+            max_resolution_ms: i64::MAX,
+            partial_response,
+            function: Some("series".into()),
+            ..Select::new(range, matchers)
+        };
+        source.select(&request.ctx, want)
+    };
+    let stream: SeriesStream = if sets.len() == 1 {
+        sets.into_iter().map(select).next().unwrap_or_else(|| futures::stream::empty().boxed())
+    } else {
+        let all = sets.into_iter().enumerate().map(|(i, set)| (format!("match[] {}", i + 1), select(set)));
+        merge_streams(all.collect())
+    };
+
+    let mut notes = Annotations::new();
+    let (found, truncated) = gather(&request, stream, limit, &mut notes).await?;
+    if truncated {
+        notes.warn(TRUNCATED);
+    }
+    Ok(stream_success(Vec::new(), LabelSets::new(found), Vec::new(), &notes, shared.state.options.annotations_max))
+}
+
+/// Reads label sets up to `limit`; also whether there were more.
+async fn gather(
+    request: &RequestCtx,
+    mut stream: SeriesStream,
+    limit: usize,
+    notes: &mut Annotations,
+) -> Result<(Vec<Labels>, bool), ApiError> {
+    let mut found: Vec<Labels> = Vec::new();
+    let mut held = request.ctx.budget.reserve(0)?;
+    while let Some(event) = within(request, stream.next()).await? {
+        match event? {
+            SeriesEvent::Warning(text) => notes.warn(text),
+            SeriesEvent::Batch(batch) => {
+                for series in batch {
+                    // A series may go on in the next entry.
+                    if found.last() == Some(&series.labels) {
+                        continue;
+                    }
+                    if limit > 0 && found.len() == limit {
+                        return Ok((found, true));
+                    }
+                    held.grow(series.labels.size_bytes() as u64)?;
+                    found.push(series.labels);
+                }
+            }
+        }
+    }
+    Ok((found, false))
+}
+
+/// `/api/v1/labels`: the names of labels.
+pub(crate) async fn label_names(State(shared): State<Shared>, params: Params) -> Answered {
+    names(&shared, &params, None).await
+}
+
+/// `/api/v1/label/<name>/values`.
+pub(crate) async fn label_values(State(shared): State<Shared>, Path(name): Path<String>, params: Params) -> Answered {
+    let name = unescape_label_name(&name);
+    if name.is_empty() {
+        return Err(ApiError::bad(format!("invalid label name: {}", labels::quote(&name))));
+    }
+    names(&shared, &params, Some(&name)).await
+}
+
+/// Names of labels, or values of one.
+async fn names(shared: &Shared, params: &Params, values_of: Option<&str>) -> Answered {
+    let limit = params.limit()?;
+    let range = range(params, shared)?;
+    let request = RequestCtx::new(params, shared)?;
+    let mut sets = matcher_sets(params, &request)?;
+    if sets.is_empty() {
+        sets.push(request.tenant.enforce(Vec::new()));
+    }
+    let (source, partial_response) = label_source(params, shared, &request.tenant, 0)?;
+    let asked = sets.into_iter().map(|matchers| {
+        let want = LabelQuery { limit: hint(limit), partial_response, ..LabelQuery::new(range, matchers) };
+        match values_of {
+            None => source.label_names(&request.ctx, want),
+            Some(name) => source.label_values(&request.ctx, name, want),
+        }
+    });
+    let answers = within(&request, futures::future::try_join_all(asked)).await??;
+
+    let mut notes = Annotations::new();
+    let one = answers.len() == 1;
+    let mut names = Vec::new();
+    for answer in answers {
+        answer.warnings.into_iter().for_each(|text| notes.warn(text));
+        names.extend(answer.value);
+    }
+    if !one {
+        names = names.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+    }
+    if limit > 0 && names.len() > limit {
+        names.truncate(limit);
+        notes.warn(TRUNCATED);
+    }
+    Ok(stream_success(Vec::new(), Names::new(names), Vec::new(), &notes, shared.state.options.annotations_max))
+}
+
+/// Awaits `work` as long as the request may take.
+async fn within<T>(request: &RequestCtx, work: impl Future<Output = T>) -> Result<T, ApiError> {
+    match request.ctx.deadline {
+        None => Ok(work.await),
+        Some(deadline) => tokio::time::timeout_at(deadline.into(), work)
+            .await
+            .map_err(|_| storage::Error::Timeout("the request timed out: raise the timeout parameter".into()).into()),
+    }
+}
+
+/// One more than is shown, so that what is left out shows.
+fn hint(limit: usize) -> usize {
+    if limit == 0 { 0 } else { limit.saturating_add(1) }
+}
+
+fn range(params: &Params, shared: &Shared) -> Result<TimeRange, ApiError> {
+    let now = shared.state.clock.now_ms();
+    let (first, last) = match shared.state.options.default_metadata_range_ms {
+        0 => (MIN_TIME_MS, MAX_TIME_MS),
+        length_ms => (now.saturating_sub(length_ms), now),
+    };
+    let (start, end) = (params.time("start", first)?, params.time("end", last)?);
+    if end < start {
+        return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
+    }
+    Ok(TimeRange::new(start, end))
+}
+
+/// The selectors of `match[]`, the tenant's matcher in each.
+fn matcher_sets(params: &Params, request: &RequestCtx) -> Result<Vec<Vec<Matcher>>, ApiError> {
+    Ok(parse_selectors(&params.all("match[]"))?.into_iter().map(|set| request.tenant.enforce(set)).collect())
+}
+
+/// Parses selectors and refuses those that would match everything.
+pub(crate) fn parse_selectors(texts: &[&str]) -> Result<Vec<Vec<Matcher>>, ApiError> {
+    let parse = |text: &&str| {
+        let set = promql_syntax::parse_series_matchers(text).map_err(|why| ApiError::bad(why.to_string()))?;
+        match set.iter().all(Matcher::matches_empty) {
+            true => Err(ApiError::bad("match[] must contain at least one non-empty matcher")),
+            false => Ok(set),
+        }
+    };
+    texts.iter().map(parse).collect()
+}

@@ -1,0 +1,133 @@
+//! `targets`, `scrape_pools`, `targets/metadata`, `alertmanagers`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::extract::State;
+use labels::Labels;
+use model::Annotations;
+use serde::Serialize;
+use storage::{ActiveTarget, Answer, TargetState, Targets, TargetsQuery};
+
+use crate::error::ApiError;
+use crate::objects::{LabelObject, Number, Time};
+use crate::params::Params;
+use crate::request::{RequestCtx, partial_response};
+use crate::respond::{Answered, success};
+use crate::router::Shared;
+use crate::rules::{internal, notes};
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TargetDiscovery<'a> {
+    active_targets: Vec<ActiveJson<'a>>,
+    dropped_targets: Vec<DroppedJson<'a>>,
+    dropped_target_counts: BTreeMap<&'a str, usize>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ActiveJson<'a> {
+    discovered_labels: LabelObject<'a>,
+    labels: LabelObject<'a>,
+    scrape_pool: &'a str,
+    scrape_url: &'a str,
+    global_url: &'a str,
+    last_error: &'a str,
+    last_scrape: Time,
+    last_scrape_duration: Number,
+    health: &'static str,
+    scrape_interval: &'a str,
+    scrape_timeout: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DroppedJson<'a> {
+    discovered_labels: LabelObject<'a>,
+    scrape_pool: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ScrapePools {
+    scrape_pools: BTreeSet<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Alertmanagers {
+    active_alertmanagers: [(); 0],
+    dropped_alertmanagers: [(); 0],
+}
+
+/// `/api/v1/targets`.
+pub(crate) async fn targets(State(shared): State<Shared>, params: Params) -> Answered {
+    let state = match params.get("state").to_ascii_lowercase().as_str() {
+        "" | "any" => TargetState::Any,
+        "active" => TargetState::Active,
+        "dropped" => TargetState::Dropped,
+        other => return Err(ApiError::parameter("state", format!("not supported value {}", labels::quote(other)))),
+    };
+    let Answer { value: found, warnings } = ask(&shared, &params, state).await?;
+    let pool = params.get("scrapePool");
+    let in_pool = |name: &str| pool.is_empty() || pool == name;
+    let active = found.active.iter().filter(|t| state != TargetState::Dropped && in_pool(&t.scrape_pool));
+    let dropped: Vec<_> =
+        if state == TargetState::Active { Vec::new() } else { found.dropped.iter().map(dropped_json).collect() };
+    let mut dropped_target_counts = BTreeMap::new();
+    for target in &dropped {
+        *dropped_target_counts.entry(target.scrape_pool).or_default() += 1;
+    }
+    let answer = TargetDiscovery {
+        active_targets: active.map(active_json).collect(),
+        dropped_targets: dropped.into_iter().filter(|t| in_pool(t.scrape_pool)).collect(),
+        dropped_target_counts,
+    };
+    success(&answer, &notes(warnings), shared.state.options.annotations_max)
+}
+
+/// `/api/v1/scrape_pools`.
+pub(crate) async fn scrape_pools(State(shared): State<Shared>, params: Params) -> Answered {
+    let Answer { value: found, warnings } = ask(&shared, &params, TargetState::Any).await?;
+    let active = found.active.into_iter().map(|t| t.scrape_pool);
+    let dropped = found.dropped.iter().map(|labels| pool_of(labels).to_owned());
+    let scrape_pools = active.chain(dropped).filter(|pool| !pool.is_empty()).collect();
+    success(&ScrapePools { scrape_pools }, &notes(warnings), shared.state.options.annotations_max)
+}
+
+/// `/api/v1/alertmanagers`: none, this is no ruler.
+pub(crate) async fn alertmanagers() -> Answered {
+    success(&Alertmanagers { active_alertmanagers: [], dropped_alertmanagers: [] }, &Annotations::new(), 0)
+}
+
+async fn ask(shared: &Shared, params: &Params, state: TargetState) -> Result<Answer<Targets>, ApiError> {
+    let request = RequestCtx::new(params, shared)?;
+    let partial_response = partial_response(params, shared.state.options.targets_partial_response)?;
+    let answer = shared.state.inspect.targets(&request.ctx, TargetsQuery { state, partial_response }).await;
+    answer.map_err(|e| internal("retrieving targets", e))
+}
+
+fn active_json(target: &ActiveTarget) -> ActiveJson<'_> {
+    ActiveJson {
+        discovered_labels: LabelObject(&target.discovered_labels),
+        labels: LabelObject(&target.labels),
+        scrape_pool: &target.scrape_pool,
+        scrape_url: &target.scrape_url,
+        global_url: &target.global_url,
+        last_error: &target.last_error,
+        last_scrape: Time(target.last_scrape_ns),
+        last_scrape_duration: Number(target.last_scrape_duration_s),
+        health: target.health.as_str(),
+        scrape_interval: target.discovered_labels.value("__scrape_interval__"),
+        scrape_timeout: target.discovered_labels.value("__scrape_timeout__"),
+    }
+}
+
+fn dropped_json(labels: &Labels) -> DroppedJson<'_> {
+    DroppedJson { discovered_labels: LabelObject(labels), scrape_pool: pool_of(labels) }
+}
+
+/// Discovered labels name the scrape configuration as `job`.
+fn pool_of(discovered: &Labels) -> &str {
+    discovered.value("job")
+}

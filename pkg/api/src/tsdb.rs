@@ -1,0 +1,110 @@
+//! `status/tsdb`: cardinality statistics, all endpoints' together.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use serde::Serialize;
+use storage::{Answer, StatisticsQuery, TsdbStatistics};
+
+use crate::error::{ApiError, ErrorKind};
+use crate::params::Params;
+use crate::request::{RequestCtx, partial_response};
+use crate::respond::{Answered, success};
+use crate::router::Shared;
+use crate::rules::{internal, notes};
+use crate::values::parse_int;
+
+/// The longest list that may be asked for; Prometheus' own bound.
+const LIMIT_MAX: i64 = 10_000;
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StatisticsJson {
+    head_stats: HeadJson,
+    series_count_by_metric_name: Vec<Entry>,
+    label_value_count_by_label_name: Vec<Entry>,
+    memory_in_bytes_by_label_name: Vec<Entry>,
+    series_count_by_label_value_pair: Vec<Entry>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HeadJson {
+    num_series: u64,
+    num_label_pairs: i64,
+    chunk_count: i64,
+    min_time: i64,
+    max_time: i64,
+}
+
+#[derive(Debug, Serialize)]
+struct Entry {
+    name: String,
+    value: u64,
+}
+
+/// `/api/v1/status/tsdb`.
+pub(crate) async fn tsdb(State(shared): State<Shared>, params: Params) -> Answered {
+    let limit = match params.get("limit") {
+        "" => 10,
+        text => match parse_int(text, "Atoi") {
+            Ok(limit @ 1..=LIMIT_MAX) => limit as usize,
+            Ok(limit) if limit > LIMIT_MAX => {
+                return Err(ApiError::bad(format!("limit must not exceed {LIMIT_MAX}")));
+            }
+            _ => return Err(ApiError::bad("limit must be a positive number")),
+        },
+    };
+    let request = RequestCtx::new(&params, &shared)?;
+    let mut matchers = Vec::new();
+    for text in params.all("match[]") {
+        let set = promql_syntax::parse_series_matchers(text);
+        matchers.extend(set.map_err(|why| ApiError::parameter("match[]", why))?);
+    }
+    let want = StatisticsQuery {
+        limit,
+        matchers: request.tenant.enforce(matchers),
+        partial_response: partial_response(&params, shared.state.options.status_partial_response)?,
+    };
+    let answer = shared.state.inspect.statistics(&request.ctx, want).await;
+    let Answer { value: mut by_tenant, warnings } = answer.map_err(|e| internal("retrieving tsdb statistics", e))?;
+    let all = if request.tenant.matcher.is_some() {
+        let id = &request.tenant.id;
+        let Some(own) = by_tenant.remove(&**id) else {
+            let text = format!("retrieving tsdb statistics: {id} tenant not found");
+            return Err(ApiError::new(ErrorKind::Internal, text));
+        };
+        vec![own]
+    } else {
+        by_tenant.into_values().collect()
+    };
+    success(&merged(&all, limit), &notes(warnings), shared.state.options.annotations_max)
+}
+
+fn merged(all: &[TsdbStatistics], limit: usize) -> StatisticsJson {
+    let list = |pick: fn(&TsdbStatistics) -> &Vec<(String, u64)>| {
+        let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
+        for (name, value) in all.iter().flat_map(pick) {
+            let sum = sums.entry(name).or_default();
+            *sum = sum.saturating_add(*value);
+        }
+        let mut entries: Vec<_> = sums.into_iter().collect();
+        // Largest first, by name among equals.
+        entries.sort_by_key(|(_, value)| std::cmp::Reverse(*value));
+        entries.truncate(limit);
+        entries.into_iter().map(|(name, value)| Entry { name: name.to_owned(), value }).collect()
+    };
+    StatisticsJson {
+        head_stats: HeadJson {
+            num_series: all.iter().map(|s| s.num_series).sum(),
+            num_label_pairs: all.iter().map(|s| s.num_label_pairs).sum(),
+            chunk_count: all.iter().map(|s| s.chunk_count).sum(),
+            min_time: all.iter().map(|s| s.min_time).min().unwrap_or(0),
+            max_time: all.iter().map(|s| s.max_time).max().unwrap_or(0),
+        },
+        series_count_by_metric_name: list(|s| &s.series_count_by_metric_name),
+        label_value_count_by_label_name: list(|s| &s.label_value_count_by_label_name),
+        memory_in_bytes_by_label_name: list(|s| &s.memory_in_bytes_by_label_name),
+        series_count_by_label_value_pair: list(|s| &s.series_count_by_label_value_pair),
+    }
+}
