@@ -1,1 +1,20 @@
-//! The querier.
+//! `aion query`: PromQL over many StoreAPI endpoints, live and historical, with HA replicas deduplicated.
+//!
+//! [`flags`] → [`Config`] → [`Querier`]. An [`endpoints::EndpointSet`] knows who is out there and what each has;
+//! [`fanout::FanOut`] asks those that matter and merges their streams; [`source`] adds deduplication per request; the
+//! engine (`promql`) and the HTTP API (`api`) sit on top. The same fan-out is served over gRPC, so queriers stack.
+
+mod component;
+mod config;
+pub mod endpoints;
+pub mod fanout;
+mod flags;
+mod grpc;
+mod inspect;
+mod page;
+pub mod resolve;
+pub mod source;
+
+pub use component::{Listeners, Querier, run};
+pub use config::{Config, ConfigError};
+pub use flags::command;

@@ -76,11 +76,11 @@ impl Budget {
                 self.flag
             )));
         }
-        if let Some(parent) = &self.parent {
-            if let Err(e) = parent.take(bytes) {
-                self.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
-                return Err(e);
-            }
+        if let Some(parent) = &self.parent
+            && let Err(e) = parent.take(bytes)
+        {
+            self.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(e);
         }
         self.peak_bytes.fetch_max(after, Ordering::Relaxed);
         Ok(())

@@ -1,0 +1,295 @@
+//! The querier as a whole: built from its settings, run until told to stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::{ApiState, StoreStatus, StoresAnswer};
+use axum::Router;
+use axum::routing::get;
+use flags::Parsed;
+use labels::Matcher;
+use model::{Clock, SystemClock};
+use promql::Engine;
+use service::{Ended, Every, Group, repeat};
+use storage::{Budget, SeriesSource};
+use storeapi::{
+    ComponentType, EndpointInfo, InfoServer, InspectApis, Served, ServerOptions, StoreSet, inspect_routes, store_routes,
+};
+use telemetry::Metrics;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tracing::{info, warn};
+use transport::grpc::{ServerMetrics, server_router};
+use transport::http::{HttpMetrics, Probe, common_routes};
+
+use crate::config::{Config, ConfigError};
+use crate::endpoints::{EndpointSet, Mode, SetOptions, Spec, file_sd_addresses, parse_sd};
+use crate::fanout::{FanOut, FanOutOptions};
+use crate::grpc::QueryService;
+use crate::inspect::InspectFanOut;
+use crate::page;
+use crate::resolve::{Resolver, SystemResolver};
+use crate::source::Sources;
+
+/// Endpoints are asked who they are this often.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// And have this long to answer.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bound sockets, so that tests can use port 0.
+#[derive(Debug)]
+pub struct Listeners {
+    /// HTTP API and page.
+    pub http: TcpListener,
+    /// StoreAPI and the other gRPC services.
+    pub grpc: TcpListener,
+}
+
+/// A querier, built but not running.
+#[derive(Debug)]
+pub struct Querier {
+    config: Config,
+    set: Arc<EndpointSet>,
+    state: ApiState,
+    sources: Sources,
+    inspect: Arc<InspectFanOut>,
+    metrics: Metrics,
+    probe: Probe,
+}
+
+impl Querier {
+    /// Builds the parts; nothing is bound or asked yet.
+    pub fn new(config: Config, resolver: Arc<dyn Resolver>, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
+        let options = SetOptions {
+            resolver,
+            clock: clock.clone(),
+            unhealthy_timeout: config.unhealthy_timeout,
+            check_timeout: CHECK_TIMEOUT,
+            metric_labels: config.metric_labels.clone(),
+        };
+        let set = Arc::new(EndpointSet::new(options, &metrics));
+        let fanout = FanOut::new(
+            set.clone(),
+            FanOutOptions {
+                response_timeout: config.response_timeout,
+                selector_labels: config.selector_labels.clone(),
+                relabel: config.relabel.clone(),
+            },
+        );
+        let sources = Sources { fanout, replica_labels: config.replica_labels.clone(), method: config.method };
+        let inspect = Arc::new(InspectFanOut::new(set.clone(), config.replica_labels.clone()));
+        let shown = set.clone();
+        let state = ApiState {
+            engine: Arc::new(Engine::new(config.engine.clone())),
+            source: Arc::new(sources.clone()),
+            inspect: inspect.clone(),
+            stores: Arc::new(move || stores(&shown)),
+            flags: Arc::new(config.shown_flags.clone()),
+            build: build_info(),
+            options: Arc::new(config.api.clone()),
+            metrics: metrics.clone(),
+            clock,
+            budget: Budget::new("all queries together", "--query.max-bytes-total", config.bytes_total_max, None),
+        };
+        Self { config, set, state, sources, inspect, metrics, probe: Probe::new("starting") }
+    }
+
+    /// The endpoints, for those who want to wait until some answer.
+    pub fn endpoints(&self) -> Arc<EndpointSet> {
+        self.set.clone()
+    }
+
+    /// Runs until `shutdown`, or until a part fails.
+    pub async fn serve(self, listeners: Listeners, shutdown: CancellationToken) -> Ended {
+        let mut group = Group::new(shutdown);
+        let router = self.http_router();
+        let grpc = self.grpc_router();
+        let Self { config, set, probe, .. } = self;
+        let grace = config.http.grace.max(config.grpc.grace) + Duration::from_secs(1);
+        let token = group.shutdown();
+        let http = transport::serve(listeners.http, router, config.http.clone(), token.clone());
+        group.spawn("http", async move {
+            http.await;
+            Ok::<_, String>(())
+        });
+        let grpc = transport::serve(listeners.grpc, grpc, config.grpc.clone(), token.clone());
+        group.spawn("grpc", async move {
+            grpc.await;
+            Ok::<_, String>(())
+        });
+        group.spawn("endpoints", async move {
+            watch_endpoints(config, set, token).await;
+            Ok::<_, String>(())
+        });
+        probe.ready();
+        let ended = group.run(grace).await;
+        probe.not_ready("shutting down");
+        ended
+    }
+
+    fn http_router(&self) -> Router {
+        let set = self.set.clone();
+        let page = get(move || {
+            let set = set.clone();
+            async move { axum::response::Html(page::render(&stores(&set))) }
+        });
+        let mut pages = Router::new().route("/", page.clone()).route("/graph", page.clone()).route("/stores", page);
+        pages = pages.merge(api::router(self.state.clone()));
+        let pages = match self.config.route_prefix.as_str() {
+            "" => pages,
+            prefix => Router::new().nest(prefix, pages),
+        };
+        let router =
+            HttpMetrics::new(&self.metrics).wrap(pages).merge(common_routes(self.metrics.clone(), self.probe.clone()));
+        self.config.web.wrap(router)
+    }
+
+    fn grpc_router(&self) -> Router {
+        let mut routes = Routes::builder();
+        let source: Arc<dyn SeriesSource> = Arc::new(self.sources.fanout.clone());
+        let (parent, bytes_max) = (self.state.budget.clone(), self.config.engine.max_query_bytes);
+        let budget = Arc::new(move || {
+            Budget::new("this StoreAPI request", "--query.max-bytes", bytes_max, Some(parent.clone()))
+        });
+        store_routes(
+            &mut routes,
+            source,
+            ServerOptions { limits: self.config.limits, budget, metrics: self.metrics.clone() },
+        );
+        let served = Served {
+            store: true,
+            rules: true,
+            targets: true,
+            metadata: true,
+            exemplars: true,
+            query: true,
+            status: true,
+        };
+        let apis = InspectApis { source: self.inspect.clone(), served, selectors: Arc::new(selectors) };
+        inspect_routes(&mut routes, &apis);
+        QueryService::new(self.state.engine.clone(), Arc::new(self.sources.clone()), self.state.budget.clone())
+            .add_to(&mut routes);
+        let fanout = self.sources.fanout.clone();
+        InfoServer::new(move || {
+            let source = fanout.info();
+            let sets = source.label_sets.iter().map(|labels| StoreSet { labels: labels.clone(), range: source.range });
+            Some(EndpointInfo { component: ComponentType::Query, served, sets: sets.collect(), source })
+        })
+        .add_to(&mut routes);
+        server_router(routes.routes(), &ServerMetrics::new(&self.metrics))
+    }
+}
+
+/// The selectors of a PromQL text.
+fn selectors(query: &str) -> Result<Vec<Vec<Matcher>>, String> {
+    let expr = promql_syntax::parse(query).map_err(|e| e.to_string())?;
+    Ok(promql_syntax::selectors(&expr).into_iter().map(|s| s.matchers.to_vec()).collect())
+}
+
+fn build_info() -> telemetry::build::BuildInfo {
+    telemetry::build::BuildInfo {
+        version: env!("CARGO_PKG_VERSION"),
+        revision: option_env!("AION_REVISION").unwrap_or("unknown"),
+        branch: option_env!("AION_BRANCH").unwrap_or("unknown"),
+        rustc: "",
+    }
+}
+
+fn stores(set: &EndpointSet) -> StoresAnswer {
+    let status = |e: Arc<crate::endpoints::Endpoint>| {
+        let health = e.health();
+        let info = e.info();
+        StoreStatus {
+            component: health.info.as_ref().map_or("unknown component type", |i| i.component.as_str()).to_owned(),
+            name: e.name.clone(),
+            last_check_ns: health.last_check_ms.map(|ms| ms * 1_000_000),
+            last_error: health.last_error,
+            label_sets: info.label_sets,
+            min_time: info.range.min,
+            max_time: info.range.max,
+        }
+    };
+    StoresAnswer { stores: set.all().into_iter().map(status).collect() }
+}
+
+/// Keeps the set up to date: files, DNS, health.
+async fn watch_endpoints(config: Config, set: Arc<EndpointSet>, shutdown: CancellationToken) {
+    let from_files = parking_lot::Mutex::new(Vec::<Spec>::new());
+    let specs = || -> Vec<Spec> { config.endpoints.iter().cloned().chain(from_files.lock().iter().cloned()).collect() };
+    let read_files = || {
+        let mut found = Vec::new();
+        let mut failed = false;
+        if let Some(path) = &config.sd_file {
+            let parsed = std::fs::read_to_string(path)
+                .map_err(|e| format!("{path}: {e}"))
+                .and_then(|yaml| parse_sd(&yaml, &config.endpoint_base).map_err(|e| format!("{path}: {e}")));
+            match parsed {
+                Ok(specs) => found.extend(specs),
+                Err(e) => {
+                    warn!(err = e, "endpoint file does not load, keeping the endpoints before");
+                    failed = true;
+                }
+            }
+        }
+        match file_sd_addresses(&config.sd_targets) {
+            Ok(list) => found.extend(list.into_iter().map(|address| Spec { address, ..config.endpoint_base.clone() })),
+            Err(e) => {
+                warn!(err = %e, "endpoint file does not load, keeping the endpoints before");
+                failed = true;
+            }
+        }
+        if !failed {
+            *from_files.lock() = found;
+        }
+    };
+    read_files();
+    set.lookup(&specs()).await;
+    let every =
+        |interval: Duration, wait_first| Every { interval: interval.max(Duration::from_millis(100)), wait_first };
+    let has_files = config.sd_file.is_some() || !config.sd_targets.is_empty();
+    let files = async {
+        if !has_files {
+            return shutdown.cancelled().await;
+        }
+        // Small files: reading them again is cheaper than being told by the file system, and works for mounted ones.
+        let interval = config.sd_interval.min(config.sd_targets_interval).min(Duration::from_secs(30));
+        repeat(every(interval, true), shutdown.clone(), || async {
+            read_files();
+            set.lookup(&specs()).await;
+        })
+        .await;
+    };
+    let dns = repeat(every(config.dns_interval, true), shutdown.clone(), || async { set.lookup(&specs()).await });
+    let health = repeat(every(CHECK_INTERVAL, false), shutdown.clone(), || async { set.update(&specs()).await });
+    tokio::join!(files, dns, health);
+}
+
+/// `aion query`.
+///
+/// # Errors
+/// Settings that cannot be used, sockets that cannot be bound, a part that failed.
+pub async fn run(
+    parsed: &Parsed,
+    shutdown: CancellationToken,
+    metrics: Metrics,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let config = Config::new(parsed, clock.now_ms())?;
+    if config.endpoints.is_empty() && config.sd_file.is_none() && config.sd_targets.is_empty() {
+        warn!("no endpoints are configured, queries will find nothing: give --endpoint or --endpoint.sd-config-file");
+    }
+    let resolver = Arc::new(SystemResolver::new().map_err(ConfigError)?);
+    let listeners = Listeners {
+        http: transport::bind(parsed.text("http-address")).await?,
+        grpc: transport::bind(parsed.text("grpc-address")).await?,
+    };
+    info!(http = parsed.text("http-address"), grpc = parsed.text("grpc-address"), "listening");
+    if config.endpoints.iter().any(|e| e.mode == Mode::Group) {
+        info!("endpoint groups are asked in turn, one address a request");
+    }
+    match Querier::new(config, resolver, clock, metrics).serve(listeners, shutdown).await {
+        Ended::Asked => Ok(()),
+        Ended::Failed(why) => Err(why.into()),
+    }
+}

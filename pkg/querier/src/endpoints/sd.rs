@@ -1,0 +1,195 @@
+//! Endpoints from files: `--endpoint.sd-config` and the older `--store.sd-files`.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use transport::grpc::Compression;
+use transport::tls::ClientTlsConfig;
+
+use super::set::{Mode, Spec};
+
+/// Why a file of endpoints was refused; the endpoints known before stay.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SdError(pub String);
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    default_client_config: Client,
+    endpoints: Vec<Entry>,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Entry {
+    address: String,
+    strict: bool,
+    group: bool,
+    service_config: Option<String>,
+    client_config: Client,
+}
+
+#[derive(Debug, Clone, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Client {
+    tls_config: Tls,
+    server_name: Option<String>,
+    compression: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Tls {
+    enabled: Option<bool>,
+    insecure_skip_verify: Option<bool>,
+    cert_file: Option<PathBuf>,
+    key_file: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
+    min_version: Option<String>,
+}
+
+/// Parses the YAML of `--endpoint.sd-config`; what an entry leaves open comes from the file's defaults, then from
+/// `base`, the flags.
+///
+/// # Errors
+/// Unknown keys, missing addresses, contradictions.
+pub fn parse_sd(yaml: &str, base: &Spec) -> Result<Vec<Spec>, SdError> {
+    let file: File = match yaml.trim() {
+        "" => File::default(),
+        _ => serde_saphyr::from_str(yaml).map_err(|e| SdError(format!("endpoint configuration: {e}")))?,
+    };
+    let defaults = file.default_client_config;
+    file.endpoints
+        .into_iter()
+        .map(|entry| {
+            let address = entry.address;
+            if address.is_empty() {
+                return Err(SdError("endpoint configuration: an endpoint without address".to_owned()));
+            }
+            if entry.strict && crate::resolve::is_dynamic(&address) && !entry.group {
+                return Err(SdError(format!("{address} is a dynamically specified endpoint i.e. it uses SD and that is not permitted under strict mode")));
+            }
+            if entry.service_config.is_some() {
+                tracing::debug!(address, "service_config has no effect, groups are asked in turn");
+            }
+            let (tls, compression) = client(&entry.client_config, &defaults, base)?;
+            let mode = if entry.group { Mode::Group } else { Mode::Each };
+            Ok(Spec { address, strict: entry.strict, mode, tls, compression })
+        })
+        .collect()
+}
+
+fn client(own: &Client, defaults: &Client, base: &Spec) -> Result<(Option<ClientTlsConfig>, Compression), SdError> {
+    let compression = match own.compression.as_ref().or(defaults.compression.as_ref()).map(String::as_str) {
+        None => base.compression,
+        Some("snappy") => Compression::Snappy,
+        Some("none" | "") => Compression::None,
+        Some(other) => return Err(SdError(format!("endpoint configuration: compression {other:?} is unknown"))),
+    };
+    let (t, d) = (&own.tls_config, &defaults.tls_config);
+    let enabled = t.enabled.or(d.enabled).unwrap_or(base.tls.is_some());
+    if !enabled {
+        return Ok((None, compression));
+    }
+    let flags = base.tls.clone().unwrap_or_default();
+    let pick = |a: &Option<PathBuf>, b: &Option<PathBuf>, c: Option<PathBuf>| a.clone().or_else(|| b.clone()).or(c);
+    let tls = ClientTlsConfig {
+        ca: pick(&t.ca_file, &d.ca_file, flags.ca),
+        cert: pick(&t.cert_file, &d.cert_file, flags.cert),
+        key: pick(&t.key_file, &d.key_file, flags.key),
+        server_name: own.server_name.clone().or_else(|| defaults.server_name.clone()).or(flags.server_name),
+        skip_verify: t.insecure_skip_verify.or(d.insecure_skip_verify).unwrap_or(flags.skip_verify),
+        min_version: t.min_version.clone().or_else(|| d.min_version.clone()).unwrap_or(flags.min_version),
+    };
+    Ok((Some(tls), compression))
+}
+
+#[derive(Debug, Deserialize)]
+struct TargetGroup {
+    targets: Vec<String>,
+}
+
+/// The addresses in files of Prometheus' file discovery format (YAML or JSON); `patterns` may end in `*.yml` and the
+/// like.
+///
+/// # Errors
+/// The first file that does not parse. A missing file has no addresses yet.
+pub fn file_sd_addresses(patterns: &[String]) -> Result<Vec<String>, SdError> {
+    let mut out = Vec::new();
+    for path in patterns.iter().flat_map(|p| expand(p)) {
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        let groups: Vec<TargetGroup> =
+            serde_saphyr::from_str(&text).map_err(|e| SdError(format!("{}: {e}", path.display())))?;
+        out.extend(groups.into_iter().flat_map(|g| g.targets));
+    }
+    Ok(out)
+}
+
+/// A path, or all files of a folder that match one `*` in the last part.
+fn expand(pattern: &str) -> Vec<PathBuf> {
+    let path = PathBuf::from(pattern);
+    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
+    let Some((before, after)) = name.split_once('*') else { return vec![path] };
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).map_or(PathBuf::from("."), PathBuf::from);
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let fits = |n: &str| n.len() >= before.len() + after.len() && n.starts_with(before) && n.ends_with(after);
+    let mut found: Vec<PathBuf> =
+        entries.flatten().filter(|e| e.file_name().to_str().is_some_and(fits)).map(|e| e.path()).collect();
+    found.sort();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base() -> Spec {
+        Spec { address: String::new(), strict: false, mode: Mode::Each, tls: None, compression: Compression::None }
+    }
+
+    #[test]
+    fn entries_over_defaults_over_flags() {
+        let yaml = "
+default_client_config: {compression: snappy, tls_config: {ca_file: /ca}}
+endpoints:
+- address: a:1
+- address: dns+b:2
+  group: true
+  client_config: {compression: none, tls_config: {enabled: true}, server_name: b}
+- {address: c:3, strict: true}
+";
+        let specs = parse_sd(yaml, &base()).unwrap();
+        assert_eq!(specs.len(), 3);
+        assert_eq!((specs[0].compression, specs[0].tls.is_none()), (Compression::Snappy, true));
+        let tls = specs[1].tls.as_ref().unwrap();
+        assert_eq!((specs[1].mode, tls.server_name.as_deref()), (Mode::Group, Some("b")));
+        assert_eq!((tls.ca.as_ref(), specs[1].compression), (Some(&PathBuf::from("/ca")), Compression::None));
+        assert!(specs[2].strict);
+    }
+
+    #[test]
+    fn refusals() {
+        for (yaml, text) in [
+            ("endpoints: [{addres: a}]", "addres"),
+            ("endpoints: [{strict: true}]", "without address"),
+            ("endpoints: [{address: dns+a:1, strict: true}]", "not permitted under strict mode"),
+            ("endpoints: [{address: a:1, client_config: {compression: zip}}]", "zip"),
+        ] {
+            let error = parse_sd(yaml, &base()).unwrap_err().to_string();
+            assert!(error.contains(text), "{yaml}: {error}");
+        }
+    }
+
+    #[test]
+    fn files_by_pattern() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.yml"), "- targets: [x:1, y:2]\n  labels: {a: b}\n").unwrap();
+        std::fs::write(dir.path().join("b.yml"), "[{\"targets\": [\"z:3\"]}]").unwrap();
+        std::fs::write(dir.path().join("c.json"), "broken").unwrap();
+        let pattern = dir.path().join("*.yml").display().to_string();
+        assert_eq!(file_sd_addresses(&[pattern]).unwrap(), ["x:1", "y:2", "z:3"]);
+        let broken = dir.path().join("c.json").display().to_string();
+        assert!(file_sd_addresses(&[broken]).unwrap_err().to_string().contains("c.json"));
+    }
+}

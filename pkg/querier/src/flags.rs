@@ -1,0 +1,133 @@
+//! The flags of `aion query`: Thanos' names and defaults, and a few of our own.
+
+use flags::{Command, Flag, Kind};
+use transport::flags::{COMMON, GRPC_CLIENT, GRPC_SERVER, HTTP};
+
+const ONE_ENGINE: &str = "there is one engine, with Prometheus' answers";
+
+const QUERY: &[Flag] = &[
+    Flag::text("web.route-prefix", "", "Prefix for API and UI endpoints. Defaults to the value of --web.external-prefix."),
+    Flag::text("web.external-prefix", "", "Static prefix for all HTML links and redirect URLs in the UI."),
+    Flag::text("web.prefix-header", "", "Name of HTTP request header used for dynamic prefixing of UI links and redirects."),
+    Flag::switch("web.disable-cors", "Whether to disable CORS headers to be set by Thanos."),
+    Flag::duration("query.timeout", "2m", "Maximum time to process query by query node."),
+    Flag::word("query.promql-engine", &["prometheus", "thanos"], "prometheus", "Default PromQL engine to use.")
+        .ignored(ONE_ENGINE),
+    Flag::switch("query.enable-x-functions", "Enable the extended rate functions xrate, xincrease and xdelta.")
+        .ignored("use the anchored and smoothed modifiers of Prometheus 3"),
+    Flag::word("query.mode", &["local", "distributed"], "local", "PromQL query mode.")
+        .ignored("queries are evaluated here; their selectors are evaluated at the stores"),
+    Flag::count("query.max-concurrent", "20", "Maximum number of queries processed concurrently by query node."),
+    Flag::duration("query.lookback-delta", "", "The maximum lookback duration for retrieving metrics during expression evaluations. Default 5m; with auto-downsampling at least two steps of the resolution used."),
+    Flag::count("query.max-concurrent-select", "4", "Maximum number of select requests made concurrently per a query."),
+    Flag::text("query.conn-metric.label", "", "Optional selection of query connection metric labels to be collected from endpoint set.")
+        .placeholder("external_labels...")
+        .repeated(),
+    Flag::word("deduplication.func", &["penalty", "chain"], "penalty", "How replicas are put together: penalty follows one replica and leaves it at gaps, chain shows every sample of all."),
+    Flag::text("query.replica-label", "", "Labels to treat as a replica indicator along which data is deduplicated. Still you will be able to query without deduplication using 'dedup=false' parameter.")
+        .placeholder("QUERY.REPLICA-LABEL")
+        .repeated(),
+    Flag::text("query.partition-label", "", "Labels that partition the leaf queriers of a distributed query.")
+        .placeholder("QUERY.PARTITION-LABEL")
+        .repeated()
+        .ignored("queries are not distributed"),
+    Flag::duration("query.metadata.default-time-range", "0s", "The default metadata time range duration for retrieving labels through Labels and Series API when the range parameters are not specified. The zero value means range covers the time since the beginning."),
+    Flag::text("selector-label", "", "Query selector labels that will be exposed in info endpoint.")
+        .placeholder("<name>=\"<value>\"")
+        .repeated(),
+    Flag::switch("query.auto-downsampling", "Enable automatic adjustment (step / 5) to what source of data should be used in store gateways if no max_source_resolution param is specified."),
+    Flag::switch_on("query.partial-response", "Enable partial response for queries if no partial_response param is specified. --no-query.partial-response for disabling."),
+    Flag::text("query.active-query-path", "", "Directory to log currently active queries in the queries.active file."),
+    Flag::duration("query.default-evaluation-interval", "1m", "Set default evaluation interval for sub queries."),
+    Flag::duration("query.default-step", "1s", "Set default step for range queries. Default step is only used when step is not set in UI. In such cases, Thanos UI will use default step to calculate resolution."),
+    Flag::duration("store.response-timeout", "0ms", "If a Store doesn't send any data in this specified duration then a Store will be ignored and partial data will be returned if it's enabled. 0 disables timeout."),
+    Flag::text("selector.relabel-config-file", "", "Path to YAML with relabeling configuration that allows selecting endpoints by their external labels.")
+        .placeholder("<file-path>"),
+    Flag::text("selector.relabel-config", "", "Relabeling configuration that allows selecting endpoints by their external labels, instead of a file.")
+        .placeholder("<content>"),
+    Flag::text("request.logging-config-file", "", "Path to YAML file with request logging configuration.").placeholder("<file-path>"),
+    Flag::text("request.logging-config", "", "Request logging configuration, instead of a file.").placeholder("<content>"),
+    Flag::text("alert.query-url", "", "The external Thanos Query URL that would be set in all alerts 'Source' field.")
+        .placeholder("ALERT.QUERY-URL"),
+    Flag::new("query.telemetry.request-duration-seconds-quantiles", Kind::Number, "", "The quantiles for exporting metrics about the request duration quantiles.")
+        .placeholder("0.1...")
+        .repeated(),
+    Flag::new("query.telemetry.request-samples-quantiles", Kind::Number, "", "The quantiles for exporting metrics about the samples count quantiles.")
+        .placeholder("100...")
+        .repeated(),
+    Flag::new("query.telemetry.request-series-seconds-quantiles", Kind::Number, "", "The quantiles for exporting metrics about the series count quantiles.")
+        .placeholder("10...")
+        .repeated(),
+    Flag::text("query.tenant-header", "THANOS-TENANT", "HTTP header to determine tenant."),
+    Flag::text("query.default-tenant-id", "default-tenant", "Default tenant ID to use if tenant header is not present."),
+    Flag::switch("query.enforce-tenancy", "Enforce tenancy on Query APIs. Responses are returned only if the label value of the configured tenant-label-name and the value of the tenant header matches."),
+    Flag::text("query.tenant-label-name", "tenant_id", "Label name to use when enforcing tenancy (if --query.enforce-tenancy is enabled)."),
+    Flag::duration("store.sd-dns-interval", "30s", "Interval between DNS resolutions."),
+    Flag::duration("store.unhealthy-timeout", "5m", "Timeout before an unhealthy store is cleaned from the store UI page."),
+    Flag::text("endpoint.sd-config-file", "", "Path to YAML file with endpoint definitions, read again when it changes.").placeholder("<file-path>"),
+    Flag::text("endpoint.sd-config", "", "Endpoint definitions, instead of a file.").placeholder("<content>"),
+    Flag::duration("endpoint.sd-config-reload-interval", "5m", "Interval between endpoint config refreshes."),
+    Flag::text("store.sd-files", "", "(Deprecated) Path to files that contain addresses of store API servers. The path can be a glob pattern (repeatable).")
+        .placeholder("<path>")
+        .repeated(),
+    Flag::duration("store.sd-interval", "5m", "(Deprecated) Refresh interval to re-read file SD files. It is used as a resync fallback."),
+    Flag::text("endpoint", "", "(Repeatable) Addresses of statically configured Thanos API servers. The scheme may be prefixed with 'dns+' or 'dnssrv+' to detect Thanos API servers through respective DNS lookups.")
+        .placeholder("<endpoint>")
+        .repeated(),
+    Flag::text("endpoint-group", "", "(Repeatable) DNS name of statically configured Thanos API server groups. Targets resolved from the DNS name will be queried in a round-robin, instead of a fanout manner.")
+        .placeholder("<endpoint-group>")
+        .repeated(),
+    Flag::text("endpoint-strict", "", "(Repeatable) Addresses of only statically configured Thanos API servers that are always used, even if the health check fails.")
+        .placeholder("<endpoint-strict>")
+        .repeated(),
+    Flag::text("endpoint-group-strict", "", "(Repeatable) DNS name of statically configured Thanos API server groups that are always used, even if the health check fails.")
+        .placeholder("<endpoint-group-strict>")
+        .repeated(),
+    Flag::count("store.limits.request-series", "0", "The maximum series allowed for a single Series request. The Series call fails if this limit is exceeded. 0 means no limit."),
+    Flag::count("store.limits.request-samples", "0", "The maximum samples allowed for a single Series request, the Series call fails if this limit is exceeded. 0 means no limit. NOTE: For efficiency the limit is internally implemented as 'chunks limit' considering each chunk contains a maximum of 120 samples."),
+];
+
+/// What Thanos' documentation does not list: deprecated spellings, and limits of our own.
+const MORE: &[Flag] = &[
+    Flag::text("store", "", "Deprecated spelling of --endpoint.").placeholder("<store>").repeated().hidden(),
+    Flag::text("store-strict", "", "Deprecated spelling of --endpoint-strict.")
+        .placeholder("<store>")
+        .repeated()
+        .hidden(),
+    Flag::text("rule", "", "Deprecated spelling of --endpoint.").placeholder("<rule>").repeated().hidden(),
+    Flag::text("metadata", "", "Deprecated spelling of --endpoint.").placeholder("<metadata>").repeated().hidden(),
+    Flag::text("exemplar", "", "Deprecated spelling of --endpoint.").placeholder("<exemplar>").repeated().hidden(),
+    Flag::text("target", "", "Deprecated spelling of --endpoint.").placeholder("<target>").repeated().hidden(),
+    Flag::count(
+        "query.max-samples",
+        "50000000",
+        "Maximum number of samples a single query can hold in memory. A query that would hold more fails. 0 means no limit.",
+    ),
+    Flag::size(
+        "query.max-bytes",
+        "2GiB",
+        "Maximum bytes a single query can hold in memory. A query that would hold more fails. 0 means no limit.",
+    ),
+    Flag::size(
+        "query.max-bytes-total",
+        "0",
+        "Maximum bytes all queries together can hold in memory. 0 means no limit.",
+    ),
+    Flag::text(
+        "enable-feature",
+        "",
+        "Comma separated feature names to enable: promql-experimental-functions, promql-delayed-name-removal, promql-duration-expr, promql-extended-range-selectors, promql-binop-fill-modifiers.",
+    )
+    .placeholder("<feature>")
+    .repeated(),
+];
+
+/// The command line of `aion query`.
+pub fn command() -> Command {
+    Command {
+        name: "query",
+        about: "Query node exposing PromQL enabled Query API with data retrieved from multiple store nodes.",
+        flags: vec![COMMON, HTTP, GRPC_SERVER, GRPC_CLIENT, QUERY, MORE],
+        args: None,
+    }
+}

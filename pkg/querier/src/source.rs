@@ -1,0 +1,89 @@
+//! What one request reads from: the fan-out, with replicas put together.
+
+use std::sync::Arc;
+
+use api::{QuerySource, SourceOptions};
+use dedup::{DedupOptions, Method, dedup_stream};
+use futures::future::BoxFuture;
+use storage::{Answer, Ctx, LabelQuery, Result, Select, SeriesSource, SeriesStream, SourceInfo};
+
+use crate::fanout::FanOut;
+
+/// Makes a source per request.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    /// Who is asked.
+    pub fanout: FanOut,
+    /// `--query.replica-label`.
+    pub replica_labels: Arc<[String]>,
+    /// `--deduplication.func`.
+    pub method: Method,
+}
+
+impl QuerySource for Sources {
+    fn for_request(&self, options: SourceOptions) -> Result<Arc<dyn SeriesSource>> {
+        let replica_labels = match &options.replica_labels {
+            Some(labels) => labels.clone().into(),
+            None => self.replica_labels.clone(),
+        };
+        let fanout = self.fanout.choosing(options.store_matchers.clone());
+        let dedup = options.dedup && !replica_labels.is_empty();
+        Ok(Arc::new(RequestSource { fanout, replica_labels, dedup, method: self.method, options }))
+    }
+}
+
+/// The source of one request.
+#[derive(Debug)]
+struct RequestSource {
+    fanout: FanOut,
+    replica_labels: Arc<[String]>,
+    dedup: bool,
+    method: Method,
+    options: SourceOptions,
+}
+
+impl RequestSource {
+    fn labels(&self, want: LabelQuery) -> LabelQuery {
+        let without = if self.dedup { self.replica_labels.clone() } else { want.without_replica_labels.clone() };
+        LabelQuery { without_replica_labels: without, partial_response: self.options.partial_response, ..want }
+    }
+}
+
+impl SeriesSource for RequestSource {
+    fn info(&self) -> SourceInfo {
+        self.fanout.info()
+    }
+
+    fn select(&self, ctx: &Ctx, mut want: Select) -> SeriesStream {
+        want.partial_response = self.options.partial_response;
+        want.max_resolution_ms = want.max_resolution_ms.max(self.options.max_resolution_ms);
+        if want.shard.is_none() {
+            want.shard = self.options.shard.clone();
+        }
+        if !self.dedup {
+            return self.fanout.select(ctx, want);
+        }
+        want.without_replica_labels = self.replica_labels.clone();
+        let options = DedupOptions {
+            method: self.method,
+            lookback_ms: self.options.lookback_ms,
+            function: want.function.as_deref().map(str::to_owned),
+            aggregates: want.aggregates,
+        };
+        let skip_chunks = want.skip_chunks;
+        let stream = self.fanout.select(ctx, want);
+        if skip_chunks { stream } else { dedup_stream(stream, options) }
+    }
+
+    fn label_names(&self, ctx: &Ctx, want: LabelQuery) -> BoxFuture<'static, Result<Answer<Vec<String>>>> {
+        self.fanout.label_names(ctx, self.labels(want))
+    }
+
+    fn label_values(&self, ctx: &Ctx, name: &str, want: LabelQuery) -> BoxFuture<'static, Result<Answer<Vec<String>>>> {
+        let want = self.labels(want);
+        if want.without_replica_labels.iter().any(|n| n == name) {
+            return Box::pin(std::future::ready(Ok(Answer::default())));
+        }
+        self.fanout.label_values(ctx, name, want)
+    }
+}
