@@ -1,0 +1,226 @@
+//! Stores on loopback and a querier over them.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chunkenc::{Encoding, encode_xor};
+use futures::future::BoxFuture;
+use futures::stream::{self, StreamExt};
+use labels::Labels;
+use model::SystemClock;
+use querier::resolve::SystemResolver;
+use querier::{Config, Listeners, Querier};
+use serde_json::Value;
+use storage::{
+    Answer, Budget, Chunk, Ctx, Error, LabelQuery, MemorySource, Result, Select, Series, SeriesSource, SeriesStream,
+    SourceInfo,
+};
+use storeapi::{ComponentType, EndpointInfo, InfoServer, Served, ServerOptions, StoreLimits, store_routes};
+use telemetry::Metrics;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use transport::ServeOptions;
+use transport::grpc::{ServerMetrics, server_router};
+
+/// When the data begins, s.
+pub const START_S: i64 = 1_700_000_000;
+
+/// `up` of each job, 1 at each 15 s step in `steps`.
+pub fn series(jobs: &[&str], steps: Range<i64>) -> Vec<Series> {
+    let time = |step: i64| (START_S + step * 15) * 1000 + 123;
+    let one = |job: &&str| {
+        let chunks = steps.clone().step_by(50).map(|from| {
+            let to = (from + 50).min(steps.end);
+            let data = encode_xor((from..to).map(|step| (time(step), 1.0))).unwrap();
+            Chunk::raw(time(from), time(to - 1), Encoding::Xor, Bytes::from(data))
+        });
+        Series { labels: Labels::from_pairs([("__name__", "up"), ("job", job)]), chunks: chunks.collect() }
+    };
+    jobs.iter().map(one).collect()
+}
+
+/// What a store does when asked for series.
+#[derive(Debug, Clone, Copy)]
+pub enum Behaviour {
+    Good,
+    /// Fails at once.
+    Fail,
+    /// Fails after the first batch.
+    FailLater,
+    /// Sends series in the wrong order.
+    Lie,
+    /// Sends nothing, for ever.
+    Stall,
+}
+
+pub struct Store {
+    pub labels: Labels,
+    pub series: Vec<Series>,
+    pub behaviour: Behaviour,
+    /// Cannot strip replica labels, and says so.
+    pub plain: bool,
+}
+
+impl Store {
+    pub fn of(cluster: &str, replica: &str, series: Vec<Series>) -> Self {
+        let labels = Labels::from_pairs([("cluster", cluster), ("replica", replica)]);
+        Self { labels, series, behaviour: Behaviour::Good, plain: false }
+    }
+}
+
+#[derive(Debug)]
+struct Source {
+    inner: MemorySource,
+    behaviour: Behaviour,
+    plain: bool,
+    asked: Arc<AtomicUsize>,
+}
+
+impl SeriesSource for Source {
+    fn info(&self) -> SourceInfo {
+        SourceInfo { supports_without_replica_labels: !self.plain, ..self.inner.info() }
+    }
+
+    fn select(&self, ctx: &Ctx, want: Select) -> SeriesStream {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        assert!(!self.plain || want.without_replica_labels.is_empty(), "asked for what it cannot do");
+        let fire = || Err(Error::other("the disk is on fire"));
+        let good = self.inner.select(ctx, want);
+        match self.behaviour {
+            Behaviour::Good => good,
+            Behaviour::Fail => stream::once(async move { fire() }).boxed(),
+            Behaviour::FailLater => good.take(1).chain(stream::once(async move { fire() })).boxed(),
+            Behaviour::Lie => good.map(|event| event.map(super::reversed)).boxed(),
+            Behaviour::Stall => stream::pending().boxed(),
+        }
+    }
+
+    fn label_names(&self, ctx: &Ctx, want: LabelQuery) -> BoxFuture<'static, Result<Answer<Vec<String>>>> {
+        self.inner.label_names(ctx, want)
+    }
+
+    fn label_values(&self, ctx: &Ctx, name: &str, want: LabelQuery) -> BoxFuture<'static, Result<Answer<Vec<String>>>> {
+        self.inner.label_values(ctx, name, want)
+    }
+}
+
+pub struct World {
+    http: String,
+    pub grpc: String,
+    stores: Vec<(String, CancellationToken, Arc<AtomicUsize>)>,
+    shutdown: CancellationToken,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+        self.stores.iter().for_each(|(_, stop, _)| stop.cancel());
+    }
+}
+
+impl World {
+    /// Starts all and waits until the querier knows every endpoint.
+    pub async fn start(stores: Vec<Store>, args: &[&str]) -> Self {
+        // The test's own HTTP client wants it; tests of one process may each try.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut running = Vec::new();
+        for store in stores {
+            running.push(serve(store).await);
+        }
+        let endpoints = running.iter().map(|(address, ..)| format!("--endpoint={address}"));
+        let args: Vec<String> = endpoints.chain(args.iter().map(|a| (*a).to_owned())).collect();
+        let count = args.iter().filter(|a| a.starts_with("--endpoint=")).count();
+        let Ok(flags::Outcome::Run(parsed)) = flags::parse(&querier::command(), args, "") else { panic!("bad flags") };
+        let config = Config {
+            http: ServeOptions::http(Duration::ZERO),
+            grpc: ServeOptions::grpc(Duration::ZERO, Duration::ZERO),
+            ..Config::new(&parsed, 0).unwrap()
+        };
+        let querier =
+            Querier::new(config, Arc::new(SystemResolver::new().unwrap()), Arc::new(SystemClock), Metrics::new());
+        let listeners = Listeners {
+            http: transport::bind("127.0.0.1:0").await.unwrap(),
+            grpc: transport::bind("127.0.0.1:0").await.unwrap(),
+        };
+        let (http, grpc) =
+            (listeners.http.local_addr().unwrap().to_string(), listeners.grpc.local_addr().unwrap().to_string());
+        let (shutdown, set) = (CancellationToken::new(), querier.endpoints());
+        tokio::spawn(querier.serve(listeners, shutdown.clone()));
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while set.all().iter().filter(|e| e.health().info.is_some()).count() < count {
+            assert!(std::time::Instant::now() < deadline, "endpoints do not answer: {:?}", set.all());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Self { http: format!("http://{http}"), grpc, stores: running, shutdown }
+    }
+
+    pub async fn get(&self, path: &str, params: &[(&str, &str)]) -> Value {
+        let request = reqwest::Client::new().get(format!("{}{path}", self.http)).query(params);
+        let text = request.send().await.unwrap().text().await.unwrap();
+        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"))
+    }
+
+    pub async fn query(&self, query: &str, time: &str) -> Value {
+        self.get("/api/v1/query", &[("query", query), ("time", time)]).await
+    }
+
+    /// Series calls per store so far.
+    pub fn asked(&self) -> Vec<usize> {
+        self.stores.iter().map(|(_, _, asked)| asked.load(Ordering::SeqCst)).collect()
+    }
+
+    pub fn store_address(&self, i: usize) -> String {
+        self.stores[i].0.clone()
+    }
+
+    /// Ends a store and returns its address.
+    pub fn stop_store(&mut self, i: usize) -> String {
+        self.stores[i].1.cancel();
+        self.stores[i].0.clone()
+    }
+}
+
+/// An instant answer as (labels, value), by labels.
+pub fn vector(answer: &Value) -> Vec<(String, f64)> {
+    let result = answer["data"]["result"].as_array().unwrap_or_else(|| panic!("{answer}"));
+    let mut out: Vec<_> = result
+        .iter()
+        .map(|s| {
+            let pairs =
+                s["metric"].as_object().unwrap().iter().map(|(n, v)| (n.clone(), v.as_str().unwrap().to_owned()));
+            (Labels::from_pairs(pairs).to_string(), s["value"][1].as_str().unwrap().parse().unwrap())
+        })
+        .collect();
+    out.sort_by(|a, b| a.0.cmp(&b.0));
+    out
+}
+
+async fn serve(store: Store) -> (String, CancellationToken, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let source: Arc<dyn SeriesSource> = Arc::new(Source {
+        inner: MemorySource::with_external_labels(store.series, store.labels),
+        behaviour: store.behaviour,
+        plain: store.plain,
+        asked: asked.clone(),
+    });
+    let mut routes = Routes::builder();
+    let options =
+        ServerOptions { limits: StoreLimits::default(), budget: Arc::new(Budget::unlimited), metrics: Metrics::new() };
+    store_routes(&mut routes, source.clone(), options);
+    let info = EndpointInfo {
+        component: ComponentType::Store,
+        served: Served { store: true, ..Served::default() },
+        source: source.info(),
+        sets: vec![],
+    };
+    InfoServer::new(move || Some(info.clone())).add_to(&mut routes);
+    let router = server_router(routes.routes(), &ServerMetrics::new(&Metrics::new()));
+    let listener = transport::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let stop = CancellationToken::new();
+    tokio::spawn(transport::serve(listener, router, ServeOptions::grpc(Duration::ZERO, Duration::ZERO), stop.clone()));
+    (address, stop, asked)
+}
