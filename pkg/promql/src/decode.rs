@@ -80,6 +80,8 @@ pub(crate) struct Decoder {
     counts: Column,
     /// Reset correction of counter aggregates, over chunks.
     counter: CounterReader,
+    /// Whether raw chunks of the series are read through `counter` as well.
+    corrected: bool,
     /// Whether the last series had native histogram chunks, which are not in the column.
     pub saw_histograms: bool,
 }
@@ -92,6 +94,7 @@ impl Decoder {
             part: Column::new(),
             counts: Column::new(),
             counter: CounterReader::new(),
+            corrected: false,
             saw_histograms: false,
         }
     }
@@ -102,6 +105,9 @@ impl Decoder {
         out.clear();
         self.saw_histograms = false;
         self.counter = CounterReader::new();
+        // Where a downsampled part goes over into raw data the totals go on, or the border would look like a reset.
+        self.corrected = self.wanted == Wanted::One(Aggregate::Counter)
+            && chunks.iter().any(|c| matches!(c.data, ChunkData::Aggr(_)));
         for chunk in chunks {
             // Counter aggregates go on from one chunk to the next, whether looked at or not.
             let needed = match chunk.data {
@@ -134,6 +140,7 @@ impl Decoder {
         }
         out.clear();
         self.saw_histograms = false;
+        self.corrected = false;
         // A chunk that begins by `time` holds a sample at or before it: its first.
         if let Some(chunk) = chunks.iter().rev().find(|c| c.min_time <= time)
             && chunk.max_time > after
@@ -148,6 +155,9 @@ impl Decoder {
         let before = out.len();
         cx.stats.chunk_bytes += chunk.size_bytes() as u64;
         match &chunk.data {
+            ChunkData::Raw(c) if c.encoding.is_float() && self.corrected => {
+                self.counter.read(c.encoding, &c.data, out).map_err(|e| damaged(chunk, &e))?;
+            }
             ChunkData::Raw(c) if c.encoding.is_float() => {
                 decode_floats(c.encoding, &c.data, out).map_err(|e| damaged(chunk, &e))?;
             }

@@ -94,6 +94,19 @@ async fn downsampled_chunks_answer_by_function() {
 }
 
 #[tokio::test]
+async fn a_counter_goes_on_from_downsampled_into_raw_data() {
+    let mut aggr = AggrChunk::default();
+    // The true value at the end is 30, after a reset; the total is 130. Raw data goes on from 30.
+    aggr.parts[Aggregate::Counter as usize] =
+        Some(encoded(&[(1000, 50.0), (299_999, 100.0), (599_999, 130.0), (599_999, 30.0)]));
+    let aggr = Chunk::aggr(1000, 599_999, aggr);
+    let raw = chunk(&[(615_000, 35.0), (630_000, 40.0)]);
+    let source = Arc::new(MemorySource::new(vec![series(&[("__name__", "m")], vec![aggr, raw])]));
+    let result = instant(source, "resets(m[20m])", 630_000).await.unwrap();
+    assert_eq!(vector(&result), "{} 0");
+}
+
+#[tokio::test]
 async fn limits_name_figures() {
     let options = |change: fn(&mut EngineOptions)| {
         let mut options = EngineOptions::default();
