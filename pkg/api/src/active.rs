@@ -7,6 +7,8 @@ use std::time::Instant;
 use promql::{QueryError, QueryResult};
 use telemetry::{Counter, CounterVec, Gauge, Histogram, HistogramVec, Metrics, exponential_buckets};
 
+use crate::summary::DurationSummary;
+
 /// Counts queries.
 #[derive(Debug, Clone)]
 pub(crate) struct ActiveQueries {
@@ -23,6 +25,7 @@ struct Inner {
     in_flight: Gauge,
     gate_duration: Histogram,
     durations: HistogramVec,
+    summary: DurationSummary,
     samples: Counter,
     samples_read: Counter,
     failures: CounterVec,
@@ -51,6 +54,7 @@ impl ActiveQueries {
                 &["slice"],
                 &[0.01, 0.1, 1.0, 10.0],
             ),
+            summary: DurationSummary::register(metrics),
             samples: metrics.counter("prometheus_engine_query_samples_total", "Samples that steps looked at."),
             samples_read: metrics.counter("prometheus_engine_query_samples_read_total", "Samples decoded."),
             failures: metrics.counters("aion_query_failures_total", "Failed queries.", &["type"]),
@@ -101,6 +105,7 @@ impl Running {
                     ("inner_eval", stats.eval_seconds),
                 ] {
                     inner.durations.with(&[slice]).observe(seconds);
+                    inner.summary.observe(slice, seconds, Instant::now());
                 }
                 inner.gate_duration.observe(stats.queue_seconds);
                 inner.samples.inc_by(stats.total_samples);

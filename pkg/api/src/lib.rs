@@ -17,13 +17,16 @@ mod respond;
 mod router;
 mod rules;
 mod series;
+mod snappy;
 mod state;
 mod stats;
 mod status;
+mod summary;
 mod targets;
 mod tenant;
 mod tsdb;
 mod values;
 
+pub use respond::matrix_json;
 pub use router::router;
 pub use state::{ApiOptions, ApiState, QuerySource, SourceOptions, StoreStatus, StoresAnswer};

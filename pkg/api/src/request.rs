@@ -10,7 +10,7 @@ use storage::{Budget, Ctx, PartialResponse, SeriesSource, Shard};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::SourceOptions;
-use crate::error::ApiError;
+use crate::error::{ApiError, ErrorKind};
 use crate::params::Params;
 use crate::router::Shared;
 use crate::tenant::Tenant;
@@ -33,7 +33,10 @@ impl RequestCtx {
         let options = &shared.state.options;
         let tenant = Tenant::of(&params.headers, options)?;
         let timeout_ms = params.parsed("timeout", parse_duration)?;
-        let deadline = timeout_ms.map(|ms| Instant::now() + Duration::from_millis(ms.clamp(0, DEADLINE_MAX_MS) as u64));
+        if timeout_ms.is_some_and(|ms| ms <= 0) {
+            return Err(ApiError::new(ErrorKind::Timeout, "query timed out in query execution"));
+        }
+        let deadline = timeout_ms.map(|ms| Instant::now() + Duration::from_millis(ms.min(DEADLINE_MAX_MS) as u64));
         let mut budget = shared.state.budget.clone();
         if options.request_bytes_max > 0 {
             budget = Budget::new("the request", "--query.max-request-bytes", options.request_bytes_max, Some(budget));

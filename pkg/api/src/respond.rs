@@ -9,7 +9,7 @@ use model::{Annotations, Severity};
 use serde::Serialize;
 
 use crate::error::{ApiError, ErrorKind};
-use crate::json::{Once, Produce, write_string};
+use crate::json::{MatrixJson, Once, Produce, write_string};
 
 /// What a handler answers.
 pub(crate) type Answered = Result<Response, ApiError>;
@@ -78,6 +78,11 @@ fn write_notes(out: &mut Vec<u8>, name: &str, texts: &[String]) {
         write_string(out, text);
     }
     out.push(b']');
+}
+
+/// A range vector as JSON, `[{"metric":{…},"values":[…]},…]`, in pieces of some 64 KiB. Series are dropped once written.
+pub fn matrix_json(matrix: promql::Matrix) -> impl Iterator<Item = Bytes> {
+    Pieces { first: None, data: Some(MatrixJson::new(matrix)), tail: Vec::new() }
 }
 
 /// The answer piece by piece; what was written is dropped.

@@ -8,13 +8,13 @@ use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, Uri, header};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
 use crate::active::ActiveQueries;
 use crate::error::{ApiError, ErrorKind};
-use crate::{ApiState, metadata, query, rules, series, status, targets, tsdb};
+use crate::{ApiState, metadata, query, rules, series, snappy, status, targets, tsdb};
 
 /// What handlers share.
 #[derive(Debug, Clone)]
@@ -33,6 +33,8 @@ impl Deref for Shared {
         &self.0
     }
 }
+
+const PREFIX: &str = "/api/v1";
 
 /// The routes `/api/v1/…`. Whoever serves them adds request metrics, authentication and a prefix.
 pub fn router(state: ApiState) -> Router {
@@ -64,21 +66,22 @@ pub fn router(state: ApiState) -> Router {
         .route("/status/tsdb", get(tsdb::tsdb))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
+        .layer(middleware::from_fn(snappy::compress))
         // Answers are written once and read once: the cheapest level saves most of the bytes.
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .layer(middleware::from_fn_with_state(shared.clone(), cross_origin))
         .with_state(shared);
-    Router::new().nest("/api/v1", api)
+    Router::new().nest(PREFIX, api)
 }
 
-async fn not_found(request: Request) -> ApiError {
-    ApiError::new(ErrorKind::NotFound, format!("no API at {}", request.uri().path()))
+async fn not_found(uri: Uri) -> ApiError {
+    ApiError::new(ErrorKind::NotFound, format!("no API at {PREFIX}{}", uri.path()))
 }
 
-async fn method_not_allowed(request: Request) -> ApiError {
+async fn method_not_allowed(uri: Uri, method: Method) -> ApiError {
     ApiError {
         kind: ErrorKind::BadData,
-        text: format!("{} does not take {}", request.uri().path(), request.method()),
+        text: format!("{PREFIX}{} does not take {method}", uri.path()),
         status: Some(StatusCode::METHOD_NOT_ALLOWED),
     }
 }

@@ -1,0 +1,251 @@
+//! An API over series in memory.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use api::{ApiOptions, ApiState, QuerySource, SourceOptions, StoreStatus, StoresAnswer, router};
+use axum::Router;
+use axum::body::Body;
+use futures::future::{BoxFuture, ready};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use labels::Labels;
+use model::{Exemplar, ExemplarSeries, FakeClock, MetricMetadata};
+use promql::{Engine, EngineOptions};
+use storage::{
+    ActiveTarget, AlertInstance, AlertRule, AlertState, Answer, Budget, Ctx, ExemplarsQuery, Inspect, MemorySource,
+    MetadataQuery, PartialResponse, Rule, RuleGroup, RulesQuery, SeriesSource, StatisticsQuery, TargetHealth, Targets,
+    TargetsQuery, TsdbStatistics,
+};
+use telemetry::Metrics;
+use telemetry::build::BuildInfo;
+use testkit::series;
+use tower::ServiceExt;
+
+/// The time of requests that name none: 2015-07-01T20:10:30Z.
+pub const NOW_MS: i64 = 1_435_781_430_000;
+
+/// Gives every request the same series and keeps what it was asked.
+#[derive(Debug)]
+pub struct Source {
+    pub series: Arc<dyn SeriesSource>,
+    pub asked: Mutex<Vec<SourceOptions>>,
+}
+
+impl QuerySource for Source {
+    fn for_request(&self, options: SourceOptions) -> storage::Result<Arc<dyn SeriesSource>> {
+        self.asked.lock().unwrap().push(options);
+        Ok(self.series.clone())
+    }
+}
+
+pub struct Api {
+    pub router: Router,
+    pub source: Arc<Source>,
+    pub metrics: Metrics,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Got {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Got {
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.text()))
+    }
+}
+
+impl Api {
+    pub fn new() -> Self {
+        Self::with(ApiOptions::default())
+    }
+
+    pub fn with(options: ApiOptions) -> Self {
+        Self::over(Arc::new(MemorySource::new(samples())), options, EngineOptions::default())
+    }
+
+    pub fn over(series: Arc<dyn SeriesSource>, options: ApiOptions, engine: EngineOptions) -> Self {
+        let source = Arc::new(Source { series, asked: Mutex::default() });
+        let metrics = Metrics::new();
+        let router = router(ApiState {
+            engine: Arc::new(Engine::new(engine)),
+            source: source.clone(),
+            inspect: Arc::new(FakeInspect),
+            stores: Arc::new(stores),
+            flags: Arc::new(vec![("query.timeout".into(), "2m".into()), ("log.level".into(), "info".into())]),
+            build: BuildInfo { version: "0.1.0", revision: "abc", branch: "main", rustc: "1.95.0" },
+            options: Arc::new(options),
+            metrics: metrics.clone(),
+            clock: Arc::new(FakeClock::at(NOW_MS)),
+            budget: Budget::unlimited(),
+        });
+        Self { router, source, metrics }
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Got {
+        let (parts, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        Got { status: parts.status, headers: parts.headers, body }
+    }
+
+    pub async fn get(&self, path: &str) -> Got {
+        self.send(Request::get(format!("/api/v1/{path}")).body(Body::empty()).unwrap()).await
+    }
+
+    pub async fn post(&self, path: &str, form: &str) -> Got {
+        let request = Request::post(format!("/api/v1/{path}"))
+            .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
+            .body(Body::from(form.to_owned()));
+        self.send(request.unwrap()).await
+    }
+
+    /// What the last request asked the source for.
+    pub fn asked(&self) -> SourceOptions {
+        self.source.asked.lock().unwrap().last().unwrap().clone()
+    }
+}
+
+/// Three series of five minutes up to [`NOW_MS`], a sample each 15 s.
+pub fn samples() -> Vec<storage::Series> {
+    let times = || (0..=20).map(|i| NOW_MS - 300_000 + i * 15_000);
+    let counter = |per_step: f64| times().enumerate().map(|(i, t)| (t, i as f64 * per_step)).collect::<Vec<_>>();
+    vec![
+        series(&[("__name__", "up"), ("job", "a"), ("tenant_id", "x")], &times().map(|t| (t, 1.0)).collect::<Vec<_>>()),
+        series(&[("__name__", "up"), ("job", "b"), ("tenant_id", "y")], &times().map(|t| (t, 0.5)).collect::<Vec<_>>()),
+        series(&[("__name__", "requests_total"), ("job", "a"), ("service.name", "s\"1")], &counter(3.0)),
+    ]
+}
+
+fn stores() -> StoresAnswer {
+    let sidecar = |name: &str, last_error: Option<&str>| StoreStatus {
+        component: "sidecar".into(),
+        name: name.into(),
+        last_check_ns: Some(NOW_MS * 1_000_000),
+        last_error: last_error.map(str::to_owned),
+        label_sets: vec![Labels::from_pairs([("replica", "a")])],
+        min_time: 0,
+        max_time: i64::MAX,
+    };
+    let store = StoreStatus { component: "store".into(), name: "s:10901".into(), ..StoreStatus::default() };
+    StoresAnswer { stores: vec![sidecar("a:10901", None), store, sidecar("b:10901", Some("gone"))] }
+}
+
+#[derive(Debug)]
+struct FakeInspect;
+
+fn answer<T: Send + 'static>(value: T) -> BoxFuture<'static, storage::Result<Answer<T>>> {
+    Box::pin(ready(Ok(value.into())))
+}
+
+impl Inspect for FakeInspect {
+    fn rules(&self, _: &Ctx, _: RulesQuery) -> BoxFuture<'static, storage::Result<Answer<Vec<RuleGroup>>>> {
+        let rule = |name: &str, alert: Option<AlertRule>| Rule {
+            name: name.into(),
+            query: "up == 0".into(),
+            labels: Labels::from_pairs([("severity", name)]),
+            health: "ok".into(),
+            last_error: String::new(),
+            evaluation_s: 0.25,
+            last_evaluation_ns: Some(NOW_MS * 1_000_000),
+            alert,
+        };
+        let alert = AlertRule {
+            state: AlertState::Firing,
+            for_s: 60.0,
+            keep_firing_for_s: 0.0,
+            annotations: Labels::from_pairs([("summary", "{{ $labels.job }}")]),
+            alerts: vec![AlertInstance {
+                labels: Labels::from_pairs([("alertname", "Down")]),
+                annotations: Labels::empty(),
+                state: AlertState::Firing,
+                active_at_ns: Some(NOW_MS * 1_000_000),
+                value: "1e+00".into(),
+                partial_response: PartialResponse::Warn,
+            }],
+        };
+        let group = |name: &str, rules| RuleGroup {
+            name: name.into(),
+            file: "/rules.yaml".into(),
+            rules,
+            interval_s: 30.0,
+            limit: 0,
+            evaluation_s: 0.5,
+            last_evaluation_ns: None,
+            partial_response: PartialResponse::Abort,
+        };
+        let mixed = vec![rule("Down", Some(alert)), rule("job:up", None)];
+        answer(vec![group("g1", mixed), group("g2", vec![rule("other", None)])])
+    }
+
+    fn targets(&self, _: &Ctx, _: TargetsQuery) -> BoxFuture<'static, storage::Result<Answer<Targets>>> {
+        let target = |pool: &str| ActiveTarget {
+            discovered_labels: Labels::from_pairs([("__address__", "h:1"), ("__scrape_interval__", "15s")]),
+            labels: Labels::from_pairs([("job", pool)]),
+            scrape_pool: pool.into(),
+            scrape_url: "http://h:1/metrics".into(),
+            global_url: "http://g:1/metrics".into(),
+            last_error: String::new(),
+            last_scrape_ns: Some(NOW_MS * 1_000_000),
+            last_scrape_duration_s: 0.125,
+            health: TargetHealth::Up,
+        };
+        let dropped = vec![Labels::from_pairs([("job", "b")]), Labels::from_pairs([("job", "b")])];
+        Box::pin(ready(Ok(Answer {
+            value: Targets { active: vec![target("a"), target("b")], dropped },
+            warnings: vec!["c:10901: no answer".into()],
+        })))
+    }
+
+    fn metadata(
+        &self,
+        _: &Ctx,
+        _: MetadataQuery,
+    ) -> BoxFuture<'static, storage::Result<Answer<BTreeMap<String, Vec<MetricMetadata>>>>> {
+        let entry = |help: &str| MetricMetadata { metric_type: "gauge".into(), help: help.into(), unit: String::new() };
+        let all = [("b", vec![entry("B")]), ("a", vec![entry("A"), entry("A too")])];
+        answer(all.into_iter().map(|(name, entries)| (name.to_owned(), entries)).collect())
+    }
+
+    fn exemplars(
+        &self,
+        _: &Ctx,
+        want: ExemplarsQuery,
+    ) -> BoxFuture<'static, storage::Result<Answer<Vec<ExemplarSeries>>>> {
+        assert_eq!(want.selectors.len(), 1);
+        answer(vec![ExemplarSeries {
+            labels: Labels::from_pairs([("__name__", "x"), ("query", want.query.as_str())]),
+            exemplars: vec![Exemplar {
+                labels: Labels::from_pairs([("trace_id", "7")]),
+                value: 6.0,
+                timestamp_ms: NOW_MS + 479,
+            }],
+        }])
+    }
+
+    fn statistics(
+        &self,
+        _: &Ctx,
+        want: StatisticsQuery,
+    ) -> BoxFuture<'static, storage::Result<Answer<BTreeMap<String, TsdbStatistics>>>> {
+        assert!(want.limit > 0);
+        let one = |n: u64| TsdbStatistics {
+            num_series: n,
+            num_label_pairs: 2,
+            chunk_count: 3,
+            min_time: n as i64,
+            max_time: 10 + n as i64,
+            series_count_by_metric_name: vec![("up".into(), n), (format!("only{n}"), 1)],
+            ..TsdbStatistics::default()
+        };
+        answer([("x".to_owned(), one(5)), ("y".to_owned(), one(7))].into())
+    }
+}
