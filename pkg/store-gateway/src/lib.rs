@@ -1,1 +1,34 @@
-//! The store gateway.
+//! The store gateway: the blocks of a bucket as a StoreAPI endpoint.
+//!
+//! [`Syncer`] keeps the set of blocks in step with the bucket. [`StoreGateway`] answers from them: for each label set the
+//! blocks of the right resolution ([`BlockSet`]), each read by ranges — postings, then series entries, then chunks, one
+//! round of requests each — and merged. All checksums are checked; a damaged or vanished block becomes a warning that
+//! names it. Bytes are counted before they are fetched, against the request's budget and the process'.
+
+mod block_set;
+mod blocks_api;
+mod bucket_block;
+mod chunk_cache;
+mod component;
+mod config;
+mod error;
+mod gateway;
+mod header;
+mod index_cache;
+mod limits;
+mod metrics;
+mod read;
+mod store_flags;
+mod sync;
+
+pub use block_set::{BlockSet, RESOLUTIONS_MS, Spans};
+pub use bucket_block::BucketBlock;
+pub use chunk_cache::{ChunkCache, ChunkCacheOptions};
+pub use component::{Component, Deps, run};
+pub use config::Config;
+pub use error::Error;
+pub use gateway::{StoreGateway, TimeLimits};
+pub use index_cache::{IndexCache, IndexCacheOptions};
+pub use limits::Limits;
+pub use store_flags::command;
+pub use sync::{Seen, Syncer};

@@ -1,0 +1,140 @@
+//! Index-headers: from disk if there is a whole one, else from the bucket and then kept on disk.
+
+use std::fs::File;
+use std::io::Write;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use block::{IndexHeader, IndexParts};
+use bytes::{Bytes, BytesMut};
+use futures::future::try_join_all;
+use objstore::Bucket;
+
+use crate::error::{BlockError, BlockResult};
+
+/// An index up to this size is fetched whole, in one request.
+const WHOLE_BYTES_MAX: u64 = 1 << 20;
+/// How much of the end of a larger index is fetched at first: its table of contents, and often all that is needed.
+const TAIL_BYTES: u64 = 256 << 10;
+/// Larger ranges are fetched in parts, side by side.
+const PART_BYTES: u64 = 16 << 20;
+/// As Thanos: no index has a larger header.
+const HEADER_BYTES_MAX: u64 = 64 << 30;
+
+/// Opens the header in `file`; if there is none or it is damaged, makes it from the index at `path`, of `size` bytes if
+/// that is known, and keeps it in `file`.
+///
+/// # Errors
+/// Damage of the index, and failures of store and disk.
+pub(crate) async fn open_or_make(
+    bucket: &Bucket,
+    path: &str,
+    size: Option<u64>,
+    file: Option<PathBuf>,
+) -> BlockResult<IndexHeader> {
+    if let Some(file) = file.clone() {
+        match blocking(move || if file.exists() { IndexHeader::open_file(&file).map(Some) } else { Ok(None) }).await {
+            Ok(Some(header)) => return Ok(header),
+            Ok(None) => {}
+            Err(e) => tracing::warn!(index = path, err = ?e, "index-header on disk is damaged, making it anew"),
+        }
+    }
+    let size = match size {
+        Some(size) => size,
+        None => bucket.head(path).await?.size,
+    };
+    let (parts, symbols, tail) = fetch(bucket, path, size).await?;
+    let name = path.to_owned();
+    blocking(move || {
+        let bytes = parts.build("index", &symbols, &tail)?;
+        let Some(file) = file else { return IndexHeader::open(&name, bytes.into()) };
+        match keep(&file, &bytes) {
+            // Mapped from the file, so that the system may take the memory back.
+            Ok(()) => IndexHeader::open_file(&file),
+            // A full disk costs speed, not answers.
+            Err(e) => {
+                tracing::warn!(file = %file.display(), err = %e, "cannot keep index-header on disk, holding it in memory");
+                IndexHeader::open(&name, bytes.into())
+            }
+        }
+    })
+    .await
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> block::Result<T> + Send + 'static) -> BlockResult<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => Ok(result?),
+        Err(e) => Err(BlockError::Store(format!("index-header task ended: {e}"))),
+    }
+}
+
+async fn fetch(bucket: &Bucket, path: &str, size: u64) -> BlockResult<(IndexParts, Bytes, Bytes)> {
+    let [head_range, toc_range] = IndexParts::probe("index", size)?;
+    if size <= WHOLE_BYTES_MAX {
+        let whole = exactly(bucket, path, 0..size).await?;
+        let cut = |r: &Range<u64>| whole.slice(r.start as usize..r.end as usize);
+        let parts = IndexParts::parse("index", size, &cut(&head_range), &cut(&toc_range))?;
+        let (symbols, tail) = (cut(&parts.symbols), cut(&parts.tail));
+        return Ok((parts, symbols, tail));
+    }
+    let tail_at = size - TAIL_BYTES.min(size);
+    let (head, end) =
+        futures::future::try_join(exactly(bucket, path, head_range), exactly(bucket, path, tail_at..size)).await?;
+    let toc = end.slice((toc_range.start - tail_at) as usize..);
+    let parts = IndexParts::parse("index", size, &head, &toc)?;
+    let wanted = parts.symbols.end - parts.symbols.start + (parts.tail.end - parts.tail.start);
+    if wanted > HEADER_BYTES_MAX {
+        return Err(BlockError::Damaged(format!(
+            "index: its header would have {wanted} bytes, at most {HEADER_BYTES_MAX}"
+        )));
+    }
+    let have = parts.tail.start.max(tail_at);
+    let (symbols, first) = futures::future::try_join(
+        exactly(bucket, path, parts.symbols.clone()),
+        exactly(bucket, path, parts.tail.start..have),
+    )
+    .await?;
+    let end = end.slice((have - tail_at) as usize..);
+    let tail = match first.is_empty() {
+        true => end,
+        false => join(vec![first, end]),
+    };
+    Ok((parts, symbols, tail))
+}
+
+/// `range`, in parts side by side.
+async fn exactly(bucket: &Bucket, path: &str, range: Range<u64>) -> BlockResult<Bytes> {
+    let starts = (range.start..range.end).step_by(PART_BYTES as usize);
+    let parts = starts.map(|start| bucket.get_range_clamped(path, start..range.end.min(start + PART_BYTES)));
+    let mut bodies: Vec<Bytes> = try_join_all(parts).await?.into_iter().map(|(bytes, _)| bytes).collect();
+    let bytes = if bodies.len() == 1 { bodies.swap_remove(0) } else { join(bodies) };
+    let want = range.end - range.start;
+    if bytes.len() as u64 != want {
+        let text = format!(
+            "index: offset {}: {} bytes read, {want} wanted: it is shorter than listed",
+            range.start,
+            bytes.len()
+        );
+        return Err(BlockError::Damaged(text));
+    }
+    Ok(bytes)
+}
+
+fn join(parts: Vec<Bytes>) -> Bytes {
+    let mut all = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum());
+    parts.iter().for_each(|p| all.extend_from_slice(p));
+    all.freeze()
+}
+
+/// Writes under another name, to disk, then renames: a reader sees all of it or nothing.
+fn keep(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let dir = file.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(dir)?;
+    let tmp = file.with_extension("tmp");
+    let mut out = File::create(&tmp)?;
+    out.write_all(bytes)?;
+    out.sync_all()?;
+    drop(out);
+    std::fs::rename(&tmp, file)?;
+    File::open(dir)?.sync_all()
+}

@@ -1,0 +1,172 @@
+//! One request's limits and what it has used of them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use storage::{Ctx, Error, Reservation, Result};
+
+use crate::metrics::GatewayMetrics;
+
+/// Thanos' measure of samples not yet decoded.
+const SAMPLES_PER_CHUNK: u64 = 120;
+
+/// Limits of one request; 0 = none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Series looked at, in all blocks (`--store.grpc.touched-series-limit`).
+    pub touched_series: u64,
+    /// Samples fetched, counted as 120 a chunk (`--store.grpc.series-sample-limit`).
+    pub samples: u64,
+    /// Bytes fetched from the bucket (`--store.grpc.downloaded-bytes-limit`).
+    pub downloaded_bytes: u64,
+}
+
+/// A kind of data, as in the `data_type` label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Data {
+    Postings,
+    Series,
+    Chunks,
+}
+
+impl Data {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Postings => "postings",
+            Self::Series => "series",
+            Self::Chunks => "chunks",
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    touched: AtomicU64,
+    fetched: AtomicU64,
+    touched_bytes: AtomicU64,
+    fetched_bytes: AtomicU64,
+}
+
+/// A request under way; shared by the tasks that read its blocks.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) ctx: Ctx,
+    limits: Limits,
+    counts: [Counts; 3],
+    downloaded: AtomicU64,
+    series: AtomicU64,
+    chunks: AtomicU64,
+    metrics: GatewayMetrics,
+    /// Bytes of one block fetched at a time, about.
+    pub(crate) batch_bytes: u64,
+}
+
+impl Request {
+    pub(crate) fn new(ctx: Ctx, limits: Limits, metrics: GatewayMetrics, batch_bytes: u64) -> Arc<Self> {
+        Arc::new(Self {
+            ctx,
+            batch_bytes,
+            limits,
+            counts: Default::default(),
+            downloaded: AtomicU64::new(0),
+            series: AtomicU64::new(0),
+            chunks: AtomicU64::new(0),
+            metrics,
+        })
+    }
+
+    /// Counts `items` of `bytes` that were looked at, from the bucket or a cache.
+    pub(crate) fn touch(&self, data: Data, items: u64, bytes: u64) {
+        let counts = &self.counts[data as usize];
+        counts.touched.fetch_add(items, Ordering::Relaxed);
+        counts.touched_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts `items` in `bytes` that are about to be fetched, and takes the bytes of the budget.
+    ///
+    /// # Errors
+    /// [`Error::Limit`].
+    pub(crate) fn fetch(&self, data: Data, items: u64, bytes: u64) -> Result<Reservation> {
+        let total = self.downloaded.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        let max = self.limits.downloaded_bytes;
+        if max > 0 && total > max {
+            return Err(self.refuse("bytes", format!(
+                "exceeded bytes limit: {total} bytes would be downloaded, over the limit of {max}: narrow the selector or \
+                 the time range, or raise --store.grpc.downloaded-bytes-limit"
+            )));
+        }
+        let held = self.hold(bytes)?;
+        let counts = &self.counts[data as usize];
+        counts.fetched.fetch_add(items, Ordering::Relaxed);
+        counts.fetched_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(held)
+    }
+
+    /// Takes `bytes` of the budget.
+    ///
+    /// # Errors
+    /// [`Error::Limit`].
+    pub(crate) fn hold(&self, bytes: u64) -> Result<Reservation> {
+        let taken = self.ctx.budget.reserve(bytes);
+        if taken.is_err() {
+            self.metrics.queries_dropped.with(&["memory", &self.ctx.tenant]).inc();
+        }
+        taken
+    }
+
+    /// Counts series that match in one block.
+    ///
+    /// # Errors
+    /// [`Error::Limit`].
+    pub(crate) fn touch_series(&self, count: u64) -> Result<()> {
+        let total = self.series.fetch_add(count, Ordering::Relaxed).saturating_add(count);
+        match self.limits.touched_series {
+            max if max > 0 && total > max => Err(self.refuse(
+                "series",
+                format!(
+                    "exceeded series limit: limit {max} violated (got {total} over all blocks), see \
+                 --store.limits.request-series or --store.grpc.touched-series-limit"
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts chunks that are to be sent.
+    ///
+    /// # Errors
+    /// [`Error::Limit`].
+    pub(crate) fn touch_chunks(&self, count: u64) -> Result<()> {
+        let chunks = self.chunks.fetch_add(count, Ordering::Relaxed).saturating_add(count);
+        let total = chunks.saturating_mul(SAMPLES_PER_CHUNK);
+        match self.limits.samples {
+            max if max > 0 && total > max => Err(self.refuse("chunks", format!(
+                "exceeded samples limit: limit {max} violated (got {total}: {chunks} chunks of {SAMPLES_PER_CHUNK}), see \
+                 --store.limits.request-samples or --store.grpc.series-sample-limit"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn refuse(&self, reason: &str, text: String) -> Error {
+        self.metrics.queries_dropped.with(&[reason, &self.ctx.tenant]).inc();
+        Error::Limit(text)
+    }
+
+    /// Shows the counts, at the end of a Series call.
+    pub(crate) fn observe(&self) {
+        let tenant = &*self.ctx.tenant;
+        for data in [Data::Postings, Data::Series, Data::Chunks] {
+            let counts = &self.counts[data as usize];
+            let values = [
+                (&self.metrics.data_touched, &counts.touched),
+                (&self.metrics.data_fetched, &counts.fetched),
+                (&self.metrics.bytes_touched, &counts.touched_bytes),
+                (&self.metrics.bytes_fetched, &counts.fetched_bytes),
+            ];
+            for (family, value) in values {
+                family.with(&[data.name(), tenant]).observe(value.load(Ordering::Relaxed) as f64);
+            }
+        }
+    }
+}

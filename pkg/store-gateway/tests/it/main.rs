@@ -1,0 +1,10 @@
+//! The store gateway over buckets in memory, on disk and over HTTP; the same blocks read locally say what is right.
+
+mod common;
+mod damage;
+mod labels;
+mod matchers;
+mod requests;
+mod select;
+mod serve;
+mod sync;
