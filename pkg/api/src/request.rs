@@ -79,9 +79,13 @@ pub(crate) fn reading(
         let text = "negative resolutions are not accepted. Try a positive duration";
         return Err(ApiError::parameter("max_source_resolution", text));
     }
-    let asked_lookback = params.parsed("lookback_delta", |text| {
-        parse_duration(text).map_err(|why| format!("error parsing lookback delta duration: {why}"))
-    })?;
+    let asked_lookback = match params.get("lookback_delta") {
+        "" => None,
+        text => {
+            let bad = |why| ApiError::bad(format!("error parsing lookback delta duration: {why}"));
+            Some(parse_duration(text).map_err(bad)?)
+        }
+    };
     let lookback_ms = asked_lookback.filter(|ms| *ms > 0).unwrap_or_else(|| {
         let engine = shared.state.engine.options().lookback_ms;
         if options.dynamic_lookback { lookback_for(engine, max_resolution_ms) } else { engine }

@@ -57,11 +57,11 @@ impl Tenant {
             };
             // The matcher of a name before the braces stays the last one.
             let mut matchers = self.enforce(vector.matchers.to_vec());
-            if vector.name.is_some() {
-                if let Some(at) = matchers.iter().rposition(|m| m.name() == labels::METRIC_NAME) {
-                    let name = matchers.remove(at);
-                    matchers.push(name);
-                }
+            if vector.name.is_some()
+                && let Some(at) = matchers.iter().rposition(|m| m.name() == labels::METRIC_NAME)
+            {
+                let name = matchers.remove(at);
+                matchers.push(name);
             }
             vector.matchers = matchers.into();
         });

@@ -6,14 +6,10 @@ mod common;
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
-use api::ApiOptions;
 use common::Api;
-use promql::EngineOptions;
 use serde_json::Value;
-use storage::MemorySource;
 
 fn prometheus() -> Option<PathBuf> {
     match std::env::var_os("AION_PROMETHEUS") {
@@ -67,7 +63,7 @@ const QUESTIONS: &[(&str, Option<&str>, bool)] = &[
     ("query?query=1%2B", None, false),
     ("query?query=foo%7B", None, false),
     ("query?query=rate(x)", None, true),
-    ("query?query=1&time=x", None, true),
+    ("query?query=1&time=x", None, false),
     ("query?query=1&time=NaN", None, false),
     ("query?query=1&timeout=x", None, true),
     ("query?query=1&lookback_delta=x", None, false),
@@ -87,7 +83,7 @@ const QUESTIONS: &[(&str, Option<&str>, bool)] = &[
     ("labels?match[]=up[", None, false),
     ("series", None, true),
     ("series?match[]=%7B%7D", None, false),
-    ("series?match[]=up&start=x", None, true),
+    ("series?match[]=up&start=x", None, false),
     ("query_exemplars?query=up(", None, false),
     ("query_exemplars?query=up&start=2&end=1", None, false),
     ("format_query?query=sum(", None, false),
@@ -105,6 +101,8 @@ const QUESTIONS: &[(&str, Option<&str>, bool)] = &[
 const NOT_ALIKE: &[&str] = &[
     // Go's cast of NaN is the year −292 million
     "query?query=1&time=NaN",
+    // an object stays an object, `{}` for `null`
+    "targets?state=active",
 ];
 
 #[tokio::test]
@@ -115,7 +113,7 @@ async fn answers_are_alike() {
     };
     let version = Command::new(&program).arg("--version").output().unwrap();
     let version = String::from_utf8_lossy(&[version.stdout, version.stderr].concat()).into_owned();
-    let old = !version.contains("version 3.");
+    let old = version.contains("version 2.");
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("p.yml"), "{}\n").unwrap();
     let port = testkit::free_port().unwrap();
@@ -142,7 +140,7 @@ async fn answers_are_alike() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 
-    let api = Api::over(Arc::new(MemorySource::default()), ApiOptions::default(), EngineOptions::default());
+    let api = Api::empty();
     let mut differences = Vec::new();
     for (path, form, in_old) in QUESTIONS {
         if (old && !in_old) || NOT_ALIKE.contains(path) {

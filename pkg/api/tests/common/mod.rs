@@ -74,12 +74,31 @@ impl Api {
     }
 
     pub fn over(series: Arc<dyn SeriesSource>, options: ApiOptions, engine: EngineOptions) -> Self {
+        Self::build(series, Arc::new(FakeInspect), options, engine)
+    }
+
+    /// Without series, rules, targets.
+    pub fn empty() -> Self {
+        Self::build(
+            Arc::new(MemorySource::default()),
+            Arc::new(Nothing),
+            ApiOptions::default(),
+            EngineOptions::default(),
+        )
+    }
+
+    fn build(
+        series: Arc<dyn SeriesSource>,
+        inspect: Arc<dyn Inspect>,
+        options: ApiOptions,
+        engine: EngineOptions,
+    ) -> Self {
         let source = Arc::new(Source { series, asked: Mutex::default() });
         let metrics = Metrics::new();
         let router = router(ApiState {
             engine: Arc::new(Engine::new(engine)),
             source: source.clone(),
-            inspect: Arc::new(FakeInspect),
+            inspect,
             stores: Arc::new(stores),
             flags: Arc::new(vec![("query.timeout".into(), "2m".into()), ("log.level".into(), "info".into())]),
             build: BuildInfo { version: "0.1.0", revision: "abc", branch: "main", rustc: "1.95.0" },
@@ -138,6 +157,11 @@ fn stores() -> StoresAnswer {
     let store = StoreStatus { component: "store".into(), name: "s:10901".into(), ..StoreStatus::default() };
     StoresAnswer { stores: vec![sidecar("a:10901", None), store, sidecar("b:10901", Some("gone"))] }
 }
+
+#[derive(Debug)]
+struct Nothing;
+
+impl Inspect for Nothing {}
 
 #[derive(Debug)]
 struct FakeInspect;
