@@ -1,0 +1,423 @@
+//! Remote read as a source of series.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chunkenc::Encoding;
+use futures::future::BoxFuture;
+use futures::stream::{self, StreamExt};
+use labels::{Labels, MatchType, Matcher};
+use model::TimeRange;
+use prost::Message;
+use proto::prometheus as wire;
+use reqwest::Response;
+use storage::{
+    Answer, Chunk, Ctx, Error, LabelQuery, Reservation, Result, Select, Series, SeriesEvent, SeriesSource,
+    SeriesStream, SourceInfo, merge_sorted_names,
+};
+use tokio::sync::mpsc;
+
+use crate::client::PromClient;
+use crate::external::{Narrowed, narrow};
+use crate::frames::FrameDecoder;
+use crate::order::Sorter;
+use crate::samples::{self, labels_of};
+
+const READ: &str = "/api/v1/read";
+const STREAMED: &str = "application/x-streamed-protobuf";
+const SAMPLED: &str = "application/x-protobuf";
+/// A batch is sent on once it has so many series or bytes.
+const BATCH_SERIES: usize = 256;
+const BATCH_BYTES: usize = 1 << 20;
+
+/// What is known of a Prometheus beside its series.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// Its external labels.
+    pub external: Labels,
+    /// The times of its data, for [`SeriesSource::info`].
+    pub range: TimeRange,
+    /// Nothing before this is asked for, ms.
+    pub limit_min_time: i64,
+    /// The names of labels that its series have themselves; `None` = not known, then answers are put in order as a
+    /// whole before the first series goes out.
+    pub label_names: Option<Arc<BTreeSet<String>>>,
+}
+
+/// Limits of remote reads.
+#[derive(Debug, Clone)]
+pub struct RemoteReadOptions {
+    /// A larger frame is an error.
+    pub frame_bytes_max: usize,
+    /// A larger answer in the form of samples is an error.
+    pub sampled_bytes_max: usize,
+    /// The longest silence of Prometheus, before the head of its answer and between parts of it.
+    pub idle_timeout: Duration,
+}
+
+impl Default for RemoteReadOptions {
+    fn default() -> Self {
+        Self { frame_bytes_max: 50_000_000, sampled_bytes_max: 512 << 20, idle_timeout: Duration::from_secs(120) }
+    }
+}
+
+/// A Prometheus' series by remote read. Cheap to clone.
+#[derive(Clone)]
+pub struct RemoteRead {
+    client: PromClient,
+    identity: Arc<dyn Fn() -> Option<Identity> + Send + Sync>,
+    options: RemoteReadOptions,
+}
+
+impl fmt::Debug for RemoteRead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteRead").field("client", &self.client.base()).finish_non_exhaustive()
+    }
+}
+
+impl RemoteRead {
+    /// Series of the server behind `client`; `identity` is asked at each call, `None` = nothing is known of it yet.
+    pub fn new(
+        client: PromClient,
+        identity: impl Fn() -> Option<Identity> + Send + Sync + 'static,
+        options: RemoteReadOptions,
+    ) -> Self {
+        Self { client, identity: Arc::new(identity), options }
+    }
+
+    fn who(&self) -> Result<Identity> {
+        (self.identity)()
+            .ok_or_else(|| Error::Unavailable(format!("prometheus {} has not been reached yet", self.client.base())))
+    }
+
+    /// The request's part that Prometheus is asked for; `None` when it cannot have any of it.
+    fn plan(&self, range: TimeRange, matchers: &[Matcher]) -> Result<Option<Plan>> {
+        let identity = self.who()?;
+        let range = TimeRange::new(range.min.max(identity.limit_min_time), range.max);
+        match narrow(&identity.external, matchers) {
+            Narrowed::Left(matchers) if !range.is_empty() => Ok(Some(Plan { identity, range, matchers })),
+            _ => Ok(None),
+        }
+    }
+
+    async fn run(&self, ctx: &Ctx, want: &Select, out: &Sink) -> Result<()> {
+        let Some(plan) = self.plan(want.range, &want.matchers)? else { return Ok(()) };
+        if plan.matchers.is_empty() {
+            return Err(Error::Invalid("no matchers specified (excluding external labels)".to_owned()));
+        }
+        if want.skip_chunks {
+            return self.labels_only(want, &plan, out).await;
+        }
+        let response = self.ask(want, &plan).await?;
+        let content = response.headers().get(reqwest::header::CONTENT_TYPE);
+        let content = content.and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
+        if content.starts_with(STREAMED) {
+            self.streamed(ctx, want, &plan, response, out).await
+        } else if content.starts_with(SAMPLED) {
+            self.sampled(ctx, want, &plan, response, out).await
+        } else {
+            Err(Error::other(format!("answer of type {content:?}, which is no remote read's")))
+        }
+    }
+
+    async fn labels_only(&self, want: &Select, plan: &Plan, out: &Sink) -> Result<()> {
+        // a limit may be passed on only if every series found is one of the answer
+        let exact = want.shard.is_none() && want.without_replica_labels.is_empty() && !plan.may_clash(want);
+        let limit = if exact { want.limit } else { 0 };
+        let answer = self.client.series(plan.range, &plan.matchers, limit).await?;
+        let external = &plan.identity.external;
+        let mut found: Vec<Labels> =
+            answer.value.iter().map(|l| l.overlay(external).without(&want.without_replica_labels)).collect();
+        found.retain(|l| want.shard.as_ref().is_none_or(|s| s.matches(l)));
+        found.sort_unstable();
+        found.dedup();
+        if want.limit > 0 {
+            found.truncate(want.limit);
+        }
+        for text in answer.warnings {
+            out.send(SeriesEvent::Warning(text)).await?;
+        }
+        for part in found.chunks(BATCH_SERIES) {
+            let series = part.iter().map(|l| Series { labels: l.clone(), chunks: Vec::new() }).collect();
+            out.send(SeriesEvent::Batch(series)).await?;
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, want: &Select, plan: &Plan) -> Result<Response> {
+        let message = wire::ReadRequest {
+            queries: vec![wire::Query {
+                start_timestamp_ms: plan.range.min,
+                end_timestamp_ms: plan.range.max,
+                matchers: plan.matchers.iter().map(matcher_to_wire).collect(),
+                hints: Some(wire::ReadHints {
+                    step_ms: want.step_ms,
+                    func: want.function.as_deref().unwrap_or("").to_owned(),
+                    start_ms: plan.range.min,
+                    end_ms: plan.range.max,
+                    ..Default::default()
+                }),
+            }],
+            accepted_response_types: vec![
+                wire::read_request::ResponseType::StreamedXorChunks as i32,
+                wire::read_request::ResponseType::Samples as i32,
+            ],
+        };
+        let body = snap::raw::Encoder::new()
+            .compress_vec(&message.encode_to_vec())
+            .map_err(|e| Error::other(format!("read request: {e}")))?;
+        let request = self
+            .client
+            .post(READ)?
+            .header("Content-Type", SAMPLED)
+            .header("Content-Encoding", "snappy")
+            .header("X-Prometheus-Remote-Read-Version", "0.1.0")
+            .body(body);
+        self.within(self.client.send(READ, request)).await
+    }
+
+    /// Waits for Prometheus as long as is allowed.
+    async fn within<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let silent = || Error::Timeout(format!("no answer within {:?}", self.options.idle_timeout));
+        tokio::time::timeout(self.options.idle_timeout, work).await.map_err(|_| silent())?
+    }
+
+    async fn streamed(&self, ctx: &Ctx, want: &Select, plan: &Plan, mut response: Response, out: &Sink) -> Result<()> {
+        let mut decoder = FrameDecoder::new(self.options.frame_bytes_max);
+        let mut sorter = plan.sorter(want, !plan.may_clash(want));
+        let mut held = Holding::new(ctx)?;
+        let mut batch = Batch::new(want.limit);
+        loop {
+            let next = async { response.chunk().await.map_err(|e| self.client.broken(READ, &e)) };
+            let Some(part) = self.within(next).await? else { break };
+            decoder.push(&part);
+            while let Some(frame) = decoder.next_frame()? {
+                let message = wire::ChunkedReadResponse::decode(frame)
+                    .map_err(|e| Error::Corrupt(format!("message in a frame: {e}")))?;
+                for series in message.chunked_series {
+                    let sent = labels_of(&series.labels)?;
+                    let chunks = series.chunks.into_iter().map(chunk_from_wire).collect::<Result<Vec<_>>>();
+                    let chunks = chunks.map_err(|e| e.within(&sent))?;
+                    // thanos-io/thanos#381: Prometheus may send a series without any
+                    if !chunks.is_empty() {
+                        sorter.push(sent, chunks, &mut batch.series)?;
+                    }
+                }
+            }
+            held.set(decoder.len() + sorter.held_bytes())?;
+            if batch.flush(out).await? {
+                return Ok(());
+            }
+        }
+        decoder.finish()?;
+        sorter.finish(&mut batch.series)?;
+        batch.flush(out).await.map(drop)
+    }
+
+    async fn sampled(&self, ctx: &Ctx, want: &Select, plan: &Plan, response: Response, out: &Sink) -> Result<()> {
+        let max = self.options.sampled_bytes_max;
+        let body = self.within(self.client.body(READ, response, max)).await?;
+        let mut held = Holding::new(ctx)?;
+        held.set(body.len() + snap::raw::decompress_len(&body).unwrap_or(0).min(max))?;
+        let mut sorter = plan.sorter(want, false);
+        let mut batch = Batch::new(want.limit);
+        for (sent, chunks) in samples::decode(&body, max)? {
+            sorter.push(sent, chunks, &mut batch.series)?;
+        }
+        sorter.finish(&mut batch.series)?;
+        batch.flush(out).await.map(drop)
+    }
+}
+
+/// What Prometheus is asked for.
+struct Plan {
+    identity: Identity,
+    range: TimeRange,
+    matchers: Vec<Matcher>,
+}
+
+impl Plan {
+    /// Whether a series may have a label of its own that is replaced or taken away.
+    fn may_clash(&self, want: &Select) -> bool {
+        let Some(names) = &self.identity.label_names else { return true };
+        self.identity.external.iter().any(|(n, _)| names.contains(n))
+            || want.without_replica_labels.iter().any(|n| names.contains(n))
+    }
+
+    fn sorter(&self, want: &Select, streaming: bool) -> Sorter {
+        let external = self.identity.external.clone();
+        Sorter::new(external, want.without_replica_labels.clone(), want.shard.clone(), streaming)
+    }
+}
+
+/// Memory of one request.
+struct Holding(Reservation);
+
+impl Holding {
+    fn new(ctx: &Ctx) -> Result<Self> {
+        ctx.budget.reserve(0).map(Self)
+    }
+
+    fn set(&mut self, bytes: usize) -> Result<()> {
+        let (now, bytes) = (self.0.bytes(), bytes as u64);
+        match bytes > now {
+            true => self.0.grow(bytes - now),
+            false => {
+                self.0.shrink(now - bytes);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Where events go.
+struct Sink(mpsc::Sender<Result<SeriesEvent>>);
+
+impl Sink {
+    async fn send(&self, event: SeriesEvent) -> Result<()> {
+        self.0.send(Ok(event)).await.map_err(|_| Error::Cancelled)
+    }
+}
+
+/// Series on their way out, within the limit on their number.
+struct Batch {
+    series: Vec<Series>,
+    left: usize,
+    last: Option<Labels>,
+}
+
+impl Batch {
+    fn new(limit: usize) -> Self {
+        Self { series: Vec::new(), left: if limit == 0 { usize::MAX } else { limit }, last: None }
+    }
+
+    /// Sends what there is; true when the limit is reached.
+    async fn flush(&mut self, out: &Sink) -> Result<bool> {
+        let mut part = Vec::new();
+        let mut bytes = 0;
+        let mut full = false;
+        for series in self.series.drain(..) {
+            if self.last.as_ref() != Some(&series.labels) {
+                if self.left == 0 {
+                    full = true;
+                    break;
+                }
+                self.left -= 1;
+                self.last = Some(series.labels.clone());
+            }
+            bytes += series.size_bytes();
+            part.push(series);
+            if part.len() >= BATCH_SERIES || bytes >= BATCH_BYTES {
+                out.send(SeriesEvent::Batch(std::mem::take(&mut part))).await?;
+                bytes = 0;
+            }
+        }
+        if !part.is_empty() {
+            out.send(SeriesEvent::Batch(part)).await?;
+        }
+        Ok(full)
+    }
+}
+
+fn matcher_to_wire(m: &Matcher) -> wire::LabelMatcher {
+    use wire::label_matcher::Type;
+    let kind = match m.kind() {
+        MatchType::Equal => Type::Eq,
+        MatchType::NotEqual => Type::Neq,
+        MatchType::Regex => Type::Re,
+        MatchType::NotRegex => Type::Nre,
+    };
+    wire::LabelMatcher { r#type: kind as i32, name: m.name().to_owned(), value: m.value().to_owned() }
+}
+
+/// The numbers of encodings are those of blocks.
+fn chunk_from_wire(c: wire::Chunk) -> Result<Chunk> {
+    let encoding = u8::try_from(c.r#type).ok().and_then(Encoding::from_byte).filter(|e| *e != Encoding::Aggregates);
+    match encoding {
+        // shared with the frame it came in, which goes with the last of its chunks
+        Some(encoding) => Ok(Chunk::raw(c.min_time_ms, c.max_time_ms, encoding, Bytes::clone(&c.data))),
+        None => Err(Error::Corrupt(format!("chunk encoding {} is unknown", c.r#type))),
+    }
+}
+
+impl SeriesSource for RemoteRead {
+    fn info(&self) -> SourceInfo {
+        let (label_sets, range) = match (self.identity)() {
+            Some(i) if i.external.is_empty() => (Vec::new(), i.range),
+            Some(i) => (vec![i.external], i.range),
+            None => (Vec::new(), TimeRange::ALL),
+        };
+        SourceInfo { label_sets, range, supports_sharding: true, supports_without_replica_labels: true }
+    }
+
+    fn select(&self, ctx: &Ctx, want: Select) -> SeriesStream {
+        let (tx, rx) = mpsc::channel(2);
+        let (this, ctx) = (self.clone(), ctx.clone());
+        tokio::spawn(async move {
+            let out = Sink(tx.clone());
+            let deadline = async {
+                match ctx.deadline {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let result = tokio::select! {
+                result = this.run(&ctx, &want, &out) => result,
+                () = tx.closed() => return,
+                () = ctx.cancel.cancelled() => Err(Error::Cancelled),
+                () = deadline => Err(Error::Timeout("query timed out".to_owned())),
+            };
+            if let Err(e) = result {
+                let e = match e {
+                    Error::Cancelled | Error::Invalid(_) => e,
+                    e if e.to_string().starts_with("prometheus ") => e,
+                    e => e.within(format!("prometheus {}{READ}", this.client.base())),
+                };
+                // nobody to tell when the receiver has gone
+                let _ = tx.send(Err(e)).await;
+            }
+        });
+        stream::unfold(rx, |mut rx| async move { rx.recv().await.map(|event| (event, rx)) }).boxed()
+    }
+
+    fn label_names(&self, _: &Ctx, want: LabelQuery) -> BoxFuture<'static, Result<Answer<Vec<String>>>> {
+        let this = self.clone();
+        Box::pin(async move {
+            let Some(plan) = this.plan(want.range, &want.matchers)? else { return Ok(Answer::default()) };
+            let answer = this.client.label_names(plan.range, &plan.matchers, 0).await?;
+            if answer.value.is_empty() {
+                return Ok(answer);
+            }
+            let external = plan.identity.external.iter().map(|(n, _)| n.to_owned()).collect();
+            let mut names = merge_sorted_names(vec![answer.value, external], 0);
+            names.retain(|n| !want.without_replica_labels.contains(n));
+            if want.limit > 0 {
+                names.truncate(want.limit);
+            }
+            Ok(Answer { value: names, warnings: answer.warnings })
+        })
+    }
+
+    fn label_values(&self, _: &Ctx, name: &str, want: LabelQuery) -> BoxFuture<'static, Result<Answer<Vec<String>>>> {
+        let (this, name) = (self.clone(), name.to_owned());
+        Box::pin(async move {
+            if want.without_replica_labels.contains(&name) {
+                return Ok(Answer::default());
+            }
+            let Some(plan) = this.plan(want.range, &want.matchers)? else { return Ok(Answer::default()) };
+            if let Some(value) = plan.identity.external.get(&name) {
+                if plan.matchers.is_empty() {
+                    return Ok(vec![value.to_owned()].into());
+                }
+                let found = this.client.series(plan.range, &plan.matchers, 1).await?;
+                let value = if found.value.is_empty() { vec![] } else { vec![value.to_owned()] };
+                return Ok(Answer { value, warnings: found.warnings });
+            }
+            let answer = this.client.label_values(&name, plan.range, &plan.matchers, want.limit).await?;
+            Ok(Answer { value: merge_sorted_names(vec![answer.value], want.limit), warnings: answer.warnings })
+        })
+    }
+}

@@ -1,0 +1,190 @@
+//! A real Prometheus for tests: one that scrapes itself each second, with external labels.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::SystemClock;
+use remote::{ClientOptions, PromClient};
+use sidecar::{Config, Listeners, PrometheusState, Sidecar};
+use telemetry::Metrics;
+use testkit::{Process, free_port, wait_for};
+use tokio_util::sync::CancellationToken;
+use transport::http::ClientConfig;
+
+/// How long things may take before a test fails.
+pub const LONG: Duration = Duration::from_secs(60);
+
+/// A server on a loopback port; killed when dropped.
+pub struct Prometheus {
+    pub dir: tempfile::TempDir,
+    pub port: u16,
+    process: Process,
+}
+
+/// Whether `prometheus` and `promtool` are on the path; says so when they are not.
+pub fn have_prometheus(test: &str) -> bool {
+    let there = |name: &str| {
+        let run = Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        run.is_ok_and(|s| s.success())
+    };
+    let both = there("prometheus") && there("promtool");
+    if !both {
+        testkit::skip_without("prometheus and promtool on the path", test);
+    }
+    both
+}
+
+/// A configuration that scrapes the server itself.
+pub fn config_text(port: u16, external_labels: &[(&str, &str)]) -> String {
+    let labels: String = external_labels.iter().map(|(n, v)| format!("    {n}: \"{v}\"\n")).collect();
+    let external = if labels.is_empty() { String::new() } else { format!("  external_labels:\n{labels}") };
+    format!(
+        "global:\n  scrape_interval: 1s\n  evaluation_interval: 1s\n{external}\
+         rule_files: [rules/*.yml]\n\
+         scrape_configs:\n- job_name: self\n  static_configs:\n  - targets: ['127.0.0.1:{port}']\n"
+    )
+}
+
+impl Prometheus {
+    /// Starts one with its data in `<dir>/data`; `prepare` may put files into `<dir>` before.
+    pub async fn start(external_labels: &[(&str, &str)], flags: &[&str], prepare: impl FnOnce(&Path)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let port = free_port().unwrap();
+        std::fs::create_dir_all(dir.path().join("rules")).unwrap();
+        std::fs::create_dir_all(dir.path().join("data")).unwrap();
+        std::fs::write(dir.path().join("prometheus.yml"), config_text(port, external_labels)).unwrap();
+        prepare(dir.path());
+        let process = Self::spawn(dir.path(), port, flags);
+        let this = Self { dir, port, process };
+        let client = this.client();
+        wait_for("prometheus to be ready", LONG, async || client.build_info().await.is_ok()).await;
+        wait_for("a head with samples", LONG, async || client.lowest_timestamp_ms().await.is_ok_and(|t| t < i64::MAX))
+            .await;
+        this
+    }
+
+    fn spawn(dir: &Path, port: u16, flags: &[&str]) -> Process {
+        let log = std::fs::File::create(dir.join("log")).unwrap();
+        let mut command = Command::new("prometheus");
+        command
+            .arg(format!("--config.file={}", dir.join("prometheus.yml").display()))
+            .arg(format!("--storage.tsdb.path={}", dir.join("data").display()))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .args(flags)
+            .stdout(Stdio::null())
+            .stderr(log);
+        Process::start(&mut command).unwrap()
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    pub fn client(&self) -> PromClient {
+        PromClient::new(&self.url(), ClientConfig::default().build().unwrap(), ClientOptions::default())
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+}
+
+/// Flags that keep blocks as they are, which uploads need.
+pub const FIXED_BLOCKS: [&str; 2] = ["--storage.tsdb.min-block-duration=2h", "--storage.tsdb.max-block-duration=2h"];
+
+/// Back-fills `dir` with blocks: `hours` hours of one sample a minute of `series` series from `start_s`.
+pub fn backfill(dir: &Path, start_s: i64, hours: i64, series: usize) {
+    let mut text = String::from("# TYPE backfilled gauge\n");
+    for n in 0..series {
+        for minute in 0..hours * 60 {
+            let t = start_s + minute * 60;
+            text.push_str(&format!("backfilled{{n=\"{n}\"}} {} {t}\n", minute * (n as i64 + 1)));
+        }
+    }
+    text.push_str("# EOF\n");
+    let input = dir.join("input.om");
+    std::fs::write(&input, text).unwrap();
+    let run = Command::new("promtool")
+        .args(["tsdb", "create-blocks-from", "openmetrics"])
+        .arg(&input)
+        .arg(dir)
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(run.success());
+    std::fs::remove_file(input).unwrap();
+}
+
+/// The block directories in `dir`, sorted.
+pub fn block_dirs(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(dir)
+        .unwrap()
+        .flatten()
+        .filter_map(|e| e.file_name().into_string().ok())
+        .filter(|n| block::BlockId::parse(n).is_ok())
+        .collect();
+    names.sort();
+    names
+}
+
+/// A configuration from flags.
+pub fn config(args: &[String]) -> Config {
+    match flags::parse(&sidecar::command(), args.iter().cloned(), "0").unwrap() {
+        flags::Outcome::Run(parsed) => Config::new(&parsed).unwrap(),
+        _ => panic!("these flags do not run: {args:?}"),
+    }
+}
+
+/// A sidecar on ports of its own.
+pub struct Running {
+    pub grpc: std::net::SocketAddr,
+    pub http: std::net::SocketAddr,
+    pub state: Arc<PrometheusState>,
+    pub metrics: Metrics,
+    pub shutdown: CancellationToken,
+    pub task: tokio::task::JoinHandle<service::Ended>,
+}
+
+/// Starts one; quick looks, so that tests are.
+pub async fn start(mut config: Config) -> Running {
+    config.config_interval = Duration::from_millis(200);
+    config.ship_interval = Duration::from_millis(200);
+    let metrics = Metrics::new();
+    let sidecar =
+        Sidecar::new(config, &|_| None, Arc::new(SystemClock), bucket::Failpoints::none(), metrics.clone()).unwrap();
+    let listeners = Listeners {
+        http: tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        grpc: tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap(),
+    };
+    let (http, grpc) = (listeners.http.local_addr().unwrap(), listeners.grpc.local_addr().unwrap());
+    let state = sidecar.state();
+    let shutdown = CancellationToken::new();
+    let task = tokio::spawn(sidecar.serve(listeners, shutdown.clone()));
+    Running { grpc, http, state, metrics, shutdown, task }
+}
+
+impl Running {
+    /// Stops it and waits.
+    pub async fn stop(self) -> service::Ended {
+        self.shutdown.cancel();
+        self.task.await.unwrap()
+    }
+}
+
+/// The body of `url`.
+pub async fn get(url: &str) -> String {
+    let client = ClientConfig::default().build().unwrap();
+    client.get(url).unwrap().send().await.unwrap().text().await.unwrap()
+}
