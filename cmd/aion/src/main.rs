@@ -1,2 +1,184 @@
-//! The aion binary.
-fn main() {}
+//! The `aion` binary: a table of subcommands, and what all of them have in common.
+
+use std::process::ExitCode;
+
+use flags::{Command, Outcome, Parsed};
+use telemetry::{Metrics, logs};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A subcommand that runs until it is told to stop.
+struct Component {
+    name: &'static str,
+    about: &'static str,
+    command: fn() -> Command,
+    run: fn(Parsed, CancellationToken, Metrics) -> futures::future::BoxFuture<'static, Result<(), Failure>>,
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+macro_rules! component {
+    ($name:literal, $about:literal, $krate:ident) => {
+        Component {
+            name: $name,
+            about: $about,
+            command: $krate::command,
+            run: |parsed, shutdown, metrics| {
+                Box::pin(async move { $krate::run(&parsed, shutdown, metrics).await.map_err(Failure::from) })
+            },
+        }
+    };
+}
+
+const COMPONENTS: &[Component] = &[
+    component!("demo", "A whole system in one process, with history, to try things out.", demo),
+    component!("sidecar", "Beside a Prometheus: uploads its blocks, serves its live data.", sidecar),
+    component!("store", "Serves the blocks of a bucket.", store_gateway),
+    component!("query", "PromQL over sidecars, stores and other queriers.", querier),
+];
+
+fn main() -> ExitCode {
+    // One TLS provider for the whole process; the error is "set before", which cannot be this early.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut args = std::env::args().skip(1);
+    let Some(name) = args.next() else {
+        print!("{}", usage());
+        return ExitCode::from(2);
+    };
+    match name.as_str() {
+        "help" | "--help" | "-h" | "--help-long" => print_and_succeed(&usage()),
+        "--version" | "version" => print_and_succeed(&version()),
+        "--completion-bash" => print_and_succeed(&subcommands()),
+        "--completion-script-bash" => print_and_succeed(flags::bash_script()),
+        "--completion-script-zsh" => print_and_succeed(flags::zsh_script()),
+        "tools" => tools_command(args.collect()),
+        _ => match COMPONENTS.iter().find(|c| c.name == name) {
+            Some(component) => run_component(component, args.collect()),
+            None => {
+                eprintln!("aion: unknown command {name:?}, try: aion help");
+                ExitCode::from(2)
+            }
+        },
+    }
+}
+
+fn print_and_succeed(text: &str) -> ExitCode {
+    println!("{}", text.trim_end());
+    ExitCode::SUCCESS
+}
+
+/// The parsed flags, or the exit code after help, version or a usage error.
+fn parse(command: &Command, args: Vec<String>) -> Result<Parsed, ExitCode> {
+    match flags::parse(command, args, &version()) {
+        Ok(Outcome::Run(parsed)) => Ok(parsed),
+        Ok(Outcome::Print(text)) => Err(print_and_succeed(&text)),
+        Err(e) => {
+            eprintln!("aion {}: {e}", command.name);
+            Err(ExitCode::from(2))
+        }
+    }
+}
+
+fn run_component(component: &Component, args: Vec<String>) -> ExitCode {
+    let parsed = match parse(&(component.command)(), args) {
+        Ok(parsed) => parsed,
+        Err(code) => return code,
+    };
+    if let Err(e) = start_logs(&parsed) {
+        eprintln!("aion {}: {e}", component.name);
+        return ExitCode::from(2);
+    }
+    for (flag, why) in parsed.ignored() {
+        warn!(flag, why, "flag has no effect");
+    }
+    if parsed.text_opt("tracing.config").is_some() || parsed.text_opt("tracing.config-file").is_some() {
+        warn!("tracing is not supported yet, the tracing configuration has no effect");
+    }
+    let metrics = Metrics::new();
+    telemetry::build::register(
+        &metrics,
+        telemetry::build::BuildInfo { version: VERSION, revision: "", branch: "", rustc: "" },
+    );
+    metrics.collect(telemetry::process::ProcessCollector::new("/proc"));
+    let shutdown = CancellationToken::new();
+    let run = (component.run)(parsed, shutdown.clone(), metrics);
+    info!(component = component.name, version = VERSION, "starting");
+    let ended = runtime().block_on(async move {
+        let signalled = shutdown.clone();
+        tokio::spawn(async move {
+            let signal = service::signal().await;
+            info!(signal, "shutting down");
+            signalled.cancel();
+            // Who asks twice means it.
+            service::signal().await;
+            warn!("second signal, leaving at once");
+            std::process::exit(1);
+        });
+        run.await
+    });
+    match ended {
+        Ok(()) => {
+            info!("exiting");
+            ExitCode::SUCCESS
+        }
+        Err(e) => {
+            error!(err = %e, "exiting");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn tools_command(mut args: Vec<String>) -> ExitCode {
+    let command = tools::promqltest_command();
+    if args.first().map(String::as_str) != Some("promqltest") {
+        let ok = args.first().is_some_and(|a| matches!(a.as_str(), "help" | "--help" | "-h"));
+        println!("usage: aion tools <command>\n\nCommands:\n  promqltest  {}", command.about);
+        return if ok { ExitCode::SUCCESS } else { ExitCode::from(2) };
+    }
+    args.remove(0);
+    let parsed = match parse(&command, args) {
+        Ok(parsed) => parsed,
+        Err(code) => return code,
+    };
+    match runtime().block_on(tools::run_promqltest(&parsed)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("aion tools promqltest: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads can be started")
+}
+
+fn start_logs(parsed: &Parsed) -> Result<(), logs::InitError> {
+    logs::init(logs::parse_level(parsed.text("log.level"))?, parsed.text("log.format").parse()?)
+}
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+fn version() -> String {
+    format!("aion, version {VERSION}")
+}
+
+fn subcommands() -> String {
+    COMPONENTS.iter().map(|c| c.name).chain(["tools", "help"]).collect::<Vec<_>>().join("\n")
+}
+
+fn usage() -> String {
+    let mut out = String::from(
+        "usage: aion <command> [<flags>]\n\nThe long-term, global layer for Prometheus metrics.\n\nCommands:\n",
+    );
+    for component in COMPONENTS {
+        out.push_str(&format!("  {:<9}{}\n", component.name, component.about));
+    }
+    out.push_str("  tools    One-shot commands: promqltest.\n");
+    out.push_str("\nStart with: aion demo. Each command has --help.\n");
+    out
+}
