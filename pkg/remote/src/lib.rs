@@ -16,4 +16,4 @@ mod status;
 pub use client::{ClientOptions, PromClient};
 pub use frames::FrameDecoder;
 pub use read::{Identity, RemoteRead, RemoteReadOptions};
-pub use status::{BuildInfo, Flags, RuntimeInfo};
+pub use status::{BuildInfo, ConfigState, Flags};

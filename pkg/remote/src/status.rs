@@ -29,14 +29,14 @@ impl Flags {
     }
 }
 
-/// `/api/v1/status/runtimeinfo`, as far as it matters.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct RuntimeInfo {
-    /// Whether the configuration was good when last read.
-    pub reload_config_success: bool,
-    /// When it was last read and good, RFC 3339.
-    pub last_config_time: String,
+/// How the configuration was when last read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ConfigState {
+    /// Whether it was good; if not, the one before is in force.
+    pub good: bool,
+    /// When a good one was last read, Unix seconds with fractions. (`/api/v1/status/runtimeinfo` has whole seconds, which
+    /// do not tell two reloads apart.)
+    pub loaded_at_s: f64,
 }
 
 #[derive(Deserialize)]
@@ -99,12 +99,18 @@ impl PromClient {
         Ok(Flags(self.data("/api/v1/status/flags", &[]).await?.value))
     }
 
-    /// The state of its configuration.
+    /// The state of its configuration, from `/metrics`.
     ///
     /// # Errors
-    /// When it cannot be asked.
-    pub async fn runtime_info(&self) -> Result<RuntimeInfo> {
-        Ok(self.data("/api/v1/status/runtimeinfo", &[]).await?.value)
+    /// When it cannot be asked, or is no Prometheus.
+    pub async fn config_state(&self) -> Result<ConfigState> {
+        let body = self.plain("/metrics").await?;
+        let state = || {
+            let good = gauge(&body, "prometheus_config_last_reload_successful")? == 1.0;
+            let loaded_at_s = gauge(&body, "prometheus_config_last_reload_success_timestamp_seconds")?;
+            Some(ConfigState { good, loaded_at_s })
+        };
+        state().ok_or_else(|| Error::Unavailable(format!("{} says nothing of its configuration", self.at("/metrics"))))
     }
 
     /// `global.external_labels` of its configuration; empty when there are none.
@@ -163,10 +169,17 @@ impl PromClient {
 const LOWEST: &str = "prometheus_tsdb_lowest_timestamp_seconds";
 
 fn lowest_timestamp_ms(page: &[u8]) -> Option<i64> {
-    let line = page.split(|b| *b == b'\n').find_map(|l| l.strip_prefix(LOWEST.as_bytes()))?;
-    let seconds: f64 = std::str::from_utf8(line).ok()?.split_whitespace().next()?.parse().ok()?;
     // an empty head says 9.22e15; the cast saturates
-    (!seconds.is_nan()).then_some((seconds * 1000.0) as i64)
+    gauge(page, LOWEST).filter(|s| !s.is_nan()).map(|seconds| (seconds * 1000.0) as i64)
+}
+
+/// The value of the metric called `name`, which has no labels.
+fn gauge(page: &[u8], name: &str) -> Option<f64> {
+    let value = |line: &[u8]| -> Option<f64> {
+        let rest = std::str::from_utf8(line.strip_prefix(name.as_bytes())?).ok()?;
+        rest.strip_prefix(' ')?.split_whitespace().next()?.parse().ok()
+    };
+    page.split(|b| *b == b'\n').find_map(value)
 }
 
 fn external_labels(yaml: &str) -> std::result::Result<Labels, String> {

@@ -136,7 +136,7 @@ async fn a_bad_block_does_not_stop_the_others() {
     // mended, it goes the next time
     std::fs::write(&chunk, &bytes).unwrap();
     let pass = ship.pass().await.unwrap();
-    assert_eq!(pass.uploaded.iter().map(BlockId::to_string).collect::<Vec<_>>(), [cut.clone()]);
+    assert_eq!(pass.uploaded.iter().map(BlockId::to_string).collect::<Vec<_>>(), ids[..1]);
     assert_eq!(listed(dir.path()).len(), good.len() + 1);
 }
 

@@ -10,6 +10,8 @@ use super::ReloaderOptions;
 
 /// How long Prometheus may take to load its configuration after a signal.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// The same, when the configuration before was bad too: a second bad one does not show.
+const STILL_BAD_TIMEOUT: Duration = Duration::from_secs(3);
 /// From one question whether it has to the next.
 const LOAD_POLL: Duration = Duration::from_millis(200);
 /// The kernel keeps so many bytes of a process' name.
@@ -46,7 +48,7 @@ pub(super) async fn reload(options: &ReloaderOptions, client: &PromClient) -> Re
 }
 
 async fn by_signal(proc_root: &Path, name: &str, client: &PromClient) -> Result<(), String> {
-    let before = client.runtime_info().await.map_err(|e| e.to_string())?;
+    let before = client.config_state().await.map_err(|e| e.to_string())?;
     let pid = find_process(proc_root, name)
         .ok_or_else(|| format!("no process called {name:?} is to be seen (--reloader.process-name)"))?;
     let target = rustix::process::Pid::from_raw(pid).ok_or_else(|| format!("process id {pid} makes no sense"))?;
@@ -54,11 +56,11 @@ async fn by_signal(proc_root: &Path, name: &str, client: &PromClient) -> Result<
         .map_err(|e| format!("cannot signal process {pid} ({name}): {e}"))?;
     let began = Instant::now();
     loop {
-        let now = client.runtime_info().await.map_err(|e| e.to_string())?;
-        if now.reload_config_success && now.last_config_time != before.last_config_time {
+        let now = client.config_state().await.map_err(|e| e.to_string())?;
+        if now.good && now.loaded_at_s != before.loaded_at_s {
             return Ok(());
         }
-        if !now.reload_config_success && (before.reload_config_success || began.elapsed() >= LOAD_TIMEOUT) {
+        if !now.good && (before.good || began.elapsed() >= STILL_BAD_TIMEOUT) {
             return Err("prometheus found its configuration bad, see its log".to_owned());
         }
         if began.elapsed() >= LOAD_TIMEOUT {
