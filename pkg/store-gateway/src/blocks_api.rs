@@ -86,7 +86,7 @@ impl BlocksApi {
     }
 
     fn blocks(&self, query: &BTreeMap<String, String>) -> Response {
-        let seen = self.syncer.seen.read().clone();
+        let seen = self.syncer.seen();
         let blocks = match query.get("view").map(String::as_str) {
             Some("loaded") => seen.loaded,
             _ => seen.global,
@@ -146,7 +146,7 @@ impl BlocksApi {
     }
 
     fn page(&self, loaded: bool) -> Html<String> {
-        let seen = self.syncer.seen.read().clone();
+        let seen = self.syncer.seen();
         let (title, mut blocks) = if loaded { ("Loaded blocks", seen.loaded) } else { ("All blocks", seen.global) };
         blocks.sort_by_key(|m| (m.min_time, m.ulid));
         let mut out = String::from(

@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn runs_join_where_they_are_near() {
         assert_eq!(runs(&[1, 2, 3, 7, 9, 20], 3), [1..4, 7..10, 20..21]);
-        assert_eq!(runs(&[1, 5], 1), [1..6]);
+        assert_eq!(runs(&[1, 5, 9], 2), [1..6, 9..10]);
         assert!(runs(&[], 3).is_empty());
     }
 

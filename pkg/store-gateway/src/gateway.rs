@@ -279,7 +279,6 @@ impl StoreGateway {
         F: Future<Output = (Arc<BucketBlock>, BlockResult<(BTreeSet<String>, Vec<String>)>)>,
     {
         let loaded = self.ready()?;
-        let _entered = self.enter(ctx).await?;
         let shared = &self.inner.shared;
         let range = self.clip(want.range);
         let request = Request::new(ctx.clone(), self.inner.limits, shared.metrics.clone(), BATCH_BYTES_MAX);

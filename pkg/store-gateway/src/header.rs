@@ -11,6 +11,7 @@ use futures::future::try_join_all;
 use objstore::Bucket;
 
 use crate::error::{BlockError, BlockResult};
+use crate::read::get_clamped;
 
 /// An index up to this size is fetched whole, in one request.
 const WHOLE_BYTES_MAX: u64 = 1 << 20;
@@ -43,10 +44,16 @@ pub(crate) async fn open_or_make(
         Some(size) => size,
         None => bucket.head(path).await?.size,
     };
-    let (parts, symbols, tail) = fetch(bucket, path, size).await?;
+    let bytes = match make(bucket, path, size).await {
+        // Perhaps damaged on the way: once more.
+        Err(BlockError::Damaged(why)) => {
+            tracing::warn!(index = path, why, "index-header cannot be made, reading the index again");
+            make(bucket, path, size).await?
+        }
+        made => made?,
+    };
     let name = path.to_owned();
     blocking(move || {
-        let bytes = parts.build("index", &symbols, &tail)?;
         let Some(file) = file else { return IndexHeader::open(&name, bytes.into()) };
         match keep(&file, &bytes) {
             // Mapped from the file, so that the system may take the memory back.
@@ -66,6 +73,12 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> block::Result<T> + S
         Ok(result) => Ok(result?),
         Err(e) => Err(BlockError::Store(format!("index-header task ended: {e}"))),
     }
+}
+
+/// The header's bytes, checked.
+async fn make(bucket: &Bucket, path: &str, size: u64) -> BlockResult<Vec<u8>> {
+    let (parts, symbols, tail) = fetch(bucket, path, size).await?;
+    blocking(move || parts.build("index", &symbols, &tail)).await
 }
 
 async fn fetch(bucket: &Bucket, path: &str, size: u64) -> BlockResult<(IndexParts, Bytes, Bytes)> {
@@ -105,8 +118,8 @@ async fn fetch(bucket: &Bucket, path: &str, size: u64) -> BlockResult<(IndexPart
 /// `range`, in parts side by side.
 async fn exactly(bucket: &Bucket, path: &str, range: Range<u64>) -> BlockResult<Bytes> {
     let starts = (range.start..range.end).step_by(PART_BYTES as usize);
-    let parts = starts.map(|start| bucket.get_range_clamped(path, start..range.end.min(start + PART_BYTES)));
-    let mut bodies: Vec<Bytes> = try_join_all(parts).await?.into_iter().map(|(bytes, _)| bytes).collect();
+    let parts = starts.map(|start| get_clamped(bucket, path, start..range.end.min(start + PART_BYTES)));
+    let mut bodies: Vec<Bytes> = try_join_all(parts).await?;
     let bytes = if bodies.len() == 1 { bodies.swap_remove(0) } else { join(bodies) };
     let want = range.end - range.start;
     if bytes.len() as u64 != want {

@@ -41,6 +41,11 @@ pub struct Syncer {
 }
 
 impl Syncer {
+    /// What the last sync saw.
+    pub fn seen(&self) -> Seen {
+        self.seen.read().clone()
+    }
+
     /// One sync. Blocks are dropped only if the view was complete.
     ///
     /// # Errors

@@ -72,7 +72,7 @@ impl ChunkLoader<'_> {
     pub(crate) async fn read(
         &self,
         entries: &[Entry],
-        warnings: &mut Warnings,
+        warnings: &Warnings,
     ) -> BlockResult<(Vec<Vec<Chunk>>, Vec<Reservation>)> {
         let began = Instant::now();
         let count: u64 = entries.iter().map(|e| e.chunks.len() as u64).sum();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use objstore::Bucket;
+use objstore::{Bucket, ErrorKind};
 use storage::Reservation;
 use tokio::sync::Semaphore;
 
@@ -114,7 +114,7 @@ impl ObjectReader<'_> {
     async fn get(&self, range: Range<u64>) -> BlockResult<Bytes> {
         // The semaphore is never closed.
         let _permit = self.options.permits.acquire().await;
-        let get = self.bucket.get_range_clamped(self.path, range);
+        let get = get_clamped(self.bucket, self.path, range);
         let answer = match self.request.ctx.deadline {
             None => get.await,
             Some(deadline) => match tokio::time::timeout_at(deadline.into(), get).await {
@@ -125,11 +125,24 @@ impl ObjectReader<'_> {
                 }
             },
         };
-        match answer {
-            Ok((bytes, _)) => Ok(bytes),
-            Err(e) if e.kind() == objstore::ErrorKind::Precondition => Ok(Bytes::new()),
-            Err(e) => Err(e.into()),
-        }
+        Ok(answer?)
+    }
+}
+
+/// `range` as far as the object goes: nothing where it begins behind the object's end, which not every store tells
+/// apart from other refusals.
+///
+/// # Errors
+/// Failures of the store.
+pub(crate) async fn get_clamped(bucket: &Bucket, path: &str, range: Range<u64>) -> objstore::Result<Bytes> {
+    let start = range.start;
+    match bucket.get_range_clamped(path, range).await {
+        Ok((bytes, _)) => Ok(bytes),
+        Err(e) if matches!(e.kind(), ErrorKind::Precondition | ErrorKind::Other) => match bucket.head(path).await {
+            Ok(object) if object.size <= start => Ok(Bytes::new()),
+            _ => Err(e),
+        },
+        Err(e) => Err(e),
     }
 }
 

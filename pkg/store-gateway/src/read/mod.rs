@@ -9,7 +9,7 @@ mod postings;
 mod series;
 mod stream;
 
-pub(crate) use fetch::FetchOptions;
+pub(crate) use fetch::{FetchOptions, get_clamped};
 pub(crate) use names::{label_names, label_values};
 pub(crate) use stream::{Wanted, stream};
 

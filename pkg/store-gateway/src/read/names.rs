@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use block::{IndexHeader, postings};
 use labels::Matcher;
 use model::TimeRange;
 use storage::{LabelQuery, PartialResponse};
 
-use super::postings::expand;
+use super::postings::{expand, lists};
 use super::series::{Entry, SeriesReader, Warnings};
 use crate::bucket_block::BucketBlock;
 use crate::error::BlockResult;
@@ -92,6 +93,10 @@ pub(crate) async fn label_values(
         })?;
         return Ok(found);
     }
+    if let Some(values) = values_by_lists(shared, block, &header, name, want, matchers, request).await? {
+        found.texts = values;
+        return Ok(found);
+    }
     let texts = &mut found.texts;
     found.warnings = each_series(shared, block, want, matchers, request, |entry| {
         if let Some(value) = entry.labels.get(name)
@@ -102,6 +107,39 @@ pub(crate) async fn label_values(
     })
     .await?;
     Ok(found)
+}
+
+/// About the bytes of a series entry, to weigh against lists.
+const ENTRY_BYTES: u64 = 96;
+
+/// The values whose lists have a matching series: cheaper than reading all those series, where the lists are shorter.
+/// `None` where they are not, or where only some of the block's time is asked for, of which lists know nothing.
+async fn values_by_lists(
+    shared: &Shared,
+    block: &Arc<BucketBlock>,
+    header: &IndexHeader,
+    name: &str,
+    want: &LabelQuery,
+    matchers: &[Matcher],
+    request: &Request,
+) -> BlockResult<Option<BTreeSet<String>>> {
+    let covered = want.range.min <= block.meta.min_time && block.meta.max_time.saturating_sub(1) <= want.range.max;
+    if !covered {
+        return Ok(None);
+    }
+    let mut values = Vec::new();
+    header.postings_table().each_value(name, "", |value, range| values.push((value, range)))?;
+    let bytes: u64 = values.iter().map(|(_, r)| r.end - r.start).sum();
+    let expanded = expand(shared, block, header, matchers, request).await?;
+    if bytes > (expanded.ids.len() as u64).saturating_mul(ENTRY_BYTES) {
+        return Ok(None);
+    }
+    // Version 1 keeps its lists in any order.
+    values.sort_by_key(|(_, range)| range.start);
+    let ranges: Vec<_> = values.iter().map(|(_, range)| range.clone()).collect();
+    let lists = lists(shared, block, &ranges, request).await?;
+    let with_series = values.iter().zip(lists).filter(|(_, list)| !postings::intersect(&expanded.ids, list).is_empty());
+    Ok(Some(with_series.map(|((value, _), _)| (*value).to_owned()).filter(|v| !v.is_empty()).collect()))
 }
 
 /// Hands the matching series to `sink`; gives the warnings.
@@ -118,14 +156,14 @@ async fn each_series(
     let mode: PartialResponse = want.partial_response;
     let range: TimeRange = want.range;
     let reader = SeriesReader { shared, block, header: &header, request, range, skip_chunks: true, mode };
-    let mut warnings = Warnings::default();
+    let warnings = Warnings::default();
     let mut rest: &[u32] = &expanded.ids;
     while !rest.is_empty() {
         request.ctx.check()?;
         let max = shared.read.batch_series;
         let (now, later) = rest.split_at(reader.batch_len(rest, max).clamp(1, rest.len()));
         rest = later;
-        reader.read(now, &mut warnings).await?.iter().for_each(&mut sink);
+        reader.read(now, &warnings).await?.iter().for_each(&mut sink);
     }
     Ok(warnings.take(block))
 }

@@ -61,6 +61,25 @@ async fn read(
         return Ok(Arc::from([]));
     }
     let ranges = plan.ranges();
+    let lists = lists(shared, block, &ranges, request).await?;
+    let ids = plan.combine(|range| {
+        // Every range of the plan is among `ranges`, which ascend.
+        let at = ranges.partition_point(|r| r.start < range.start);
+        Ok::<_, block::Error>(lists.get(at).map(|ids| ids.to_vec()).unwrap_or_default())
+    })?;
+    Ok(ids.into())
+}
+
+/// The lists in `ranges` of the index, which ascend; from the cache, or all of the others in one round.
+///
+/// # Errors
+/// Damage, limits and failures of the store.
+pub(crate) async fn lists(
+    shared: &Shared,
+    block: &BucketBlock,
+    ranges: &[Range<u64>],
+    request: &Request,
+) -> BlockResult<Vec<Arc<[u32]>>> {
     let mut lists: Vec<Option<Arc<[u32]>>> = ranges.iter().map(|r| shared.cache.postings(block.id, r.start)).collect();
     let missing: Vec<Range<u64>> =
         ranges.iter().zip(&lists).filter(|(_, c)| c.is_none()).map(|(r, _)| r.clone()).collect();
@@ -101,10 +120,5 @@ async fn read(
         }
         wanted = again;
     }
-    let ids = plan.combine(|range| {
-        // Every range of the plan is among `ranges`, which ascend.
-        let at = ranges.partition_point(|r| r.start < range.start);
-        Ok::<_, block::Error>(lists.get(at).and_then(Option::as_ref).map(|ids| ids.to_vec()).unwrap_or_default())
-    })?;
-    Ok(ids.into())
+    Ok(lists.into_iter().flatten().collect())
 }

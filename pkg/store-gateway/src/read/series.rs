@@ -8,6 +8,7 @@ use block::{ChunkMeta, IndexHeader};
 use bytes::Bytes;
 use labels::Labels;
 use model::TimeRange;
+use parking_lot::Mutex;
 use storage::PartialResponse;
 
 use super::fetch::ObjectReader;
@@ -80,7 +81,7 @@ impl SeriesReader<'_> {
     ///
     /// # Errors
     /// Limits and failures of the store; damage unless it is to be a warning.
-    pub(crate) async fn read(&self, ids: &[u32], warnings: &mut Warnings) -> BlockResult<Vec<Entry>> {
+    pub(crate) async fn read(&self, ids: &[u32], warnings: &Warnings) -> BlockResult<Vec<Entry>> {
         let began = Instant::now();
         let version = self.header.index_version();
         let toc = self.header.source_toc();
@@ -178,10 +179,7 @@ impl SeriesReader<'_> {
 
 /// What is missing of a block, bounded in number.
 #[derive(Debug, Default)]
-pub(crate) struct Warnings {
-    texts: Vec<String>,
-    more: usize,
-}
+pub(crate) struct Warnings(Mutex<(Vec<String>, usize)>);
 
 impl Warnings {
     /// Texts told of one block and request; the others are counted.
@@ -191,26 +189,27 @@ impl Warnings {
     ///
     /// # Errors
     /// `error`, unless parts may be missing.
-    pub(crate) fn add(&mut self, block: &BucketBlock, mode: PartialResponse, error: BlockError) -> BlockResult<()> {
+    pub(crate) fn add(&self, block: &BucketBlock, mode: PartialResponse, error: BlockError) -> BlockResult<()> {
         let damaged = matches!(error, BlockError::Damaged(_));
         if mode == PartialResponse::Abort || !damaged {
             return Err(error);
         }
-        if self.texts.len() >= Self::MAX {
-            self.more += 1;
+        let (texts, more) = &mut *self.0.lock();
+        if texts.len() >= Self::MAX {
+            *more += 1;
             return Ok(());
         }
         let text = error.or_warning(mode, block.name()).map_err(BlockError::Fatal)?;
         tracing::warn!(block = %block.id, err = text, "part of a block is damaged");
-        self.texts.push(text);
+        texts.push(text);
         Ok(())
     }
 
     /// The texts, at the end of the block.
-    pub(crate) fn take(&mut self, block: &BucketBlock) -> Vec<String> {
-        let mut texts = std::mem::take(&mut self.texts);
-        if self.more > 0 {
-            texts.push(format!("{}: {} more parts are damaged", block.name(), std::mem::take(&mut self.more)));
+    pub(crate) fn take(&self, block: &BucketBlock) -> Vec<String> {
+        let (mut texts, more) = std::mem::take(&mut *self.0.lock());
+        if more > 0 {
+            texts.push(format!("{}: {more} more parts are damaged", block.name()));
         }
         texts
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::stream::{self, StreamExt};
 use labels::Matcher;
 use model::TimeRange;
-use storage::{PartialResponse, Reservation, Select, Series, SeriesEvent, SeriesStream};
+use storage::{Reservation, Select, Series, SeriesEvent, SeriesStream};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -41,7 +41,7 @@ pub(crate) fn stream(
     let (sender, receiver) = mpsc::channel::<Item>(1);
     let task = AbortOnDropHandle::new(tokio::spawn(async move {
         let mode = wanted.select.partial_response;
-        let mut producer = Producer {
+        let producer = Producer {
             shared: &shared,
             block: &block,
             wanted: &wanted,
@@ -77,9 +77,8 @@ struct Producer<'a> {
 }
 
 impl Producer<'_> {
-    async fn run(&mut self) -> BlockResult<()> {
+    async fn run(&self) -> BlockResult<()> {
         let select = &self.wanted.select;
-        let mode: PartialResponse = select.partial_response;
         let header = self.shared.header(self.block).await?;
         let expanded = expand(self.shared, self.block, &header, &self.wanted.matchers, self.request).await?;
         let reader = SeriesReader {
@@ -89,7 +88,7 @@ impl Producer<'_> {
             request: self.request,
             range: self.wanted.range,
             skip_chunks: select.skip_chunks,
-            mode,
+            mode: select.partial_response,
         };
         let relabel = Relabel::new(&header, &self.block.labels, &select.without_replica_labels);
         let mut order = relabel.order();
@@ -97,13 +96,9 @@ impl Producer<'_> {
         let mut rest: &[u32] = &expanded.ids;
         let mut ready: Vec<Entry> = Vec::new();
         let mut held = self.request.hold(0)?;
-        while !rest.is_empty() && left > 0 {
-            self.request.ctx.check()?;
-            // A few more than the limit: some may have no chunk in range, or be of another shard.
-            let max = self.shared.read.batch_series.min(left.saturating_add(left / 4).saturating_add(16)).max(1);
-            let (now, later) = rest.split_at(reader.batch_len(rest, max).max(1).min(rest.len()));
-            rest = later;
-            for mut entry in reader.read(now, &mut self.warnings).await? {
+        let mut read = self.next_entries(&reader, &mut rest, left).await?;
+        while let Some(entries) = read {
+            for mut entry in entries {
                 let (labels, replica) = relabel.apply(&entry.labels);
                 let own = std::mem::replace(&mut entry.labels, labels);
                 entry.replica = replica;
@@ -123,21 +118,44 @@ impl Producer<'_> {
                     Order::All => ready.sort_by(|a, b| a.labels.cmp(&b.labels)),
                 }
             } else if matches!(order, Order::All) {
+                read = self.next_entries(&reader, &mut rest, left).await?;
                 continue;
             }
             ready.truncate(left);
             left -= ready.len();
             let bytes: u64 = ready.iter().map(Entry::size_bytes).sum();
-            if !self.emit(std::mem::take(&mut ready)).await? {
+            // The next entries are fetched while these ones' chunks are.
+            let emit = self.emit(std::mem::take(&mut ready));
+            let (sent, next) = futures::join!(emit, self.next_entries(&reader, &mut rest, left));
+            if !sent? {
                 return Ok(());
             }
+            read = next?;
             held.shrink(bytes);
         }
         Ok(())
     }
 
+    /// The next batch of entries, taken off `rest`; `None` at the end, or when none is `left` to send.
+    async fn next_entries(
+        &self,
+        reader: &SeriesReader<'_>,
+        rest: &mut &[u32],
+        left: usize,
+    ) -> BlockResult<Option<Vec<Entry>>> {
+        if rest.is_empty() || left == 0 {
+            return Ok(None);
+        }
+        self.request.ctx.check()?;
+        // A few more than the limit: some may have no chunk in range, or be of another shard.
+        let max = self.shared.read.batch_series.min(left.saturating_add(left / 4).saturating_add(16)).max(1);
+        let (now, later) = rest.split_at(reader.batch_len(rest, max).clamp(1, rest.len()));
+        *rest = later;
+        reader.read(now, &self.warnings).await.map(Some)
+    }
+
     /// Sends `entries` with their chunks; false when nobody listens any more.
-    async fn emit(&mut self, entries: Vec<Entry>) -> BlockResult<bool> {
+    async fn emit(&self, entries: Vec<Entry>) -> BlockResult<bool> {
         if entries.is_empty() {
             return Ok(true);
         }
@@ -159,7 +177,7 @@ impl Producer<'_> {
             self.request.ctx.check().map_err(BlockError::Fatal)?;
             let (now, later) = rest.split_at(loader.batch_len(rest).clamp(1, rest.len()));
             rest = later;
-            let (chunks, mut held) = loader.read(now, &mut self.warnings).await?;
+            let (chunks, mut held) = loader.read(now, &self.warnings).await?;
             let mut batch = Vec::with_capacity(now.len());
             for (entry, mut chunks) in now.iter().zip(chunks) {
                 if chunks.is_empty() {

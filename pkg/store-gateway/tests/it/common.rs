@@ -114,10 +114,21 @@ impl Fixture {
         id
     }
 
-    /// Uploads a copy of a block's directory as it is.
+    /// Uploads a block's directory as it is.
     pub async fn copy(&mut self, dir: &Path) -> BlockId {
         let id = BlockId::parse(dir.file_name().unwrap().to_str().unwrap()).unwrap();
         upload(&self.plain, dir, id).await;
+        // Tombstones do not travel with a block.
+        let copy = self.dir.path().join("blocks").join(id.to_string());
+        std::fs::create_dir_all(copy.join("chunks")).unwrap();
+        for file in ["meta.json", "index"] {
+            std::fs::copy(dir.join(file), copy.join(file)).unwrap();
+        }
+        for entry in std::fs::read_dir(dir.join("chunks")).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), copy.join("chunks").join(entry.file_name())).unwrap();
+        }
+        self.locals.insert(id, LocalBlock::open(&copy).unwrap());
         id
     }
 
