@@ -40,7 +40,7 @@ pub fn command() -> Command {
     Command {
         name: "demo",
         about: "Start a bucket with history, a store, a querier and, where prometheus is on PATH, a live Prometheus with a sidecar, in one process.",
-        flags: vec![&transport::flags::COMMON[..2], DEMO],
+        flags: vec![transport::flags::COMMON, DEMO],
         args: None,
     }
 }
@@ -211,7 +211,7 @@ async fn tell_when_ready(told: &Told) -> Result<(), Error> {
     println!("  {base}/");
     println!("  {base}/api/v1/query?query=count%20by%20(cluster)%20(up)");
     println!(
-        "  {base}/api/v1/query_range?query=sum%20by%20(cluster)%20(rate(http_requests_total[5m]))&start={0}&end={1}&step=3600",
+        "  {base}/api/v1/query_range?query=sum%20by%20(cluster)%20(rate(http_requests_total%5B5m%5D))&start={0}&end={1}&step=3600",
         unix_s() - 2 * 86_400,
         unix_s()
     );
