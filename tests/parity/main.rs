@@ -1,0 +1,86 @@
+//! What users of Thanos rely on by name: flags with their defaults.
+
+use std::collections::BTreeMap;
+
+use flags::Command;
+use tests::reference;
+
+/// The flags Thanos documents, by component: `- \`--name=default\`` below `## thanos component`.
+fn documented(text: &str) -> BTreeMap<String, Vec<String>> {
+    let mut out: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut component = String::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("## thanos ") {
+            component = rest.trim_end_matches(" [<flags>]").to_owned();
+        } else if let Some(flag) = line.strip_prefix("- `").and_then(|l| l.strip_suffix('`')) {
+            out.entry(component.clone()).or_default().push(flag.to_owned());
+        }
+    }
+    out
+}
+
+fn check(component: &str, command: &Command) {
+    let Some(text) = reference("thanos-flags.md") else { return };
+    let documented = documented(&text);
+    let ours: Vec<String> = command.all().map(flags::Flag::signature).collect();
+    // Which of the texts kingpin quotes depends on how Go declares the flag, not on what the user types.
+    let plain = |f: &String| f.replace('"', "");
+    let missing: Vec<_> = documented[component]
+        .iter()
+        .filter(|f| !matches!(f.as_str(), "--[no-]help" | "--[no-]version"))
+        .filter(|f| !ours.iter().any(|o| plain(o) == plain(f)))
+        .collect();
+    assert!(missing.is_empty(), "aion {component} differs from Thanos in:\n{missing:#?}\nwith ours:\n{ours:#?}");
+}
+
+#[test]
+fn sidecar_flags_are_thanos() {
+    check("sidecar", &sidecar::command());
+}
+
+#[test]
+fn store_flags_are_thanos() {
+    check("store", &store_gateway::command());
+}
+
+#[test]
+fn query_flags_are_thanos() {
+    check("query", &querier::command());
+}
+
+/// The metrics that Thanos' dashboards and alerts read from sidecar, store and query, without histogram suffixes.
+fn dashboard_metrics(text: &str) -> Vec<String> {
+    let ours = ["dash:query", "dash:store", "dash:sidecar"];
+    let mut names: Vec<String> = text
+        .lines()
+        .filter(|l| l.split_once(" — ").is_some_and(|(_, where_)| where_.split(", ").any(|w| ours.contains(&w.trim()))))
+        .filter_map(|l| l.strip_prefix("- `")?.split_once('`').map(|(name, _)| name.to_owned()))
+        // What only a Go program has.
+        .filter(|n| !n.starts_with("go_"))
+        .map(|n| ["_bucket", "_count", "_sum"].iter().fold(n.clone(), |n, s| n.trim_end_matches(s).to_owned()))
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+#[test]
+fn dashboards_find_their_metrics() {
+    fn sources(dir: &std::path::Path, all: &mut String) {
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                sources(&path, all);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                all.push_str(&std::fs::read_to_string(&path).unwrap_or_default());
+            }
+        }
+    }
+    let Some(text) = reference("mixin-metrics.md") else { return };
+    let mut all = String::new();
+    sources(&tests::root().join("pkg"), &mut all);
+    let names = dashboard_metrics(&text);
+    assert!(names.len() > 10, "{names:?}");
+    let missing: Vec<_> = names.iter().filter(|n| !all.contains(&format!("\"{n}"))).collect();
+    assert!(missing.is_empty(), "no component registers {missing:#?}");
+}

@@ -1,0 +1,104 @@
+//! The project's own order, as tests: crates depend downwards only, reference pages are current, test data says whence
+//! it came.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use tests::{commands, root};
+
+/// The value of `key = …` in a TOML text, crudely: our manifests are regular.
+fn floor_of(manifest: &str) -> Option<u32> {
+    let (_, rest) = manifest.split_once("floor = ")?;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+fn manifests() -> BTreeMap<String, String> {
+    let root = root();
+    let folders = ["pkg", "cmd"].into_iter().flat_map(|f| std::fs::read_dir(root.join(f)).unwrap());
+    let dirs = folders.map(|e| e.unwrap().path()).chain([root.join("proto"), root.join("tests")]);
+    let named = |dir: std::path::PathBuf| {
+        let text = std::fs::read_to_string(dir.join("Cargo.toml")).ok()?;
+        Some((dir.file_name()?.to_str()?.to_owned(), text))
+    };
+    dirs.filter_map(named).collect()
+}
+
+#[test]
+fn crates_depend_on_lower_floors_only() {
+    let manifests = manifests();
+    let floors: BTreeMap<_, _> = manifests
+        .iter()
+        .map(|(name, text)| (name.as_str(), floor_of(text).unwrap_or_else(|| panic!("{name} has no floor"))))
+        .collect();
+    let mut wrong = Vec::new();
+    for (name, text) in &manifests {
+        let dependencies = text.split("[dependencies]").nth(1).unwrap_or("").split("\n[").next().unwrap_or("");
+        for line in dependencies.lines() {
+            let dependency = line.split(['.', ' ', '=']).next().unwrap_or("");
+            let (Some(below), own) = (floors.get(dependency), floors[name.as_str()]) else { continue };
+            if *below > own || (*below == own && own != 0) {
+                wrong.push(format!("{name} (floor {own}) -> {dependency} (floor {below})"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn reference_pages_are_current() {
+    let dir = root().join("docs/components");
+    let update = std::env::var_os("AION_UPDATE_DOCS").is_some();
+    for command in commands() {
+        let path = dir.join(format!("{}.md", command.name.replace(' ', "-")));
+        let page = flags::markdown(&command);
+        if update {
+            std::fs::create_dir_all(&dir).unwrap();
+            std::fs::write(&path, &page).unwrap();
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            written == page,
+            "{} is out of date: AION_UPDATE_DOCS=1 cargo test -p tests --test tidy",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn test_data_says_whence_it_came() {
+    let missing: Vec<_> = std::fs::read_dir(root().join("testdata"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|e| e.path())
+        .filter(|p| p.is_dir() && !p.join("README.md").exists())
+        .collect();
+    assert!(missing.is_empty(), "no README.md in {missing:?}");
+}
+
+#[test]
+fn the_documents_name_crates_that_exist() {
+    let text = std::fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    for name in manifests().keys().filter(|n| *n != "tests") {
+        assert!(text.contains(&format!("`{name}`")), "docs/architecture.md does not mention `{name}`");
+    }
+}
+
+#[test]
+fn no_one_names_a_machine() {
+    fn visit(dir: &Path, wrong: &mut Vec<String>) {
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            let (path, name) = (entry.path(), entry.file_name());
+            if path.is_dir() && !["target", ".git", "run"].iter().any(|skip| name == *skip) {
+                visit(&path, wrong);
+            } else if let Ok(text) = std::fs::read_to_string(&path)
+                && text.contains(concat!("/work", "/main"))
+            {
+                wrong.push(path.display().to_string());
+            }
+        }
+    }
+    let mut wrong = Vec::new();
+    visit(&root(), &mut wrong);
+    assert!(wrong.is_empty(), "absolute paths of one machine in {wrong:?}");
+}
