@@ -90,7 +90,7 @@ async fn answers_equal_prometheus() {
     if !have_prometheus("answers_equal_prometheus") {
         return;
     }
-    let p = Prometheus::start(&EXTERNAL, &[], |dir| {
+    let mut p = Prometheus::start(&EXTERNAL, &[], |dir| {
         let rules = "groups:\n- name: g\n  rules:\n  - record: r:up\n    expr: up\n    labels: {own: x}\n\
                      \x20 - alert: Always\n    expr: up == 1\n    labels: {severity: page}\n";
         std::fs::write(dir.join("rules/r.yml"), rules).unwrap();
@@ -202,6 +202,12 @@ async fn answers_equal_prometheus() {
     // metrics and the end
     let page = get(&format!("http://{}/metrics", running.http)).await;
     assert!(page.contains("thanos_sidecar_prometheus_up 1"), "{page}");
+    p.kill();
+    wait_for("the sidecar to see it", LONG, async || !running.state.is_up()).await;
+    assert!(get(&format!("http://{}/metrics", running.http)).await.contains("thanos_sidecar_prometheus_up 0"));
+    assert!(get(&format!("http://{}/-/ready", running.http)).await.contains("NOT OK: prometheus http://"));
+    let gone = collect_series(store.select(&ctx, select(range, everything.to_vec()))).await;
+    assert!(matches!(gone, Err(storage::Error::Unavailable(_))), "{gone:?}");
     assert_eq!(running.stop().await, service::Ended::Asked);
 }
 

@@ -1,7 +1,7 @@
 //! Blocks in the server's data directory: finding, linking, checking.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -95,8 +95,9 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Links the index and the segments; where links cannot be made, copies.
+    /// Links the index and the segments; where links cannot be made, copies. Links of a broken-off upload are made anew.
     pub(crate) fn make(&self) -> Result<(), LocalError> {
+        remove_dir(&self.to).map_err(LocalError::Bad)?;
         self.try_make().map_err(|e| match self.from.exists() {
             true => LocalError::Bad(format!("cannot link {} to {}: {e}", self.from.display(), self.to.display())),
             false => LocalError::Gone,
@@ -116,10 +117,13 @@ impl Link {
 
 fn link_file(from: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
-        Ok(()) => Ok(()),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(e),
-        // some network file systems have no links
-        Err(_) => fs::copy(from, to).map(drop),
+        Err(e) if !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) => {
+            // Some network file systems have no links. Never into a file that is there: it could be a link to `from`,
+            // which opening it anew would empty.
+            let mut copy = File::create_new(to)?;
+            io::copy(&mut File::open(from)?, &mut copy).map(drop)
+        }
+        outcome => outcome,
     }
 }
 
@@ -165,4 +169,47 @@ fn check(dir: &Path, meta: &BlockMeta, how: Verify) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_never_touch_the_source() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = Link { from: dir.path().join("a"), to: dir.path().join("thanos/upload/a") };
+        assert_eq!(link.make(), Err(LocalError::Gone));
+        fs::create_dir_all(link.from.join("chunks")).unwrap();
+        fs::write(link.from.join("chunks/000001"), "chunks").unwrap();
+        assert!(matches!(link.make(), Err(LocalError::Bad(_))), "no index");
+        fs::write(link.from.join("index"), "index").unwrap();
+        for _ in 0..2 {
+            link.make().unwrap();
+            assert_eq!(fs::read_to_string(link.to.join("index")).unwrap(), "index");
+            assert_eq!(fs::read_to_string(link.from.join("chunks/000001")).unwrap(), "chunks");
+        }
+        // a file that is there is an error, not written over
+        assert!(link_file(&link.from.join("index"), &link.to.join("index")).is_err());
+        assert_eq!(fs::read_to_string(link.from.join("index")).unwrap(), "index");
+        // prometheus deletes the block: what is linked stays
+        fs::remove_dir_all(&link.from).unwrap();
+        assert_eq!(fs::read_to_string(link.to.join("chunks/000001")).unwrap(), "chunks");
+    }
+
+    #[test]
+    fn directories_that_are_no_blocks() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = "01M7XNEDBRHMVA77T71GPE1DE5";
+        for name in ["wal", "chunks_head", "01M7XNEDBRHMVA77T71GPE1DE6.tmp-for-creation", id] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        fs::write(dir.path().join("01M7XNEDBRHMVA77T71GPE1DE7"), "a file").unwrap();
+        let found = blocks(dir.path()).unwrap();
+        assert_eq!((found.names.len(), found.metas.len(), found.bad.len()), (1, 0, 1));
+        let other = r#"{"ulid":"01M7XNEDBRHMVA77T71GPE1DE6","minTime":0,"maxTime":1,"version":1}"#;
+        fs::write(dir.path().join(id).join(META_FILE), other).unwrap();
+        assert!(blocks(dir.path()).unwrap().bad[0].1.contains("is of block 01M7XNEDBRHMVA77T71GPE1DE6"));
+        assert!(blocks(&dir.path().join("none")).unwrap_err().contains("--tsdb.path"));
+    }
 }

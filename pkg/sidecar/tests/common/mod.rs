@@ -96,6 +96,11 @@ impl Prometheus {
         self.process.id()
     }
 
+    /// Kills it; its data stay.
+    pub fn kill(&mut self) {
+        self.process.kill().unwrap();
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
