@@ -143,6 +143,7 @@ impl BucketBlock {
         bucket: &Bucket,
         clock: &dyn Clock,
         metrics: &GatewayMetrics,
+        options: &header::HeaderOptions,
     ) -> BlockResult<Arc<IndexHeader>> {
         self.used_ms.store(clock.now_ms(), Ordering::Relaxed);
         if let Some(open) = self.header.lock().clone() {
@@ -155,7 +156,7 @@ impl BucketBlock {
         let began = std::time::Instant::now();
         metrics.header_loads.inc();
         let file = self.dir.as_ref().map(|d| d.join(INDEX_HEADER_FILE));
-        match header::open_or_make(bucket, &self.index_path(), self.index_bytes, file).await {
+        match header::open_or_make(bucket, &self.index_path(), self.index_bytes, file, options).await {
             Ok(header) => {
                 metrics.block_load_seconds.observe(began.elapsed().as_secs_f64());
                 let header = Arc::new(header);

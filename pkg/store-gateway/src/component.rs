@@ -84,6 +84,7 @@ impl Component {
                     part_bytes: PART_BYTES,
                     permits: Arc::new(Semaphore::new(config.requests_max.clamp(1, Semaphore::MAX_PERMITS))),
                 },
+                header: config.header,
                 batch_series: config.batch_series.max(1),
                 series_bytes: config.series_bytes,
                 chunk_bytes: config.chunk_bytes,

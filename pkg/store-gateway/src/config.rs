@@ -14,6 +14,7 @@ use transport::http::WebConfig;
 use crate::chunk_cache::ChunkCacheOptions;
 use crate::error::Error;
 use crate::gateway::TimeLimits;
+use crate::header::HeaderOptions;
 use crate::index_cache::IndexCacheOptions;
 use crate::limits::Limits;
 
@@ -48,6 +49,8 @@ pub struct Config {
     pub sync_interval: Duration,
     /// How metas are fetched.
     pub fetch: FetchOptions,
+    /// How index-headers are made.
+    pub header: HeaderOptions,
     /// `--block-sync-concurrency`.
     pub header_concurrency: usize,
     /// `--store.index-header-lazy-download-strategy=eager`.
@@ -153,6 +156,7 @@ impl Config {
             series_concurrency: parsed.count("store.grpc.series-max-concurrency") as usize,
             sync_interval: millis("sync-block-duration").max(Duration::from_secs(1)),
             fetch,
+            header: HeaderOptions::default(),
             header_concurrency: parsed.count("block-sync-concurrency") as usize,
             eager_headers: parsed.text("store.index-header-lazy-download-strategy") == "eager",
             header_idle: millis("store.index-header-lazy-reader-idle-timeout"),

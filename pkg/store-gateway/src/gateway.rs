@@ -50,7 +50,7 @@ pub(crate) struct Shared {
 impl Shared {
     /// The block's index-header.
     pub(crate) async fn header(&self, block: &BucketBlock) -> BlockResult<Arc<IndexHeader>> {
-        block.header(&self.bucket, &*self.clock, &self.metrics).await
+        block.header(&self.bucket, &*self.clock, &self.metrics, &self.read.header).await
     }
 
     /// Counts a read that was damaged.

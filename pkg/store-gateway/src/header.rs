@@ -5,6 +5,7 @@ use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use block::toc::TOC_LEN;
 use block::{IndexHeader, IndexParts};
 use bytes::{Bytes, BytesMut};
 use futures::future::try_join_all;
@@ -13,14 +14,24 @@ use objstore::Bucket;
 use crate::error::{BlockError, BlockResult};
 use crate::read::get_clamped;
 
-/// An index up to this size is fetched whole, in one request.
-const WHOLE_BYTES_MAX: u64 = 1 << 20;
-/// How much of the end of a larger index is fetched at first: its table of contents, and often all that is needed.
-const TAIL_BYTES: u64 = 256 << 10;
-/// Larger ranges are fetched in parts, side by side.
-const PART_BYTES: u64 = 16 << 20;
-/// As Thanos: no index has a larger header.
-const HEADER_BYTES_MAX: u64 = 64 << 30;
+/// How the parts of an index that its header holds are fetched. The defaults suit stores over a network.
+#[derive(Debug, Clone, Copy)]
+pub struct HeaderOptions {
+    /// An index up to this size is fetched whole, in one request.
+    pub whole_bytes_max: u64,
+    /// How much of the end of a larger index is fetched at first: its table of contents, and often all that is needed.
+    pub tail_bytes: u64,
+    /// Larger ranges are fetched in parts, side by side.
+    pub part_bytes: u64,
+    /// A larger header is not made.
+    pub header_bytes_max: u64,
+}
+
+impl Default for HeaderOptions {
+    fn default() -> Self {
+        Self { whole_bytes_max: 1 << 20, tail_bytes: 256 << 10, part_bytes: 16 << 20, header_bytes_max: 64 << 30 }
+    }
+}
 
 /// Opens the header in `file`; if there is none or it is damaged, makes it from the index at `path`, of `size` bytes if
 /// that is known, and keeps it in `file`.
@@ -32,6 +43,7 @@ pub(crate) async fn open_or_make(
     path: &str,
     size: Option<u64>,
     file: Option<PathBuf>,
+    options: &HeaderOptions,
 ) -> BlockResult<IndexHeader> {
     if let Some(file) = file.clone() {
         match blocking(move || if file.exists() { IndexHeader::open_file(&file).map(Some) } else { Ok(None) }).await {
@@ -44,11 +56,11 @@ pub(crate) async fn open_or_make(
         Some(size) => size,
         None => bucket.head(path).await?.size,
     };
-    let bytes = match make(bucket, path, size).await {
+    let bytes = match make(bucket, path, size, options).await {
         // Perhaps damaged on the way: once more.
         Err(BlockError::Damaged(why)) => {
             tracing::warn!(index = path, why, "index-header cannot be made, reading the index again");
-            make(bucket, path, size).await?
+            make(bucket, path, size, options).await?
         }
         made => made?,
     };
@@ -76,35 +88,44 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> block::Result<T> + S
 }
 
 /// The header's bytes, checked.
-async fn make(bucket: &Bucket, path: &str, size: u64) -> BlockResult<Vec<u8>> {
-    let (parts, symbols, tail) = fetch(bucket, path, size).await?;
+async fn make(bucket: &Bucket, path: &str, size: u64, options: &HeaderOptions) -> BlockResult<Vec<u8>> {
+    let (parts, symbols, tail) = fetch(bucket, path, size, options).await?;
     blocking(move || parts.build("index", &symbols, &tail)).await
 }
 
-async fn fetch(bucket: &Bucket, path: &str, size: u64) -> BlockResult<(IndexParts, Bytes, Bytes)> {
+async fn fetch(
+    bucket: &Bucket,
+    path: &str,
+    size: u64,
+    options: &HeaderOptions,
+) -> BlockResult<(IndexParts, Bytes, Bytes)> {
     let [head_range, toc_range] = IndexParts::probe("index", size)?;
-    if size <= WHOLE_BYTES_MAX {
-        let whole = exactly(bucket, path, 0..size).await?;
+    if size <= options.whole_bytes_max {
+        let whole = exactly(bucket, path, options, 0..size).await?;
         let cut = |r: &Range<u64>| whole.slice(r.start as usize..r.end as usize);
         let parts = IndexParts::parse("index", size, &cut(&head_range), &cut(&toc_range))?;
         let (symbols, tail) = (cut(&parts.symbols), cut(&parts.tail));
         return Ok((parts, symbols, tail));
     }
-    let tail_at = size - TAIL_BYTES.min(size);
-    let (head, end) =
-        futures::future::try_join(exactly(bucket, path, head_range), exactly(bucket, path, tail_at..size)).await?;
+    let tail_at = size - options.tail_bytes.max(TOC_LEN as u64).min(size);
+    let (head, end) = futures::future::try_join(
+        exactly(bucket, path, options, head_range),
+        exactly(bucket, path, options, tail_at..size),
+    )
+    .await?;
     let toc = end.slice((toc_range.start - tail_at) as usize..);
     let parts = IndexParts::parse("index", size, &head, &toc)?;
     let wanted = parts.symbols.end - parts.symbols.start + (parts.tail.end - parts.tail.start);
-    if wanted > HEADER_BYTES_MAX {
+    if wanted > options.header_bytes_max {
         return Err(BlockError::Damaged(format!(
-            "index: its header would have {wanted} bytes, at most {HEADER_BYTES_MAX}"
+            "index: its header would have {wanted} bytes, at most {}",
+            options.header_bytes_max
         )));
     }
     let have = parts.tail.start.max(tail_at);
     let (symbols, first) = futures::future::try_join(
-        exactly(bucket, path, parts.symbols.clone()),
-        exactly(bucket, path, parts.tail.start..have),
+        exactly(bucket, path, options, parts.symbols.clone()),
+        exactly(bucket, path, options, parts.tail.start..have),
     )
     .await?;
     let end = end.slice((have - tail_at) as usize..);
@@ -116,9 +137,10 @@ async fn fetch(bucket: &Bucket, path: &str, size: u64) -> BlockResult<(IndexPart
 }
 
 /// `range`, in parts side by side.
-async fn exactly(bucket: &Bucket, path: &str, range: Range<u64>) -> BlockResult<Bytes> {
-    let starts = (range.start..range.end).step_by(PART_BYTES as usize);
-    let parts = starts.map(|start| get_clamped(bucket, path, start..range.end.min(start + PART_BYTES)));
+async fn exactly(bucket: &Bucket, path: &str, options: &HeaderOptions, range: Range<u64>) -> BlockResult<Bytes> {
+    let part = options.part_bytes.max(1);
+    let starts = (range.start..range.end).step_by(usize::try_from(part).unwrap_or(usize::MAX));
+    let parts = starts.map(|start| get_clamped(bucket, path, start..range.end.min(start.saturating_add(part))));
     let mut bodies: Vec<Bytes> = try_join_all(parts).await?;
     let bytes = if bodies.len() == 1 { bodies.swap_remove(0) } else { join(bodies) };
     let want = range.end - range.start;

@@ -28,6 +28,7 @@ pub use component::{Component, Deps, run};
 pub use config::Config;
 pub use error::Error;
 pub use gateway::{StoreGateway, TimeLimits};
+pub use header::HeaderOptions;
 pub use index_cache::{IndexCache, IndexCacheOptions};
 pub use limits::Limits;
 pub use store_flags::command;

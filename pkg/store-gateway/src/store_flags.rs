@@ -51,8 +51,8 @@ const STORE: &[Flag] = &[
     Flag::count("matcher-cache-size", "0", "Max number of cached matchers items. Using 0 disables caching.")
         .ignored("matchers are compiled once for each request, which takes microseconds"),
     Flag::switch("disable-admin-operations", "Disable UI/API admin operations like marking blocks for deletion and no compaction."),
-    Flag::text("request.logging-config-file", "", "Path to YAML file with request logging configuration.").placeholder("<file-path>"),
-    Flag::text("request.logging-config", "", "Request logging configuration, instead of a file.").placeholder("<content>"),
+    Flag::text("request.logging-config-file", "", "Path to YAML file with request logging configuration.").placeholder("<file-path>").ignored("calls are counted in grpc_server_handled_total, and logged where they fail"),
+    Flag::text("request.logging-config", "", "Request logging configuration, instead of a file.").placeholder("<content>").ignored("calls are counted in grpc_server_handled_total, and logged where they fail"),
 ];
 
 /// What Thanos accepts and does not list, and limits of our own.

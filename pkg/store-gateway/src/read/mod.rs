@@ -1,6 +1,8 @@
 //! Reading one block by ranges: postings, then series entries, then chunks. Each step is one round of requests that run
 //! at the same time; what was longer than guessed, or arrived damaged, costs one more.
 
+use crate::header::HeaderOptions;
+
 mod chunks;
 mod fetch;
 mod names;
@@ -17,6 +19,7 @@ pub(crate) use stream::{Wanted, stream};
 #[derive(Debug, Clone)]
 pub(crate) struct ReadOptions {
     pub(crate) fetch: FetchOptions,
+    pub(crate) header: HeaderOptions,
     /// Series of one block fetched at a time, at most.
     pub(crate) batch_series: usize,
     /// Guess for a series entry whose length is not known.

@@ -8,3 +8,4 @@ mod requests;
 mod select;
 mod serve;
 mod sync;
+mod thanos;

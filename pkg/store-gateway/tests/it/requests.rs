@@ -166,3 +166,37 @@ async fn unused_headers_are_closed() {
     ask(&component, &want).await;
     assert_eq!(f.log.take(), (0, 1, 0));
 }
+
+/// Headers of large indexes: head and tail, then what lies between; in parts of any size.
+#[tokio::test]
+async fn headers_in_parts() {
+    let f = fixture().await;
+    let want = select((0, 2 * HOUR), &["job=job-3"]);
+    let right = f.right(&want).await;
+    let mut headers = Vec::new();
+    for (tail_bytes, part_bytes, gets) in [(1 << 20, 1 << 20, 5), (52, 1 << 20, 6), (0, 1 << 20, 6), (1000, 1 << 20, 6)]
+    {
+        std::fs::remove_dir_all(f.data_dir()).ok();
+        let component = f
+            .gateway(|c| {
+                c.header.whole_bytes_max = 0;
+                c.header.tail_bytes = tail_bytes;
+                c.header.part_bytes = part_bytes;
+            })
+            .await;
+        assert_eq!(ask(&component, &want).await.value, right, "tail of {tail_bytes}");
+        assert_eq!(f.log.take(), (gets, 1, 0), "tail of {tail_bytes}");
+        let file = f.data_dir().join(component.gateway.blocks()[0].id.to_string()).join("index-header");
+        headers.push(std::fs::read(file).unwrap());
+    }
+    std::fs::remove_dir_all(f.data_dir()).ok();
+    let component = f
+        .gateway(|c| {
+            c.header.whole_bytes_max = 0;
+            c.header.part_bytes = 1000;
+        })
+        .await;
+    assert_eq!(ask(&component, &want).await.value, right);
+    assert!(f.log.take().0 > 10);
+    assert!(headers.windows(2).all(|w| w[0] == w[1]));
+}

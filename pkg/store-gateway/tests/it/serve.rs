@@ -23,15 +23,15 @@ use crate::common::*;
 
 const HOUR: i64 = 3_600_000;
 
-struct Running {
-    channel: Channel,
-    client: StoreClient,
+pub struct Running {
+    pub channel: Channel,
+    pub client: StoreClient,
     http: String,
     shutdown: CancellationToken,
     task: tokio::task::JoinHandle<Result<(), store_gateway::Error>>,
 }
 
-async fn start(component: Component) -> Running {
+pub async fn start(component: Component) -> Running {
     let (http, grpc) = (transport::bind("127.0.0.1:0").await.unwrap(), transport::bind("127.0.0.1:0").await.unwrap());
     let (address, http_address) = (grpc.local_addr().unwrap().to_string(), http.local_addr().unwrap().to_string());
     let shutdown = CancellationToken::new();
@@ -43,23 +43,27 @@ async fn start(component: Component) -> Running {
         connect_timeout: Duration::from_secs(5),
     };
     let channel = connect(&address, &options).unwrap();
+    let client = client(&address, channel.clone());
+    Running { channel, client, http: http_address, shutdown, task }
+}
+
+pub fn client(address: &str, channel: Channel) -> StoreClient {
     let info = SourceInfo {
         label_sets: vec![],
         range: TimeRange::ALL,
         supports_sharding: true,
         supports_without_replica_labels: true,
     };
-    let client = StoreClient::new(&address, channel.clone(), info);
-    Running { channel, client, http: http_address, shutdown, task }
+    StoreClient::new(address, channel, info)
 }
 
 impl Running {
-    async fn wait_ready(&self) {
+    pub async fn wait_ready(&self) {
         let ready = async || fetch_info(&Ctx::background(), "it", self.channel.clone()).await.is_ok();
         testkit::wait_for("the first sync", Duration::from_secs(20), ready).await;
     }
 
-    async fn stop(self) {
+    pub async fn stop(self) {
         self.shutdown.cancel();
         drop((self.client, self.channel));
         self.task.await.unwrap().unwrap();
