@@ -1,7 +1,7 @@
 //! Wire messages to domain values and back, by hand, in one place.
 
 use bytes::Bytes;
-use chunkenc::{Column, Encoding};
+use chunkenc::{Column, Encoding, FloatHistogramAppender, HistogramColumn, ResetFlag};
 use labels::{Labels, MatchType, Matcher};
 use model::TimeRange;
 use prost::Message;
@@ -277,11 +277,27 @@ pub(crate) fn chunk_to_wire(c: &Chunk) -> Result<wire::AggrChunk> {
     Ok(out)
 }
 
+/// Histograms with start timestamps as a plain float histogram chunk.
+fn plain_histograms(encoding: Encoding, data: &[u8]) -> Result<Bytes> {
+    let corrupt = |e: chunkenc::Error| Error::Corrupt(e.to_string());
+    let mut column = HistogramColumn::default();
+    chunkenc::decode_histograms(encoding, data, &mut column).map_err(corrupt)?;
+    let mut appender = FloatHistogramAppender::new(ResetFlag::Unknown);
+    for (time, histogram) in column.times.iter().zip(&column.values) {
+        // All of one chunk have one layout, so nothing is cut.
+        appender.append_same_layout(*time, histogram).map_err(corrupt)?;
+    }
+    Ok(appender.to_vec().into())
+}
+
 /// The protocol has XOR and the two plain histogram encodings; what is newer is sent as the plain form of the same
 /// samples, so that any peer can read it.
 fn encoded_to_wire(c: &EncodedChunk) -> Result<wire::Chunk> {
     let (encoding, data) = match c.encoding {
         Encoding::Xor2 => (Encoding::Xor, xor2_to_xor(&c.data)?),
+        Encoding::HistogramSt | Encoding::FloatHistogramSt => {
+            (Encoding::FloatHistogram, plain_histograms(c.encoding, &c.data)?)
+        }
         encoding => (encoding, c.data.clone()),
     };
     Ok(wire::Chunk { r#type: i32::from(encoding as u8) - 1, data, hash: 0 })
