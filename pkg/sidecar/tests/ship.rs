@@ -131,6 +131,7 @@ async fn a_bad_block_does_not_stop_the_others() {
         let mut failed: Vec<_> = pass.failed.iter().map(|(id, _)| id.clone()).collect();
         failed.sort();
         assert_eq!(failed, ids[..3], "{pass:?}");
+        assert!(block_dirs(&dir.path().join("thanos/upload")).is_empty(), "links are gone");
         check_bucket(&server, dir.path(), good);
     }
     // mended, it goes the next time

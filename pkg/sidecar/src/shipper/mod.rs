@@ -294,7 +294,7 @@ impl Shipper {
         meta.stats.num_samples > 0 && (meta.compaction.level <= 1 || self.options.upload_compacted)
     }
 
-    async fn ship(&self, mut meta: BlockMeta, external: &Labels) -> Result<Uploaded, Failure> {
+    async fn ship(&self, meta: BlockMeta, external: &Labels) -> Result<Uploaded, Failure> {
         let id = meta.ulid;
         if self.bucket.exists(&format!("{id}/{META_FILE}")).await? {
             return Ok(Uploaded::Already);
@@ -304,6 +304,16 @@ impl Shipper {
         }
         let from = self.options.dir.join(id.to_string());
         let link = Link { from, to: self.options.dir.join(UPLOAD_DIR).join(id.to_string()) };
+        let outcome = self.send(&link, meta, external).await;
+        let to = link.to;
+        if let Ok(Err(e)) = blocking(move || local::remove_dir(&to)).await {
+            warn!(block = %id, err = e, "links of an upload are left behind");
+        }
+        outcome
+    }
+
+    /// Links, checks and uploads; the links stay.
+    async fn send(&self, link: &Link, mut meta: BlockMeta, external: &Labels) -> Result<Uploaded, Failure> {
         let (linked, checked, verify) = (link.clone(), meta.clone(), self.options.verify);
         let work = move || {
             linked.make()?;
@@ -323,12 +333,7 @@ impl Shipper {
             clock: self.options.clock.clone(),
             failpoints: self.options.failpoints.clone(),
         };
-        let outcome = upload_block(&self.bucket, &link.to, meta, &options).await;
-        let to = link.to;
-        if let Ok(Err(e)) = blocking(move || local::remove_dir(&to)).await {
-            warn!(block = %id, err = e, "links of an upload are left behind");
-        }
-        Ok(outcome?)
+        Ok(upload_block(&self.bucket, &link.to, meta, &options).await?)
     }
 
     /// A compacted block that overlaps one in the bucket would stop the compactor.
