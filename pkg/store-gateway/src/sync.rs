@@ -80,7 +80,7 @@ impl Syncer {
         let mut blocks = std::collections::BTreeMap::new();
         for meta in kept {
             let id = meta.ulid;
-            if let Some(known) = before.blocks.get(&id).filter(|b| b.meta == meta) {
+            if let Some(known) = before.blocks.get(&id).filter(|b| Arc::ptr_eq(&b.meta, &meta) || b.meta == meta) {
                 blocks.insert(id, known.clone());
                 continue;
             }
