@@ -34,8 +34,6 @@ use crate::source::Sources;
 
 /// Endpoints are asked who they are this often.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
-/// And have this long to answer.
-const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bound sockets, so that tests can use port 0.
 #[derive(Debug)]
@@ -65,7 +63,7 @@ impl Querier {
             resolver,
             clock: clock.clone(),
             unhealthy_timeout: config.unhealthy_timeout,
-            check_timeout: CHECK_TIMEOUT,
+            check_timeout: config.info_timeout,
             metric_labels: config.metric_labels.clone(),
         };
         let set = Arc::new(EndpointSet::new(options, &metrics));

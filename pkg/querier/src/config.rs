@@ -68,6 +68,8 @@ pub struct Config {
     pub dns_interval: Duration,
     /// `--store.unhealthy-timeout`.
     pub unhealthy_timeout: Duration,
+    /// `--endpoint.info-timeout`.
+    pub info_timeout: Duration,
     /// `--store.response-timeout`.
     pub response_timeout: Duration,
     /// `--query.replica-label`.
@@ -123,7 +125,7 @@ impl Config {
             }
             None => Vec::new(),
         };
-        let partial = match parsed.switch("query.partial-response") {
+        let partial = |flag: &str| match parsed.switch(flag) {
             true => PartialResponse::Warn,
             false => PartialResponse::Abort,
         };
@@ -157,7 +159,14 @@ impl Config {
             ..EngineOptions::default()
         };
         let api = api::ApiOptions {
-            partial_response: partial,
+            partial_response: partial("query.partial-response"),
+            rules_partial_response: partial("rule.partial-response"),
+            targets_partial_response: partial("target.partial-response"),
+            metadata_partial_response: partial("metric-metadata.partial-response"),
+            exemplars_partial_response: partial("exemplar.partial-response"),
+            status_partial_response: partial("status.partial-response"),
+            dynamic_lookback: parsed.switch("query.dynamic-lookback-delta"),
+            instant_max_resolution_ms: parsed.duration_ms("query.instant.default.max_source_resolution").max(0),
             auto_downsampling: parsed.switch("query.auto-downsampling"),
             default_step_ms: parsed.duration_ms("query.default-step").max(1),
             default_metadata_range_ms: parsed.duration_ms("query.metadata.default-time-range").max(0),
@@ -187,6 +196,7 @@ impl Config {
             sd_targets_interval: millis("store.sd-interval"),
             dns_interval: millis("store.sd-dns-interval"),
             unhealthy_timeout: millis("store.unhealthy-timeout"),
+            info_timeout: millis("endpoint.info-timeout"),
             response_timeout: millis("store.response-timeout"),
             replica_labels: replica_labels.into(),
             method: if parsed.text("deduplication.func") == "chain" { Method::Chain } else { Method::Penalty },

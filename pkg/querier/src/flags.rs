@@ -8,7 +8,8 @@ const ONE_ENGINE: &str = "there is one engine, with Prometheus' answers";
 const QUERY: &[Flag] = &[
     Flag::text("web.route-prefix", "", "Prefix for API and UI endpoints. Defaults to the value of --web.external-prefix."),
     Flag::text("web.external-prefix", "", "Static prefix for all HTML links and redirect URLs in the UI."),
-    Flag::text("web.prefix-header", "", "Name of HTTP request header used for dynamic prefixing of UI links and redirects."),
+    Flag::text("web.prefix-header", "", "Name of HTTP request header used for dynamic prefixing of UI links and redirects.")
+        .ignored("there are no links to prefix yet"),
     Flag::switch("web.disable-cors", "Whether to disable CORS headers to be set by Thanos."),
     Flag::duration("query.timeout", "2m", "Maximum time to process query by query node."),
     Flag::word("query.promql-engine", &["prometheus", "thanos"], "prometheus", "Default PromQL engine to use.")
@@ -19,7 +20,8 @@ const QUERY: &[Flag] = &[
         .ignored("queries are evaluated here; their selectors are evaluated at the stores"),
     Flag::count("query.max-concurrent", "20", "Maximum number of queries processed concurrently by query node."),
     Flag::duration("query.lookback-delta", "", "The maximum lookback duration for retrieving metrics during expression evaluations. Default 5m; with auto-downsampling at least two steps of the resolution used."),
-    Flag::count("query.max-concurrent-select", "4", "Maximum number of select requests made concurrently per a query."),
+    Flag::count("query.max-concurrent-select", "4", "Maximum number of select requests made concurrently per a query.")
+        .ignored("the selects of a query start together, one task each"),
     Flag::text("query.conn-metric.label", "", "Optional selection of query connection metric labels to be collected from endpoint set.")
         .placeholder("external_labels...")
         .repeated(),
@@ -37,7 +39,8 @@ const QUERY: &[Flag] = &[
         .repeated(),
     Flag::switch("query.auto-downsampling", "Enable automatic adjustment (step / 5) to what source of data should be used in store gateways if no max_source_resolution param is specified."),
     Flag::switch_on("query.partial-response", "Enable partial response for queries if no partial_response param is specified. --no-query.partial-response for disabling."),
-    Flag::text("query.active-query-path", "", "Directory to log currently active queries in the queries.active file."),
+    Flag::text("query.active-query-path", "", "Directory to log currently active queries in the queries.active file.")
+        .ignored("running queries are in the log and in the metrics"),
     Flag::duration("query.default-evaluation-interval", "1m", "Set default evaluation interval for sub queries."),
     Flag::duration("query.default-step", "1s", "Set default step for range queries. Default step is only used when step is not set in UI. In such cases, Thanos UI will use default step to calculate resolution."),
     Flag::duration("store.response-timeout", "0ms", "If a Store doesn't send any data in this specified duration then a Store will be ignored and partial data will be returned if it's enabled. 0 disables timeout."),
@@ -45,19 +48,25 @@ const QUERY: &[Flag] = &[
         .placeholder("<file-path>"),
     Flag::text("selector.relabel-config", "", "Relabeling configuration that allows selecting endpoints by their external labels, instead of a file.")
         .placeholder("<content>"),
-    Flag::text("request.logging-config-file", "", "Path to YAML file with request logging configuration.").placeholder("<file-path>"),
-    Flag::text("request.logging-config", "", "Request logging configuration, instead of a file.").placeholder("<content>"),
+    Flag::text("request.logging-config-file", "", "Path to YAML file with request logging configuration.").placeholder("<file-path>")
+        .ignored("requests are not logged one by one"),
+    Flag::text("request.logging-config", "", "Request logging configuration, instead of a file.").placeholder("<content>")
+        .ignored("requests are not logged one by one"),
     Flag::text("alert.query-url", "", "The external Thanos Query URL that would be set in all alerts 'Source' field.")
-        .placeholder("ALERT.QUERY-URL"),
+        .placeholder("ALERT.QUERY-URL")
+        .ignored("this querier makes no alerts"),
     Flag::new("query.telemetry.request-duration-seconds-quantiles", Kind::Number, "", "The quantiles for exporting metrics about the request duration quantiles.")
         .placeholder("0.1...")
-        .repeated(),
+        .repeated()
+        .ignored("durations are in http_request_duration_seconds"),
     Flag::new("query.telemetry.request-samples-quantiles", Kind::Number, "", "The quantiles for exporting metrics about the samples count quantiles.")
         .placeholder("100...")
-        .repeated(),
+        .repeated()
+        .ignored("samples are in each answer's stats"),
     Flag::new("query.telemetry.request-series-seconds-quantiles", Kind::Number, "", "The quantiles for exporting metrics about the series count quantiles.")
         .placeholder("10...")
-        .repeated(),
+        .repeated()
+        .ignored("series are in each answer's stats"),
     Flag::text("query.tenant-header", "THANOS-TENANT", "HTTP header to determine tenant."),
     Flag::text("query.default-tenant-id", "default-tenant", "Default tenant ID to use if tenant header is not present."),
     Flag::switch("query.enforce-tenancy", "Enforce tenancy on Query APIs. Responses are returned only if the label value of the configured tenant-label-name and the value of the tenant header matches."),

@@ -11,9 +11,10 @@ pub use metrics::{ClientMetrics, ServerMetrics};
 use axum::Router;
 use tonic::service::Routes;
 
-/// The router of a gRPC server: `routes` behind metrics and snappy.
+/// The router of a gRPC server: `routes` and the standard health service, behind metrics and snappy.
 pub fn server_router(routes: Routes, metrics: &ServerMetrics) -> Router {
-    let router = routes.prepare().into_axum_router();
+    let (_, health) = tonic_health::server::health_reporter();
+    let router = routes.add_service(health).prepare().into_axum_router();
     metrics.wrap(router.layer(axum::middleware::from_fn(snappy::server)))
 }
 
