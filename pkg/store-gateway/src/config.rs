@@ -121,7 +121,11 @@ impl Config {
             }
         }
         let data_dir = parsed.switch("cache-index-header").then(|| PathBuf::from(parsed.text("data-dir")));
-        let discovery: Discovery = parsed.text("block-discovery-strategy").parse().map_err(Error::Config)?;
+        // Thanos' default, `concurrent`, costs a request per block at each sync; it is followed only when it is asked for.
+        let discovery: Discovery = match parsed.is_set("block-discovery-strategy") {
+            true => parsed.text("block-discovery-strategy").parse().map_err(Error::Config)?,
+            false => Discovery::Recursive,
+        };
         let fetch = FetchOptions {
             discovery,
             concurrency: parsed.count("block-meta-fetch-concurrency").max(1) as usize,
@@ -338,7 +342,7 @@ mod tests {
             (900, 10_000, 65_536, 16_000)
         );
         assert_eq!(c.filters.ignore_deletion_marks_delay_ms, Some(86_400_000));
-        assert_eq!((c.fetch.discovery, c.fetch.concurrency, c.header_concurrency), (Discovery::Concurrent, 32, 20));
+        assert_eq!((c.fetch.discovery, c.fetch.concurrency, c.header_concurrency), (Discovery::Recursive, 32, 20));
         assert!(c.eager_headers && c.chunk_cache.is_none() && c.limits == Limits::default());
         assert_eq!(c.data_dir, Some("./data".into()));
     }
