@@ -39,7 +39,7 @@ impl RequestCtx {
         let deadline = timeout_ms.map(|ms| Instant::now() + Duration::from_millis(ms.min(DEADLINE_MAX_MS) as u64));
         let mut budget = shared.state.budget.clone();
         if options.request_bytes_max > 0 {
-            budget = Budget::new("the request", "--query.max-request-bytes", options.request_bytes_max, Some(budget));
+            budget = Budget::new("the request", "--query.max-bytes", options.request_bytes_max, Some(budget));
         }
         let cancel = CancellationToken::new();
         let ctx = Ctx { cancel: cancel.clone(), deadline, budget, tenant: tenant.id.clone() };

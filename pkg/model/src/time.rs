@@ -1,9 +1,9 @@
 //! Points and ranges in time.
 
 /// The earliest time of the HTTP API: what Prometheus calls MinTime, in ms.
-pub const MIN_TIME_MS: i64 = i64::MIN / 1000 + 62_135_596_801;
+pub const MIN_TIME_MS: i64 = (i64::MIN / 1000 + 62_135_596_801) * 1000;
 /// The latest time of the HTTP API, in ms.
-pub const MAX_TIME_MS: i64 = i64::MAX / 1000 - 62_135_596_801;
+pub const MAX_TIME_MS: i64 = (i64::MAX / 1000 - 62_135_596_801) * 1000 + 999;
 
 /// A closed range of time, both ends inclusive, in ms; as chunks and StoreAPI requests have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

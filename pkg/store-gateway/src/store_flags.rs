@@ -27,7 +27,7 @@ const STORE: &[Flag] = &[
         .placeholder("<content>")
         .ignored("blocks in Parquet are not read, all blocks are read as TSDB blocks"),
     Flag::duration("sync-block-duration", "15m", "Repeat interval for syncing the blocks between local and remote view."),
-    Flag::word("block-discovery-strategy", &["concurrent", "recursive"], "concurrent", "When set to concurrent, one call per directory discovers the blocks in the bucket. The recursive strategy lists all objects, one call for each thousand of them: fewer calls where the bucket holds nothing but blocks."),
+    Flag::word("block-discovery-strategy", &["concurrent", "recursive"], "concurrent", "When set to concurrent, one call per directory discovers the blocks in the bucket. The recursive strategy lists all objects, one call for each thousand of them: fewer calls where the bucket holds nothing but blocks. It is what is done when the flag is not given."),
     Flag::count("block-sync-concurrency", "20", "How many index-headers to download at a time. Must be equal or greater than 1."),
     Flag::count("block-meta-fetch-concurrency", "32", "How many block metadata files to fetch from object storage at a time."),
     Flag::new("min-time", Kind::Time, "0000-01-01T00:00:00Z", "Start of time range limit to serve. Only metrics which happened later than this value are served. Option can be a constant time in RFC3339 format or time duration relative to current time, such as -1d or 2h45m."),
