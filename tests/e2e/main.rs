@@ -1,0 +1,6 @@
+//! The programs together, as users run them: real Prometheus servers, a bucket, sidecars, a store and a querier.
+
+mod crash;
+mod differential;
+mod interop;
+mod queries;
