@@ -2,8 +2,10 @@
 
 use storage::Chunk;
 
-/// Splits chunks (sorted by time) by replica. Chunks whose replica is not known go, as in Thanos, to the first lane they
-/// do not overlap. Exact doubles are dropped.
+/// Splits chunks (sorted by time) by replica. A chunk whose replica is not known goes to the lane that ended last before
+/// it: most likely its own replica's. (Thanos takes the first lane that it does not overlap; a lane then hops from one
+/// replica to another after a gap, and what it saw before says nothing of a counter's reset in between.) Exact doubles are
+/// dropped.
 pub(crate) fn split(chunks: Vec<Chunk>) -> Vec<Vec<Chunk>> {
     let mut known: Vec<(u64, Vec<Chunk>)> = Vec::new();
     let mut unknown: Vec<Vec<Chunk>> = Vec::new();
@@ -19,7 +21,8 @@ pub(crate) fn split(chunks: Vec<Chunk>) -> Vec<Vec<Chunk>> {
         if unknown.iter().any(|lane| lane.last() == Some(&chunk)) {
             continue;
         }
-        match unknown.iter_mut().find(|lane| lane.last().is_none_or(|last| last.max_time < chunk.min_time)) {
+        let end = |lane: &Vec<Chunk>| lane.last().map_or(i64::MIN, |last| last.max_time);
+        match unknown.iter_mut().filter(|lane| end(lane) < chunk.min_time).max_by_key(|lane| end(lane)) {
             Some(lane) => lane.push(chunk),
             None => unknown.push(vec![chunk]),
         }
@@ -45,6 +48,11 @@ mod tests {
         };
         assert_eq!(shape(&[(7, 0, 10), (9, 1, 11), (7, 11, 20)]), [vec![(0, 10), (11, 20)], vec![(1, 11)]]);
         assert_eq!(shape(&[(0, 0, 10), (0, 0, 10), (0, 5, 15), (0, 11, 20)]), [vec![(0, 10), (11, 20)], vec![(5, 15)]]);
+        // After a gap of the first replica the second goes on in its own lane.
+        assert_eq!(
+            shape(&[(0, 0, 10), (0, 5, 30), (0, 31, 50), (0, 40, 60)]),
+            [vec![(0, 10), (40, 60)], vec![(5, 30), (31, 50)]]
+        );
         // The live and the shipped form of one replica's data overlap and stay together.
         assert_eq!(shape(&[(7, 0, 10), (7, 5, 12)]), [vec![(0, 10), (5, 12)]]);
     }
