@@ -34,6 +34,8 @@ use crate::source::Sources;
 
 /// Endpoints are asked who they are this often.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// The same while some have never answered.
+const CHECK_INTERVAL_NEW: Duration = Duration::from_secs(1);
 
 /// Bound sockets, so that tests can use port 0.
 #[derive(Debug)]
@@ -259,7 +261,12 @@ async fn watch_endpoints(config: Config, set: Arc<EndpointSet>, shutdown: Cancel
         .await;
     };
     let dns = repeat(every(config.dns_interval, true), shutdown.clone(), || async { set.lookup(&specs()).await });
-    let health = repeat(every(CHECK_INTERVAL, false), shutdown.clone(), || async { set.update(&specs()).await });
+    let health = repeat(every(Duration::ZERO, false), shutdown.clone(), || async {
+        set.update(&specs()).await;
+        // Who has just been started, here or there, should not have to wait long.
+        let new = set.all().iter().any(|e| e.health().info.is_none());
+        tokio::time::sleep(if new { CHECK_INTERVAL_NEW } else { CHECK_INTERVAL }).await;
+    });
     tokio::join!(files, dns, health);
 }
 
