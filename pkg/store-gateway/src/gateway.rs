@@ -28,11 +28,11 @@ use crate::metrics::GatewayMetrics;
 use crate::read::{self, ReadOptions, Wanted};
 
 /// Bytes of chunks in one batch of one block, at most.
-const BATCH_BYTES_MAX: u64 = 16 << 20;
+const BATCH_BYTES_MAX: u64 = 4 << 20;
 /// And at least, however many blocks there are.
-const BATCH_BYTES_MIN: u64 = 1 << 20;
-/// What the blocks of a request share.
-const REQUEST_BATCH_BYTES: u64 = 64 << 20;
+const BATCH_BYTES_MIN: u64 = 512 << 10;
+/// What the blocks of a request share. Each holds one batch in sight of the merge and one being read.
+const REQUEST_BATCH_BYTES: u64 = 16 << 20;
 
 /// What the reading of all blocks shares.
 #[derive(Debug)]
