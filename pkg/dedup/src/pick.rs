@@ -44,6 +44,9 @@ pub(crate) fn pick(lanes: &mut [Lane], rules: Rules) -> Column {
                     lanes[current].at += 1;
                     if state.last.is_some() {
                         out.push(t, v);
+                    } else if let Some(lane) = first(lanes) {
+                        // Nothing was alive yet: another lane may come to life before this one does.
+                        current = lane;
                     }
                 }
             },

@@ -105,6 +105,19 @@ fn stale_markers_show_when_all_replicas_end() {
 }
 
 #[test]
+fn after_a_leading_marker_the_first_to_come_alive_is_followed() {
+    // The window begins with both replicas' markers; then a's gap lasts longer than b's silence.
+    let after = |from: i64| {
+        let mut s = vec![(0, stale_nan())];
+        s.extend(scrapes(from, 30, 3000, 0..0));
+        s
+    };
+    let got = run(&[after(1800), after(1200)], &options("sum"));
+    assert_eq!(got.first().map(|(t, _)| *t), Some(1_200_000));
+    assert_eq!(got.len(), after(1200).len() - 1);
+}
+
+#[test]
 fn r2890_no_false_reset_when_the_other_replica_lags() {
     // b read the same counter a little earlier, so its values are lower than a's.
     let a: Vec<_> = scrapes(0, 30, 3000, 900..1500);
