@@ -162,7 +162,9 @@ impl State {
             self.last = Some((last, shown, v));
             return;
         }
-        let fell = match before {
+        // An older sample of the new lane tells of a fall since then, which may lie before what was shown last.
+        let reach = lanes[to].pause_max(self.rules.gap_max_ms);
+        let fell = match before.filter(|(time, _)| last - time <= reach) {
             // The new lane saw both sides: a fall there is a reset.
             Some((_, b)) => v < b,
             // Else the old lane's next sample tells, and failing that the time between.

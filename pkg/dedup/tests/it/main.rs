@@ -140,6 +140,17 @@ fn real_resets_stay() {
 }
 
 #[test]
+fn a_reset_seen_by_the_replica_before_counts_once() {
+    // The counter restarts at 1000; b was down from 900 to 1510 and lags a little, a goes down at 1500.
+    let value = |s: i64, lag: f64| if s >= 1000 { (s - 1000) as f64 - lag } else { s as f64 - lag };
+    let a: Vec<_> = scrapes(0, 30, 1500, 0..0).into_iter().map(|(t, _)| (t, value(t / 1000, 0.0))).collect();
+    let b: Vec<_> = scrapes(20, 30, 3000, 900..1510).into_iter().map(|(t, _)| (t, value(t / 1000, 60.0))).collect();
+    let got = run(&[a, b], &options("rate"));
+    let falls: Vec<_> = got.windows(2).filter(|w| w[1].1 < w[0].1).map(|w| w[1].0 / 1000).collect();
+    assert_eq!(falls, [1020], "{got:?}");
+}
+
+#[test]
 fn damage_in_one_replica_is_told_and_covered_by_the_other() {
     let mut all = chunks(1, &scrapes(0, 15, 1800, 0..0), 120);
     if let ChunkData::Raw(c) = &mut all[0].data {
