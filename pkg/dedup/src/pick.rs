@@ -167,10 +167,10 @@ impl State {
         let fell = match before.filter(|(time, _)| last - time <= reach) {
             // The new lane saw both sides: a fall there is a reset.
             Some((_, b)) => v < b,
-            // Else the old lane's next sample tells, and failing that the time between.
+            // Else the old lane's next sample tells. Failing that: who restarts begins near zero, who lags is close by.
             None => match lanes[from].peek() {
                 Some((_, next)) if !is_stale(next) => next < raw,
-                _ => t - last > interval.max(1),
+                _ => v < raw / 2.0,
             },
         };
         self.shift = if fell { 0.0 } else { shown - v };
