@@ -40,7 +40,18 @@ const COMPONENTS: &[Component] = &[
     component!("query", "PromQL over sidecars, stores and other queriers.", querier),
 ];
 
+/// Has the allocator give freed pages back at once, not after a second: a store's read buffers come and go quickly, and
+/// what is kept would count against its memory. `MIMALLOC_PURGE_DELAY` still overrides it.
+#[allow(unsafe_code, reason = "the allocator's settings are reached through its C interface only")]
+fn give_memory_back() {
+    /// `mi_option_purge_delay` of mimalloc.h, which the binding does not name.
+    const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
+    // SAFETY: sets one number of the allocator's settings; no other thread runs yet.
+    unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, 0) };
+}
+
 fn main() -> ExitCode {
+    give_memory_back();
     // One TLS provider for the whole process; the error is "set before", which cannot be this early.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut args = std::env::args().skip(1);
