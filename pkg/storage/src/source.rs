@@ -53,7 +53,7 @@ pub type SeriesStream = BoxStream<'static, Result<SeriesEvent>>;
 /// A place that series can be read from. Object-safe; calls are per request and per batch, never per sample.
 ///
 /// With [`crate::PartialResponse::Warn`] a source reports a damaged or unreachable part as a warning and goes on; with `Abort`
-/// it fails. Implementations run `testkit::conformance`.
+/// it fails.
 pub trait SeriesSource: fmt::Debug + Send + Sync {
     /// What is here. Cheap: no I/O.
     fn info(&self) -> SourceInfo;

@@ -1,8 +1,7 @@
 //! The read seam over gRPC: any [`storage::SeriesSource`] as a Thanos StoreAPI server, any StoreAPI endpoint as a
 //! `SeriesSource`; the same for [`storage::Inspect`] and the Rules, Targets, Metadata, Exemplars and Status services.
 //!
-//! This is the only crate that knows both sides; wire messages do not leave it. Semantics follow Thanos 0.43 (see
-//! `docs/formats/storeapi.md`).
+//! This is the only crate that knows both sides; wire messages do not leave it. Semantics follow Thanos 0.43.
 
 mod client;
 mod convert;
