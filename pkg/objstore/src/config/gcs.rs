@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use object_store::gcp::GoogleCloudStorageBuilder;
-use object_store::{ObjectStore, RetryConfig};
+use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
+use object_store::{ObjectStore, RetryConfig, StaticCredentialProvider};
 use serde::Deserialize;
 
 use super::ConfigError;
@@ -93,7 +93,11 @@ impl Gcs {
             .with_bucket_name(&self.bucket)
             .with_retry(self.retry.clone());
         builder = match (&self.emulator, &self.service_account, &self.credentials_file) {
-            (Some(host), ..) => builder.with_base_url(host).with_skip_signature(true),
+            // Uploads ask for a credential even where requests are not signed: an empty one, lest a real one is sought.
+            (Some(host), ..) => {
+                let none = StaticCredentialProvider::new(GcpCredential { bearer: String::new() });
+                builder.with_base_url(host).with_skip_signature(true).with_credentials(Arc::new(none))
+            }
             (None, Some(json), _) => builder.with_service_account_key(json),
             (None, None, Some(path)) => builder.with_application_credentials(path),
             (None, None, None) => builder,
