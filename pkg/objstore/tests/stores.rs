@@ -73,7 +73,7 @@ async fn embedded_s3() {
 async fn external_s3() {
     let var = |name: &str| std::env::var(name).ok();
     let Some(endpoint) = var("TEST_S3_ENDPOINT") else {
-        return testkit::skip_without_service("TEST_S3_ENDPOINT", "external_s3");
+        return testkit::skip_without("TEST_S3_ENDPOINT", "external_s3");
     };
     let (insecure, host) = match endpoint.split_once("://") {
         Some((scheme, host)) => (scheme == "http", host.to_owned()),
@@ -94,7 +94,7 @@ async fn external_s3() {
 #[tokio::test]
 async fn external_azure() {
     let Ok(connection) = std::env::var("TEST_AZURE_CONNECTION_STRING") else {
-        return testkit::skip_without_service("TEST_AZURE_CONNECTION_STRING", "external_azure");
+        return testkit::skip_without("TEST_AZURE_CONNECTION_STRING", "external_azure");
     };
     let container = std::env::var("TEST_AZURE_CONTAINER").unwrap();
     let bucket = open(&format!(
@@ -106,7 +106,7 @@ async fn external_azure() {
 #[tokio::test]
 async fn external_gcs() {
     let Ok(host) = std::env::var("TEST_GCS_EMULATOR_HOST") else {
-        return testkit::skip_without_service("TEST_GCS_EMULATOR_HOST", "external_gcs");
+        return testkit::skip_without("TEST_GCS_EMULATOR_HOST", "external_gcs");
     };
     let yaml = format!("type: GCS\nconfig:\n  bucket: {}\n", std::env::var("TEST_GCS_BUCKET").unwrap());
     let env = |name: &str| (name == "STORAGE_EMULATOR_HOST").then(|| host.clone());
