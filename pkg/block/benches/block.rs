@@ -1,6 +1,6 @@
 //! Opening an index, looking up matchers, and set operations over postings.
 
-use block::{BlockId, BlockMeta, BlockWriter, BlockWriterOptions, IndexReader, WriteChunk, postings};
+use block::{BlockId, BlockMeta, BlockWriter, BlockWriterOptions, IndexReader, postings};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use labels::{Labels, MatchType, Matcher};
@@ -18,7 +18,7 @@ fn index() -> (tempfile::TempDir, std::path::PathBuf) {
     let id = BlockId::new(1, 1);
     let mut writer = BlockWriter::create(tmp.path(), id, BlockWriterOptions::default()).expect("writable");
     let data: bytes::Bytes = chunkenc::encode_xor([(1, 1.0)]).expect("one sample fits").into();
-    let chunk = WriteChunk { min_time: 1, max_time: 1, encoding: chunkenc::Encoding::Xor, data };
+    let chunk = chunkenc::TimedChunk { min_time: 1, max_time: 1, encoding: chunkenc::Encoding::Xor, data };
     for metric in 0..METRICS {
         for target in 0..TARGETS {
             let labels = Labels::from_pairs([

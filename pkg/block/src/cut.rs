@@ -2,15 +2,14 @@
 
 use bytes::Bytes;
 use chunkenc::{
-    Column, Encoding, Error, FloatHistogramAppender, HistogramColumn, ResetFlag, decode_floats, decode_histograms,
+    Column, Encoding, Error, FloatHistogramAppender, HistogramColumn, ResetFlag, TimedChunk, decode_floats,
+    decode_histograms,
 };
 use model::TimeRange;
 
-use crate::WriteChunk;
-
 /// The chunk without the samples inside `deleted`; `None` when none is left. Float histograms take the place of integer
 /// ones; start timestamps are not kept.
-pub(crate) fn without(encoding: Encoding, data: &[u8], deleted: &[TimeRange]) -> Result<Option<WriteChunk>, Error> {
+pub(crate) fn without(encoding: Encoding, data: &[u8], deleted: &[TimeRange]) -> Result<Option<TimedChunk>, Error> {
     let kept = |time: i64| !deleted.iter().any(|d| d.contains(time));
     if encoding.is_float() {
         let mut column = Column::new();
@@ -19,7 +18,7 @@ pub(crate) fn without(encoding: Encoding, data: &[u8], deleted: &[TimeRange]) ->
         let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return Ok(None) };
         let (min_time, max_time) = (first.0, last.0);
         let data = chunkenc::encode_xor(samples)?.into();
-        return Ok(Some(WriteChunk { min_time, max_time, encoding: Encoding::Xor, data }));
+        return Ok(Some(TimedChunk { min_time, max_time, encoding: Encoding::Xor, data }));
     }
     let mut column = HistogramColumn::default();
     decode_histograms(encoding, data, &mut column)?;
@@ -32,5 +31,5 @@ pub(crate) fn without(encoding: Encoding, data: &[u8], deleted: &[TimeRange]) ->
         max_time = time;
     }
     let data = Bytes::from(appender.to_vec());
-    Ok(Some(WriteChunk { min_time, max_time, encoding: Encoding::FloatHistogram, data }))
+    Ok(Some(TimedChunk { min_time, max_time, encoding: Encoding::FloatHistogram, data }))
 }

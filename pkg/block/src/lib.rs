@@ -39,4 +39,4 @@ pub use series::{ChunkMeta, SeriesEntry};
 pub use symbols::Symbols;
 pub use toc::Toc;
 pub use tombstones::{TOMBSTONES_FILE, Tombstones};
-pub use writer::{BlockWriter, BlockWriterOptions, WriteChunk};
+pub use writer::{BlockWriter, BlockWriterOptions};

@@ -4,10 +4,8 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-use chunkenc::{Encoding, aggr};
+use chunkenc::TimedChunk;
 use labels::Labels;
-use storage::ChunkData;
 
 use crate::chunk_writer::{ChunkWriter, MAX_SEGMENT_BYTES, sync_dir};
 use crate::index_writer::IndexWriter;
@@ -31,39 +29,6 @@ pub struct BlockWriterOptions {
 impl Default for BlockWriterOptions {
     fn default() -> Self {
         Self { max_segment_bytes: MAX_SEGMENT_BYTES, postings_in_memory: 16 << 20, tombstones: true }
-    }
-}
-
-/// A chunk to be written; times inclusive.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WriteChunk {
-    /// First sample, ms.
-    pub min_time: i64,
-    /// Last sample, ms.
-    pub max_time: i64,
-    /// How to read `data`.
-    pub encoding: Encoding,
-    /// Without encoding byte and CRC.
-    pub data: Bytes,
-}
-
-impl TryFrom<&storage::Chunk> for WriteChunk {
-    type Error = Error;
-
-    /// Takes a chunk as it is; one of decoded samples is encoded.
-    fn try_from(chunk: &storage::Chunk) -> Result<Self> {
-        let (encoding, data) = match &chunk.data {
-            ChunkData::Raw(raw) => (raw.encoding, raw.data.clone()),
-            ChunkData::Aggr(parts) => {
-                let parts = parts.parts.each_ref().map(|p| p.as_ref().map(|c| (c.encoding, &*c.data)));
-                (Encoding::Aggregates, aggr::encode(parts).into())
-            }
-            ChunkData::Decoded(column) => {
-                let data = chunkenc::encode_xor(column.iter()).map_err(|e| Error::Invalid(e.to_string()))?;
-                (Encoding::Xor, data.into())
-            }
-        };
-        Ok(Self { min_time: chunk.min_time, max_time: chunk.max_time, encoding, data })
     }
 }
 
@@ -116,13 +81,13 @@ impl BlockWriter {
     ///
     /// # Errors
     /// [`Error::Invalid`] when the order is broken or a chunk has no sample count, [`Error::Io`].
-    pub fn add_series(&mut self, labels: &Labels, chunks: &[WriteChunk]) -> Result<()> {
+    pub fn add_series(&mut self, labels: &Labels, chunks: &[TimedChunk]) -> Result<()> {
         let Some((chunk_writer, index)) = &mut self.parts else {
             return Err(Error::Invalid(format!("block {} is finished", self.id)));
         };
         self.metas.clear();
         for chunk in chunks {
-            let samples = count_samples(chunk).map_err(|e| Error::Invalid(format!("series {labels}: {e}")))?;
+            let samples = chunk.num_samples().map_err(|e| Error::Invalid(format!("series {labels}: {e}")))? as u64;
             self.stats.num_samples += samples;
             if chunk.encoding.is_float() {
                 self.stats.num_float_samples += samples;
@@ -198,17 +163,6 @@ impl Drop for BlockWriter {
         {
             tracing::warn!(path = %self.tmp.display(), %error, "cannot remove an unfinished block");
         }
-    }
-}
-
-fn count_samples(chunk: &WriteChunk) -> std::result::Result<u64, chunkenc::Error> {
-    if chunk.encoding != Encoding::Aggregates {
-        return chunkenc::num_samples(chunk.encoding, &chunk.data).map(|n| n as u64);
-    }
-    // The count aggregate has one sample per window.
-    match &aggr::decode(&chunk.data)?[0] {
-        Some((encoding, data)) => chunkenc::num_samples(*encoding, data).map(|n| n as u64),
-        None => Ok(0),
     }
 }
 

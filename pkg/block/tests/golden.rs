@@ -133,7 +133,7 @@ fn rewrite(from: &LocalBlock, parent: &std::path::Path, options: BlockWriterOpti
         let entry = from.index().series(id).unwrap();
         let chunks = entry.chunks.iter().map(|meta| {
             let (encoding, data) = from.chunks().chunk(*meta).unwrap();
-            block::WriteChunk { min_time: meta.min_time, max_time: meta.max_time, encoding, data }
+            chunkenc::TimedChunk { min_time: meta.min_time, max_time: meta.max_time, encoding, data }
         });
         let chunks: Vec<_> = chunks.collect();
         writer.add_series(&entry.labels, &chunks).unwrap();
@@ -265,7 +265,7 @@ fn version_1() {
 fn the_writer_refuses_what_the_format_does_not_allow() {
     let tmp = tempfile::tempdir().unwrap();
     let id = BlockId::new(1, 2);
-    let chunk = |min: i64, max: i64| block::WriteChunk {
+    let chunk = |min: i64, max: i64| chunkenc::TimedChunk {
         min_time: min,
         max_time: max,
         encoding: Encoding::Xor,

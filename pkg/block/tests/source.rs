@@ -2,23 +2,23 @@
 
 mod common;
 
-use block::{BlockId, BlockMeta, BlockWriter, BlockWriterOptions, IndexReader, LocalBlock, ThanosMeta, WriteChunk};
+use block::{BlockId, BlockMeta, BlockWriter, BlockWriterOptions, IndexReader, LocalBlock, ThanosMeta};
 use chunkenc::{CounterReader, Encoding, aggr, encode_xor};
 use common::shared_data;
 use labels::{Labels, MatchType, Matcher};
 use model::TimeRange;
 use storage::{Aggregate, Aggregates, ChunkData, Ctx, LabelQuery, Select, SeriesSource, collect_series};
 
-fn raw(min: i64, max: i64) -> WriteChunk {
+fn raw(min: i64, max: i64) -> chunkenc::TimedChunk {
     let data = encode_xor([(min, 1.0), (max, 2.0)]).unwrap().into();
-    WriteChunk { min_time: min, max_time: max, encoding: Encoding::Xor, data }
+    chunkenc::TimedChunk { min_time: min, max_time: max, encoding: Encoding::Xor, data }
 }
 
 fn block(
     parent: &std::path::Path,
     external: &[(&str, &str)],
     resolution: i64,
-    series: &[(&[(&str, &str)], Vec<WriteChunk>)],
+    series: &[(&[(&str, &str)], Vec<chunkenc::TimedChunk>)],
 ) -> LocalBlock {
     let id = BlockId::new(1, 1);
     let mut writer = BlockWriter::create(parent, id, BlockWriterOptions::default()).unwrap();
@@ -99,7 +99,7 @@ fn aggregates_are_sent_as_asked_and_only_where_that_is_fine_enough() {
         None,
         Some((Encoding::Xor, &counter)),
     ]);
-    let chunk = WriteChunk { min_time: 1, max_time: 20, encoding: Encoding::Aggregates, data: data.into() };
+    let chunk = chunkenc::TimedChunk { min_time: 1, max_time: 20, encoding: Encoding::Aggregates, data: data.into() };
     let block = block(tmp.path(), &[], 300_000, &[(&[("a", "1")], vec![chunk.clone()])]);
     assert_eq!(block.meta().stats.num_samples, 2);
     let want = |max_resolution_ms, list: &[Aggregate]| {
@@ -115,7 +115,7 @@ fn aggregates_are_sent_as_asked_and_only_where_that_is_fine_enough() {
     CounterReader::new().read(part.encoding, &part.data, &mut column).unwrap();
     assert_eq!(column.iter().collect::<Vec<_>>(), [(1, 3.0), (10, 7.0), (20, 9.0)]);
     // And back to a chunk that can be written.
-    assert_eq!(WriteChunk::try_from(&want(3_600_000, &[])[0].chunks[0]).unwrap(), chunk);
+    assert_eq!(chunkenc::TimedChunk::try_from(&want(3_600_000, &[])[0].chunks[0]).unwrap(), chunk);
 }
 
 /// Prometheus once left out the series without the label.

@@ -3,9 +3,9 @@
 use block::{BlockId, META_FILE};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use objstore::Bucket;
+use service::Failpoints;
 
-use crate::error::Result;
-use crate::failpoints::Failpoints;
+use crate::error::{Error, Result};
 use crate::listing::list_block;
 use crate::marks::DELETION_MARK;
 
@@ -26,7 +26,7 @@ pub async fn delete_block(bucket: &Bucket, block: BlockId, failpoints: &Failpoin
     let data = found.objects.iter().filter(|(path, _)| *path != DELETION_MARK && *path != META_FILE);
     let deletions = data.map(|(_, object)| async move {
         bucket.delete(&object.path).await?;
-        failpoints.hit("delete.after_object")
+        failpoints.hit("delete.after_object").map_err(Error::from)
     });
     stream::iter(deletions.collect::<Vec<_>>()).buffer_unordered(CONCURRENCY).try_collect::<Vec<()>>().await?;
     failpoints.hit("delete.before_mark")?;

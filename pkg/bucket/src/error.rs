@@ -38,9 +38,9 @@ pub enum Error {
         /// What.
         what: String,
     },
-    /// A [`Failpoints`](crate::Failpoints) hook ended the step.
-    #[error("failpoint {0}")]
-    Failpoint(String),
+    /// A hook of [`service::Failpoints`] ended the step.
+    #[error(transparent)]
+    Failpoint(#[from] service::Failpoint),
 }
 
 impl Error {

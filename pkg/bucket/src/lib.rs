@@ -9,7 +9,6 @@
 
 pub mod delete;
 pub mod download;
-pub mod failpoints;
 pub mod fetch;
 pub mod filters;
 pub mod listing;
@@ -22,7 +21,6 @@ mod hash;
 mod metrics;
 
 pub use error::{Error, Result};
-pub use failpoints::Failpoints;
 pub use fetch::{Discovery, FetchOptions, MetaFetcher, View};
 pub use filters::{Filtered, Filters, State};
 pub use listing::BlockObjects;

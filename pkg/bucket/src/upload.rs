@@ -8,9 +8,9 @@ use block::{BlockId, BlockMeta, META_FILE};
 use bytes::Bytes;
 use model::Clock;
 use objstore::{Bucket, ConditionalCreate, Created, ErrorKind};
+use service::Failpoints;
 
 use crate::error::{Error, Result};
-use crate::failpoints::Failpoints;
 use crate::hash::sha256;
 use crate::listing::list_block;
 

@@ -5,15 +5,16 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bucket::Error;
 use bucket::delete::delete_block;
 use bucket::download::download_block;
 use bucket::marks::{self, DeletionMark, Marked};
 use bucket::upload::{UploadOptions, Uploaded, upload_block};
-use bucket::{Error, Failpoints};
 use common::*;
 use model::FakeClock;
 use objstore::faults::{Effect, Fault, Faults};
 use objstore::{Bucket, ConditionalCreate, ErrorKind, Op};
+use service::Failpoints;
 use testkit::s3::{self, FaultKind, Operation, Server};
 
 fn options() -> UploadOptions {

@@ -14,6 +14,7 @@ mod histogram_write;
 mod layout;
 mod reduce;
 mod start_times;
+mod timed;
 mod xor;
 mod xor2;
 
@@ -24,6 +25,7 @@ pub use encoding::Encoding;
 pub use histogram_read::{decode_histograms, decode_histograms_between};
 pub use histogram_write::{Appended, FloatHistogramAppender, HistogramAppender, ResetFlag};
 pub use layout::MAX_BUCKETS;
+pub use timed::TimedChunk;
 pub use xor::{MAX_SAMPLES, XorAppender, encode_xor};
 pub use xor2::encode_xor2;
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use block::{BlockId, BlockMeta, BlockWriter, BlockWriterOptions, WriteChunk};
+use block::{BlockId, BlockMeta, BlockWriter, BlockWriterOptions};
 use bucket::upload::{UploadOptions, Uploaded, upload_block};
 use chunkenc::{Encoding, encode_xor};
 use objstore::Bucket;
@@ -129,13 +129,18 @@ fn write_block(
     Ok(Some((scratch.join(id.to_string()), meta)))
 }
 
-fn chunks(series: &Invented, times: &[i64]) -> Result<Vec<WriteChunk>, Error> {
+fn chunks(series: &Invented, times: &[i64]) -> Result<Vec<chunkenc::TimedChunk>, Error> {
     times
         .chunks(CHUNK_SAMPLES)
         .map(|part| {
             let samples = part.iter().map(|t| (*t, series.value(*t as f64 / 1000.0)));
             let data = encode_xor(samples)?.into();
-            Ok(WriteChunk { min_time: part[0], max_time: part[part.len() - 1], encoding: Encoding::Xor, data })
+            Ok(chunkenc::TimedChunk {
+                min_time: part[0],
+                max_time: part[part.len() - 1],
+                encoding: Encoding::Xor,
+                data,
+            })
         })
         .collect()
 }

@@ -3,9 +3,11 @@
 //! A component builds its parts, spawns them into a [`Group`] and runs it. The group ends when a signal comes or when
 //! any task ends; then every task is told through the shared token and given time to finish. Every task has an owner.
 
+mod failpoints;
 mod group;
 mod repeat;
 
+pub use failpoints::{Failpoint, Failpoints};
 pub use group::{Ended, Group};
 pub use repeat::{Every, repeat};
 

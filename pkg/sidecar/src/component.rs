@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use bucket::Failpoints;
 use flags::Parsed;
 use labels::Matcher;
 use model::{Clock, SystemClock};
 use objstore::{Bucket, OpenOptions};
 use remote::{ClientOptions, PromClient};
-use service::{Ended, Group};
+use service::{Ended, Failpoints, Group};
 use storage::{Budget, SeriesSource};
 use storeapi::{
     ComponentType, EndpointInfo, InfoServer, InspectApis, Served, ServerOptions, StoreSet, inspect_routes, store_routes,

@@ -7,8 +7,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use block::BlockId;
-use bucket::Failpoints;
 use serde::{Deserialize, Serialize};
+use service::Failpoints;
 
 /// Blocks in the bucket, of those still on disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

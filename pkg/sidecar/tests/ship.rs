@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use block::{BlockId, BlockMeta};
-use bucket::Failpoints;
 use common::*;
 use labels::Labels;
 use model::FakeClock;
 use objstore::{Bucket, Config, OpenOptions};
+use service::Failpoints;
 use sidecar::{Shipped, Shipper, ShipperOptions, Verify};
 use telemetry::Metrics;
 use testkit::s3::{Fault, FaultKind, Operation, Server};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chunkenc::{Column, Encoding};
+use chunkenc::{Column, Encoding, TimedChunk, aggr};
 use labels::{LabelHasher, Labels};
 
 /// A series with its chunks, ascending by `min_time`. Chunks may reach beyond the asked range, may overlap (replicas,
@@ -167,4 +167,21 @@ pub fn replica_id(labels: &Labels, names: &[String]) -> u64 {
         any = true;
     }
     if any { hasher.finish().max(1) } else { 0 }
+}
+
+impl TryFrom<&Chunk> for TimedChunk {
+    type Error = chunkenc::Error;
+
+    /// Takes a chunk as it is; one of decoded samples is encoded.
+    fn try_from(chunk: &Chunk) -> Result<Self, Self::Error> {
+        let (encoding, data) = match &chunk.data {
+            ChunkData::Raw(raw) => (raw.encoding, raw.data.clone()),
+            ChunkData::Aggr(parts) => {
+                let parts = parts.parts.each_ref().map(|p| p.as_ref().map(|c| (c.encoding, &*c.data)));
+                (Encoding::Aggregates, aggr::encode(parts).into())
+            }
+            ChunkData::Decoded(column) => (Encoding::Xor, chunkenc::encode_xor(column.iter())?.into()),
+        };
+        Ok(Self { min_time: chunk.min_time, max_time: chunk.max_time, encoding, data })
+    }
 }

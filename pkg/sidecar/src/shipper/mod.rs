@@ -16,10 +16,11 @@ use std::sync::Arc;
 
 use block::{BlockId, BlockMeta, META_FILE, ThanosMeta};
 use bucket::upload::{UploadOptions, Uploaded, upload_block};
-use bucket::{Failpoints, FetchOptions, MetaFetcher, SyncMetrics};
+use bucket::{FetchOptions, MetaFetcher, SyncMetrics};
 use labels::Labels;
 use model::Clock;
 use objstore::{Bucket, ConditionalCreate};
+use service::Failpoints;
 use telemetry::{Counter, Gauge, Metrics};
 use tracing::{error, info, warn};
 
@@ -152,10 +153,16 @@ impl From<LocalError> for Failure {
     }
 }
 
+impl From<service::Failpoint> for Failure {
+    fn from(failpoint: service::Failpoint) -> Self {
+        Self::Failpoint(failpoint.0)
+    }
+}
+
 impl From<bucket::Error> for Failure {
     fn from(e: bucket::Error) -> Self {
         match e {
-            bucket::Error::Failpoint(name) => Self::Failpoint(name),
+            bucket::Error::Failpoint(failpoint) => failpoint.into(),
             bucket::Error::Bucket(e) => Self::Bucket(e.to_string()),
             e => Self::Block(e.to_string()),
         }

@@ -168,7 +168,7 @@ pub async fn start(mut config: Config) -> Running {
     config.ship_interval = Duration::from_millis(200);
     let metrics = Metrics::new();
     let sidecar =
-        Sidecar::new(config, &|_| None, Arc::new(SystemClock), bucket::Failpoints::none(), metrics.clone()).unwrap();
+        Sidecar::new(config, &|_| None, Arc::new(SystemClock), service::Failpoints::none(), metrics.clone()).unwrap();
     let listeners = Listeners {
         http: tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap(),
         grpc: tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap(),

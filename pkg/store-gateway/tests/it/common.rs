@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use block::{BlockId, BlockMeta, BlockWriter, BlockWriterOptions, LocalBlock, ThanosMeta, WriteChunk};
+use block::{BlockId, BlockMeta, BlockWriter, BlockWriterOptions, LocalBlock, ThanosMeta};
 use futures::future::{BoxFuture, FutureExt};
 use labels::{MatchType, Matcher};
 use model::{FakeClock, TimeRange};
@@ -99,7 +99,8 @@ impl Fixture {
         let mut series = spec.series;
         series.sort_by(|a, b| a.labels.cmp(&b.labels));
         for s in &series {
-            let chunks: Vec<WriteChunk> = s.chunks.iter().map(|c| WriteChunk::try_from(c).unwrap()).collect();
+            let chunks: Vec<chunkenc::TimedChunk> =
+                s.chunks.iter().map(|c| chunkenc::TimedChunk::try_from(c).unwrap()).collect();
             writer.add_series(&s.labels, &chunks).unwrap();
         }
         let labels = spec.external.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();

@@ -3,10 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
-
 /// The variable that names the place to abort at.
 pub const ENV: &str = "AION_FAILPOINT";
+
+/// A hook of [`Failpoints`] ended the step at the place of this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("failpoint {0}")]
+pub struct Failpoint(pub String);
 
 /// What happens at named places: nothing (the default), the end of the process, or what a test's hook says.
 #[derive(Clone, Default)]
@@ -32,7 +35,7 @@ impl Failpoints {
         Self { abort_at: env(ENV).filter(|name| !name.is_empty()).map(Into::into), hook: None }
     }
 
-    /// Calls `hook` with each place's name; the step ends with [`Error::Failpoint`] where it gives true.
+    /// Calls `hook` with each place's name; the step ends with a [`Failpoint`] where it gives true.
     pub fn hook(hook: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         Self { abort_at: None, hook: Some(Arc::new(hook)) }
     }
@@ -40,13 +43,13 @@ impl Failpoints {
     /// To be called at the place called `name`.
     ///
     /// # Errors
-    /// [`Error::Failpoint`] if the hook says so.
-    pub fn hit(&self, name: &str) -> Result<()> {
+    /// [`Failpoint`] if the hook says so.
+    pub fn hit(&self, name: &str) -> Result<(), Failpoint> {
         if self.abort_at.as_deref() == Some(name) {
             std::process::abort();
         }
         match &self.hook {
-            Some(hook) if hook(name) => Err(Error::Failpoint(name.to_owned())),
+            Some(hook) if hook(name) => Err(Failpoint(name.to_owned())),
             _ => Ok(()),
         }
     }

@@ -1,0 +1,1 @@
+//! `aion compact`: merges, deduplicates, downsamples, retains and deletes the blocks of a bucket, alone or beside others.

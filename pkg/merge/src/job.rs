@@ -1,0 +1,164 @@
+//! What is asked for, and what came of it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use block::{BlockId, BlockMeta};
+use labels::Matcher;
+use model::TimeRange;
+use relabel::Rule;
+use service::Failpoints;
+
+/// One input block. Inputs come in an order that decides ties: of samples with equal times the later input's is taken.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// Its meta, as the bucket has it (labels of replicas included).
+    pub meta: Arc<BlockMeta>,
+    /// Inputs of one replica have the same number; deduplication follows replicas.
+    pub replica: u64,
+}
+
+/// What to do where chunks of one series overlap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Vertical {
+    /// Every distinct time is kept; of samples with equal times one is.
+    #[default]
+    Merge,
+    /// One replica is followed and left where it has a gap. Where any replica has a sample there is one, and no counter
+    /// falls that did not fall in a replica.
+    Penalty,
+}
+
+/// Series, or times of series, to leave out.
+#[derive(Debug, Clone)]
+pub struct Deletion {
+    /// All must match the series' labels, external labels included; at least one.
+    pub matchers: Vec<Matcher>,
+    /// Which times; none = all.
+    pub ranges: Vec<TimeRange>,
+}
+
+/// Makes the output coarser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Downsampling {
+    /// The inputs', ms; 0 = raw.
+    pub from_ms: i64,
+    /// The output's, ms.
+    pub to_ms: i64,
+}
+
+/// A whole task.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// At least one.
+    pub inputs: Vec<Input>,
+    /// The new block: id, range, labels, compaction and resolution as they shall be; counts and files are filled in.
+    /// With limits on the output more blocks may be made: their ids are asked of [`Options::next_id`].
+    pub meta: BlockMeta,
+    /// See [`Vertical`].
+    pub vertical: Vertical,
+    /// In this order.
+    pub deletions: Vec<Deletion>,
+    /// Whether the inputs' `tombstones` are applied where a block has any.
+    pub tombstones: bool,
+    /// Rules over the labels of each series; empty = none. Series that fall together are merged.
+    pub relabel: Vec<Rule>,
+    /// `None` leaves the resolution.
+    pub downsampling: Option<Downsampling>,
+}
+
+/// Means and limits.
+#[derive(Clone)]
+pub struct Options {
+    /// Where indexes and spools lie while the job runs; a job of the same name goes on where one was killed.
+    pub dir: PathBuf,
+    /// Bytes of buffers over all; reads and writes are sized to fit.
+    pub memory_bytes: u64,
+    /// Threads over ranges of series.
+    pub shards: usize,
+    /// Largest chunk segment.
+    pub segment_bytes: u64,
+    /// The output is split before its index grows beyond this.
+    pub index_bytes_max: u64,
+    /// The output is split at so many series; 0 = no limit.
+    pub series_max: u64,
+    /// Note each file's SHA-256 in the meta.
+    pub hash: bool,
+    /// Ids for further outputs.
+    pub next_id: Arc<dyn Fn() -> BlockId + Send + Sync>,
+    /// Named places: `merge.after_inputs`, `merge.after_segment`, `merge.after_chunks`, `merge.after_index`.
+    pub failpoints: Failpoints,
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("dir", &self.dir)
+            .field("memory_bytes", &self.memory_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How far a job is; read by others while it runs.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Chunk bytes of the inputs that have been read.
+    pub bytes_done: AtomicU64,
+    /// Chunk bytes of all inputs.
+    pub bytes_total: AtomicU64,
+    /// Series written.
+    pub series_done: AtomicU64,
+}
+
+/// What was wrong in an input and was put right.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Repairs {
+    /// Series whose labels were not in order.
+    pub labels_out_of_order: u64,
+    /// Series that stood in a block twice.
+    pub series_twice: u64,
+    /// Chunks that were not in order of time.
+    pub chunks_out_of_order: u64,
+    /// Chunks that stood there twice, byte for byte.
+    pub chunks_twice: u64,
+    /// Samples that were not in order of time within their chunk, or twice.
+    pub samples_out_of_order: u64,
+    /// Samples outside of their block's range, left out as readers leave them out.
+    pub samples_outside: u64,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Chunks copied as they were.
+    pub chunks_copied: u64,
+    /// Chunks written anew.
+    pub chunks_rewritten: u64,
+    /// Samples that deletions took.
+    pub samples_deleted: u64,
+    /// Requests sent to the bucket.
+    pub requests: u64,
+    /// Bytes read from the bucket.
+    pub bytes_read: u64,
+    /// Bytes written to the bucket.
+    pub bytes_written: u64,
+}
+
+/// One new block whose files are in the bucket, all but `meta.json`.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// Ready to be made visible but for the time of upload.
+    pub meta: BlockMeta,
+}
+
+/// The end of a job.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    /// In order of series; empty when no sample was left.
+    pub outputs: Vec<Output>,
+    /// See [`Repairs`].
+    pub repairs: Repairs,
+    /// See [`Counts`].
+    pub counts: Counts,
+}
