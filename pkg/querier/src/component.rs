@@ -20,10 +20,11 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tracing::{info, warn};
+use transport::ConfigError;
 use transport::grpc::{ServerMetrics, server_router};
 use transport::http::{HttpMetrics, Probe, common_routes};
 
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::endpoints::{EndpointSet, Mode, SetOptions, Spec, file_sd_addresses, parse_sd};
 use crate::fanout::{FanOut, FanOutOptions};
 use crate::grpc::QueryService;

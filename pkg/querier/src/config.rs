@@ -10,9 +10,9 @@ use promql::EngineOptions;
 use relabel::Rule;
 use storage::PartialResponse;
 use storeapi::StoreLimits;
-use transport::ServeOptions;
 use transport::grpc::Compression;
 use transport::http::WebConfig;
+use transport::{ConfigError, ServeOptions};
 
 use crate::endpoints::{Mode, Spec, parse_sd};
 use crate::resolve::is_dynamic;
@@ -25,23 +25,6 @@ const FEATURES: [&str; 5] = [
     "promql-extended-range-selectors",
     "promql-binop-fill-modifiers",
 ];
-
-/// A flag or a file that cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ConfigError(pub String);
-
-impl From<transport::Error> for ConfigError {
-    fn from(e: transport::Error) -> Self {
-        Self(e.to_string())
-    }
-}
-
-impl From<flags::UsageError> for ConfigError {
-    fn from(e: flags::UsageError) -> Self {
-        Self(e.0)
-    }
-}
 
 /// Settings of a querier.
 #[derive(Debug, Clone)]

@@ -16,5 +16,5 @@ pub mod resolve;
 pub mod source;
 
 pub use component::{Listeners, Querier, run};
-pub use config::{Config, ConfigError};
+pub use config::Config;
 pub use flags::command;

@@ -20,10 +20,11 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tracing::{error, info, warn};
+use transport::ConfigError;
 use transport::grpc::{ServerMetrics, server_router};
 use transport::http::{HttpMetrics, Probe, common_routes};
 
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::inspect::PrometheusInspect;
 use crate::page;
 use crate::prometheus::{FlagCheck, FollowOptions, PrometheusState};

@@ -6,28 +6,11 @@ use std::time::Duration;
 use flags::Parsed;
 use remote::RemoteReadOptions;
 use storeapi::StoreLimits;
-use transport::ServeOptions;
 use transport::http::{ClientConfig, HttpClient, WebConfig};
+use transport::{ConfigError, ServeOptions};
 
 use crate::reloader::{Method, ReloaderOptions};
 use crate::shipper::Verify;
-
-/// A flag or a file that cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ConfigError(pub String);
-
-impl From<transport::Error> for ConfigError {
-    fn from(e: transport::Error) -> Self {
-        Self(e.to_string())
-    }
-}
-
-impl From<flags::UsageError> for ConfigError {
-    fn from(e: flags::UsageError) -> Self {
-        Self(e.0)
-    }
-}
 
 /// Settings of a sidecar.
 #[derive(Debug, Clone)]

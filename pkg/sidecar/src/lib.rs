@@ -16,7 +16,7 @@ pub mod shipper;
 pub mod source;
 
 pub use component::{Listeners, Sidecar, run};
-pub use config::{Config, ConfigError};
+pub use config::Config;
 pub use flags::command;
 pub use prometheus::{PrometheusError, PrometheusState};
 pub use reloader::Reloader;

@@ -27,6 +27,23 @@ pub enum Error {
     },
 }
 
+/// A flag, or a file that it names, cannot be used; the text names it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+impl From<Error> for ConfigError {
+    fn from(e: Error) -> Self {
+        Self(e.to_string())
+    }
+}
+
+impl From<::flags::UsageError> for ConfigError {
+    fn from(e: ::flags::UsageError) -> Self {
+        Self(e.0)
+    }
+}
+
 impl Error {
     pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::Io { what: what.into(), source }

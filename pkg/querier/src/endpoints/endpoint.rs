@@ -41,8 +41,6 @@ pub struct Health {
     pub last_check_ms: Option<i64>,
     /// When it last answered well, ms.
     pub last_good_ms: Option<i64>,
-    /// When it was first asked, ms.
-    pub first_check_ms: Option<i64>,
     /// Why the last try failed.
     pub last_error: Option<String>,
 }
@@ -79,7 +77,6 @@ impl Endpoint {
         }
         let mut health = self.health.write();
         health.last_check_ms = Some(now_ms);
-        health.first_check_ms.get_or_insert(now_ms);
         let mut failure = None;
         let mut good = None;
         for answer in answers {
