@@ -6,3 +6,6 @@
 #![allow(missing_docs, clippy::all, reason = "generated code")]
 
 include!(concat!(env!("OUT_DIR"), "/all.rs"));
+
+/// All of it as an encoded `google.protobuf.FileDescriptorSet`, for server reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tracing::{info, warn};
 use transport::ConfigError;
-use transport::grpc::{ServerMetrics, server_router};
+use transport::grpc::{ServerMetrics, ServerStack};
 use transport::http::{HttpMetrics, Probe, common_routes};
 
 use crate::config::Config;
@@ -141,6 +141,7 @@ impl Querier {
             "" => pages,
             prefix => Router::new().nest(prefix, pages),
         };
+        let pages = self.config.request_log.http(pages);
         let router =
             HttpMetrics::new(&self.metrics).wrap(pages).merge(common_routes(self.metrics.clone(), self.probe.clone()));
         self.config.web.wrap(router)
@@ -178,7 +179,10 @@ impl Querier {
             Some(EndpointInfo { component: ComponentType::Query, served, sets: sets.collect(), source })
         })
         .add_to(&mut routes);
-        server_router(routes.routes(), &ServerMetrics::new(&self.metrics))
+        ServerStack::new(ServerMetrics::new(&self.metrics), self.probe.clone())
+            .reflecting(storeapi::DESCRIPTORS, served.service_names())
+            .logging(self.config.request_log.clone())
+            .router(routes.routes())
     }
 }
 

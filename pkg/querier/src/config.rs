@@ -12,7 +12,7 @@ use storage::PartialResponse;
 use storeapi::StoreLimits;
 use transport::grpc::Compression;
 use transport::http::WebConfig;
-use transport::{ConfigError, ServeOptions};
+use transport::{ConfigError, RequestLog, ServeOptions};
 
 use crate::endpoints::{Mode, Spec, parse_sd};
 use crate::resolve::is_dynamic;
@@ -35,6 +35,8 @@ pub struct Config {
     pub web: WebConfig,
     /// gRPC listener.
     pub grpc: ServeOptions,
+    /// `--request.logging-config`.
+    pub request_log: RequestLog,
     /// Endpoints from flags.
     pub endpoints: Vec<Spec>,
     /// What entries of files start from: the client flags.
@@ -171,6 +173,7 @@ impl Config {
             http,
             web,
             grpc: transport::flags::grpc_server(parsed)?,
+            request_log: transport::flags::request_log(parsed)?,
             endpoints,
             endpoint_base: base,
             sd_file: parsed.text_opt("endpoint.sd-config-file").map(str::to_owned),

@@ -1,7 +1,7 @@
 //! The flags of `aion query`: Thanos' names and defaults, and a few of our own.
 
 use flags::{Command, Flag, Kind};
-use transport::flags::{COMMON, GRPC_CLIENT, GRPC_SERVER, HTTP};
+use transport::flags::{COMMON, GRPC_CLIENT, GRPC_SERVER, HTTP, REQUEST_LOG};
 
 const ONE_ENGINE: &str = "there is one engine, with Prometheus' answers";
 
@@ -48,10 +48,6 @@ const QUERY: &[Flag] = &[
         .placeholder("<file-path>"),
     Flag::text("selector.relabel-config", "", "Relabeling configuration that allows selecting endpoints by their external labels, instead of a file.")
         .placeholder("<content>"),
-    Flag::text("request.logging-config-file", "", "Path to YAML file with request logging configuration.").placeholder("<file-path>")
-        .ignored("requests are not logged one by one"),
-    Flag::text("request.logging-config", "", "Request logging configuration, instead of a file.").placeholder("<content>")
-        .ignored("requests are not logged one by one"),
     Flag::text("alert.query-url", "", "The external Thanos Query URL that would be set in all alerts 'Source' field.")
         .placeholder("ALERT.QUERY-URL")
         .ignored("this querier makes no alerts"),
@@ -148,7 +144,7 @@ pub fn command() -> Command {
     Command {
         name: "query",
         about: "Query node exposing PromQL enabled Query API with data retrieved from multiple store nodes.",
-        flags: vec![COMMON, HTTP, GRPC_SERVER, GRPC_CLIENT, QUERY, MORE],
+        flags: vec![COMMON, HTTP, GRPC_SERVER, GRPC_CLIENT, REQUEST_LOG, QUERY, MORE],
         args: None,
     }
 }

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tracing::{error, info, warn};
 use transport::ConfigError;
-use transport::grpc::{ServerMetrics, server_router};
+use transport::grpc::{ServerMetrics, ServerStack};
 use transport::http::{HttpMetrics, Probe, common_routes};
 
 use crate::config::Config;
@@ -151,7 +151,7 @@ impl Sidecar {
             let shown = page::render(&state, list.as_deref().map(shipped_count));
             async move { axum::response::Html(shown) }
         });
-        let pages = HttpMetrics::new(&self.metrics).wrap(Router::new().route("/", page));
+        let pages = self.config.request_log.http(HttpMetrics::new(&self.metrics).wrap(Router::new().route("/", page)));
         self.config.web.wrap(pages.merge(common_routes(self.metrics.clone(), self.probe.clone())))
     }
 
@@ -188,7 +188,10 @@ impl Sidecar {
             Some(EndpointInfo { component: ComponentType::Sidecar, served, sets: sets.collect(), source })
         })
         .add_to(&mut routes);
-        server_router(routes.routes(), &ServerMetrics::new(&self.metrics))
+        ServerStack::new(ServerMetrics::new(&self.metrics), self.probe.clone())
+            .reflecting(storeapi::DESCRIPTORS, served.service_names())
+            .logging(self.config.request_log.clone())
+            .router(routes.routes())
     }
 }
 

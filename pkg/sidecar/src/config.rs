@@ -7,7 +7,7 @@ use flags::Parsed;
 use remote::RemoteReadOptions;
 use storeapi::StoreLimits;
 use transport::http::{ClientConfig, HttpClient, WebConfig};
-use transport::{ConfigError, ServeOptions};
+use transport::{ConfigError, RequestLog, ServeOptions};
 
 use crate::reloader::{Method, ReloaderOptions};
 use crate::shipper::Verify;
@@ -21,6 +21,8 @@ pub struct Config {
     pub web: WebConfig,
     /// gRPC listener.
     pub grpc: ServeOptions,
+    /// `--request.logging-config`.
+    pub request_log: RequestLog,
     /// `--prometheus.url`.
     pub prometheus_url: String,
     /// The client for it.
@@ -106,6 +108,7 @@ impl Config {
             http,
             web,
             grpc: transport::flags::grpc_server(parsed)?,
+            request_log: transport::flags::request_log(parsed)?,
             prometheus_url: url.to_owned(),
             http_client,
             ready_timeout: duration("prometheus.ready_timeout"),

@@ -1,7 +1,7 @@
 //! The flags of `aion sidecar`: Thanos' names and defaults, and a few of our own.
 
 use flags::{Command, Flag, Kind};
-use transport::flags::{COMMON, GRPC_SERVER, HTTP};
+use transport::flags::{COMMON, GRPC_SERVER, HTTP, REQUEST_LOG};
 
 const SIDECAR: &[Flag] = &[
     Flag::new(
@@ -39,10 +39,6 @@ const SIDECAR: &[Flag] = &[
         "prometheus",
         "Executable name used to match the process being reloaded when using the signal method.",
     ),
-    Flag::text("request.logging-config-file", "", "Path to YAML file with request logging configuration.")
-        .placeholder("<file-path>"),
-    Flag::text("request.logging-config", "", "Request logging configuration, instead of a file.")
-        .placeholder("<content>"),
     Flag::text("objstore.config-file", "", "Path to YAML file that contains object store configuration.")
         .placeholder("<file-path>"),
     Flag::text("objstore.config", "", "Object store configuration, instead of a file.").placeholder("<content>"),
@@ -86,7 +82,7 @@ pub fn command() -> Command {
     Command {
         name: "sidecar",
         about: "Sidecar for Prometheus server.",
-        flags: vec![COMMON, HTTP, GRPC_SERVER, SIDECAR, MORE],
+        flags: vec![COMMON, HTTP, GRPC_SERVER, REQUEST_LOG, SIDECAR, MORE],
         args: None,
     }
 }

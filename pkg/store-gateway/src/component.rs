@@ -11,13 +11,13 @@ use objstore::{Bucket, OpenOptions};
 use parking_lot::RwLock;
 use service::{Ended, Group};
 use storage::{Budget, SeriesSource};
-use storeapi::{InfoServer, ServerOptions, store_routes};
+use storeapi::{InfoServer, Served, ServerOptions, store_routes};
 use telemetry::Metrics;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::service::{Routes, RoutesBuilder};
-use transport::grpc::{ServerMetrics, server_router};
+use transport::grpc::{ServerMetrics, ServerStack};
 use transport::http::{HttpMetrics, Probe, common_routes};
 
 use crate::blocks_api::BlocksApi;
@@ -125,7 +125,11 @@ impl Component {
         store_routes(&mut routes, source, options);
         let gateway = self.gateway.clone();
         InfoServer::new(move || gateway.endpoint_info()).add_to(&mut routes);
-        server_router(routes.routes(), &ServerMetrics::new(&self.deps.metrics))
+        let served = Served { store: true, ..Served::default() };
+        ServerStack::new(ServerMetrics::new(&self.deps.metrics), self.probe.clone())
+            .reflecting(storeapi::DESCRIPTORS, served.service_names())
+            .logging(self.config.request_log.clone())
+            .router(routes.routes())
     }
 
     /// The HTTP routes.
@@ -143,7 +147,8 @@ impl Component {
             start_ms: self.deps.clock.now_ms(),
         };
         let router = common_routes(self.deps.metrics.clone(), self.probe.clone()).merge(api.routes());
-        self.config.web.wrap(HttpMetrics::new(&self.deps.metrics).wrap(router))
+        let router = HttpMetrics::new(&self.deps.metrics).wrap(router);
+        self.config.web.wrap(self.config.request_log.http(router))
     }
 
     /// Serves until `shutdown`, or until a part fails.

@@ -8,8 +8,8 @@ use bucket::{Discovery, FetchOptions, Filters};
 use flags::Parsed;
 use serde::Deserialize;
 use storeapi::StoreLimits;
-use transport::ServeOptions;
 use transport::http::WebConfig;
+use transport::{RequestLog, ServeOptions};
 
 use crate::chunk_cache::ChunkCacheOptions;
 use crate::error::Error;
@@ -27,6 +27,8 @@ pub struct Config {
     pub web: WebConfig,
     /// gRPC listener.
     pub grpc: ServeOptions,
+    /// `--request.logging-config`.
+    pub request_log: RequestLog,
     /// `--objstore.config`, as text; empty when the bucket is given otherwise.
     pub objstore: String,
     /// `--data-dir`, or `None` where nothing is kept on disk.
@@ -145,6 +147,7 @@ impl Config {
             http,
             web,
             grpc: transport::flags::grpc_server(parsed)?,
+            request_log: transport::flags::request_log(parsed)?,
             objstore: parsed.content("objstore.config")?.unwrap_or_default(),
             data_dir,
             index_cache,

@@ -1,7 +1,7 @@
 //! The flags of `aion store`: Thanos' names and defaults, its hidden ones too, and a few of our own.
 
 use flags::{Command, Flag, Kind};
-use transport::flags::{COMMON, GRPC_SERVER, HTTP};
+use transport::flags::{COMMON, GRPC_SERVER, HTTP, REQUEST_LOG};
 
 const ALWAYS_LAZY: &str = "index-headers are always opened at their first use";
 
@@ -51,8 +51,6 @@ const STORE: &[Flag] = &[
     Flag::count("matcher-cache-size", "0", "Max number of cached matchers items. Using 0 disables caching.")
         .ignored("matchers are compiled once for each request, which takes microseconds"),
     Flag::switch("disable-admin-operations", "Disable UI/API admin operations like marking blocks for deletion and no compaction."),
-    Flag::text("request.logging-config-file", "", "Path to YAML file with request logging configuration.").placeholder("<file-path>").ignored("calls are counted in grpc_server_handled_total, and logged where they fail"),
-    Flag::text("request.logging-config", "", "Request logging configuration, instead of a file.").placeholder("<content>").ignored("calls are counted in grpc_server_handled_total, and logged where they fail"),
 ];
 
 /// What Thanos accepts and does not list, and limits of our own.
@@ -102,7 +100,7 @@ pub fn command() -> Command {
     Command {
         name: "store",
         about: "Store node giving access to blocks in a bucket provider. Now supported GCS, S3, Azure and local directories.",
-        flags: vec![COMMON, HTTP, GRPC_SERVER, STORE, MORE],
+        flags: vec![COMMON, HTTP, GRPC_SERVER, REQUEST_LOG, STORE, MORE],
         args: None,
     }
 }

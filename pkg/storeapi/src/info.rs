@@ -74,6 +74,23 @@ pub struct Served {
     pub status: bool,
 }
 
+impl Served {
+    /// Full names of the gRPC services, Info among them, for server reflection.
+    pub fn service_names(self) -> Vec<&'static str> {
+        let named = [
+            (true, "thanos.info.Info"),
+            (self.store, "thanos.Store"),
+            (self.rules, "thanos.Rules"),
+            (self.targets, "thanos.Targets"),
+            (self.metadata, "thanos.Metadata"),
+            (self.exemplars, "thanos.Exemplars"),
+            (self.query, "thanos.Query"),
+            (self.status, "thanos.Status"),
+        ];
+        named.into_iter().filter_map(|(served, name)| served.then_some(name)).collect()
+    }
+}
+
 /// What an endpoint tells about itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EndpointInfo {

@@ -14,6 +14,9 @@ mod status;
 
 pub use client::StoreClient;
 pub use convert::{labels_from_wire, labels_to_wire, matchers_from_wire, matchers_to_wire};
+/// Descriptors of all services, for server reflection.
+pub use proto::DESCRIPTORS;
+
 pub use info::{ComponentType, EndpointInfo, InfoServer, Served, StoreSet, fetch_info};
 pub use inspect_client::InspectClient;
 pub use inspect_server::{InspectApis, inspect_routes};

@@ -8,7 +8,7 @@ use flags::{Flag, Kind, Parsed};
 
 use crate::http::WebConfig;
 use crate::tls::{ClientAuth, ClientTlsConfig, ServerTls, ServerTlsConfig};
-use crate::{Error, ServeOptions};
+use crate::{Error, RequestLog, ServeOptions};
 
 const NO_GC: &str = "there is no garbage collector to tune";
 
@@ -93,6 +93,14 @@ pub const GRPC_CLIENT: &[Flag] = &[
     ),
 ];
 
+/// Which requests are logged.
+pub const REQUEST_LOG: &[Flag] = &[
+    Flag::text("request.logging-config-file", "", "Path to YAML file with request logging configuration.")
+        .placeholder("<file-path>"),
+    Flag::text("request.logging-config", "", "Request logging configuration, instead of a file.")
+        .placeholder("<content>"),
+];
+
 fn grace(parsed: &Parsed, flag: &str) -> Duration {
     Duration::from_millis(parsed.duration_ms(flag).max(0) as u64)
 }
@@ -136,6 +144,15 @@ pub fn grpc_server(parsed: &Parsed) -> Result<ServeOptions, Error> {
         alpn: vec![b"h2"],
     })?;
     Ok(ServeOptions { tls: Some(Arc::new(tls)), ..options })
+}
+
+/// Which requests are logged.
+///
+/// # Errors
+/// A bad `--request.logging-config`.
+pub fn request_log(parsed: &Parsed) -> Result<RequestLog, Error> {
+    let yaml = parsed.content("request.logging-config").map_err(|e| Error::Config(e.0))?.unwrap_or_default();
+    RequestLog::parse(&yaml).map_err(|e| Error::Config(format!("--request.logging-config: {e}")))
 }
 
 /// TLS of the gRPC clients, `None` for plain connections.

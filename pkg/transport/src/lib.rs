@@ -6,9 +6,11 @@
 pub mod flags;
 pub mod grpc;
 pub mod http;
+mod request_log;
 mod serve;
 pub mod tls;
 
+pub use request_log::RequestLog;
 pub use serve::{ServeOptions, bind, serve};
 
 /// Why a listener, certificate or client could not be made ready.

@@ -23,7 +23,8 @@ use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use transport::ServeOptions;
-use transport::grpc::{ServerMetrics, server_router};
+use transport::grpc::{ServerMetrics, ServerStack};
+use transport::http::Probe;
 
 /// When the data begins, s.
 pub const START_S: i64 = 1_700_000_000;
@@ -217,7 +218,7 @@ async fn serve(store: Store) -> (String, CancellationToken, Arc<AtomicUsize>) {
         sets: vec![],
     };
     InfoServer::new(move || Some(info.clone())).add_to(&mut routes);
-    let router = server_router(routes.routes(), &ServerMetrics::new(&Metrics::new()));
+    let router = ServerStack::new(ServerMetrics::new(&Metrics::new()), Probe::default()).router(routes.routes());
     let listener = transport::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let stop = CancellationToken::new();

@@ -18,12 +18,14 @@ use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 use tonic::service::{Routes, RoutesBuilder};
 use transport::ServeOptions;
-use transport::grpc::{ClientMetrics, ClientOptions, Compression, ServerMetrics, connect, server_router};
+use transport::grpc::{ClientMetrics, ClientOptions, Compression, ServerMetrics, ServerStack, connect};
+use transport::http::Probe;
 
 struct Served1 {
     client: StoreClient,
     channel: transport::grpc::Channel,
     metrics: Metrics,
+    probe: Probe,
     shutdown: CancellationToken,
 }
 
@@ -39,14 +41,13 @@ async fn serve(source: MemorySource, limits: StoreLimits, compression: Compressi
     let mut routes: RoutesBuilder = Routes::builder();
     let budget = Arc::new(Budget::unlimited);
     store_routes(&mut routes, source.clone(), ServerOptions { limits, budget, metrics: metrics.clone() });
-    let info = EndpointInfo {
-        component: ComponentType::Sidecar,
-        served: Served { store: true, rules: true, ..Served::default() },
-        source: source.info(),
-        sets: vec![],
-    };
+    let served = Served { store: true, rules: true, ..Served::default() };
+    let info = EndpointInfo { component: ComponentType::Sidecar, served, source: source.info(), sets: vec![] };
+    let probe = Probe::new("starting");
     InfoServer::new(move || Some(info.clone())).add_to(&mut routes);
-    let router = server_router(routes.routes(), &ServerMetrics::new(&metrics));
+    let router = ServerStack::new(ServerMetrics::new(&metrics), probe.clone())
+        .reflecting(storeapi::DESCRIPTORS, served.service_names())
+        .router(routes.routes());
     let listener = transport::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let shutdown = CancellationToken::new();
@@ -60,7 +61,7 @@ async fn serve(source: MemorySource, limits: StoreLimits, compression: Compressi
     };
     let channel = connect(&address, &options).unwrap();
     let client = StoreClient::new(&address, channel.clone(), source.info());
-    Served1 { client, channel, metrics, shutdown }
+    Served1 { client, channel, metrics, probe, shutdown }
 }
 
 fn samples(n: i64) -> Vec<(i64, f64)> {
@@ -176,4 +177,59 @@ async fn labels_info_and_refusals() {
     let backwards = Select { range: TimeRange::new(5, 4), ..all() };
     let error = collect_series(served.client.select(&ctx, backwards)).await.unwrap_err();
     assert!(matches!(&error, Error::Invalid(t) if t.contains("after max time")), "{error}");
+}
+
+/// What grpcurl and other tools ask first.
+#[tokio::test]
+async fn reflection_and_health() {
+    use tonic_health::pb::health_client::HealthClient;
+    use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+    use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
+
+    let served = serve(MemorySource::new(vec![]), StoreLimits::default(), Compression::None).await;
+    let ask = async |message: MessageRequest| {
+        let request = ServerReflectionRequest { host: String::new(), message_request: Some(message) };
+        let mut answers = ServerReflectionClient::new(served.channel.clone())
+            .server_reflection_info(futures::stream::iter([request]))
+            .await
+            .unwrap()
+            .into_inner();
+        let ServerReflectionResponse { message_response, .. } = answers.message().await.unwrap().unwrap();
+        message_response.unwrap()
+    };
+    let MessageResponse::ListServicesResponse(list) = ask(MessageRequest::ListServices(String::new())).await else {
+        panic!("no list")
+    };
+    let mut names: Vec<_> = list.service.into_iter().map(|s| s.name).collect();
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "grpc.health.v1.Health",
+            "grpc.reflection.v1.ServerReflection",
+            "thanos.Rules",
+            "thanos.Store",
+            "thanos.info.Info"
+        ]
+    );
+    for symbol in ["thanos.Store", "thanos.SeriesRequest", "thanos.info.Info", "hintspb.SeriesRequestHints"] {
+        let found = ask(MessageRequest::FileContainingSymbol(symbol.to_owned())).await;
+        assert!(matches!(found, MessageResponse::FileDescriptorResponse(_)), "{symbol}: {found:?}");
+    }
+
+    let mut health = HealthClient::new(served.channel.clone());
+    let whole = HealthCheckRequest { service: String::new() };
+    let mut states = health.watch(whole.clone()).await.unwrap().into_inner();
+    assert_eq!(states.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+    served.probe.ready();
+    assert_eq!(states.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
+    assert_eq!(health.check(whole).await.unwrap().into_inner().status(), ServingStatus::Serving);
+    let other = HealthCheckRequest { service: "thanos.Store".to_owned() };
+    assert_eq!(health.check(other).await.unwrap_err().code(), tonic::Code::NotFound);
+    let counted = served.metrics.encode();
+    let line = r#"grpc_server_handled_total{grpc_type="unary",grpc_service="grpc.health.v1.Health",grpc_method="Check",grpc_code="NotFound"} 1"#;
+    assert!(counted.contains(line), "{counted}");
 }

@@ -120,15 +120,7 @@ impl Service<http::Request<Body>> for Channel {
         let response = self.inner.call(request);
         Box::pin(async move {
             match response.await {
-                Ok(response) => {
-                    let response = snappy::unpack_response(response);
-                    // A refusal without body carries its status in the headers.
-                    let code = response.headers().get("grpc-status").and_then(|v| v.to_str().ok()?.parse::<i32>().ok());
-                    if let Some(code) = code {
-                        call.end(tonic::Code::from(code));
-                    }
-                    Ok(response.map(|body| Body::new(call.follow(body))))
-                }
+                Ok(response) => Ok(call.response(snappy::unpack_response(response)).map(Body::new)),
                 Err(e) => {
                     call.end(tonic::Code::Unavailable);
                     Err(e)

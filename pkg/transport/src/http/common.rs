@@ -9,14 +9,16 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use parking_lot::Mutex;
 use telemetry::Metrics;
+use tokio::sync::watch;
+use tokio_stream::wrappers::WatchStream;
 
-/// Whether the component lives and can serve; shared between the component and its routes.
+/// Whether the component lives and can serve; shared between the component, its routes and its gRPC health service.
 #[derive(Debug, Clone, Default)]
 pub struct Probe(Arc<ProbeState>);
 
 #[derive(Debug, Default)]
 struct ProbeState {
-    ready: AtomicBool,
+    ready: watch::Sender<bool>,
     unhealthy: AtomicBool,
     why: Mutex<String>,
 }
@@ -31,13 +33,13 @@ impl Probe {
 
     /// From now on `/-/ready` says 200.
     pub fn ready(&self) {
-        self.0.ready.store(true, Ordering::SeqCst);
+        self.0.ready.send_replace(true);
     }
 
     /// From now on `/-/ready` says 503 and `why`.
     pub fn not_ready(&self, why: &str) {
         why.clone_into(&mut self.0.why.lock());
-        self.0.ready.store(false, Ordering::SeqCst);
+        self.0.ready.send_replace(false);
     }
 
     /// From now on `/-/healthy` says 503.
@@ -48,7 +50,12 @@ impl Probe {
 
     /// Whether `/-/ready` says 200.
     pub fn is_ready(&self) -> bool {
-        self.0.ready.load(Ordering::SeqCst)
+        *self.0.ready.borrow()
+    }
+
+    /// Whether it is ready: now, and at each change.
+    pub(crate) fn changes(&self) -> WatchStream<bool> {
+        WatchStream::new(self.0.ready.subscribe())
     }
 
     fn answer(&self, ok: bool) -> (StatusCode, String) {
