@@ -112,7 +112,7 @@ pub(crate) fn section<'a>(file: &str, offset: u64, what: &str, data: &'a [u8]) -
 }
 
 /// Appends a `uvarint`.
-pub(crate) fn put_uvarint(out: &mut Vec<u8>, mut value: u64) {
+pub fn put_uvarint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -121,12 +121,12 @@ pub(crate) fn put_uvarint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Appends a zigzag `varint`.
-pub(crate) fn put_varint(out: &mut Vec<u8>, value: i64) {
+pub fn put_varint(out: &mut Vec<u8>, value: i64) {
     put_uvarint(out, (value << 1 ^ value >> 63) as u64);
 }
 
 /// Appends a length and the text.
-pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
+pub fn put_text(out: &mut Vec<u8>, text: &str) {
     put_uvarint(out, text.len() as u64);
     out.extend_from_slice(text.as_bytes());
 }

@@ -24,6 +24,11 @@ pub mod toc;
 mod tombstones;
 mod writer;
 
+/// Numbers and texts as all files of a block have them.
+pub mod wire {
+    pub use crate::cursor::{put_text, put_uvarint, put_varint};
+}
+
 pub use chunk_reader::ChunkReader;
 pub use chunk_writer::{ChunkWriter, MAX_SEGMENT_BYTES};
 pub use error::{Error, Result};

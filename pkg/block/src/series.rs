@@ -120,8 +120,8 @@ pub fn parse_entry(file: &str, offset: u64, bytes: &[u8], symbols: &Symbols) -> 
     Ok(SeriesEntry { labels: resolve(file, offset, &raw, symbols)?, chunks: raw.chunks })
 }
 
-/// Appends an entry's bytes.
-pub(crate) fn put_entry(out: &mut Vec<u8>, body: &mut Vec<u8>, raw: &RawEntry) {
+/// Appends an entry's bytes to `out`; `body` is for reuse.
+pub fn put_entry(out: &mut Vec<u8>, body: &mut Vec<u8>, raw: &RawEntry) {
     body.clear();
     put_uvarint(body, raw.labels.len() as u64);
     for (name, value) in &raw.labels {

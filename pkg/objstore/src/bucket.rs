@@ -12,8 +12,8 @@ use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{BoxStream, FuturesOrdered, StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions,
-    PutOptions, PutPayload,
+    Attribute, Attributes, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
+    PutPayload,
 };
 use tokio::io::AsyncReadExt;
 
@@ -329,63 +329,43 @@ impl Bucket {
         };
         let mut input = tokio::fs::File::open(file).await.map_err(local)?;
         let size = input.metadata().await.map_err(local)?.len();
-        let sent = if size <= self.settings.multipart_above_bytes || !self.settings.multipart {
+        if size <= self.settings.multipart_above_bytes || !self.settings.multipart {
             let body = read_part(&mut input, size.saturating_add(1)).await.map_err(local)?;
-            let sent = body.len() as u64;
+            self.same_size(path, file, size, body.len() as u64)?;
             self.put(path, body).await?;
-            sent
-        } else {
-            self.put_parts(path, &mut input, &local).await?
-        };
-        if sent != size {
-            let text = format!("{} changed while it was read: {size} bytes, then {sent}", file.display());
-            return Err(self.text_error(ErrorKind::Other, "upload", path, text));
+            let stored = self.head(path).await?.size;
+            if stored != size {
+                let text = format!("the store has {stored} bytes of {size}");
+                return Err(self.text_error(ErrorKind::ShortBody, "upload", path, text));
+            }
+            return Ok(size);
         }
-        let stored = self.head(path).await?.size;
-        if stored != size {
-            let text = format!("the store has {stored} bytes of {size}");
-            return Err(self.text_error(ErrorKind::ShortBody, "upload", path, text));
+        let mut writer = self.put_parts_writer(path)?;
+        loop {
+            let part = match read_part(&mut input, self.settings.part_bytes).await.map_err(local) {
+                Ok(part) if part.is_empty() => self.same_size(path, file, size, writer.len()).err(),
+                Ok(part) => match writer.write(part).await {
+                    Ok(()) => continue,
+                    Err(e) => Some(e),
+                },
+                Err(e) => Some(e),
+            };
+            match part {
+                Some(error) => {
+                    writer.abort().await;
+                    return Err(error);
+                }
+                None => return writer.finish().await,
+            }
         }
-        Ok(size)
     }
 
-    async fn put_parts(
-        &self,
-        path: &str,
-        input: &mut tokio::fs::File,
-        local: &(dyn Fn(std::io::Error) -> Error + Sync),
-    ) -> Result<u64> {
-        let location = self.path("upload", path)?;
-        let options = PutMultipartOptions { attributes: self.attributes(), ..Default::default() };
-        let mut upload = self.within("upload", path, self.store.put_multipart_opts(&location, options)).await?;
-        let mut flying = FuturesOrdered::new();
-        let mut sent = 0;
-        let outcome = async {
-            loop {
-                let part = read_part(input, self.settings.part_bytes).await.map_err(local)?;
-                if part.is_empty() {
-                    break;
-                }
-                sent += part.len() as u64;
-                let part = upload.put_part(PutPayload::from_bytes(part));
-                flying.push_back(self.within("upload", path, part));
-                if flying.len() >= self.settings.parts_in_flight.max(1) {
-                    flying.next().await.transpose()?;
-                }
-            }
-            while flying.next().await.transpose()?.is_some() {}
-            self.within("upload", path, upload.complete()).await
+    fn same_size(&self, path: &str, file: &LocalPath, size: u64, read: u64) -> Result<()> {
+        if read == size {
+            return Ok(());
         }
-        .await;
-        drop(flying);
-        if let Err(error) = outcome {
-            // parts left behind cost money; a failure here changes nothing for the caller
-            if let Err(abort) = self.within("upload", path, upload.abort()).await {
-                tracing::debug!(bucket = %self.name, path, err = %abort, "multipart upload not aborted");
-            }
-            return Err(error);
-        }
-        Ok(sent)
+        let text = format!("{} changed while it was read: {size} bytes, then {read}", file.display());
+        Err(self.text_error(ErrorKind::Other, "upload", path, text))
     }
 
     /// Removes an object; one that is not there is no error.
@@ -400,11 +380,19 @@ impl Bucket {
         }
     }
 
-    fn put_options(&self, mode: PutMode) -> PutOptions {
+    pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
+    pub(crate) fn shared_settings(&self) -> Arc<Settings> {
+        self.settings.clone()
+    }
+
+    pub(crate) fn put_options(&self, mode: PutMode) -> PutOptions {
         PutOptions { mode, attributes: self.attributes(), ..Default::default() }
     }
 
-    fn attributes(&self) -> Attributes {
+    pub(crate) fn attributes(&self) -> Attributes {
         self.settings.attributes.iter().map(|(k, v)| (k.clone(), v.clone())).collect()
     }
 
@@ -480,7 +468,7 @@ impl Bucket {
         }
     }
 
-    async fn within<T>(
+    pub(crate) async fn within<T>(
         &self,
         op: &'static str,
         path: &str,
@@ -492,7 +480,7 @@ impl Bucket {
         }
     }
 
-    fn path(&self, op: &'static str, path: &str) -> Result<Path> {
+    pub(crate) fn path(&self, op: &'static str, path: &str) -> Result<Path> {
         let bad = |text: String| self.text_error(ErrorKind::Other, op, path, text);
         let parsed = Path::parse(path).map_err(|e| bad(e.to_string()))?;
         if parsed.as_ref().is_empty() { Err(bad("empty path".to_owned())) } else { Ok(parsed) }
@@ -506,7 +494,7 @@ impl Bucket {
         Error::from_store(op, &self.name, path, source)
     }
 
-    fn text_error(&self, kind: ErrorKind, op: &'static str, path: &str, text: String) -> Error {
+    pub(crate) fn text_error(&self, kind: ErrorKind, op: &'static str, path: &str, text: String) -> Error {
         let source: Box<dyn std::error::Error + Send + Sync> = text.into();
         Error::new(kind, op, &self.name, path, source)
     }

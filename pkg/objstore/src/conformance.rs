@@ -106,7 +106,20 @@ async fn files(bucket: &Bucket, dir: &str, local: &Path) {
         let path = format!("{dir}/file");
         assert_eq!(bucket.put_file(&path, &local).await.expect("put_file"), size);
         assert!(bucket.get(&path).await.expect("get") == body, "file of {size} bytes differs");
+        // the same in pieces that do not fit the parts
+        let mut writer = bucket.put_parts_writer(&path).expect("writer");
+        for piece in body.chunks(3 << 20) {
+            writer.write(piece.to_vec()).await.expect("write");
+        }
+        assert_eq!(writer.finish().await.expect("finish"), size);
+        assert!(bucket.get(&path).await.expect("get") == body, "parts of {size} bytes differ");
     }
+    // given up, what stood there before stays
+    let path = format!("{dir}/file");
+    let mut writer = bucket.put_parts_writer(&path).expect("writer");
+    writer.write(vec![1; 2 * PART as usize]).await.expect("write");
+    writer.abort().await;
+    assert_eq!(bucket.head(&path).await.expect("head").size, 2 * PART + 1);
     let _ = std::fs::remove_file(&local);
     bucket.delete(&format!("{dir}/file")).await.expect("delete");
 }

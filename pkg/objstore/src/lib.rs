@@ -13,6 +13,7 @@ mod bucket;
 mod config;
 mod error;
 mod http;
+mod parts;
 mod probe;
 
 pub mod conformance;
@@ -26,4 +27,5 @@ pub use bucket::{Bucket, Created, Object, Settings};
 pub use config::{Config, ConfigError, OpenOptions, Provider};
 pub use decorate::Op;
 pub use error::{Error, ErrorKind, Result};
+pub use parts::PartsWriter;
 pub use probe::ConditionalCreate;
