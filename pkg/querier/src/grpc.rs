@@ -40,6 +40,7 @@ impl QueryService {
             deadline: u64::try_from(timeout_s).ok().filter(|s| *s > 0).map(|s| Instant::now() + Duration::from_secs(s)),
             budget: Budget::new("this query", "--query.max-bytes", bytes_max, Some(self.budget.clone())),
             tenant: "".into(),
+            report: None,
         };
         let guard = ctx.cancel.clone().drop_guard();
         (ctx, guard)

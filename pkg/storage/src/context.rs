@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{Budget, Error, Result};
+use crate::{Budget, Error, Report, Result};
 
 /// The context of one request. Cheap to clone; clones share the cancellation and the budget.
 #[derive(Debug, Clone)]
@@ -19,12 +19,20 @@ pub struct Ctx {
     pub budget: Arc<Budget>,
     /// The tenant, `""` without tenancy; gRPC metadata `thanos-tenant`.
     pub tenant: Arc<str>,
+    /// Where a source tells of its work, if the asker wants to know.
+    pub report: Option<Arc<Report>>,
 }
 
 impl Ctx {
     /// Without deadline, limits or tenant; for tests and background work.
     pub fn background() -> Self {
-        Self { cancel: CancellationToken::new(), deadline: None, budget: Budget::unlimited(), tenant: "".into() }
+        Self {
+            cancel: CancellationToken::new(),
+            deadline: None,
+            budget: Budget::unlimited(),
+            tenant: "".into(),
+            report: None,
+        }
     }
 
     /// Whether to go on.

@@ -10,6 +10,7 @@ mod error;
 mod inspect;
 mod memory;
 mod merge;
+mod report;
 mod select;
 mod source;
 
@@ -23,6 +24,7 @@ pub use inspect::{
 };
 pub use memory::MemorySource;
 pub use merge::{merge_sorted_names, merge_streams};
+pub use report::{DataWork, Report, Told, Work};
 pub use select::{LabelQuery, PartialResponse, Select, Shard};
 pub use source::{Answer, SeriesEvent, SeriesSource, SeriesStream, SourceInfo, collect_series};
 

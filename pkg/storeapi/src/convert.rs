@@ -1,5 +1,6 @@
 //! Wire messages to domain values and back, by hand, in one place.
 
+use crate::hints::Asked;
 use bytes::Bytes;
 use chunkenc::{Column, Encoding, FloatHistogramAppender, HistogramColumn, ResetFlag};
 use labels::{Labels, MatchType, Matcher};
@@ -81,13 +82,16 @@ pub(crate) fn strategy_to_wire(partial: PartialResponse) -> i32 {
     }
 }
 
-pub(crate) fn select_from_wire(request: wire::SeriesRequest) -> Result<Select> {
-    let block_matchers = match &request.hints {
-        Some(any) => unpack::<hintspb::SeriesRequestHints>(any)?.block_matchers,
-        None => Vec::new(),
+pub(crate) fn select_from_wire(request: wire::SeriesRequest) -> Result<(Select, Asked)> {
+    let (block_matchers, asked) = match &request.hints {
+        Some(any) => {
+            let hints = unpack::<hintspb::SeriesRequestHints>("SeriesRequestHints", any)?;
+            (hints.block_matchers, Asked { blocks: true, stats: hints.enable_query_stats })
+        }
+        None => (Vec::new(), Asked::default()),
     };
     let aggregates: Vec<Aggregate> = request.aggregates().filter_map(aggregate_from_wire).collect();
-    Ok(Select {
+    let select = Select {
         range: TimeRange::new(request.min_time, request.max_time),
         matchers: matchers_from_wire(&request.matchers)?.into(),
         skip_chunks: request.skip_chunks,
@@ -105,7 +109,8 @@ pub(crate) fn select_from_wire(request: wire::SeriesRequest) -> Result<Select> {
         step_ms: request.query_hints.as_ref().map_or(request.step, |h| h.step_millis),
         function: request.query_hints.and_then(|h| h.func).filter(|f| !f.name.is_empty()).map(|f| f.name.into()),
         block_matchers: matchers_from_wire(&block_matchers)?.into(),
-    })
+    };
+    Ok((select, asked))
 }
 
 pub(crate) fn select_to_wire(want: &Select, batch: usize) -> wire::SeriesRequest {
@@ -144,7 +149,7 @@ pub(crate) fn select_to_wire(want: &Select, batch: usize) -> wire::SeriesRequest
 
 pub(crate) fn label_names_from_wire(r: wire::LabelNamesRequest) -> Result<LabelQuery> {
     let block_matchers = match &r.hints {
-        Some(any) => unpack::<hintspb::LabelNamesRequestHints>(any)?.block_matchers,
+        Some(any) => unpack::<hintspb::LabelNamesRequestHints>("LabelNamesRequestHints", any)?.block_matchers,
         None => Vec::new(),
     };
     Ok(LabelQuery {
@@ -158,12 +163,16 @@ pub(crate) fn label_names_from_wire(r: wire::LabelNamesRequest) -> Result<LabelQ
 }
 
 pub(crate) fn label_names_to_wire(q: &LabelQuery) -> wire::LabelNamesRequest {
+    let hints = (!q.block_matchers.is_empty()).then(|| {
+        let block_matchers = matchers_to_wire(&q.block_matchers);
+        pack("LabelNamesRequestHints", &hintspb::LabelNamesRequestHints { block_matchers })
+    });
     wire::LabelNamesRequest {
         partial_response_disabled: q.partial_response == PartialResponse::Abort,
         partial_response_strategy: strategy_to_wire(q.partial_response),
         start: q.range.min,
         end: q.range.max,
-        hints: None,
+        hints,
         matchers: matchers_to_wire(&q.matchers),
         without_replica_labels: q.without_replica_labels.to_vec(),
         limit: q.limit as i64,
@@ -172,7 +181,7 @@ pub(crate) fn label_names_to_wire(q: &LabelQuery) -> wire::LabelNamesRequest {
 
 pub(crate) fn label_values_from_wire(r: wire::LabelValuesRequest) -> Result<LabelQuery> {
     let block_matchers = match &r.hints {
-        Some(any) => unpack::<hintspb::LabelValuesRequestHints>(any)?.block_matchers,
+        Some(any) => unpack::<hintspb::LabelValuesRequestHints>("LabelValuesRequestHints", any)?.block_matchers,
         None => Vec::new(),
     };
     Ok(LabelQuery {
@@ -186,13 +195,17 @@ pub(crate) fn label_values_from_wire(r: wire::LabelValuesRequest) -> Result<Labe
 }
 
 pub(crate) fn label_values_to_wire(name: &str, q: &LabelQuery) -> wire::LabelValuesRequest {
+    let hints = (!q.block_matchers.is_empty()).then(|| {
+        let block_matchers = matchers_to_wire(&q.block_matchers);
+        pack("LabelValuesRequestHints", &hintspb::LabelValuesRequestHints { block_matchers })
+    });
     wire::LabelValuesRequest {
         label: name.to_owned(),
         partial_response_disabled: q.partial_response == PartialResponse::Abort,
         partial_response_strategy: strategy_to_wire(q.partial_response),
         start: q.range.min,
         end: q.range.max,
-        hints: None,
+        hints,
         matchers: matchers_to_wire(&q.matchers),
         without_replica_labels: q.without_replica_labels.to_vec(),
         limit: q.limit as i64,
@@ -309,10 +322,14 @@ fn xor2_to_xor(data: &[u8]) -> Result<Bytes> {
     chunkenc::encode_xor(column.iter()).map(Bytes::from).map_err(|e| Error::Corrupt(e.to_string()))
 }
 
-fn pack(name: &str, message: &impl Message) -> prost_types::Any {
+pub(crate) fn pack(name: &str, message: &impl Message) -> prost_types::Any {
     prost_types::Any { type_url: format!("type.googleapis.com/hintspb.{name}"), value: message.encode_to_vec() }
 }
 
-fn unpack<M: Message + Default>(any: &prost_types::Any) -> Result<M> {
+fn unpack<M: Message + Default>(name: &str, any: &prost_types::Any) -> Result<M> {
+    let found = any.type_url.rsplit('/').next().unwrap_or_default();
+    if found.strip_prefix("hintspb.") != Some(name) {
+        return Err(Error::Invalid(format!("hints are of type {found:?}, not hintspb.{name}")));
+    }
     M::decode(any.value.as_slice()).map_err(|e| Error::Invalid(format!("hints {}: {e}", any.type_url)))
 }

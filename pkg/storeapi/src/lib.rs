@@ -5,6 +5,7 @@
 
 mod client;
 mod convert;
+mod hints;
 mod info;
 mod inspect_client;
 mod inspect_convert;

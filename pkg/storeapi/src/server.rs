@@ -2,21 +2,22 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::stream::{Stream, StreamExt};
 use model::TimeRange;
 use proto::thanos::store_server::{Store, StoreServer};
 use proto::thanos::{self as wire, series_response};
-use storage::{Budget, Chunk, Ctx, Error, Select, Series, SeriesEvent, SeriesSource, SeriesStream};
+use storage::{Budget, Chunk, Ctx, Error, Report, Select, Series, SeriesEvent, SeriesSource, SeriesStream};
 use telemetry::{Counter, Metrics};
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
 use tonic::service::RoutesBuilder;
 use tonic::{Request, Response, Status};
 
-use crate::convert;
 use crate::status::status_from_error;
+use crate::{convert, hints};
 
 /// A frame is closed once it holds this much; a series that is larger goes on in the next frame.
 const FRAME_BYTES: usize = 1 << 20;
@@ -75,6 +76,12 @@ impl Server {
     }
 }
 
+/// The context with a report that the source may fill.
+fn reporting(ctx: Ctx) -> (Ctx, Arc<Report>) {
+    let report = Arc::new(Report::default());
+    (Ctx { report: Some(report.clone()), ..ctx }, report)
+}
+
 /// The context of a gRPC request: its deadline and tenant.
 pub(crate) fn context(metadata: &MetadataMap, budget: Arc<Budget>) -> Ctx {
     let timeout = metadata.get("grpc-timeout").and_then(|v| v.to_str().ok()).and_then(parse_timeout);
@@ -84,6 +91,7 @@ pub(crate) fn context(metadata: &MetadataMap, budget: Arc<Budget>) -> Ctx {
         deadline: timeout.and_then(|t| Instant::now().checked_add(t)),
         budget,
         tenant: tenant.into(),
+        report: None,
     }
 }
 
@@ -115,39 +123,52 @@ impl Store for Server {
 
     async fn series(&self, request: Request<wire::SeriesRequest>) -> Result<Response<Self::SeriesStream>, Status> {
         self.series_requests.inc();
-        let ctx = self.ctx(request.metadata());
+        let mut ctx = self.ctx(request.metadata());
         let request = request.into_inner();
         let batch = usize::try_from(request.response_batch_size).unwrap_or(0).clamp(1, 4096);
-        let want = convert::select_from_wire(request).map_err(status_from_error)?;
+        let (want, asked) = convert::select_from_wire(request).map_err(status_from_error)?;
         check_range(want.range)?;
+        let report = Arc::new(Report::default());
+        ctx.report = asked.blocks.then(|| report.clone());
         // Dropped with the response stream, so a caller that goes away cancels the work.
         let guard = ctx.cancel.clone().drop_guard();
         let stream = self.source.select(&ctx, want.clone());
         let frames = Frames { limits: self.limits, batch, series: 0, chunks: 0, want, last: None };
+        let failed = Arc::new(AtomicBool::new(false));
+        let seen = failed.clone();
         let responses = frames.run(stream).map(move |response| {
             let _held = &guard;
+            seen.fetch_or(response.is_err(), Ordering::Relaxed);
             response
         });
-        Ok(Response::new(Box::pin(responses)))
+        if !asked.blocks {
+            return Ok(Response::new(Box::pin(responses)));
+        }
+        let last = async move { (!failed.load(Ordering::Relaxed)).then(|| Ok(hints::series(asked, &report))) };
+        Ok(Response::new(Box::pin(responses.chain(futures::stream::once(last).filter_map(std::future::ready)))))
     }
 
     async fn label_names(
         &self,
         request: Request<wire::LabelNamesRequest>,
     ) -> Result<Response<wire::LabelNamesResponse>, Status> {
-        let ctx = self.ctx(request.metadata());
+        let (ctx, report) = reporting(self.ctx(request.metadata()));
         let _guard = ctx.cancel.clone().drop_guard();
         let want = convert::label_names_from_wire(request.into_inner()).map_err(status_from_error)?;
         check_range(want.range)?;
         let answer = self.source.label_names(&ctx, want).await.map_err(status_from_error)?;
-        Ok(Response::new(wire::LabelNamesResponse { names: answer.value, warnings: answer.warnings, hints: None }))
+        Ok(Response::new(wire::LabelNamesResponse {
+            names: answer.value,
+            warnings: answer.warnings,
+            hints: hints::label_names(&report),
+        }))
     }
 
     async fn label_values(
         &self,
         request: Request<wire::LabelValuesRequest>,
     ) -> Result<Response<wire::LabelValuesResponse>, Status> {
-        let ctx = self.ctx(request.metadata());
+        let (ctx, report) = reporting(self.ctx(request.metadata()));
         let _guard = ctx.cancel.clone().drop_guard();
         let request = request.into_inner();
         let name = request.label.clone();
@@ -160,7 +181,11 @@ impl Store for Server {
             return Ok(Response::new(wire::LabelValuesResponse::default()));
         }
         let answer = self.source.label_values(&ctx, &name, want).await.map_err(status_from_error)?;
-        Ok(Response::new(wire::LabelValuesResponse { values: answer.value, warnings: answer.warnings, hints: None }))
+        Ok(Response::new(wire::LabelValuesResponse {
+            values: answer.value,
+            warnings: answer.warnings,
+            hints: hints::label_values(&report),
+        }))
     }
 }
 

@@ -130,6 +130,7 @@ impl EndpointSet {
             deadline: Some(Instant::now() + self.options.check_timeout),
             budget: Budget::unlimited(),
             tenant: "".into(),
+            report: None,
         };
         let now_ms = self.options.clock.now_ms();
         let all = self.all();

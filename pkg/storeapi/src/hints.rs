@@ -1,0 +1,86 @@
+//! Response hints: which blocks were asked, and at what cost.
+//!
+//! As in Thanos the answers about labels always name the blocks, while a Series answer ends with hints only if the request
+//! came with some: old queriers do not know that frame.
+
+use proto::hintspb;
+use proto::thanos::{self as wire, series_response};
+use storage::{DataWork, Report, Told, Work};
+
+use crate::convert::pack;
+
+/// What a Series request asked to be told.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Asked {
+    /// The blocks.
+    pub(crate) blocks: bool,
+    /// The counts too.
+    pub(crate) stats: bool,
+}
+
+/// The last frame of a Series answer.
+pub(crate) fn series(asked: Asked, report: &Report) -> wire::SeriesResponse {
+    let Told { blocks, work } = report.told();
+    let query_stats = asked.stats.then(|| stats(blocks.len() as i64, &work));
+    let hints = hintspb::SeriesResponseHints { queried_blocks: queried(blocks), query_stats };
+    wire::SeriesResponse { result: Some(series_response::Result::Hints(pack("SeriesResponseHints", &hints))) }
+}
+
+/// For a LabelNames answer; `None` from a source without blocks.
+pub(crate) fn label_names(report: &Report) -> Option<prost_types::Any> {
+    let queried_blocks = queried(report.told().blocks);
+    (!queried_blocks.is_empty())
+        .then(|| pack("LabelNamesResponseHints", &hintspb::LabelNamesResponseHints { queried_blocks }))
+}
+
+/// For a LabelValues answer; `None` from a source without blocks.
+pub(crate) fn label_values(report: &Report) -> Option<prost_types::Any> {
+    let queried_blocks = queried(report.told().blocks);
+    (!queried_blocks.is_empty())
+        .then(|| pack("LabelValuesResponseHints", &hintspb::LabelValuesResponseHints { queried_blocks }))
+}
+
+fn queried(blocks: Vec<String>) -> Vec<hintspb::Block> {
+    blocks.into_iter().map(|id| hintspb::Block { id }).collect()
+}
+
+fn stats(blocks_queried: i64, work: &Work) -> hintspb::QueryStats {
+    let n = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let duration = |d: std::time::Duration| prost_types::Duration {
+        seconds: n(d.as_secs()),
+        nanos: i32::try_from(d.subsec_nanos()).unwrap_or(0),
+    };
+    let Work { postings, series, chunks, .. } = *work;
+    let touched = |d: DataWork| (n(d.touched), n(d.touched_bytes));
+    let fetched = |d: DataWork| (n(d.fetched), n(d.fetched_bytes), n(d.fetches));
+    let (postings_touched, postings_touched_size_sum) = touched(postings);
+    let (postings_fetched, postings_fetched_size_sum, postings_fetch_count) = fetched(postings);
+    let (series_touched, series_touched_size_sum) = touched(series);
+    let (series_fetched, series_fetched_size_sum, series_fetch_count) = fetched(series);
+    let (chunks_touched, chunks_touched_size_sum) = touched(chunks);
+    let (chunks_fetched, chunks_fetched_size_sum, chunks_fetch_count) = fetched(chunks);
+    hintspb::QueryStats {
+        blocks_queried,
+        merged_series_count: n(work.merged_series),
+        merged_chunks_count: n(work.merged_chunks),
+        postings_touched,
+        postings_touched_size_sum,
+        postings_to_fetch: postings_fetched,
+        postings_fetched,
+        postings_fetched_size_sum,
+        postings_fetch_count,
+        series_touched,
+        series_touched_size_sum,
+        series_fetched,
+        series_fetched_size_sum,
+        series_fetch_count,
+        chunks_touched,
+        chunks_touched_size_sum,
+        chunks_fetched,
+        chunks_fetched_size_sum,
+        chunks_fetch_count,
+        data_downloaded_size_sum: n(work.downloaded_bytes),
+        get_all_duration: Some(duration(work.get_all)),
+        merge_duration: Some(duration(work.merge)),
+    }
+}
