@@ -1,6 +1,7 @@
 //! What the tests of the whole have in common: where things are, programs and data to try them with.
 
 pub mod aion;
+pub mod blocks;
 pub mod client;
 pub mod compare;
 pub mod data;
