@@ -10,12 +10,14 @@ mod hash;
 mod matcher;
 mod quote;
 mod set;
+mod sorted;
 
 pub use builder::Builder;
 pub use hash::{LabelHasher, hash_pairs};
 pub use matcher::{MatchType, Matcher, MatcherError};
 pub use quote::{quote, quote_char};
-pub use set::{Iter, Labels, LabelsError};
+pub use set::{Iter, IterBytes, Labels, LabelsError};
+pub use sorted::SortedBuilder;
 
 /// The label that holds a metric's name.
 pub const METRIC_NAME: &str = "__name__";

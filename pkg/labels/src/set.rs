@@ -68,6 +68,11 @@ impl Labels {
         Ok(Self { bytes: bytes.into() })
     }
 
+    /// For [`crate::SortedBuilder`], which has checked the pairs.
+    pub(crate) fn from_encoded(bytes: &[u8]) -> Self {
+        Self { bytes: Arc::from(bytes) }
+    }
+
     /// For [`crate::Builder`], whose pairs are sorted, unique and without empty values already.
     pub(crate) fn from_clean<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>, size_hint: usize) -> Self {
         let mut bytes = Vec::with_capacity(size_hint);
@@ -83,12 +88,18 @@ impl Labels {
         Iter { rest: &self.bytes }
     }
 
+    /// The pairs as bytes, ascending by name: for comparing and copying, where iterating texts would check each of them
+    /// for UTF-8 again.
+    pub fn iter_bytes(&self) -> IterBytes<'_> {
+        IterBytes { rest: &self.bytes }
+    }
+
     /// The value of `name`, if the set has it.
     pub fn get(&self, name: &str) -> Option<&str> {
-        for (n, v) in self.iter() {
-            match n.cmp(name) {
+        for (n, v) in self.iter_bytes() {
+            match n.cmp(name.as_bytes()) {
                 Ordering::Less => {}
-                Ordering::Equal => return Some(v),
+                Ordering::Equal => return Some(text(v)),
                 Ordering::Greater => return None,
             }
         }
@@ -189,7 +200,8 @@ impl Ord for Labels {
         if Arc::ptr_eq(&self.bytes, &other.bytes) {
             return Ordering::Equal;
         }
-        self.iter().cmp(other.iter())
+        // UTF-8 sorts as its bytes do.
+        self.iter_bytes().cmp(other.iter_bytes())
     }
 }
 
@@ -245,30 +257,59 @@ impl<'a> Iterator for Iter<'a> {
         if self.rest.is_empty() {
             return None;
         }
+        let name = text(take(&mut self.rest));
+        let value = text(take(&mut self.rest));
+        Some((name, value))
+    }
+}
+
+/// Iterates the pairs of a [`Labels`] as bytes, ascending by name.
+#[derive(Clone, Debug)]
+pub struct IterBytes<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for IterBytes<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
         let name = take(&mut self.rest);
         let value = take(&mut self.rest);
         Some((name, value))
     }
 }
 
-fn take<'a>(rest: &mut &'a [u8]) -> &'a str {
-    let (mut len, mut shift, mut at) = (0usize, 0, 0);
-    loop {
-        let byte = rest[at];
-        at += 1;
-        len |= usize::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            break;
+#[inline]
+fn take<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
+    let (mut len, mut at) = (usize::from(rest[0]), 1);
+    if len >= 0x80 {
+        len &= 0x7f;
+        let mut shift = 7;
+        loop {
+            let byte = rest[at];
+            at += 1;
+            len |= usize::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                break;
+            }
+            shift += 7;
         }
-        shift += 7;
     }
-    let (text, tail) = rest[at..].split_at(len);
+    let (bytes, tail) = rest[at..].split_at(len);
     *rest = tail;
-    // Checked again rather than `unsafe`: validating ASCII of this length costs a few ns.
-    std::str::from_utf8(text).expect("only this crate writes the bytes, from &str")
+    bytes
 }
 
-fn push(bytes: &mut Vec<u8>, text: &str) {
+fn text(bytes: &[u8]) -> &str {
+    // Checked again rather than `unsafe`: validating ASCII of this length costs a few ns.
+    std::str::from_utf8(bytes).expect("only this crate writes the bytes, from &str")
+}
+
+pub(crate) fn push(bytes: &mut Vec<u8>, text: &str) {
     let mut len = text.len();
     while len >= 0x80 {
         bytes.push(len as u8 | 0x80);
@@ -319,6 +360,15 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn bytes_sort_as_texts(
+            a in proptest::collection::btree_map("[a-bä]{1,3}", "[a-bö]{1,2}", 0..4),
+            b in proptest::collection::btree_map("[a-bä]{1,3}", "[a-bö]{1,2}", 0..4),
+        ) {
+            let order = Labels::from_pairs(a.iter()).cmp(&Labels::from_pairs(b.iter()));
+            proptest::prop_assert_eq!(order, a.iter().cmp(b.iter()));
+        }
+
         #[test]
         fn pairs_survive(pairs in proptest::collection::btree_map("[a-z]{1,200}", "\\PC{1,300}", 0..8)) {
             let l = Labels::from_pairs(pairs.iter());

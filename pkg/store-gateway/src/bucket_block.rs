@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
 use block::{BlockId, BlockMeta, INDEX_HEADER_FILE, IndexHeader};
 use bucket::BlockObjects;
@@ -18,6 +18,11 @@ use crate::metrics::GatewayMetrics;
 
 /// The label that holds a block's id when blocks are chosen.
 const BLOCK_ID_LABEL: &str = "__block_id";
+
+/// No length is guessed to be less: a full chunk of floats that do not compress.
+pub(crate) const GUESS_BYTES_MIN: u64 = 1 << 10;
+const SERIES: usize = 0;
+const CHUNKS: usize = 1;
 
 /// A block.
 #[derive(Debug)]
@@ -37,6 +42,8 @@ pub struct BucketBlock {
     /// Held while the header is being made, so that it is made once.
     making: tokio::sync::Mutex<()>,
     used_ms: AtomicI64,
+    /// The longest entry and chunk record that was read, bytes.
+    seen_bytes: [AtomicU32; 2],
 }
 
 impl Spans for Arc<BucketBlock> {
@@ -78,6 +85,7 @@ impl BucketBlock {
             header: Mutex::new(None),
             making: tokio::sync::Mutex::new(()),
             used_ms: AtomicI64::new(0),
+            seen_bytes: Default::default(),
         }
     }
 
@@ -99,17 +107,51 @@ impl BucketBlock {
         }
     }
 
-    /// A guess for the longest series entry: what the block's maker found, else `default`.
+    /// The size of segment `n`, if the listing showed it.
+    pub fn segment_bytes(&self, n: u32) -> Option<u64> {
+        self.segments.get(n as usize).map(|(_, size)| *size)
+    }
+
+    /// A guess for the longest series entry: what the block's maker found, else somewhat more than the longest that was
+    /// read, else `default`.
     pub fn series_bytes(&self, default: u64) -> u64 {
         let known = self.meta.thanos.as_ref().map_or(0, |t| t.index_stats.series_max_size);
-        // Length and checksum come on top.
-        if known > 0 { (known + 16).min(default) } else { default }
+        self.guess(SERIES, known, default)
     }
 
     /// The same for the longest chunk.
     pub fn chunk_bytes(&self, default: u64) -> u64 {
         let known = self.meta.thanos.as_ref().map_or(0, |t| t.index_stats.chunk_max_size);
-        if known > 0 { (known + 16).min(default) } else { default }
+        self.guess(CHUNKS, known, default)
+    }
+
+    fn guess(&self, kind: usize, known: u64, default: u64) -> u64 {
+        let seen = u64::from(self.seen_bytes[kind].load(Ordering::Relaxed));
+        match (known, seen) {
+            // Length and checksum come on top.
+            (1.., _) => (known + 16).min(default),
+            // What is longer costs a request of its own, so there is some room.
+            (_, 1..) => (seen + seen / 2).max(GUESS_BYTES_MIN).min(default),
+            _ => default,
+        }
+    }
+
+    /// Notes that a series entry of `bytes` was read.
+    pub(crate) fn saw_series(&self, bytes: u64) {
+        self.saw(SERIES, bytes);
+    }
+
+    /// Notes that a chunk record of `bytes` was read.
+    pub(crate) fn saw_chunk(&self, bytes: u64) {
+        self.saw(CHUNKS, bytes);
+    }
+
+    fn saw(&self, kind: usize, bytes: u64) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        // Rarely the longest so far: reading is cheaper than writing.
+        if bytes > self.seen_bytes[kind].load(Ordering::Relaxed) {
+            self.seen_bytes[kind].fetch_max(bytes, Ordering::Relaxed);
+        }
     }
 
     /// Whether external labels and `__block_id` satisfy `matchers`.

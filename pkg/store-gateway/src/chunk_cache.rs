@@ -86,9 +86,10 @@ impl ChunkCache {
         for (run, body) in runs.into_iter().zip(bodies) {
             for n in run.clone() {
                 let start = ((n - run.start) * size) as usize;
-                let piece = body.slice(start.min(body.len())..(start + size as usize).min(body.len()));
+                let piece = &body[start.min(body.len())..(start + size as usize).min(body.len())];
                 // Copied, or a piece would keep its whole request in memory.
-                self.pieces.insert((path.clone(), n), Bytes::copy_from_slice(&piece));
+                let piece = Bytes::copy_from_slice(piece);
+                self.pieces.insert((path.clone(), n), piece.clone());
                 pieces[(n - first) as usize] = Some(piece);
             }
         }
@@ -151,10 +152,14 @@ mod tests {
         let options = ChunkCacheOptions { max_bytes: 1 << 20, piece_bytes: 10, requests_max: 3 };
         let cache = ChunkCache::new(options, &Metrics::new());
         let fetches = AtomicUsize::new(0);
+        let bodies = parking_lot::Mutex::new(Vec::new());
         let fetch = |r: Range<u64>| {
             fetches.fetch_add(1, Ordering::Relaxed);
             let end = (r.end as usize).min(object.len());
             let bytes = object.get(r.start as usize..end).map(Bytes::copy_from_slice).unwrap_or_default();
+            if !bytes.is_empty() {
+                bodies.lock().push(bytes.clone());
+            }
             std::future::ready(Ok(bytes))
         };
         for (range, want_fetches) in
@@ -166,6 +171,7 @@ mod tests {
             assert_eq!(got[..], *object.get(range.start as usize..end).unwrap_or_default(), "{range:?}");
             assert_eq!(fetches.load(Ordering::Relaxed), want_fetches, "{range:?}");
         }
+        assert!(bodies.lock().iter().all(Bytes::is_unique), "pieces share memory with their request");
         cache.forget("x", &(15..16));
         fetches.store(0, Ordering::Relaxed);
         cache.read("x", 15..16, fetch).await.unwrap();

@@ -27,7 +27,7 @@ use crate::error::Error;
 use crate::gateway::{Shared, StoreGateway};
 use crate::index_cache::IndexCache;
 use crate::metrics::GatewayMetrics;
-use crate::read::{FetchOptions, ReadOptions};
+use crate::read::{FetchOptions, JoinRule, ReadOptions};
 use crate::sync::Syncer;
 
 /// A longer series entry or chunk is taken for damaged: no writer makes one.
@@ -80,8 +80,12 @@ impl Component {
             metrics: GatewayMetrics::new(metrics, config.series_concurrency),
             read: ReadOptions {
                 fetch: FetchOptions {
-                    gap_bytes: config.gap_bytes,
-                    part_bytes: PART_BYTES,
+                    join: JoinRule {
+                        gap_free_bytes: config.gap_free_bytes,
+                        gap_bytes: config.gap_bytes,
+                        fetched_per_wanted: config.fetched_per_wanted.max(1),
+                        part_bytes: PART_BYTES,
+                    },
                     permits: Arc::new(Semaphore::new(config.requests_max.clamp(1, Semaphore::MAX_PERMITS))),
                 },
                 header: config.header,

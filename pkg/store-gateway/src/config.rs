@@ -71,6 +71,10 @@ pub struct Config {
     pub chunk_bytes: u64,
     /// `--store.coalesce-gap`.
     pub gap_bytes: u64,
+    /// `--store.coalesce-gap-free`.
+    pub gap_free_bytes: u64,
+    /// `--store.coalesce-ratio`.
+    pub fetched_per_wanted: u64,
     /// Range requests at a time, of all calls.
     pub requests_max: usize,
     /// `--web.disable`.
@@ -179,6 +183,8 @@ impl Config {
             series_bytes: parsed.size_bytes("debug.estimated-max-series-size").max(64),
             chunk_bytes: parsed.size_bytes("debug.estimated-max-chunk-size").max(64),
             gap_bytes: parsed.size_bytes("store.coalesce-gap"),
+            gap_free_bytes: parsed.size_bytes("store.coalesce-gap-free"),
+            fetched_per_wanted: parsed.count("store.coalesce-ratio").max(1),
             requests_max: 128,
             web_disabled: parsed.switch("web.disable"),
             cors_disabled: parsed.switch("web.disable-cors"),

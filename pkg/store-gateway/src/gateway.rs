@@ -13,7 +13,7 @@ use objstore::Bucket;
 use parking_lot::RwLock;
 use storage::{
     Answer, Ctx, Error, LabelQuery, PartialResponse, Result, Select, SeriesEvent, SeriesSource, SeriesStream,
-    SourceInfo, merge_streams,
+    SourceInfo, Work, merge_streams,
 };
 use storeapi::{ComponentType, EndpointInfo, Served, StoreSet};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -23,16 +23,9 @@ use crate::bucket_block::BucketBlock;
 use crate::chunk_cache::ChunkCache;
 use crate::error::{BlockError, BlockResult};
 use crate::index_cache::IndexCache;
-use crate::limits::{Data, Limits, Request};
+use crate::limits::{BatchSizes, Data, Limits, Request};
 use crate::metrics::GatewayMetrics;
 use crate::read::{self, ReadOptions, Wanted};
-
-/// Bytes of chunks in one batch of one block, at most.
-const BATCH_BYTES_MAX: u64 = 4 << 20;
-/// And at least, however many blocks there are.
-const BATCH_BYTES_MIN: u64 = 512 << 10;
-/// What the blocks of a request share. Each holds one batch in sight of the merge and one being read.
-const REQUEST_BATCH_BYTES: u64 = 16 << 20;
 
 /// What the reading of all blocks shares.
 #[derive(Debug)]
@@ -241,10 +234,13 @@ impl StoreGateway {
                 }
             }
         }
+        if let Some(report) = &ctx.report {
+            report.blocks(chosen.iter().map(|(block, ..)| block.id.to_string()));
+        }
         let tenant = ctx.tenant.to_string();
         shared.metrics.blocks_queried.with(&[&tenant]).observe(chosen.len() as f64);
-        let batch_bytes = (REQUEST_BATCH_BYTES / chosen.len().max(1) as u64).clamp(BATCH_BYTES_MIN, BATCH_BYTES_MAX);
-        let request = Request::new(ctx, self.inner.limits, shared.metrics.clone(), batch_bytes);
+        let batch = BatchSizes::of(chosen.len());
+        let request = Request::new(ctx, self.inner.limits, shared.metrics.clone(), batch);
         let limit = if want.limit == 0 { usize::MAX } else { want.limit };
         let inputs = chosen.into_iter().map(|(block, range, matchers)| {
             let wanted = Wanted { select: want.clone(), matchers, range };
@@ -281,11 +277,14 @@ impl StoreGateway {
         let loaded = self.ready()?;
         let shared = &self.inner.shared;
         let range = self.clip(want.range);
-        let request = Request::new(ctx.clone(), self.inner.limits, shared.metrics.clone(), BATCH_BYTES_MAX);
+        let request = Request::new(ctx.clone(), self.inner.limits, shared.metrics.clone(), BatchSizes::of(1));
         let mut asked = FuturesUnordered::new();
         for (_, set) in loaded.sets.iter().filter(|_| !range.is_empty()) {
             for block in set.overlapping(range).filter(|b| b.matches(&want.block_matchers)) {
                 if let Some(matchers) = block.narrow(&want.matchers) {
+                    if let Some(report) = &ctx.report {
+                        report.blocks([block.id.to_string()]);
+                    }
                     asked.push(ask(block.clone(), matchers, request.clone()));
                 }
             }
@@ -397,19 +396,22 @@ struct Seen {
     began: Instant,
     first: Option<Instant>,
     series: u64,
+    chunks: u64,
     chunk_bytes: telemetry::Histogram,
 }
 
 impl Seen {
     fn new(metrics: GatewayMetrics, tenant: String, request: Arc<Request>, entered: Entered) -> Self {
         let chunk_bytes = metrics.sent_chunk_bytes.with(&[&tenant]);
-        Self { metrics, tenant, request, _entered: entered, began: Instant::now(), first: None, series: 0, chunk_bytes }
+        let began = Instant::now();
+        Self { metrics, tenant, request, _entered: entered, began, first: None, series: 0, chunks: 0, chunk_bytes }
     }
 
     fn batch(&mut self, batch: &[storage::Series]) {
         self.first.get_or_insert_with(Instant::now);
         self.series += batch.len() as u64;
         for chunk in batch.iter().flat_map(|s| &s.chunks) {
+            self.chunks += 1;
             self.chunk_bytes.observe(chunk.size_bytes() as f64);
         }
     }
@@ -419,8 +421,13 @@ impl Drop for Seen {
     fn drop(&mut self) {
         let first = self.first.unwrap_or_else(Instant::now);
         let tenant = &[self.tenant.as_str()];
-        self.metrics.get_all_seconds.with(tenant).observe((first - self.began).as_secs_f64());
-        self.metrics.merge_seconds.with(tenant).observe(first.elapsed().as_secs_f64());
+        let (get_all, merge) = (first - self.began, first.elapsed());
+        if let Some(report) = &self.request.ctx.report {
+            let (merged_series, merged_chunks) = (self.series, self.chunks);
+            report.work(Work { merged_series, merged_chunks, get_all, merge, ..self.request.work() });
+        }
+        self.metrics.get_all_seconds.with(tenant).observe(get_all.as_secs_f64());
+        self.metrics.merge_seconds.with(tenant).observe(merge.as_secs_f64());
         self.metrics.result_series.with(tenant).observe(self.series as f64);
         self.request.observe();
     }

@@ -3,12 +3,9 @@
 use std::sync::Arc;
 
 use block::BlockId;
-use bytes::Bytes;
-use moka::sync::Cache;
 use telemetry::{Counter, CounterVec, Gauge, Metrics};
 
-/// What an entry costs beside its data, in bytes.
-const OVERHEAD_BYTES: usize = 128;
+use crate::clock_cache::ClockCache;
 
 /// How much to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,44 +16,43 @@ pub struct IndexCacheOptions {
     pub max_item_bytes: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Key {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
     /// A block's list at an offset of its index.
-    Postings(BlockId, u64),
-    /// The series of a block that match matchers, as text.
-    Expanded(BlockId, Arc<str>),
-    /// A block's series entry.
-    Series(BlockId, u32),
+    Postings = 0,
+    /// A block's series entry, by its id.
+    Series = 1,
+    /// The series of a block that match matchers, by a hash of their text.
+    Expanded = 2,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    block: BlockId,
+    at: u64,
+    kind: Kind,
+}
+
+/// Values own exactly their bytes: a slice would keep the whole read that it was cut from in memory.
+#[derive(Debug)]
 enum Value {
     Ids(Arc<[u32]>),
-    Entry(Bytes),
+    /// With the whole text, as hashes may be equal.
+    Matched(Box<(Arc<str>, Arc<[u32]>)>),
+    Entry(Box<[u8]>),
 }
 
-impl Key {
-    fn kind(&self) -> usize {
-        match self {
-            Self::Postings(..) => 0,
-            Self::Series(..) => 1,
-            Self::Expanded(..) => 2,
-        }
-    }
-
-    fn size_bytes(&self) -> usize {
-        match self {
-            Self::Expanded(_, matchers) => matchers.len(),
-            _ => 0,
-        }
-    }
-}
+/// Counts of an [`Arc`], in bytes.
+const ARC_BYTES: usize = 16;
 
 impl Value {
     fn size_bytes(&self) -> usize {
+        let ids = |ids: &Arc<[u32]>| ids.len() * 4 + ARC_BYTES;
         match self {
-            Self::Ids(ids) => ids.len() * 4,
-            Self::Entry(bytes) => bytes.len(),
+            Self::Ids(list) => ids(list),
+            Self::Matched(both) => size_of_val(&**both) + both.0.len() + ARC_BYTES + ids(&both.1),
+            // Allocators round small sizes up.
+            Self::Entry(bytes) => bytes.len().next_multiple_of(16),
         }
     }
 }
@@ -68,13 +64,14 @@ struct Counters {
     requests: Counter,
     hits: Counter,
     added: Counter,
+    evicted: Counter,
     overflowed: Counter,
 }
 
 /// The cache. Items are immutable: a block never changes, so nothing goes stale.
 #[derive(Debug)]
 pub struct IndexCache {
-    cache: Option<Cache<Key, Value>>,
+    cache: Option<ClockCache<Key, Value>>,
     max_item_bytes: usize,
     counters: [Counters; 3],
     size: Gauge,
@@ -102,90 +99,91 @@ impl IndexCache {
             max => max.min(options.max_bytes),
         };
         let of = |family: &CounterVec| KINDS.map(|k| family.with(&[k]));
-        let evictions = of(&evicted);
-        let cache = (options.max_bytes > 0).then(|| {
-            Cache::builder()
-                .max_capacity(options.max_bytes)
-                .weigher(|key: &Key, value: &Value| {
-                    (key.size_bytes() + value.size_bytes() + OVERHEAD_BYTES).try_into().unwrap_or(u32::MAX)
-                })
-                .eviction_listener(move |key: Arc<Key>, _, cause| {
-                    if cause.was_evicted() {
-                        evictions[key.kind()].inc();
-                    }
-                })
-                .build()
-        });
-        let [r, h, a, o] = [of(&requests), of(&hits), of(&added), of(&overflowed)];
+        let [r, h, a, e, o] = [of(&requests), of(&hits), of(&added), of(&evicted), of(&overflowed)];
         let counters = std::array::from_fn(|i| Counters {
             requests: r[i].clone(),
             hits: h[i].clone(),
             added: a[i].clone(),
+            evicted: e[i].clone(),
             overflowed: o[i].clone(),
         });
         let size = metrics.gauge("thanos_store_index_cache_total_size_bytes", "Bytes that the index cache holds.");
-        Self { cache, max_item_bytes: usize::try_from(max_item).unwrap_or(usize::MAX), counters, size }
+        Self {
+            cache: (options.max_bytes > 0).then(|| ClockCache::new(options.max_bytes)),
+            max_item_bytes: usize::try_from(max_item).unwrap_or(usize::MAX),
+            counters,
+            size,
+        }
     }
 
-    fn get(&self, key: &Key) -> Option<Value> {
+    fn get<T>(&self, key: &Key, read: impl FnOnce(&Value) -> Option<T>) -> Option<T> {
         let cache = self.cache.as_ref()?;
-        let counters = &self.counters[key.kind()];
+        let counters = &self.counters[key.kind as usize];
         counters.requests.inc();
-        let value = cache.get(key)?;
+        let found = cache.with(key, read)??;
         counters.hits.inc();
-        Some(value)
+        Some(found)
     }
 
     fn put(&self, key: Key, value: Value) {
         let Some(cache) = &self.cache else { return };
-        let counters = &self.counters[key.kind()];
-        if value.size_bytes() > self.max_item_bytes {
+        let counters = &self.counters[key.kind as usize];
+        let bytes = value.size_bytes();
+        if bytes > self.max_item_bytes {
             counters.overflowed.inc();
             return;
         }
         counters.added.inc();
-        cache.insert(key, value);
-        self.size.set(cache.weighted_size() as f64);
+        cache.insert(key, value, bytes, |gone| {
+            self.counters[gone.kind as usize].evicted.inc();
+        });
+        self.size.set(cache.size_bytes() as f64);
     }
 
     /// The list at `offset` of a block's index.
     pub fn postings(&self, block: BlockId, offset: u64) -> Option<Arc<[u32]>> {
-        match self.get(&Key::Postings(block, offset))? {
-            Value::Ids(ids) => Some(ids),
-            Value::Entry(_) => None,
-        }
+        self.get(&Key { block, at: offset, kind: Kind::Postings }, |value| match value {
+            Value::Ids(ids) => Some(ids.clone()),
+            _ => None,
+        })
     }
 
     /// Keeps a list.
     pub fn put_postings(&self, block: BlockId, offset: u64, ids: Arc<[u32]>) {
-        self.put(Key::Postings(block, offset), Value::Ids(ids));
+        self.put(Key { block, at: offset, kind: Kind::Postings }, Value::Ids(ids));
     }
 
     /// The series of a block that match.
     pub fn expanded(&self, block: BlockId, matchers: &Arc<str>) -> Option<Arc<[u32]>> {
-        match self.get(&Key::Expanded(block, matchers.clone()))? {
-            Value::Ids(ids) => Some(ids),
-            Value::Entry(_) => None,
-        }
+        self.get(&expanded_key(block, matchers), |value| match value {
+            Value::Matched(both) if both.0 == *matchers => Some(both.1.clone()),
+            _ => None,
+        })
     }
 
     /// Keeps the series that match.
     pub fn put_expanded(&self, block: BlockId, matchers: &Arc<str>, ids: Arc<[u32]>) {
-        self.put(Key::Expanded(block, matchers.clone()), Value::Ids(ids));
+        self.put(expanded_key(block, matchers), Value::Matched(Box::new((matchers.clone(), ids))));
     }
 
-    /// The bytes of a series entry.
-    pub fn series(&self, block: BlockId, id: u32) -> Option<Bytes> {
-        match self.get(&Key::Series(block, id))? {
-            Value::Entry(bytes) => Some(bytes),
-            Value::Ids(_) => None,
-        }
+    /// What `read` makes of the bytes of a series entry.
+    pub fn series<T>(&self, block: BlockId, id: u32, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        self.get(&Key { block, at: u64::from(id), kind: Kind::Series }, |value| match value {
+            Value::Entry(bytes) => Some(read(bytes)),
+            _ => None,
+        })
     }
 
-    /// Keeps a series entry; the bytes are copied, since they are a slice of a much larger read.
+    /// Whether a series entry is here; counted as no request.
+    pub fn has_series(&self, block: BlockId, id: u32) -> bool {
+        let key = Key { block, at: u64::from(id), kind: Kind::Series };
+        self.cache.as_ref().is_some_and(|cache| cache.with(&key, |_| ()).is_some())
+    }
+
+    /// Keeps a copy of a series entry.
     pub fn put_series(&self, block: BlockId, id: u32, entry: &[u8]) {
         if self.cache.is_some() {
-            self.put(Key::Series(block, id), Value::Entry(Bytes::copy_from_slice(entry)));
+            self.put(Key { block, at: u64::from(id), kind: Kind::Series }, Value::Entry(entry.into()));
         }
     }
 
@@ -193,6 +191,12 @@ impl IndexCache {
     pub fn is_on(&self) -> bool {
         self.cache.is_some()
     }
+}
+
+fn expanded_key(block: BlockId, matchers: &str) -> Key {
+    let mut hasher = labels::LabelHasher::new();
+    hasher.add("", matchers);
+    Key { block, at: hasher.finish(), kind: Kind::Expanded }
 }
 
 #[cfg(test)]
@@ -211,9 +215,8 @@ mod tests {
         for id in 0..1000 {
             cache.put_series(block, id, &[0; 100]);
         }
-        let inner = cache.cache.as_ref().unwrap();
-        inner.run_pending_tasks();
-        assert!(inner.weighted_size() <= 10_000, "{}", inner.weighted_size());
+        let size = cache.cache.as_ref().unwrap().size_bytes();
+        assert!((8_000..=10_000).contains(&size), "{size}");
         let text = metrics.encode();
         for line in [
             r#"thanos_store_index_cache_items_overflowed_total{item_type="Postings"} 1"#,
@@ -226,9 +229,31 @@ mod tests {
     }
 
     #[test]
+    fn equal_hashes_are_told_apart() {
+        let cache = IndexCache::new(IndexCacheOptions { max_bytes: 10_000, max_item_bytes: 0 }, &Metrics::new());
+        let (block, text): (_, Arc<str>) = (BlockId::new(1, 1), "a=\"1\"".into());
+        cache.put_expanded(block, &text, vec![1, 2].into());
+        assert_eq!(cache.expanded(block, &text).as_deref(), Some(&[1, 2][..]));
+        assert!(cache.expanded(BlockId::new(1, 2), &text).is_none());
+        // What another text of the same hash would find.
+        let Key { at, .. } = expanded_key(block, &text);
+        cache.put(Key { block, at, kind: Kind::Expanded }, Value::Matched(Box::new(("b".into(), vec![3].into()))));
+        assert!(cache.expanded(block, &text).is_none());
+    }
+
+    #[test]
+    fn entries_do_not_keep_the_read_they_came_from() {
+        let cache = IndexCache::new(IndexCacheOptions { max_bytes: 1 << 20, max_item_bytes: 0 }, &Metrics::new());
+        let read = bytes::Bytes::from(vec![7u8; 1 << 20]);
+        cache.put_series(BlockId::new(1, 1), 1, &read.slice(5..25));
+        assert!(read.is_unique(), "the cache holds a slice of the read");
+        assert_eq!(cache.series(BlockId::new(1, 1), 1, <[u8]>::to_vec), Some(vec![7; 20]));
+    }
+
+    #[test]
     fn none() {
         let cache = IndexCache::new(IndexCacheOptions { max_bytes: 0, max_item_bytes: 0 }, &Metrics::new());
         cache.put_series(BlockId::new(1, 1), 1, b"x");
-        assert!(cache.series(BlockId::new(1, 1), 1).is_none());
+        assert!(cache.series(BlockId::new(1, 1), 1, <[u8]>::len).is_none());
     }
 }

@@ -9,6 +9,7 @@ mod block_set;
 mod blocks_api;
 mod bucket_block;
 mod chunk_cache;
+mod clock_cache;
 mod component;
 mod config;
 mod error;

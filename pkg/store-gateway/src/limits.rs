@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use storage::{Ctx, Error, Reservation, Result};
+use storage::{Ctx, DataWork, Error, Reservation, Result, Work};
 
 use crate::metrics::GatewayMetrics;
 
@@ -45,6 +45,7 @@ struct Counts {
     fetched: AtomicU64,
     touched_bytes: AtomicU64,
     fetched_bytes: AtomicU64,
+    fetches: AtomicU64,
 }
 
 /// A request under way; shared by the tasks that read its blocks.
@@ -57,15 +58,41 @@ pub(crate) struct Request {
     series: AtomicU64,
     chunks: AtomicU64,
     metrics: GatewayMetrics,
-    /// Bytes of one block fetched at a time, about.
-    pub(crate) batch_bytes: u64,
+    /// How much of one block is read at a time.
+    pub(crate) batch: BatchSizes,
+}
+
+/// How much of one block is read at a time. Chunks are what takes memory; series entries are small, and each round of
+/// them holds the chunks up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BatchSizes {
+    /// Series entries fetched at a time, about.
+    pub(crate) series_bytes: u64,
+    /// Chunks fetched at a time, about.
+    pub(crate) chunk_bytes: u64,
+    /// Series whose chunks are fetched at a time, at most.
+    pub(crate) series: usize,
+}
+
+impl BatchSizes {
+    /// Of one block, where a request reads `blocks` side by side: they share the memory that a request should take, but
+    /// none gets so little that there would be a request for each few series.
+    pub(crate) fn of(blocks: usize) -> Self {
+        let share = |all: u64, least: u64, most: u64| (all / blocks.max(1) as u64).clamp(least, most);
+        Self {
+            series_bytes: share(8 << 20, 128 << 10, 2 << 20),
+            // Each block holds one batch in sight of the merge and one being read.
+            chunk_bytes: share(9 << 20, 256 << 10, 2 << 20),
+            series: 4096,
+        }
+    }
 }
 
 impl Request {
-    pub(crate) fn new(ctx: Ctx, limits: Limits, metrics: GatewayMetrics, batch_bytes: u64) -> Arc<Self> {
+    pub(crate) fn new(ctx: Ctx, limits: Limits, metrics: GatewayMetrics, batch: BatchSizes) -> Arc<Self> {
         Arc::new(Self {
             ctx,
-            batch_bytes,
+            batch,
             limits,
             counts: Default::default(),
             downloaded: AtomicU64::new(0),
@@ -99,6 +126,7 @@ impl Request {
         let counts = &self.counts[data as usize];
         counts.fetched.fetch_add(items, Ordering::Relaxed);
         counts.fetched_bytes.fetch_add(bytes, Ordering::Relaxed);
+        counts.fetches.fetch_add(1, Ordering::Relaxed);
         Ok(held)
     }
 
@@ -153,6 +181,28 @@ impl Request {
         Error::Limit(text)
     }
 
+    /// The counts, for the asker's report.
+    pub(crate) fn work(&self) -> Work {
+        let of = |data: Data| {
+            let counts = &self.counts[data as usize];
+            let read = |n: &AtomicU64| n.load(Ordering::Relaxed);
+            DataWork {
+                touched: read(&counts.touched),
+                touched_bytes: read(&counts.touched_bytes),
+                fetched: read(&counts.fetched),
+                fetched_bytes: read(&counts.fetched_bytes),
+                fetches: read(&counts.fetches),
+            }
+        };
+        Work {
+            postings: of(Data::Postings),
+            series: of(Data::Series),
+            chunks: of(Data::Chunks),
+            downloaded_bytes: self.downloaded.load(Ordering::Relaxed),
+            ..Work::default()
+        }
+    }
+
     /// Shows the counts, at the end of a Series call.
     pub(crate) fn observe(&self) {
         let tenant = &*self.ctx.tenant;
@@ -167,6 +217,25 @@ impl Request {
             for (family, value) in values {
                 family.with(&[data.name(), tenant]).observe(value.load(Ordering::Relaxed) as f64);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_share_what_a_request_takes() {
+        for (blocks, series_kib, chunks_kib) in
+            [(0, 2048, 2048), (1, 2048, 2048), (6, 1365, 1536), (12, 682, 768), (40, 204, 256), (1000, 128, 256)]
+        {
+            let sizes = BatchSizes::of(blocks);
+            assert_eq!(
+                (sizes.series_bytes >> 10, sizes.chunk_bytes >> 10),
+                (series_kib, chunks_kib),
+                "{blocks} blocks"
+            );
         }
     }
 }

@@ -91,7 +91,17 @@ const MORE: &[Flag] = &[
     Flag::size(
         "store.coalesce-gap",
         "512KiB",
-        "Parts of an object that are closer than this are fetched in one request.",
+        "Parts of an object that are further apart than this are fetched in requests of their own.",
+    ),
+    Flag::size(
+        "store.coalesce-gap-free",
+        "32KiB",
+        "Parts of an object that are closer than this are always fetched in one request: it costs more than what lies between them.",
+    ),
+    Flag::count(
+        "store.coalesce-ratio",
+        "2",
+        "Parts of an object whose distance is between the two are fetched in one request if that fetches no more than so many times the bytes that are wanted.",
     ),
 ];
 

@@ -10,9 +10,9 @@ use chunkenc::{Encoding, aggr};
 use futures::future::try_join_all;
 use storage::{AggrChunk, Aggregate, Aggregates, Chunk, EncodedChunk, PartialResponse, Reservation};
 
-use super::fetch::ObjectReader;
+use super::fetch::{Joiner, ObjectReader};
 use super::series::{Entry, WantedChunk, Warnings};
-use crate::bucket_block::BucketBlock;
+use crate::bucket_block::{BucketBlock, GUESS_BYTES_MIN};
 use crate::error::{BlockError, BlockResult};
 use crate::gateway::Shared;
 use crate::limits::{Data, Request};
@@ -38,31 +38,29 @@ struct Want {
 type Slots = Vec<Vec<Option<Chunk>>>;
 
 impl ChunkLoader<'_> {
-    /// How many of `entries` make one batch: no more chunk bytes than a batch may fetch, but at least one.
-    pub(crate) fn batch_len(&self, entries: &[Entry]) -> usize {
-        let read = &self.shared.read;
-        let guess = self.block.chunk_bytes(read.chunk_bytes);
-        let (mut bytes, mut last) = (0u64, None::<(u32, u64)>);
+    /// How many of `entries` make one batch: no more chunk bytes than a batch may fetch, no more series than a batch may
+    /// hold, but at least one. `None` if all of them do not fill one.
+    pub(crate) fn full_batch(&self, entries: &[Entry]) -> Option<usize> {
+        let batch = self.request.batch;
+        let default = self.block.chunk_bytes(self.shared.read.chunk_bytes);
+        let mut joiner = Joiner::new(self.shared.read.fetch.join);
+        let (mut segment, mut before) = (None, 0);
         for (n, entry) in entries.iter().enumerate() {
+            let guess = guess(entry, default);
             for chunk in &entry.chunks {
-                let range = range_of(*chunk, guess, None);
-                bytes += match last {
-                    Some((segment, end))
-                        if segment == chunk.meta.segment()
-                            && range.start.saturating_add(guess) >= end
-                            && range.start <= end + read.fetch.gap_bytes =>
-                    {
-                        range.end.saturating_sub(end)
-                    }
-                    _ => range.end - range.start,
-                };
-                last = Some((chunk.meta.segment(), range.end));
+                if segment.replace(chunk.meta.segment()).is_some_and(|s| s != chunk.meta.segment()) {
+                    before += std::mem::replace(&mut joiner, Joiner::new(self.shared.read.fetch.join)).bytes();
+                }
+                joiner.push(range_of(*chunk, guess, None));
             }
-            if bytes > self.request.batch_bytes && n > 0 {
-                return n;
+            if n > 0 && before + joiner.bytes() > batch.chunk_bytes {
+                return Some(n);
+            }
+            if n + 1 >= batch.series {
+                return Some(n + 1);
             }
         }
-        entries.len()
+        None
     }
 
     /// The chunks of each of `entries`, and the memory they take. Damaged ones become `warnings`.
@@ -77,11 +75,12 @@ impl ChunkLoader<'_> {
         let began = Instant::now();
         let count: u64 = entries.iter().map(|e| e.chunks.len() as u64).sum();
         self.request.touch_chunks(count)?;
-        let guess = self.block.chunk_bytes(self.shared.read.chunk_bytes);
+        let default = self.block.chunk_bytes(self.shared.read.chunk_bytes);
         let mut segments: BTreeMap<u32, Vec<Want>> = BTreeMap::new();
         for (series, entry) in entries.iter().enumerate() {
+            let guess = guess(entry, default);
             for (place, chunk) in entry.chunks.iter().enumerate() {
-                let (_, size) = self.block.segment(chunk.meta.segment());
+                let size = self.block.segment_bytes(chunk.meta.segment());
                 let range = range_of(*chunk, guess, size);
                 segments.entry(chunk.meta.segment()).or_default().push(Want { series, place, chunk: *chunk, range });
             }
@@ -125,6 +124,7 @@ impl ChunkLoader<'_> {
                 before.end = before.end.min(next);
             }
         }
+        let (mut count, mut bytes_read) = (0, 0);
         for last in [false, true] {
             if wants.is_empty() {
                 break;
@@ -146,7 +146,8 @@ impl ChunkLoader<'_> {
                 let bytes = fetched.from(start);
                 match chunk_reader::parse(&file, start, &bytes) {
                     Ok((encoding, data, len)) => {
-                        self.request.touch(Data::Chunks, 1, len as u64);
+                        self.block.saw_chunk(len as u64);
+                        (count, bytes_read) = (count + 1, bytes_read + len as u64);
                         match self.chunk(&file, want.chunk, encoding, data) {
                             Ok(chunk) => out.chunks.push((want.series, want.place, chunk)),
                             Err(e) => out.errors.push(e),
@@ -167,13 +168,14 @@ impl ChunkLoader<'_> {
                     }
                 }
             }
-            out.held.push(fetched.into_held());
+            out.held.extend(fetched.into_held());
             if !last && !again.is_empty() {
                 let tenant = &*self.request.ctx.tenant;
                 self.shared.metrics.chunk_refetches.with(&[tenant]).inc_by(again.len() as u64);
             }
             wants = again;
         }
+        self.request.touch(Data::Chunks, count, bytes_read);
         Ok(out)
     }
 
@@ -208,6 +210,14 @@ struct SegmentRead {
     chunks: Vec<(usize, usize, Chunk)>,
     errors: Vec<BlockError>,
     held: Vec<Reservation>,
+}
+
+/// A guess for the chunks of `entry` whose lengths it does not tell: they are much like its others.
+fn guess(entry: &Entry, default: u64) -> u64 {
+    match u64::from(entry.chunk_bytes) {
+        0 => default,
+        known => (known + known / 4).max(GUESS_BYTES_MIN.min(default)),
+    }
 }
 
 /// Where a chunk's record lies: to its known end, or as far as the guess.

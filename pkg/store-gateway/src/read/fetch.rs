@@ -16,41 +16,91 @@ use crate::limits::{Data, Request};
 /// How ranges are fetched.
 #[derive(Debug, Clone)]
 pub(crate) struct FetchOptions {
-    /// Ranges that are closer than this are one request.
-    pub(crate) gap_bytes: u64,
-    /// One request asks for at most this, unless a single item is larger.
-    pub(crate) part_bytes: u64,
+    /// Which ranges become one request.
+    pub(crate) join: JoinRule,
     /// Requests at a time, of all queries.
     pub(crate) permits: Arc<Semaphore>,
 }
 
-/// Merges `ranges`, ascending by start, that are at most `gap` apart into parts of at most `part_max`. Where a part is
-/// full, an overlap is cut: items do not overlap, only the guesses of their ends do.
-pub(crate) fn coalesce(ranges: impl IntoIterator<Item = Range<u64>>, gap: u64, part_max: u64) -> Vec<Range<u64>> {
-    let mut parts: Vec<Range<u64>> = Vec::new();
-    for range in ranges {
-        match parts.last_mut() {
-            Some(part) if range.start <= part.end.saturating_add(gap) => {
-                let end = part.end.max(range.end);
-                if end - part.start <= part_max {
-                    part.end = end;
-                    continue;
-                }
-                part.end = part.end.min(range.start);
-                parts.push(range);
-            }
-            _ => parts.push(range),
-        }
+/// When two ranges are fetched by one request: what lies between them costs time and memory, a request costs a round
+/// trip and money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct JoinRule {
+    /// A gap up to this costs less than a request, whatever the ranges around it.
+    pub(crate) gap_free_bytes: u64,
+    /// A gap up to this may be joined over, if that pays.
+    pub(crate) gap_bytes: u64,
+    /// It pays while a request fetches no more than so many times what is wanted of it.
+    pub(crate) fetched_per_wanted: u64,
+    /// One request asks for at most this, unless a single item is larger.
+    pub(crate) part_bytes: u64,
+}
+
+/// Puts ranges together, one after the other.
+#[derive(Debug)]
+pub(crate) struct Joiner {
+    rule: JoinRule,
+    open: Range<u64>,
+    /// Bytes of `open` that were asked for.
+    wanted: u64,
+    /// Bytes of the parts that are complete.
+    done: u64,
+}
+
+impl Joiner {
+    /// Without ranges.
+    pub(crate) fn new(rule: JoinRule) -> Self {
+        Self { rule, open: 0..0, wanted: 0, done: 0 }
     }
-    parts.retain(|p| !p.is_empty());
+
+    /// Bytes of all parts so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.done + (self.open.end - self.open.start)
+    }
+
+    /// Adds `range`, which begins no earlier than the one before; gives the part that is complete by that, if it is not
+    /// empty. Where a part is full, an overlap is cut: items do not overlap, only the guesses of their ends do.
+    pub(crate) fn push(&mut self, range: Range<u64>) -> Option<Range<u64>> {
+        let JoinRule { gap_free_bytes, gap_bytes, fetched_per_wanted, part_bytes } = self.rule;
+        let end = self.open.end.max(range.end);
+        let gap = range.start.saturating_sub(self.open.end);
+        let wanted = self.wanted + range.end.saturating_sub(self.open.end.max(range.start));
+        let fetched = end.saturating_sub(self.open.start);
+        let pays = gap <= gap_free_bytes
+            || (gap <= gap_bytes && u128::from(fetched) <= u128::from(wanted) * u128::from(fetched_per_wanted));
+        if !self.open.is_empty() && range.start >= self.open.start && pays && fetched <= part_bytes {
+            self.open.end = end;
+            self.wanted = wanted;
+            return None;
+        }
+        let mut part = std::mem::replace(&mut self.open, range.clone());
+        self.wanted = range.end.saturating_sub(range.start);
+        if range.start >= part.start {
+            part.end = part.end.min(range.start);
+        }
+        self.done += part.end.saturating_sub(part.start);
+        (!part.is_empty()).then_some(part)
+    }
+
+    /// The last part.
+    pub(crate) fn finish(self) -> Option<Range<u64>> {
+        (!self.open.is_empty()).then_some(self.open)
+    }
+}
+
+/// The parts in which `ranges`, ascending by start, are fetched.
+pub(crate) fn coalesce(ranges: impl IntoIterator<Item = Range<u64>>, rule: JoinRule) -> Vec<Range<u64>> {
+    let mut joiner = Joiner::new(rule);
+    let mut parts: Vec<Range<u64>> = ranges.into_iter().filter_map(|range| joiner.push(range)).collect();
+    parts.extend(joiner.finish());
     parts
 }
 
 /// Bytes of one object, in parts. The budget is given back when it is dropped.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Fetched {
     parts: Vec<(u64, Bytes)>,
-    held: Reservation,
+    held: Option<Reservation>,
 }
 
 impl Fetched {
@@ -64,8 +114,15 @@ impl Fetched {
         }
     }
 
+    /// The same, borrowed.
+    pub(crate) fn slice_from(&self, offset: u64) -> &[u8] {
+        let at = self.parts.partition_point(|(start, _)| *start <= offset);
+        let Some((start, bytes)) = at.checked_sub(1).map(|at| &self.parts[at]) else { return &[] };
+        usize::try_from(offset - start).ok().and_then(|skip| bytes.get(skip..)).unwrap_or_default()
+    }
+
     /// The memory it holds.
-    pub(crate) fn into_held(self) -> Reservation {
+    pub(crate) fn into_held(self) -> Option<Reservation> {
         self.held
     }
 }
@@ -88,7 +145,7 @@ impl ObjectReader<'_> {
     /// # Errors
     /// Limits, and failures of the store.
     pub(crate) async fn fetch(&self, ranges: &[Range<u64>]) -> BlockResult<Fetched> {
-        let parts = coalesce(ranges.iter().cloned(), self.options.gap_bytes, self.options.part_bytes);
+        let parts = coalesce(ranges.iter().cloned(), self.options.join);
         let total = parts.iter().map(|p| p.end - p.start).sum();
         let held = self.request.fetch(self.data, ranges.len() as u64, total)?;
         self.request.ctx.check()?;
@@ -98,7 +155,7 @@ impl ObjectReader<'_> {
             .buffered(at_a_time)
             .try_collect::<Vec<_>>()
             .await?;
-        Ok(Fetched { parts, held })
+        Ok(Fetched { parts, held: Some(held) })
     }
 
     async fn part(&self, range: Range<u64>) -> BlockResult<(u64, Bytes)> {
@@ -150,12 +207,13 @@ pub(crate) async fn get_clamped(bucket: &Bucket, path: &str, range: Range<u64>) 
 mod tests {
     use super::*;
 
+    fn show(ranges: &[(u64, u64)], rule: JoinRule) -> String {
+        let parts = coalesce(ranges.iter().map(|(a, b)| *a..*b), rule);
+        parts.iter().map(|p| format!("{}-{}", p.start, p.end)).collect::<Vec<_>>().join(" ")
+    }
+
     #[test]
     fn coalescing() {
-        let show = |ranges: &[(u64, u64)], gap, max| {
-            let parts = coalesce(ranges.iter().map(|(a, b)| *a..*b), gap, max);
-            parts.iter().map(|p| format!("{}-{}", p.start, p.end)).collect::<Vec<_>>().join(" ")
-        };
         for (ranges, gap, max, want) in [
             (&[][..], 10, 100, ""),
             (&[(0, 5), (5, 10)], 0, 100, "0-10"),
@@ -166,9 +224,46 @@ mod tests {
             // Guessed ends overlap: the next item begins where the last one ends at the latest.
             (&[(0, 64), (10, 74), (60, 124)], 10, 100, "0-60 60-124"),
             (&[(0, 500)], 10, 100, "0-500"),
+            (&[(5, 5), (7, 9)], 0, 100, "7-9"),
             (&[(0, u64::MAX), (5, u64::MAX)], u64::MAX, u64::MAX, "0-18446744073709551615"),
         ] {
-            assert_eq!(show(ranges, gap, max), want, "{ranges:?}");
+            let rule = JoinRule { gap_free_bytes: gap, gap_bytes: gap, fetched_per_wanted: 2, part_bytes: max };
+            assert_eq!(show(ranges, rule), want, "{ranges:?}");
         }
+    }
+
+    #[test]
+    fn gaps_are_joined_over_where_it_pays() {
+        let rule = JoinRule { gap_free_bytes: 10, gap_bytes: 100, fetched_per_wanted: 2, part_bytes: 10_000 };
+        for (ranges, want) in [
+            // As much between as wanted: 2 times, and no more.
+            (&[(0, 50), (150, 200)][..], "0-200"),
+            (&[(0, 50), (151, 200)], "0-50 151-200"),
+            // Never over more than the widest gap, however much is wanted.
+            (&[(0, 900), (1001, 1900)], "0-900 1001-1900"),
+            // Small gaps always.
+            (&[(0, 1), (11, 12), (22, 23)], "0-23"),
+            // What small gaps cost counts before a wide one is joined over.
+            (&[(0, 1), (11, 12), (22, 23), (40, 50)], "0-23 40-50"),
+            // Sparse items stay apart.
+            (&[(0, 5), (50, 55), (100, 105)], "0-5 50-55 100-105"),
+            // Overlaps are wanted once.
+            (&[(0, 30), (0, 30), (70, 80)], "0-80"),
+            (&[(0, 30), (0, 30), (71, 81)], "0-30 71-81"),
+        ] {
+            assert_eq!(show(ranges, rule), want, "{ranges:?}");
+        }
+    }
+
+    #[test]
+    fn the_sum_is_that_of_the_parts() {
+        let rule = JoinRule { gap_free_bytes: 10, gap_bytes: 100, fetched_per_wanted: 2, part_bytes: 64 };
+        let mut joiner = Joiner::new(rule);
+        let mut sum = 0;
+        for range in [0..20, 10..60, 55..80, 85..90, 300..310, 12..14, 15..16] {
+            sum += joiner.push(range).map_or(0, |p| p.end - p.start);
+        }
+        assert_eq!(joiner.bytes(), sum + 4);
+        assert_eq!(joiner.finish(), Some(12..16));
     }
 }

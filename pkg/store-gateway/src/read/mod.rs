@@ -11,7 +11,7 @@ mod postings;
 mod series;
 mod stream;
 
-pub(crate) use fetch::{FetchOptions, get_clamped};
+pub(crate) use fetch::{FetchOptions, JoinRule, get_clamped};
 pub(crate) use names::{label_names, label_values};
 pub(crate) use stream::{Wanted, stream};
 

@@ -155,7 +155,8 @@ async fn each_series(
     let expanded = expand(shared, block, &header, matchers, request).await?;
     let mode: PartialResponse = want.partial_response;
     let range: TimeRange = want.range;
-    let reader = SeriesReader { shared, block, header: &header, request, range, skip_chunks: true, mode };
+    let reader =
+        SeriesReader { shared, block, header: &header, request, range, skip_chunks: true, mode, relabel: None };
     let warnings = Warnings::default();
     let mut rest: &[u32] = &expanded.ids;
     while !rest.is_empty() {

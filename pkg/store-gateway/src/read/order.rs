@@ -43,41 +43,53 @@ impl<'a> Relabel<'a> {
     pub(crate) fn order(&self) -> Order {
         match &self.constant {
             Some((put, _)) if put.is_empty() => Order::Kept,
-            Some(_) => Order::Groups(Groups::default()),
+            Some((put, _)) => Order::Groups(Groups::new(put.clone())),
             None => Order::All,
         }
     }
 
+    /// Labels to put between all series' own, none of which has the same name, and the replica; `None` where it is not
+    /// the same for all, see [`Self::apply`].
+    pub(crate) fn constant(&self) -> Option<(&Labels, u64)> {
+        self.constant.as_ref().map(|(put, replica)| (put, *replica))
+    }
+
     /// The labels and the replica for a series' own labels.
     pub(crate) fn apply(&self, own: &Labels) -> (Labels, u64) {
-        match &self.constant {
-            Some((put, replica)) => (own.overlay(put), *replica),
-            None => {
-                let full = own.overlay(self.external);
-                let replica = storage::replica_id(&full, self.without);
-                (full.without(self.without), replica)
-            }
-        }
+        let full = own.overlay(self.external);
+        let replica = storage::replica_id(&full, self.without);
+        (full.without(self.without), replica)
     }
 }
 
-/// Series that stand together since their labels begin with those of the first.
-#[derive(Debug, Default)]
+/// Series that stand together since their own labels begin with those of the first.
+#[derive(Debug)]
 pub(crate) struct Groups {
+    put: Labels,
     first: Option<Labels>,
     open: Vec<Entry>,
 }
 
 impl Groups {
-    /// Adds a series with the labels it has in the index; groups that are complete go to `out`, in order.
-    pub(crate) fn push(&mut self, own: Labels, entry: Entry, out: &mut Vec<Entry>) {
-        // The encoding has no separators but lengths: bytes begin with bytes only where labels begin with labels.
-        let belongs = self.first.as_ref().is_some_and(|first| own.as_bytes().starts_with(first.as_bytes()));
-        if !belongs {
+    /// Of series that all had `put` added.
+    fn new(put: Labels) -> Self {
+        Self { put, first: None, open: Vec::new() }
+    }
+
+    /// Adds the next series in the index's order; groups that are complete go to `out`, in order.
+    pub(crate) fn push(&mut self, entry: Entry, out: &mut Vec<Entry>) {
+        if !self.first.as_ref().is_some_and(|first| self.begins_with(&entry.labels, first)) {
             self.flush(out);
-            self.first = Some(own);
+            self.first = Some(entry.labels.clone());
         }
         self.open.push(entry);
+    }
+
+    /// Whether the own labels of a series begin with those of another.
+    fn begins_with(&self, labels: &Labels, first: &Labels) -> bool {
+        let own = |(name, _): &(&[u8], &[u8])| self.put.iter_bytes().all(|(n, _)| n != *name);
+        let mut pairs = labels.iter_bytes().filter(own);
+        first.iter_bytes().filter(own).all(|pair| pairs.next() == Some(pair))
     }
 
     /// The last group, at the end.
@@ -95,7 +107,7 @@ mod tests {
     use super::*;
 
     fn entry(labels: Labels) -> Entry {
-        Entry { labels, chunks: Vec::new(), replica: 0 }
+        Entry { labels, chunks: Vec::new(), chunk_bytes: 0, replica: 0 }
     }
 
     /// Every set of up to three of these labels, in the index's order, with every external label between them.
@@ -111,9 +123,9 @@ mod tests {
         sets.dedup();
         for external in ["A", "b", "d", "f", "h"] {
             let put = Labels::from_pairs([(external, "x")]);
-            let (mut groups, mut out) = (Groups::default(), Vec::new());
+            let (mut groups, mut out) = (Groups::new(put.clone()), Vec::new());
             for own in &sets {
-                groups.push(own.clone(), entry(own.overlay(&put)), &mut out);
+                groups.push(entry(own.overlay(&put)), &mut out);
             }
             groups.flush(&mut out);
             let got: Vec<Labels> = out.into_iter().map(|e| e.labels).collect();

@@ -3,25 +3,28 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use block::series::{RawEntry, entry_len, entry_offset, parse_raw, resolve};
+use block::series::{RawEntry, entry_len, entry_offset, parse_raw};
 use block::{ChunkMeta, IndexHeader};
-use bytes::Bytes;
-use labels::Labels;
+use labels::{Labels, SortedBuilder};
 use model::TimeRange;
 use parking_lot::Mutex;
 use storage::PartialResponse;
 
-use super::fetch::ObjectReader;
+use super::fetch::{Fetched, Joiner, ObjectReader};
+use super::order::Relabel;
 use crate::bucket_block::BucketBlock;
 use crate::error::{BlockError, BlockResult};
 use crate::gateway::Shared;
 use crate::limits::{Data, Request};
 
-/// A series as the index has it: its own labels, and its chunks in the time asked for.
+/// A series as the index has it, with its chunks in the time asked for.
 #[derive(Debug)]
 pub(crate) struct Entry {
+    /// As the answer has them.
     pub(crate) labels: Labels,
     pub(crate) chunks: Vec<WantedChunk>,
+    /// Bytes of the longest of its chunks whose record the entry tells the length of; 0 = of none.
+    pub(crate) chunk_bytes: u32,
     /// As in [`storage::Chunk`].
     pub(crate) replica: u64,
 }
@@ -53,43 +56,54 @@ pub(crate) struct SeriesReader<'a> {
     pub(crate) skip_chunks: bool,
     /// Whether damaged entries are warnings.
     pub(crate) mode: PartialResponse,
+    /// What is done to the labels; `None` leaves them as they are in the index.
+    pub(crate) relabel: Option<&'a Relabel<'a>>,
+}
+
+/// Entries that are fetched or cached, and not decoded yet: as bytes they take a fraction of the memory.
+pub(crate) struct SeriesBatch<'i> {
+    pub(crate) ids: &'i [u32],
+    fetched: Fetched,
 }
 
 impl SeriesReader<'_> {
-    /// How many of `ids` make one batch: no more than `max`, no more bytes than a batch may fetch.
+    /// How many of `ids` make one batch: no more than `max`, no more bytes than a batch may fetch, but at least one.
     pub(crate) fn batch_len(&self, ids: &[u32], max: usize) -> usize {
         let read = &self.shared.read;
         let guess = self.block.series_bytes(read.series_bytes);
-        let (mut bytes, mut end) = (0u64, None::<u64>);
+        let mut joiner = Joiner::new(read.fetch.join);
         for (n, id) in ids.iter().take(max).enumerate() {
             let start = entry_offset(self.header.index_version(), *id);
-            let next = start.saturating_add(guess);
-            bytes += match end {
-                // Within reach of the range before: the gap is fetched too.
-                Some(end) if start <= end.saturating_add(read.fetch.gap_bytes) => next.saturating_sub(end),
-                _ => guess,
-            };
-            end = Some(next);
-            if bytes > self.request.batch_bytes && n > 0 {
+            joiner.push(start..start.saturating_add(guess));
+            if n > 0 && joiner.bytes() > self.request.batch.series_bytes {
                 return n;
             }
         }
         ids.len().min(max)
     }
 
-    /// The entries of `ids`, in their order; damaged ones become `warnings`.
+    /// Fetches the entries of `ids` that are not cached, in one round.
     ///
     /// # Errors
-    /// Limits and failures of the store; damage unless it is to be a warning.
-    pub(crate) async fn read(&self, ids: &[u32], warnings: &Warnings) -> BlockResult<Vec<Entry>> {
+    /// Limits and failures of the store.
+    pub(crate) async fn fetch<'i>(&self, ids: &'i [u32]) -> BlockResult<SeriesBatch<'i>> {
         let began = Instant::now();
         let version = self.header.index_version();
-        let toc = self.header.source_toc();
-        // Series end where the next section of the index begins.
-        let section_end =
-            if toc.label_indices > toc.series { toc.label_indices.min(toc.postings) } else { toc.postings };
-        let guess = self.block.series_bytes(self.shared.read.series_bytes);
-        let mut raws: Vec<Option<Bytes>> = ids.iter().map(|id| self.shared.cache.series(self.block.id, *id)).collect();
+        let (guess, section_end) = (self.block.series_bytes(self.shared.read.series_bytes), self.section_end());
+        let missing = ids.iter().filter(|id| !self.shared.cache.has_series(self.block.id, **id));
+        let wanted: Vec<Range<u64>> = missing
+            .map(|id| {
+                let start = entry_offset(version, *id);
+                start..start.saturating_add(guess).min(section_end).max(start)
+            })
+            .collect();
+        let fetched = if wanted.is_empty() { Fetched::default() } else { self.get(&wanted).await? };
+        let tenant = &*self.request.ctx.tenant;
+        self.shared.metrics.series_seconds.with(&[tenant]).observe(began.elapsed().as_secs_f64());
+        Ok(SeriesBatch { ids, fetched })
+    }
+
+    async fn get(&self, wanted: &[Range<u64>]) -> BlockResult<Fetched> {
         let path = self.block.index_path();
         let reader = ObjectReader {
             bucket: &self.shared.bucket,
@@ -99,82 +113,154 @@ impl SeriesReader<'_> {
             request: self.request,
             cache: None,
         };
-        let mut wanted: Vec<Range<u64>> = Vec::new();
-        for (id, raw) in ids.iter().zip(&raws) {
+        reader.fetch(wanted).await
+    }
+
+    /// Series end where the next section of the index begins.
+    fn section_end(&self) -> u64 {
+        let toc = self.header.source_toc();
+        if toc.label_indices > toc.series { toc.label_indices.min(toc.postings) } else { toc.postings }
+    }
+
+    /// The entries of the batch's ids in `places`, in their order; damaged ones become `warnings`.
+    ///
+    /// # Errors
+    /// Limits and failures of the store; damage unless it is to be a warning.
+    pub(crate) async fn decode(
+        &self,
+        batch: &SeriesBatch<'_>,
+        places: Range<usize>,
+        warnings: &Warnings,
+    ) -> BlockResult<Vec<Entry>> {
+        let ids = &batch.ids[places];
+        let version = self.header.index_version();
+        let (cache, block) = (&self.shared.cache, self.block.id);
+        let mut scratch = Scratch::default();
+        let mut entries: Vec<Option<Entry>> = Vec::with_capacity(ids.len());
+        let (mut count, mut bytes) = (0u64, 0u64);
+        let (mut wanted, mut again) = (Vec::new(), Vec::new());
+        for (at, id) in ids.iter().enumerate() {
             let start = entry_offset(version, *id);
-            if raw.is_none() {
-                wanted.push(start..start.saturating_add(guess).min(section_end).max(start));
+            let cached = cache.series(block, *id, |entry| {
+                parse_raw("index", start, entry, &mut scratch.raw).map(|()| entry.len() as u64)
+            });
+            let found = match cached {
+                Some(parsed) => parsed.map_err(BlockError::from),
+                None => self.parse(start, batch.fetched.slice_from(start), *id, &mut scratch.raw),
+            };
+            match found.and_then(|len| Ok((len, self.entry(start, &mut scratch)?))) {
+                Ok((len, entry)) => {
+                    (count, bytes) = (count + 1, bytes + len);
+                    entries.push(entry);
+                }
+                Err(e) => {
+                    // Longer than guessed, or damaged on the way: once more, with the length it tells.
+                    let len = entry_len(batch.fetched.slice_from(start)).unwrap_or(self.shared.read.series_bytes);
+                    let inside = len <= self.shared.read.item_bytes_max;
+                    if inside && start.saturating_add(len) <= self.section_end() {
+                        wanted.push(start..start + len);
+                        again.push(at);
+                    } else {
+                        self.shared.damaged(Data::Series);
+                        warnings.add(self.block, self.mode, e)?;
+                    }
+                    entries.push(None);
+                }
             }
         }
-        let mut entries: Vec<Option<Entry>> = ids.iter().map(|_| None).collect();
-        let mut scratch = RawEntry::default();
-        for (at, raw) in raws.iter().enumerate().filter_map(|(at, raw)| Some((at, raw.as_ref()?))) {
-            let start = entry_offset(version, ids[at]);
-            self.request.touch(Data::Series, 1, raw.len() as u64);
-            entries[at] = self.entry(start, raw, &mut scratch)?;
-        }
-        let mut missing: Vec<usize> = (0..ids.len()).filter(|at| raws[*at].is_none()).collect();
-        raws.clear();
-        for last in [false, true] {
-            if missing.is_empty() {
-                break;
-            }
-            let fetched = reader.fetch(&wanted).await?;
-            let mut again = Vec::new();
-            wanted.clear();
-            for at in missing {
+        if !again.is_empty() {
+            let tenant = &*self.request.ctx.tenant;
+            self.shared.metrics.series_refetches.with(&[tenant]).inc_by(again.len() as u64);
+            let fetched = self.get(&wanted).await?;
+            for at in again {
                 let start = entry_offset(version, ids[at]);
-                let bytes = fetched.from(start);
-                match self.entry(start, &bytes, &mut scratch) {
-                    Ok(entry) => {
-                        let len = entry_len(&bytes).unwrap_or(0).min(bytes.len() as u64);
-                        self.request.touch(Data::Series, 1, len);
-                        self.shared.cache.put_series(self.block.id, ids[at], &bytes[..len as usize]);
+                let parsed = self.parse(start, fetched.slice_from(start), ids[at], &mut scratch.raw);
+                match parsed.and_then(|len| Ok((len, self.entry(start, &mut scratch)?))) {
+                    Ok((len, entry)) => {
+                        (count, bytes) = (count + 1, bytes + len);
                         entries[at] = entry;
                     }
                     Err(e) => {
-                        // Longer than guessed, or damaged on the way: once more, with the length it tells.
-                        let len = entry_len(&bytes).unwrap_or(guess);
-                        let inside = len <= self.shared.read.item_bytes_max && start.saturating_add(len) <= section_end;
-                        if last || !inside {
-                            self.shared.damaged(Data::Series);
-                            warnings.add(self.block, self.mode, e)?;
-                        } else {
-                            wanted.push(start..start + len);
-                            again.push(at);
-                        }
+                        self.shared.damaged(Data::Series);
+                        warnings.add(self.block, self.mode, e)?;
                     }
                 }
             }
-            let tenant = &*self.request.ctx.tenant;
-            self.shared.metrics.series_refetches.with(&[tenant]).inc_by(again.len() as u64);
-            missing = again;
         }
-        let tenant = &*self.request.ctx.tenant;
-        self.shared.metrics.series_seconds.with(&[tenant]).observe(began.elapsed().as_secs_f64());
+        self.request.touch(Data::Series, count, bytes);
         Ok(entries.into_iter().flatten().collect())
     }
 
-    /// `None` if no chunk is in range.
-    fn entry(&self, offset: u64, bytes: &[u8], raw: &mut RawEntry) -> BlockResult<Option<Entry>> {
+    /// The entries of `ids`, fetched and decoded.
+    ///
+    /// # Errors
+    /// As [`Self::fetch`] and [`Self::decode`].
+    pub(crate) async fn read(&self, ids: &[u32], warnings: &Warnings) -> BlockResult<Vec<Entry>> {
+        let batch = self.fetch(ids).await?;
+        self.decode(&batch, 0..ids.len(), warnings).await
+    }
+
+    /// Reads and keeps an entry off the bucket; gives its length.
+    fn parse(&self, offset: u64, bytes: &[u8], id: u32, raw: &mut RawEntry) -> BlockResult<u64> {
         parse_raw("index", offset, bytes, raw)?;
+        let len = entry_len(bytes).unwrap_or(0).min(bytes.len() as u64);
+        self.block.saw_series(len);
+        self.shared.cache.put_series(self.block.id, id, &bytes[..len as usize]);
+        Ok(len)
+    }
+
+    /// What was read into `scratch`; `None` if no chunk is in range.
+    fn entry(&self, offset: u64, scratch: &mut Scratch) -> BlockResult<Option<Entry>> {
+        let Scratch { raw, labels } = scratch;
         let inside = |c: &ChunkMeta| self.range.overlaps(TimeRange::new(c.min_time, c.max_time));
-        if !raw.chunks.iter().any(inside) {
+        let in_range = raw.chunks.iter().filter(|c| inside(c)).count();
+        if in_range == 0 {
             return Ok(None);
         }
-        let labels = resolve("index", offset, raw, self.header.symbols())?;
-        if self.skip_chunks {
-            return Ok(Some(Entry { labels, chunks: Vec::new(), replica: 0 }));
+        let disorder = |e: labels::LabelsError| BlockError::Damaged(format!("index: offset {offset}: {e}"));
+        let symbols = self.header.symbols();
+        labels.clear();
+        let (mut put, mut replica) = (None, 0);
+        if let Some(relabel) = self.relabel {
+            (put, replica) = relabel.constant().map_or((None, 0), |(put, replica)| (Some(put.iter()), replica));
         }
-        let next = raw.chunks.iter().skip(1).map(Some).chain([None]);
-        let chunks = raw.chunks.iter().zip(next).filter(|(c, _)| inside(c));
-        let chunks = chunks.map(|(meta, next)| WantedChunk {
-            meta: *meta,
+        let mut put = put.into_iter().flatten().peekable();
+        for (name, value) in &raw.labels {
+            let (name, value) = (symbols.get(*name)?, symbols.get(*value)?);
+            while let Some((other, its)) = put.next_if(|(other, _)| *other < name) {
+                labels.push(other, its).map_err(disorder)?;
+            }
+            labels.push(name, value).map_err(disorder)?;
+        }
+        for (name, value) in put {
+            labels.push(name, value).map_err(disorder)?;
+        }
+        let mut labels = labels.finish();
+        if let Some(relabel) = self.relabel.filter(|r| r.constant().is_none()) {
+            (labels, replica) = relabel.apply(&labels);
+        }
+        if self.skip_chunks {
+            return Ok(Some(Entry { labels, chunks: Vec::new(), chunk_bytes: 0, replica }));
+        }
+        let (mut chunks, mut chunk_bytes) = (Vec::with_capacity(in_range), 0);
+        for (at, meta) in raw.chunks.iter().enumerate() {
             // A series' chunks are written one after the other.
-            end: next.filter(|n| n.segment() == meta.segment() && n.offset() > meta.offset()).map_or(0, |n| n.offset()),
-        });
-        Ok(Some(Entry { labels, chunks: chunks.collect(), replica: 0 }))
+            let next = raw.chunks.get(at + 1).filter(|n| n.segment() == meta.segment() && n.offset() > meta.offset());
+            let end = next.map_or(0, |n| n.offset());
+            chunk_bytes = chunk_bytes.max(end.saturating_sub(meta.offset()));
+            if inside(meta) {
+                chunks.push(WantedChunk { meta: *meta, end });
+            }
+        }
+        Ok(Some(Entry { labels, chunks, chunk_bytes, replica }))
     }
+}
+
+/// Memory that is used again from entry to entry.
+#[derive(Default)]
+struct Scratch {
+    raw: RawEntry,
+    labels: SortedBuilder,
 }
 
 /// What is missing of a block, bounded in number.

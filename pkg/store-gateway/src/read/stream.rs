@@ -12,11 +12,14 @@ use tokio_util::task::AbortOnDropHandle;
 use super::chunks::ChunkLoader;
 use super::order::{Order, Relabel};
 use super::postings::expand;
-use super::series::{Entry, SeriesReader, Warnings};
+use super::series::{Entry, SeriesBatch, SeriesReader, Warnings};
 use crate::bucket_block::BucketBlock;
 use crate::error::{BlockError, BlockResult};
 use crate::gateway::Shared;
 use crate::limits::Request;
+
+/// Entries decoded at a time: enough that nothing is done often, few enough that they take little memory.
+const DECODE_SERIES: usize = 512;
 
 /// What to read of one block.
 #[derive(Debug, Clone)]
@@ -81,6 +84,7 @@ impl Producer<'_> {
         let select = &self.wanted.select;
         let header = self.shared.header(self.block).await?;
         let expanded = expand(self.shared, self.block, &header, &self.wanted.matchers, self.request).await?;
+        let relabel = Relabel::new(&header, &self.block.labels, &select.without_replica_labels);
         let reader = SeriesReader {
             shared: self.shared,
             block: self.block,
@@ -89,60 +93,65 @@ impl Producer<'_> {
             range: self.wanted.range,
             skip_chunks: select.skip_chunks,
             mode: select.partial_response,
+            relabel: Some(&relabel),
         };
-        let relabel = Relabel::new(&header, &self.block.labels, &select.without_replica_labels);
-        let mut order = relabel.order();
-        let mut left = if select.limit == 0 { usize::MAX } else { select.limit };
+        let mut queue = Queue {
+            order: relabel.order(),
+            ready: Vec::new(),
+            held: self.request.hold(0)?,
+            left: if select.limit == 0 { usize::MAX } else { select.limit },
+        };
         let mut rest: &[u32] = &expanded.ids;
-        let mut ready: Vec<Entry> = Vec::new();
-        let mut held = self.request.hold(0)?;
-        let mut read = self.next_entries(&reader, &mut rest, left).await?;
-        while let Some(entries) = read {
-            for mut entry in entries {
-                let (labels, replica) = relabel.apply(&entry.labels);
-                let own = std::mem::replace(&mut entry.labels, labels);
-                entry.replica = replica;
-                if select.shard.as_ref().is_some_and(|s| !s.matches(&entry.labels)) {
+        let mut next = self.next_batch(&reader, &mut rest, queue.left).await?;
+        while let Some(batch) = next.take() {
+            for from in (0..batch.ids.len()).step_by(DECODE_SERIES) {
+                let to = batch.ids.len().min(from + DECODE_SERIES);
+                for entry in reader.decode(&batch, from..to, &self.warnings).await? {
+                    if select.shard.as_ref().is_none_or(|s| s.matches(&entry.labels)) {
+                        queue.push(entry)?;
+                    }
+                }
+                let last = to == batch.ids.len();
+                if last && rest.is_empty() {
+                    queue.finish();
+                    self.emit(&mut queue, true).await?;
+                    return Ok(());
+                }
+                if !last {
+                    if !self.emit(&mut queue, false).await? {
+                        return Ok(());
+                    }
                     continue;
                 }
-                held.grow(entry.size_bytes())?;
-                match &mut order {
-                    Order::Groups(groups) => groups.push(own, entry, &mut ready),
-                    Order::Kept | Order::All => ready.push(entry),
+                // The next entries are fetched while these ones' chunks are.
+                let left = match queue.order {
+                    // Any later one may be among the first.
+                    Order::All => queue.left,
+                    _ => queue.left.saturating_sub(queue.ready.len()),
+                };
+                let (sent, fetched) =
+                    futures::join!(self.emit(&mut queue, false), self.next_batch(&reader, &mut rest, left));
+                if !sent? {
+                    return Ok(());
+                }
+                next = fetched?;
+                if next.is_none() {
+                    queue.finish();
+                    self.emit(&mut queue, true).await?;
+                    return Ok(());
                 }
             }
-            if rest.is_empty() {
-                match &mut order {
-                    Order::Kept => {}
-                    Order::Groups(groups) => groups.flush(&mut ready),
-                    Order::All => ready.sort_by(|a, b| a.labels.cmp(&b.labels)),
-                }
-            } else if matches!(order, Order::All) {
-                read = self.next_entries(&reader, &mut rest, left).await?;
-                continue;
-            }
-            ready.truncate(left);
-            left -= ready.len();
-            let bytes: u64 = ready.iter().map(Entry::size_bytes).sum();
-            // The next entries are fetched while these ones' chunks are.
-            let emit = self.emit(std::mem::take(&mut ready));
-            let (sent, next) = futures::join!(emit, self.next_entries(&reader, &mut rest, left));
-            if !sent? {
-                return Ok(());
-            }
-            read = next?;
-            held.shrink(bytes);
         }
         Ok(())
     }
 
     /// The next batch of entries, taken off `rest`; `None` at the end, or when none is `left` to send.
-    async fn next_entries(
+    async fn next_batch<'i>(
         &self,
         reader: &SeriesReader<'_>,
-        rest: &mut &[u32],
+        rest: &mut &'i [u32],
         left: usize,
-    ) -> BlockResult<Option<Vec<Entry>>> {
+    ) -> BlockResult<Option<SeriesBatch<'i>>> {
         if rest.is_empty() || left == 0 {
             return Ok(None);
         }
@@ -151,20 +160,13 @@ impl Producer<'_> {
         let max = self.shared.read.batch_series.min(left.saturating_add(left / 4).saturating_add(16)).max(1);
         let (now, later) = rest.split_at(reader.batch_len(rest, max).clamp(1, rest.len()));
         *rest = later;
-        reader.read(now, &self.warnings).await.map(Some)
+        reader.fetch(now).await.map(Some)
     }
 
-    /// Sends `entries` with their chunks; false when nobody listens any more.
-    async fn emit(&self, entries: Vec<Entry>) -> BlockResult<bool> {
-        if entries.is_empty() {
-            return Ok(true);
-        }
+    /// Sends what is ready with its chunks, as far as it fills batches, or all of it at the `end`; false when nobody
+    /// listens any more, or nothing more is to be sent.
+    async fn emit(&self, queue: &mut Queue, end: bool) -> BlockResult<bool> {
         let select = &self.wanted.select;
-        if select.skip_chunks {
-            let held = self.request.hold(entries.iter().map(Entry::size_bytes).sum())?;
-            let series = entries.into_iter().map(|e| Series { labels: e.labels, chunks: Vec::new() });
-            return Ok(self.send(Ok(SeriesEvent::Batch(series.collect())), vec![held]).await);
-        }
         let loader = ChunkLoader {
             shared: self.shared,
             block: self.block,
@@ -172,33 +174,96 @@ impl Producer<'_> {
             aggregates: select.aggregates,
             mode: select.partial_response,
         };
-        let mut rest = entries.as_slice();
-        while !rest.is_empty() {
-            self.request.ctx.check().map_err(BlockError::Fatal)?;
-            let (now, later) = rest.split_at(loader.batch_len(rest).clamp(1, rest.len()));
-            rest = later;
-            let (chunks, mut held) = loader.read(now, &self.warnings).await?;
-            let mut batch = Vec::with_capacity(now.len());
-            for (entry, mut chunks) in now.iter().zip(chunks) {
-                if chunks.is_empty() {
-                    // All were damaged, which a warning tells.
-                    continue;
-                }
-                chunks.iter_mut().for_each(|c| c.replica = entry.replica);
-                batch.push(Series { labels: entry.labels.clone(), chunks });
-            }
-            // The series, beside the bytes that their chunks share.
-            let series =
-                batch.iter().map(|s| (size_of::<Series>() + s.chunks.len() * size_of::<storage::Chunk>()) as u64);
-            held.push(self.request.hold(series.sum())?);
-            if !self.send(Ok(SeriesEvent::Batch(batch)), held).await {
+        loop {
+            if queue.left == 0 {
                 return Ok(false);
             }
+            // Sorted only at the end.
+            let sorted = end || !matches!(queue.order, Order::All);
+            queue.ready.truncate(if sorted { queue.left } else { usize::MAX });
+            let full = match select.skip_chunks {
+                true => (queue.ready.len() >= DECODE_SERIES).then_some(DECODE_SERIES),
+                false => loader.full_batch(&queue.ready),
+            };
+            let count = match full {
+                _ if !sorted => return Ok(true),
+                Some(count) => count,
+                None if end && !queue.ready.is_empty() => queue.ready.len(),
+                None => return Ok(true),
+            };
+            self.request.ctx.check().map_err(BlockError::Fatal)?;
+            // What is read lies in memory until it is taken: nothing is read that nobody has room for.
+            let Ok(permit) = self.sender.reserve().await else { return Ok(false) };
+            let entries: Vec<Entry> = queue.ready.drain(..count).collect();
+            let bytes: u64 = entries.iter().map(Entry::size_bytes).sum();
+            queue.left = queue.left.saturating_sub(count);
+            let (batch, held) = self.load(&loader, entries).await?;
+            queue.held.shrink(bytes);
+            if !batch.is_empty() {
+                permit.send((Ok(SeriesEvent::Batch(batch)), held));
+            }
         }
-        Ok(true)
+    }
+
+    /// The series of `entries` with their chunks, and the memory they take.
+    async fn load(
+        &self,
+        loader: &ChunkLoader<'_>,
+        entries: Vec<Entry>,
+    ) -> BlockResult<(Vec<Series>, Vec<Reservation>)> {
+        if self.wanted.select.skip_chunks {
+            let held = self.request.hold(entries.iter().map(Entry::size_bytes).sum())?;
+            let series = entries.into_iter().map(|e| Series { labels: e.labels, chunks: Vec::new() });
+            return Ok((series.collect(), vec![held]));
+        }
+        let (chunks, mut held) = loader.read(&entries, &self.warnings).await?;
+        let mut batch = Vec::with_capacity(entries.len());
+        for (entry, mut chunks) in entries.into_iter().zip(chunks) {
+            if chunks.is_empty() {
+                // All were damaged, which a warning tells.
+                continue;
+            }
+            chunks.iter_mut().for_each(|c| c.replica = entry.replica);
+            batch.push(Series { labels: entry.labels, chunks });
+        }
+        // The series, beside the bytes that their chunks share.
+        let series = batch.iter().map(|s| (size_of::<Series>() + s.chunks.len() * size_of::<storage::Chunk>()) as u64);
+        held.push(self.request.hold(series.sum())?);
+        Ok((batch, held))
     }
 
     async fn send(&self, event: storage::Result<SeriesEvent>, held: Vec<Reservation>) -> bool {
         self.sender.send((event, held)).await.is_ok()
+    }
+}
+
+/// Entries on their way from the index to their chunks.
+struct Queue {
+    order: Order,
+    /// In the order of the answer, unless that is known only at the end.
+    ready: Vec<Entry>,
+    /// The memory of all entries here.
+    held: Reservation,
+    /// How many may still be sent.
+    left: usize,
+}
+
+impl Queue {
+    fn push(&mut self, entry: Entry) -> BlockResult<()> {
+        self.held.grow(entry.size_bytes())?;
+        match &mut self.order {
+            Order::Groups(groups) => groups.push(entry, &mut self.ready),
+            Order::Kept | Order::All => self.ready.push(entry),
+        }
+        Ok(())
+    }
+
+    /// After the last entry.
+    fn finish(&mut self) {
+        match &mut self.order {
+            Order::Kept => {}
+            Order::Groups(groups) => groups.flush(&mut self.ready),
+            Order::All => self.ready.sort_by(|a, b| a.labels.cmp(&b.labels)),
+        }
     }
 }

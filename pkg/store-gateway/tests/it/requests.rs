@@ -95,7 +95,9 @@ async fn without_disk_and_without_caches() {
 /// Guesses that are too short cost one more request for each step, not one for each item.
 #[tokio::test]
 async fn short_guesses_are_asked_again_together() {
-    let f = fixture().await;
+    // One chunk each: its entry does not tell how long it is.
+    let mut f = Fixture::new();
+    f.raw(1, &[("cluster", "a")], (0, 2 * HOUR), fleet("up", 500, 0, 100)).await;
     let want = select((0, 2 * HOUR), &["__name__=up"]);
     let right = f.right(&want).await;
     let component = f
@@ -116,6 +118,21 @@ async fn short_guesses_are_asked_again_together() {
     }
 }
 
+/// A series' chunks are about as long as each other: however bad the guess is for a chunk of unknown length, none is asked
+/// for twice, and none asked for with what lies far behind it.
+#[tokio::test]
+async fn lengths_of_a_series_chunks_tell_of_the_last() {
+    let f = fixture().await;
+    let want = select((0, 2 * HOUR), &["__name__=up"]);
+    let right = f.right(&want).await;
+    for guess in [24, 64 << 20] {
+        let component = f.gateway(|c| c.chunk_bytes = guess).await;
+        f.log.take();
+        assert_eq!(ask(&component, &want).await.value, right);
+        assert_eq!(f.log.take().1, 1, "guess of {guess} bytes");
+    }
+}
+
 /// Batches of any size give the same answer.
 #[tokio::test]
 async fn batches() {
@@ -127,6 +144,7 @@ async fn batches() {
             .gateway(|c| {
                 c.batch_series = batch;
                 c.gap_bytes = gap;
+                c.gap_free_bytes = gap.min(1 << 10);
                 c.index_cache.max_bytes = 0;
             })
             .await;
