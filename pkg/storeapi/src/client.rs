@@ -6,15 +6,17 @@ use std::time::Instant;
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use parking_lot::RwLock;
+use proto::thanos as wire;
 use proto::thanos::store_client::StoreClient as WireClient;
-use proto::thanos::{self as wire, series_response};
-use storage::{
-    Answer, Ctx, Error, LabelQuery, Result, Select, Series, SeriesEvent, SeriesSource, SeriesStream, SourceInfo,
-};
-use tonic::Request;
+use storage::{Answer, Ctx, LabelQuery, Result, Select, SeriesEvent, SeriesSource, SeriesStream, SourceInfo};
+use tonic::client::Grpc;
+use tonic::codegen::http;
+use tonic::{Request, Status, Streaming};
 use transport::grpc::{Channel, MESSAGE_BYTES_MAX};
 
 use crate::convert;
+use crate::series_codec::{ClientCodec, SERIES_PATH};
+use crate::series_decode::Incoming;
 use crate::status::error_from_status;
 
 /// Series asked for in one frame.
@@ -69,11 +71,11 @@ impl SeriesSource for StoreClient {
     }
 
     fn select(&self, ctx: &Ctx, want: Select) -> SeriesStream {
-        let (mut client, name) = (self.client(), self.name.clone());
+        let (channel, name) = (self.channel.clone(), self.name.clone());
         let request = request(ctx, convert::select_to_wire(&want, BATCH));
         let started = async move {
-            match client.series(request).await {
-                Ok(response) => decode(name, response.into_inner()),
+            match series(channel, request).await {
+                Ok(messages) => decode(name, messages),
                 Err(status) => {
                     let error = error_from_status(&name, &status);
                     stream::once(std::future::ready(Err(error))).boxed()
@@ -107,36 +109,34 @@ impl SeriesSource for StoreClient {
     }
 }
 
-fn decode(name: Arc<str>, frames: tonic::Streaming<wire::SeriesResponse>) -> SeriesStream {
-    stream::unfold((frames, name, false), |(mut frames, name, failed)| async move {
+/// Asks for series; messages are read by [`ClientCodec`].
+async fn series(
+    channel: Channel,
+    request: Request<wire::SeriesRequest>,
+) -> std::result::Result<Streaming<Result<Incoming>>, Status> {
+    let mut grpc = Grpc::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    grpc.ready().await.map_err(|e| Status::unknown(format!("Service was not ready: {e}")))?;
+    let path = http::uri::PathAndQuery::from_static(SERIES_PATH);
+    Ok(grpc.server_streaming(request, path, ClientCodec).await?.into_inner())
+}
+
+fn decode(name: Arc<str>, messages: Streaming<Result<Incoming>>) -> SeriesStream {
+    stream::unfold((messages, name, false), |(mut messages, name, failed)| async move {
         if failed {
             return None;
         }
         loop {
-            let event = match frames.message().await {
+            let event = match messages.message().await {
                 Ok(None) => return None,
-                Ok(Some(frame)) => event(&name, frame),
+                Ok(Some(Ok(Incoming::Other))) => continue,
+                Ok(Some(Ok(Incoming::Series(batch)))) => Ok(SeriesEvent::Batch(batch)),
+                Ok(Some(Ok(Incoming::Warning(text)))) => Ok(SeriesEvent::Warning(format!("{name}: {text}"))),
+                Ok(Some(Err(e))) => Err(e.within(&name)),
                 Err(status) => Err(error_from_status(&name, &status)),
             };
-            match event {
-                Ok(Some(event)) => return Some((Ok(event), (frames, name, false))),
-                Ok(None) => {}
-                Err(e) => return Some((Err(e), (frames, name, true))),
-            }
+            let failed = event.is_err();
+            return Some((event, (messages, name, failed)));
         }
     })
     .boxed()
-}
-
-fn event(name: &str, frame: wire::SeriesResponse) -> Result<Option<SeriesEvent>> {
-    let series = match frame.result {
-        Some(series_response::Result::Series(series)) => vec![series],
-        Some(series_response::Result::Batch(batch)) => batch.series,
-        Some(series_response::Result::Warning(text)) => {
-            return Ok(Some(SeriesEvent::Warning(format!("{name}: {text}"))));
-        }
-        Some(series_response::Result::Hints(_)) | None => return Ok(None),
-    };
-    let batch: Result<Vec<Series>> = series.into_iter().map(convert::series_from_wire).collect();
-    batch.map(|b| Some(SeriesEvent::Batch(b))).map_err(|e: Error| e.within(name))
 }

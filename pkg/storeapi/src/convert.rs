@@ -9,8 +9,7 @@ use prost::Message;
 use proto::hintspb;
 use proto::thanos::{self as wire, label_matcher};
 use storage::{
-    AggrChunk, Aggregate, Aggregates, Chunk, ChunkData, EncodedChunk, Error, LabelQuery, PartialResponse, Result,
-    Select, Series, Shard,
+    Aggregate, Aggregates, Chunk, ChunkData, EncodedChunk, Error, LabelQuery, PartialResponse, Result, Select, Shard,
 };
 
 /// Labels off the wire, which must ascend strictly.
@@ -233,61 +232,20 @@ fn aggregate_to_wire(a: Aggregate) -> wire::Aggr {
     }
 }
 
-pub(crate) fn series_from_wire(series: wire::Series) -> Result<Series> {
-    let labels = labels_from_wire(&series.labels)?;
-    let chunks: Result<Vec<_>> = series.chunks.into_iter().map(chunk_from_wire).collect();
-    let mut chunks = chunks.map_err(|e| e.within(&labels))?;
-    // The protocol does not promise chunks in order of time.
-    if !chunks.is_sorted_by_key(|c| c.min_time) {
-        chunks.sort_by_key(|c| (c.min_time, c.max_time));
-    }
-    Ok(Series { labels, chunks })
-}
-
-fn chunk_from_wire(c: wire::AggrChunk) -> Result<Chunk> {
-    let (min_time, max_time, replica) = (c.min_time, c.max_time, c.replica);
-    if let Some(raw) = c.raw {
-        return Ok(Chunk { min_time, max_time, data: ChunkData::Raw(encoded_from_wire(raw)?), replica });
-    }
-    let parts = [c.count, c.sum, c.min, c.max, c.counter];
-    if parts.iter().all(Option::is_none) {
-        return Err(Error::Corrupt(format!("chunk {min_time}..{max_time} holds neither samples nor aggregates")));
-    }
-    let mut aggr = AggrChunk::default();
-    for (slot, part) in aggr.parts.iter_mut().zip(parts) {
-        *slot = part.map(encoded_from_wire).transpose()?;
-    }
-    Ok(Chunk { min_time, max_time, data: ChunkData::Aggr(Box::new(aggr)), replica })
-}
-
-/// On this wire an encoding is the block's number less one; 3 to 5 are ours, among ourselves.
-fn encoded_from_wire(c: wire::Chunk) -> Result<EncodedChunk> {
-    let byte = u8::try_from(c.r#type + 1).ok();
-    match byte.and_then(Encoding::from_byte) {
-        Some(encoding) if encoding != Encoding::Aggregates => Ok(EncodedChunk { encoding, data: c.data }),
-        _ => Err(Error::Corrupt(format!("chunk encoding {} is unknown", c.r#type))),
-    }
-}
-
-pub(crate) fn chunk_to_wire(c: &Chunk) -> Result<wire::AggrChunk> {
-    let mut out =
-        wire::AggrChunk { min_time: c.min_time, max_time: c.max_time, replica: c.replica, ..Default::default() };
-    match &c.data {
-        ChunkData::Raw(raw) => out.raw = Some(encoded_to_wire(raw)?),
+/// A chunk as the protocol can say it.
+///
+/// # Errors
+/// [`Error::Corrupt`] where a chunk that is to be encoded anew does not decode.
+pub(crate) fn chunk_for_wire(mut chunk: Chunk) -> Result<Chunk> {
+    match &mut chunk.data {
+        ChunkData::Raw(raw) => plain(raw)?,
         ChunkData::Decoded(column) => {
             let data = chunkenc::encode_xor(column.iter()).map_err(|e| Error::Corrupt(e.to_string()))?.into();
-            out.raw = Some(wire::Chunk { r#type: wire::chunk::Encoding::Xor as i32, data, hash: 0 });
+            chunk.data = ChunkData::Raw(EncodedChunk { encoding: Encoding::Xor, data });
         }
-        ChunkData::Aggr(aggr) => {
-            let part = |a| aggr.get(a).map(encoded_to_wire).transpose();
-            out.count = part(Aggregate::Count)?;
-            out.sum = part(Aggregate::Sum)?;
-            out.min = part(Aggregate::Min)?;
-            out.max = part(Aggregate::Max)?;
-            out.counter = part(Aggregate::Counter)?;
-        }
+        ChunkData::Aggr(aggr) => aggr.parts.iter_mut().flatten().try_for_each(plain)?,
     }
-    Ok(out)
+    Ok(chunk)
 }
 
 /// Histograms with start timestamps as a plain float histogram chunk.
@@ -305,15 +263,16 @@ fn plain_histograms(encoding: Encoding, data: &[u8]) -> Result<Bytes> {
 
 /// The protocol has XOR and the two plain histogram encodings; what is newer is sent as the plain form of the same
 /// samples, so that any peer can read it.
-fn encoded_to_wire(c: &EncodedChunk) -> Result<wire::Chunk> {
-    let (encoding, data) = match c.encoding {
-        Encoding::Xor2 => (Encoding::Xor, xor2_to_xor(&c.data)?),
+fn plain(chunk: &mut EncodedChunk) -> Result<()> {
+    match chunk.encoding {
+        Encoding::Xor2 => *chunk = EncodedChunk { encoding: Encoding::Xor, data: xor2_to_xor(&chunk.data)? },
         Encoding::HistogramSt | Encoding::FloatHistogramSt => {
-            (Encoding::FloatHistogram, plain_histograms(c.encoding, &c.data)?)
+            let data = plain_histograms(chunk.encoding, &chunk.data)?;
+            *chunk = EncodedChunk { encoding: Encoding::FloatHistogram, data };
         }
-        encoding => (encoding, c.data.clone()),
-    };
-    Ok(wire::Chunk { r#type: i32::from(encoding as u8) - 1, data, hash: 0 })
+        _ => {}
+    }
+    Ok(())
 }
 
 fn xor2_to_xor(data: &[u8]) -> Result<Bytes> {

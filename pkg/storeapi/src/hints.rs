@@ -4,7 +4,6 @@
 //! came with some: old queriers do not know that frame.
 
 use proto::hintspb;
-use proto::thanos::{self as wire, series_response};
 use storage::{DataWork, Report, Told, Work};
 
 use crate::convert::pack;
@@ -19,11 +18,11 @@ pub(crate) struct Asked {
 }
 
 /// The last frame of a Series answer.
-pub(crate) fn series(asked: Asked, report: &Report) -> wire::SeriesResponse {
+pub(crate) fn series(asked: Asked, report: &Report) -> prost_types::Any {
     let Told { blocks, work } = report.told();
     let query_stats = asked.stats.then(|| stats(blocks.len() as i64, &work));
     let hints = hintspb::SeriesResponseHints { queried_blocks: queried(blocks), query_stats };
-    wire::SeriesResponse { result: Some(series_response::Result::Hints(pack("SeriesResponseHints", &hints))) }
+    pack("SeriesResponseHints", &hints)
 }
 
 /// For a LabelNames answer; `None` from a source without blocks.

@@ -10,6 +10,9 @@ mod info;
 mod inspect_client;
 mod inspect_convert;
 mod inspect_server;
+mod series_codec;
+mod series_decode;
+mod series_encode;
 mod server;
 mod status;
 

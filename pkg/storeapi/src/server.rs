@@ -1,21 +1,30 @@
 //! The StoreAPI server over any source.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use futures::future::BoxFuture;
 use futures::stream::{Stream, StreamExt};
+use labels::Labels;
 use model::TimeRange;
+use proto::thanos as wire;
 use proto::thanos::store_server::{Store, StoreServer};
-use proto::thanos::{self as wire, series_response};
 use storage::{Budget, Chunk, Ctx, Error, Report, Select, Series, SeriesEvent, SeriesSource, SeriesStream};
 use telemetry::{Counter, Metrics};
 use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::codegen::{Service, http};
 use tonic::metadata::MetadataMap;
+use tonic::server::ServerStreamingService;
 use tonic::service::RoutesBuilder;
 use tonic::{Request, Response, Status};
 
+use crate::series_codec::{SERIES_PATH, ServerCodec};
+use crate::series_encode::Outgoing;
 use crate::status::status_from_error;
 use crate::{convert, hints};
 
@@ -60,8 +69,58 @@ pub fn store_routes(routes: &mut RoutesBuilder, source: Arc<dyn SeriesSource>, o
             .metrics
             .counter("thanos_store_server_series_requests_total", "Series calls received by the StoreAPI server."),
     };
-    routes.add_service(StoreServer::new(server).max_decoding_message_size(transport::grpc::MESSAGE_BYTES_MAX));
+    let server = Arc::new(server);
+    let others = StoreServer::from_arc(server.clone()).max_decoding_message_size(transport::grpc::MESSAGE_BYTES_MAX);
+    routes.add_service(StoreService { server, others });
 }
+
+/// The Store service: as generated, but for the messages of Series, which [`ServerCodec`] writes.
+#[derive(Clone)]
+struct StoreService {
+    server: Arc<Server>,
+    others: StoreServer<Server>,
+}
+
+impl tonic::server::NamedService for StoreService {
+    const NAME: &'static str = <StoreServer<Server> as tonic::server::NamedService>::NAME;
+}
+
+impl Service<http::Request<Body>> for StoreService {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        if request.uri().path() != SERIES_PATH {
+            return self.others.call(request);
+        }
+        let method = SeriesMethod(self.server.clone());
+        Box::pin(async move {
+            let limits = (Some(transport::grpc::MESSAGE_BYTES_MAX), None);
+            let mut grpc = tonic::server::Grpc::new(ServerCodec).apply_max_message_size_config(limits.0, limits.1);
+            Ok(grpc.server_streaming(method, request).await)
+        })
+    }
+}
+
+/// Series, as a method of its own.
+struct SeriesMethod(Arc<Server>);
+
+impl ServerStreamingService<wire::SeriesRequest> for SeriesMethod {
+    type Response = Outgoing;
+    type ResponseStream = OutgoingStream;
+    type Future = BoxFuture<'static, Result<Response<OutgoingStream>, Status>>;
+
+    fn call(&mut self, request: Request<wire::SeriesRequest>) -> Self::Future {
+        Box::pin(std::future::ready(self.0.start(request)))
+    }
+}
+
+type OutgoingStream = Pin<Box<dyn Stream<Item = Result<Outgoing, Status>> + Send>>;
 
 struct Server {
     source: Arc<dyn SeriesSource>,
@@ -73,6 +132,36 @@ struct Server {
 impl Server {
     fn ctx(&self, metadata: &MetadataMap) -> Ctx {
         context(metadata, (self.budget)())
+    }
+
+    /// Begins to answer a Series call.
+    fn start(&self, request: Request<wire::SeriesRequest>) -> Result<Response<OutgoingStream>, Status> {
+        self.series_requests.inc();
+        let mut ctx = self.ctx(request.metadata());
+        let request = request.into_inner();
+        let batch = usize::try_from(request.response_batch_size).unwrap_or(0).clamp(1, 4096);
+        let (want, asked) = convert::select_from_wire(request).map_err(status_from_error)?;
+        check_range(want.range)?;
+        let report = Arc::new(Report::default());
+        ctx.report = asked.blocks.then(|| report.clone());
+        // Dropped with the response stream, so a caller that goes away cancels the work.
+        let guard = ctx.cancel.clone().drop_guard();
+        let stream = self.source.select(&ctx, want.clone());
+        let frames = Frames { limits: self.limits, batch, series: 0, chunks: 0, want, last: None };
+        let failed = Arc::new(AtomicBool::new(false));
+        let seen = failed.clone();
+        let responses = frames.run(stream).map(move |response| {
+            let _held = &guard;
+            seen.fetch_or(response.is_err(), Ordering::Relaxed);
+            response
+        });
+        if !asked.blocks {
+            return Ok(Response::new(Box::pin(responses)));
+        }
+        let last = async move {
+            (!failed.load(Ordering::Relaxed)).then(|| Ok(Outgoing::Hints(hints::series(asked, &report))))
+        };
+        Ok(Response::new(Box::pin(responses.chain(futures::stream::once(last).filter_map(std::future::ready)))))
     }
 }
 
@@ -121,31 +210,9 @@ fn check_range(range: TimeRange) -> Result<(), Status> {
 impl Store for Server {
     type SeriesStream = Pin<Box<dyn Stream<Item = Result<wire::SeriesResponse, Status>> + Send>>;
 
-    async fn series(&self, request: Request<wire::SeriesRequest>) -> Result<Response<Self::SeriesStream>, Status> {
-        self.series_requests.inc();
-        let mut ctx = self.ctx(request.metadata());
-        let request = request.into_inner();
-        let batch = usize::try_from(request.response_batch_size).unwrap_or(0).clamp(1, 4096);
-        let (want, asked) = convert::select_from_wire(request).map_err(status_from_error)?;
-        check_range(want.range)?;
-        let report = Arc::new(Report::default());
-        ctx.report = asked.blocks.then(|| report.clone());
-        // Dropped with the response stream, so a caller that goes away cancels the work.
-        let guard = ctx.cancel.clone().drop_guard();
-        let stream = self.source.select(&ctx, want.clone());
-        let frames = Frames { limits: self.limits, batch, series: 0, chunks: 0, want, last: None };
-        let failed = Arc::new(AtomicBool::new(false));
-        let seen = failed.clone();
-        let responses = frames.run(stream).map(move |response| {
-            let _held = &guard;
-            seen.fetch_or(response.is_err(), Ordering::Relaxed);
-            response
-        });
-        if !asked.blocks {
-            return Ok(Response::new(Box::pin(responses)));
-        }
-        let last = async move { (!failed.load(Ordering::Relaxed)).then(|| Ok(hints::series(asked, &report))) };
-        Ok(Response::new(Box::pin(responses.chain(futures::stream::once(last).filter_map(std::future::ready)))))
+    /// Never called: [`StoreService`] answers Series.
+    async fn series(&self, _: Request<wire::SeriesRequest>) -> Result<Response<Self::SeriesStream>, Status> {
+        Err(Status::unimplemented("Series has a codec of its own"))
     }
 
     async fn label_names(
@@ -196,15 +263,15 @@ struct Frames {
     series: u64,
     chunks: u64,
     want: Select,
-    last: Option<labels::Labels>,
+    last: Option<Labels>,
 }
 
 impl Frames {
-    fn run(mut self, stream: SeriesStream) -> impl Stream<Item = Result<wire::SeriesResponse, Status>> + Send {
+    fn run(mut self, stream: SeriesStream) -> impl Stream<Item = Result<Outgoing, Status>> + Send {
         stream.flat_map(move |event| {
             let frames = match event {
                 Ok(SeriesEvent::Batch(batch)) => self.batch(batch),
-                Ok(SeriesEvent::Warning(text)) => Ok(vec![response(series_response::Result::Warning(text))]),
+                Ok(SeriesEvent::Warning(text)) => Ok(vec![Outgoing::Warning(text)]),
                 Err(e) => Err(e),
             };
             let frames: Vec<Result<_, Status>> = match frames {
@@ -215,26 +282,26 @@ impl Frames {
         })
     }
 
-    fn batch(&mut self, batch: Vec<Series>) -> storage::Result<Vec<wire::SeriesResponse>> {
+    fn batch(&mut self, batch: Vec<Series>) -> storage::Result<Vec<Outgoing>> {
         let mut frames = Vec::new();
-        let mut open: Vec<wire::Series> = Vec::new();
+        let mut open: Vec<Series> = Vec::new();
         let mut open_bytes = 0;
-        for series in batch {
-            self.count(&series)?;
-            let labels = convert::labels_to_wire(&series.labels);
-            let mut chunks = Vec::with_capacity(series.chunks.len());
-            for chunk in &series.chunks {
+        for Series { labels, chunks } in batch {
+            let mut part = Series { labels, chunks: Vec::with_capacity(chunks.len()) };
+            self.count(&part.labels, &chunks)?;
+            for chunk in chunks {
                 let size = chunk.size_bytes();
-                if open_bytes + size > FRAME_BYTES && !chunks.is_empty() {
-                    open.push(wire::Series { labels: labels.clone(), chunks: std::mem::take(&mut chunks) });
+                if open_bytes + size > FRAME_BYTES && !part.chunks.is_empty() {
+                    let next = Series { labels: part.labels.clone(), chunks: Vec::new() };
+                    open.push(std::mem::replace(&mut part, next));
                     self.close(&mut open, &mut frames);
                     open_bytes = 0;
                 }
                 open_bytes += size;
-                chunks.push(convert::chunk_to_wire(chunk).map_err(|e| e.within(&series.labels))?);
+                part.chunks.push(convert::chunk_for_wire(chunk).map_err(|e| e.within(&part.labels))?);
             }
-            if !chunks.is_empty() || self.want.skip_chunks {
-                open.push(wire::Series { labels, chunks });
+            if !part.chunks.is_empty() || self.want.skip_chunks {
+                open.push(part);
             }
             if open.len() >= self.batch || open_bytes >= FRAME_BYTES {
                 self.close(&mut open, &mut frames);
@@ -245,21 +312,20 @@ impl Frames {
         Ok(frames)
     }
 
-    fn close(&self, open: &mut Vec<wire::Series>, frames: &mut Vec<wire::SeriesResponse>) {
+    fn close(&self, open: &mut Vec<Series>, frames: &mut Vec<Outgoing>) {
         if self.batch > 1 && open.len() > 1 {
-            let series = std::mem::take(open);
-            frames.push(response(series_response::Result::Batch(wire::SeriesBatch { series })));
+            frames.push(Outgoing::Series { series: std::mem::take(open), batch: true });
         } else {
-            frames.extend(open.drain(..).map(|s| response(series_response::Result::Series(s))));
+            frames.extend(open.drain(..).map(|series| Outgoing::Series { series: vec![series], batch: false }));
         }
     }
 
-    fn count(&mut self, series: &Series) -> storage::Result<()> {
-        if self.last.as_ref() != Some(&series.labels) {
+    fn count(&mut self, labels: &Labels, chunks: &[Chunk]) -> storage::Result<()> {
+        if self.last.as_ref() != Some(labels) {
             self.series += 1;
-            self.last = Some(series.labels.clone());
+            self.last = Some(labels.clone());
         }
-        self.chunks += series.chunks.iter().filter(|c: &&Chunk| c.min_time <= c.max_time).count() as u64;
+        self.chunks += chunks.iter().filter(|c| c.min_time <= c.max_time).count() as u64;
         let StoreLimits { series: series_max, samples: samples_max } = self.limits;
         if series_max > 0 && self.series > series_max {
             return Err(Error::Limit(format!(
@@ -275,8 +341,4 @@ impl Frames {
         }
         Ok(())
     }
-}
-
-fn response(result: series_response::Result) -> wire::SeriesResponse {
-    wire::SeriesResponse { result: Some(result) }
 }

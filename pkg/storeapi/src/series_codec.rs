@@ -1,0 +1,106 @@
+//! The Series call with messages of our own making: the rest of the Store service is as generated.
+
+use bytes::Buf;
+use prost::Message;
+use proto::thanos::SeriesRequest;
+use storage::Result as StorageResult;
+use tonic::Status;
+use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+
+use crate::series_decode::{Incoming, Reader};
+use crate::series_encode::{Outgoing, Writer};
+
+/// The path of the call.
+pub(crate) const SERIES_PATH: &str = "/thanos.Store/Series";
+
+/// Messages are written one after the other until they are this long, then sent.
+const SEND_BYTES: usize = 64 << 10;
+
+/// The server's side.
+#[derive(Debug, Default)]
+pub(crate) struct ServerCodec;
+
+impl Codec for ServerCodec {
+    type Encode = Outgoing;
+    type Decode = SeriesRequest;
+    type Encoder = Writer;
+    type Decoder = RequestDecoder;
+
+    fn encoder(&mut self) -> Writer {
+        Writer::default()
+    }
+
+    fn decoder(&mut self) -> RequestDecoder {
+        RequestDecoder
+    }
+}
+
+impl Encoder for Writer {
+    type Item = Outgoing;
+    type Error = Status;
+
+    fn encode(&mut self, item: Outgoing, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        self.write(&item, out, |out, len| out.reserve(len));
+        Ok(())
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(SEND_BYTES, SEND_BYTES)
+    }
+}
+
+/// Reads requests.
+#[derive(Debug)]
+pub(crate) struct RequestDecoder;
+
+impl Decoder for RequestDecoder {
+    type Item = SeriesRequest;
+    type Error = Status;
+
+    fn decode(&mut self, src: &mut DecodeBuf<'_>) -> Result<Option<SeriesRequest>, Status> {
+        SeriesRequest::decode(src).map(Some).map_err(|e| Status::internal(e.to_string()))
+    }
+}
+
+/// The client's side.
+#[derive(Debug, Default)]
+pub(crate) struct ClientCodec;
+
+impl Codec for ClientCodec {
+    type Encode = SeriesRequest;
+    type Decode = StorageResult<Incoming>;
+    type Encoder = RequestEncoder;
+    type Decoder = Reader;
+
+    fn encoder(&mut self) -> RequestEncoder {
+        RequestEncoder
+    }
+
+    fn decoder(&mut self) -> Reader {
+        Reader::default()
+    }
+}
+
+/// Writes requests.
+#[derive(Debug)]
+pub(crate) struct RequestEncoder;
+
+impl Encoder for RequestEncoder {
+    type Item = SeriesRequest;
+    type Error = Status;
+
+    fn encode(&mut self, item: SeriesRequest, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        item.encode(out).map_err(|e| Status::internal(e.to_string()))
+    }
+}
+
+impl Decoder for Reader {
+    /// What does not parse is an error of the source, not of the transport.
+    type Item = StorageResult<Incoming>;
+    type Error = Status;
+
+    fn decode(&mut self, src: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Status> {
+        let message = src.copy_to_bytes(src.remaining());
+        Ok(Some(self.read(&message)))
+    }
+}
