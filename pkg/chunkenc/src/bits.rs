@@ -174,6 +174,20 @@ impl BitWriter {
         out
     }
 
+    /// Appends the bytes so far to `out`, the last one filled up with zeros.
+    pub(crate) fn write_to(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.bytes);
+        if self.pending_len > 0 {
+            out.push((self.pending >> 56) as u8);
+        }
+    }
+
+    /// Forgets what was written, keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        (self.pending, self.pending_len) = (0, 0);
+    }
+
     /// Changes a byte that was written before.
     pub(crate) fn set_byte(&mut self, at: usize, byte: u8) {
         self.bytes[at] = byte;

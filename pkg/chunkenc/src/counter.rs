@@ -28,6 +28,16 @@ impl CounterReader {
         Self::default()
     }
 
+    /// Forgets what was read, keeps the memory.
+    pub fn reset(&mut self) {
+        self.last = None;
+    }
+
+    /// The true last raw sample of the parts so far: time in ms, value.
+    pub fn last_true(&self) -> Option<(i64, f64)> {
+        self.last.map(|last| (last.time, last.value))
+    }
+
     /// Appends one part, the parts of a series in time order.
     ///
     /// # Errors

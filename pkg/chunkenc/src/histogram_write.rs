@@ -6,10 +6,10 @@
 use histogram::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Histogram, ResetHint, Span};
 use model::is_stale;
 
-use crate::Error;
 use crate::bits::BitWriter;
 use crate::layout::{Layout, MAX_BUCKETS, bucket_count};
 use crate::xor::{MAX_SAMPLES, write_xor};
+use crate::{Encoding, Error};
 
 /// What a chunk's header says of a counter reset at its first sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,6 +24,21 @@ pub enum ResetFlag {
     Reset = 2,
     /// No counters.
     Gauge = 3,
+}
+
+impl ResetFlag {
+    /// The flag of a histogram chunk; of anything else, [`Self::Unknown`].
+    pub fn of(encoding: Encoding, data: &[u8]) -> Self {
+        if !encoding.is_histogram() {
+            return Self::Unknown;
+        }
+        match crate::histogram_read::flag(encoding, data) {
+            0 => Self::Unknown,
+            1 => Self::NotReset,
+            2 => Self::Reset,
+            _ => Self::Gauge,
+        }
+    }
 }
 
 /// What became of a histogram.

@@ -304,6 +304,18 @@ impl XorAppender {
     pub fn to_vec(&self) -> Vec<u8> {
         self.bits.to_vec()
     }
+
+    /// Appends to `out` what [`Self::to_vec`] gives.
+    pub fn write_to(&self, out: &mut Vec<u8>) {
+        self.bits.write_to(out);
+    }
+
+    /// Begins a new chunk in the memory of the one before.
+    pub fn clear(&mut self) {
+        self.bits.clear();
+        self.bits.write(0, 16);
+        (self.samples, self.time, self.delta, self.value, self.window) = (0, 0, 0, 0, None);
+    }
 }
 
 /// Writes the samples of a column, at most [`MAX_SAMPLES`], as one chunk.
