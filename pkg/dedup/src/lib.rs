@@ -15,6 +15,7 @@
 mod lanes;
 mod pick;
 mod read;
+pub mod rewrite;
 mod stream;
 
 pub use stream::{DedupOptions, Method, dedup_series, dedup_stream};

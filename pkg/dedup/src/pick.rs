@@ -12,44 +12,83 @@ pub(crate) struct Rules {
     pub gap_max_ms: i64,
     /// The values are a counter's and will be read as one.
     pub counter: bool,
+    /// Values stay as they are, for nobody knows whether they are a counter's; what would look like a false reset is
+    /// avoided by the choice of samples. Each lane must be one piece.
+    pub keep_values: bool,
+}
+
+/// Where an earlier choice ended, for one that goes on.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Resume {
+    /// The last live sample shown.
+    pub last: Option<(i64, f64)>,
+    /// The lane it is from.
+    pub lane: Option<usize>,
+    /// That lane's spacing of samples, ms; 0 = not known.
+    pub interval: i64,
 }
 
 /// Follows one lane, leaves it at gaps.
 pub(crate) fn pick(lanes: &mut [Lane], rules: Rules) -> Column {
-    let mut out = Column::new();
-    let mut state = State { rules, switched: false, shift: 0.0, last: None };
-    let Some(mut current) = first(lanes) else { return out };
-    loop {
-        let pause = state.follow(&mut lanes[current], &mut out);
-        // The lane pauses at `until`: it ends, has a gap or goes stale there.
-        let (until, stale) = match pause {
-            Pause::End => (i64::MAX, None),
-            Pause::Gap(t) => (t, None),
-            Pause::Stale(t, v) => (t, Some((t, v))),
-        };
-        // Where the other lanes are close behind the marker, the series lives on.
-        let reach = match stale {
-            Some((t, _)) => t.saturating_add(lanes[current].pause_max(rules.gap_max_ms)),
-            None => until,
-        };
-        match state.elsewhere(lanes, current, reach) {
-            Some(lane) => {
-                state.switch(lanes, current, lane);
-                current = lane;
-            }
-            None => match pause {
-                Pause::End => return out,
-                Pause::Gap(_) => state.accept(&mut lanes[current], &mut out),
-                Pause::Stale(t, v) => {
-                    lanes[current].at += 1;
-                    if state.last.is_some() {
-                        out.push(t, v);
-                    } else if let Some(lane) = first(lanes) {
-                        // Nothing was alive yet: another lane may come to life before this one does.
-                        current = lane;
+    let mut state = State { rules, switched: false, shift: 0.0, last: None, column: Column::new(), refs: Vec::new() };
+    if let Some(lane) = first(lanes) {
+        state.run(lanes, lane);
+    }
+    state.column
+}
+
+/// Goes on where another choice ended. Gives for each sample its lane and its place there.
+pub(crate) fn resume(lanes: &mut [Lane], rules: Rules, from: Resume) -> (Vec<(u32, u32)>, Resume) {
+    let last = from.last.map(|(t, v)| (t, v, v));
+    let mut state = State { rules, switched: false, shift: 0.0, last, column: Column::new(), refs: Vec::new() };
+    let mut lane = from.lane;
+    if let Some(lane) = lane {
+        lanes[lane].interval = from.interval;
+    } else if let Some(new) = first(lanes) {
+        lane = Some(new);
+        state.switched = true;
+        state.catch_up(lanes, None, new, i64::MAX);
+    }
+    let Some(lane) = lane else { return (state.refs, from) };
+    let lane = state.run(lanes, lane);
+    let last = state.last.map(|(t, v, _)| (t, v));
+    (state.refs, Resume { last, lane: Some(lane), interval: lanes[lane].interval })
+}
+
+impl State {
+    /// Begins with lane `current`; returns the one followed at the end.
+    fn run(&mut self, lanes: &mut [Lane], mut current: usize) -> usize {
+        let state = self;
+        loop {
+            let pause = state.follow(lanes, current);
+            // The lane pauses at `until`: it ends, has a gap or goes stale there.
+            let (until, stale) = match pause {
+                Pause::End => (i64::MAX, None),
+                Pause::Gap(t) => (t, None),
+                Pause::Stale(t, v) => (t, Some((t, v))),
+            };
+            // Where the other lanes are close behind the marker, the series lives on.
+            let reach = match stale {
+                Some((t, _)) => t.saturating_add(lanes[current].pause_max(state.rules.gap_max_ms)),
+                None => until,
+            };
+            let elsewhere = state.elsewhere(lanes, current, reach);
+            match elsewhere.filter(|lane| state.switch(lanes, current, *lane, reach)) {
+                Some(lane) => current = lane,
+                None => match pause {
+                    Pause::End => return current,
+                    Pause::Gap(_) => state.accept(lanes, current),
+                    Pause::Stale(t, v) => {
+                        lanes[current].at += 1;
+                        if state.last.is_some() {
+                            state.show(current, lanes[current].at - 1, t, v);
+                        } else if let Some(lane) = first(lanes) {
+                            // Nothing was alive yet: another lane may come to life before this one does.
+                            current = lane;
+                        }
                     }
-                }
-            },
+                },
+            }
         }
     }
 }
@@ -74,12 +113,24 @@ struct State {
     shift: f64,
     /// The last live sample shown: time, value as shown, value as read.
     last: Option<(i64, f64, f64)>,
+    /// What is shown; with `keep_values`, `refs` instead: lane and place.
+    column: Column,
+    refs: Vec<(u32, u32)>,
 }
 
 impl State {
+    fn show(&mut self, lane: usize, at: usize, t: i64, v: f64) {
+        if self.rules.keep_values {
+            self.refs.push((lane as u32, at as u32));
+        } else {
+            self.column.push(t, v);
+        }
+    }
+
     /// Copies samples until the lane pauses.
-    fn follow(&mut self, lane: &mut Lane, out: &mut Column) -> Pause {
+    fn follow(&mut self, lanes: &mut [Lane], current: usize) -> Pause {
         loop {
+            let lane = &mut lanes[current];
             let Some((t, v)) = lane.peek() else { return Pause::End };
             if is_stale(v) {
                 return Pause::Stale(t, v);
@@ -96,12 +147,13 @@ impl State {
                     return Pause::Gap(t);
                 }
             }
-            self.accept(lane, out);
+            self.accept(lanes, current);
         }
     }
 
     /// Shows the lane's next sample.
-    fn accept(&mut self, lane: &mut Lane, out: &mut Column) {
+    fn accept(&mut self, lanes: &mut [Lane], current: usize) {
+        let lane = &mut lanes[current];
         let Some((t, v)) = lane.peek() else { return };
         lane.at += 1;
         if let Some((last, _, raw)) = self.last {
@@ -114,7 +166,8 @@ impl State {
             }
         }
         let shown = if self.rules.counter { v + self.shift } else { v };
-        out.push(t, shown);
+        let at = lane.at - 1;
+        self.show(current, at, t, shown);
         self.last = Some((t, shown, v));
     }
 
@@ -133,17 +186,26 @@ impl State {
         best.map(|(_, i)| i)
     }
 
-    /// Prepares to go on with lane `to`, whose next sample is the one to show.
-    fn switch(&mut self, lanes: &mut [Lane], from: usize, to: usize) {
-        self.switched = true;
+    /// Prepares to go on with lane `to`, whose next sample is the one to show. False when nothing is to be had from it
+    /// before `until`, where lane `from` goes on.
+    fn switch(&mut self, lanes: &mut [Lane], from: usize, to: usize, until: i64) -> bool {
         let interval = lanes[from].interval;
         if lanes[to].interval == 0 {
             lanes[to].interval = interval;
         }
-        let (Some((last, shown, raw)), Some((t, v))) = (self.last, lanes[to].peek()) else { return };
-        if !self.rules.counter {
-            return;
+        if self.rules.keep_values && !self.catch_up(lanes, Some(from), to, until) {
+            return false;
         }
+        self.switched = true;
+        if self.rules.counter {
+            self.rebase(lanes, from, to, interval);
+        }
+        true
+    }
+
+    /// Makes the samples of lane `to` go on from the counter's value shown last.
+    fn rebase(&mut self, lanes: &mut [Lane], from: usize, to: usize, interval: i64) {
+        let (Some((last, shown, raw)), Some((t, v))) = (self.last, lanes[to].peek()) else { return };
         let before = lanes[to].previous();
         if lanes[to].relative || lanes[from].relative {
             // Totals with bases of their own: only the increase counts.
@@ -162,20 +224,92 @@ impl State {
             self.last = Some((last, shown, v));
             return;
         }
-        // An older sample of the new lane tells of a fall since then, which may lie before what was shown last.
-        let reach = lanes[to].pause_max(self.rules.gap_max_ms);
-        let fell = match before.filter(|(time, _)| last - time <= reach) {
-            // The new lane saw both sides: a fall there is a reset.
-            Some((_, b)) => v < b,
-            // Else the old lane's next sample tells. Failing that: who restarts begins near zero, who lags is close by.
-            None => match lanes[from].peek() {
-                Some((_, next)) if !is_stale(next) => next < raw,
-                _ => v < raw / 2.0,
-            },
-        };
+        let fell = self.fell(lanes, Some(from), to, (last, raw), v);
         self.shift = if fell { 0.0 } else { shown - v };
         // What follows is compared with the new lane's own values.
         self.last = Some((last, shown, v));
+    }
+
+    /// Whether the value `v`, next in lane `to` and less than the last one of lane `from`, is less because of a reset.
+    fn fell(&self, lanes: &mut [Lane], from: Option<usize>, to: usize, (last, raw): (i64, f64), v: f64) -> bool {
+        // An older sample of the new lane tells of a fall since then, which may lie before what was shown last.
+        let reach = lanes[to].pause_max(self.rules.gap_max_ms);
+        match lanes[to].previous().filter(|(time, _)| last - time <= reach) {
+            // The new lane saw both sides: a fall there is a reset.
+            Some((_, b)) => v < b,
+            // Else the old lane's next sample tells. Failing that: who restarts begins near zero, who lags is close by.
+            None => match from.and_then(|from| lanes[from].peek()) {
+                Some((_, next)) if !is_stale(next) => next < raw,
+                _ => v < raw / 2.0,
+            },
+        }
+    }
+
+    /// Passes over samples of lane `to` that lag behind the value shown last, as long as that makes no hole; else takes
+    /// the lane up earlier, in place of what was shown. False when lane `from` goes on, at `until`, before it has caught up.
+    fn catch_up(&mut self, lanes: &mut [Lane], from: Option<usize>, to: usize, until: i64) -> bool {
+        let Some((last, _, raw)) = self.last else { return true };
+        let begin = lanes[to].at;
+        let gap_max = self.rules.gap_max_ms;
+        while let Some((t, v)) = lanes[to].peek() {
+            if is_stale(v) {
+                lanes[to].at += 1;
+                continue;
+            }
+            if t >= until {
+                if until.saturating_sub(last) <= gap_max {
+                    return false;
+                }
+                break;
+            }
+            if v >= raw || v.is_nan() || raw.is_nan() {
+                if t.saturating_sub(last) > gap_max && lanes[to].at > begin {
+                    break;
+                }
+                return true;
+            }
+            if self.fell(lanes, from, to, (last, raw), v) {
+                return true;
+            }
+            lanes[to].at += 1;
+        }
+        lanes[to].at = begin;
+        self.step_back(lanes, to);
+        true
+    }
+
+    /// Takes back samples shown until lane `to` goes on from there without a fall and without a hole.
+    fn step_back(&mut self, lanes: &mut [Lane], to: usize) {
+        let gap_max = self.rules.gap_max_ms;
+        let at = lanes[to].at;
+        let sample = |lanes: &[Lane], (lane, at): (u32, u32)| {
+            let piece = &lanes[lane as usize].piece;
+            (piece.times[at as usize], piece.values[at as usize])
+        };
+        let mut next = at;
+        for kept in (1..=self.refs.len()).rev() {
+            let (t, v) = sample(lanes, self.refs[kept - 1]);
+            if is_stale(v) {
+                return;
+            }
+            let piece = &lanes[to].piece;
+            while next > 0 && piece.times[next - 1] > t {
+                // A hole or a marker of the lane's own: what another lane has shown there must stay.
+                if is_stale(piece.values[next - 1])
+                    || piece.times.get(next).is_some_and(|after| after - piece.times[next - 1] > gap_max)
+                {
+                    return;
+                }
+                next -= 1;
+            }
+            let Some(after) = piece.times.get(next) else { return };
+            if piece.values[next] >= v && after - t <= gap_max {
+                self.refs.truncate(kept);
+                self.last = Some((t, v, v));
+                lanes[to].at = next;
+                return;
+            }
+        }
     }
 }
 

@@ -45,6 +45,11 @@ impl Lane {
         }
     }
 
+    /// A lane of samples that are decoded already, in one piece.
+    pub fn of_column(column: Column) -> Self {
+        Self { piece: column, ..Self::new(Vec::new(), Aggregates::NONE) }
+    }
+
     /// Makes `piece[at]` the next sample; false at the end.
     pub fn ready(&mut self) -> bool {
         while self.at >= self.piece.len() {

@@ -114,7 +114,7 @@ pub fn dedup_series(mut series: Series, options: &DedupOptions) -> (Series, Vec<
         return (series, Vec::new());
     }
     let mut lanes: Vec<Lane> = split.into_iter().map(|chunks| Lane::new(chunks, options.aggregates)).collect();
-    let rules = Rules { gap_max_ms: options.lookback_ms, counter: options.counter() };
+    let rules = Rules { gap_max_ms: options.lookback_ms, counter: options.counter(), keep_values: false };
     let column = pick(&mut lanes, rules);
     series.chunks = Chunk::decoded(column).into_iter().collect();
     let damage = lanes.into_iter().flat_map(|l| l.damage).map(|d| format!("{}: {d}", series.labels)).collect();

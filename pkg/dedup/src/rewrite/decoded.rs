@@ -1,0 +1,56 @@
+//! A chunk's samples, floats and histograms alike.
+
+use chunkenc::{Column, HistogramColumn, ResetFlag, decode_floats, decode_histograms};
+use histogram::{FloatHistogram, ResetHint};
+use model::{is_stale, stale_nan};
+
+use super::{LaneChunk, MergeError, Merged};
+
+/// A decoded chunk. What a histogram shows of itself as a number is its count, which falls when it was reset.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    pub(crate) times: Vec<i64>,
+    pub(crate) values: Vec<f64>,
+    /// One per time in a chunk of histograms, else none.
+    pub(crate) histograms: Vec<FloatHistogram>,
+    /// Histograms were written with integer counts.
+    pub(crate) integers: bool,
+}
+
+impl Decoded {
+    pub(crate) fn of(lane: &LaneChunk, merged: &mut Merged) -> Result<Self, MergeError> {
+        let chunk = &lane.chunk;
+        let failed = |source| MergeError::Chunk {
+            min_time: chunk.min_time,
+            max_time: chunk.max_time,
+            replica: lane.replica,
+            source,
+        };
+        let decoded = if chunk.encoding.is_histogram() {
+            let mut column = HistogramColumn::default();
+            decode_histograms(chunk.encoding, &chunk.data, &mut column).map_err(failed)?;
+            if ResetFlag::of(chunk.encoding, &chunk.data) == ResetFlag::Reset
+                && let Some(first) = column.values.first_mut()
+            {
+                first.reset_hint = ResetHint::Reset;
+            }
+            let number = |h: &FloatHistogram| if is_stale(h.sum) { stale_nan() } else { h.count };
+            Self {
+                values: column.values.iter().map(number).collect(),
+                times: column.times,
+                histograms: column.values,
+                integers: matches!(chunk.encoding, chunkenc::Encoding::Histogram | chunkenc::Encoding::HistogramSt),
+            }
+        } else {
+            let mut column = Column::new();
+            decode_floats(chunk.encoding, &chunk.data, &mut column).map_err(failed)?;
+            Self { times: column.times, values: column.values, histograms: Vec::new(), integers: false }
+        };
+        merged.samples_out_of_order += decoded.times.windows(2).filter(|w| w[1] <= w[0]).count() as u64;
+        Ok(decoded)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.times.len()
+    }
+}

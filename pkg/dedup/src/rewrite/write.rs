@@ -1,0 +1,207 @@
+//! Chosen samples to chunks.
+
+use bytes::Bytes;
+use chunkenc::{Appended, Encoding, FloatHistogramAppender, HistogramAppender, ResetFlag, TimedChunk, XorAppender};
+use histogram::{FloatHistogram, Histogram, ResetHint};
+
+use super::choose::Ref;
+use super::decoded::Decoded;
+use super::{LaneChunk, MergeError, Merged};
+
+/// Most samples of a chunk that is written anew, as in Prometheus.
+const SAMPLES_MAX: usize = 120;
+
+/// Writes chunks; its memory is used again.
+#[derive(Debug, Default)]
+pub(crate) struct Writer {
+    xor: XorAppender,
+    open: Option<Open>,
+}
+
+/// The chunk that is being written.
+#[derive(Debug)]
+struct Open {
+    min_time: i64,
+    max_time: i64,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Float,
+    Integer(HistogramAppender),
+    Histogram(FloatHistogramAppender),
+}
+
+impl Writer {
+    /// Writes the samples of one run. A chunk whose samples all stand side by side goes as it is.
+    pub(crate) fn write(
+        &mut self,
+        run: &[LaneChunk],
+        decoded: &[Decoded],
+        chosen: &[Ref],
+        out: &mut Vec<TimedChunk>,
+        merged: &mut Merged,
+    ) -> Result<(), MergeError> {
+        let mut at = 0;
+        let mut before: Option<Ref> = None;
+        self.open = None;
+        while at < chosen.len() {
+            let first = chosen[at];
+            let samples = &decoded[first.chunk as usize];
+            if first.sample == 0 && is_whole(&chosen[at..], first.chunk, samples.len()) {
+                self.flush(out, merged);
+                let mut chunk = run[first.chunk as usize].chunk.clone();
+                if before.is_some_and(|b| run[b.chunk as usize].replica != run[first.chunk as usize].replica) {
+                    chunk = with_unknown_reset(chunk);
+                }
+                out.push(chunk);
+                merged.copied += 1;
+                at += samples.len();
+            } else {
+                let next_to = before.is_some_and(|b| b.chunk == first.chunk && b.sample + 1 == first.sample);
+                self.append(samples, first.sample as usize, next_to, out, merged)?;
+                at += 1;
+            }
+            before = Some(chosen[at - 1]);
+        }
+        self.flush(out, merged);
+        Ok(())
+    }
+
+    fn append(
+        &mut self,
+        samples: &Decoded,
+        at: usize,
+        next_to: bool,
+        out: &mut Vec<TimedChunk>,
+        merged: &mut Merged,
+    ) -> Result<(), MergeError> {
+        let time = samples.times[at];
+        let Some(histogram) = samples.histograms.get(at) else {
+            let full = match &self.open {
+                Some(Open { kind: Kind::Float, .. }) => self.xor.len() >= SAMPLES_MAX,
+                _ => true,
+            };
+            if full {
+                self.flush(out, merged);
+                self.xor.clear();
+                self.open = Some(Open { min_time: time, max_time: time, kind: Kind::Float });
+            }
+            self.xor.append(time, samples.values[at]).map_err(MergeError::Write)?;
+            self.reach(time);
+            return Ok(());
+        };
+        let mut histogram = histogram.clone();
+        if !next_to && histogram.reset_hint != ResetHint::Gauge && histogram.reset_hint != ResetHint::Reset {
+            // What was known of the sample before is not known of this one.
+            histogram.reset_hint = ResetHint::Unknown;
+        }
+        let integer = if samples.integers { to_integer(&histogram) } else { None };
+        let full = match &self.open {
+            Some(Open { kind: Kind::Integer(a), .. }) => integer.is_none() || a.len() >= SAMPLES_MAX,
+            Some(Open { kind: Kind::Histogram(a), .. }) => integer.is_some() || a.len() >= SAMPLES_MAX,
+            _ => true,
+        };
+        let mut flag = ResetFlag::Unknown;
+        if full {
+            self.flush(out, merged);
+        } else if let Some(open) = &mut self.open {
+            let appended = match (&mut open.kind, &integer) {
+                (Kind::Integer(a), Some(h)) => a.append(time, h),
+                (Kind::Histogram(a), _) => a.append(time, &histogram),
+                _ => Ok(Appended::Cut(ResetFlag::Unknown)),
+            };
+            match appended.map_err(MergeError::Write)? {
+                Appended::Cut(cut) => {
+                    flag = cut;
+                    self.flush(out, merged);
+                }
+                Appended::InPlace | Appended::Widened => {
+                    self.reach(time);
+                    return Ok(());
+                }
+            }
+        }
+        let kind = match &integer {
+            Some(h) => {
+                let mut appender = HistogramAppender::new(flag);
+                appender.append(time, h).map_err(MergeError::Write)?;
+                Kind::Integer(appender)
+            }
+            None => {
+                let mut appender = FloatHistogramAppender::new(flag);
+                appender.append(time, &histogram).map_err(MergeError::Write)?;
+                Kind::Histogram(appender)
+            }
+        };
+        self.open = Some(Open { min_time: time, max_time: time, kind });
+        Ok(())
+    }
+
+    fn reach(&mut self, time: i64) {
+        if let Some(open) = &mut self.open {
+            open.max_time = time;
+        }
+    }
+
+    fn flush(&mut self, out: &mut Vec<TimedChunk>, merged: &mut Merged) {
+        let Some(open) = self.open.take() else { return };
+        let (encoding, data) = match open.kind {
+            Kind::Float => (Encoding::Xor, self.xor.to_vec()),
+            Kind::Integer(a) => (Encoding::Histogram, a.to_vec()),
+            Kind::Histogram(a) => (Encoding::FloatHistogram, a.to_vec()),
+        };
+        let data = Bytes::from(data);
+        out.push(TimedChunk { min_time: open.min_time, max_time: open.max_time, encoding, data });
+        merged.rewritten += 1;
+    }
+}
+
+/// Whether all `len` samples of a chunk come next.
+fn is_whole(chosen: &[Ref], chunk: u32, len: usize) -> bool {
+    let Some(next) = chosen.get(..len) else { return false };
+    next.iter().zip(0u32..).all(|(r, i)| r.chunk == chunk && r.sample == i)
+}
+
+/// The same histograms, with nothing said of what lies before; gauges and known resets stay.
+fn with_unknown_reset(mut chunk: TimedChunk) -> TimedChunk {
+    if ResetFlag::of(chunk.encoding, &chunk.data) == ResetFlag::NotReset {
+        let at = if matches!(chunk.encoding, Encoding::HistogramSt | Encoding::FloatHistogramSt) { 0 } else { 2 };
+        let mut data = chunk.data.to_vec();
+        data[at] &= 0x3f;
+        chunk.data = Bytes::from(data);
+    }
+    chunk
+}
+
+/// The histogram with integer counts; `None` where a count is too large for a float to hold it exactly.
+fn to_integer(h: &FloatHistogram) -> Option<Histogram> {
+    const EXACT_MAX: f64 = (1u64 << 53) as f64;
+    let whole = |v: f64| (0.0..EXACT_MAX).contains(&v).then_some(v as u64);
+    let deltas = |counts: &[f64]| -> Option<Vec<i64>> {
+        let mut before = 0i64;
+        counts
+            .iter()
+            .map(|v| {
+                let value = whole(*v)? as i64;
+                let delta = value - before;
+                before = value;
+                Some(delta)
+            })
+            .collect()
+    };
+    Some(Histogram {
+        reset_hint: h.reset_hint,
+        schema: h.schema,
+        zero_threshold: h.zero_threshold,
+        zero_count: whole(h.zero_count)?,
+        count: whole(h.count)?,
+        sum: h.sum,
+        positive_spans: h.positive_spans.clone(),
+        positive_deltas: deltas(&h.positive_buckets)?,
+        negative_spans: h.negative_spans.clone(),
+        negative_deltas: deltas(&h.negative_buckets)?,
+        custom_values: h.custom_values.clone(),
+    })
+}
