@@ -7,9 +7,10 @@ use api::{ApiState, StoreStatus, StoresAnswer};
 use axum::Router;
 use axum::routing::get;
 use flags::Parsed;
-use labels::Matcher;
+use labels::{Labels, Matcher};
 use model::{Clock, SystemClock};
 use promql::Engine;
+use relabel::Rule;
 use service::{Ended, Every, Group, repeat};
 use storage::{Budget, SeriesSource};
 use storeapi::{
@@ -24,6 +25,7 @@ use transport::ConfigError;
 use transport::grpc::{ServerMetrics, ServerStack};
 use transport::http::{HttpMetrics, Probe, common_routes};
 
+use crate::chosen_sets::kept;
 use crate::config::Config;
 use crate::endpoints::{EndpointSet, Mode, SetOptions, Spec, file_sd_addresses, parse_sd};
 use crate::fanout::{FanOut, FanOutOptions};
@@ -80,12 +82,12 @@ impl Querier {
         );
         let sources = Sources { fanout, replica_labels: config.replica_labels.clone(), method: config.method };
         let inspect = Arc::new(InspectFanOut::new(set.clone(), config.replica_labels.clone()));
-        let shown = set.clone();
+        let (shown, rules) = (set.clone(), config.relabel.clone());
         let state = ApiState {
             engine: Arc::new(Engine::new(config.engine.clone())),
             source: Arc::new(sources.clone()),
             inspect: inspect.clone(),
-            stores: Arc::new(move || stores(&shown)),
+            stores: Arc::new(move || stores(&shown, &rules)),
             flags: Arc::new(config.shown_flags.clone()),
             build: build_info(),
             options: Arc::new(config.api.clone()),
@@ -130,10 +132,10 @@ impl Querier {
     }
 
     fn http_router(&self) -> Router {
-        let set = self.set.clone();
+        let (set, rules) = (self.set.clone(), self.config.relabel.clone());
         let page = get(move || {
-            let set = set.clone();
-            async move { axum::response::Html(page::render(&stores(&set))) }
+            let shown = page::render(&stores(&set, &rules));
+            async move { axum::response::Html(shown) }
         });
         let mut pages = Router::new().route("/", page.clone()).route("/graph", page.clone()).route("/stores", page);
         pages = pages.merge(api::router(self.state.clone()));
@@ -201,21 +203,26 @@ fn build_info() -> telemetry::build::BuildInfo {
     }
 }
 
-fn stores(set: &EndpointSet) -> StoresAnswer {
+/// The endpoints as `/api/v1/stores` and the page show them: without label sets that relabelling drops.
+fn stores(set: &EndpointSet, rules: &[Rule]) -> StoresAnswer {
     let status = |e: Arc<crate::endpoints::Endpoint>| {
         let health = e.health();
         let info = e.info();
-        StoreStatus {
+        let label_sets: Vec<Labels> = kept(rules, &info.label_sets).into_iter().cloned().collect();
+        if label_sets.is_empty() && !info.label_sets.is_empty() {
+            return None;
+        }
+        Some(StoreStatus {
             component: health.info.as_ref().map_or("unknown component type", |i| i.component.as_str()).to_owned(),
             name: e.name.clone(),
             last_check_ns: health.last_check_ms.map(|ms| ms * 1_000_000),
             last_error: health.last_error,
-            label_sets: info.label_sets,
+            label_sets,
             min_time: info.range.min,
             max_time: info.range.max,
-        }
+        })
     };
-    StoresAnswer { stores: set.all().into_iter().map(status).collect() }
+    StoresAnswer { stores: set.all().into_iter().filter_map(status).collect() }
 }
 
 /// Keeps the set up to date: files, DNS, health.

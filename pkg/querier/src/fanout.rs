@@ -18,6 +18,7 @@ use storage::{
     SourceInfo, merge_sorted_names, merge_streams,
 };
 
+use crate::chosen_sets::{Choices, Chosen, kept};
 use crate::endpoints::{Endpoint, EndpointSet};
 
 /// How the fan-out behaves, whatever the request.
@@ -38,12 +39,13 @@ pub struct FanOut {
     options: Arc<FanOutOptions>,
     /// `storeMatch[]` of the request.
     chosen: Arc<[Vec<Matcher>]>,
+    choices: Arc<Choices>,
 }
 
 impl FanOut {
     /// Over all of `set`.
     pub fn new(set: Arc<EndpointSet>, options: FanOutOptions) -> Self {
-        Self { set, options: Arc::new(options), chosen: Arc::from([]) }
+        Self { set, options: Arc::new(options), chosen: Arc::from([]), choices: Arc::default() }
     }
 
     /// Only over endpoints that one of `selectors` chooses; empty = all.
@@ -52,20 +54,22 @@ impl FanOut {
         Self { chosen: selectors.into(), ..self.clone() }
     }
 
-    /// Endpoints that may have matching series, and what to say of those that are down.
-    fn candidates(&self, range: TimeRange, matchers: &[Matcher]) -> Vec<Arc<Endpoint>> {
-        self.set
-            .active()
-            .into_iter()
-            .filter(|e| e.chosen_by(&self.chosen) && self.kept(&e.info().label_sets) && e.may_have(range, matchers))
-            .collect()
-    }
-
-    /// Whether relabelling keeps any of an endpoint's label sets.
-    fn kept(&self, sets: &[Labels]) -> bool {
-        self.options.relabel.is_empty()
-            || sets.is_empty()
-            || sets.iter().any(|s| relabel::apply(&self.options.relabel, s).is_some_and(|l| !l.is_empty()))
+    /// Endpoints that may have matching series, each with the matchers to ask it with. One of whose label sets only some
+    /// are kept may come several times, for a part each.
+    fn candidates(&self, range: TimeRange, matchers: &Arc<[Matcher]>) -> Vec<(Arc<Endpoint>, Arc<[Matcher]>)> {
+        let asked = |endpoint: Arc<Endpoint>| {
+            let sets = endpoint.info().label_sets;
+            let parts = match &*self.choices.of(&self.options.relabel, &endpoint.name, &sets) {
+                Chosen::All => vec![Vec::new()],
+                Chosen::Parts(parts) => parts.clone(),
+            };
+            parts.into_iter().map(move |part| match part.is_empty() {
+                true => (endpoint.clone(), matchers.clone()),
+                false => (endpoint.clone(), matchers.iter().cloned().chain(part).collect()),
+            })
+        };
+        let endpoints = self.set.active().into_iter().filter(|e| e.chosen_by(&self.chosen));
+        endpoints.flat_map(asked).filter(|(e, matchers)| e.may_have(range, matchers)).collect()
     }
 
     /// Matchers without those on selector labels; `None` when those exclude everything behind this querier.
@@ -93,8 +97,8 @@ impl FanOut {
         let want = LabelQuery { matchers, ..want.clone() };
         let endpoints = self.candidates(want.range, &want.matchers);
         let timeout = self.options.response_timeout;
-        let calls = endpoints.iter().filter_map(|e| {
-            let call = ask(e.clone(), want.clone())?;
+        let calls = endpoints.into_iter().filter_map(|(e, matchers)| {
+            let call = ask(e.clone(), LabelQuery { matchers, ..want.clone() })?;
             Some(async move {
                 let answer = match timeout.is_zero() {
                     true => call.await,
@@ -133,10 +137,12 @@ impl SeriesSource for FanOut {
         let (mut min, mut max) = (i64::MAX, i64::MIN);
         for endpoint in self.set.active() {
             let info = endpoint.info();
-            if !self.kept(&info.label_sets) || !endpoint.health().info.is_some_and(|i| i.served.store) {
+            let sets = kept(&self.options.relabel, &info.label_sets);
+            let none_kept = sets.is_empty() && !info.label_sets.is_empty();
+            if none_kept || !endpoint.health().info.is_some_and(|i| i.served.store) {
                 continue;
             }
-            label_sets.extend(info.label_sets.into_iter().map(|l| l.overlay(&self.options.selector_labels)));
+            label_sets.extend(sets.into_iter().map(|l| l.overlay(&self.options.selector_labels)));
             (min, max) = (min.min(info.range.min), max.max(info.range.max));
         }
         label_sets.sort();
@@ -157,9 +163,9 @@ impl SeriesSource for FanOut {
         let streams = self
             .candidates(want.range, &want.matchers)
             .into_iter()
-            .filter_map(|endpoint| {
+            .filter_map(|(endpoint, matchers)| {
                 let info = endpoint.info();
-                let mut asked = want.clone();
+                let mut asked = Select { matchers, ..want.clone() };
                 let mut local = Local::default();
                 if !info.supports_sharding {
                     local.shard = asked.shard.take();

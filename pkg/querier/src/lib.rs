@@ -4,6 +4,7 @@
 //! [`fanout::FanOut`] asks those that matter and merges their streams; [`source`] adds deduplication per request; the
 //! engine (`promql`) and the HTTP API (`api`) sit on top. The same fan-out is served over gRPC, so queriers stack.
 
+mod chosen_sets;
 mod component;
 mod config;
 pub mod endpoints;

@@ -190,3 +190,32 @@ fn reversed(event: SeriesEvent) -> SeriesEvent {
         warning => warning,
     }
 }
+
+/// Of a store with several label sets only the series of those that are kept are seen, in all that is asked.
+#[tokio::test]
+async fn relabelling_keeps_some_label_sets_of_a_store() {
+    let cluster = |name: &str, replica: &str| labels::Labels::from_pairs([("cluster", name), ("replica", replica)]);
+    let sets = vec![cluster("eu", "a"), cluster("eu", "b"), cluster("us", "a"), cluster("us", "b")];
+    let all = sets.iter().flat_map(|set| {
+        let mut list = series(&[set.value("cluster"), "x"], 0..200);
+        list.iter_mut().for_each(|s| s.labels = s.labels.overlay(set));
+        list
+    });
+    let many = Store { labels: labels::Labels::empty(), ..Store::of("", "", all.collect()) };
+    let bucket = Store { sets, ..many };
+    let other = Store::of("us", "b", series(&["z"], 0..200));
+    let rules = "--selector.relabel-config=- {action: keep, source_labels: [cluster, replica], regex: eu;.*|us;a}";
+    let world = World::start(vec![bucket, other], &["--query.replica-label=replica", rules]).await;
+    for (query, dedup, count) in
+        [("count(up)", "false", 6.0), ("count(up)", "true", 4.0), ("count(up{cluster=\"us\"})", "false", 2.0)]
+    {
+        let params = [("query", query), ("time", &at(900)), ("dedup", dedup)];
+        let answer = world.get("/api/v1/query", &params).await;
+        assert_eq!(world::vector(&answer)[0].1, count, "{query}, dedup {dedup}: {answer}");
+    }
+    let values = world.get("/api/v1/label/job/values", &[]).await;
+    assert_eq!(values["data"], serde_json::json!(["eu", "us", "x"]));
+    let stores = world.get("/api/v1/stores", &[]).await;
+    let shown = stores["data"]["store"].as_array().unwrap();
+    assert_eq!((shown.len(), shown[0]["labelSets"].as_array().unwrap().len()), (1, 3), "{stores}");
+}

@@ -59,6 +59,8 @@ pub enum Behaviour {
 
 pub struct Store {
     pub labels: Labels,
+    /// What it says its label sets are, where that is not `labels`.
+    pub sets: Vec<Labels>,
     pub series: Vec<Series>,
     pub behaviour: Behaviour,
     /// Cannot strip replica labels, and says so.
@@ -68,13 +70,14 @@ pub struct Store {
 impl Store {
     pub fn of(cluster: &str, replica: &str, series: Vec<Series>) -> Self {
         let labels = Labels::from_pairs([("cluster", cluster), ("replica", replica)]);
-        Self { labels, series, behaviour: Behaviour::Good, plain: false }
+        Self { labels, sets: Vec::new(), series, behaviour: Behaviour::Good, plain: false }
     }
 }
 
 #[derive(Debug)]
 struct Source {
     inner: MemorySource,
+    sets: Vec<Labels>,
     behaviour: Behaviour,
     plain: bool,
     asked: Arc<AtomicUsize>,
@@ -82,7 +85,8 @@ struct Source {
 
 impl SeriesSource for Source {
     fn info(&self) -> SourceInfo {
-        SourceInfo { supports_without_replica_labels: !self.plain, ..self.inner.info() }
+        let info = SourceInfo { supports_without_replica_labels: !self.plain, ..self.inner.info() };
+        if self.sets.is_empty() { info } else { SourceInfo { label_sets: self.sets.clone(), ..info } }
     }
 
     fn select(&self, ctx: &Ctx, want: Select) -> SeriesStream {
@@ -203,6 +207,7 @@ async fn serve(store: Store) -> (String, CancellationToken, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let source: Arc<dyn SeriesSource> = Arc::new(Source {
         inner: MemorySource::with_external_labels(store.series, store.labels),
+        sets: store.sets,
         behaviour: store.behaviour,
         plain: store.plain,
         asked: asked.clone(),
