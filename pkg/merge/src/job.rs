@@ -8,6 +8,7 @@ use block::{BlockId, BlockMeta};
 use labels::Matcher;
 use model::TimeRange;
 use relabel::Rule;
+use serde::{Deserialize, Serialize};
 use service::Failpoints;
 
 /// One input block. Inputs come in an order that decides ties: of samples with equal times the later input's is taken.
@@ -53,7 +54,8 @@ pub struct Downsampling {
 pub struct Job {
     /// At least one.
     pub inputs: Vec<Input>,
-    /// The new block: id, range, labels, compaction and resolution as they shall be; counts and files are filled in.
+    /// The new block: id, range, labels, compaction and resolution as they shall be; counts and files are filled in. A
+    /// job that goes on where it was killed keeps the id of its first run: [`Output::meta`] tells.
     /// With limits on the output more blocks may be made: their ids are asked of [`Options::next_id`].
     pub meta: BlockMeta,
     /// See [`Vertical`].
@@ -112,7 +114,7 @@ pub struct Progress {
 }
 
 /// What was wrong in an input and was put right.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repairs {
     /// Series whose labels were not in order.
     pub labels_out_of_order: u64,
@@ -129,7 +131,7 @@ pub struct Repairs {
 }
 
 /// What was done.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Chunks copied as they were.
     pub chunks_copied: u64,

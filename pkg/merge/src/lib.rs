@@ -5,6 +5,31 @@
 //! index is made from, never chunks. Memory follows a budget, not the size of the blocks. What to merge is decided
 //! elsewhere: this crate is told the inputs and gives back the new block's meta, which its caller makes visible.
 
+mod bits;
+mod checkpoint;
+mod count;
+mod deletion;
+mod entries;
+mod error;
+mod fetch;
+mod index;
+mod input;
 mod job;
+mod local;
+mod object;
+mod plan;
+mod postings;
+mod recode;
+mod relabel_pass;
+mod run;
+mod segments;
+mod series;
+mod shard;
+mod sort;
+mod survey;
+mod symbols;
+mod wait;
 
+pub use error::{Error, Result};
 pub use job::{Counts, Deletion, Downsampling, Finished, Input, Job, Options, Output, Progress, Repairs, Vertical};
+pub use run::run;

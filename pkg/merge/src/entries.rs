@@ -1,0 +1,142 @@
+//! Series of one input, in label order, with the numbers of the joint symbol table.
+
+use block::series::{RawEntry, entry_len, parse_raw};
+use block::{BlockId, ChunkMeta};
+
+use crate::error::{Error, Result};
+use crate::input::OpenInput;
+use crate::local::Window;
+use crate::sort::SortedEntries;
+use crate::symbols::{NumberMap, Numbers};
+
+/// The longest series entry, bytes.
+const ENTRY_BYTES_MAX: u64 = 256 << 20;
+
+/// Labels as pairs of symbol numbers, ascending by name. Compares as the labels do.
+pub(crate) type Pairs = Vec<(u32, u32)>;
+
+/// One series of an input.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Entry {
+    pub(crate) labels: Pairs,
+    pub(crate) chunks: Vec<ChunkMeta>,
+    /// What the input's postings and tombstones call it.
+    pub(crate) id: u64,
+}
+
+/// Where an input's series come from.
+pub(crate) enum Entries {
+    /// Straight from the index.
+    Index(Box<IndexEntries>),
+    /// Sorted beforehand.
+    Sorted(SortedEntries),
+}
+
+impl Entries {
+    /// Reads the next series; false at the end.
+    pub(crate) fn next(&mut self, out: &mut Entry) -> Result<bool> {
+        match self {
+            Self::Index(entries) => entries.next(out),
+            Self::Sorted(entries) => entries.next(out),
+        }
+    }
+
+    /// What [`Self::seek`] takes to come back to the series read last, or the end.
+    pub(crate) fn position(&self) -> u64 {
+        match self {
+            Self::Index(entries) => entries.last,
+            Self::Sorted(entries) => entries.position(),
+        }
+    }
+
+    /// Goes forward, so that the series at `position` is the next one.
+    pub(crate) fn seek(&mut self, position: u64) -> Result<()> {
+        match self {
+            Self::Index(entries) => {
+                entries.at = position;
+                Ok(())
+            }
+            Self::Sorted(entries) => entries.seek(position),
+        }
+    }
+}
+
+/// Reads a series section front to back; every checksum is checked.
+pub(crate) struct IndexEntries {
+    block: BlockId,
+    version: u8,
+    window: Window,
+    numbers: Numbers,
+    /// The number of the empty text: labels with it as value are none.
+    empty: Option<u32>,
+    at: u64,
+    end: u64,
+    /// Where the entry read last began.
+    last: u64,
+    raw: RawEntry,
+    /// Entries whose labels were not in order.
+    pub(crate) labels_out_of_order: u64,
+}
+
+impl IndexEntries {
+    pub(crate) fn new(input: &OpenInput, numbers: &NumberMap, empty: Option<u32>) -> Self {
+        Self {
+            block: input.meta.ulid,
+            version: input.version,
+            window: input.index.window(256 << 10),
+            numbers: numbers.reader(),
+            empty,
+            at: input.series.start,
+            end: input.series.end,
+            last: input.series.start,
+            raw: RawEntry::default(),
+            labels_out_of_order: 0,
+        }
+    }
+
+    fn damaged(&self, at: u64, what: impl std::fmt::Display) -> Error {
+        Error::input(self.block, "index", format!("offset {at}: {what}"))
+    }
+
+    /// Reads the next series; false at the end.
+    pub(crate) fn next(&mut self, out: &mut Entry) -> Result<bool> {
+        if self.version != 1 {
+            self.at = self.at.next_multiple_of(16);
+        }
+        self.last = self.at;
+        if self.at >= self.end {
+            self.last = self.end;
+            return Ok(false);
+        }
+        let at = self.at;
+        let len = entry_len(self.window.get(at, 10)?).filter(|len| at + len <= self.end && *len <= ENTRY_BYTES_MAX);
+        let Some(len) = len else { return Err(self.damaged(at, "series entry does not fit")) };
+        let bytes = self.window.get(at, len as usize)?;
+        parse_raw("index", at, bytes, &mut self.raw).map_err(|e| Error::of_input(self.block, e))?;
+        self.at = at + len;
+        out.id = if self.version == 1 { at } else { at / 16 };
+        std::mem::swap(&mut out.chunks, &mut self.raw.chunks);
+        out.labels.clear();
+        let mut ordered = true;
+        for i in 0..self.raw.labels.len() {
+            let (name, value) = self.raw.labels[i];
+            let (Some(name), Some(value)) = (self.numbers.get(name)?, self.numbers.get(value)?) else {
+                return Err(self.damaged(at, format!("symbol {name} or {value} does not exist")));
+            };
+            if Some(value) == self.empty {
+                continue;
+            }
+            ordered &= out.labels.last().is_none_or(|(before, _)| *before < name);
+            out.labels.push((name, value));
+        }
+        if !ordered {
+            self.labels_out_of_order += 1;
+            out.labels.sort_unstable();
+            out.labels.dedup();
+            if out.labels.windows(2).any(|p| p[0].0 == p[1].0) {
+                return Err(self.damaged(at, "series has a label twice"));
+            }
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,299 @@
+//! One input's chunks, read ahead in order.
+//!
+//! Windows of the segments are fetched by tasks while the merge works on the one before. The first window at a new
+//! place is small and later ones double, so that reading along costs few requests and jumping about costs few bytes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use block::chunk_reader::{SEGMENT_HEADER_LEN, check_segment_header, record_len};
+use block::{BlockId, ChunkMeta};
+use bytes::Bytes;
+use chunkenc::Encoding;
+use objstore::Bucket;
+use tokio::task::JoinHandle;
+
+use crate::error::{Error, Result};
+use crate::input::{Segments, read};
+use crate::wait::Wait;
+
+/// The first window at a new place, bytes.
+const FIRST_WINDOW: u64 = 64 << 10;
+
+/// How much to hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Windows {
+    /// Bytes of a window at most.
+    pub(crate) max: u64,
+    /// Windows fetched beside the one in use.
+    pub(crate) ahead: usize,
+}
+
+/// A chunk's record as segments have it: `uvarint len | encoding | data | crc`; its checksum has been checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    pub(crate) bytes: Bytes,
+    /// Where the encoding byte is.
+    head: usize,
+    pub(crate) encoding: Encoding,
+}
+
+impl Record {
+    pub(crate) fn data(&self) -> Bytes {
+        self.bytes.slice(self.head + 1..self.bytes.len() - 4)
+    }
+
+    /// How many samples, by the chunk's header.
+    pub(crate) fn num_samples(&self) -> std::result::Result<usize, chunkenc::Error> {
+        let data = &self.bytes[self.head + 1..self.bytes.len() - 4];
+        match self.encoding {
+            Encoding::Aggregates => {
+                chunkenc::TimedChunk { min_time: 0, max_time: 0, encoding: self.encoding, data: self.data() }
+                    .num_samples()
+            }
+            encoding => chunkenc::num_samples(encoding, data),
+        }
+    }
+}
+
+/// Part of a segment in memory.
+struct Piece {
+    segment: u32,
+    start: u64,
+    bytes: Bytes,
+}
+
+impl Piece {
+    fn end(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+
+    fn holds(&self, segment: u32, offset: u64) -> bool {
+        self.segment == segment && (self.start..self.end()).contains(&offset)
+    }
+}
+
+/// Part of a segment that is being fetched.
+struct Flying {
+    segment: u32,
+    start: u64,
+    end: u64,
+    task: JoinHandle<Result<Bytes>>,
+}
+
+impl Drop for Flying {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The chunks of one block, best asked for in ascending order of their references.
+pub(crate) struct ChunkStream {
+    bucket: Bucket,
+    wait: Wait,
+    segments: Arc<Segments>,
+    windows: Windows,
+    window: u64,
+    /// Nothing is fetched ahead from here on: another thread's part.
+    until: Option<u64>,
+    current: Option<Piece>,
+    flying: VecDeque<Flying>,
+    done: Arc<AtomicU64>,
+}
+
+impl ChunkStream {
+    pub(crate) fn new(
+        bucket: &Bucket,
+        wait: &Wait,
+        segments: Arc<Segments>,
+        windows: Windows,
+        until: Option<u64>,
+        done: Arc<AtomicU64>,
+    ) -> Self {
+        Self {
+            bucket: bucket.clone(),
+            wait: wait.clone(),
+            segments,
+            windows,
+            window: FIRST_WINDOW.min(windows.max),
+            until,
+            current: None,
+            flying: VecDeque::new(),
+            done,
+        }
+    }
+
+    fn block(&self) -> BlockId {
+        self.segments.block
+    }
+
+    fn damaged(&self, segment: u32, offset: u64, what: impl std::fmt::Display) -> Error {
+        Error::input(self.block(), Segments::file(segment), format!("offset {offset}: {what}"))
+    }
+
+    /// Reads the chunk that `meta` points to.
+    pub(crate) fn chunk(&mut self, meta: ChunkMeta) -> Result<Record> {
+        let (segment, offset) = (meta.segment(), u64::from(meta.offset()));
+        let size = self.segments.sizes.get(segment as usize).copied();
+        let Some(size) = size.filter(|size| (SEGMENT_HEADER_LEN as u64..*size).contains(&offset)) else {
+            let what = match size {
+                Some(size) => format!("the index points there, the file has {size} bytes"),
+                None => format!("the index points there, there are {} segments", self.segments.sizes.len()),
+            };
+            return Err(self.damaged(segment, offset, what));
+        };
+        self.go_to(segment, offset)?;
+        let bytes = self.record(segment, offset, size)?;
+        match self.check(segment, offset, &bytes) {
+            Ok(record) => Ok(record),
+            // Perhaps it was the way here that changed a bit.
+            Err(_) => {
+                let range = offset..offset + bytes.len() as u64;
+                let again = self.wait.on(read(&self.bucket, self.block(), &Segments::file(segment), range))?;
+                self.check(segment, offset, &again)
+            }
+        }
+    }
+
+    fn check(&self, segment: u32, offset: u64, bytes: &Bytes) -> Result<Record> {
+        let head = bytes.iter().position(|b| *b < 0x80).map_or(0, |at| at + 1);
+        let Some((body, stored)) = bytes[head..].split_last_chunk::<4>().filter(|(body, _)| !body.is_empty()) else {
+            return Err(self.damaged(segment, offset, "chunk without encoding"));
+        };
+        let (computed, stored) = (crc32c::crc32c(body), u32::from_be_bytes(*stored));
+        if computed != stored {
+            let what = format!("chunk: checksum of {} bytes is {computed:08x}, stored is {stored:08x}", body.len());
+            return Err(self.damaged(segment, offset, what));
+        }
+        let Some(encoding) = Encoding::from_byte(body[0]) else {
+            return Err(self.damaged(segment, offset, format!("chunk encoding {} is not supported", body[0])));
+        };
+        Ok(Record { bytes: bytes.clone(), head, encoding })
+    }
+
+    /// The whole record at `offset`, which lies in the current piece.
+    fn record(&mut self, segment: u32, offset: u64, size: u64) -> Result<Bytes> {
+        let Some(piece) = &self.current else { return Err(self.damaged(segment, offset, "not read")) };
+        let at = (offset - piece.start) as usize;
+        let rest = &piece.bytes[at..];
+        if let Some(len) = record_len(rest).and_then(|len| usize::try_from(len).ok())
+            && len <= rest.len()
+        {
+            return Ok(piece.bytes.slice(at..at + len));
+        }
+        // It goes on in the next piece.
+        let (mut part, mut at) = (rest.to_vec(), piece.end());
+        loop {
+            let want = match record_len(&part) {
+                Some(len) if len > size - offset => {
+                    let left = size - offset;
+                    return Err(self.damaged(segment, offset, format!("chunk of {len} bytes, {left} are left")));
+                }
+                Some(len) if len == part.len() as u64 => return Ok(part.into()),
+                Some(len) => len - part.len() as u64,
+                None if part.len() >= 10 => return Err(self.damaged(segment, offset, "chunk without length")),
+                None => 1,
+            };
+            if at >= size {
+                return Err(self.damaged(segment, offset, "chunk is cut off at the file's end"));
+            }
+            if !self.current.as_ref().is_some_and(|piece| piece.holds(segment, at)) {
+                self.advance(segment, at, want)?;
+            }
+            let Some(piece) = &self.current else { return Err(self.damaged(segment, offset, "not read")) };
+            let from = &piece.bytes[(at - piece.start) as usize..];
+            let take = from.len().min(usize::try_from(want).unwrap_or(usize::MAX));
+            part.extend_from_slice(&from[..take]);
+            at += take as u64;
+        }
+    }
+
+    /// Makes the piece that holds `offset` the current one.
+    fn go_to(&mut self, segment: u32, offset: u64) -> Result<()> {
+        if self.current.as_ref().is_some_and(|piece| piece.holds(segment, offset)) {
+            return Ok(());
+        }
+        let ahead = |f: &Flying| f.segment == segment && (f.start..f.end).contains(&offset);
+        if let Some(at) = self.flying.iter().position(ahead) {
+            self.flying.drain(..at);
+            return self.land();
+        }
+        if self.current.as_ref().is_some_and(|p| p.segment == segment && p.end() == offset) {
+            return self.advance(segment, offset, 0);
+        }
+        // Elsewhere: begin anew, small. The first bytes of a segment are read along to check its header.
+        self.flying.clear();
+        self.window = FIRST_WINDOW.min(self.windows.max);
+        let start = if offset < self.window / 2 { 0 } else { offset };
+        self.launch(segment, start, 0);
+        self.land()
+    }
+
+    /// The piece that begins at `start`, right behind the current one; at least `want` bytes of it.
+    fn advance(&mut self, segment: u32, start: u64, want: u64) -> Result<()> {
+        if !self.flying.front().is_some_and(|f| f.segment == segment && f.start == start) {
+            self.flying.clear();
+            self.launch(segment, start, want);
+        }
+        let first = self.flying.front().map(|f| (f.segment, f.end));
+        // Reading along: the next windows begin to come before this one is there.
+        if let Some((segment, end)) = first {
+            self.read_ahead(segment, end);
+        }
+        self.land()
+    }
+
+    fn land(&mut self) -> Result<()> {
+        let Some(mut flying) = self.flying.pop_front() else { return Ok(()) };
+        let (segment, start, end) = (flying.segment, flying.start, flying.end);
+        let task = &mut flying.task;
+        let bytes = self.wait.on(async {
+            match task.await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(Error::Cancelled),
+            }
+        })?;
+        if start == 0 {
+            let file = Segments::file(segment);
+            check_segment_header(&file, &bytes).map_err(|e| Error::of_input(self.block(), e))?;
+        }
+        self.done.fetch_add(bytes.len() as u64, Relaxed);
+        self.current = Some(Piece { segment, start, bytes });
+        if !self.flying.is_empty() {
+            let (segment, end) = self.flying.back().map_or((segment, end), |f| (f.segment, f.end));
+            self.read_ahead(segment, end);
+        }
+        Ok(())
+    }
+
+    /// Fills up what is fetched ahead, from `end` of `segment` on.
+    fn read_ahead(&mut self, mut segment: u32, mut end: u64) {
+        while self.flying.len() < self.windows.ahead.max(1) + 1 {
+            let size = self.segments.sizes.get(segment as usize).copied().unwrap_or(0);
+            if end >= size {
+                (segment, end) = (segment.saturating_add(1), 0);
+                if segment as usize >= self.segments.sizes.len() {
+                    return;
+                }
+            }
+            if self.until.is_some_and(|until| u64::from(segment) << 32 | end >= until) {
+                return;
+            }
+            self.window = (self.window * 2).min(self.windows.max);
+            let start = end;
+            end = self.launch(segment, start, 0);
+        }
+    }
+
+    /// Begins to fetch; gives the end of the range.
+    fn launch(&mut self, segment: u32, start: u64, want: u64) -> u64 {
+        let size = self.segments.sizes.get(segment as usize).copied().unwrap_or(0);
+        let end = (start + self.window.max(want)).min(size);
+        let (bucket, block) = (self.bucket.clone(), self.block());
+        let task =
+            self.wait.runtime.spawn(async move { read(&bucket, block, &Segments::file(segment), start..end).await });
+        self.flying.push_back(Flying { segment, start, end, task });
+        end
+    }
+}

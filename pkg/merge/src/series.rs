@@ -1,0 +1,292 @@
+//! One series: the chunks of all inputs into the chunks of the output.
+
+use block::wire::put_uvarint;
+use block::{BlockId, ChunkMeta};
+use chunkenc::{Encoding, TimedChunk};
+use dedup::Method;
+use dedup::rewrite::{LaneChunk, SeriesMerger};
+use downsample::Downsampler;
+use model::TimeRange;
+
+use crate::error::{Error, Result};
+use crate::fetch::Record;
+use crate::job::{Counts, Downsampling, Repairs, Vertical};
+use crate::recode::recode;
+
+/// One input's share of a series.
+#[derive(Debug, Default)]
+pub(crate) struct Share {
+    /// Which input.
+    pub(crate) input: usize,
+    pub(crate) chunks: Vec<ChunkMeta>,
+    /// Times to leave out.
+    pub(crate) deleted: Vec<TimeRange>,
+}
+
+/// What does not change from series to series.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    pub(crate) vertical: Vertical,
+    pub(crate) downsampling: Option<Downsampling>,
+    /// Of each input: its range, replica and resolution.
+    pub(crate) inputs: Vec<InputRules>,
+}
+
+/// What matters of an input here.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct InputRules {
+    pub(crate) block: BlockId,
+    /// Both ends inclusive.
+    pub(crate) range: TimeRange,
+    pub(crate) replica: u64,
+    pub(crate) resolution_ms: i64,
+}
+
+/// A chunk of the output: its record as segments have it.
+#[derive(Debug, Clone)]
+pub(crate) struct OutChunk {
+    pub(crate) min_time: i64,
+    pub(crate) max_time: i64,
+    pub(crate) encoding: Encoding,
+    pub(crate) samples: u64,
+    pub(crate) record: bytes::Bytes,
+}
+
+/// Puts series together; keeps memory from one to the next.
+pub(crate) struct SeriesMaker {
+    rules: Rules,
+    merger: SeriesMerger,
+    downsampler: Downsampler,
+    order: Vec<(i64, i64, usize, usize)>,
+    fetched: Vec<Vec<Record>>,
+    merged: Vec<TimedChunk>,
+    coarser: Vec<TimedChunk>,
+}
+
+impl SeriesMaker {
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            merger: SeriesMerger::default(),
+            downsampler: Downsampler::new(),
+            order: Vec::new(),
+            fetched: Vec::new(),
+            merged: Vec::new(),
+            coarser: Vec::new(),
+        }
+    }
+
+    fn damaged(&self, input: usize, chunk: &ChunkMeta, what: impl std::fmt::Display) -> Error {
+        let file = crate::input::Segments::file(chunk.segment());
+        Error::input(self.rules.inputs[input].block, file, format!("offset {}: {what}", chunk.offset()))
+    }
+
+    /// Appends the series' chunks to `out`, in order of time. `fetch` reads a chunk of an input; it is asked in the
+    /// order of the index.
+    pub(crate) fn make(
+        &mut self,
+        shares: &[Share],
+        fetch: &mut dyn FnMut(usize, ChunkMeta) -> Result<Record>,
+        out: &mut Vec<OutChunk>,
+        repairs: &mut Repairs,
+        counts: &mut Counts,
+    ) -> Result<()> {
+        self.fetched.resize_with(shares.len().max(self.fetched.len()), Vec::new);
+        for (records, share) in self.fetched.iter_mut().zip(shares) {
+            records.clear();
+            for chunk in &share.chunks {
+                records.push(fetch(share.input, *chunk)?);
+            }
+        }
+        if self.is_plain(shares) {
+            for (min_time, max_time, share, at) in &self.order {
+                let record = &self.fetched[*share][*at];
+                let samples = record
+                    .num_samples()
+                    .map_err(|e| self.damaged(shares[*share].input, &shares[*share].chunks[*at], e))?
+                    as u64;
+                counts.chunks_copied += 1;
+                let (encoding, record) = (record.encoding, record.bytes.clone());
+                out.push(OutChunk { min_time: *min_time, max_time: *max_time, encoding, samples, record });
+            }
+        } else {
+            self.work(shares, out, repairs, counts)?;
+        }
+        // Records hold whole windows.
+        self.fetched.iter_mut().for_each(Vec::clear);
+        Ok(())
+    }
+
+    /// Whether all chunks can be copied; then `order` is theirs.
+    fn is_plain(&mut self, shares: &[Share]) -> bool {
+        self.order.clear();
+        if self.rules.downsampling.is_some() {
+            return false;
+        }
+        for (s, share) in shares.iter().enumerate() {
+            let range = self.rules.inputs[share.input].range;
+            for (at, c) in share.chunks.iter().enumerate() {
+                let inside = range.min <= c.min_time && c.min_time <= c.max_time && c.max_time <= range.max;
+                let time = TimeRange::new(c.min_time, c.max_time);
+                if !inside || share.deleted.iter().any(|d| d.overlaps(time)) {
+                    return false;
+                }
+                self.order.push((c.min_time, c.max_time, s, at));
+            }
+        }
+        for share in shares {
+            if share.chunks.windows(2).any(|p| p[0].max_time >= p[1].min_time) {
+                return false;
+            }
+        }
+        // Mostly the inputs follow each other.
+        if !self.order.is_sorted() {
+            self.order.sort_unstable();
+        }
+        self.order.windows(2).all(|p| p[0].1 < p[1].0)
+    }
+
+    fn work(
+        &mut self,
+        shares: &[Share],
+        out: &mut Vec<OutChunk>,
+        repairs: &mut Repairs,
+        counts: &mut Counts,
+    ) -> Result<()> {
+        let mut lanes = Vec::new();
+        for (s, share) in shares.iter().enumerate() {
+            self.clean(s, share, &mut lanes, repairs, counts)?;
+        }
+        // What comes through the merge untouched can be copied still.
+        let mut before: Vec<usize> = lanes.iter().map(|l| l.chunk.data.as_ptr() as usize).collect();
+        before.sort_unstable();
+        self.merged.clear();
+        let some_input = shares.first().map_or(0, |s| s.input);
+        let of_series = |e: &dyn std::fmt::Display| {
+            let blocks: Vec<String> = shares.iter().map(|s| self.rules.inputs[s.input].block.to_string()).collect();
+            Error::input(self.rules.inputs[some_input].block, "chunks", format!("{e} (merging {})", blocks.join(", ")))
+        };
+        let method = match self.rules.vertical {
+            Vertical::Merge => Method::Chain,
+            Vertical::Penalty => Method::Penalty,
+        };
+        let merged = self.merger.merge(lanes, method, &mut self.merged).map_err(|e| of_series(&e))?;
+        repairs.samples_out_of_order += merged.samples_out_of_order;
+        let mut done = &self.merged;
+        if let Some(Downsampling { from_ms, to_ms }) = self.rules.downsampling {
+            self.coarser.clear();
+            let result = match from_ms {
+                0 => self.downsampler.raw(&self.merged, to_ms, &mut self.coarser),
+                _ => self.downsampler.aggregates(&self.merged, from_ms, to_ms, &mut self.coarser),
+            };
+            result.map_err(|e| of_series(&e))?;
+            done = &self.coarser;
+        }
+        for chunk in done {
+            let samples = chunk.num_samples().map_err(|e| of_series(&e))? as u64;
+            if samples == 0 {
+                continue;
+            }
+            match before.binary_search(&(chunk.data.as_ptr() as usize)).is_ok() {
+                true => counts.chunks_copied += 1,
+                false => counts.chunks_rewritten += 1,
+            }
+            out.push(OutChunk {
+                min_time: chunk.min_time,
+                max_time: chunk.max_time,
+                encoding: chunk.encoding,
+                samples,
+                record: record_of(chunk).into(),
+            });
+        }
+        Ok(())
+    }
+
+    /// One input's chunks in order, without doubles, inside the block's range, without what is deleted.
+    fn clean(
+        &self,
+        at: usize,
+        share: &Share,
+        lanes: &mut Vec<LaneChunk>,
+        repairs: &mut Repairs,
+        counts: &mut Counts,
+    ) -> Result<()> {
+        let rules = self.rules.inputs[share.input];
+        let records = &self.fetched[at];
+        let mut sorted: Vec<(&ChunkMeta, &Record)> = share.chunks.iter().zip(records).collect();
+        repairs.chunks_out_of_order += sorted.windows(2).filter(|p| p[1].0.min_time < p[0].0.min_time).count() as u64;
+        sorted.sort_by_key(|(c, _)| (c.min_time, c.max_time));
+        let all = sorted.len();
+        sorted.dedup_by(|b, a| (a.0.min_time, a.0.max_time) == (b.0.min_time, b.0.max_time) && a.1.bytes == b.1.bytes);
+        repairs.chunks_twice += (all - sorted.len()) as u64;
+        let mut kept = Vec::new();
+        for (meta, record) in sorted {
+            if meta.min_time > meta.max_time {
+                let what = format!("chunk from {} to {} ms", meta.min_time, meta.max_time);
+                return Err(self.damaged(share.input, meta, what));
+            }
+            let chunk = TimedChunk {
+                min_time: meta.min_time,
+                max_time: meta.max_time,
+                encoding: record.encoding,
+                data: record.data(),
+            };
+            let time = TimeRange::new(meta.min_time, meta.max_time);
+            let count = |chunk: &TimedChunk| chunk.num_samples().map_err(|e| self.damaged(share.input, meta, e));
+            if !time.overlaps(rules.range) {
+                repairs.samples_outside += count(&chunk)? as u64;
+                continue;
+            }
+            if share.deleted.iter().any(|d| d.min <= time.min && time.max <= d.max) {
+                counts.samples_deleted += count(&chunk)? as u64;
+                continue;
+            }
+            kept.clear();
+            kept.push(chunk);
+            if time.min < rules.range.min || time.max > rules.range.max {
+                let inside = |_: i64, t: i64| rules.range.contains(t);
+                let dropped = self.cut(share.input, meta, rules.resolution_ms, &inside, &mut kept, repairs)?;
+                repairs.samples_outside += dropped;
+            }
+            let deleted: Vec<TimeRange> = share.deleted.iter().copied().filter(|d| d.overlaps(time)).collect();
+            if !deleted.is_empty() {
+                let stays = |from: i64, to: i64| !deleted.iter().any(|d| d.overlaps(TimeRange::new(from, to)));
+                let dropped = self.cut(share.input, meta, rules.resolution_ms, &stays, &mut kept, repairs)?;
+                counts.samples_deleted += dropped;
+            }
+            let order = share.input as u32;
+            lanes.extend(kept.drain(..).map(|chunk| LaneChunk { replica: rules.replica, order, chunk }));
+        }
+        Ok(())
+    }
+
+    fn cut(
+        &self,
+        input: usize,
+        meta: &ChunkMeta,
+        resolution_ms: i64,
+        keep: &dyn Fn(i64, i64) -> bool,
+        chunks: &mut Vec<TimedChunk>,
+        repairs: &mut Repairs,
+    ) -> Result<u64> {
+        let mut dropped = 0;
+        for chunk in std::mem::take(chunks) {
+            let recoded = recode(&chunk, resolution_ms, keep, chunks).map_err(|e| self.damaged(input, meta, e))?;
+            dropped += recoded.dropped;
+            repairs.samples_out_of_order += recoded.out_of_order;
+        }
+        Ok(dropped)
+    }
+}
+
+/// `uvarint len | encoding | data | crc`.
+fn record_of(chunk: &TimedChunk) -> Vec<u8> {
+    let mut record = Vec::with_capacity(chunk.data.len() + 10);
+    put_uvarint(&mut record, chunk.data.len() as u64);
+    let start = record.len();
+    record.push(chunk.encoding as u8);
+    record.extend_from_slice(&chunk.data);
+    let crc = crc32c::crc32c(&record[start..]);
+    record.extend_from_slice(&crc.to_be_bytes());
+    record
+}
