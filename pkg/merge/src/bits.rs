@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(members.map(|m| rank.of(m)), [0, 1, 2, 3, 4, 5]);
         assert!(!rank.is_identity() && !rank.contains(2) && rank.contains(199));
         let mut other = Bits::new(200);
-        (0..200).for_each(|n| drop(other.insert(n)));
+        (0..200).for_each(|n| _ = other.insert(n));
         bits.union(&other);
         assert!(Rank::new(bits, 200).is_identity());
     }

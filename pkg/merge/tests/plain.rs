@@ -1,0 +1,118 @@
+//! Well-formed blocks: what comes out holds what went in, however the work is cut.
+
+mod common;
+
+use common::*;
+use merge::{Counts, Repairs};
+use objstore::Bucket;
+
+const HOUR: i64 = 3_600_000;
+
+/// `blocks` blocks of 2 h that follow each other; some series only in some blocks.
+async fn aligned(bucket: &Bucket, blocks: u64, series: u64) -> (Vec<std::sync::Arc<block::BlockMeta>>, Samples) {
+    let (mut metas, mut want) = (Vec::new(), Samples::new());
+    for b in 0..blocks {
+        let start = b as i64 * 2 * HOUR;
+        let mut list = Vec::new();
+        for s in 0..series {
+            if (s + b) % 5 == 4 {
+                continue;
+            }
+            let chunks = ramp(start + s as i64, 15_000, 100 + (s as usize * 37) % 300, s as f64);
+            let (job, instance) = (format!("job-{}", s % 3), format!("instance-{s:05}"));
+            let labels = [("__name__", "up"), ("instance", &*instance), ("job", &*job)];
+            let text = labels::Labels::from_pairs(labels).to_string();
+            for chunk in &chunks {
+                want.entry(text.clone()).or_default().extend(samples_of(chunk.encoding, &chunk.data));
+            }
+            list.push(raw(&labels, chunks));
+        }
+        let layout = Layout { segment_bytes: 20_000, ..Layout::default() };
+        metas.push(put_block(bucket, b, (start, start + 2 * HOUR), &list, layout).await);
+    }
+    (metas, want)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chunks_of_blocks_that_follow_each_other_are_copied() {
+    let (bucket, dir) = (Bucket::in_memory(), tempfile::tempdir().unwrap());
+    let (metas, want) = aligned(&bucket, 3, 40).await;
+    let (finished, found) = merged(&bucket, &job(&metas), &options(dir.path()), dir.path()).await;
+    assert_eq!(found, want);
+    let Counts { chunks_copied, chunks_rewritten, requests, bytes_read, .. } = finished.counts;
+    assert_eq!((chunks_copied, chunks_rewritten), (finished.outputs[0].meta.stats.num_chunks, 0));
+    assert_eq!(finished.repairs, Repairs::default());
+    assert!(requests > 10 && bytes_read > 10_000, "{:?}", finished.counts);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn threads_segments_and_memory_do_not_change_the_content() {
+    let bucket = Bucket::in_memory();
+    let (metas, want) = aligned(&bucket, 3, 300).await;
+    for (n, (shards, segment_bytes, memory_bytes)) in
+        [(1, 30_000, 32 << 20), (2, 30_000, 0), (4, 512 << 20, 1 << 20), (4, 300, 64 << 20)].into_iter().enumerate()
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let mut job = job(&metas);
+        job.meta.ulid = id(5000 + n as u64);
+        let options = merge::Options { shards, segment_bytes, memory_bytes, hash: true, ..options(dir.path()) };
+        let (finished, found) = merged(&bucket, &job, &options, dir.path()).await;
+        assert!(found == want, "{shards} shards, segments of {segment_bytes}");
+        let thanos = finished.outputs[0].meta.thanos.clone().unwrap();
+        let numbers: Vec<String> = (1..=thanos.segment_files.len()).map(|n| format!("{n:06}")).collect();
+        assert_eq!(thanos.segment_files, numbers);
+        assert!(thanos.files[0].hash.as_ref().unwrap().value.len() == 64);
+        assert!(shards < 4 || segment_bytes < 1000 || numbers.len() == 4, "{numbers:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_output_is_split_at_its_limits() {
+    let bucket = Bucket::in_memory();
+    let (metas, want) = aligned(&bucket, 2, 100).await;
+    for (n, (series_max, index_bytes_max)) in [(30, 64 << 30), (0, 6_000), (1, 64 << 30)].into_iter().enumerate() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut job = job(&metas);
+        job.meta.ulid = id(6000 + n as u64);
+        let next = std::sync::atomic::AtomicU64::new(7000 + 1000 * n as u64);
+        let next_id = std::sync::Arc::new(move || id(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)));
+        let options = merge::Options { series_max, index_bytes_max, shards: 4, next_id, ..options(dir.path()) };
+        let (finished, found) = merged(&bucket, &job, &options, dir.path()).await;
+        assert!(found == want, "{series_max} series, {index_bytes_max} bytes");
+        assert!(finished.outputs.len() > 2, "{}", finished.outputs.len());
+        for output in &finished.outputs {
+            assert!(series_max == 0 || output.meta.stats.num_series <= series_max);
+            let files = &output.meta.thanos.as_ref().unwrap().files;
+            let index = files.iter().find(|f| f.rel_path == "index").unwrap();
+            assert!(index.size_bytes <= index_bytes_max, "{}", index.size_bytes);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_comes_of_blocks_without_samples() {
+    let (bucket, dir) = (Bucket::in_memory(), tempfile::tempdir().unwrap());
+    let empty = [raw(&[("a", "1")], vec![]), raw(&[("a", "2")], vec![])];
+    let metas = [
+        put_block(&bucket, 1, (0, HOUR), &empty, Layout::default()).await,
+        put_block(&bucket, 2, (HOUR, 2 * HOUR), &[], Layout::default()).await,
+    ];
+    let finished = run(&bucket, &job(&metas), &options(dir.path())).await.unwrap();
+    assert!(finished.outputs.is_empty());
+}
+
+/// Series without samples are not carried on, and neither are symbols that only they used.
+#[tokio::test(flavor = "multi_thread")]
+async fn symbols_are_those_that_occur() {
+    let (bucket, dir) = (Bucket::in_memory(), tempfile::tempdir().unwrap());
+    let series = [
+        raw(&[("a", "1"), ("gone", "secret")], vec![]),
+        raw(&[("a", "2")], ramp(0, 1000, 10, 0.0)),
+        raw(&[("a", "3")], ramp(0, 1000, 10, 0.0)),
+    ];
+    let metas = [put_block(&bucket, 1, (0, HOUR), &series, Layout::default()).await];
+    let (finished, found) = merged(&bucket, &job(&metas), &options(dir.path()), dir.path()).await;
+    assert_eq!(found.keys().collect::<Vec<_>>(), [r#"{a="2"}"#, r#"{a="3"}"#]);
+    let index = bucket.get(&format!("{}/index", finished.outputs[0].meta.ulid)).await.unwrap();
+    assert!(!index.windows(6).any(|w| w == b"secret"));
+}
