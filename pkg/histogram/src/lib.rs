@@ -1,7 +1,15 @@
 //! Native histograms: sparse exponential or custom buckets, with integer or float counts.
 //!
-//! Source: Prometheus' `model/histogram` and the native histogram specification. Arithmetic comes with the engine's
-//! histogram support; here are the values themselves.
+//! Source: Prometheus' `model/histogram` and the native histogram specification.
+
+mod arithmetic;
+mod bounds;
+mod buckets;
+mod reset;
+
+pub use arithmetic::{Combined, Incompatible};
+pub use bounds::upper_bound;
+pub use buckets::indexed;
 
 /// The schema of custom bucket bounds (NHCB).
 pub const CUSTOM_BUCKETS_SCHEMA: i32 = -53;
