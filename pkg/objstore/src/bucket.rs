@@ -19,6 +19,7 @@ use tokio::io::AsyncReadExt;
 
 use crate::decorate::AsksExistence;
 use crate::error::{Error, ErrorKind, Result};
+use crate::pool::{BufferPool, PooledBuffer};
 
 /// Requests at a time for one list of ranges.
 const RANGES_IN_FLIGHT: usize = 8;
@@ -90,6 +91,48 @@ pub struct Bucket {
     name: Arc<str>,
     store: Arc<dyn ObjectStore>,
     settings: Arc<Settings>,
+    /// Where ranges are read into, see [`Self::with_pool`].
+    pool: Option<BufferPool>,
+}
+
+/// A body that came in pieces.
+enum Joined {
+    Nothing,
+    Own(BytesMut),
+    Pooled(PooledBuffer),
+}
+
+impl Joined {
+    fn new(pool: Option<&BufferPool>, capacity: usize) -> Self {
+        match pool {
+            Some(pool) => Self::Pooled(pool.take(capacity)),
+            None => Self::Own(BytesMut::with_capacity(capacity)),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Own(bytes) => bytes.len(),
+            Self::Pooled(buffer) => buffer.as_ref().len(),
+        }
+    }
+
+    fn extend(&mut self, piece: &[u8]) {
+        match self {
+            Self::Nothing => {}
+            Self::Own(bytes) => bytes.extend_from_slice(piece),
+            Self::Pooled(buffer) => buffer.bytes_mut().extend_from_slice(piece),
+        }
+    }
+
+    fn freeze(self) -> Bytes {
+        match self {
+            Self::Nothing => Bytes::new(),
+            Self::Own(bytes) => bytes.freeze(),
+            Self::Pooled(buffer) => buffer.freeze(),
+        }
+    }
 }
 
 impl fmt::Debug for Bucket {
@@ -101,7 +144,7 @@ impl fmt::Debug for Bucket {
 impl Bucket {
     /// A bucket called `name` (in errors and metrics) over `store`.
     pub fn new(name: impl Into<Arc<str>>, store: Arc<dyn ObjectStore>, settings: Settings) -> Self {
-        Self { name: name.into(), store, settings: Arc::new(settings) }
+        Self { name: name.into(), store, settings: Arc::new(settings), pool: None }
     }
 
     /// A bucket in memory, for tests.
@@ -120,6 +163,12 @@ impl Bucket {
     #[must_use]
     pub fn with_settings(&self, settings: Settings) -> Self {
         Self { settings: Arc::new(settings), ..self.clone() }
+    }
+
+    /// The same bucket, whose ranges are read into memory of `pool`: for those who read many and keep none for long.
+    #[must_use]
+    pub fn with_pool(&self, pool: BufferPool) -> Self {
+        Self { pool: Some(pool), ..self.clone() }
     }
 
     /// The bucket's name, for people.
@@ -151,7 +200,8 @@ impl Bucket {
             let result = self.store.get_opts(&location, GetOptions::default()).await;
             let result = result.map_err(|e| self.error("get", path, e))?;
             let object = object(&result.meta);
-            let body = self.read(path, "get", object.size, self.settings.get_bytes_max, result.into_stream()).await?;
+            let max = self.settings.get_bytes_max;
+            let body = self.read(path, "get", object.size, max, None, result.into_stream()).await?;
             Ok((body, object))
         };
         self.repeat("get", path, || read().boxed()).await
@@ -397,11 +447,15 @@ impl Bucket {
     }
 
     async fn fetch_range(&self, location: &Path, path: &str, range: Range<u64>) -> Result<(Bytes, u64)> {
-        let options = GetOptions::new().with_range(Some(GetRange::Bounded(range)));
+        let mut options = GetOptions::new().with_range(Some(GetRange::Bounded(range)));
+        if let Some(pool) = &self.pool {
+            options.extensions.insert(pool.clone());
+        }
         let result = self.store.get_opts(location, options).await.map_err(|e| self.error("get_range", path, e))?;
         let (size, expected) = (result.meta.size, result.range.end.saturating_sub(result.range.start));
         // the caller chose the range, so no further limit
-        let bytes = self.read(path, "get_range", expected, u64::MAX, result.into_stream()).await?;
+        let pool = self.pool.as_ref();
+        let bytes = self.read(path, "get_range", expected, u64::MAX, pool, result.into_stream()).await?;
         Ok((bytes, size))
     }
 
@@ -412,6 +466,7 @@ impl Bucket {
         op: &'static str,
         expected: u64,
         max: u64,
+        pool: Option<&BufferPool>,
         mut body: BoxStream<'static, object_store::Result<Bytes>>,
     ) -> Result<Bytes> {
         if expected > max {
@@ -419,23 +474,23 @@ impl Bucket {
             return Err(self.text_error(ErrorKind::Limit, op, path, text));
         }
         let mut whole = Bytes::new();
-        let mut joined = BytesMut::new();
+        let mut joined = Joined::Nothing;
         while let Some(chunk) = body.try_next().await.map_err(|e| self.error(op, path, e))? {
-            match (whole.is_empty(), joined.is_empty()) {
-                (true, true) => whole = chunk,
-                (false, true) => {
+            if whole.is_empty() && joined.len() == 0 {
+                whole = chunk;
+            } else {
+                if joined.len() == 0 {
                     let first = usize::try_from(expected).unwrap_or(usize::MAX).min(8 << 20);
-                    joined.reserve(first.max(whole.len() + chunk.len()));
-                    joined.extend_from_slice(&whole);
-                    joined.extend_from_slice(&chunk);
+                    joined = Joined::new(pool, first.max(whole.len() + chunk.len()));
+                    joined.extend(&whole);
                 }
-                (_, false) => joined.extend_from_slice(&chunk),
+                joined.extend(&chunk);
             }
             if (joined.len().max(whole.len())) as u64 > expected {
                 break;
             }
         }
-        let bytes = if joined.is_empty() { whole } else { joined.freeze() };
+        let bytes = if joined.len() == 0 { whole } else { joined.freeze() };
         if bytes.len() as u64 != expected {
             let text = format!("{} bytes came of {expected}", bytes.len());
             return Err(self.text_error(ErrorKind::ShortBody, op, path, text));

@@ -2,6 +2,7 @@
 //! [`metrics`](crate::metrics), [`limit`](crate::limit), [`latency`](crate::latency), [`faults`](crate::faults).
 
 use std::fmt;
+use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
+
+use crate::pool::BufferPool;
 
 /// The kinds of operation, named as Thanos names them in its metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,6 +74,9 @@ impl Op {
         }
     }
 }
+
+/// No more memory than this is taken before anything was read.
+const READ_AHEAD_BYTES: usize = 64 << 20;
 
 /// Put into a request's extensions to tell [`Op::Exists`] from [`Op::Attributes`]: both are one HEAD.
 #[derive(Debug, Clone, Copy)]
@@ -170,6 +176,31 @@ impl<H: Hook> Running<H> {
     }
 }
 
+/// `range` of an open file, as far as the file goes.
+async fn read_file(
+    mut file: std::fs::File,
+    path: std::path::PathBuf,
+    range: Range<u64>,
+    pool: Option<BufferPool>,
+) -> Result<Bytes> {
+    let failed = move |e: std::io::Error| object_store::Error::Generic {
+        store: "LocalFileSystem",
+        source: format!("{}: {e}", path.display()).into(),
+    };
+    let read = move || {
+        let len = range.end.saturating_sub(range.start);
+        file.seek(SeekFrom::Start(range.start))?;
+        let capacity = usize::try_from(len).unwrap_or(usize::MAX).min(READ_AHEAD_BYTES);
+        let mut buffer = pool.unwrap_or_else(|| BufferPool::new(0)).take(capacity);
+        file.take(len).read_to_end(buffer.bytes_mut())?;
+        Ok(buffer.freeze())
+    };
+    match tokio::task::spawn_blocking(read).await {
+        Ok(outcome) => outcome.map_err(failed),
+        Err(e) => Err(failed(std::io::Error::other(e))),
+    }
+}
+
 #[async_trait]
 impl<H: Hook> ObjectStore for Decorated<H> {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
@@ -191,6 +222,7 @@ impl<H: Hook> ObjectStore for Decorated<H> {
             (Some(_), false) => Op::GetRange,
             (None, false) => Op::Get,
         };
+        let pool = options.extensions.get::<BufferPool>().cloned();
         let mut running = Running::begin(&self.hook, op, location.as_ref()).await?;
         let mut result = match self.inner.get_opts(location, options).await {
             Ok(result) if matches!(op, Op::Get | Op::GetRange) => result,
@@ -200,7 +232,7 @@ impl<H: Hook> ObjectStore for Decorated<H> {
         let (attributes, extensions) = (std::mem::take(&mut result.attributes), std::mem::take(&mut result.extensions));
         let body = match result.payload {
             // one read of the file instead of many small ones
-            GetResultPayload::File(..) => match result.bytes().await {
+            GetResultPayload::File(file, path) => match read_file(file, path, range.clone(), pool).await {
                 Ok(bytes) => stream::once(async { Ok(bytes) }).boxed(),
                 Err(error) => return running.end(Err(error)),
             },

@@ -14,6 +14,7 @@ mod config;
 mod error;
 mod http;
 mod parts;
+mod pool;
 mod probe;
 
 pub mod conformance;
@@ -28,4 +29,5 @@ pub use config::{Config, ConfigError, OpenOptions, Provider};
 pub use decorate::Op;
 pub use error::{Error, ErrorKind, Result};
 pub use parts::PartsWriter;
+pub use pool::{BufferPool, PooledBuffer};
 pub use probe::ConditionalCreate;

@@ -1,6 +1,6 @@
 //! K-way merge of sorted series streams, one batch held per input.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, VecDeque};
 
 use futures::future::join_all;
@@ -32,7 +32,12 @@ struct Merge {
 /// Merges named, label-sorted streams into one. Equal label sets become one series with the chunks of all, sorted by
 /// time, exact duplicates dropped. An input that breaks its promise of order ends in an error that names it; the caller
 /// decides whether that is a warning (it wraps the stream, see `querier`).
-pub fn merge_streams(inputs: Vec<(String, SeriesStream)>) -> SeriesStream {
+pub fn merge_streams(mut inputs: Vec<(String, SeriesStream)>) -> SeriesStream {
+    if inputs.len() == 1
+        && let Some((name, stream)) = inputs.pop()
+    {
+        return joined(name, stream);
+    }
     let inputs: Vec<_> = inputs
         .into_iter()
         .map(|(name, stream)| Input { stream, queue: VecDeque::new(), last: None, name, done: false })
@@ -59,6 +64,53 @@ pub fn merge_streams(inputs: Vec<(String, SeriesStream)>) -> SeriesStream {
         }
     })
     .boxed()
+}
+
+/// One input alone: nothing to choose from, its batches pass as they are.
+fn joined(name: String, stream: SeriesStream) -> SeriesStream {
+    // The last series is held back: it may go on in the next batch.
+    stream::unfold((stream, name, None::<Series>, false), |(mut stream, name, mut held, done)| async move {
+        if done {
+            return None;
+        }
+        loop {
+            let event = match stream.next().await {
+                None => {
+                    let last = held.take().map(|series| Ok(SeriesEvent::Batch(vec![tidy(series)])));
+                    return last.map(|event| (event, (stream, name, None, true)));
+                }
+                Some(Ok(SeriesEvent::Batch(batch))) => match join(&name, &mut held, batch) {
+                    Ok(batch) if batch.is_empty() => continue,
+                    Ok(batch) => Ok(SeriesEvent::Batch(batch)),
+                    Err(e) => Err(e),
+                },
+                Some(other) => other,
+            };
+            let failed = event.is_err();
+            return Some((event, (stream, name, held, failed)));
+        }
+    })
+    .boxed()
+}
+
+/// Puts `batch` behind `held`, whose chunks may go on in it; what is complete comes out.
+fn join(name: &str, held: &mut Option<Series>, batch: Vec<Series>) -> Result<Vec<Series>> {
+    let mut out = Vec::with_capacity(batch.len());
+    for series in batch {
+        match held {
+            None => *held = Some(series),
+            Some(last) => match last.labels.cmp(&series.labels) {
+                Ordering::Less => out.push(tidy(std::mem::replace(last, series))),
+                Ordering::Equal => last.chunks.extend(series.chunks),
+                Ordering::Greater => return Err(disorder(name, &last.labels, &series.labels)),
+            },
+        }
+    }
+    Ok(out)
+}
+
+fn disorder(name: &str, before: &Labels, labels: &Labels) -> Error {
+    Error::Corrupt(format!("{name} sent series out of order: {labels} after {before}"))
 }
 
 impl Merge {
@@ -118,18 +170,17 @@ async fn fill(input: &mut Input) -> Result<Vec<String>> {
             Some(Ok(SeriesEvent::Warning(text))) => warnings.push(text),
             Some(Err(e)) => return Err(e),
             Some(Ok(SeriesEvent::Batch(batch))) => {
-                for series in batch {
-                    if input.last.as_ref().is_some_and(|last| *last > series.labels) {
-                        return Err(Error::Corrupt(format!(
-                            "{} sent series out of order: {} after {}",
-                            input.name,
-                            series.labels,
-                            input.last.as_ref().unwrap_or(&series.labels)
-                        )));
+                let mut before = input.last.as_ref();
+                for series in &batch {
+                    match before {
+                        Some(last) if *last > series.labels => {
+                            return Err(disorder(&input.name, last, &series.labels));
+                        }
+                        _ => before = Some(&series.labels),
                     }
-                    input.last = Some(series.labels.clone());
-                    input.queue.push_back(series);
                 }
+                input.last = before.cloned();
+                input.queue.extend(batch);
             }
         }
     }
@@ -183,6 +234,26 @@ mod tests {
         ]);
         let got = collect_series(merged).await.unwrap();
         assert_eq!(got.value, vec![series("1", &[0, 10, 20, 40]), series("2", &[0]), series("3", &[0])]);
+    }
+
+    #[tokio::test]
+    async fn one_input_is_joined_too() {
+        let merged = merge_streams(vec![input(
+            "x",
+            vec![
+                vec![],
+                vec![series("1", &[20])],
+                vec![series("1", &[0, 20]), series("2", &[0])],
+                vec![series("2", &[9])],
+            ],
+        )]);
+        let mut got: Vec<Series> = Vec::new();
+        let events: Vec<_> = merged.collect().await;
+        for event in events {
+            let SeriesEvent::Batch(batch) = event.unwrap() else { panic!("a warning") };
+            got.extend(batch);
+        }
+        assert_eq!(got, vec![series("1", &[0, 20]), series("2", &[0, 9])]);
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use axum::Router;
 use bucket::{MetaFetcher, SyncMetrics};
 use flags::Parsed;
 use model::{Clock, SystemClock};
-use objstore::{Bucket, OpenOptions};
+use objstore::{Bucket, BufferPool, OpenOptions};
 use parking_lot::RwLock;
 use service::{Ended, Group};
 use storage::{Budget, SeriesSource};
@@ -34,6 +34,8 @@ use crate::sync::Syncer;
 const ITEM_BYTES_MAX: u64 = 64 << 20;
 /// No request asks for more, unless a single item is larger.
 const PART_BYTES: u64 = 16 << 20;
+/// Memory for reads that is kept between them.
+const IDLE_BUFFER_BYTES: usize = 16 << 20;
 /// How often unused index-headers are looked for.
 const CLOSE_EVERY: Duration = Duration::from_secs(60);
 /// After a block turned out to be gone, the next sync comes no sooner than this.
@@ -73,7 +75,7 @@ impl Component {
     pub fn build(config: Config, deps: Deps) -> Self {
         let metrics = &deps.metrics;
         let shared = Arc::new(Shared {
-            bucket: deps.bucket.clone(),
+            bucket: deps.bucket.with_pool(BufferPool::new(IDLE_BUFFER_BYTES)),
             clock: deps.clock.clone(),
             cache: IndexCache::new(config.index_cache, metrics),
             chunk_cache: config.chunk_cache.map(|options| ChunkCache::new(options, metrics)),
