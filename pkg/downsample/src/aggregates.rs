@@ -50,6 +50,7 @@ impl Downsampler {
         report: &mut Report,
     ) -> Result<(), Error> {
         let list = self.aggregates_of(chunks, from_ms, report)?;
+        self.histograms.finish();
         for run in list.chunk_by(|a, b| a.is_histogram() == b.is_histogram()) {
             let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
             let windows = run.iter().map(|a| a.windows).sum();

@@ -131,6 +131,7 @@ impl Downsampler {
     ) -> Result<(), Error> {
         let mut run: Option<Kind> = None;
         self.column.clear();
+        self.histograms.finish();
         for chunk in chunks {
             let failed = |source| Error::Chunk { min_time: chunk.min_time, max_time: chunk.max_time, source };
             if chunk.encoding == Encoding::Aggregates {

@@ -9,6 +9,7 @@ mod columns;
 mod downsampler;
 mod encode;
 mod float_windows;
+mod histogram_chunk;
 mod histograms;
 mod sizing;
 

@@ -43,11 +43,11 @@ pub fn upper_bound(index: i32, schema: i32) -> f64 {
 fn scale(fraction: f64, exponent: i64) -> f64 {
     let power = |e: i64| 2f64.powi(e as i32);
     match exponent {
-        ..-1100 => 0.0,
+        ..=-1101 => 0.0,
         1025.. => f64::INFINITY,
         // In two exact steps and one that may round.
-        ..-1000 => fraction * power(100) * power(exponent + 500 - 100) * power(-500),
-        1000.. => fraction * power(500) * power(exponent - 500),
+        -1100..=-1000 => fraction * power(100) * power(exponent + 500 - 100) * power(-500),
+        1000..=1024 => fraction * power(500) * power(exponent - 500),
         _ => fraction * power(exponent),
     }
 }
