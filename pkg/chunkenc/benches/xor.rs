@@ -1,11 +1,34 @@
-//! XOR chunks of 120 samples: decoding and encoding per class of values. Throughput is in samples.
+//! XOR and XOR2 chunks of 120 samples: decoding and encoding per class of values. Throughput is in samples.
+//!
+//! With `CHUNK_DUMP_DIR` set the chunks are written there and nothing is measured, so that another engine can be
+//! measured on the same bytes: `CLASS.xor` and `CLASS.xor2`, each chunk as its length (4 bytes, big-endian) and data.
 
-use chunkenc::{Column, Encoding, XorAppender, decode_floats};
+use std::io;
+use std::path::Path;
+
+use chunkenc::{Column, Encoding, XorAppender, decode_floats, decode_floats_between};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 
 fn main() {
-    divan::main();
+    match std::env::var_os("CHUNK_DUMP_DIR") {
+        Some(dir) => dump(Path::new(&dir)).expect("the directory can be written to"),
+        None => divan::main(),
+    }
+}
+
+fn dump(dir: &Path) -> io::Result<()> {
+    for class in CLASSES {
+        for (encoding, suffix) in [(Encoding::Xor, "xor"), (Encoding::Xor2, "xor2")] {
+            let mut bytes = Vec::new();
+            for chunk in chunks(encoding, class) {
+                bytes.extend_from_slice(&(chunk.len() as u32).to_be_bytes());
+                bytes.extend_from_slice(&chunk);
+            }
+            std::fs::write(dir.join(format!("{class:?}.{suffix}")), bytes)?;
+        }
+    }
+    Ok(())
 }
 
 /// How a value follows from the one before.
@@ -96,18 +119,60 @@ fn samples(class: Class) -> Vec<Vec<(i64, f64)>> {
     (0..CHUNKS).map(series).collect()
 }
 
-fn encode(samples: &[(i64, f64)]) -> Vec<u8> {
-    chunkenc::encode_xor(samples.iter().copied()).expect("120 samples fit")
+fn chunks(encoding: Encoding, class: Class) -> Vec<Vec<u8>> {
+    let encode = |samples: Vec<(i64, f64)>| match encoding {
+        Encoding::Xor2 => chunkenc::encode_xor2(samples.into_iter().map(|(t, v)| (0, t, v))),
+        _ => chunkenc::encode_xor(samples),
+    };
+    samples(class).into_iter().map(encode).collect::<Result<_, _>>().expect("120 samples fit")
 }
 
-#[divan::bench(args = CLASSES)]
-fn decode(bencher: Bencher<'_, '_>, class: Class) {
-    let chunks: Vec<_> = samples(class).iter().map(|s| encode(s)).collect();
+fn bench_decode(bencher: Bencher<'_, '_>, encoding: Encoding, class: Class) {
+    let chunks = chunks(encoding, class);
     let mut out = Column::new();
     bencher.counter(ItemsCount::new(CHUNKS * SAMPLES)).bench_local(|| {
         for chunk in &chunks {
             out.clear();
+            decode_floats(encoding, divan::black_box(chunk), &mut out).expect("own chunk");
+        }
+        out.values.last().copied()
+    });
+}
+
+#[divan::bench(args = CLASSES, sample_count = 300)]
+fn decode(bencher: Bencher<'_, '_>, class: Class) {
+    bench_decode(bencher, Encoding::Xor, class);
+}
+
+#[divan::bench(args = CLASSES, sample_count = 300)]
+fn decode_xor2(bencher: Bencher<'_, '_>, class: Class) {
+    bench_decode(bencher, Encoding::Xor2, class);
+}
+
+/// All chunks one behind the other into one column.
+#[divan::bench(args = [Class::Mix], sample_count = 300)]
+fn decode_on_end(bencher: Bencher<'_, '_>, class: Class) {
+    let chunks = chunks(Encoding::Xor, class);
+    let mut out = Column::new();
+    bencher.counter(ItemsCount::new(CHUNKS * SAMPLES)).bench_local(|| {
+        out.clear();
+        for chunk in &chunks {
             decode_floats(Encoding::Xor, divan::black_box(chunk), &mut out).expect("own chunk");
+        }
+        out.values.last().copied()
+    });
+}
+
+/// The latest half of a chunk.
+#[divan::bench(args = [Class::Mix], sample_count = 300)]
+fn decode_between(bencher: Bencher<'_, '_>, class: Class) {
+    let chunks = chunks(Encoding::Xor, class);
+    let mut out = Column::new();
+    bencher.counter(ItemsCount::new(CHUNKS * SAMPLES)).bench_local(|| {
+        for chunk in &chunks {
+            out.clear();
+            let from = 1_700_000_000_000 + 15_000 * SAMPLES as i64 / 2;
+            decode_floats_between(Encoding::Xor, divan::black_box(chunk), from, i64::MAX, &mut out).expect("own chunk");
         }
         out.values.last().copied()
     });
