@@ -8,6 +8,7 @@
 //! What a view does not show because the store failed is unknown, never deleted.
 
 pub mod delete;
+pub mod deletions;
 pub mod download;
 pub mod fetch;
 pub mod filters;
