@@ -28,8 +28,10 @@ mod shard;
 mod sort;
 mod survey;
 mod symbols;
+mod verify;
 mod wait;
 
 pub use error::{Error, Result};
 pub use job::{Counts, Deletion, Downsampling, Finished, Input, Job, Options, Output, Progress, Repairs, Vertical};
 pub use run::run;
+pub use verify::{BlockReport, Depth, Problem, verify_block, verify_files};

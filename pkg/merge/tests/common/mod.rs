@@ -369,6 +369,9 @@ pub async fn merged(bucket: &Bucket, job: &Job, options: &Options, dir: &Path) -
         let local = download(bucket, output.meta.ulid, dir).await;
         let (meta, samples) = read_block(&local);
         assert_eq!(meta, output.meta);
+        let report = merge::verify_block(bucket, meta.ulid, merge::Depth::Full).await.unwrap();
+        assert!(report.is_sound() && report.unreferenced_bytes == 0, "{report:?}");
+        assert_eq!(report.samples, meta.stats.num_samples);
         for (series, samples) in samples {
             assert!(all.insert(series.clone(), samples).is_none(), "{series} is in two outputs");
         }
