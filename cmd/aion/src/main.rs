@@ -1,11 +1,13 @@
 //! The `aion` binary: a table of subcommands, and what all of them have in common.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use flags::{Command, Outcome, Parsed};
 use telemetry::{Metrics, logs};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
+use transport::traces::Tracing;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -98,15 +100,16 @@ fn run_component(component: &Component, args: Vec<String>) -> ExitCode {
         Ok(parsed) => parsed,
         Err(code) => return code,
     };
-    if let Err(e) = start_logs(&parsed) {
-        eprintln!("aion {}: {e}", component.name);
-        return ExitCode::from(2);
-    }
+    let runtime = runtime();
+    let tracing = match start_logs(&parsed, &runtime) {
+        Ok(tracing) => tracing,
+        Err(e) => {
+            eprintln!("aion {}: {e}", component.name);
+            return ExitCode::from(2);
+        }
+    };
     for (flag, why) in parsed.ignored() {
         warn!(flag, why, "flag has no effect");
-    }
-    if parsed.text_opt("tracing.config").is_some() || parsed.text_opt("tracing.config-file").is_some() {
-        warn!("tracing is not supported yet, the tracing configuration has no effect");
     }
     let metrics = Metrics::new();
     telemetry::build::register(
@@ -117,7 +120,7 @@ fn run_component(component: &Component, args: Vec<String>) -> ExitCode {
     let shutdown = CancellationToken::new();
     let run = (component.run)(parsed, shutdown.clone(), metrics);
     info!(component = component.name, version = VERSION, "starting");
-    let ended = runtime().block_on(async move {
+    let ended = runtime.block_on(async move {
         let signalled = shutdown.clone();
         tokio::spawn(async move {
             let signal = service::signal().await;
@@ -130,6 +133,9 @@ fn run_component(component: &Component, args: Vec<String>) -> ExitCode {
         });
         run.await
     });
+    if let Some(tracing) = tracing {
+        tracing.shutdown(LAST_SPANS);
+    }
     match ended {
         Ok(()) => {
             info!("exiting");
@@ -168,9 +174,17 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads can be started")
 }
 
-fn start_logs(parsed: &Parsed) -> Result<(), logs::InitError> {
-    logs::init(logs::parse_level(parsed.text("log.level"))?, parsed.text("log.format").parse()?)
+/// Logs as the flags say, and traces where one is to be exported to.
+fn start_logs(parsed: &Parsed, runtime: &tokio::runtime::Runtime) -> Result<Option<Tracing>, Failure> {
+    let config = transport::flags::tracing(parsed)?;
+    let tracing = config.map(|c| Tracing::new(&c, runtime.handle().clone())).transpose()?;
+    let spans = tracing.as_ref().map(Tracing::layer);
+    logs::init(logs::parse_level(parsed.text("log.level"))?, parsed.text("log.format").parse()?, spans)?;
+    Ok(tracing)
 }
+
+/// How long the last spans may take to be sent.
+const LAST_SPANS: Duration = Duration::from_secs(5);
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 

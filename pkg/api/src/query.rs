@@ -6,6 +6,7 @@ use axum::extract::State;
 use model::Annotations;
 use promql::{QueryResult, Value};
 use promql_syntax::Expr;
+use tracing::{Instrument, Span};
 
 use crate::error::ApiError;
 use crate::explain;
@@ -29,7 +30,9 @@ pub(crate) async fn query(State(shared): State<Shared>, params: Params) -> Answe
     let (text, expr) = parsed(&params, &shared, &request)?;
     let running = shared.active.start();
     let engine = Arc::clone(&shared.state.engine);
-    let outcome = engine.instant_expr(&request.ctx, reading.source, text, &expr, time_ms, &reading.options).await;
+    let span = span("promql_instant_query", params.get("query"));
+    let evaluated = engine.instant_expr(&request.ctx, reading.source, text, &expr, time_ms, &reading.options);
+    let outcome = evaluated.instrument(span).await;
     answer(&params, &shared, &expr, running.end(outcome)?, limit)
 }
 
@@ -46,9 +49,15 @@ pub(crate) async fn query_range(State(shared): State<Shared>, params: Params) ->
     let engine = Arc::clone(&shared.state.engine);
     let Range { start_ms, end_ms, step_ms } = range;
     let options = &reading.options;
-    let outcome =
-        engine.range_expr(&request.ctx, reading.source, text, &expr, start_ms, end_ms, step_ms, options).await;
+    let span = span("promql_range_query", params.get("query"));
+    let evaluated = engine.range_expr(&request.ctx, reading.source, text, &expr, start_ms, end_ms, step_ms, options);
+    let outcome = evaluated.instrument(span).await;
     answer(&params, &shared, &expr, running.end(outcome)?, limit)
+}
+
+/// The trace of an evaluation.
+fn span(name: &'static str, query: &str) -> Span {
+    tracing::info_span!(target: telemetry::TRACE, "query", otel.name = name, query)
 }
 
 /// `/api/v1/query_explain`: the tree of operators.

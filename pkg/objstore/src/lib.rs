@@ -23,6 +23,7 @@ pub mod faults;
 pub mod latency;
 pub mod limit;
 pub mod metrics;
+pub mod traced;
 
 pub use bucket::{Bucket, Created, Object, Settings};
 pub use config::{Config, ConfigError, OpenOptions, Provider};

@@ -163,11 +163,12 @@ impl Engine {
             times,
         };
         let (sender, outcome) = oneshot::channel();
+        let span = tracing::Span::current();
         // A thread per query, of which the gate lets in a bounded number. Its stack is its own because trees as high as
         // the parser lets through need more than the runtime's threads have.
         let spawned = std::thread::Builder::new().name("query".to_owned()).stack_size(STACK_BYTES).spawn(move || {
-            let outcome = work.run();
-            drop(place);
+            let outcome = span.in_scope(|| work.run());
+            drop((place, span));
             // Nobody listens when the query was dropped.
             let _ = sender.send(outcome);
         });

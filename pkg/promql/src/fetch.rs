@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use futures::StreamExt;
 use storage::{Select, Series, SeriesEvent};
 use tokio::sync::mpsc;
+use tracing::Instrument;
 
 use crate::QueryError;
 use crate::eval::{Cx, Result};
@@ -29,7 +30,7 @@ impl Fetch {
             cx.source.select(&cx.ctx, select)
         };
         let ctx = cx.ctx.clone();
-        cx.runtime.spawn(async move {
+        let read = async move {
             let deadline = ctx.deadline.map(tokio::time::Instant::from_std);
             let past_deadline = async move {
                 match deadline {
@@ -51,7 +52,8 @@ impl Fetch {
                     return;
                 }
             }
-        });
+        };
+        cx.runtime.spawn(read.in_current_span());
         Self { events, queue: VecDeque::new(), done: false }
     }
 

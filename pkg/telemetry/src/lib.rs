@@ -17,6 +17,9 @@ mod metrics;
 mod text;
 mod vec;
 
+/// Target of the spans that are exported as traces; they never show in the log.
+pub const TRACE: &str = "trace";
+
 pub mod build;
 pub mod logs;
 pub mod process;

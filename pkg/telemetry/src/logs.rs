@@ -8,8 +8,8 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::{LookupSpan, Registry};
 
 mod fields;
 
@@ -69,16 +69,19 @@ pub fn parse_level(text: &str) -> Result<Level, InitError> {
     }
 }
 
-/// Makes stderr the log of this process. To be called once, by `main`.
+/// Makes stderr the log of this process, and `spans` the taker of its traces. To be called once, by `main`.
 ///
 /// # Errors
 /// [`InitError::Twice`].
-pub fn init(level: Level, format: Format) -> Result<(), InitError> {
-    tracing::subscriber::set_global_default(subscriber(level, format, io::stderr)).map_err(|_| InitError::Twice)
+pub fn init(level: Level, format: Format, spans: Option<SpanLayer>) -> Result<(), InitError> {
+    tracing::subscriber::set_global_default(subscriber(level, format, io::stderr, spans)).map_err(|_| InitError::Twice)
 }
 
+/// Takes the spans of target [`TRACE`](crate::TRACE).
+pub type SpanLayer = Box<dyn Layer<Registry> + Send + Sync>;
+
 /// The subscriber that [`init`] installs, writing elsewhere; for tests.
-pub fn subscriber<W>(level: Level, format: Format, to: W) -> impl Subscriber + Send + Sync
+pub fn subscriber<W>(level: Level, format: Format, to: W, spans: Option<SpanLayer>) -> impl Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
@@ -86,9 +89,12 @@ where
     let quiet = level.min(Level::INFO);
     let targets = ["h2", "hyper", "hyper_util", "reqwest", "rustls", "tonic", "tower", "s3s", "hickory_proto", "mio"]
         .into_iter()
-        .fold(Targets::new().with_default(LevelFilter::from_level(level)), |t, name| t.with_target(name, quiet));
+        .fold(Targets::new().with_default(LevelFilter::from_level(level)), |t, name| t.with_target(name, quiet))
+        .with_target(crate::TRACE, LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer().event_format(Lines(format)).with_writer(to).with_ansi(false);
-    tracing_subscriber::registry().with(targets).with(lines)
+    let only_traces = Targets::new().with_target(crate::TRACE, LevelFilter::TRACE);
+    let spans = spans.map(|layer| layer.with_filter(only_traces));
+    tracing_subscriber::registry().with(spans).with(lines.with_filter(targets))
 }
 
 struct Lines(Format);
@@ -173,7 +179,7 @@ mod tests {
 
     fn lines(format: Format, log: impl FnOnce()) -> String {
         let buffer = Buffer::default();
-        tracing::subscriber::with_default(subscriber(Level::INFO, format, buffer.clone()), log);
+        tracing::subscriber::with_default(subscriber(Level::INFO, format, buffer.clone(), None), log);
         let bytes = buffer.0.lock().clone();
         String::from_utf8(bytes).unwrap()
     }

@@ -8,6 +8,7 @@ use flags::{Flag, Kind, Parsed};
 
 use crate::http::WebConfig;
 use crate::tls::{ClientAuth, ClientTlsConfig, ServerTls, ServerTlsConfig};
+use crate::traces::TracingConfig;
 use crate::{Error, RequestLog, ServeOptions};
 
 const NO_GC: &str = "there is no garbage collector to tune";
@@ -153,6 +154,16 @@ pub fn grpc_server(parsed: &Parsed) -> Result<ServeOptions, Error> {
 pub fn request_log(parsed: &Parsed) -> Result<RequestLog, Error> {
     let yaml = parsed.content("request.logging-config").map_err(|e| Error::Config(e.0))?.unwrap_or_default();
     RequestLog::parse(&yaml).map_err(|e| Error::Config(format!("--request.logging-config: {e}")))
+}
+
+/// Where traces go; `None` = nowhere.
+///
+/// # Errors
+/// A bad `--tracing.config`.
+pub fn tracing(parsed: &Parsed) -> Result<Option<TracingConfig>, Error> {
+    let yaml = parsed.content("tracing.config").map_err(|e| Error::Config(e.0))?;
+    let parse = |yaml: String| TracingConfig::parse(&yaml).map_err(|e| Error::Config(format!("--tracing.config: {e}")));
+    yaml.filter(|y| !y.trim().is_empty()).map(parse).transpose()
 }
 
 /// TLS of the gRPC clients, `None` for plain connections.

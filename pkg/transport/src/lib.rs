@@ -9,6 +9,7 @@ pub mod http;
 mod request_log;
 mod serve;
 pub mod tls;
+pub mod traces;
 
 pub use request_log::RequestLog;
 pub use serve::{ServeOptions, bind, serve};

@@ -333,7 +333,7 @@ mod tests {
     async fn lines(router: Router, requests: Vec<Request>) -> Vec<String> {
         let buffer = Buffer::default();
         let to = buffer.clone();
-        let subscriber = logs::subscriber(Level::DEBUG, logs::Format::Logfmt, move || to.clone());
+        let subscriber = logs::subscriber(Level::DEBUG, logs::Format::Logfmt, move || to.clone(), None);
         let guard = tracing::subscriber::set_default(subscriber);
         for request in requests {
             let response = router.clone().oneshot(request).await.unwrap();

@@ -26,6 +26,7 @@ use crate::bucket::{Bucket, Settings};
 use crate::decorate::Decorated;
 use crate::limit::LimitHook;
 use crate::metrics::MetricsHook;
+use crate::traced::TraceHook;
 
 /// Why a configuration was refused. Texts hold no values: they may be secrets.
 #[derive(Debug, thiserror::Error)]
@@ -222,6 +223,7 @@ impl Config {
             }
             None => store,
         };
+        let store: Arc<dyn ObjectStore> = Arc::new(Decorated::new(store, TraceHook::new(&name)));
         Ok(Bucket::new(name, store, settings))
     }
 }

@@ -162,6 +162,11 @@ impl World {
         Self { http: format!("http://{http}"), grpc, stores: running, shutdown }
     }
 
+    /// Where the HTTP API is.
+    pub fn http(&self) -> &str {
+        &self.http
+    }
+
     pub async fn get(&self, path: &str, params: &[(&str, &str)]) -> Value {
         let request = reqwest::Client::new().get(format!("{}{path}", self.http)).query(params);
         let text = request.send().await.unwrap().text().await.unwrap();

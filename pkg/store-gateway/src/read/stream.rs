@@ -8,6 +8,7 @@ use model::TimeRange;
 use storage::{Reservation, Select, Series, SeriesEvent, SeriesStream};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use super::chunks::ChunkLoader;
 use super::order::{Order, Relabel};
@@ -42,7 +43,7 @@ pub(crate) fn stream(
     request: Arc<Request>,
 ) -> SeriesStream {
     let (sender, receiver) = mpsc::channel::<Item>(1);
-    let task = AbortOnDropHandle::new(tokio::spawn(async move {
+    let read = async move {
         let mode = wanted.select.partial_response;
         let producer = Producer {
             shared: &shared,
@@ -61,7 +62,8 @@ pub(crate) fn stream(
             let event = shared.failed(&block, e, mode).map(SeriesEvent::Warning);
             producer.send(event, Vec::new()).await;
         }
-    }));
+    };
+    let task = AbortOnDropHandle::new(tokio::spawn(read.in_current_span()));
     stream::unfold((receiver, task, Vec::new()), |(mut receiver, task, held)| async move {
         drop::<Vec<Reservation>>(held);
         let (event, held) = receiver.recv().await?;

@@ -14,10 +14,12 @@ use tonic::body::Body;
 use tonic::transport::Endpoint;
 use tower::Service;
 
+use super::follow::Follow;
 use super::metrics::ClientMetrics;
 use super::snappy;
 use crate::Error;
 use crate::tls::ClientTlsConfig;
+use crate::traces::span::grpc_client;
 
 /// How requests are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,6 +48,7 @@ pub struct ClientOptions {
 #[derive(Clone)]
 pub struct Channel {
     inner: tonic::transport::Channel,
+    address: Arc<str>,
     compression: Compression,
     metrics: ClientMetrics,
 }
@@ -93,6 +96,7 @@ pub fn connect(address: &str, options: &ClientOptions) -> Result<Channel, Error>
         }
     });
     Ok(Channel {
+        address: address.into(),
         inner: endpoint.connect_with_connector_lazy(connector),
         compression: options.compression,
         metrics: options.metrics.clone(),
@@ -111,18 +115,25 @@ impl Service<http::Request<Body>> for Channel {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
         let mut call = self.metrics.start(request.uri().path());
+        let path = request.uri().path().to_owned();
+        let span = grpc_client(&self.address, &path, request.headers_mut());
         let request = match self.compression {
             Compression::None => request,
             Compression::Snappy => snappy::pack_request(request),
         };
         let response = self.inner.call(request);
         Box::pin(async move {
+            let mut traced = Follow::of(span);
             match response.await {
-                Ok(response) => Ok(call.response(snappy::unpack_response(response)).map(Body::new)),
+                Ok(response) => {
+                    let response = call.response(snappy::unpack_response(response));
+                    Ok(traced.response(response).map(Body::new))
+                }
                 Err(e) => {
                     call.end(tonic::Code::Unavailable);
+                    traced.end(tonic::Code::Unavailable);
                     Err(e)
                 }
             }

@@ -7,18 +7,31 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame};
 use tonic::Code;
+use tracing::Span;
+
+use crate::traces::span::grpc_ended;
 
 /// Calls back once with the code a call ended with; dropped before, with [`Code::Cancelled`].
-pub(crate) struct Follow(Option<Box<dyn FnOnce(Code) + Send>>);
+pub(crate) struct Follow {
+    ended: Option<Box<dyn FnOnce(Code) + Send>>,
+    /// What the body is read in.
+    span: Span,
+}
 
 impl Follow {
     pub(crate) fn new(ended: impl FnOnce(Code) + Send + 'static) -> Self {
-        Self(Some(Box::new(ended)))
+        Self { ended: Some(Box::new(ended)), span: Span::none() }
+    }
+
+    /// Notes the end in `span`.
+    pub(crate) fn of(span: Span) -> Self {
+        let noted = span.clone();
+        Self { ended: Some(Box::new(move |code| grpc_ended(&noted, code))), span }
     }
 
     /// The call has ended.
     pub(crate) fn end(&mut self, code: Code) {
-        if let Some(ended) = self.0.take() {
+        if let Some(ended) = self.ended.take() {
             ended(code);
         }
     }
@@ -55,15 +68,16 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Followed<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.get_mut();
-        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        let Followed { body, call } = this;
+        let frame = ready!(call.span.in_scope(|| Pin::new(body).poll_frame(cx)));
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(trailers) = frame.trailers_ref() {
-                    this.call.end(status_in(trailers).unwrap_or(Code::Unknown));
+                    call.end(status_in(trailers).unwrap_or(Code::Unknown));
                 }
             }
-            Some(Err(_)) => this.call.end(Code::Unavailable),
-            None => this.call.end(Code::Ok),
+            Some(Err(_)) => call.end(Code::Unavailable),
+            None => call.end(Code::Ok),
         }
         Poll::Ready(frame)
     }

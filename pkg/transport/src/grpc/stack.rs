@@ -1,14 +1,31 @@
 //! What every gRPC server has around its services: health, reflection, metrics, request logs, snappy.
 
 use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_reflection::server::Builder;
+use tracing::Instrument;
 
+use super::follow::Follow;
 use super::health::ProbeHealth;
 use super::{ServerMetrics, snappy};
 use crate::http::Probe;
 use crate::request_log::RequestLog;
+use crate::traces::span;
+
+/// Puts a call's span around its service, and around what is read of its answer.
+async fn traced(request: Request, next: Next) -> Response {
+    let span = span::grpc_server(request.uri().path(), request.headers());
+    if span.is_disabled() {
+        return next.run(request).await;
+    }
+    let response = next.run(request).instrument(span.clone()).await;
+    Follow::of(span).response(response).map(Body::new)
+}
 
 /// The surroundings of a gRPC server's services.
 #[derive(Debug, Clone)]
@@ -50,7 +67,7 @@ impl ServerStack {
             (Err(e), _) | (_, Err(e)) => tracing::error!(err = %e, "descriptors do not fit, no gRPC reflection"),
         }
         let router = routes.prepare().into_axum_router().layer(axum::middleware::from_fn(snappy::server));
-        self.metrics.wrap(self.log.grpc(router))
+        self.metrics.wrap(self.log.grpc(router.layer(axum::middleware::from_fn(traced))))
     }
 
     fn reflection(&self, own_name: &str) -> Builder<'static> {

@@ -8,7 +8,9 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use telemetry::{CounterVec, GaugeVec, HistogramVec, Metrics};
 
-/// Counts and times requests per route; the path of an unknown route is not a label value, so strangers cannot fill
+use crate::traces::span;
+
+/// Counts, times and traces requests per route; the path of an unknown route is not a label value, so strangers cannot fill
 /// memory with names.
 #[derive(Debug, Clone)]
 pub struct HttpMetrics {
@@ -60,7 +62,7 @@ impl HttpMetrics {
         let inflight = self.inflight.with(&[&handler, &method]);
         inflight.inc();
         let started = Instant::now();
-        let response = next.run(request).await;
+        let response = span::http_server(&handler, request, next).await;
         inflight.dec();
         let code = response.status().as_u16().to_string();
         self.requests.with(&[&code, &handler, &method]).inc();
