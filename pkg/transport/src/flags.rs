@@ -139,6 +139,7 @@ pub fn grpc_server(parsed: &Parsed) -> Result<ServeOptions, Error> {
         key,
         client_auth: if client_ca.is_some() { ClientAuth::Require } else { ClientAuth::None },
         client_ca,
+        client_names: Vec::new(),
         min_version: parsed.text("grpc-server-tls-min-version").to_owned(),
         ciphers: parsed.list("grpc-server-tls-ciphers"),
         curves: parsed.list("grpc-server-tls-curves"),

@@ -10,6 +10,8 @@ mod stack;
 
 pub use client::{Channel, ClientOptions, Compression, connect};
 pub use metrics::{ClientMetrics, ServerMetrics};
+#[doc(hidden)]
+pub use snappy::unpack_all;
 pub use stack::ServerStack;
 
 /// Largest message received, in bytes: a batch of series, far above what a sane peer sends and far below memory.

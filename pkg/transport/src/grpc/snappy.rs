@@ -145,6 +145,16 @@ where
     }
 }
 
+/// All messages of a body, unpacked; for fuzzing.
+///
+/// # Errors
+/// What is wrong with the first bad one.
+#[doc(hidden)]
+pub fn unpack_all(body: &[u8]) -> Result<Vec<Bytes>, String> {
+    let mut held = BytesMut::from(body);
+    std::iter::from_fn(|| next_message(&mut held, Way::Unpack).transpose()).collect()
+}
+
 /// Takes one whole message off `held` and repacks it; `None` when it is not whole yet.
 fn next_message(held: &mut BytesMut, way: Way) -> Result<Option<Bytes>, String> {
     if held.len() < 5 {

@@ -106,9 +106,6 @@ impl ClientConfig {
             skip_verify: self.tls_config.insecure_skip_verify,
             min_version: self.tls_config.min_version.clone(),
         };
-        if tls.server_name.is_some() {
-            return Err(Error::Config("HTTP client configuration: tls_config.server_name is not supported".into()));
-        }
         let t = &self.transport_config;
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("aion/", env!("CARGO_PKG_VERSION")))

@@ -4,6 +4,7 @@ mod client;
 mod common;
 mod metrics;
 mod profile;
+mod rate_limit;
 mod web_config;
 
 pub use client::{ClientConfig, HttpClient};

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::Request;
@@ -15,6 +16,7 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::rate_limit::{self, RateLimit};
 use crate::Error;
 use crate::tls::{ClientAuth, ServerTls, ServerTlsConfig};
 
@@ -30,6 +32,7 @@ pub struct WebConfig {
     pub http2: bool,
     guard: Option<WebGuard>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    limit: Option<RateLimit>,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -38,12 +41,12 @@ struct File {
     tls_server_config: Option<Tls>,
     http_server_config: Http,
     basic_auth_users: BTreeMap<String, String>,
-    rate_limit: Option<RateLimit>,
+    rate_limit: Option<RateLimitYaml>,
 }
 
 #[derive(Debug, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
-struct RateLimit {
+struct RateLimitYaml {
     interval: String,
     burst: u64,
 }
@@ -102,10 +105,7 @@ impl WebConfig {
             "" => File::default(),
             _ => serde_saphyr::from_str(text).map_err(|e| Error::Config(e.to_string()))?,
         };
-        if let Some(limit) = file.rate_limit.filter(|l| l.burst > 0 || !l.interval.is_empty()) {
-            let what = format!("rate_limit (interval {:?}, burst {}) is not supported", limit.interval, limit.burst);
-            return Err(Error::Config(what));
-        }
+        let limit = file.rate_limit.map(rate_limit).transpose()?.flatten();
         let tls = file.tls_server_config.map(|t| tls(t, folder, file.http_server_config.http2)).transpose()?;
         let headers: Result<Vec<_>, Error> = file
             .http_server_config
@@ -124,10 +124,10 @@ impl WebConfig {
         }
         let users = file.basic_auth_users;
         let guard = (!users.is_empty()).then(|| WebGuard::new(users));
-        Ok(Self { tls, http2: file.http_server_config.http2, guard, headers: headers? })
+        Ok(Self { tls, http2: file.http_server_config.http2, guard, headers: headers?, limit })
     }
 
-    /// Puts authentication and headers before all routes.
+    /// Puts the rate limit, authentication and headers before all routes.
     pub fn wrap(&self, mut router: Router) -> Router {
         if let Some(guard) = self.guard.clone() {
             router = router.layer(middleware::from_fn(move |request: Request, next: Next| {
@@ -144,8 +144,30 @@ impl WebConfig {
                 std::future::ready(response)
             }));
         }
+        if let Some(limit) = self.limit.clone() {
+            router = router.layer(middleware::from_fn(move |request: Request, next: Next| {
+                let limit = limit.clone();
+                async move {
+                    match limit.allow(Instant::now()) {
+                        true => next.run(request).await,
+                        false => rate_limit::refused(),
+                    }
+                }
+            }));
+        }
         router
     }
+}
+
+/// An interval of zero is no limit.
+fn rate_limit(yaml: RateLimitYaml) -> Result<Option<RateLimit>, Error> {
+    let interval = match yaml.interval.as_str() {
+        "" => 0,
+        text => flags::parse_go_duration(text)
+            .map_err(|e| Error::Config(format!("rate_limit.interval: {text:?} is no duration: {e}")))?,
+    };
+    let interval = Duration::from_millis(u64::try_from(interval).unwrap_or(0));
+    Ok((!interval.is_zero()).then(|| RateLimit::new(interval, yaml.burst, Instant::now())))
 }
 
 fn tls(t: Tls, folder: &Path, http2: bool) -> Result<Arc<ServerTls>, Error> {
@@ -154,15 +176,12 @@ fn tls(t: Tls, folder: &Path, http2: bool) -> Result<Arc<ServerTls>, Error> {
             "tls_server_config: inline cert, key and client_ca are not supported, use files".into(),
         ));
     }
-    if !t.client_allowed_sans.is_empty() {
-        return Err(Error::Config("tls_server_config: client_allowed_sans is not supported".into()));
-    }
     // Accepted, without effect: rustls always serves its newest version and prefers its own order.
     let _ = (t.max_version, t.prefer_server_cipher_suites);
     let client_auth = match t.client_auth_type.as_str() {
         "" | "NoClientCert" => ClientAuth::None,
         "RequestClientCert" | "VerifyClientCertIfGiven" => ClientAuth::VerifyIfGiven,
-        "RequireAnyClientCert" | "RequireAndVerifyClientCert" => ClientAuth::Require,
+        "RequireAnyClientCert" | "RequireClientCert" | "RequireAndVerifyClientCert" => ClientAuth::Require,
         other => return Err(Error::Config(format!("tls_server_config.client_auth_type: unknown {other:?}"))),
     };
     let under = |p: PathBuf| if p.is_absolute() { p } else { folder.join(p) };
@@ -172,6 +191,7 @@ fn tls(t: Tls, folder: &Path, http2: bool) -> Result<Arc<ServerTls>, Error> {
         key: under(t.key_file),
         client_ca: t.client_ca_file.map(under),
         client_auth,
+        client_names: t.client_allowed_sans,
         min_version: t.min_version,
         ciphers: t.cipher_suites,
         curves: t.curve_preferences,
@@ -276,6 +296,53 @@ mod tests {
             let value = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(login));
             let request = Request::get("/").header(header::AUTHORIZATION, value).body(Body::empty()).unwrap();
             assert_eq!(router.clone().oneshot(request).await.unwrap().status().as_u16(), code, "{login}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_comes_too_often_is_refused() {
+        let config = WebConfig::parse("rate_limit: {interval: 1h, burst: 2}", Path::new(".")).unwrap();
+        let router = config.wrap(Router::new().route("/", get(|| async { "in" })));
+        for code in [200, 200, 429, 429] {
+            let request = Request::get("/").body(Body::empty()).unwrap();
+            assert_eq!(router.clone().oneshot(request).await.unwrap().status().as_u16(), code);
+        }
+    }
+
+    /// Client certificates by their names, and servers under a name that was not dialled.
+    #[tokio::test]
+    async fn names_in_certificates() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/tls");
+        for (allowed, server_name, passes) in [
+            ("", "", true),
+            ("client_allowed_sans: [nobody, localhost]", "", true),
+            ("client_allowed_sans: ['127.0.0.1']", "localhost", true),
+            ("client_allowed_sans: [client]", "", false),
+            ("", "server_name: elsewhere", false),
+        ] {
+            let yaml = format!(
+                "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n  client_ca_file: ca.pem\n  \
+                 client_auth_type: RequireAndVerifyClientCert\n  {allowed}\n"
+            );
+            let config = WebConfig::parse(&yaml, &dir).unwrap();
+            let listener = crate::bind("127.0.0.1:0").await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let options = crate::ServeOptions { tls: config.tls, ..crate::ServeOptions::http(Duration::ZERO) };
+            let stop = tokio_util::sync::CancellationToken::new();
+            let router = Router::new().route("/", get(|| async { "in" }));
+            tokio::spawn(crate::serve(listener, router, options, stop.clone()));
+            let at = |name: &str| dir.join(name).display().to_string();
+            let server_name = if server_name == "localhost" { "server_name: localhost" } else { server_name };
+            let client = format!(
+                "tls_config:\n  ca_file: {}\n  cert_file: {}\n  key_file: {}\n  {server_name}\n",
+                at("ca.pem"),
+                at("client.pem"),
+                at("client.key")
+            );
+            let client = crate::http::ClientConfig::parse(&client).unwrap().build().unwrap();
+            let answer = client.get(&format!("https://127.0.0.1:{port}/")).unwrap().send().await;
+            assert_eq!(answer.is_ok(), passes, "{allowed} {server_name}: {answer:?}");
+            stop.cancel();
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
@@ -14,6 +15,8 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedCipherSuite, Su
 use tokio_rustls::TlsAcceptor;
 
 use crate::Error;
+
+mod names;
 
 /// Whether clients must show a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,6 +41,8 @@ pub struct ServerTlsConfig {
     pub client_ca: Option<PathBuf>,
     /// See [`ClientAuth`].
     pub client_auth: ClientAuth,
+    /// Names of which a client's certificate must have one; empty = any will do.
+    pub client_names: Vec<String>,
     /// `1.0` to `1.3`; below 1.2 is served as 1.2, the oldest that is safe.
     pub min_version: String,
     /// Go's names of cipher suites; empty = all safe ones.
@@ -110,8 +115,11 @@ fn server_config(config: &ServerTlsConfig) -> Result<ServerConfig, Error> {
                 ClientAuth::VerifyIfGiven => verifier.allow_unauthenticated(),
                 _ => verifier,
             };
-            let verifier = verifier.build().map_err(|e| Error::Config(format!("{}: {e}", ca.display())))?;
-            builder.with_client_cert_verifier(verifier)
+            let inner = verifier.build().map_err(|e| Error::Config(format!("{}: {e}", ca.display())))?;
+            builder.with_client_cert_verifier(match config.client_names.clone() {
+                names if names.is_empty() => inner,
+                names => Arc::new(names::AllowedNames { inner, names }),
+            })
         }
     };
     let mut server = builder
@@ -155,7 +163,18 @@ impl ClientTlsConfig {
                 Some(ca) => roots(ca)?,
                 None => system_roots()?,
             };
-            builder.with_root_certificates(store)
+            match &self.server_name {
+                None => builder.with_root_certificates(store),
+                Some(name) => {
+                    let bad = |e: &dyn std::fmt::Display| Error::Config(format!("TLS: server name {name:?}: {e}"));
+                    let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider)
+                        .build()
+                        .map_err(|e| bad(&e))?;
+                    let name = ServerName::try_from(name.clone()).map_err(|e| bad(&e))?;
+                    let verifier = Arc::new(names::NamedServer { inner, name });
+                    builder.dangerous().with_custom_certificate_verifier(verifier)
+                }
+            }
         };
         let mut client = match (&self.cert, &self.key) {
             (Some(cert), Some(private)) => builder
