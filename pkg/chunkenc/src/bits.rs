@@ -142,7 +142,7 @@ pub(crate) fn sign(raw: u64, width: u32) -> i64 {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct BitWriter {
     bytes: Vec<u8>,
-    /// Bits not yet in `bytes`, left-aligned; fewer than 8.
+    /// Bits not yet in `bytes`, left-aligned; fewer than 64.
     pending: u64,
     pending_len: u32,
 }
@@ -161,25 +161,20 @@ impl BitWriter {
 
     /// Bytes so far, the last one counted when it is begun.
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len() + usize::from(self.pending_len > 0)
+        self.bytes.len() + self.pending_len.div_ceil(8) as usize
     }
 
     /// The bytes so far, the last one filled up with zeros.
     pub(crate) fn to_vec(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.len());
-        out.extend_from_slice(&self.bytes);
-        if self.pending_len > 0 {
-            out.push((self.pending >> 56) as u8);
-        }
+        self.write_to(&mut out);
         out
     }
 
     /// Appends the bytes so far to `out`, the last one filled up with zeros.
     pub(crate) fn write_to(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.bytes);
-        if self.pending_len > 0 {
-            out.push((self.pending >> 56) as u8);
-        }
+        out.extend_from_slice(&self.pending.to_be_bytes()[..self.pending_len.div_ceil(8) as usize]);
     }
 
     /// Forgets what was written, keeps the memory.
@@ -188,32 +183,23 @@ impl BitWriter {
         (self.pending, self.pending_len) = (0, 0);
     }
 
-    /// Changes a byte that was written before.
-    pub(crate) fn set_byte(&mut self, at: usize, byte: u8) {
-        self.bytes[at] = byte;
-    }
-
     /// Appends the low `n` bits of `value`, 0 to 64.
     #[inline]
     pub(crate) fn write(&mut self, value: u64, n: u32) {
-        if n > 56 {
-            self.write(value >> 32, n - 32);
-            self.write(value & 0xffff_ffff, 32);
-            return;
-        }
         if n == 0 {
             return;
         }
         let value = value & (u64::MAX >> (64 - n));
-        self.pending |= value << (64 - self.pending_len - n);
-        self.pending_len += n;
-        let whole = (self.pending_len / 8) as usize;
-        // Eight bytes and back: a copy of fixed length is one store, of variable length a call.
-        let len = self.bytes.len() + whole;
-        self.bytes.extend_from_slice(&self.pending.to_be_bytes());
-        self.bytes.truncate(len);
-        self.pending = if whole == 8 { 0 } else { self.pending << (8 * whole) };
-        self.pending_len %= 8;
+        let free = 64 - self.pending_len;
+        if n < free {
+            self.pending |= value << (free - n);
+            self.pending_len += n;
+            return;
+        }
+        let rest = n - free;
+        self.bytes.extend_from_slice(&(self.pending | value >> rest).to_be_bytes());
+        self.pending = if rest == 0 { 0 } else { value << (64 - rest) };
+        self.pending_len = rest;
     }
 
     /// Appends a `uvarint` byte by byte.

@@ -267,9 +267,6 @@ impl XorAppender {
         self.time = time;
         self.value = value;
         self.samples += 1;
-        let [high, low] = (self.samples as u16).to_be_bytes();
-        self.bits.set_byte(0, high);
-        self.bits.set_byte(1, low);
         Ok(())
     }
 
@@ -302,12 +299,16 @@ impl XorAppender {
 
     /// The chunk's data as it stands; more samples may follow.
     pub fn to_vec(&self) -> Vec<u8> {
-        self.bits.to_vec()
+        let mut out = Vec::with_capacity(self.bits.len());
+        self.write_to(&mut out);
+        out
     }
 
     /// Appends to `out` what [`Self::to_vec`] gives.
     pub fn write_to(&self, out: &mut Vec<u8>) {
+        let from = out.len();
         self.bits.write_to(out);
+        out[from..from + 2].copy_from_slice(&(self.samples as u16).to_be_bytes());
     }
 
     /// Begins a new chunk in the memory of the one before.

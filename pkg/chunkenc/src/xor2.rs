@@ -160,10 +160,9 @@ pub fn encode_xor2(samples: impl IntoIterator<Item = (i64, i64, f64)>) -> Result
         count += 1;
     }
     let [high, low] = (count as u16).to_be_bytes();
-    bits.set_byte(0, high);
-    bits.set_byte(1, low);
-    bits.set_byte(2, start_times.header().to_byte());
-    Ok(bits.to_vec())
+    let mut out = bits.to_vec();
+    out[..3].copy_from_slice(&[high, low, start_times.header().to_byte()]);
+    Ok(out)
 }
 
 fn write_value(bits: &mut BitWriter, value: u64, baseline: u64, window: &mut Option<Window>) {

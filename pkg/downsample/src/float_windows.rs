@@ -114,12 +114,15 @@ pub(crate) fn fold(
 ) {
     out_times.clear();
     out.clear();
-    let mut samples = times.iter().copied().zip(values.iter().copied()).peekable();
-    while let Some((time, value)) = samples.next() {
-        let end = window_end(time, resolution_ms);
-        let mut state = step(start, value);
-        while let Some((_, value)) = samples.next_if(|(time, _)| *time <= end) {
-            state = step(state, value);
+    let len = times.len().min(values.len());
+    let (times, values) = (&times[..len], &values[..len]);
+    let mut at = 0;
+    while at < len {
+        let end = window_end(times[at], resolution_ms);
+        let mut state = start;
+        while at < len && times[at] <= end {
+            state = step(state, values[at]);
+            at += 1;
         }
         out_times.push(end);
         out.push(state);
