@@ -1,6 +1,7 @@
 //! A whole job.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -229,7 +230,7 @@ impl Shared {
         // What an earlier run left may be spoilt all the same: then from the begin.
         let mut outcome = self.outputs(&plan, &ranges, split, &checkpoint);
         if let Err(Error::Local { source, .. }) = &outcome
-            && source.kind() == std::io::ErrorKind::InvalidData
+            && matches!(source.kind(), InvalidData | NotFound | UnexpectedEof)
         {
             tracing::warn!(%source, "what an earlier run left is spoilt, the merge starts anew");
             *checkpoint.lock() = Checkpoint::new(fingerprint, self.job.meta.ulid, ranges.len());

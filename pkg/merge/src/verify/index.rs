@@ -256,8 +256,8 @@ fn list(file: &mut Remote, offset: u64, mut sink: impl FnMut(u32)) -> Result<()>
     let mut at = offset;
     let end = file.begin_section(&mut at)?;
     let count = file.be32(&mut at)?;
-    if u64::from(count) * 4 != end - at {
-        return Err(file.damaged(offset, format!("{count} postings in {} bytes", end - at)));
+    if end.checked_sub(at) != Some(u64::from(count) * 4) {
+        return Err(file.damaged(offset, format!("{count} postings in {} bytes", end.saturating_sub(at))));
     }
     let mut before = None;
     while at < end {

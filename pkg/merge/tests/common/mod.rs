@@ -223,7 +223,8 @@ pub fn job(metas: &[Arc<BlockMeta>]) -> Job {
 }
 
 pub fn options(dir: &Path) -> Options {
-    let next = AtomicU64::new(2_000_000);
+    // No id is given out twice, whatever run asks.
+    static NEXT: AtomicU64 = AtomicU64::new(2_000_000);
     Options {
         dir: dir.join("job"),
         memory_bytes: 32 << 20,
@@ -232,7 +233,7 @@ pub fn options(dir: &Path) -> Options {
         index_bytes_max: 64 << 30,
         series_max: 0,
         hash: false,
-        next_id: Arc::new(move || id(next.fetch_add(1, Ordering::Relaxed))),
+        next_id: Arc::new(|| id(NEXT.fetch_add(1, Ordering::Relaxed))),
         failpoints: Failpoints::none(),
     }
 }
