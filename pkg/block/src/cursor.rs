@@ -20,10 +20,12 @@ impl<'a> Cursor<'a> {
         Error::damaged(self.file, self.base + self.at as u64, what)
     }
 
+    #[inline]
     pub(crate) fn left(&self) -> usize {
         self.data.len() - self.at
     }
 
+    #[inline]
     pub(crate) fn bytes(&mut self, len: usize) -> Result<&'a [u8]> {
         if len > self.left() {
             return Err(self.damaged(format!("{len} bytes wanted, {} left", self.left())));
@@ -33,6 +35,7 @@ impl<'a> Cursor<'a> {
         Ok(part)
     }
 
+    #[inline]
     pub(crate) fn be32(&mut self) -> Result<u32> {
         let b = self.bytes(4)?;
         Ok(u32::from_be_bytes([b[0], b[1], b[2], b[3]]))
@@ -58,15 +61,18 @@ impl<'a> Cursor<'a> {
         Err(self.damaged("number cut short or beyond 64 bits"))
     }
 
+    #[inline]
     pub(crate) fn uvarint32(&mut self) -> Result<u32> {
         let at = *self;
         u32::try_from(self.uvarint()?).map_err(|_| at.damaged("number beyond 32 bits"))
     }
 
+    #[inline]
     pub(crate) fn varint(&mut self) -> Result<i64> {
         self.uvarint().map(|z| (z >> 1) as i64 ^ -((z & 1) as i64))
     }
 
+    #[inline]
     pub(crate) fn text_bytes(&mut self) -> Result<&'a [u8]> {
         let at = *self;
         let len = self.uvarint()?;
@@ -76,6 +82,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    #[inline]
     pub(crate) fn text(&mut self) -> Result<&'a str> {
         let at = *self;
         std::str::from_utf8(self.text_bytes()?).map_err(|_| at.damaged("text is not UTF-8"))

@@ -309,6 +309,7 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("only this crate writes the bytes, from &str")
 }
 
+#[inline]
 pub(crate) fn push(bytes: &mut Vec<u8>, text: &str) {
     let mut len = text.len();
     while len >= 0x80 {

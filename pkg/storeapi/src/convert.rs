@@ -232,11 +232,11 @@ fn aggregate_to_wire(a: Aggregate) -> wire::Aggr {
     }
 }
 
-/// A chunk as the protocol can say it.
+/// Makes `chunk` one that the protocol can say.
 ///
 /// # Errors
 /// [`Error::Corrupt`] where a chunk that is to be encoded anew does not decode.
-pub(crate) fn chunk_for_wire(mut chunk: Chunk) -> Result<Chunk> {
+pub(crate) fn chunk_for_wire(chunk: &mut Chunk) -> Result<()> {
     match &mut chunk.data {
         ChunkData::Raw(raw) => plain(raw)?,
         ChunkData::Decoded(column) => {
@@ -245,7 +245,7 @@ pub(crate) fn chunk_for_wire(mut chunk: Chunk) -> Result<Chunk> {
         }
         ChunkData::Aggr(aggr) => aggr.parts.iter_mut().flatten().try_for_each(plain)?,
     }
-    Ok(chunk)
+    Ok(())
 }
 
 /// Histograms with start timestamps as a plain float histogram chunk.

@@ -1,6 +1,6 @@
 //! The Series call with messages of our own making: the rest of the Store service is as generated.
 
-use bytes::Buf;
+use bytes::{Buf, BufMut};
 use prost::Message;
 use proto::thanos::SeriesRequest;
 use storage::Result as StorageResult;
@@ -40,7 +40,10 @@ impl Encoder for Writer {
     type Error = Status;
 
     fn encode(&mut self, item: Outgoing, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        self.write(&item, out, |out, len| out.reserve(len));
+        let (head, body) = self.write(&item);
+        out.reserve(head.len() + body.len());
+        out.put_slice(head);
+        out.put_slice(body);
         Ok(())
     }
 

@@ -45,6 +45,16 @@ impl<'a> Fields<'a> {
 
     #[inline]
     fn varint(&mut self) -> Result<u64> {
+        match self.message[self.at..self.end].first() {
+            Some(byte) if *byte < 0x80 => {
+                self.at += 1;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64> {
         let mut value = 0u64;
         for (i, byte) in self.message[self.at..self.end].iter().take(10).enumerate() {
             value |= u64::from(byte & 0x7f) << (7 * i);
@@ -57,7 +67,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The next field's number and value; `None` at the end.
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Result<Option<(u64, Value)>> {
         if self.at >= self.end {
             return Ok(None);
@@ -160,7 +170,25 @@ fn text(message: &[u8], range: Range<usize>) -> Result<&str> {
         .map_err(|_| Error::Corrupt(format!("series message: offset {start}: text is not UTF-8")))
 }
 
+/// A label as nearly all are: both texts, in this order, shorter than 128 bytes. All else about them is ASCII, so that one
+/// check for UTF-8 does for both.
+#[inline]
+fn plain_label(label: &[u8]) -> Option<(&str, &str)> {
+    let (name_len, value_len) = match label {
+        [10, n, ..] if *n < 0x80 => (usize::from(*n), label.len().checked_sub(4 + usize::from(*n))?),
+        _ => return None,
+    };
+    if label[2 + name_len] != 18 || usize::from(label[3 + name_len]) != value_len || value_len >= 0x80 {
+        return None;
+    }
+    let text = std::str::from_utf8(label).ok()?;
+    Some((text.get(2..2 + name_len)?, text.get(4 + name_len..)?))
+}
+
 fn label(message: &[u8], range: Range<usize>) -> Result<(&str, &str)> {
+    if let Some(label) = plain_label(&message[range.clone()]) {
+        return Ok(label);
+    }
     let (mut name, mut value) = ("", "");
     let mut fields = Fields::new(message, range);
     while let Some(field) = fields.next()? {
@@ -263,6 +291,22 @@ mod tests {
         assert_eq!(data, [&b"early"[..], b"late"]);
         let inside = message.as_ptr_range();
         assert!(data.iter().all(|d| inside.contains(&d.as_ptr())));
+    }
+
+    #[test]
+    fn labels_of_any_shape() {
+        let long = "ü".repeat(64);
+        for (name, value) in [("a", "1"), ("größe", "温度"), ("", "1"), ("a", ""), ("", ""), (&long, "x"), ("x", &long)]
+        {
+            let bytes = label(name, value).encode_to_vec();
+            assert_eq!(super::label(&bytes, 0..bytes.len()).unwrap(), (name, value));
+            for cut in 0..bytes.len() {
+                _ = plain_label(&bytes[..cut]);
+            }
+        }
+        // Value before name, and half a character at the end of the name.
+        assert_eq!(super::label(&[18, 1, b'v', 10, 1, b'n'], 0..6).unwrap(), ("n", "v"));
+        assert!(super::label(&[10, 1, 0xc3, 18, 1, 0xbc], 0..6).is_err());
     }
 
     #[test]

@@ -1,8 +1,6 @@
 //! Series as SeriesResponse messages, written by hand: a label set goes from its own encoding straight into the message,
 //! without a `String` for each name and value.
 
-use bytes::BufMut;
-use labels::Labels;
 use prost::Message;
 use storage::{Aggregate, Chunk, ChunkData, EncodedChunk, Series};
 
@@ -30,12 +28,13 @@ fn varint_len(value: u64) -> usize {
     (u64::BITS - (value | 1).leading_zeros()).div_ceil(7) as usize
 }
 
-fn put_varint(out: &mut impl BufMut, mut value: u64) {
+#[inline]
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
-        out.put_u8(value as u8 | 0x80);
+        out.push(value as u8 | 0x80);
         value >>= 7;
     }
-    out.put_u8(value as u8);
+    out.push(value as u8);
 }
 
 /// A field that is left out when it has the default value 0.
@@ -47,7 +46,7 @@ impl Number {
         if self.1 == 0 { 0 } else { varint_len(self.0 << 3 | VARINT) + varint_len(self.1) }
     }
 
-    fn put(self, out: &mut impl BufMut) {
+    fn put(self, out: &mut Vec<u8>) {
         if self.1 != 0 {
             put_varint(out, self.0 << 3 | VARINT);
             put_varint(out, self.1);
@@ -59,7 +58,8 @@ fn bytes_size(field: u64, len: usize) -> usize {
     varint_len(field << 3 | BYTES) + varint_len(len as u64) + len
 }
 
-fn put_head(out: &mut impl BufMut, field: u64, len: usize) {
+#[inline]
+fn put_head(out: &mut Vec<u8>, field: u64, len: usize) {
     put_varint(out, field << 3 | BYTES);
     put_varint(out, len as u64);
 }
@@ -69,19 +69,12 @@ fn text_size(field: u64, text: &[u8]) -> usize {
     if text.is_empty() { 0 } else { bytes_size(field, text.len()) }
 }
 
-fn put_text(out: &mut impl BufMut, field: u64, text: &[u8]) {
+#[inline]
+fn put_text(out: &mut Vec<u8>, field: u64, text: &[u8]) {
     if !text.is_empty() {
         put_head(out, field, text.len());
-        out.put_slice(text);
+        out.extend_from_slice(text);
     }
-}
-
-fn label_size(name: &[u8], value: &[u8]) -> usize {
-    text_size(1, name) + text_size(2, value)
-}
-
-fn labels_size(labels: &Labels) -> usize {
-    labels.iter_bytes().map(|(name, value)| bytes_size(1, label_size(name, value))).sum()
 }
 
 fn encoding(chunk: &EncodedChunk) -> Number {
@@ -108,17 +101,12 @@ fn parts(chunk: &Chunk) -> impl Iterator<Item = (u64, &EncodedChunk)> {
     raw.into_iter().chain(aggr)
 }
 
-fn numbers(chunk: &Chunk) -> [Number; 3] {
-    [Number(1, chunk.min_time as u64), Number(2, chunk.max_time as u64), Number(1000, chunk.replica)]
-}
-
-fn chunk_size(chunk: &Chunk) -> usize {
-    numbers(chunk).into_iter().map(Number::size).sum::<usize>()
-        + parts(chunk).map(|(field, part)| bytes_size(field, encoded_size(part))).sum::<usize>()
-}
-
-fn put_chunk(out: &mut impl BufMut, chunk: &Chunk) {
-    let [min_time, max_time, replica] = numbers(chunk);
+fn put_chunk(out: &mut Vec<u8>, chunk: &Chunk) {
+    let numbers = [Number(1, chunk.min_time as u64), Number(2, chunk.max_time as u64), Number(1000, chunk.replica)];
+    let size = numbers.into_iter().map(Number::size).sum::<usize>()
+        + parts(chunk).map(|(field, part)| bytes_size(field, encoded_size(part))).sum::<usize>();
+    put_head(out, 2, size);
+    let [min_time, max_time, replica] = numbers;
     min_time.put(out);
     max_time.put(out);
     for (field, part) in parts(chunk) {
@@ -129,67 +117,61 @@ fn put_chunk(out: &mut impl BufMut, chunk: &Chunk) {
     replica.put(out);
 }
 
-fn series_size(series: &Series) -> usize {
-    labels_size(&series.labels) + series.chunks.iter().map(|c| bytes_size(2, chunk_size(c))).sum::<usize>()
-}
-
-fn put_series(out: &mut impl BufMut, series: &Series) {
+fn put_series(out: &mut Vec<u8>, series: &Series) {
     for (name, value) in series.labels.iter_bytes() {
-        put_head(out, 1, label_size(name, value));
+        put_head(out, 1, text_size(1, name) + text_size(2, value));
         put_text(out, 1, name);
         put_text(out, 2, value);
     }
-    for chunk in &series.chunks {
-        put_head(out, 2, chunk_size(chunk));
-        put_chunk(out, chunk);
-    }
+    series.chunks.iter().for_each(|chunk| put_chunk(out, chunk));
 }
 
 /// Writes messages; its memory is used again from one to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
-    sizes: Vec<usize>,
+    series: Vec<u8>,
+    body: Vec<u8>,
+    head: Vec<u8>,
 }
 
 impl Writer {
-    /// Calls `reserve` with the message's length, then writes it.
-    pub(crate) fn write<B: BufMut>(&mut self, message: &Outgoing, out: &mut B, reserve: impl FnOnce(&mut B, usize)) {
+    /// The message, in two parts.
+    pub(crate) fn write(&mut self, message: &Outgoing) -> (&[u8], &[u8]) {
+        let Self { series: one, body, head } = self;
+        head.clear();
+        body.clear();
         match message {
+            // A oneof is written even where it is empty.
             Outgoing::Warning(text) => {
-                reserve(out, bytes_size(2, text.len()));
-                // A oneof is written even where it is empty.
-                put_head(out, 2, text.len());
-                out.put_slice(text.as_bytes());
+                put_head(head, 2, text.len());
+                body.extend_from_slice(text.as_bytes());
             }
             Outgoing::Hints(hints) => {
-                let bytes = hints.encode_to_vec();
-                reserve(out, bytes_size(3, bytes.len()));
-                put_head(out, 3, bytes.len());
-                out.put_slice(&bytes);
+                body.extend(hints.encode_to_vec());
+                put_head(head, 3, body.len());
             }
             Outgoing::Series { series, batch } => {
-                self.sizes.clear();
-                self.sizes.extend(series.iter().map(series_size));
-                let all: usize = self.sizes.iter().map(|size| bytes_size(1, *size)).sum();
-                if *batch {
-                    reserve(out, bytes_size(4, all));
-                    put_head(out, 4, all);
-                } else {
-                    reserve(out, all);
+                for series in series {
+                    // Its length comes first, so it is written aside: copying it costs less than measuring it.
+                    one.clear();
+                    put_series(one, series);
+                    put_head(body, 1, one.len());
+                    body.extend_from_slice(one);
                 }
-                for (series, size) in series.iter().zip(&self.sizes) {
-                    put_head(out, 1, *size);
-                    put_series(out, series);
+                if *batch {
+                    put_head(head, 4, body.len());
                 }
             }
         }
+        (head, body)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::{Bytes, BytesMut};
+    use bytes::Bytes;
     use chunkenc::Encoding;
+    use labels::Labels;
     use proto::thanos as wire;
     use proto::thanos::series_response::Result as Frame;
     use storage::AggrChunk;
@@ -227,11 +209,9 @@ mod tests {
     }
 
     fn write(message: &Outgoing) -> Bytes {
-        let mut out = BytesMut::new();
-        let mut told = 0;
-        Writer::default().write(message, &mut out, |_, len| told = len);
-        assert_eq!(told, out.len(), "length told before");
-        out.freeze()
+        let mut writer = Writer::default();
+        let (head, body) = writer.write(message);
+        [head, body].concat().into()
     }
 
     /// The generated message, as any other implementation reads it.

@@ -286,22 +286,31 @@ impl Frames {
         let mut frames = Vec::new();
         let mut open: Vec<Series> = Vec::new();
         let mut open_bytes = 0;
-        for Series { labels, chunks } in batch {
-            let mut part = Series { labels, chunks: Vec::with_capacity(chunks.len()) };
-            self.count(&part.labels, &chunks)?;
-            for chunk in chunks {
-                let size = chunk.size_bytes();
-                if open_bytes + size > FRAME_BYTES && !part.chunks.is_empty() {
-                    let next = Series { labels: part.labels.clone(), chunks: Vec::new() };
-                    open.push(std::mem::replace(&mut part, next));
-                    self.close(&mut open, &mut frames);
-                    open_bytes = 0;
+        for mut series in batch {
+            self.count(&series)?;
+            let labels = &series.labels;
+            series.chunks.iter_mut().try_for_each(convert::chunk_for_wire).map_err(|e| e.within(labels))?;
+            let mut size: usize = series.chunks.iter().map(Chunk::size_bytes).sum();
+            while open_bytes + size > FRAME_BYTES {
+                // As many chunks as there is room for, but one at least: the others go on in the next frame.
+                let (mut count, mut bytes) = (0, 0);
+                while let Some(chunk) = series.chunks.get(count)
+                    && (count == 0 || open_bytes + bytes + chunk.size_bytes() <= FRAME_BYTES)
+                {
+                    (count, bytes) = (count + 1, bytes + chunk.size_bytes());
                 }
-                open_bytes += size;
-                part.chunks.push(convert::chunk_for_wire(chunk).map_err(|e| e.within(&part.labels))?);
+                if count == series.chunks.len() {
+                    break;
+                }
+                let rest = series.chunks.split_off(count);
+                let next = Series { labels: series.labels.clone(), chunks: rest };
+                open.push(std::mem::replace(&mut series, next));
+                self.close(&mut open, &mut frames);
+                (open_bytes, size) = (0, size - bytes);
             }
-            if !part.chunks.is_empty() || self.want.skip_chunks {
-                open.push(part);
+            open_bytes += size;
+            if !series.chunks.is_empty() || self.want.skip_chunks {
+                open.push(series);
             }
             if open.len() >= self.batch || open_bytes >= FRAME_BYTES {
                 self.close(&mut open, &mut frames);
@@ -320,12 +329,12 @@ impl Frames {
         }
     }
 
-    fn count(&mut self, labels: &Labels, chunks: &[Chunk]) -> storage::Result<()> {
-        if self.last.as_ref() != Some(labels) {
+    fn count(&mut self, series: &Series) -> storage::Result<()> {
+        if self.last.as_ref() != Some(&series.labels) {
             self.series += 1;
-            self.last = Some(labels.clone());
+            self.last = Some(series.labels.clone());
         }
-        self.chunks += chunks.iter().filter(|c| c.min_time <= c.max_time).count() as u64;
+        self.chunks += series.chunks.iter().filter(|c| c.min_time <= c.max_time).count() as u64;
         let StoreLimits { series: series_max, samples: samples_max } = self.limits;
         if series_max > 0 && self.series > series_max {
             return Err(Error::Limit(format!(

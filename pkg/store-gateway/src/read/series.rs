@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::Instant;
 
 use block::series::{RawEntry, entry_len, entry_offset, parse_raw};
-use block::{ChunkMeta, IndexHeader};
+use block::{ChunkMeta, IndexHeader, Symbols};
 use labels::{Labels, SortedBuilder};
 use model::TimeRange;
 use parking_lot::Mutex;
@@ -135,7 +135,8 @@ impl SeriesReader<'_> {
         let ids = &batch.ids[places];
         let version = self.header.index_version();
         let (cache, block) = (&self.shared.cache, self.block.id);
-        let mut scratch = Scratch::default();
+        let symbols = Recent::new(self.header.symbols());
+        let mut scratch = Scratch { raw: RawEntry::default(), labels: SortedBuilder::new(), symbols };
         let mut entries: Vec<Option<Entry>> = Vec::with_capacity(ids.len());
         let (mut count, mut bytes) = (0u64, 0u64);
         let (mut wanted, mut again) = (Vec::new(), Vec::new());
@@ -210,29 +211,30 @@ impl SeriesReader<'_> {
     }
 
     /// What was read into `scratch`; `None` if no chunk is in range.
-    fn entry(&self, offset: u64, scratch: &mut Scratch) -> BlockResult<Option<Entry>> {
-        let Scratch { raw, labels } = scratch;
+    fn entry(&self, offset: u64, scratch: &mut Scratch<'_>) -> BlockResult<Option<Entry>> {
+        let Scratch { raw, labels, symbols } = scratch;
         let inside = |c: &ChunkMeta| self.range.overlaps(TimeRange::new(c.min_time, c.max_time));
         let in_range = raw.chunks.iter().filter(|c| inside(c)).count();
         if in_range == 0 {
             return Ok(None);
         }
         let disorder = |e: labels::LabelsError| BlockError::Damaged(format!("index: offset {offset}: {e}"));
-        let symbols = self.header.symbols();
         labels.clear();
         let (mut put, mut replica) = (None, 0);
         if let Some(relabel) = self.relabel {
             (put, replica) = relabel.constant().map_or((None, 0), |(put, replica)| (Some(put.iter()), replica));
         }
-        let mut put = put.into_iter().flatten().peekable();
+        let mut put = put.into_iter().flatten();
+        let mut next_put = put.next();
         for (name, value) in &raw.labels {
             let (name, value) = (symbols.get(*name)?, symbols.get(*value)?);
-            while let Some((other, its)) = put.next_if(|(other, _)| *other < name) {
+            while let Some((other, its)) = next_put.filter(|(other, _)| *other < name) {
                 labels.push(other, its).map_err(disorder)?;
+                next_put = put.next();
             }
             labels.push(name, value).map_err(disorder)?;
         }
-        for (name, value) in put {
+        for (name, value) in next_put.into_iter().chain(put) {
             labels.push(name, value).map_err(disorder)?;
         }
         let mut labels = labels.finish();
@@ -257,10 +259,39 @@ impl SeriesReader<'_> {
 }
 
 /// Memory that is used again from entry to entry.
-#[derive(Default)]
-struct Scratch {
+struct Scratch<'h> {
     raw: RawEntry,
     labels: SortedBuilder,
+    symbols: Recent<'h>,
+}
+
+/// Symbols looked up lately, each in the place that the end of its reference gives it. Neighbours in an index share most
+/// of their labels, and finding a symbol's text takes a walk through some before it.
+struct Recent<'h> {
+    symbols: &'h Symbols,
+    texts: Vec<Option<(u32, &'h str)>>,
+}
+
+impl<'h> Recent<'h> {
+    /// A power of two.
+    const PLACES: usize = 512;
+
+    fn new(symbols: &'h Symbols) -> Self {
+        Self { symbols, texts: vec![None; Self::PLACES] }
+    }
+
+    #[inline]
+    fn get(&mut self, reference: u32) -> block::Result<&'h str> {
+        let place = reference as usize % Self::PLACES;
+        match self.texts[place] {
+            Some((of, text)) if of == reference => Ok(text),
+            _ => {
+                let text = self.symbols.get(reference)?;
+                self.texts[place] = Some((reference, text));
+                Ok(text)
+            }
+        }
+    }
 }
 
 /// What is missing of a block, bounded in number.
