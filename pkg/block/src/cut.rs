@@ -6,6 +6,54 @@ use chunkenc::{
     decode_histograms,
 };
 use model::TimeRange;
+use storage::{AggrChunk, Chunk, ChunkData, EncodedChunk};
+
+/// The chunk without the samples inside `deleted`; `None` when none is left. Of downsampled chunks, whose windows are
+/// `resolution_ms` long, every window goes that has a part in `deleted`.
+///
+/// # Errors
+/// The chunk does not decode.
+pub fn delete_from(chunk: Chunk, resolution_ms: i64, deleted: &[TimeRange]) -> Result<Option<Chunk>, Error> {
+    let reach = match chunk.data {
+        ChunkData::Aggr(_) => resolution_ms.max(1) - 1,
+        _ => 0,
+    };
+    let span = TimeRange::new(chunk.min_time, chunk.max_time);
+    let touching: Vec<TimeRange> = deleted
+        .iter()
+        .map(|d| TimeRange::new(d.min, d.max.saturating_add(reach)))
+        .filter(|d| d.overlaps(span))
+        .collect();
+    if touching.is_empty() {
+        return Ok(Some(chunk));
+    }
+    if touching.iter().any(|d| d.min <= span.min && span.max <= d.max) {
+        return Ok(None);
+    }
+    let replica = chunk.replica;
+    let left = match &chunk.data {
+        ChunkData::Raw(raw) => {
+            without(raw.encoding, &raw.data, &touching)?.map(|c| Chunk::raw(c.min_time, c.max_time, c.encoding, c.data))
+        }
+        ChunkData::Decoded(column) => {
+            let (times, values) = column.iter().filter(|(t, _)| !touching.iter().any(|d| d.contains(*t))).unzip();
+            Chunk::decoded(Column { times, values })
+        }
+        ChunkData::Aggr(aggr) => {
+            let mut parts = AggrChunk::default();
+            let mut times: Option<(i64, i64)> = None;
+            for (part, left) in aggr.parts.iter().zip(&mut parts.parts) {
+                let Some(part) = part else { continue };
+                let Some(cut) = without(part.encoding, &part.data, &touching)? else { continue };
+                let (min, max) = times.unwrap_or((cut.min_time, cut.max_time));
+                times = Some((min.min(cut.min_time), max.max(cut.max_time)));
+                *left = Some(EncodedChunk { encoding: cut.encoding, data: cut.data });
+            }
+            times.map(|(min, max)| Chunk::aggr(min, max, parts))
+        }
+    };
+    Ok(left.map(|c| Chunk { replica, ..c }))
+}
 
 /// The chunk without the samples inside `deleted`; `None` when none is left. Float histograms take the place of integer
 /// ones; start timestamps are not kept.

@@ -31,6 +31,7 @@ pub mod wire {
 
 pub use chunk_reader::ChunkReader;
 pub use chunk_writer::{ChunkWriter, MAX_SEGMENT_BYTES};
+pub use cut::delete_from;
 pub use error::{Error, Result};
 pub use id::{BlockId, BlockIdError};
 pub use index_header::{INDEX_HEADER_FILE, IndexHeader, IndexParts};

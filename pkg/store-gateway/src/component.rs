@@ -109,6 +109,7 @@ impl Component {
             data_dir: config.data_dir.clone(),
             probe: probe.clone(),
             seen: RwLock::default(),
+            deletions: RwLock::new(Arc::from([])),
         });
         let budget = budgets(&config);
         Self { gateway, syncer, config, deps, probe, budget }

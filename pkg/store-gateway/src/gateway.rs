@@ -24,6 +24,7 @@ use crate::chunk_cache::ChunkCache;
 use crate::error::{BlockError, BlockResult};
 use crate::index_cache::IndexCache;
 use crate::limits::{BatchSizes, Data, Limits, Request};
+use crate::mask::{Mask, masked, masks};
 use crate::metrics::GatewayMetrics;
 use crate::read::{self, ReadOptions, Wanted};
 
@@ -93,17 +94,20 @@ impl Default for TimeLimits {
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
     pub(crate) blocks: BTreeMap<BlockId, Arc<BucketBlock>>,
+    /// What requests to delete leave out, by block.
+    masks: BTreeMap<BlockId, Arc<Mask>>,
     sets: Vec<(Labels, BlockSet<Arc<BucketBlock>>)>,
 }
 
 impl Loaded {
-    pub(crate) fn new(blocks: BTreeMap<BlockId, Arc<BucketBlock>>) -> Self {
+    pub(crate) fn new(blocks: BTreeMap<BlockId, Arc<BucketBlock>>, deletions: &[bucket::deletions::Request]) -> Self {
+        let masks = masks(deletions, blocks.values().map(|b| (&*b.meta, &b.labels)));
         let mut by_labels: BTreeMap<Labels, Vec<Arc<BucketBlock>>> = BTreeMap::new();
         for block in blocks.values() {
             by_labels.entry(block.labels.clone()).or_default().push(block.clone());
         }
         let sets = by_labels.into_iter().map(|(labels, blocks)| (labels, BlockSet::new(blocks))).collect();
-        Self { blocks, sets }
+        Self { blocks, masks, sets }
     }
 
     fn tsdb_infos(&self, limits: TimeRange) -> Vec<StoreSet> {
@@ -225,7 +229,7 @@ impl StoreGateway {
         want.range = self.clip(want.range);
         let mut chosen = Vec::new();
         for (_, set) in loaded.sets.iter().filter(|_| !want.range.is_empty()) {
-            for (block, range) in set.get_for(want.range, want.max_resolution_ms) {
+            for (block, range) in set.get_for(want.range, want.max_resolution_ms, want.coarser) {
                 if !block.matches(&want.block_matchers) {
                     continue;
                 }
@@ -244,7 +248,16 @@ impl StoreGateway {
         let limit = if want.limit == 0 { usize::MAX } else { want.limit };
         let inputs = chosen.into_iter().map(|(block, range, matchers)| {
             let wanted = Wanted { select: want.clone(), matchers, range };
-            (block.name(), read::stream(shared.clone(), block, wanted, request.clone()))
+            let (name, mask) = (block.name(), loaded.masks.get(&block.id).cloned());
+            let whole = TimeRange::new(range.min.max(block.meta.min_time), range.max.min(block.meta.max_time - 1));
+            let stream = read::stream(shared.clone(), block, wanted, request.clone());
+            (
+                name,
+                match mask {
+                    Some(mask) => masked(stream, mask, whole),
+                    None => stream,
+                },
+            )
         });
         let merged = merge_streams(inputs.collect());
         let seen = Seen::new(shared.metrics.clone(), tenant, request, entered);

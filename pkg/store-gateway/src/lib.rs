@@ -17,6 +17,7 @@ mod gateway;
 mod header;
 mod index_cache;
 mod limits;
+mod mask;
 mod metrics;
 mod read;
 mod store_flags;

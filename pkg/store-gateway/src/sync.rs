@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use block::{BlockId, BlockMeta};
+use bucket::deletions::Request;
 use bucket::{Filters, MetaFetcher, SyncMetrics, View};
 use futures::stream::{self, StreamExt};
 use parking_lot::RwLock;
@@ -38,6 +39,8 @@ pub struct Syncer {
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) probe: Probe,
     pub(crate) seen: RwLock<Seen>,
+    /// The last sync's requests to delete that are not carried out yet.
+    pub(crate) deletions: RwLock<Arc<[Request]>>,
 }
 
 impl Syncer {
@@ -63,6 +66,7 @@ impl Syncer {
                 return Err(e);
             }
         };
+        self.sync_deletions().await;
         let limits = self.gateway.inner.times.at(now_ms);
         let filters = Filters { time: Some((limits.min, limits.max)), ..self.filters.clone() };
         let filtered = filters.apply(&view, now_ms);
@@ -71,6 +75,19 @@ impl Syncer {
         self.probe.ready();
         self.remove_files(&view, dropped).await;
         Ok(())
+    }
+
+    /// Takes note of what is to be deleted. What cannot be listed stays as it was.
+    async fn sync_deletions(&self) {
+        match bucket::deletions::list(&self.gateway.inner.shared.bucket).await {
+            Ok(listing) => {
+                for (path, why) in &listing.unreadable {
+                    tracing::error!(path, why, "a request to delete cannot be read, its series are still shown");
+                }
+                *self.deletions.write() = listing.pending().cloned().collect();
+            }
+            Err(e) => tracing::warn!(err = %e, "requests to delete were not listed, those known stay"),
+        }
     }
 
     /// Puts the blocks in place; gives those that went.
@@ -116,7 +133,7 @@ impl Syncer {
         if added > 0 || !dropped.is_empty() {
             tracing::info!(added, dropped = dropped.len(), blocks = count, "blocks synced");
         }
-        self.gateway.replace(Loaded::new(blocks));
+        self.gateway.replace(Loaded::new(blocks, &self.deletions.read().clone()));
         dropped
     }
 

@@ -2,6 +2,7 @@
 
 mod common;
 mod damage;
+mod deletions;
 mod hints;
 mod labels;
 mod matchers;

@@ -11,14 +11,14 @@ async fn fixture() -> Fixture {
 }
 
 #[tokio::test]
-async fn a_sync_is_one_listing_and_one_get_per_block() {
+async fn a_sync_is_a_listing_one_of_deletions_and_one_get_per_block() {
     let mut f = fixture().await;
     f.raw(2, &[("cluster", "b")], (0, 2 * HOUR), fleet("up", 5, 0, 10)).await;
     let component = f.component(|_| {});
     component.syncer.sync().await.unwrap();
-    assert_eq!(f.log.take(), (0, 0, 3));
+    assert_eq!(f.log.take(), (0, 0, 4));
     component.syncer.sync().await.unwrap();
-    assert_eq!(f.log.take(), (0, 0, 1));
+    assert_eq!(f.log.take(), (0, 0, 2));
 }
 
 #[tokio::test]
