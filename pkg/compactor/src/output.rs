@@ -13,6 +13,8 @@ pub const SOURCE: &str = "compactor";
 const SPLIT_KEY: &str = "aion_split";
 /// The key in the `thanos` section for [`since_ms`], where the sources do not tell it.
 const SINCE_KEY: &str = "aion_since_ms";
+/// How the ids of deletions begin that retention asked for.
+pub const RETENTION_PREFIX: &str = "retention:";
 const OUT_OF_ORDER: &str = "from-out-of-order";
 
 /// The level-1 ancestors of a block; a block that names none is its own.
@@ -46,9 +48,7 @@ pub fn compacted(id: BlockId, inputs: &[Arc<BlockMeta>], labels: &BTreeMap<Strin
         compaction: Compaction {
             level: metas().map(|m| m.compaction.level).max().unwrap_or_default().saturating_add(1),
             sources: sources.into_iter().collect(),
-            parents: metas()
-                .map(|m| BlockDesc { ulid: m.ulid, min_time: m.min_time, max_time: m.max_time })
-                .collect(),
+            parents: metas().map(|m| BlockDesc { ulid: m.ulid, min_time: m.min_time, max_time: m.max_time }).collect(),
             hints: all_hints.into_iter().collect(),
             ..Compaction::default()
         },
@@ -56,7 +56,11 @@ pub fn compacted(id: BlockId, inputs: &[Arc<BlockMeta>], labels: &BTreeMap<Strin
         thanos: Some(ThanosMeta {
             version: 1,
             labels: labels.clone(),
-            downsample: inputs.first().and_then(|m| m.thanos.as_ref()).map(|t| t.downsample.clone()).unwrap_or_default(),
+            downsample: inputs
+                .first()
+                .and_then(|m| m.thanos.as_ref())
+                .map(|t| t.downsample.clone())
+                .unwrap_or_default(),
             source: SOURCE.to_owned(),
             rewrites: rewrites(inputs),
             extensions: extensions(inputs),
@@ -79,8 +83,7 @@ pub fn downsampled(id: BlockId, input: &BlockMeta, resolution_ms: i64) -> BlockM
 /// The meta of `input` with something taken out of it.
 pub fn rewritten(id: BlockId, input: &BlockMeta, labels: &BTreeMap<String, String>, rewrite: Rewrite) -> BlockMeta {
     let mut meta = renamed(id, input);
-    meta.compaction.parents =
-        vec![BlockDesc { ulid: input.ulid, min_time: input.min_time, max_time: input.max_time }];
+    meta.compaction.parents = vec![BlockDesc { ulid: input.ulid, min_time: input.min_time, max_time: input.max_time }];
     if let Some(thanos) = &mut meta.thanos {
         labels.clone_into(&mut thanos.labels);
         thanos.rewrites.push(rewrite);
@@ -103,12 +106,20 @@ fn renamed(id: BlockId, input: &BlockMeta) -> BlockMeta {
     meta
 }
 
-/// What was done to any of the inputs was done to the output.
+/// What was done to any of the inputs was done to the output, as far as it mattered. Only what retention took out of some
+/// inputs is not yet out of the others: it counts when it was taken out of all.
 fn rewrites(inputs: &[Arc<BlockMeta>]) -> Vec<Rewrite> {
+    let of = |m: &Arc<BlockMeta>| m.thanos.as_ref().map(|t| t.rewrites.clone()).unwrap_or_default();
+    let applied =
+        |m: &Arc<BlockMeta>, id: &str| of(m).iter().flat_map(|r| &r.deletions_applied).any(|d| d.request_id == id);
     let mut all: Vec<Rewrite> = Vec::new();
-    for rewrite in inputs.iter().filter_map(|m| m.thanos.as_ref()).flat_map(|t| &t.rewrites) {
-        if !all.contains(rewrite) {
-            all.push(rewrite.clone());
+    for mut rewrite in inputs.iter().flat_map(of) {
+        rewrite.deletions_applied.retain(|d| {
+            !d.request_id.starts_with(RETENTION_PREFIX) || inputs.iter().all(|m| applied(m, &d.request_id))
+        });
+        let empty = rewrite.deletions_applied.is_empty() && rewrite.relabels_applied.is_empty();
+        if !empty && !all.contains(&rewrite) {
+            all.push(rewrite);
         }
     }
     all
@@ -201,7 +212,8 @@ mod tests {
         assert_eq!(meta.compaction.hints, ["from-stale-series"]);
         assert_eq!((thanos.source.as_str(), thanos.labels.len(), thanos.version), ("compactor", 1, 1));
         thanos.set_upload_time_ms(0);
-        let all = [Arc::new(input(1, 0, 1, 1, &[1], &[OUT_OF_ORDER])), Arc::new(input(2, 1, 2, 1, &[2], &[OUT_OF_ORDER]))];
+        let all =
+            [Arc::new(input(1, 0, 1, 1, &[1], &[OUT_OF_ORDER])), Arc::new(input(2, 1, 2, 1, &[2], &[OUT_OF_ORDER]))];
         assert_eq!(compacted(id(3), &all, &labels(&[])).compaction.hints, [OUT_OF_ORDER]);
     }
 

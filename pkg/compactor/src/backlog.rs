@@ -1,0 +1,80 @@
+//! How much there is to do: plans carried out on paper. Pure.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use block::{BlockId, BlockMeta};
+
+use crate::group::Group;
+use crate::output;
+use crate::plan::{plan, sort};
+
+/// Work that is foreseen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Merges.
+    pub compactions: u64,
+    /// Blocks that go into them; those that are made on the way count again.
+    pub blocks: u64,
+    /// Bytes to be read.
+    pub bytes: u64,
+}
+
+/// What is foreseen for a group. `bytes` gives a block's size.
+pub fn of_group(
+    group: &Group,
+    ranges_ms: &[i64],
+    excluded: &BTreeSet<BlockId>,
+    bytes: &dyn Fn(BlockId) -> u64,
+) -> Backlog {
+    let mut found = Backlog::default();
+    let mut sizes: std::collections::BTreeMap<BlockId, u64> =
+        group.blocks.iter().map(|m| (m.ulid, bytes(m.ulid))).collect();
+    let mut blocks = group.blocks.clone();
+    // as in Thanos, a group of one block is left alone
+    while blocks.len() > 1 {
+        let plan = plan(&blocks, ranges_ms, excluded);
+        if plan.is_empty() {
+            break;
+        }
+        let chosen: BTreeSet<BlockId> = plan.iter().map(|m| m.ulid).collect();
+        let size: u64 = chosen.iter().filter_map(|id| sizes.get(id)).sum();
+        found.compactions += 1;
+        found.blocks += plan.len() as u64;
+        found.bytes = found.bytes.saturating_add(size);
+        blocks.retain(|m| !chosen.contains(&m.ulid));
+        // a name that no block has: made before all of them
+        let id = BlockId::new(found.compactions, 0);
+        let merged: BlockMeta = output::compacted(id, &plan, &group.labels);
+        sizes.insert(id, size);
+        blocks.push(Arc::new(merged));
+        sort(&mut blocks);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foresees_all_levels() {
+        let hour = 3_600_000;
+        let block = |n: u64| {
+            let min_time = n as i64 * 2 * hour;
+            let id = BlockId::new(1000 + n, 1);
+            Arc::new(BlockMeta { ulid: id, min_time, max_time: min_time + 2 * hour, ..BlockMeta::default() })
+        };
+        let group = |blocks: u64| Group {
+            key: "0@1".to_owned(),
+            resolution_ms: 0,
+            labels: Default::default(),
+            blocks: (0..blocks).map(block).collect(),
+        };
+        for (blocks, compactions, inputs) in [(1, 0, 0), (4, 0, 0), (5, 1, 4), (25, 7, 30)] {
+            let found = of_group(&group(blocks), &crate::plan::RANGES_MS, &BTreeSet::new(), &|_| 10);
+            assert_eq!((found.compactions, found.blocks), (compactions, inputs), "{blocks}");
+            assert_eq!(found.bytes > 0, compactions > 0);
+        }
+    }
+}

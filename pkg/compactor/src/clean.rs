@@ -1,0 +1,379 @@
+//! What is to go from the bucket: blocks whose data others hold, blocks past their retention, blocks marked long ago,
+//! uploads that were broken off, marks and leases of what is gone.
+//!
+//! Ages are measured by two clocks, this machine's and the store's, and both must agree. A block that was replaced goes
+//! only while its replacement is there and readable.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use block::{BlockId, BlockMeta};
+use bucket::fetch::Partial;
+use bucket::marks::{self, DeletionMark, Marked};
+use futures::stream::{self, StreamExt};
+use objstore::Created;
+
+use crate::commit::{CommitError, OUTDATED, SOURCE_OF_COMPACTED};
+use crate::compactor::Compactor;
+use crate::engine::{Depth, EngineError};
+use crate::error::Error;
+use crate::lease::{CLOCK_SKEW_MS, Claim, Lease};
+use crate::output;
+use crate::policy::Verdict;
+use crate::retention::Action;
+use crate::snapshot::Snapshot;
+
+/// The lease of the one that cleans.
+const CLEANING_LEASE: &str = "cleaning";
+/// Leases of groups without blocks are kept for so long, ms.
+const LEASE_AGE_MS: i64 = 30 * 24 * 3_600_000;
+
+/// What a pass of cleaning did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cleaned {
+    /// Blocks marked for deletion.
+    pub marked: u64,
+    /// Blocks deleted.
+    pub deleted: u64,
+    /// Broken-off uploads deleted.
+    pub partial: u64,
+    /// Deletions that failed.
+    pub failed: u64,
+    /// Another compactor cleans.
+    pub busy: bool,
+}
+
+/// Now, by two clocks.
+#[derive(Debug, Clone, Copy)]
+struct Now {
+    local_ms: i64,
+    store_ms: i64,
+}
+
+impl Now {
+    fn earlier_ms(self) -> i64 {
+        self.local_ms.min(self.store_ms)
+    }
+}
+
+/// What is to become of a block with a deletion mark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Fate {
+    /// Nothing yet.
+    Wait,
+    /// To be deleted, if these are readable.
+    Delete(BTreeSet<BlockId>),
+    /// What should replace it is not there.
+    Withhold,
+    /// What replaced it is damaged: it is needed again.
+    Restore,
+}
+
+impl Compactor {
+    /// One pass of cleaning, if no other compactor is at it.
+    ///
+    /// # Errors
+    /// When the bucket cannot be looked at. Deletions that fail are logged and counted.
+    pub(crate) async fn clean(&self) -> Result<Cleaned, Error> {
+        let lease = match self.leases.claim(CLEANING_LEASE, None).await {
+            Ok(Claim::Held(lease)) => lease,
+            Ok(_) => return Ok(Cleaned { busy: true, ..Cleaned::default() }),
+            Err(e) => {
+                tracing::warn!(err = %e, "cleaning put off");
+                return Ok(Cleaned { busy: true, ..Cleaned::default() });
+            }
+        };
+        let outcome = tokio::select! {
+            outcome = self.clean_under(&lease) => outcome,
+            () = lease.keep() => Ok(Cleaned { busy: true, ..Cleaned::default() }),
+        };
+        if !lease.lost().is_cancelled()
+            && let Err(e) = lease.release().await
+        {
+            tracing::debug!(err = %e, "lease not released");
+        }
+        if matches!(&outcome, Ok(cleaned) if !cleaned.busy) {
+            self.metrics.cleanups.inc();
+        }
+        outcome
+    }
+
+    async fn clean_under(&self, lease: &Lease) -> Result<Cleaned, Error> {
+        let snapshot = self.sync().await?;
+        if self.recover_all(&snapshot).await > 0 {
+            // the view is from before: the next pass cleans
+            return Ok(Cleaned::default());
+        }
+        let now = self.now(lease);
+        let mut cleaned = Cleaned::default();
+        self.mark_duplicates(&snapshot, lease, &mut cleaned).await;
+        self.apply_retention(&snapshot, lease, now, &mut cleaned).await;
+        self.delete_marked(&snapshot, lease, now, &mut cleaned).await;
+        self.delete_partial(&snapshot, lease, now, &mut cleaned).await;
+        self.finish_requests(&snapshot, now).await;
+        self.forget_leases(&snapshot, now).await;
+        Ok(cleaned)
+    }
+
+    fn now(&self, lease: &Lease) -> Now {
+        let local_ms = self.clock.now_ms();
+        let store_ms = self.store_clock.as_ref().map_or_else(|| lease.store_now_ms(), |c| c.now_ms());
+        let skew_ms = local_ms.saturating_sub(store_ms);
+        self.metrics.skew_seconds.set(skew_ms as f64 / 1000.0);
+        if skew_ms.abs() > CLOCK_SKEW_MS {
+            tracing::warn!(
+                skew_seconds = skew_ms / 1000,
+                "this machine's clock and the store's differ, ages are taken by the slower one"
+            );
+        }
+        Now { local_ms, store_ms }
+    }
+
+    /// Marks blocks all of whose data another block holds.
+    async fn mark_duplicates(&self, snapshot: &Snapshot, lease: &Lease, cleaned: &mut Cleaned) {
+        let began = Instant::now();
+        self.metrics.garbage.inc();
+        for id in &snapshot.duplicates {
+            let is_held = snapshot.view.metas.get(id).is_some_and(|m| snapshot.coverage.replacement(m).is_some());
+            if !is_held {
+                continue;
+            }
+            match self.mark(*id, OUTDATED, lease).await {
+                Ok(Marked::Now) => {
+                    cleaned.marked += 1;
+                    self.metrics.garbage_blocks.inc();
+                }
+                Ok(_) => {}
+                Err(e) => {
+                    self.metrics.garbage_failures.inc();
+                    tracing::warn!(block = %id, err = %e, "outdated block not marked");
+                }
+            }
+        }
+        self.metrics.garbage_seconds.observe(began.elapsed().as_secs_f64());
+    }
+
+    async fn mark(&self, id: BlockId, details: &str, lease: &Lease) -> Result<Marked, CommitError> {
+        lease.check().await?;
+        Ok(self.committer.mark_for_deletion(id, details).await?)
+    }
+
+    /// Marks whole blocks that are past their retention.
+    async fn apply_retention(&self, snapshot: &Snapshot, lease: &Lease, now: Now, cleaned: &mut Cleaned) {
+        let mut withheld = 0;
+        for decision in self.decisions(snapshot, now.earlier_ms()).values() {
+            let id = decision.block.ulid;
+            match &decision.action {
+                Action::Withhold { missing_ms } => {
+                    withheld += 1;
+                    tracing::info!(block = %id, missing_ms, "block is past its retention and kept until it is downsampled");
+                }
+                Action::Mark(details) => {
+                    if !self.are_readable(snapshot, &decision.relies_on).await {
+                        withheld += 1;
+                        continue;
+                    }
+                    match self.mark(id, details, lease).await {
+                        Ok(Marked::Now) => cleaned.marked += 1,
+                        Ok(_) => {}
+                        Err(e) => tracing::warn!(block = %id, err = %e, "block past its retention not marked"),
+                    }
+                }
+                Action::Rewrite(_) => {}
+            }
+        }
+        self.metrics.withheld.with(&["not downsampled"]).set(f64::from(withheld));
+    }
+
+    /// Whether blocks can be relied on: all files are there, and their content was read once as far as `--compact.verify`
+    /// says.
+    async fn are_readable(&self, snapshot: &Snapshot, ids: &BTreeSet<BlockId>) -> bool {
+        for id in ids {
+            let Some(meta) = snapshot.view.metas.get(id) else { return false };
+            if snapshot.view.broken.contains_key(id) {
+                return false;
+            }
+            if self.settings.verify == Depth::Sizes || self.verified.lock().contains(id) {
+                continue;
+            }
+            match self.engine.verify(meta, self.settings.verify).await {
+                Ok(()) => {
+                    self.verified.lock().insert(*id);
+                }
+                Err(e @ EngineError::Damaged { .. }) => {
+                    let hint = "blocks that it replaces are kept; verify it and restore it, or mark it for deletion";
+                    tracing::error!(block = %id, err = %e, hint, "block is damaged, nothing is deleted that it should replace");
+                    self.quarantine.lock().add_block(*id, &e.to_string(), hint, self.clock.now_ms());
+                    return false;
+                }
+                Err(e) => {
+                    tracing::warn!(block = %id, err = %e, "block not verified, nothing is deleted that it should replace");
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn fate(&self, snapshot: &Snapshot, id: BlockId, mark: &DeletionMark, now: Now) -> Fate {
+        let delay_ms = self.settings.delete_delay_ms;
+        let marked_ms = mark.deletion_time.saturating_mul(1000);
+        let written_ms =
+            snapshot.view.objects.get(&id).and_then(|o| o.deletion_mark()).map_or(i64::MAX, |o| o.last_modified_ms);
+        let meta = snapshot.view.metas.get(&id);
+        let needs_replacement = mark.details == SOURCE_OF_COMPACTED || mark.details == OUTDATED;
+        let replacement = meta.filter(|_| needs_replacement).map(|m| snapshot.coverage.replacement(m));
+        if let (Some(None), Some(meta)) = (&replacement, meta)
+            && self.is_replaced_by_broken(snapshot, meta)
+        {
+            return Fate::Restore;
+        }
+        // both clocks, so that one that is wrong deletes nothing
+        if now.local_ms.saturating_sub(marked_ms) <= delay_ms || now.store_ms.saturating_sub(written_ms) <= delay_ms {
+            return Fate::Wait;
+        }
+        match (replacement, meta) {
+            (Some(Some(replacement)), _) => Fate::Delete(replacement),
+            (Some(None), Some(meta)) => {
+                // its replacement may have gone the way of all blocks before
+                let verdict = self.settings.policy.verdict(meta, now.earlier_ms());
+                if matches!(verdict, Verdict::Whole { .. }) { Fate::Delete(BTreeSet::new()) } else { Fate::Withhold }
+            }
+            _ => Fate::Delete(BTreeSet::new()),
+        }
+    }
+
+    /// Whether the only blocks that hold all of `meta` are damaged ones.
+    fn is_replaced_by_broken(&self, snapshot: &Snapshot, meta: &BlockMeta) -> bool {
+        let wanted = output::sources(meta);
+        snapshot.view.broken.keys().filter(|id| **id != meta.ulid).any(|id| {
+            let other = snapshot.view.metas.get(id);
+            other.is_some_and(|o| o.resolution_ms() == meta.resolution_ms() && wanted.is_subset(&output::sources(o)))
+        })
+    }
+
+    /// Deletes blocks that were marked long enough ago.
+    async fn delete_marked(&self, snapshot: &Snapshot, lease: &Lease, now: Now, cleaned: &mut Cleaned) {
+        let mut withheld = 0;
+        let mut doomed = Vec::new();
+        for (id, mark) in &snapshot.view.deletion_marks {
+            match self.fate(snapshot, *id, mark, now) {
+                Fate::Wait => {}
+                Fate::Withhold => {
+                    withheld += 1;
+                    tracing::warn!(block = %id, details = mark.details, "marked block kept: no block is there that replaces it; remove the mark to use it again, or mark it anew to delete it");
+                }
+                Fate::Restore => {
+                    tracing::warn!(block = %id, "what replaced this block is damaged: its mark is removed and it is used again");
+                    if lease.check().await.is_ok()
+                        && let Err(e) = marks::remove::<DeletionMark>(&self.bucket, *id).await
+                    {
+                        tracing::warn!(block = %id, err = %e, "mark not removed");
+                    }
+                }
+                Fate::Delete(replacement) => {
+                    if self.are_readable(snapshot, &replacement).await {
+                        doomed.push(*id);
+                    } else {
+                        withheld += 1;
+                    }
+                }
+            }
+        }
+        self.metrics.withheld.with(&["not replaced"]).set(f64::from(withheld));
+        let deletions = doomed.into_iter().map(|id| async move { (id, self.delete(id, lease).await) });
+        let mut deletions =
+            stream::iter(deletions.collect::<Vec<_>>()).buffer_unordered(self.settings.deletion_concurrency.max(1));
+        while let Some((id, outcome)) = deletions.next().await {
+            if self.count_deletion(id, outcome) {
+                cleaned.deleted += 1;
+            } else {
+                cleaned.failed += 1;
+            }
+        }
+    }
+
+    async fn delete(&self, id: BlockId, lease: &Lease) -> Result<(), CommitError> {
+        lease.check().await?;
+        Ok(bucket::delete::delete_block(&self.bucket, id, &self.failpoints).await?)
+    }
+
+    fn count_deletion(&self, id: BlockId, outcome: Result<(), CommitError>) -> bool {
+        match outcome {
+            Ok(()) => {
+                self.metrics.cleaned.inc();
+                true
+            }
+            Err(e) => {
+                self.metrics.clean_failures.inc();
+                tracing::warn!(block = %id, err = %e, "block not deleted, tried again next time");
+                false
+            }
+        }
+    }
+
+    /// Deletes uploads that were broken off long ago. A `meta.json` that cannot be read is no such thing.
+    async fn delete_partial(&self, snapshot: &Snapshot, lease: &Lease, now: Now, cleaned: &mut Cleaned) {
+        let used = snapshot.in_use(|key, listed| {
+            let entry = listed.entry.as_ref();
+            entry.is_none_or(|e| self.leases.is_free(key, listed.number, listed.written_ms, e))
+        });
+        for (id, why) in &snapshot.view.partial {
+            if let Partial::CorruptMeta(what) = why {
+                tracing::warn!(block = %id, what, "meta.json is damaged: the block is kept and not used; restore the file or delete the block");
+            }
+        }
+        for id in snapshot.view.abandoned(now.earlier_ms(), self.settings.partial_age_ms) {
+            if snapshot.view.partial.get(&id) != Some(&Partial::NoMeta) || used.contains(&id) {
+                continue;
+            }
+            self.metrics.partial_deletions.inc();
+            tracing::info!(block = %id, "deleting what an upload that was broken off left");
+            let outcome = self.delete(id, lease).await;
+            if self.count_deletion(id, outcome) {
+                cleaned.partial += 1;
+            } else {
+                cleaned.failed += 1;
+            }
+        }
+    }
+
+    /// Notes which requests to delete series have no block left.
+    async fn finish_requests(&self, snapshot: &Snapshot, now: Now) {
+        for request in snapshot.requests.pending() {
+            let (reached, unknown) = snapshot.reached_by(request);
+            if reached > 0 || unknown {
+                continue;
+            }
+            match bucket::deletions::mark_done(&self.bucket, request.id, now.local_ms).await {
+                Ok(Created::Created) => {
+                    tracing::info!(request = %request.id, "deletion request done: no block is left that holds the series")
+                }
+                Ok(Created::AlreadyExists) => {}
+                Err(e) => tracing::warn!(request = %request.id, err = %e, "deletion request not noted as done"),
+            }
+        }
+    }
+
+    /// Removes leases of groups that have had no blocks for a long time.
+    async fn forget_leases(&self, snapshot: &Snapshot, now: Now) {
+        let live: BTreeSet<String> = snapshot.view.metas.values().map(|m| lease_prefix(m)).collect();
+        let stripped: BTreeSet<String> = snapshot.groups.values().map(crate::group::Group::lease_key).collect();
+        for (key, listed) in &snapshot.leases {
+            let group: String = key.splitn(3, '-').take(2).collect::<Vec<_>>().join("-");
+            let is_old = now.earlier_ms().saturating_sub(listed.written_ms) > LEASE_AGE_MS;
+            let is_pending = listed.entry.as_ref().is_none_or(|e| e.commit.is_some());
+            if key == CLEANING_LEASE || !is_old || is_pending || live.contains(&group) || stripped.contains(&group) {
+                continue;
+            }
+            if let Err(e) = self.leases.remove(key).await {
+                tracing::debug!(lease = key, err = %e, "old lease not removed");
+            }
+        }
+    }
+}
+
+fn lease_prefix(meta: &Arc<BlockMeta>) -> String {
+    meta.group_key().replace('@', "-")
+}

@@ -1,0 +1,242 @@
+//! Making new blocks visible and old ones go, so that whoever dies in between, others finish it, once.
+//!
+//! What is to happen is written into the lease ([`Lease::commit`]) before anything of it is visible: that is the moment
+//! of decision. From then on each step may be repeated by anybody: `meta.json` is created with the very bytes that were
+//! decided, marks are written unless they are there.
+
+use std::sync::Arc;
+
+use block::{BlockId, BlockMeta, META_FILE};
+use bucket::listing::list_block;
+use bucket::marks::{self, MARK_VERSION, Marked, NO_COMPACT_MARK, NoCompactMark};
+use model::Clock;
+use objstore::{Bucket, Created};
+use serde::{Deserialize, Serialize};
+use service::Failpoints;
+
+use crate::engine::{Depth, Engine, EngineError};
+use crate::lease::{Lease, LeaseError};
+use crate::metrics::CompactMetrics;
+
+/// On blocks whose data is in another block now, as Thanos says it.
+pub const SOURCE_OF_COMPACTED: &str = "source of compacted block";
+/// On blocks that other blocks hold all of, found later.
+pub const OUTDATED: &str = "outdated block";
+/// On parts of a whole that was never finished.
+const UNFINISHED: &str = "part of a merge that could not be finished";
+
+/// What kind of work a commit ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Blocks merged into one.
+    #[default]
+    Compaction,
+    /// A coarser block made from one.
+    Downsampling,
+    /// A block without series that somebody asked to delete.
+    Deletion,
+    /// A block without series that are past their retention.
+    Retention,
+}
+
+impl Kind {
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Compaction => "compaction",
+            Self::Downsampling => "downsampling",
+            Self::Deletion => "deletion",
+            Self::Retention => "retention",
+        }
+    }
+}
+
+/// A decision.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Commit {
+    /// For people.
+    pub kind: Kind,
+    /// What the outputs were made from.
+    pub inputs: Vec<BlockId>,
+    /// To be made visible, in this order, with these very metas.
+    pub outputs: Vec<BlockMeta>,
+    /// To be marked for deletion then.
+    pub replaced: Vec<BlockId>,
+    /// On the marks.
+    pub details: String,
+    /// The outputs are as large as they may become: they are marked not to be compacted.
+    #[serde(default)]
+    pub no_compact: bool,
+}
+
+/// Why a commit was not carried out to its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommitError {
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    #[error(transparent)]
+    Bucket(#[from] bucket::Error),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Failpoint(#[from] service::Failpoint),
+}
+
+impl From<objstore::Error> for CommitError {
+    fn from(e: objstore::Error) -> Self {
+        Self::Bucket(e.into())
+    }
+}
+
+/// What recovery found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Recovered {
+    /// There was nothing to finish.
+    Nothing,
+    /// A commit was finished.
+    Finished,
+    /// A commit could not be finished and was given up; its inputs are as they were.
+    GivenUp,
+}
+
+/// Carries out commits.
+#[derive(Debug, Clone)]
+pub(crate) struct Committer {
+    pub(crate) bucket: Bucket,
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) depth: Depth,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: CompactMetrics,
+    pub(crate) failpoints: Failpoints,
+}
+
+impl Committer {
+    /// Whether all files of a block that may not be visible yet are there and as they should be.
+    pub(crate) async fn verify(&self, meta: &BlockMeta, depth: Depth) -> Result<(), EngineError> {
+        let damaged = |what: String| EngineError::Damaged { block: meta.ulid, what };
+        let there = list_block(&self.bucket, meta.ulid).await.map_err(|e| EngineError::Transient(e.to_string()))?;
+        let files = meta.thanos.as_ref().map(|t| t.files.as_slice()).unwrap_or_default();
+        let mut data = files.iter().filter(|f| f.rel_path != META_FILE).peekable();
+        if data.peek().is_none() {
+            return Err(damaged("meta.json names no files".to_owned()));
+        }
+        for file in data {
+            match there.objects.get(&file.rel_path) {
+                None => return Err(damaged(format!("{} is missing", file.rel_path))),
+                Some(o) if o.size != file.size_bytes => {
+                    return Err(damaged(format!("{} has {} bytes of {}", file.rel_path, o.size, file.size_bytes)));
+                }
+                Some(_) => {}
+            }
+        }
+        if depth > Depth::Sizes { self.engine.verify(meta, depth).await } else { Ok(()) }
+    }
+
+    /// Finishes what was decided under `lease` before, if anything.
+    pub(crate) async fn recover(&self, lease: &Lease) -> Result<Recovered, CommitError> {
+        let Some(commit) = lease.pending().await else { return Ok(Recovered::Nothing) };
+        let mut visible = Vec::new();
+        let mut broken = None;
+        for meta in &commit.outputs {
+            if self.bucket.exists(&format!("{}/{META_FILE}", meta.ulid)).await? {
+                visible.push(meta.ulid);
+                continue;
+            }
+            match self.verify(meta, self.depth).await {
+                Ok(()) => {}
+                Err(e @ (EngineError::Damaged { .. } | EngineError::Vanished(_))) => broken = Some(e),
+                Err(e) => return Err(e.into()),
+            }
+        }
+        let Some(why) = broken else {
+            tracing::info!(kind = commit.kind.name(), outputs = ?ids(&commit), "finishing what was decided before");
+            self.carry_out(lease, &commit).await?;
+            return Ok(Recovered::Finished);
+        };
+        tracing::warn!(kind = commit.kind.name(), outputs = ?ids(&commit), err = %why, "what was decided before cannot be finished, its inputs stay");
+        // while it is still decided: another that comes to the same end does the same
+        for meta in &commit.outputs {
+            lease.check().await?;
+            if visible.contains(&meta.ulid) {
+                self.mark_for_deletion(meta.ulid, UNFINISHED).await?;
+            } else {
+                bucket::delete::delete_block(&self.bucket, meta.ulid, &Failpoints::none()).await?;
+            }
+        }
+        lease.done().await?;
+        Ok(Recovered::GivenUp)
+    }
+
+    /// Decides: gives the commit as it will be carried out. After [`LeaseError::Lost`] nothing was decided.
+    pub(crate) async fn decide(&self, lease: &Lease, mut commit: Commit) -> Result<Commit, CommitError> {
+        let now_ms = self.clock.now_ms();
+        for meta in &mut commit.outputs {
+            if let Some(thanos) = &mut meta.thanos {
+                thanos.set_upload_time_ms(now_ms);
+            }
+        }
+        self.failpoints.hit("compact.before_commit")?;
+        lease.commit(commit.clone()).await?;
+        self.failpoints.hit("compact.after_commit")?;
+        Ok(commit)
+    }
+
+    /// Carries out what was decided. May be repeated, by anybody who holds the lease.
+    pub(crate) async fn carry_out(&self, lease: &Lease, commit: &Commit) -> Result<(), CommitError> {
+        for meta in &commit.outputs {
+            lease.check().await?;
+            if commit.no_compact {
+                self.mark_unseen_no_compact(meta.ulid).await?;
+            }
+            self.make_visible(meta).await?;
+            self.failpoints.hit("compact.after_meta")?;
+        }
+        for block in &commit.replaced {
+            lease.check().await?;
+            self.mark_for_deletion(*block, &commit.details).await?;
+            self.failpoints.hit("compact.after_mark")?;
+        }
+        self.failpoints.hit("compact.before_done")?;
+        Ok(lease.done().await?)
+    }
+
+    async fn make_visible(&self, meta: &BlockMeta) -> Result<(), CommitError> {
+        let path = format!("{}/{META_FILE}", meta.ulid);
+        let json = meta.to_json();
+        // without conditional creates this writes the same bytes again, or over what a tool has changed since
+        if self.bucket.put_if_absent(&path, json).await? == Created::AlreadyExists {
+            tracing::warn!(block = %meta.ulid, "meta.json is there already and differs, it stays as it is");
+        }
+        Ok(())
+    }
+
+    /// A mark on a block that is about to become visible.
+    async fn mark_unseen_no_compact(&self, id: BlockId) -> Result<(), CommitError> {
+        let mark = NoCompactMark {
+            id,
+            version: MARK_VERSION,
+            details: "part of a merge that was split because of its size".to_owned(),
+            no_compact_time: self.clock.now_ms().div_euclid(1000),
+            reason: "index-size-exceeding".to_owned(),
+        };
+        let json = serde_json::to_vec(&mark).map_err(|e| bucket::Error::Damaged { block: id, what: e.to_string() })?;
+        if self.bucket.put_if_absent(&marks::path::<NoCompactMark>(id), json).await? == Created::Created {
+            self.metrics.marked.with(&[NO_COMPACT_MARK, &mark.reason]).inc();
+        }
+        Ok(())
+    }
+
+    /// Marks a block, once.
+    pub(crate) async fn mark_for_deletion(&self, block: BlockId, details: &str) -> Result<Marked, bucket::Error> {
+        let marked = marks::mark_for_deletion(&self.bucket, block, details, &*self.clock).await?;
+        if marked == Marked::Now {
+            self.metrics.marked.with(&[marks::DELETION_MARK, ""]).inc();
+        }
+        Ok(marked)
+    }
+}
+
+fn ids(commit: &Commit) -> Vec<String> {
+    commit.outputs.iter().map(|m| m.ulid.to_string()).collect()
+}

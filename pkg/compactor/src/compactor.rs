@@ -1,0 +1,213 @@
+//! The compactor without its listeners: what it holds, and how it looks at the bucket.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use block::BlockId;
+use bucket::{FetchOptions, MetaFetcher, SyncMetrics};
+use model::Clock;
+use objstore::{Bucket, ConditionalCreate};
+use parking_lot::Mutex;
+use service::Failpoints;
+use telemetry::Metrics;
+
+use crate::backlog::{self, Backlog};
+use crate::commit::Committer;
+use crate::engine::{Engine, NextId};
+use crate::error::Error;
+use crate::lease::{LeaseOptions, Leases};
+use crate::metrics::CompactMetrics;
+use crate::quarantine::Quarantine;
+use crate::retention::{self, Action, Decision, Situation};
+use crate::settings::Settings;
+use crate::snapshot::Snapshot;
+use crate::status::Status;
+use crate::task::Context;
+
+/// What comes from outside.
+#[derive(Clone)]
+pub struct Deps {
+    /// The bucket with the blocks.
+    pub bucket: Bucket,
+    /// Whether it honours conditional creates.
+    pub conditional: ConditionalCreate,
+    /// Time of day.
+    pub clock: Arc<dyn Clock>,
+    /// The store's time of day; `None` = as its answers tell it.
+    pub store_clock: Option<Arc<dyn Clock>>,
+    /// Where metrics go.
+    pub metrics: Metrics,
+    /// Merges and verifies.
+    pub engine: Arc<dyn Engine>,
+    /// This process' name among compactors: unlike any other's, also of past runs.
+    pub holder: String,
+    /// Makes ids of new blocks.
+    pub next_id: NextId,
+    /// How metas are fetched.
+    pub fetch: FetchOptions,
+    /// `compact.before_commit`, `compact.after_commit`, `compact.after_meta`, `compact.after_mark`,
+    /// `compact.before_done`, and those of deletions.
+    pub failpoints: Failpoints,
+}
+
+impl std::fmt::Debug for Deps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Deps").field("bucket", &self.bucket).field("holder", &self.holder).finish_non_exhaustive()
+    }
+}
+
+/// One compactor over one bucket.
+pub struct Compactor {
+    pub(crate) settings: Settings,
+    pub(crate) bucket: Bucket,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) store_clock: Option<Arc<dyn Clock>>,
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) next_id: NextId,
+    pub(crate) metrics: CompactMetrics,
+    pub(crate) leases: Leases,
+    pub(crate) committer: Committer,
+    pub(crate) quarantine: Mutex<Quarantine>,
+    pub(crate) status: Status,
+    pub(crate) failpoints: Failpoints,
+    pub(crate) conditional: ConditionalCreate,
+    /// Blocks that were read and found sound, to replace others.
+    pub(crate) verified: Mutex<HashSet<BlockId>>,
+    fetcher: MetaFetcher,
+    sync_metrics: SyncMetrics,
+    latest: Mutex<Arc<Snapshot>>,
+    syncing: tokio::sync::Mutex<()>,
+}
+
+impl std::fmt::Debug for Compactor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Compactor").field("holder", &self.leases.holder()).finish_non_exhaustive()
+    }
+}
+
+impl Compactor {
+    /// A compactor that has not looked at the bucket yet.
+    pub fn new(settings: Settings, deps: Deps) -> Self {
+        let metrics = CompactMetrics::new(&deps.metrics, settings.delete_delay_ms);
+        let sync_metrics = SyncMetrics::new(&deps.metrics);
+        let options = LeaseOptions {
+            ttl: settings.lease_ttl,
+            // without conditional creates nothing keeps two apart, so leases are only notes
+            single_instance: settings.single_instance || deps.conditional == ConditionalCreate::Ignored,
+            conditional: deps.conditional,
+        };
+        let committer = Committer {
+            bucket: deps.bucket.clone(),
+            engine: deps.engine.clone(),
+            depth: settings.verify,
+            clock: deps.clock.clone(),
+            metrics: metrics.clone(),
+            failpoints: deps.failpoints.clone(),
+        };
+        Self {
+            quarantine: Mutex::new(Quarantine::new(settings.backoff_min_ms, settings.backoff_max_ms)),
+            leases: Leases::new(deps.bucket.clone(), deps.clock.clone(), deps.holder, options),
+            fetcher: MetaFetcher::new(deps.bucket.clone(), deps.fetch, sync_metrics.clone()),
+            settings,
+            bucket: deps.bucket,
+            clock: deps.clock,
+            store_clock: deps.store_clock,
+            engine: deps.engine,
+            next_id: deps.next_id,
+            metrics,
+            committer,
+            status: Status::default(),
+            failpoints: deps.failpoints,
+            conditional: deps.conditional,
+            verified: Mutex::default(),
+            sync_metrics,
+            latest: Mutex::default(),
+            syncing: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// What the last look at the bucket showed.
+    pub(crate) fn latest(&self) -> Arc<Snapshot> {
+        self.latest.lock().clone()
+    }
+
+    /// Looks at the bucket: leases, then blocks, then requests.
+    pub(crate) async fn sync(&self) -> Result<Arc<Snapshot>, Error> {
+        let _one_at_a_time = self.syncing.lock().await;
+        let outcome = self.look().await;
+        let denied = matches!(&outcome, Err(e) if e.is_denied());
+        self.metrics.halted.set(if denied { 1.0 } else { 0.0 });
+        let snapshot = Arc::new(outcome?);
+        self.sync_metrics.show(&snapshot.view, &snapshot.filtered);
+        self.quarantine.lock().retain_blocks(|id| snapshot.view.metas.contains_key(&id));
+        self.verified.lock().retain(|id| snapshot.view.metas.contains_key(id));
+        *self.latest.lock() = snapshot.clone();
+        Ok(snapshot)
+    }
+
+    async fn look(&self) -> Result<Snapshot, Error> {
+        let began = Instant::now();
+        // in this order: what a holder has done since is then seen by its lease
+        let leases = self.leases.list().await?;
+        let view = self.fetcher.fetch().await?;
+        let requests = bucket::deletions::list(&self.bucket).await?;
+        for (path, why) in &requests.unreadable {
+            tracing::warn!(path, why, "deletion request not readable, nothing is deleted for it");
+        }
+        for (id, why) in &view.failed {
+            tracing::warn!(block = %id, why, "block not readable, others go on without it");
+        }
+        tracing::debug!(blocks = view.metas.len(), took = ?began.elapsed(), "bucket looked at");
+        Ok(Snapshot::new(view, leases, requests, &self.settings, self.clock.now_ms()))
+    }
+
+    /// Retention's decisions by block, at `now_ms`.
+    pub(crate) fn decisions(&self, snapshot: &Snapshot, now_ms: i64) -> BTreeMap<BlockId, Decision> {
+        if self.settings.policy.keeps_all() {
+            return BTreeMap::new();
+        }
+        let situation = Situation {
+            policy: &self.settings.policy,
+            coverage: &snapshot.coverage,
+            no_downsample: &snapshot.no_downsample,
+            downsampling_disabled: !self.settings.downsampling,
+            now_ms,
+        };
+        let decisions = retention::decide(snapshot.filtered.kept.values(), &situation);
+        decisions.into_iter().map(|d| (d.block.ulid, d)).collect()
+    }
+
+    /// Calls `f` with what tasks are made from.
+    pub(crate) fn with_context<T>(&self, snapshot: &Snapshot, f: impl FnOnce(&Context) -> T) -> T {
+        let now_ms = self.clock.now_ms();
+        let decisions = self.decisions(snapshot, now_ms);
+        let quarantine = self.quarantine.lock();
+        f(&Context { snapshot, settings: &self.settings, quarantine: &quarantine, decisions: &decisions, now_ms })
+    }
+
+    /// What is foreseen, by group.
+    pub(crate) fn backlog(&self, snapshot: &Snapshot) -> BTreeMap<String, Backlog> {
+        let bytes = |id: BlockId| snapshot.bytes(id);
+        let of = |group| backlog::of_group(group, &self.settings.ranges_ms, &snapshot.no_compact, &bytes);
+        snapshot.groups.iter().map(|(key, group)| (key.clone(), of(group))).collect()
+    }
+
+    /// Brings the gauges of what is to be done up to date.
+    pub(crate) fn show_backlog(&self, snapshot: &Snapshot) {
+        let backlog = self.backlog(snapshot);
+        let m = &self.metrics;
+        m.todo_compactions.set(backlog.values().map(|b| b.compactions).sum::<u64>() as f64);
+        m.todo_compaction_blocks.set(backlog.values().map(|b| b.blocks).sum::<u64>() as f64);
+        let (downsamplings, due) = self.with_context(snapshot, |context| {
+            let due = context.decisions.values().filter(|d| matches!(d.action, Action::Mark(_)));
+            (context.downsamplings().len(), due.count())
+        });
+        m.todo_downsample.set(downsamplings as f64);
+        m.todo_deletion.set(due as f64);
+        m.requests_pending.set(snapshot.requests.pending().count() as f64);
+        let quarantine = self.quarantine.lock();
+        m.quarantined.with(&["group"]).set(quarantine.groups().len() as f64);
+        m.quarantined.with(&["block"]).set(quarantine.blocks().len() as f64);
+    }
+}

@@ -1,0 +1,164 @@
+//! Which blocks to make coarser. Pure.
+//!
+//! Raw blocks of 40 h or more become 5 m ones, 5 m blocks of 10 d or more 1 h ones, as in Thanos; and so do smaller blocks
+//! that are so old that they will not grow any more, or that retention waits for. Otherwise time that never filled a
+//! large block would be empty once the finer data has gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use block::{BlockId, BlockMeta};
+
+use crate::coverage::Coverage;
+use crate::policy::Policy;
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// One step of coarsening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// Of the input, ms.
+    pub from_ms: i64,
+    /// Of the output, ms.
+    pub to_ms: i64,
+    /// Blocks of this range or more, ms.
+    pub range_min_ms: i64,
+    /// Blocks whose end is older than this, ms, whatever their range: by then they would have been merged.
+    pub age_min_ms: i64,
+}
+
+/// Both steps.
+pub const STEPS: [Step; 2] = [
+    Step { from_ms: 0, to_ms: 300_000, range_min_ms: 40 * HOUR_MS, age_min_ms: 40 * HOUR_MS + 4 * DAY_MS },
+    Step { from_ms: 300_000, to_ms: 3_600_000, range_min_ms: 10 * DAY_MS, age_min_ms: (10 + 28) * DAY_MS },
+];
+
+/// A block to make coarser.
+#[derive(Debug, Clone)]
+pub struct Todo {
+    /// The block.
+    pub block: Arc<BlockMeta>,
+    /// How.
+    pub step: Step,
+}
+
+/// Blocks to make coarser, the oldest first.
+///
+/// `no_downsample` are left alone; `awaited` are blocks that retention waits for: their range does not matter. Nothing is
+/// made that retention would take away at once.
+pub fn todo(
+    blocks: &BTreeMap<BlockId, Arc<BlockMeta>>,
+    coverage: &Coverage,
+    no_downsample: &BTreeSet<BlockId>,
+    awaited: &BTreeSet<BlockId>,
+    policy: &Policy,
+    now_ms: i64,
+) -> Vec<Todo> {
+    let is_wanted = |block: &BlockMeta, resolution_ms: i64| {
+        policy.is_kept_at(block, resolution_ms, now_ms)
+            // the way to the coarsest leads through the middle
+            || STEPS.iter().any(|s| {
+                s.from_ms == resolution_ms
+                    && policy.is_kept_at(block, s.to_ms, now_ms)
+                    && coverage.at_resolution(block, s.to_ms).is_none()
+            })
+    };
+    let mut found: Vec<Todo> = blocks
+        .values()
+        .filter(|block| !no_downsample.contains(&block.ulid))
+        .filter_map(|block| {
+            let step = *STEPS.iter().find(|s| s.from_ms == block.resolution_ms())?;
+            let range_ms = block.max_time.saturating_sub(block.min_time);
+            let is_old = now_ms.saturating_sub(block.max_time) >= step.age_min_ms;
+            let is_time = range_ms >= step.range_min_ms || is_old || awaited.contains(&block.ulid);
+            (is_time && coverage.at_resolution(block, step.to_ms).is_none() && is_wanted(block, step.to_ms))
+                .then(|| Todo { block: block.clone(), step })
+        })
+        .collect();
+    found.sort_by_key(|t| (t.step.from_ms, t.block.min_time, t.block.ulid));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use block::meta::{Compaction, Downsample, ThanosMeta};
+
+    fn block(n: u64, resolution: i64, min_h: i64, max_h: i64, from: &[u64]) -> Arc<BlockMeta> {
+        let id = |n: &u64| BlockId::new(*n, 0);
+        Arc::new(BlockMeta {
+            ulid: id(&n),
+            min_time: min_h * HOUR_MS,
+            max_time: max_h * HOUR_MS,
+            compaction: Compaction { sources: from.iter().map(id).collect(), ..Compaction::default() },
+            thanos: Some(ThanosMeta { downsample: Downsample { resolution }, ..ThanosMeta::default() }),
+            ..BlockMeta::default()
+        })
+    }
+
+    fn got(blocks: &[Arc<BlockMeta>], no_downsample: &[u64], awaited: &[u64], now_h: i64) -> Vec<(u64, i64)> {
+        let ids = |ns: &[u64]| ns.iter().map(|n| BlockId::new(*n, 0)).collect::<BTreeSet<_>>();
+        let map = blocks.iter().map(|b| (b.ulid, b.clone())).collect();
+        let coverage = Coverage::new(blocks.iter());
+        todo(&map, &coverage, &ids(no_downsample), &ids(awaited), &Policy::default(), now_h * HOUR_MS)
+            .iter()
+            .map(|t| (t.block.ulid.time_ms() as u64, t.step.to_ms))
+            .collect()
+    }
+
+    #[test]
+    fn by_range_as_thanos_does() {
+        let five = 300_000;
+        for (what, blocks, no_downsample, want) in [
+            ("39 h", vec![block(1, 0, 0, 39, &[1])], &[][..], vec![]),
+            ("40 h", vec![block(1, 0, 0, 40, &[1])], &[], vec![(1, five)]),
+            ("marked", vec![block(1, 0, 0, 40, &[1])], &[1], vec![]),
+            ("done", vec![block(1, 0, 0, 40, &[1]), block(2, five, 0, 40, &[1, 7])], &[], vec![]),
+            ("half done", vec![block(1, 0, 0, 40, &[1, 2]), block(2, five, 0, 40, &[1])], &[], vec![(1, five)]),
+            (
+                "done in two",
+                vec![block(1, 0, 0, 40, &[1, 2]), block(2, five, 0, 9, &[1]), block(3, five, 9, 40, &[2])],
+                &[],
+                vec![],
+            ),
+            ("5 m, 239 h", vec![block(1, five, 0, 239, &[1])], &[], vec![]),
+            ("5 m, 240 h", vec![block(1, five, 0, 240, &[1])], &[], vec![(1, 3_600_000)]),
+            ("1 h", vec![block(1, 3_600_000, 0, 1000, &[1])], &[], vec![]),
+            ("unknown resolution", vec![block(1, 1, 0, 1000, &[1])], &[], vec![]),
+        ] {
+            assert_eq!(got(&blocks, no_downsample, &[], 240), want, "{what}");
+        }
+    }
+
+    /// thanos-io/thanos#7908: blocks that never reach 40 h were never downsampled, and lost with the raw data.
+    #[test]
+    fn r7908_by_age() {
+        let small = [block(1, 0, 0, 2, &[1])];
+        assert_eq!(got(&small, &[], &[], 2 + 135), []);
+        assert_eq!(got(&small, &[], &[], 2 + 136), [(1, 300_000)]);
+        assert_eq!(got(&small, &[], &[1], 3), [(1, 300_000)]);
+        let five = [block(1, 300_000, 0, 2, &[1])];
+        assert_eq!(got(&five, &[], &[], 2 + 38 * 24 - 1), []);
+        assert_eq!(got(&five, &[], &[], 2 + 38 * 24), [(1, 3_600_000)]);
+    }
+
+    /// Otherwise a block would be made and deleted again for ever.
+    #[test]
+    fn nothing_is_made_that_is_past_its_retention() {
+        let raw = block(1, 0, 0, 48, &[1]);
+        let hour = block(3, 3_600_000, 0, 48, &[1]);
+        for (retention, blocks, want) in [
+            ([0, DAY_MS, DAY_MS], vec![raw.clone()], 0),
+            ([0, DAY_MS, 0], vec![raw.clone()], 1),
+            ([0, DAY_MS, 0], vec![raw.clone(), hour], 0),
+            ([0, 0, DAY_MS], vec![raw], 1),
+        ] {
+            let map = blocks.iter().map(|b| (b.ulid, b.clone())).collect();
+            let none = BTreeSet::new();
+            let policy = Policy::new(retention);
+            let found = todo(&map, &Coverage::new(blocks.iter()), &none, &none, &policy, 100 * HOUR_MS);
+            assert_eq!(found.len(), want, "{retention:?}");
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! One task, from claim to commit.
+
+use std::sync::Arc;
+
+use block::{BlockId, BlockMeta, META_FILE};
+use bucket::marks::{self, DELETION_MARK, MARK_VERSION, Marked, NO_DOWNSAMPLE_MARK, NoDownsampleMark};
+use merge::{Finished, Progress};
+use parking_lot::Mutex;
+use service::Failpoints;
+use tokio_util::sync::CancellationToken;
+
+use crate::commit::{Commit, CommitError, Kind, Recovered};
+use crate::compactor::Compactor;
+use crate::engine::{EngineError, RunOptions};
+use crate::lease::{Claim, Lease, LeaseError};
+use crate::metrics::resolution;
+use crate::output;
+use crate::snapshot::Snapshot;
+use crate::task::Task;
+
+/// On inputs of which nothing was left; nothing replaces them.
+const NOTHING_LEFT: &str = "no samples left";
+
+/// How a task ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The bucket has changed.
+    Progress,
+    /// Another compactor works there.
+    Busy,
+    /// The bucket is not what the task was made from: look again.
+    Stale,
+    /// It failed, which is logged and noted.
+    Failed,
+    /// It was told to stop.
+    Cancelled,
+}
+
+/// What a failed task's operator may do.
+const HINT_BLOCK: &str =
+    "the block is damaged and is left out; verify it, restore it from a copy, or mark it for deletion";
+const HINT_DISK: &str = "check the space and the permissions of --data-dir";
+const HINT_BUCKET: &str = "check that the bucket can be reached and written to";
+const HINT_OTHER: &str = "see the reason; if it stays, mark the blocks as not to be compacted and report it";
+
+impl Compactor {
+    /// Runs a task that was made from `snapshot`.
+    pub(crate) async fn run_task(&self, task: &Task, snapshot: &Snapshot, cancel: &CancellationToken) -> Outcome {
+        let known = snapshot.lease_number(&task.lease);
+        let lease = match self.leases.claim(&task.lease, Some(known)).await {
+            Ok(Claim::Held(lease)) => lease,
+            Ok(Claim::Busy { holder }) => {
+                tracing::debug!(lease = task.lease, holder, "another compactor works there");
+                return Outcome::Busy;
+            }
+            Ok(Claim::Moved) => return Outcome::Stale,
+            Err(e) => {
+                self.fail(task, &e.into());
+                return Outcome::Failed;
+            }
+        };
+        let progress = Arc::new(Progress::default());
+        let number = self.status.begin(task, progress.clone(), self.clock.now_ms());
+        self.metrics.running.with(&[task.kind.name()]).inc();
+        let began = std::time::Instant::now();
+        let stop = cancel.child_token();
+        let work = self.work(task, &lease, &progress, &stop);
+        let keep = lease.keep();
+        tokio::pin!(work, keep);
+        let mut kept = true;
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut work => break outcome,
+                () = &mut keep, if kept => {
+                    kept = false;
+                    stop.cancel();
+                }
+            }
+        };
+        self.metrics.running.with(&[task.kind.name()]).dec();
+        let is_killed =
+            matches!(&outcome, Err(CommitError::Failpoint(_) | CommitError::Engine(EngineError::Failpoint(_))));
+        if !lease.lost().is_cancelled() && !is_killed {
+            // who waits for it would wait for its end otherwise
+            if let Err(e) = lease.release().await {
+                tracing::debug!(err = %e, "lease not released");
+            }
+        }
+        let now_ms = self.clock.now_ms();
+        let (outcome, text) = match outcome {
+            Ok(outcome) => {
+                if outcome == Outcome::Progress {
+                    self.quarantine.lock().clear_group(&task.lease);
+                }
+                (outcome, format!("{outcome:?}").to_lowercase())
+            }
+            Err(_) if cancel.is_cancelled() => (Outcome::Cancelled, "cancelled".to_owned()),
+            Err(CommitError::Engine(EngineError::Vanished(block))) => {
+                tracing::info!(%block, "block was deleted meanwhile, looking again");
+                (Outcome::Stale, "a block was deleted meanwhile".to_owned())
+            }
+            Err(CommitError::Lease(e @ LeaseError::Lost { .. })) => {
+                self.metrics.leases_lost.inc();
+                tracing::warn!(err = %e, group = task.selector, "work stopped");
+                (Outcome::Stale, e.to_string())
+            }
+            Err(CommitError::Engine(EngineError::Cancelled)) => {
+                self.metrics.leases_lost.inc();
+                (Outcome::Stale, "lease lost".to_owned())
+            }
+            Err(e) => {
+                self.fail(task, &e);
+                (Outcome::Failed, e.to_string())
+            }
+        };
+        if outcome == Outcome::Progress && task.kind == Kind::Downsampling {
+            let seconds = &self.metrics.downsample_seconds;
+            seconds.with(&[&resolution(task.resolution_ms)]).observe(began.elapsed().as_secs_f64());
+        }
+        self.status.end(number, text, outcome == Outcome::Progress, now_ms);
+        outcome
+    }
+
+    /// Notes a failure: in the log, in the metrics, and by leaving the block or the group alone for a while.
+    fn fail(&self, task: &Task, error: &CommitError) {
+        let now_ms = self.clock.now_ms();
+        let text = error.to_string();
+        let by = &resolution(task.resolution_ms);
+        let failures =
+            if task.kind == Kind::Downsampling { &self.metrics.downsample_failures } else { &self.metrics.failures };
+        failures.with(&[by]).inc();
+        let is_transient = match error {
+            CommitError::Lease(e) => e.is_transient(),
+            CommitError::Bucket(e) => e.is_transient(),
+            CommitError::Engine(e) => matches!(e, EngineError::Transient(_)),
+            CommitError::Failpoint(_) => true,
+        };
+        if is_transient {
+            self.metrics.retries.inc();
+        }
+        let mut quarantine = self.quarantine.lock();
+        let damaged = match error {
+            CommitError::Engine(EngineError::Damaged { block, .. }) => Some(*block),
+            CommitError::Bucket(bucket::Error::Damaged { block, .. }) => Some(*block),
+            _ => None,
+        };
+        if let Some(block) = damaged.filter(|block| task.inputs().contains(block)) {
+            quarantine.add_block(block, &text, HINT_BLOCK, now_ms);
+            drop(quarantine);
+            tracing::error!(%block, group = task.selector, err = text, hint = HINT_BLOCK, "block is damaged, others go on without it");
+            return;
+        }
+        let hint = match error {
+            CommitError::Engine(EngineError::Local(_)) => HINT_DISK,
+            _ if is_transient => HINT_BUCKET,
+            _ => HINT_OTHER,
+        };
+        quarantine.add_group(&task.lease, &text, hint, now_ms);
+        let case = quarantine.groups().get(&task.lease).cloned();
+        drop(quarantine);
+        let again = case.map(|c| model::format_rfc3339_ms(c.until_ms)).unwrap_or_default();
+        tracing::error!(
+            group = task.selector,
+            kind = task.kind.name(),
+            err = text,
+            hint,
+            again,
+            "task failed, the group is left alone until then, others go on"
+        );
+    }
+
+    async fn work(
+        &self,
+        task: &Task,
+        lease: &Arc<Lease>,
+        progress: &Arc<Progress>,
+        stop: &CancellationToken,
+    ) -> Result<Outcome, CommitError> {
+        match self.committer.recover(lease).await? {
+            Recovered::Nothing => {}
+            recovered => {
+                let outcome = if recovered == Recovered::Finished { "finished" } else { "given up" };
+                self.metrics.recovered.with(&[outcome]).inc();
+                return Ok(Outcome::Progress);
+            }
+        }
+        if !self.inputs_stand(task).await? {
+            return Ok(Outcome::Stale);
+        }
+        let by = resolution(task.resolution_ms);
+        self.begin_count(task, &by);
+        let made = Arc::new(Mutex::new(Vec::new()));
+        let first = (self.next_id)();
+        made.lock().push(first);
+        lease.renew(Some(vec![first])).await?;
+        let mut job = task.job.clone();
+        job.meta.ulid = first;
+        let (next_id, noted) = (self.next_id.clone(), made.clone());
+        let options = RunOptions {
+            dir: self.settings.dir.join("compact").join(&task.lease),
+            next_id: Arc::new(move || {
+                let id = next_id();
+                noted.lock().push(id);
+                id
+            }),
+        };
+        let began = std::time::Instant::now();
+        tracing::info!(task = task.text(), "task begins");
+        let finished = self.engine.run(&job, &options, progress, stop).await?;
+        self.count(task, &finished);
+        let mut outputs: Vec<BlockMeta> = finished.outputs.into_iter().map(|o| o.meta).collect();
+        if outputs.len() > 1 {
+            output::split(&mut outputs);
+        }
+        let ids: Vec<BlockId> = outputs.iter().map(|m| m.ulid).collect();
+        if ids != [first] {
+            lease.renew(Some(ids.clone())).await?;
+        }
+        if outputs.is_empty() && (task.kind == Kind::Downsampling || !task.may_be_empty) {
+            return self.nothing_left(task).await;
+        }
+        for meta in &outputs {
+            if let Err(e) = self.committer.verify(meta, self.settings.verify).await {
+                self.discard(&ids).await;
+                return Err(e.into());
+            }
+        }
+        if !self.inputs_stand(task).await? {
+            self.discard(&ids).await;
+            return Ok(Outcome::Stale);
+        }
+        let is_empty = outputs.is_empty();
+        let details = task.replaces.clone().unwrap_or_default();
+        let commit = Commit {
+            kind: task.kind,
+            inputs: task.inputs(),
+            no_compact: outputs.len() > 1 || task.no_compact,
+            outputs,
+            replaced: if task.replaces.is_some() { task.inputs() } else { Vec::new() },
+            details: if is_empty { format!("{NOTHING_LEFT}: {details}") } else { details },
+        };
+        let commit = match self.committer.decide(lease, commit).await {
+            Ok(commit) => commit,
+            Err(e @ CommitError::Lease(LeaseError::Lost { .. })) => {
+                // another is at it now, and may be making the same: nobody will ever see ours
+                self.discard(&ids).await;
+                return Err(e);
+            }
+            Err(e) => return Err(e),
+        };
+        self.committer.carry_out(lease, &commit).await?;
+        self.end_count(task, &by, is_empty);
+        let names: Vec<String> = ids.iter().map(BlockId::to_string).collect();
+        tracing::info!(task = task.text(), blocks = names.join(", "), took = ?began.elapsed(), "task done");
+        Ok(Outcome::Progress)
+    }
+
+    /// Whether all inputs are there still and nobody has marked them for deletion.
+    async fn inputs_stand(&self, task: &Task) -> Result<bool, CommitError> {
+        for id in task.inputs() {
+            if !self.bucket.exists(&format!("{id}/{META_FILE}")).await?
+                || self.bucket.exists(&format!("{id}/{DELETION_MARK}")).await?
+            {
+                tracing::info!(block = %id, "block is gone or marked for deletion since it was chosen");
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// A downsampling that left nothing is not tried again; a merge that should have left something has failed.
+    async fn nothing_left(&self, task: &Task) -> Result<Outcome, CommitError> {
+        if task.kind != Kind::Downsampling {
+            let text = "the merge left no samples of blocks that have some".to_owned();
+            return Err(EngineError::Refused(text).into());
+        }
+        for id in task.inputs() {
+            let mark = NoDownsampleMark {
+                id,
+                version: MARK_VERSION,
+                details: "there is nothing to downsample".to_owned(),
+                no_downsample_time: self.clock.now_ms().div_euclid(1000),
+                reason: "manual".to_owned(),
+            };
+            if marks::write(&self.bucket, &mark).await? == Marked::Now {
+                self.metrics.marked.with(&[NO_DOWNSAMPLE_MARK, &mark.reason]).inc();
+            }
+        }
+        Ok(Outcome::Progress)
+    }
+
+    /// Removes what was never decided upon. What stays behind is cleaned up as any upload that was broken off.
+    async fn discard(&self, ids: &[BlockId]) {
+        for id in ids {
+            if let Err(e) = bucket::delete::delete_block(&self.bucket, *id, &Failpoints::none()).await {
+                tracing::debug!(block = %id, err = %e, "unused block not removed");
+            }
+        }
+    }
+
+    fn begin_count(&self, task: &Task, by: &str) {
+        if task.kind == Kind::Compaction {
+            self.metrics.runs_started.with(&[by]).inc();
+        }
+    }
+
+    fn end_count(&self, task: &Task, by: &str, is_empty: bool) {
+        let m = &self.metrics;
+        match task.kind {
+            Kind::Compaction => {
+                m.runs_completed.with(&[by]).inc();
+                if !is_empty {
+                    m.compactions.with(&[by]).inc();
+                    if task.overlapping {
+                        m.vertical.with(&[by]).inc();
+                    }
+                }
+            }
+            Kind::Downsampling => {
+                m.downsamples.with(&[by]).inc();
+            }
+            Kind::Deletion | Kind::Retention => {
+                m.rewrites.with(&[task.kind.name()]).inc();
+            }
+        }
+        if task.replaces.is_some() {
+            m.garbage_blocks.inc_by(task.inputs().len() as u64);
+        }
+    }
+
+    fn count(&self, task: &Task, finished: &Finished) {
+        let m = &self.metrics;
+        m.bytes.with(&["read"]).inc_by(finished.counts.bytes_read);
+        m.bytes.with(&["written"]).inc_by(finished.counts.bytes_written);
+        let r = &finished.repairs;
+        let repairs = [
+            ("labels out of order", r.labels_out_of_order),
+            ("series twice", r.series_twice),
+            ("chunks out of order", r.chunks_out_of_order),
+            ("chunks twice", r.chunks_twice),
+            ("samples out of order", r.samples_out_of_order),
+            ("samples outside of the block", r.samples_outside),
+        ];
+        for (what, count) in repairs {
+            if count > 0 {
+                m.repairs.with(&[what]).inc_by(count);
+                tracing::warn!(group = task.selector, what, count, "input put right while it was merged");
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What the compactor holds to.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bucket::Filters;
+use merge::Vertical;
+
+use crate::engine::Depth;
+use crate::plan::RANGES_MS;
+use crate::policy::Policy;
+
+/// Settings of the work itself; listeners and the like are in [`crate::Config`].
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Ranges of blocks by level, ms, up to the highest level wanted.
+    pub ranges_ms: Vec<i64>,
+    /// Largest index of a block, bytes.
+    pub index_bytes_max: u64,
+    /// Most series of a block; 0 = no limit.
+    pub series_max: u64,
+    /// Whether a merge that would pass a limit makes several blocks; else the largest input is marked and left alone.
+    pub split: bool,
+    /// What is done where blocks overlap.
+    pub vertical: Vertical,
+    /// External labels that tell replicas.
+    pub replica_labels: Vec<String>,
+    /// The external label that tells tenants, for a fair share.
+    pub tenant_label: String,
+    /// Which blocks are worked on; times, replica labels and marks are put in here.
+    pub filters: Filters,
+    /// `--min-time`; may be relative.
+    pub min_time: String,
+    /// `--max-time`; may be relative.
+    pub max_time: String,
+    /// How long what is kept.
+    pub policy: Policy,
+    /// False = `--downsampling.disable`.
+    pub downsampling: bool,
+    /// From mark to deletion, ms.
+    pub delete_delay_ms: i64,
+    /// Uploads to which nothing was written for so long are taken for broken off, ms.
+    pub partial_age_ms: i64,
+    /// Merges at a time.
+    pub compaction_concurrency: usize,
+    /// Downsamplings at a time.
+    pub downsample_concurrency: usize,
+    /// Deletions at a time.
+    pub deletion_concurrency: usize,
+    /// How much of a new block is read before it is made visible.
+    pub verify: Depth,
+    /// Where merges keep their files.
+    pub dir: PathBuf,
+    /// See [`Self::single_instance`].
+    pub lease_ttl: Duration,
+    /// There is no other compactor: leases of others are taken over at once.
+    pub single_instance: bool,
+    /// How long what failed is left alone at first, ms.
+    pub backoff_min_ms: i64,
+    /// And at most, ms.
+    pub backoff_max_ms: i64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            ranges_ms: RANGES_MS.to_vec(),
+            index_bytes_max: 64 << 30,
+            series_max: 0,
+            split: false,
+            vertical: Vertical::Merge,
+            replica_labels: Vec::new(),
+            tenant_label: "tenant_id".to_owned(),
+            filters: Filters::default(),
+            min_time: "0000-01-01T00:00:00Z".to_owned(),
+            max_time: "9999-12-31T23:59:59Z".to_owned(),
+            policy: Policy::default(),
+            downsampling: true,
+            delete_delay_ms: 48 * 3_600_000,
+            partial_age_ms: 48 * 3_600_000,
+            compaction_concurrency: 1,
+            downsample_concurrency: 1,
+            deletion_concurrency: 32,
+            verify: Depth::Index,
+            dir: "./data".into(),
+            lease_ttl: Duration::from_secs(60),
+            single_instance: false,
+            backoff_min_ms: 5 * 60_000,
+            backoff_max_ms: 6 * 3_600_000,
+        }
+    }
+}
