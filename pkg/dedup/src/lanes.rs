@@ -6,7 +6,15 @@ use storage::Chunk;
 /// it: most likely its own replica's. (Thanos takes the first lane that it does not overlap; a lane then hops from one
 /// replica to another after a gap, and what it saw before says nothing of a counter's reset in between.) Exact doubles are
 /// dropped.
-pub(crate) fn split(chunks: Vec<Chunk>) -> Vec<Vec<Chunk>> {
+pub(crate) fn split(mut chunks: Vec<Chunk>) -> Vec<Vec<Chunk>> {
+    // Most series are of one replica.
+    if let [first, rest @ ..] = chunks.as_slice()
+        && (rest.is_empty() || first.replica != 0)
+        && rest.iter().all(|chunk| chunk.replica == first.replica)
+    {
+        chunks.dedup();
+        return vec![chunks];
+    }
     let mut known: Vec<(u64, Vec<Chunk>)> = Vec::new();
     let mut unknown: Vec<Vec<Chunk>> = Vec::new();
     for chunk in chunks {
@@ -53,6 +61,9 @@ mod tests {
             shape(&[(0, 0, 10), (0, 5, 30), (0, 31, 50), (0, 40, 60)]),
             [vec![(0, 10), (40, 60)], vec![(5, 30), (31, 50)]]
         );
+        // One replica alone, with a double.
+        assert_eq!(shape(&[(7, 0, 10), (7, 0, 10), (7, 11, 20)]), [vec![(0, 10), (11, 20)]]);
+        assert_eq!(shape(&[(0, 0, 10)]), [vec![(0, 10)]]);
         // The live and the shipped form of one replica's data overlap and stay together.
         assert_eq!(shape(&[(7, 0, 10), (7, 5, 12)]), [vec![(0, 10), (5, 12)]]);
     }

@@ -300,13 +300,15 @@ impl Guarded {
     }
 
     fn disorder(&mut self, batch: &[Series]) -> Option<Error> {
+        let mut before = self.last.as_ref();
         for series in batch {
-            if let Some(last) = self.last.as_ref().filter(|last| **last > series.labels) {
+            if let Some(last) = before.filter(|last| **last > series.labels) {
                 let text = format!("{} sent series out of order: {} after {last}", self.name, series.labels);
                 return Some(Error::Corrupt(text));
             }
-            self.last = Some(series.labels.clone());
+            before = Some(&series.labels);
         }
+        self.last = before.cloned();
         None
     }
 }
