@@ -175,7 +175,7 @@ fn pattern(start: i64, p: usize) -> Vec<TimedChunk> {
 }
 
 fn open(yaml: &str) -> Bucket {
-    let config = Config::parse(yaml).expect("config");
+    let config = Config::parse(yaml, &|_| None).expect("config");
     config.open(&OpenOptions::default()).expect("bucket")
 }
 
@@ -211,7 +211,13 @@ fn measure(what: &str, yaml: &str, root: &Path, kind: &str, shards: usize, serie
             peak_mib: numbers[2],
             requests: numbers[3] as u64,
         };
-        eprintln!("{what}: {:.2} s CPU, {:.2} s, {:.0} MiB, {} MB", row.cpu_s, row.wall_s, row.peak_mib, bytes / 1_000_000);
+        eprintln!(
+            "{what}: {:.2} s CPU, {:.2} s, {:.0} MiB, {} MB",
+            row.cpu_s,
+            row.wall_s,
+            row.peak_mib,
+            bytes / 1_000_000
+        );
         if best.as_ref().is_none_or(|b| row.cpu_s < b.cpu_s) {
             best = Some(row);
         }
@@ -324,9 +330,13 @@ fn prometheus(bucket: &Path, root: &Path, series: usize, bytes: u64) -> Option<R
             eprintln!("prometheus did not compact: {text}");
             return None;
         }
-        let work = std::fs::read_dir(&data).ok()?.flatten().any(|e| e.file_name().to_string_lossy().contains(".tmp-for-creation"));
+        let work = std::fs::read_dir(&data)
+            .ok()?
+            .flatten()
+            .any(|e| e.file_name().to_string_lossy().contains(".tmp-for-creation"));
         if let Some(found) = line(&text, "compact blocks") {
-            let took = found.split("duration=").nth(1).unwrap_or_default().split_whitespace().next().unwrap_or_default();
+            let took =
+                found.split("duration=").nth(1).unwrap_or_default().split_whitespace().next().unwrap_or_default();
             let row = Row {
                 what: format!("Prometheus {version}, {series} series, disk"),
                 samples: (series * SAMPLES * 3) as u64,

@@ -138,9 +138,9 @@ pub(crate) async fn read_toc(bucket: &Bucket, block: BlockId, index_bytes: u64) 
     Ok((version, toc))
 }
 
-/// Where the series of an index end: at whichever section comes next.
+/// Where the series of an index end: at whichever section comes next. Absent ones are said to be at 0.
 pub(crate) fn series_range(toc: &Toc) -> Range<u64> {
-    let next = [toc.label_indices, toc.postings].into_iter().filter(|at| *at > toc.series);
+    let next = [toc.label_indices, toc.postings].into_iter().filter(|at| *at >= toc.series);
     toc.series..next.min().unwrap_or(toc.series)
 }
 

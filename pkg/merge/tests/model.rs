@@ -142,7 +142,7 @@ fn expect(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_is_lost_and_nothing_invented(
@@ -152,7 +152,7 @@ proptest! {
         sizes in 200..3000usize,
         delete in prop::option::of((0..12u8, 0..HOUR, 0..HOUR)),
     ) {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async {
             let (bucket, dir) = (Bucket::in_memory(), tempfile::tempdir().unwrap());
             let gone = |series: &RawSeries, time: i64| delete.is_some_and(|(name, a, b)| {
