@@ -48,6 +48,70 @@ fn query_flags_are_thanos() {
     check("query", &querier::command());
 }
 
+/// What Thanos has and its reference leaves out.
+const TOOLS_WITHOUT_REFERENCE: [(&str, &[&str]); 2] = [
+    (
+        "cleanup",
+        &[
+            "--delete-delay=48h",
+            "--consistency-delay=30m",
+            "--block-sync-concurrency=20",
+            "--selector.relabel-config-file=<file-path>",
+            "--selector.relabel-config=<content>",
+            "--objstore.config-file=<file-path>",
+            "--objstore.config=<content>",
+        ],
+    ),
+    (
+        "retention",
+        &[
+            "--delete-delay=48h",
+            "--consistency-delay=30m",
+            "--block-sync-concurrency=20",
+            "--selector.relabel-config-file=<file-path>",
+            "--selector.relabel-config=<content>",
+            "--retention.resolution-raw=0d",
+            "--retention.resolution-5m=0d",
+            "--retention.resolution-1h=0d",
+            "--objstore.config-file=<file-path>",
+            "--objstore.config=<content>",
+        ],
+    ),
+];
+
+#[test]
+fn tools_bucket_flags_are_thanos() {
+    for command in tools::commands().iter().filter(|c| c.name.starts_with("tools bucket ")) {
+        let name = command.name.trim_start_matches("tools bucket ");
+        let Some((_, flags)) = TOOLS_WITHOUT_REFERENCE.iter().find(|(n, _)| *n == name) else {
+            // required flags stand in the reference's title
+            let title = match name {
+                "mark" => "tools bucket mark --id=ID --marker=MARKER",
+                "rewrite" => "tools bucket rewrite --id=ID",
+                _ => command.name,
+            };
+            check(title, command);
+            continue;
+        };
+        let ours: Vec<String> = command.all().map(flags::Flag::signature).collect();
+        let missing: Vec<_> = flags.iter().filter(|f| !ours.iter().any(|o| o == *f)).collect();
+        assert!(missing.is_empty(), "aion {} lacks {missing:#?}, it has {ours:#?}", command.name);
+    }
+}
+
+#[test]
+fn tools_bucket_letters_are_thanos() {
+    let letters: Vec<_> = tools::bucket::TOOLS.iter().flat_map(|t| t.shorts.iter().map(|s| (t.name, *s))).collect();
+    for wanted in [
+        ("ls", ('o', "output")),
+        ("inspect", ('l', "selector")),
+        ("verify", ('r', "repair")),
+        ("verify", ('i', "issues")),
+    ] {
+        assert!(letters.contains(&wanted), "{wanted:?} is not among {letters:?}");
+    }
+}
+
 /// The metrics that Thanos' dashboards and alerts read from sidecar, store and query, without histogram suffixes.
 fn dashboard_metrics(text: &str) -> Vec<String> {
     let ours = ["dash:query", "dash:store", "dash:sidecar"];

@@ -39,5 +39,6 @@ pub fn reference(name: &str) -> Option<String> {
 
 /// All command lines of the program.
 pub fn commands() -> Vec<flags::Command> {
-    vec![demo::command(), sidecar::command(), store_gateway::command(), querier::command(), tools::promqltest_command()]
+    let components = [demo::command(), sidecar::command(), store_gateway::command(), querier::command()];
+    components.into_iter().chain(tools::commands()).collect()
 }

@@ -1,6 +1,7 @@
 //! The `aion` binary: a table of subcommands, and what all of them have in common.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use flags::{Command, Outcome, Parsed};
@@ -42,14 +43,16 @@ const COMPONENTS: &[Component] = &[
     component!("query", "PromQL over sidecars, stores and other queriers.", querier),
 ];
 
-/// Has the allocator give freed pages back at once, not after a second: a store's read buffers come and go quickly, and
-/// what is kept would count against its memory. `MIMALLOC_PURGE_DELAY` still overrides it.
+/// Has the allocator give freed pages back soon, not after a second: buffers come and go quickly, and what is kept would
+/// count against the memory. Not at once either, as each page that is needed again costs a fault. `MIMALLOC_PURGE_DELAY`
+/// still overrides it.
 #[allow(unsafe_code, reason = "the allocator's settings are reached through its C interface only")]
 fn give_memory_back() {
     /// `mi_option_purge_delay` of mimalloc.h, which the binding does not name.
     const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
+    const DELAY_MS: std::ffi::c_long = 100;
     // SAFETY: sets one number of the allocator's settings; no other thread runs yet.
-    unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, 0) };
+    unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, DELAY_MS) };
 }
 
 fn main() -> ExitCode {
@@ -148,23 +151,63 @@ fn run_component(component: &Component, args: Vec<String>) -> ExitCode {
     }
 }
 
-fn tools_command(mut args: Vec<String>) -> ExitCode {
-    let command = tools::promqltest_command();
-    if args.first().map(String::as_str) != Some("promqltest") {
-        let ok = args.first().is_some_and(|a| matches!(a.as_str(), "help" | "--help" | "-h"));
-        println!("usage: aion tools <command>\n\nCommands:\n  promqltest  {}", command.about);
-        return if ok { ExitCode::SUCCESS } else { ExitCode::from(2) };
-    }
-    args.remove(0);
-    let parsed = match parse(&command, args) {
-        Ok(parsed) => parsed,
-        Err(code) => return code,
+fn tools_command(args: Vec<String>) -> ExitCode {
+    let call = match tools::parse(args, &version()) {
+        Ok(tools::Call::Print(text)) => return print_and_succeed(&text),
+        Ok(call) => call,
+        Err((name, e)) => {
+            eprintln!("aion {name}: {e}");
+            return ExitCode::from(2);
+        }
     };
-    match runtime().block_on(tools::run_promqltest(&parsed)) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(e) => {
-            eprintln!("aion tools promqltest: {e:#}");
+    let runtime = runtime();
+    let mut tracing = None;
+    if let Some(parsed) = call.flags() {
+        match start_logs(parsed, &runtime) {
+            Ok(started) => tracing = started,
+            Err(e) => {
+                eprintln!("aion {}: {e}", call.name());
+                return ExitCode::from(2);
+            }
+        }
+        for (flag, why) in parsed.ignored() {
+            warn!(flag, why, "flag has no effect");
+        }
+    }
+    let shutdown = CancellationToken::new();
+    let mut out = std::io::stdout();
+    let mut deps = tools::Deps {
+        out: &mut out,
+        clock: Arc::new(model::SystemClock),
+        env: Arc::new(|name| std::env::var(name).ok()),
+        metrics: Metrics::new(),
+        random: Arc::new(rand::random),
+        shutdown: shutdown.clone(),
+    };
+    let ended = runtime.block_on(async {
+        let run = tools::run(&call, &mut deps);
+        tokio::pin!(run);
+        tokio::select! {
+            ended = &mut run => Some(ended),
+            _ = service::signal() => {
+                shutdown.cancel();
+                // what is done only once is cut short; all of it may be repeated
+                tokio::time::timeout(TOOL_GRACE, run).await.ok()
+            }
+        }
+    });
+    if let Some(tracing) = tracing {
+        tracing.shutdown(LAST_SPANS);
+    }
+    match ended {
+        Some(Ok(tools::Verdict::Fine)) => ExitCode::SUCCESS,
+        Some(Ok(tools::Verdict::Problems)) => ExitCode::FAILURE,
+        Some(Err(e)) => {
+            eprintln!("aion {}: {e}", call.name());
+            ExitCode::from(if matches!(e, tools::Error::Usage(_)) { 2 } else { 1 })
+        }
+        None => {
+            eprintln!("aion {}: interrupted", call.name());
             ExitCode::FAILURE
         }
     }
@@ -183,6 +226,8 @@ fn start_logs(parsed: &Parsed, runtime: &tokio::runtime::Runtime) -> Result<Opti
     Ok(tracing)
 }
 
+/// How long a tool that was interrupted may take to end by itself.
+const TOOL_GRACE: Duration = Duration::from_secs(3);
 /// How long the last spans may take to be sent.
 const LAST_SPANS: Duration = Duration::from_secs(5);
 
@@ -203,7 +248,7 @@ fn usage() -> String {
     for component in COMPONENTS {
         out.push_str(&format!("  {:<9}{}\n", component.name, component.about));
     }
-    out.push_str("  tools    One-shot commands: promqltest.\n");
+    out.push_str("  tools    One-shot commands: bucket …, promqltest.\n");
     out.push_str("\nStart with: aion demo. Each command has --help.\n");
     out
 }

@@ -1,8 +1,232 @@
-//! The command lines of `aion tools`.
+//! The command lines of `aion tools`, and what all of its commands have in common.
 
-use flags::{Arg, Command, Parsed};
+use std::io::Write;
+use std::sync::Arc;
 
-use crate::promqltest;
+use flags::{Arg, Command, Flag, Kind, Outcome, Parsed, UsageError};
+use model::Clock;
+use telemetry::Metrics;
+use tokio_util::sync::CancellationToken;
+
+use crate::{bucket, promqltest};
+
+/// What commands get from outside.
+pub struct Deps<'a> {
+    /// Results go here, logs do not.
+    pub out: &'a mut (dyn Write + Send + Sync),
+    /// Time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Environment variables.
+    pub env: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    /// Where metrics go.
+    pub metrics: Metrics,
+    /// Bits for the ids of new blocks.
+    pub random: Arc<dyn Fn() -> u128 + Send + Sync>,
+    /// Ends commands that run on.
+    pub shutdown: CancellationToken,
+}
+
+impl std::fmt::Debug for Deps<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Deps").field("clock", &self.clock).finish_non_exhaustive()
+    }
+}
+
+impl Deps<'_> {
+    /// Prints `text` to where results go.
+    pub(crate) fn print(&mut self, text: &str) -> Result<(), Error> {
+        self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).map_err(Error::Output)
+    }
+}
+
+/// What a command that ran to its end has to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing is wrong: exit code 0.
+    Fine,
+    /// It found what it looks for, or part of the work failed: exit code 1.
+    Problems,
+}
+
+impl Verdict {
+    /// [`Verdict::Problems`] if there are any.
+    pub(crate) fn of(problems: bool) -> Self {
+        if problems { Self::Problems } else { Self::Fine }
+    }
+}
+
+/// Why a command did not run to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The command line is wrong: exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// Something about blocks.
+    #[error(transparent)]
+    Bucket(#[from] ::bucket::Error),
+    /// The object store.
+    #[error(transparent)]
+    Store(#[from] objstore::Error),
+    /// A block's files.
+    #[error(transparent)]
+    Block(#[from] block::Error),
+    /// Anything else; says what and where.
+    #[error("{0}")]
+    Failed(String),
+    /// Results cannot be printed.
+    #[error("writing the output: {0}")]
+    Output(#[source] std::io::Error),
+}
+
+impl From<UsageError> for Error {
+    fn from(e: UsageError) -> Self {
+        Self::Usage(e.0)
+    }
+}
+
+impl From<transport::Error> for Error {
+    fn from(e: transport::Error) -> Self {
+        match e {
+            transport::Error::Config(text) => Self::Usage(text),
+            e => Self::Failed(e.to_string()),
+        }
+    }
+}
+
+/// A checked command line.
+#[derive(Debug)]
+pub enum Call {
+    /// Print this and end well.
+    Print(String),
+    /// `tools promqltest`.
+    Promqltest(Parsed),
+    /// `tools bucket …`.
+    Bucket(&'static bucket::Tool, Parsed),
+}
+
+impl Call {
+    /// The command's name, `tools bucket ls`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Print(_) => "tools",
+            Self::Promqltest(_) => "tools promqltest",
+            Self::Bucket(tool, _) => tool.full_name,
+        }
+    }
+
+    /// Its flags, for setting up logs.
+    pub fn flags(&self) -> Option<&Parsed> {
+        match self {
+            Self::Bucket(_, parsed) => Some(parsed),
+            _ => None,
+        }
+    }
+}
+
+/// All commands, for help and reference pages.
+pub fn commands() -> Vec<Command> {
+    let mut all: Vec<Command> = bucket::TOOLS.iter().map(bucket::Tool::command).collect();
+    all.push(promqltest_command());
+    all
+}
+
+/// Reads what comes after `aion tools`.
+///
+/// # Errors
+/// The name of the command that was meant, and what is wrong.
+pub fn parse(mut args: Vec<String>, version: &str) -> Result<Call, (&'static str, UsageError)> {
+    let asks_help = |args: &[String]| args.iter().any(|a| matches!(a.as_str(), "--help" | "-h" | "help"));
+    match take_word(&mut args, bucket::PARENT_FLAGS).as_deref() {
+        Some("promqltest") => finish("tools promqltest", &promqltest_command(), args, version, Call::Promqltest),
+        Some("bucket") => match take_word(&mut args, bucket::PARENT_FLAGS) {
+            Some(name) => match bucket::TOOLS.iter().find(|tool| tool.name == name) {
+                Some(tool) => {
+                    let args = long_flags(args, tool.shorts);
+                    finish(tool.full_name, &tool.command(), args, version, |parsed| Call::Bucket(tool, parsed))
+                }
+                None if name == "help" => Ok(Call::Print(bucket::usage())),
+                None if name == "web" => Err(("tools bucket", UsageError("web is not built in yet".to_owned()))),
+                None => Err(("tools bucket", UsageError(format!("unknown command {name:?}")))),
+            },
+            None if asks_help(&args) => Ok(Call::Print(bucket::usage())),
+            None => Err(("tools bucket", UsageError("a command is needed".to_owned()))),
+        },
+        Some("help") => Ok(Call::Print(usage())),
+        Some(name) => Err(("tools", UsageError(format!("unknown command {name:?}")))),
+        None if asks_help(&args) => Ok(Call::Print(usage())),
+        None => Err(("tools", UsageError("a command is needed".to_owned()))),
+    }
+}
+
+fn finish(
+    name: &'static str,
+    command: &Command,
+    args: Vec<String>,
+    version: &str,
+    call: impl FnOnce(Parsed) -> Call,
+) -> Result<Call, (&'static str, UsageError)> {
+    match flags::parse(command, args, version).map_err(|e| (name, e))? {
+        Outcome::Run(parsed) => Ok(call(parsed)),
+        Outcome::Print(text) => Ok(Call::Print(text)),
+    }
+}
+
+/// Takes the first word that is no flag nor a flag's value. Flags of the parent command may stand before it.
+fn take_word(args: &mut Vec<String>, flags: &[&[Flag]]) -> Option<String> {
+    let takes_value = |arg: &str| {
+        let flag = arg.strip_prefix("--").and_then(|name| flags.iter().copied().flatten().find(|f| f.name == name));
+        flag.is_some_and(|f| f.kind != Kind::Switch)
+    };
+    let mut at = 0;
+    while at < args.len() {
+        if !args[at].starts_with('-') {
+            return Some(args.remove(at));
+        }
+        at += if takes_value(&args[at]) { 2 } else { 1 };
+    }
+    None
+}
+
+/// Short flags, `-o json`, `-ojson`, spelt out.
+fn long_flags(args: Vec<String>, shorts: &[(char, &str)]) -> Vec<String> {
+    let mut positional = false;
+    let long = |arg: String| {
+        positional |= arg == "--";
+        let mut chars = arg.chars();
+        let (Some('-'), Some(short)) = (chars.next(), chars.next()) else { return arg };
+        let Some((_, name)) = shorts.iter().find(|(s, _)| *s == short && !positional) else { return arg };
+        match chars.as_str() {
+            "" => format!("--{name}"),
+            value => format!("--{name}={}", value.strip_prefix('=').unwrap_or(value)),
+        }
+    };
+    args.into_iter().map(long).collect()
+}
+
+/// The list of commands.
+pub fn usage() -> String {
+    format!(
+        "usage: aion tools <command> [<args> ...]\n\nCommands:\n  bucket      Bucket utility commands.\n  promqltest  \
+         {}\n\n{}",
+        promqltest_command().about,
+        bucket::usage()
+    )
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// It could not run to its end.
+pub async fn run(call: &Call, deps: &mut Deps<'_>) -> Result<Verdict, Error> {
+    match call {
+        Call::Print(text) => deps.print(text).map(|()| Verdict::Fine),
+        Call::Promqltest(parsed) => match promqltest::command(parsed.args(), deps.out).await {
+            Ok(passed) => Ok(Verdict::of(!passed)),
+            Err(e) => Err(Error::Failed(format!("{e:#}"))),
+        },
+        Call::Bucket(tool, parsed) => tool.run(parsed, deps).await,
+    }
+}
 
 /// `aion tools promqltest FILE…`.
 pub fn promqltest_command() -> Command {
@@ -21,4 +245,48 @@ pub fn promqltest_command() -> Command {
 /// A script that cannot be read or parsed, an output that cannot be written.
 pub async fn run_promqltest(parsed: &Parsed) -> anyhow::Result<bool> {
     promqltest::command(parsed.args(), &mut std::io::stdout()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(line: &str) -> Result<Call, String> {
+        let args = line.split_whitespace().map(str::to_owned).collect();
+        parse(args, "v1").map_err(|(name, e)| format!("{name}: {e}"))
+    }
+
+    #[test]
+    fn flags_may_stand_before_the_command() {
+        for line in [
+            "bucket ls --objstore.config=x -o wide",
+            "bucket --objstore.config=x ls -owide",
+            "bucket --objstore.config x ls --output wide",
+            "--log.level debug bucket --objstore.config x ls -o=wide",
+        ] {
+            let Ok(Call::Bucket(tool, parsed)) = call(line) else { panic!("{line}") };
+            assert_eq!(
+                (tool.name, parsed.text("objstore.config"), parsed.text("output")),
+                ("ls", "x", "wide"),
+                "{line}"
+            );
+        }
+        assert!(matches!(call("bucket --help"), Ok(Call::Print(text)) if text.contains("upload-blocks")));
+        assert!(matches!(call("bucket mark --help"), Ok(Call::Print(text)) if text.contains("--marker")));
+        assert!(matches!(call("help"), Ok(Call::Print(text)) if text.contains("promqltest")));
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        for (line, text) in [
+            ("", "tools: a command is needed, try --help"),
+            ("bucket", "tools bucket: a command is needed, try --help"),
+            ("bucket lss", "tools bucket: unknown command \"lss\", try --help"),
+            ("buckett ls", "tools: unknown command \"buckett\", try --help"),
+            ("bucket web", "tools bucket: web is not built in yet, try --help"),
+            ("bucket ls -x", "tools bucket ls: unknown short flag '-x', try --help"),
+        ] {
+            assert_eq!(call(line).unwrap_err(), text, "{line}");
+        }
+    }
 }

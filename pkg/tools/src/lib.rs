@@ -1,7 +1,9 @@
 //! `aion tools`: one-shot commands.
 
+pub mod bucket;
+pub mod output;
 pub mod promqltest;
 
 mod cli;
 
-pub use cli::{promqltest_command, run_promqltest};
+pub use cli::{Call, Deps, Error, Verdict, commands, parse, promqltest_command, run, run_promqltest};

@@ -1,0 +1,103 @@
+//! `tools bucket cleanup`: deletes marked blocks and what broken-off uploads left.
+
+use ::bucket::delete::delete_block;
+use ::bucket::marks::{self, DeletionMark};
+use ::bucket::{Filters, View};
+use block::{BlockId, META_FILE};
+use flags::{Flag, Parsed};
+use objstore::Bucket;
+use service::Failpoints;
+
+use super::common::{self, DRY_RUN, SELECTOR};
+use crate::output::format_time_s;
+use crate::{Deps, Error, Verdict};
+
+pub(super) const ABOUT: &str =
+    "Cleans up all blocks marked for deletion. Broken-off uploads to which nothing was written for 48 h go too.";
+pub(super) const SHORTS: &[(char, &str)] = &[];
+pub(super) const FLAGS: &[&[Flag]] = &[
+    &[
+        Flag::duration("delete-delay", "48h", "Time before a block marked for deletion is deleted from bucket."),
+        Flag::duration(
+            "consistency-delay",
+            "30m",
+            "Minimum age of fresh (non-compacted) blocks before they are being processed. Malformed blocks older than the maximum of consistency-delay and 48h0m0s will be removed.",
+        ),
+        Flag::count("block-sync-concurrency", "20", "Blocks whose metadata is fetched from object storage at a time."),
+    ],
+    SELECTOR,
+    DRY_RUN,
+];
+
+/// An upload to which nothing was added for so long is broken off, ms.
+const PARTIAL_AGE_MS: i64 = 48 * 3_600_000;
+
+pub(super) async fn run(parsed: &Parsed, deps: &mut Deps<'_>) -> Result<Verdict, Error> {
+    let options = Options {
+        delete_delay_ms: parsed.duration_ms("delete-delay"),
+        partial_age_ms: parsed.duration_ms("consistency-delay").max(PARTIAL_AGE_MS),
+        shard: Filters { shard: common::selector(parsed)?, ..Filters::default() },
+    };
+    let dry_run = parsed.switch("dry-run");
+    let bucket = common::open_bucket(parsed, deps)?;
+    let concurrency = parsed.count("block-sync-concurrency") as usize;
+    let view = common::view(&bucket, concurrency, 0, deps).await?;
+    common::need_complete(&view)?;
+    let plan = plan(&view, &options, deps.clock.now_ms());
+    let mut failed = false;
+    for (id, why) in &plan {
+        if dry_run {
+            deps.print(&format!("{id}: would be deleted: {why}\n"))?;
+            continue;
+        }
+        match delete(&bucket, *id, view.deletion_marks.contains_key(id)).await {
+            Ok(true) => deps.print(&format!("{id}: deleted: {why}\n"))?,
+            Ok(false) => deps.print(&format!("{id}: left alone, it was changed a moment ago\n"))?,
+            Err(e) => {
+                failed = true;
+                tracing::error!(block = %id, err = %e, "block not deleted, run the command again");
+            }
+        }
+    }
+    if dry_run && !plan.is_empty() {
+        tracing::warn!(blocks = plan.len(), "dry run, nothing was deleted, pass --no-dry-run to delete");
+    }
+    Ok(Verdict::of(failed))
+}
+
+/// Deletes a block unless its mark was taken away, or its upload finished, since the listing.
+async fn delete(bucket: &Bucket, id: BlockId, marked: bool) -> Result<bool, Error> {
+    let still = match marked {
+        true => marks::read::<DeletionMark>(bucket, id).await?.is_some(),
+        false => !bucket.exists(&format!("{id}/{META_FILE}")).await?,
+    };
+    if still {
+        delete_block(bucket, id, &Failpoints::none()).await?;
+    }
+    Ok(still)
+}
+
+struct Options {
+    delete_delay_ms: i64,
+    partial_age_ms: i64,
+    shard: Filters,
+}
+
+/// Blocks that may go, with the reason.
+fn plan(view: &View, options: &Options, now_ms: i64) -> Vec<(BlockId, String)> {
+    let mut out = Vec::new();
+    let of_shard = options.shard.apply(view, now_ms).kept;
+    for (id, mark) in &view.deletion_marks {
+        let at_ms = mark.deletion_time.saturating_mul(1000);
+        // a marked block without meta.json is a deletion that was broken off: it belongs to every shard
+        let ours = of_shard.contains_key(id) || !view.metas.contains_key(id);
+        if ours && now_ms.saturating_sub(at_ms) > options.delete_delay_ms {
+            out.push((*id, format!("marked for deletion at {} ({})", format_time_s(at_ms), mark.details)));
+        }
+    }
+    for id in view.abandoned(now_ms, options.partial_age_ms) {
+        let newest_ms = view.objects.get(&id).and_then(::bucket::BlockObjects::newest_ms).unwrap_or(id.time_ms());
+        out.push((id, format!("partial upload, last written to at {}", format_time_s(newest_ms))));
+    }
+    out
+}
