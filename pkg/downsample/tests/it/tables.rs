@@ -254,9 +254,9 @@ fn errors_leave_the_output_alone() {
         let error = downsampler.aggregates(&[], from_ms, to_ms, &mut out).unwrap_err();
         assert_eq!(error, Error::Resolution { from_ms, to_ms });
     }
-    assert!(downsampler.raw(&[good.clone()], 0, &mut out).is_err());
+    assert!(downsampler.raw(std::slice::from_ref(&good), 0, &mut out).is_err());
     // And the memory is not spoilt.
     out.clear();
-    downsampler.raw(&[good.clone()], 100, &mut out).unwrap();
+    downsampler.raw(std::slice::from_ref(&good), 100, &mut out).unwrap();
     assert_eq!(part(&out, 0), [samples("20:2")]);
 }
