@@ -20,6 +20,11 @@ impl<'a> BitReader<'a> {
         self.at > self.data.len() * 8
     }
 
+    /// Bits not yet taken.
+    pub(crate) fn left(&self) -> usize {
+        (self.data.len() * 8).saturating_sub(self.at)
+    }
+
     /// Bits taken so far.
     pub(crate) fn position(&self) -> usize {
         self.at

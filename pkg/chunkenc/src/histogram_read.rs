@@ -10,6 +10,11 @@ use crate::{Encoding, Error, HistogramColumn, num_samples};
 
 /// Bytes before the bit stream, in all four encodings.
 pub(crate) const HEADER: usize = 3;
+/// What a chunk may decode to, in bytes: so many ...
+const DECODED_BASE_BYTES: usize = 4 << 20;
+/// ... and so many for each of its own. Spans and custom bounds are written once and decoded with every sample, so a
+/// forged chunk could have thousands of them and ask for their square in memory. Real chunks stay below a quarter.
+const DECODED_BYTES_PER_BYTE: usize = 4096;
 /// The top two bits of the flag byte.
 pub(crate) const GAUGE_FLAG: u8 = 0b11;
 
@@ -116,8 +121,11 @@ fn decode(encoding: Encoding, data: &[u8], mut sink: impl FnMut(i64, FloatHistog
     let mut bits = BitReader::new(stream);
     let layout = Layout::read(&mut bits, stream.len() * 8).map_err(Error::Header)?;
     let integer = matches!(encoding, Encoding::Histogram | Encoding::HistogramSt);
-    let mut state = if integer { State::Integer(Integers::new(&layout)) } else { State::Float(Floats::new(&layout)) };
+    let mut state = if integer { State::Integer(Integers::new()) } else { State::Float(Floats::new()) };
     let mut time = Counted::default();
+    let sample_bytes = layout.sample_bytes();
+    let decoded_bytes_max = DECODED_BASE_BYTES + DECODED_BYTES_PER_BYTE * data.len();
+    let mut decoded_bytes = 0usize;
     for sample in 0..samples {
         let cut = || Error::Truncated { len: data.len(), sample, samples };
         // Checked before the buckets, so that a cut chunk with many buckets costs nothing.
@@ -141,6 +149,13 @@ fn decode(encoding: Encoding, data: &[u8], mut sink: impl FnMut(i64, FloatHistog
             State::Float(s) => s.next(&mut bits, sample, &layout, hint),
         }
         .map_err(invalid)?;
+        let Some(histogram) = histogram else { return Err(cut()) };
+        if !histogram_is_stale(&histogram) {
+            decoded_bytes += sample_bytes;
+            if decoded_bytes > decoded_bytes_max {
+                return Err(invalid(format!("{} bytes decode to more than {decoded_bytes_max}", data.len())));
+            }
+        }
         if !start_times.skip_one(&mut bits, sample) {
             return Err(invalid("start time is no 64-bit varint".to_owned()));
         }
@@ -154,6 +169,10 @@ fn decode(encoding: Encoding, data: &[u8], mut sink: impl FnMut(i64, FloatHistog
     Ok(())
 }
 
+fn histogram_is_stale(histogram: &FloatHistogram) -> bool {
+    histogram.sum.to_bits() == model::STALE_NAN_BITS
+}
+
 enum State {
     Integer(Integers),
     Float(Floats),
@@ -163,29 +182,30 @@ struct Integers {
     count: Counted,
     zero_count: Counted,
     sum: Xored,
+    /// Empty before the first sample with buckets.
     positive: Vec<Counted>,
     negative: Vec<Counted>,
 }
 
 impl Integers {
-    fn new(layout: &Layout) -> Self {
-        let (positive, negative) = layout.bucket_counts();
+    fn new() -> Self {
         Self {
             count: Counted::default(),
             zero_count: Counted::default(),
             sum: Xored { bits: 0, window: Window::FULL },
-            positive: vec![Counted::default(); positive],
-            negative: vec![Counted::default(); negative],
+            positive: Vec::new(),
+            negative: Vec::new(),
         }
     }
 
+    /// `None` when the bytes end.
     fn next(
         &mut self,
         bits: &mut BitReader<'_>,
         sample: usize,
         layout: &Layout,
         hint: ResetHint,
-    ) -> Result<FloatHistogram, String> {
+    ) -> Result<Option<FloatHistogram>, String> {
         let first = sample == 0;
         if first {
             self.count.value = bits.varbit_uint() as i64;
@@ -197,7 +217,10 @@ impl Integers {
             self.sum.advance(bits)?;
         }
         if self.sum.bits == model::STALE_NAN_BITS {
-            return Ok(FloatHistogram { sum: model::stale_nan(), ..FloatHistogram::default() });
+            return Ok(Some(FloatHistogram { sum: model::stale_nan(), ..FloatHistogram::default() }));
+        }
+        if !make_room(bits, layout, &mut self.positive, &mut self.negative, Counted::default()) {
+            return Ok(None);
         }
         let mut read = |buckets: &mut [Counted]| {
             let mut total = 0i64;
@@ -216,7 +239,7 @@ impl Integers {
         };
         let (positive, negative) = (read(&mut self.positive), read(&mut self.negative));
         let (count, zero_count) = (self.count.value as u64 as f64, self.zero_count.value as u64 as f64);
-        Ok(assemble(layout, hint, count, zero_count, f64::from_bits(self.sum.bits), positive, negative))
+        Ok(Some(assemble(layout, hint, count, zero_count, f64::from_bits(self.sum.bits), positive, negative)))
     }
 }
 
@@ -229,25 +252,19 @@ struct Floats {
 }
 
 impl Floats {
-    fn new(layout: &Layout) -> Self {
-        let (positive, negative) = layout.bucket_counts();
+    fn new() -> Self {
         let zero = Xored { bits: 0, window: Window::FULL };
-        Self {
-            count: zero,
-            zero_count: zero,
-            sum: zero,
-            positive: vec![zero; positive],
-            negative: vec![zero; negative],
-        }
+        Self { count: zero, zero_count: zero, sum: zero, positive: Vec::new(), negative: Vec::new() }
     }
 
+    /// `None` when the bytes end.
     fn next(
         &mut self,
         bits: &mut BitReader<'_>,
         sample: usize,
         layout: &Layout,
         hint: ResetHint,
-    ) -> Result<FloatHistogram, String> {
+    ) -> Result<Option<FloatHistogram>, String> {
         let first = sample == 0;
         for field in [&mut self.count, &mut self.zero_count, &mut self.sum] {
             if first {
@@ -257,7 +274,10 @@ impl Floats {
             }
         }
         if self.sum.bits == model::STALE_NAN_BITS {
-            return Ok(FloatHistogram { sum: model::stale_nan(), ..FloatHistogram::default() });
+            return Ok(Some(FloatHistogram { sum: model::stale_nan(), ..FloatHistogram::default() }));
+        }
+        if !make_room(bits, layout, &mut self.positive, &mut self.negative, Xored { bits: 0, window: Window::FULL }) {
+            return Ok(None);
         }
         let mut read = |buckets: &mut [Xored]| -> Result<Vec<f64>, String> {
             let mut counts = Vec::with_capacity(buckets.len());
@@ -273,8 +293,25 @@ impl Floats {
         };
         let (positive, negative) = (read(&mut self.positive)?, read(&mut self.negative)?);
         let [count, zero_count, sum] = [self.count, self.zero_count, self.sum].map(|f| f64::from_bits(f.bits));
-        Ok(assemble(layout, hint, count, zero_count, sum, positive, negative))
+        Ok(Some(assemble(layout, hint, count, zero_count, sum, positive, negative)))
     }
+}
+
+/// Makes room for the buckets that the layout promises; false when there cannot be as many: each takes a bit at least.
+fn make_room<T: Copy>(
+    bits: &BitReader<'_>,
+    layout: &Layout,
+    positive: &mut Vec<T>,
+    negative: &mut Vec<T>,
+    zero: T,
+) -> bool {
+    let counts = layout.bucket_counts();
+    let enough = counts.0 + counts.1 <= bits.left();
+    if enough {
+        positive.resize(counts.0, zero);
+        negative.resize(counts.1, zero);
+    }
+    enough
 }
 
 fn assemble(

@@ -1,6 +1,6 @@
 //! The layout of a histogram chunk: schema, zero bucket, spans, custom bounds; written once before the samples.
 
-use histogram::{CUSTOM_BUCKETS_SCHEMA, Span};
+use histogram::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Span};
 
 use crate::bits::{BitReader, BitWriter};
 
@@ -57,6 +57,13 @@ impl Layout {
                 write_custom_bound(bits, *bound);
             }
         }
+    }
+
+    /// Memory of one decoded histogram.
+    pub(crate) fn sample_bytes(&self) -> usize {
+        let (positive, negative) = self.bucket_counts();
+        let spans = self.positive_spans.len() + self.negative_spans.len();
+        size_of::<FloatHistogram>() + 8 * (positive + negative + spans + self.custom_values.len())
     }
 
     /// Buckets of positive and negative spans.

@@ -190,3 +190,43 @@ proptest::proptest! {
         }
     }
 }
+
+/// Writes bits, most significant first.
+#[derive(Default)]
+struct Bits(Vec<bool>);
+
+impl Bits {
+    fn put(&mut self, value: u64, width: u32) -> &mut Self {
+        self.0.extend((0..width).rev().map(|i| value.checked_shr(i).unwrap_or(0) & 1 == 1));
+        self
+    }
+
+    fn bytes(&self, header: &[u8]) -> Vec<u8> {
+        let byte = |bits: &[bool]| bits.iter().enumerate().fold(0u8, |b, (i, bit)| b | u8::from(*bit) << (7 - i));
+        header.iter().copied().chain(self.0.chunks(8).map(byte)).collect()
+    }
+}
+
+#[test]
+fn a_few_bytes_cannot_promise_many_buckets() {
+    // one span of 60000 buckets (varbit 111110 and 18 bits), and then nothing
+    let mut bits = Bits::default();
+    bits.put(0, 8).put(0, 1).put(0b10, 2).put(1, 3).put(0b11_1110, 6).put(60_000, 18).put(0, 1).put(0, 1);
+    bits.put(0, 200);
+    for encoding in [Encoding::Histogram, Encoding::FloatHistogram] {
+        let error =
+            decode_histograms(encoding, &bits.bytes(&[0, 100, 0]), &mut HistogramColumn::default()).unwrap_err();
+        assert!(matches!(error, chunkenc::Error::Truncated { sample: 0, .. }), "{error}");
+    }
+}
+
+#[test]
+fn what_is_written_once_cannot_be_decoded_a_thousand_times_over() {
+    // 20000 spans without buckets, of two bits each; then 50000 samples of four bits each
+    let mut bits = Bits::default();
+    bits.put(0, 8).put(0, 1).put(0b11_1110, 6).put(20_000, 18).put(0, 40_000).put(0, 1);
+    bits.put(0, 1 + 1 + 1 + 64).put(0, 200_000);
+    let data = bits.bytes(&[0xc3, 0x50, 0]);
+    let error = decode_histograms(Encoding::Histogram, &data, &mut HistogramColumn::default()).unwrap_err();
+    assert!(error.to_string().contains("decode to more than"), "{error}");
+}

@@ -12,6 +12,8 @@ mod order;
 mod read;
 mod samples;
 mod status;
+#[doc(hidden)]
+pub mod untrusted;
 
 pub use client::{ClientOptions, PromClient};
 pub use frames::FrameDecoder;

@@ -198,9 +198,7 @@ impl RemoteRead {
                 let message = wire::ChunkedReadResponse::decode(frame)
                     .map_err(|e| Error::Corrupt(format!("message in a frame: {e}")))?;
                 for series in message.chunked_series {
-                    let sent = labels_of(&series.labels)?;
-                    let chunks = series.chunks.into_iter().map(chunk_from_wire).collect::<Result<Vec<_>>>();
-                    let chunks = chunks.map_err(|e| e.within(&sent))?;
+                    let (sent, chunks) = series_from_wire(series)?;
                     // thanos-io/thanos#381: Prometheus may send a series without any
                     if !chunks.is_empty() {
                         sorter.push(sent, chunks, &mut batch.series)?;
@@ -331,6 +329,16 @@ fn matcher_to_wire(m: &Matcher) -> wire::LabelMatcher {
         MatchType::NotRegex => Type::Nre,
     };
     wire::LabelMatcher { r#type: kind as i32, name: m.name().to_owned(), value: m.value().to_owned() }
+}
+
+/// Labels as sent, and chunks.
+pub(crate) fn series_from_wire(series: wire::ChunkedSeries) -> Result<(Labels, Vec<Chunk>)> {
+    let sent = labels_of(&series.labels)?;
+    let chunks = series.chunks.into_iter().map(chunk_from_wire).collect::<Result<Vec<_>>>();
+    match chunks {
+        Ok(chunks) => Ok((sent, chunks)),
+        Err(e) => Err(e.within(&sent)),
+    }
 }
 
 /// The numbers of encodings are those of blocks.

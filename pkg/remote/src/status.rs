@@ -168,7 +168,7 @@ impl PromClient {
 
 const LOWEST: &str = "prometheus_tsdb_lowest_timestamp_seconds";
 
-fn lowest_timestamp_ms(page: &[u8]) -> Option<i64> {
+pub(crate) fn lowest_timestamp_ms(page: &[u8]) -> Option<i64> {
     // an empty head says 9.22e15; the cast saturates
     gauge(page, LOWEST).filter(|s| !s.is_nan()).map(|seconds| (seconds * 1000.0) as i64)
 }
@@ -182,7 +182,7 @@ fn gauge(page: &[u8], name: &str) -> Option<f64> {
     page.split(|b| *b == b'\n').find_map(value)
 }
 
-fn external_labels(yaml: &str) -> std::result::Result<Labels, String> {
+pub(crate) fn external_labels(yaml: &str) -> std::result::Result<Labels, String> {
     let config: Config = serde_saphyr::from_str(global_section(yaml)).map_err(|e| format!("global section: {e}"))?;
     Ok(Labels::from_pairs(config.global.and_then(|g| g.external_labels).unwrap_or_default()))
 }
