@@ -9,7 +9,12 @@ use crate::{
     Aggregate, At, Binary, Cardinality, DurationExpr, Expr, Matching, MatrixSelector, NumberLiteral, Subquery,
     VectorSelector,
 };
-use labels::quote;
+
+/// As Go quotes it, but U+FFFD (a byte such as `\xff` in a string becomes it) is escaped: plain, it is refused where
+/// the text is parsed again.
+fn quote(text: &str) -> String {
+    labels::quote(text).replace('\u{fffd}', "\\ufffd")
+}
 
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

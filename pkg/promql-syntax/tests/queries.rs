@@ -149,3 +149,17 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn what_was_no_utf8_is_printed_so_that_it_can_be_parsed() {
+    for (query, printed) in [
+        (r#"a{b="x\xba"}"#, r#"a{b="x\ufffd"}"#),
+        (r#""\xff""#, r#""\ufffd""#),
+        (r#"sum by ("\xff") (a)"#, r#"sum by ("\ufffd") (a)"#),
+    ] {
+        let expr = promql_syntax::parse(query).unwrap();
+        assert_eq!(expr.to_string(), printed);
+        assert_eq!(promql_syntax::parse(printed).unwrap().to_string(), printed);
+        assert_eq!(promql_syntax::parse(&promql_syntax::pretty(&expr)).unwrap().to_string(), printed);
+    }
+}

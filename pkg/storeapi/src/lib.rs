@@ -15,6 +15,8 @@ mod series_decode;
 mod series_encode;
 mod server;
 mod status;
+#[doc(hidden)]
+pub mod untrusted;
 
 pub use client::StoreClient;
 pub use convert::{labels_from_wire, labels_to_wire, matchers_from_wire, matchers_to_wire};

@@ -1,0 +1,132 @@
+//! Texts: queries, patterns, scripts, configuration.
+
+use std::path::Path;
+
+use labels::Labels;
+use promql_syntax::{ParseOptions, parse_metric_labels, parse_series_description, parse_series_matchers, parse_with};
+use transport::http::{ClientConfig, WebConfig};
+
+/// Longest text read; quadratic algorithms are no concern of these targets.
+const BYTES_MAX: usize = 16 << 10;
+
+fn text(data: &[u8]) -> &str {
+    let data = &data[..data.len().min(BYTES_MAX)];
+    match std::str::from_utf8(data) {
+        Ok(text) => text,
+        Err(e) => std::str::from_utf8(&data[..e.valid_up_to()]).unwrap_or_default(),
+    }
+}
+
+/// A PromQL expression: what is printed of it means the same.
+pub fn promql(data: &[u8]) {
+    // the stack of a test's thread holds less than that of the program
+    let options = ParseOptions { max_nesting: 50, max_depth: 100, ..ParseOptions::ALL };
+    let Ok(expr) = parse_with(text(data), &options) else { return };
+    let printed = expr.to_string();
+    let looser = ParseOptions { max_nesting: 400, max_depth: 400, ..options };
+    match parse_with(&printed, &looser) {
+        Ok(again) => assert_eq!(again.to_string(), printed),
+        Err(e) => panic!("{printed:?}: {e}"),
+    }
+    let pretty = promql_syntax::pretty(&expr);
+    match parse_with(&pretty, &looser) {
+        Ok(again) => assert_eq!(again.to_string(), printed, "{pretty}"),
+        Err(e) => panic!("{pretty:?}: {e}"),
+    }
+    drop(promql_syntax::to_json(&expr));
+}
+
+/// Selectors, label sets and described series.
+pub fn promql_selectors(data: &[u8]) {
+    let text = text(data);
+    drop(parse_series_matchers(text));
+    drop(parse_metric_labels(text));
+    drop(parse_series_description(text, 1000));
+    drop(promql_syntax::unquote(text));
+}
+
+/// A regular expression, tried on a few texts.
+pub fn re2_pattern(data: &[u8]) {
+    let limits =
+        re2::Limits { max_program_bytes: 128 << 10, max_cache_bytes: 128 << 10, max_height: 100, ..Default::default() };
+    let pattern = text(data);
+    let matcher = re2::Matcher::with_limits(pattern, &limits);
+    if let Ok(matcher) = &matcher {
+        for text in ["", "a", "node-exporter-7:9100", "\n", "äöü😀", pattern] {
+            let matches = matcher.matches(text);
+            if let Some(literals) = matcher.literals() {
+                assert_eq!(literals.iter().any(|l| l == text), matches, "{pattern:?} on {text:?}");
+            }
+            assert!(!matches || text.starts_with(matcher.prefix()), "{pattern:?} on {text:?}");
+        }
+    }
+    if let Ok(regex) = re2::Regex::with_limits(pattern, &limits) {
+        for text in ["", "a", "node-exporter-7:9100", "äöü😀"] {
+            if let Some(captures) = regex.captures(text) {
+                drop(regex.expand("$1-${2}-$name-$$", &captures));
+            }
+        }
+    }
+}
+
+/// A script of metric tests.
+pub fn test_script(data: &[u8]) {
+    drop(promql_syntax::testlang::parse_script(text(data), 1000));
+}
+
+/// Durations, sizes and times, one a line.
+pub fn durations(data: &[u8]) {
+    for line in text(data).lines() {
+        if let Ok(ms) = model::parse_duration(line) {
+            assert_eq!(model::parse_duration(&model::format_duration(ms)), Ok(ms), "{line:?}");
+        }
+        drop(flags::parse_go_duration(line));
+        _ = flags::parse_time_or_duration(line, 1_700_000_000_000);
+        drop(line.parse::<model::ByteSize>());
+    }
+}
+
+/// A page of metrics.
+pub fn metrics_page(data: &[u8]) {
+    _ = remote::untrusted::lowest_timestamp_ms(data);
+}
+
+/// The YAML of a bucket.
+pub fn objstore_yaml(data: &[u8]) {
+    let env = |name: &str| (name == "HOME").then(|| "$(HOME)".to_owned());
+    drop(objstore::Config::parse(text(data), &env));
+}
+
+/// Relabel rules, applied.
+pub fn relabel_yaml(data: &[u8]) {
+    let Ok(rules) = relabel::parse_rules(text(data)) else { return };
+    let labels = Labels::from_pairs([("__name__", "up"), ("instance", "a:9100"), ("job", "node"), ("replica", "0")]);
+    if let Some(out) = relabel::apply(&rules, &labels) {
+        assert!(out.iter().is_sorted());
+    }
+}
+
+/// The YAML of an HTTP client.
+pub fn http_client_yaml(data: &[u8]) {
+    drop(ClientConfig::parse(text(data)));
+}
+
+/// The YAML of a web server.
+pub fn web_yaml(data: &[u8]) {
+    drop(WebConfig::parse(text(data), Path::new("/nonexistent")));
+}
+
+/// The YAML of traces.
+pub fn tracing_yaml(data: &[u8]) {
+    drop(transport::traces::TracingConfig::parse(text(data)));
+}
+
+/// The YAML of the request log.
+pub fn request_log_yaml(data: &[u8]) {
+    drop(transport::RequestLog::parse(text(data)));
+}
+
+/// Prometheus' own configuration.
+pub fn prometheus_yaml(data: &[u8]) {
+    drop(remote::untrusted::external_labels(text(data)));
+}

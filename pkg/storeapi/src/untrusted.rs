@@ -1,0 +1,47 @@
+//! The decoders of what a peer sends, each as one call, for fuzzing. Not part of the interface.
+
+use bytes::Bytes;
+use prost::Message;
+use proto::thanos as wire;
+use storage::{Error, Result, Select, Series};
+
+use crate::series_decode::{Incoming, Reader};
+
+/// The series of one message of an answer; none for a warning or hints.
+///
+/// # Errors
+/// As the client.
+pub fn answer(message: &Bytes) -> Result<Vec<Series>> {
+    match Reader::default().read(message)? {
+        Incoming::Series(batch) => Ok(batch),
+        Incoming::Warning(_) | Incoming::Other => Ok(Vec::new()),
+    }
+}
+
+/// What a request asks for.
+///
+/// # Errors
+/// As the server.
+pub fn request(message: &[u8]) -> Result<Select> {
+    let request = wire::SeriesRequest::decode(message).map_err(|e| Error::Invalid(e.to_string()))?;
+    crate::convert::select_from_wire(request).map(|(select, _)| select)
+}
+
+/// Reads a message as each of those that tell of an endpoint.
+pub fn inspected(message: &[u8]) {
+    if let Ok(group) = wire::RuleGroup::decode(message) {
+        crate::inspect_convert::group_from_wire(group);
+    }
+    if let Ok(targets) = wire::TargetDiscovery::decode(message) {
+        crate::inspect_convert::targets_from_wire(targets);
+    }
+    if let Ok(metadata) = wire::MetricMetadata::decode(message) {
+        crate::inspect_convert::metadata_from_wire(metadata);
+    }
+    if let Ok(exemplars) = wire::ExemplarData::decode(message) {
+        crate::inspect_convert::exemplars_from_wire(exemplars);
+    }
+    if let Ok(statistics) = wire::TsdbStatistics::decode(message) {
+        crate::inspect_convert::statistics_from_wire(statistics);
+    }
+}
