@@ -5,6 +5,7 @@
 mod cleanup;
 mod common;
 mod copy;
+mod downsample;
 mod inspect;
 mod ls;
 mod mark;
@@ -80,6 +81,7 @@ pub const TOOLS: &[Tool] = &[
     tool!("mark", mark),
     tool!("rewrite", rewrite),
     tool!("retention", retention),
+    tool!("downsample", downsample),
     tool!("cleanup", cleanup),
     tool!("replicate", replicate),
     tool!("upload-blocks", upload_blocks),

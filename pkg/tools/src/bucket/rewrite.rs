@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ::bucket::deletions::{SINCE_KEY, since_ms};
 use ::bucket::listing::list_block;
 use ::bucket::marks;
 use block::meta::Rewrite;
@@ -170,6 +171,8 @@ async fn rewrite(
         deletions_applied: changes.deletions_applied.clone(),
         relabels_applied: changes.relabels_applied.clone(),
     });
+    // its sources will be its own: requests to delete series that were made before it still reach it
+    thanos.extra.insert(SINCE_KEY.to_owned(), since_ms(old).into());
     meta.thanos = Some(thanos);
     let mut outputs = vec![old.clone()];
     // deletions speak of the labels that relabelling made: where both are asked for, one after the other

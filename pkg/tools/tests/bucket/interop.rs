@@ -85,9 +85,13 @@ async fn thanos_reads_what_we_write() {
     let args = ["rewrite", "--no-dry-run", "--delete-blocks", "--id", BLOCKS[2], delete, relabel, &tmp];
     let (code, text) = place.run(&args).await;
     assert_eq!(code, 0, "{text}");
+    place.clock.advance(50 * 86_400_000);
+    let dir = format!("--data-dir={}", place.dir.path().join("data").display());
+    let (code, text) = place.run(&["downsample", "--single-run", &dir]).await;
+    assert_eq!((code, text.lines().count()), (0, 6), "{text}");
     // thanos finds the mark
     let (ids, _) = run(&thanos, &place, &["ls", "--exclude-delete"]);
-    assert!(ids.lines().count() == 3 && !ids.contains(BLOCKS[2]), "{ids}");
+    assert!(ids.lines().count() == 9 && !ids.contains(BLOCKS[2]), "{ids}");
     let (_, log) = run(&thanos, &place, &["verify"]);
     assert!(!log.contains("level=warn") && !log.contains("level=error"), "{log}");
     let (theirs, _) = run(&thanos, &place, &["inspect"]);

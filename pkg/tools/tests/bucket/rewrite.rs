@@ -57,6 +57,8 @@ async fn series_are_deleted() {
         assert_eq!((meta.compaction.sources, thanos.source.as_str()), (vec![meta.ulid], "bucket.rewrite"));
         assert_eq!(thanos.rewrites[0].sources, old.compaction.sources);
         assert_eq!(thanos.rewrites[0].deletions_applied[1].request_id, "r7");
+        // for requests to delete series it is as old as what it was made from
+        assert_eq!(thanos.extra["aion_since_ms"], old.ulid.time_ms());
         assert_eq!(thanos.labels, old.thanos.unwrap().labels);
         let mark = place.bucket.get(&format!("{}/deletion-mark.json", BLOCKS[2])).await.unwrap();
         assert!(String::from_utf8_lossy(&mark).contains("block rewritten"));
@@ -138,5 +140,32 @@ async fn retention_marks_what_is_older() {
         let (_, text) = place.run(&[&args[..], &["--no-dry-run"]].concat()).await;
         assert_eq!(text.lines().count(), 2, "{text}");
         assert_eq!(place.run(&[&args[..], &["--no-dry-run"]].concat()).await, (0, String::new()));
+    }
+}
+
+#[tokio::test]
+async fn old_blocks_are_downsampled_twice_and_once_only() {
+    for place in Place::filled().await {
+        let dir = format!("--data-dir={}", place.dir.path().join("data").display());
+        let args = ["downsample", "--single-run", "--downsample.concurrency=2", &dir];
+        // too small, and too young
+        assert_eq!(place.run(&args).await, (0, String::new()));
+        let marked = format!("{}/no-downsample-mark.json", BLOCKS[1]);
+        let mark = format!(r#"{{"id":"{}","version":1,"no_downsample_time":1,"reason":"manual"}}"#, BLOCKS[1]);
+        place.bucket.put(&marked, mark).await.unwrap();
+        place.clock.advance(50 * 86_400_000);
+        let (code, text) = place.run(&args).await;
+        let count = |what: &str| text.matches(what).count();
+        assert_eq!(
+            (code, count(": downsampled to 5m0s as "), count(": downsampled to 1h0m0s as ")),
+            (0, 2, 2),
+            "{text}"
+        );
+        assert_eq!(place.run(&args).await, (0, String::new()));
+        let (code, table) = place.run(&["ls", "-o", "{{.Thanos.Downsample.Resolution}} {{.Compaction.Sources}}"]).await;
+        let resolutions = |n: &str| table.lines().filter(|l| l.starts_with(n)).count();
+        assert_eq!((code, resolutions("0 "), resolutions("300000 "), resolutions("3600000 ")), (0, 3, 2, 2), "{table}");
+        assert_eq!(table.matches(&format!("[{}]", BLOCKS[0])).count(), 3, "{table}");
+        assert_eq!(place.run(&["verify"]).await, (0, String::new()));
     }
 }
