@@ -5,6 +5,7 @@
 
 mod budget;
 mod chunk;
+pub mod conformance;
 mod context;
 mod error;
 mod inspect;

@@ -118,3 +118,15 @@ fn unique(texts: impl Iterator<Item = String>, limit: usize) -> Vec<String> {
     let set: std::collections::BTreeSet<_> = texts.collect();
     set.into_iter().take(if limit == 0 { usize::MAX } else { limit }).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::{self, EXTERNAL, Traits};
+
+    #[tokio::test]
+    async fn it_is_a_source() {
+        let source = MemorySource::with_external_labels(conformance::series(), Labels::from_pairs(EXTERNAL));
+        conformance::run(&source, Traits { budgeted: false, exact_label_times: true }).await;
+    }
+}
