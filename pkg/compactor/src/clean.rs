@@ -14,7 +14,7 @@ use bucket::marks::{self, DeletionMark, Marked};
 use futures::stream::{self, StreamExt};
 use objstore::Created;
 
-use crate::commit::{CommitError, OUTDATED, SOURCE_OF_COMPACTED};
+use crate::commit::{CommitError, OUTDATED, REWRITTEN, SOURCE_OF_COMPACTED};
 use crate::compactor::Compactor;
 use crate::engine::{Depth, EngineError};
 use crate::error::Error;
@@ -222,7 +222,8 @@ impl Compactor {
         let written_ms =
             snapshot.view.objects.get(&id).and_then(|o| o.deletion_mark()).map_or(i64::MAX, |o| o.last_modified_ms);
         let meta = snapshot.view.metas.get(&id);
-        let needs_replacement = mark.details == SOURCE_OF_COMPACTED || mark.details == OUTDATED;
+        let details = mark.details.as_str();
+        let needs_replacement = [SOURCE_OF_COMPACTED, OUTDATED].contains(&details) || details.starts_with(REWRITTEN);
         let replacement = meta.filter(|_| needs_replacement).map(|m| snapshot.coverage.replacement(m));
         if let (Some(None), Some(meta)) = (&replacement, meta)
             && self.is_replaced_by_broken(snapshot, meta)

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use block::{BlockId, BlockMeta, META_FILE};
+use bucket::BlockObjects;
 use bucket::listing::list_block;
 use bucket::marks::{self, MARK_VERSION, Marked, NO_COMPACT_MARK, NoCompactMark};
 use model::Clock;
@@ -22,6 +23,8 @@ use crate::metrics::CompactMetrics;
 pub const SOURCE_OF_COMPACTED: &str = "source of compacted block";
 /// On blocks that other blocks hold all of, found later.
 pub const OUTDATED: &str = "outdated block";
+/// How the details begin on blocks that were written anew without some series.
+pub const REWRITTEN: &str = "rewritten without series";
 /// On parts of a whole that was never finished.
 const UNFINISHED: &str = "part of a merge that could not be finished";
 
@@ -114,21 +117,9 @@ pub(crate) struct Committer {
 impl Committer {
     /// Whether all files of a block that may not be visible yet are there and as they should be.
     pub(crate) async fn verify(&self, meta: &BlockMeta, depth: Depth) -> Result<(), EngineError> {
-        let damaged = |what: String| EngineError::Damaged { block: meta.ulid, what };
         let there = list_block(&self.bucket, meta.ulid).await.map_err(|e| EngineError::Transient(e.to_string()))?;
-        let files = meta.thanos.as_ref().map(|t| t.files.as_slice()).unwrap_or_default();
-        let mut data = files.iter().filter(|f| f.rel_path != META_FILE).peekable();
-        if data.peek().is_none() {
-            return Err(damaged("meta.json names no files".to_owned()));
-        }
-        for file in data {
-            match there.objects.get(&file.rel_path) {
-                None => return Err(damaged(format!("{} is missing", file.rel_path))),
-                Some(o) if o.size != file.size_bytes => {
-                    return Err(damaged(format!("{} has {} bytes of {}", file.rel_path, o.size, file.size_bytes)));
-                }
-                Some(_) => {}
-            }
+        if let Some(what) = missing(meta, &there) {
+            return Err(EngineError::Damaged { block: meta.ulid, what });
         }
         if depth > Depth::Sizes { self.engine.verify(meta, depth).await } else { Ok(()) }
     }
@@ -235,6 +226,23 @@ impl Committer {
         }
         Ok(marked)
     }
+}
+
+/// What of the files that `meta` names is not there at its size.
+fn missing(meta: &BlockMeta, there: &BlockObjects) -> Option<String> {
+    let files = meta.thanos.as_ref().map(|t| t.files.as_slice()).unwrap_or_default();
+    let mut data = 0;
+    for file in files.iter().filter(|f| f.rel_path != META_FILE) {
+        data += 1;
+        match there.objects.get(&file.rel_path) {
+            None => return Some(format!("{} is missing", file.rel_path)),
+            Some(o) if o.size != file.size_bytes => {
+                return Some(format!("{} has {} bytes of {}", file.rel_path, o.size, file.size_bytes));
+            }
+            Some(_) => {}
+        }
+    }
+    (data == 0).then(|| "meta.json names no files".to_owned())
 }
 
 fn ids(commit: &Commit) -> Vec<String> {

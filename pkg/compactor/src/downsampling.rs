@@ -127,7 +127,7 @@ mod tests {
             ("1 h", vec![block(1, 3_600_000, 0, 1000, &[1])], &[], vec![]),
             ("unknown resolution", vec![block(1, 1, 0, 1000, &[1])], &[], vec![]),
         ] {
-            assert_eq!(got(&blocks, no_downsample, &[], 240), want, "{what}");
+            assert_eq!(got(&blocks, no_downsample, &[], 100), want, "{what}");
         }
     }
 

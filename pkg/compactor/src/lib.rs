@@ -35,3 +35,6 @@ pub use merge_engine::MergeEngine;
 pub use metrics::CompactMetrics;
 pub use schedule::Pass;
 pub use settings::Settings;
+
+#[cfg(test)]
+mod sim;

@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use block::meta::{BlockDesc, Compaction, Rewrite, ThanosMeta};
 use block::{BlockId, BlockMeta};
+use bucket::deletions::{SINCE_KEY, since_ms};
 use serde_json::{Map, Value};
 
 /// `thanos.source` of all blocks made here.
 pub const SOURCE: &str = "compactor";
 /// The key in the `thanos` section of blocks of which one is a part.
 const SPLIT_KEY: &str = "aion_split";
-/// The key in the `thanos` section for [`since_ms`], where the sources do not tell it.
-const SINCE_KEY: &str = "aion_since_ms";
 /// How the ids of deletions begin that retention asked for.
 pub const RETENTION_PREFIX: &str = "retention:";
 const OUT_OF_ORDER: &str = "from-out-of-order";
@@ -134,13 +133,6 @@ fn extensions(inputs: &[Arc<BlockMeta>]) -> Option<Value> {
         kept.retain(|key, _| other.contains_key(key));
     }
     if kept.is_empty() { None } else { Some(Value::Object(kept)) }
-}
-
-/// When the oldest of what a block is made from was made, ms since the epoch: a block that is older than a request to
-/// delete is within its reach, also when it was merged since.
-pub fn since_ms(meta: &BlockMeta) -> i64 {
-    let noted = meta.thanos.as_ref().and_then(|t| t.extra.get(SINCE_KEY)?.as_i64()).unwrap_or(i64::MAX);
-    sources(meta).iter().map(|s| s.time_ms()).fold(noted, i64::min)
 }
 
 /// Notes on each of `outputs` that only together they are the whole, and names their sources so that no reader takes one

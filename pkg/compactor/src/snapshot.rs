@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use block::{BlockId, BlockMeta};
-use bucket::deletions::{self, Request};
+use bucket::deletions::{self, Request, since_ms};
 use bucket::fetch::Partial;
 use bucket::{Filtered, State, View};
 
 use crate::coverage::Coverage;
 use crate::group::{self, Group};
 use crate::lease::Listed;
-use crate::output::since_ms;
+use crate::output;
 use crate::settings::Settings;
 
 /// See the module.
@@ -51,7 +51,10 @@ impl Snapshot {
         let all = view.metas.clone();
         // what is damaged or about to go can neither be worked on nor replace anything
         let sound = |id: &BlockId| !view.broken.contains_key(id) && !view.deletion_marks.contains_key(id);
-        let metas: BTreeMap<_, _> = all.iter().filter(|(id, _)| sound(id)).map(|(id, m)| (*id, m.clone())).collect();
+        let mut metas: BTreeMap<_, _> =
+            all.iter().filter(|(id, _)| sound(id)).map(|(id, m)| (*id, m.clone())).collect();
+        let superseded = superseded(&metas);
+        metas.retain(|id, _| !superseded.contains(id));
         let coverage = Coverage::new(metas.values());
         view.metas = metas;
         let mut filters = settings.filters.clone();
@@ -67,7 +70,7 @@ impl Snapshot {
             filtered.hidden.insert(*id, State::MarkedForDeletion);
         }
         let hidden = |state: State| filtered.hidden.iter().filter(move |(_, s)| **s == state).map(|(id, _)| *id);
-        let duplicates = hidden(State::Duplicate).collect();
+        let duplicates = hidden(State::Duplicate).chain(superseded).collect();
         let marked = |is: fn(&bucket::BlockObjects) -> bool| {
             view.objects.iter().filter(|(_, o)| is(o)).map(|(id, _)| *id).collect::<BTreeSet<_>>()
         };
@@ -130,5 +133,53 @@ impl Snapshot {
             used.extend(entry.commit.iter().flat_map(|c| &c.outputs).map(|m| m.ulid));
         }
         used
+    }
+}
+
+/// Blocks that were written anew and whose new block is there. Both have the same sources, so only this tells which of the
+/// two is the one to go.
+fn superseded(metas: &BTreeMap<BlockId, Arc<BlockMeta>>) -> BTreeSet<BlockId> {
+    let mut found = BTreeSet::new();
+    for meta in metas.values() {
+        for source in meta.thanos.iter().flat_map(|t| &t.rewrites).flat_map(|r| &r.sources) {
+            let is_before = |old: &Arc<BlockMeta>| {
+                old.ulid != meta.ulid
+                    && old.resolution_ms() == meta.resolution_ms()
+                    && output::sources(old) == output::sources(meta)
+            };
+            if metas.get(source).is_some_and(is_before) {
+                found.insert(*source);
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use block::meta::{Compaction, Downsample, Rewrite, ThanosMeta};
+
+    #[test]
+    fn what_was_written_anew_goes_not_what_it_became() {
+        let id = |n: u64| BlockId::new(n, 0);
+        let block = |n: u64, resolution: i64, from: &[u64]| {
+            let rewrites = vec![Rewrite { sources: from.iter().map(|n| id(*n)).collect(), ..Rewrite::default() }];
+            let downsample = Downsample { resolution };
+            Arc::new(BlockMeta {
+                ulid: id(n),
+                compaction: Compaction { sources: vec![id(1)], ..Compaction::default() },
+                thanos: Some(ThanosMeta { rewrites, downsample, ..ThanosMeta::default() }),
+                ..BlockMeta::default()
+            })
+        };
+        let blocks = [block(1, 0, &[]), block(2, 0, &[1]), block(3, 0, &[1, 2]), block(4, 300_000, &[1, 2, 3])];
+        let view = View { metas: blocks.iter().map(|b| (b.ulid, b.clone())).collect(), ..View::default() };
+        let settings = Settings::default();
+        let snapshot = Snapshot::new(view, BTreeMap::new(), deletions::Listing::default(), &settings, 0);
+        assert_eq!(snapshot.duplicates, BTreeSet::from([id(1), id(2)]));
+        assert_eq!(snapshot.filtered.kept.keys().copied().collect::<Vec<_>>(), [id(3), id(4)]);
+        assert_eq!(snapshot.coverage.replacement(&blocks[0]), Some(BTreeSet::from([id(3)])));
+        assert_eq!(snapshot.coverage.replacement(&blocks[2]), None);
     }
 }

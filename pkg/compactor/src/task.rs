@@ -8,7 +8,7 @@ use block::{BlockId, BlockMeta};
 use bucket::deletions::{Request, to_deletion_matcher};
 use merge::{Deletion, Downsampling, Input, Job, Vertical};
 
-use crate::commit::{Kind, SOURCE_OF_COMPACTED};
+use crate::commit::{Kind, REWRITTEN, SOURCE_OF_COMPACTED};
 use crate::downsampling::{self, Todo};
 use crate::group::{self, Group, replica};
 use crate::output;
@@ -150,7 +150,7 @@ impl Context<'_> {
             }
         }
         let ids: Vec<String> = requests.iter().map(|r| r.id.to_string()).collect();
-        let details = format!("rewritten without series deleted on request {}", ids.join(", "));
+        let details = format!("{REWRITTEN} deleted on request {}", ids.join(", "));
         self.rewrite(Kind::Deletion, group, block, noted, deletions, details)
     }
 
@@ -167,7 +167,7 @@ impl Context<'_> {
                 deletions.push(deletion.clone());
             }
         }
-        let details = "rewritten without series past their retention".to_owned();
+        let details = format!("{REWRITTEN} past their retention");
         self.rewrite(Kind::Retention, group, block, noted, deletions, details)
     }
 
