@@ -20,6 +20,9 @@ pub struct Select {
     pub limit: usize,
     /// The coarsest resolution that will do, in ms; 0 = raw only.
     pub max_resolution_ms: i64,
+    /// Where nothing of the allowed resolution is, coarser will do; and downsampled data is wanted from three of its
+    /// windows before `range` to one after it.
+    pub coarser: bool,
     /// Which aggregates to send where a chunk is downsampled.
     pub aggregates: Aggregates,
     /// Labels to leave out of the answer; the order is by what is left (StoreAPI `without_replica_labels`).
@@ -45,6 +48,7 @@ impl Select {
             skip_chunks: false,
             limit: 0,
             max_resolution_ms: 0,
+            coarser: false,
             aggregates: Aggregates::NONE,
             without_replica_labels: Arc::from([]),
             shard: None,

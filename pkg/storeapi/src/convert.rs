@@ -96,6 +96,7 @@ pub(crate) fn select_from_wire(request: wire::SeriesRequest) -> Result<(Select, 
         skip_chunks: request.skip_chunks,
         limit: usize::try_from(request.limit).unwrap_or(0),
         max_resolution_ms: request.max_resolution_window.max(0),
+        coarser: request.coarser,
         aggregates: Aggregates::of(&aggregates),
         without_replica_labels: request.without_replica_labels.into(),
         shard: request.shard_info.filter(|s| s.total_shards > 1).map(|s| Shard {
@@ -143,6 +144,7 @@ pub(crate) fn select_to_wire(want: &Select, batch: usize) -> wire::SeriesRequest
         without_replica_labels: want.without_replica_labels.to_vec(),
         limit: want.limit as i64,
         response_batch_size: batch as i64,
+        coarser: want.coarser,
     }
 }
 
