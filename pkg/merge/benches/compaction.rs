@@ -18,6 +18,10 @@ use objstore::{Bucket, Config, OpenOptions};
 use service::Failpoints;
 use tokio_util::sync::CancellationToken;
 
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A multiple of 6 h.
 const START: i64 = 1_700_006_400_000;
 const HOURS_2: i64 = 7_200_000;
@@ -29,6 +33,7 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     match args.first().map(String::as_str) {
         Some("merge") => child(&args[1..]),
+        Some("generate") => _ = generate(Path::new(&args[1]), args[2].parse().expect("series")),
         // Under `cargo test --benches` only that it runs.
         Some("--test") => orchestrate(&[200], false),
         Some(sizes) => orchestrate(&sizes.split(',').map(|s| s.parse().expect("series")).collect::<Vec<_>>(), true),
@@ -127,7 +132,7 @@ fn labels_of(s: usize) -> Labels {
     Labels::from_pairs([
         ("__name__", format!("metric_{target:06}_requests_total")),
         ("cluster", "eu-west-1".to_owned()),
-        ("code", format!("{}", 200 + metric % 5)),
+        ("code", format!("{}", 200 + metric / 40)),
         ("container", "server".to_owned()),
         ("endpoint", "http-metrics".to_owned()),
         ("handler", format!("/api/v1/path/{metric:04}")),
@@ -195,6 +200,8 @@ fn measure(what: &str, yaml: &str, root: &Path, kind: &str, shards: usize, serie
         let me = std::env::current_exe().expect("path");
         let output = Command::new(me)
             .args(["merge", config.to_str().expect("path"), root.to_str().expect("path"), kind, &shards.to_string()])
+            // As the program sets it.
+            .env("MIMALLOC_PURGE_DELAY", "0")
             .stderr(Stdio::inherit())
             .output()
             .expect("child");
@@ -282,6 +289,9 @@ fn cpu_s(process: &str) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
+    if std::env::var_os("SPLIT_CPU").is_some() {
+        eprintln!("user {} system {}", ticks(11) / 100.0, ticks(12) / 100.0);
+    }
     (ticks(11) + ticks(12)) / 100.0
 }
 

@@ -44,7 +44,7 @@ impl Entries {
     /// What [`Self::seek`] takes to come back to the series read last, or the end.
     pub(crate) fn position(&self) -> u64 {
         match self {
-            Self::Index(entries) => entries.last,
+            Self::Index(entries) => entries.position(),
             Self::Sorted(entries) => entries.position(),
         }
     }
@@ -100,6 +100,46 @@ impl IndexEntries {
 
     /// Reads the next series; false at the end.
     pub(crate) fn next(&mut self, out: &mut Entry) -> Result<bool> {
+        if !self.read(out)? {
+            return Ok(false);
+        }
+        self.map(&mut out.labels)?;
+        self.normalise(&mut out.labels, self.empty)?;
+        Ok(true)
+    }
+
+    /// Where the series read last begins, or the end.
+    pub(crate) fn position(&self) -> u64 {
+        self.last
+    }
+
+    /// Reads the next series without looking its symbols up where that makes no difference to the order: in version 2
+    /// both numbers ascend alike. [`Self::map`] looks them up.
+    pub(crate) fn next_in_order(&mut self, out: &mut Entry) -> Result<bool> {
+        if self.version == 1 {
+            return self.next(out);
+        }
+        if !self.read(out)? {
+            return Ok(false);
+        }
+        let bound = self.numbers.bound();
+        if let Some((name, value)) = out.labels.iter().find(|(n, v)| *n >= bound || *v >= bound) {
+            return Err(self.damaged(self.last, format!("symbol {name} or {value} does not exist")));
+        }
+        let empty = match self.empty {
+            Some(empty) if self.numbers.get(0)? == Some(empty) => Some(0),
+            _ => None,
+        };
+        self.normalise(&mut out.labels, empty)?;
+        Ok(true)
+    }
+
+    /// Whether [`Self::next_in_order`] gives the index's own numbers.
+    pub(crate) fn is_unmapped(&self) -> bool {
+        self.version != 1
+    }
+
+    fn read(&mut self, out: &mut Entry) -> Result<bool> {
         if self.version != 1 {
             self.at = self.at.next_multiple_of(16);
         }
@@ -112,31 +152,40 @@ impl IndexEntries {
         let len = entry_len(self.window.get(at, 10)?).filter(|len| at + len <= self.end && *len <= ENTRY_BYTES_MAX);
         let Some(len) = len else { return Err(self.damaged(at, "series entry does not fit")) };
         let bytes = self.window.get(at, len as usize)?;
+        std::mem::swap(&mut out.labels, &mut self.raw.labels);
+        std::mem::swap(&mut out.chunks, &mut self.raw.chunks);
         parse_raw("index", at, bytes, &mut self.raw).map_err(|e| Error::of_input(self.block, e))?;
+        std::mem::swap(&mut out.labels, &mut self.raw.labels);
+        std::mem::swap(&mut out.chunks, &mut self.raw.chunks);
         self.at = at + len;
         out.id = if self.version == 1 { at } else { at / 16 };
-        std::mem::swap(&mut out.chunks, &mut self.raw.chunks);
-        out.labels.clear();
-        let mut ordered = true;
-        for i in 0..self.raw.labels.len() {
-            let (name, value) = self.raw.labels[i];
-            let (Some(name), Some(value)) = (self.numbers.get(name)?, self.numbers.get(value)?) else {
-                return Err(self.damaged(at, format!("symbol {name} or {value} does not exist")));
-            };
-            if Some(value) == self.empty {
-                continue;
-            }
-            ordered &= out.labels.last().is_none_or(|(before, _)| *before < name);
-            out.labels.push((name, value));
-        }
-        if !ordered {
-            self.labels_out_of_order += 1;
-            out.labels.sort_unstable();
-            out.labels.dedup();
-            if out.labels.windows(2).any(|p| p[0].0 == p[1].0) {
-                return Err(self.damaged(at, "series has a label twice"));
-            }
-        }
         Ok(true)
+    }
+
+    /// From the index's references to the joint numbers.
+    pub(crate) fn map(&mut self, labels: &mut Pairs) -> Result<()> {
+        for (name, value) in labels {
+            let (Some(a), Some(b)) = (self.numbers.get(*name)?, self.numbers.get(*value)?) else {
+                return Err(self.damaged(self.last, format!("symbol {name} or {value} does not exist")));
+            };
+            (*name, *value) = (a, b);
+        }
+        Ok(())
+    }
+
+    /// Labels in order, without empty ones.
+    fn normalise(&mut self, labels: &mut Pairs, empty: Option<u32>) -> Result<()> {
+        if let Some(empty) = empty {
+            labels.retain(|(_, value)| *value != empty);
+        }
+        if !labels.is_sorted_by(|a, b| a.0 < b.0) {
+            self.labels_out_of_order += 1;
+            labels.sort_unstable();
+            labels.dedup();
+            if labels.windows(2).any(|p| p[0].0 == p[1].0) {
+                return Err(self.damaged(self.last, "series has a label twice"));
+            }
+        }
+        Ok(())
     }
 }

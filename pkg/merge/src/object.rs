@@ -1,19 +1,21 @@
 //! One object of the output, written front to back straight into the bucket.
 
-use bytes::Bytes;
 use objstore::{Bucket, PartsWriter};
+use objstore::{BufferPool, PooledBuffer};
 use sha2::{Digest, Sha256};
 
 use crate::error::Result;
 use crate::wait::Wait;
 
 /// How objects are uploaded.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Parts {
     pub(crate) bytes: u64,
     pub(crate) in_flight: usize,
     /// Whether to compute SHA-256.
     pub(crate) hash: bool,
+    /// Where parts take their memory from.
+    pub(crate) pool: BufferPool,
 }
 
 /// What was uploaded.
@@ -28,7 +30,9 @@ pub(crate) struct ObjectWriter {
     wait: Wait,
     writer: PartsWriter,
     parts: Parts,
-    buffer: Vec<u8>,
+    buffer: PooledBuffer,
+    /// Bytes in the buffer.
+    len: usize,
     /// Bytes before the buffer.
     before: u64,
     crc: u32,
@@ -40,41 +44,46 @@ impl ObjectWriter {
         Ok(Self {
             wait: wait.clone(),
             writer: bucket.put_parts_writer_of(path, parts.bytes, parts.in_flight)?,
-            parts,
-            buffer: Vec::new(),
+            buffer: parts.pool.take(parts.bytes as usize),
+            len: 0,
             before: 0,
             crc: 0,
             sha: parts.hash.then(Sha256::new),
+            parts,
         })
     }
 
     /// Bytes so far.
     #[inline]
     pub(crate) fn at(&self) -> u64 {
-        self.before + self.buffer.len() as u64
+        self.before + self.len as u64
     }
 
     /// Appends bytes.
     #[inline]
     pub(crate) fn put(&mut self, mut bytes: &[u8]) -> Result<()> {
         let part = self.parts.bytes as usize;
-        while self.buffer.len() + bytes.len() >= part {
-            let (head, tail) = bytes.split_at(part - self.buffer.len());
-            self.buffer.extend_from_slice(head);
+        while self.len + bytes.len() >= part {
+            let (head, tail) = bytes.split_at(part - self.len);
+            self.fill(head);
             self.send()?;
+            self.buffer = self.parts.pool.take(part);
             bytes = tail;
         }
-        if self.buffer.capacity() == 0 {
-            // Small objects stay small; what grows to a part gets one allocation.
-            self.buffer.reserve(if self.before > 0 { part } else { 64 << 10 });
-        }
-        self.buffer.extend_from_slice(bytes);
+        self.fill(bytes);
         Ok(())
     }
 
+    #[inline]
+    fn fill(&mut self, bytes: &[u8]) {
+        self.buffer.bytes_mut().extend_from_slice(bytes);
+        self.len += bytes.len();
+    }
+
     fn send(&mut self) -> Result<()> {
-        let bytes = Bytes::from(std::mem::take(&mut self.buffer));
+        let bytes = std::mem::replace(&mut self.buffer, self.parts.pool.take(0)).freeze();
         self.before += bytes.len() as u64;
+        self.len = 0;
         if let Some(sha) = &mut self.sha {
             sha.update(&bytes);
         }

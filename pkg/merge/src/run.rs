@@ -11,6 +11,7 @@ use block::{BlockId, BlockMeta, META_FILE, ThanosMeta};
 use futures::TryStreamExt;
 use model::TimeRange;
 use objstore::Bucket;
+use objstore::BufferPool;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -55,7 +56,8 @@ pub async fn run(
         return Err(Error::Refused("a merge without inputs".to_owned()));
     }
     let traffic = Traffic::default();
-    let bucket = bucket.decorated(traffic.clone());
+    let pool = BufferPool::new(usize::try_from(options.memory_bytes).unwrap_or(usize::MAX));
+    let bucket = bucket.decorated(traffic.clone()).with_pool(pool.clone());
     let cancel = cancel.child_token();
     // Whoever drops this future ends the threads too.
     let _end = cancel.clone().drop_guard();
@@ -82,6 +84,7 @@ pub async fn run(
                 job: job.clone(),
                 options: options.clone(),
                 saver,
+                pool,
                 bytes_done: Arc::default(),
                 series_done: Arc::default(),
             };
@@ -210,6 +213,7 @@ struct Shared {
     job: Job,
     options: Options,
     saver: Saver,
+    pool: BufferPool,
     bytes_done: Arc<AtomicU64>,
     series_done: Arc<AtomicU64>,
 }
@@ -373,7 +377,7 @@ impl Shared {
         if state.positions.is_empty() {
             state.positions.clone_from(&range.positions);
         }
-        let windows = Windows { max: self.window_bytes(plan.inputs.len(), ranges.len()), ahead: 1 };
+        let windows = self.windows(plan.inputs.len(), ranges.len());
         let mut inputs = Vec::new();
         for (at, input) in plan.inputs.iter().enumerate() {
             inputs.push(ShardInput {
@@ -435,9 +439,13 @@ impl Shared {
         }
     }
 
-    /// Half of the memory is for reading: three windows of each input in each thread.
-    fn window_bytes(&self, inputs: usize, shards: usize) -> u64 {
-        (self.options.memory_bytes / 2 / (3 * inputs * shards) as u64).clamp(256 << 10, 8 << 20)
+    /// Half of the memory is for reading: for each input in each thread a window in use, and some that come.
+    ///
+    /// Windows are small enough to be in the processor's cache still when they are read.
+    fn windows(&self, inputs: usize, shards: usize) -> Windows {
+        let share = self.options.memory_bytes / 2 / (inputs * shards).max(1) as u64;
+        let max = (share / 6).clamp(256 << 10, 1 << 20);
+        Windows { max, ahead: (share / max).saturating_sub(2).clamp(1, 4) as usize }
     }
 
     fn segment_bytes(&self) -> u64 {
@@ -453,7 +461,12 @@ impl Shared {
         let share = self.options.memory_bytes / 2 / shards as u64;
         let least = PART_BYTES_MIN.max(object_bytes / PARTS_MAX);
         let bytes = (share / 4).clamp(least, (8 << 20).max(least));
-        Parts { bytes, in_flight: if bytes * 4 <= share { 2 } else { 1 }, hash: self.options.hash }
+        Parts {
+            bytes,
+            in_flight: if bytes * 4 <= share { 2 } else { 1 },
+            hash: self.options.hash,
+            pool: self.pool.clone(),
+        }
     }
 
     fn meta(&self, current: &Current, stats: &Stats, index: &IndexWritten) -> BlockMeta {

@@ -113,7 +113,7 @@ impl SegmentWriter {
     fn begin(&mut self) -> Result<()> {
         let number = self.ledger.take();
         let path = format!("{}/{}", self.block, Segments::file(number - 1));
-        let mut out = ObjectWriter::create(&self.bucket, &self.wait, &path, self.parts)?;
+        let mut out = ObjectWriter::create(&self.bucket, &self.wait, &path, self.parts.clone())?;
         let mut head = [0; SEGMENT_HEADER_LEN];
         head[..4].copy_from_slice(&SEGMENT_MAGIC.to_be_bytes());
         head[4] = 1;

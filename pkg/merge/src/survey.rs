@@ -50,17 +50,20 @@ pub(crate) fn survey(
     spool: &Path,
     memory: u64,
 ) -> Result<Survey> {
-    let entries = IndexEntries::new(input, numbers, empty);
+    let mut entries = IndexEntries::new(input, numbers, empty);
     let mut found = Survey { series: 0, labels_out_of_order: 0, places: Vec::new(), sorted: None };
     let (mut entry, mut before) = (Entry::default(), Entry::default());
     let (mut stray, mut every) = (0, EVERY);
-    let mut wrapped = Entries::Index(Box::new(entries));
-    while wrapped.next(&mut entry)? {
+    while entries.next_in_order(&mut entry)? {
         if found.series > 0 && entry.labels < before.labels {
             stray += 1;
         }
         if found.series.is_multiple_of(every) {
-            found.places.push((entry.labels.clone(), wrapped.position()));
+            let mut labels = entry.labels.clone();
+            if entries.is_unmapped() {
+                entries.map(&mut labels)?;
+            }
+            found.places.push((labels, entries.position()));
             if found.places.len() > PLACES {
                 let mut keep = false;
                 found.places.retain(|_| {
@@ -73,8 +76,7 @@ pub(crate) fn survey(
         found.series += 1;
         std::mem::swap(&mut entry, &mut before);
     }
-    let Entries::Index(done) = wrapped else { return Ok(found) };
-    found.labels_out_of_order = done.labels_out_of_order + stray;
+    found.labels_out_of_order = entries.labels_out_of_order + stray;
     if stray > 0 {
         let mut sorter = Sorter::create(spool, memory)?;
         let mut entries = IndexEntries::new(input, numbers, empty);

@@ -152,6 +152,16 @@ pub(crate) struct Numbers {
 }
 
 impl Numbers {
+    /// References by ordinal are below this.
+    pub(crate) fn bound(&self) -> u32 {
+        match &self.map {
+            NumberMap::Identity(count) => *count,
+            NumberMap::Memory(numbers) => numbers.len() as u32,
+            NumberMap::Disk(file) => (file.len() / 4) as u32,
+            NumberMap::ByOffset(_) => u32::MAX,
+        }
+    }
+
     /// `None` when the input has no such symbol.
     #[inline]
     pub(crate) fn get(&mut self, reference: u32) -> Result<Option<u32>> {

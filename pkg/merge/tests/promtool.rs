@@ -42,7 +42,7 @@ async fn promtool_lists_analyzes_and_dumps() {
     let Some(list) = promtool(&["tsdb", "list"], dir.path()) else { return };
     assert!(list.contains(&id) && list.contains("27000"), "{list}");
     let analysis = promtool(&["tsdb", "analyze"], dir.path()).unwrap_or_default();
-    assert!(analysis.contains("Total Series: 30"), "{analysis}");
+    assert!(analysis.contains("\nSeries: 30\n"), "{analysis}");
     let dump = promtool(&["tsdb", "dump"], dir.path()).unwrap_or_default();
     assert_eq!(dump.lines().count(), 27_000);
     let mut lines: Vec<String> = Vec::new();

@@ -11,7 +11,7 @@ use crate::verify::report::BlockReport;
 use crate::wait::Wait;
 
 /// Bytes of a window.
-const WINDOW: u64 = 4 << 20;
+const WINDOW: u64 = 1 << 20;
 
 /// Looks at chunks series by series.
 pub(super) struct ChunkCheck<'a> {
@@ -28,7 +28,7 @@ pub(super) struct ChunkCheck<'a> {
 
 impl<'a> ChunkCheck<'a> {
     pub(super) fn new(bucket: &Bucket, wait: &Wait, meta: &'a BlockMeta, files: &'a Files, read: bool) -> Self {
-        let windows = Windows { max: WINDOW, ahead: 1 };
+        let windows = Windows { max: WINDOW, ahead: 3 };
         let stream =
             read.then(|| ChunkStream::new(bucket, wait, files.segments.clone(), windows, None, Default::default()));
         Self {
