@@ -9,7 +9,11 @@ use crate::differential::differences;
 use crate::queries::{Case, all};
 
 /// Who meets whom.
-const CASTS: [(&str, Cast); 4] = [
+const CASTS: [(&str, Cast); 5] = [
+    (
+        "Thanos in every part",
+        Cast { sidecar: Maker::Thanos, store: Maker::Thanos, query: Maker::Thanos, compression: "none" },
+    ),
     (
         "Thanos' querier on our sidecars and store",
         Cast { sidecar: Maker::Aion, store: Maker::Aion, query: Maker::Thanos, compression: "none" },
