@@ -359,7 +359,7 @@ impl Compactor {
 
     /// Removes leases of groups that have had no blocks for a long time.
     async fn forget_leases(&self, snapshot: &Snapshot, now: Now) {
-        let live: BTreeSet<String> = snapshot.view.metas.values().map(|m| lease_prefix(m)).collect();
+        let live: BTreeSet<String> = snapshot.view.metas.values().map(lease_prefix).collect();
         let stripped: BTreeSet<String> = snapshot.groups.values().map(crate::group::Group::lease_key).collect();
         for (key, listed) in &snapshot.leases {
             let group: String = key.splitn(3, '-').take(2).collect::<Vec<_>>().join("-");

@@ -55,7 +55,7 @@ async fn flipped_bits_are_told() {
     meta.stats.num_chunks = 2;
     meta.stats.num_samples = 7;
     let good = upload(&clean, meta.clone(), &files).await;
-    let (_, want) = merged(&clean, &job(&[good.clone()]), &options(dir.path()), dir.path()).await;
+    let (_, want) = merged(&clean, &job(std::slice::from_ref(&good)), &options(dir.path()), dir.path()).await;
     assert!(verify_block(&clean, id(1), Depth::Full).await.unwrap().is_sound());
     let (mut same, mut told) = (0, 0);
     for (n, (name, bytes)) in files.iter().enumerate() {

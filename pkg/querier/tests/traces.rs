@@ -92,7 +92,7 @@ fn one_trace_through_all() {
         let world = World::start(stores, &[]).await;
         let client = reqwest::Client::new();
         let at = (START_S + 900).to_string();
-        let url = format!("{}/api/v1/query", world.http());
+        let url = format!("{}/api/v1/query", world.http);
         let params = [("query", "up"), ("time", at.as_str())];
         // not sampled, by the configuration: leaves nothing
         let plain = client.get(&url).query(&params).send().await.unwrap();

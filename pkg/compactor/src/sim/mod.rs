@@ -359,8 +359,8 @@ impl World {
                 let before = seen.insert((meta.resolution_ms(), unit.clone()), *id);
                 // I9: nothing is there twice
                 if let Some(other) = before.filter(|_| !incomplete)
-                    && view.deletion_marks.get(&other).is_none()
-                    && view.deletion_marks.get(id).is_none()
+                    && !view.deletion_marks.contains_key(&other)
+                    && !view.deletion_marks.contains_key(id)
                 {
                     self.fail(&format!("I9: {unit} at {} is in {other} and {id}", meta.resolution_ms()));
                 }

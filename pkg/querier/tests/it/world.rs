@@ -113,7 +113,8 @@ impl SeriesSource for Source {
 }
 
 pub struct World {
-    http: String,
+    /// Where the HTTP API is.
+    pub http: String,
     pub grpc: String,
     stores: Vec<(String, CancellationToken, Arc<AtomicUsize>)>,
     shutdown: CancellationToken,
@@ -160,11 +161,6 @@ impl World {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Self { http: format!("http://{http}"), grpc, stores: running, shutdown }
-    }
-
-    /// Where the HTTP API is.
-    pub fn http(&self) -> &str {
-        &self.http
     }
 
     pub async fn get(&self, path: &str, params: &[(&str, &str)]) -> Value {
