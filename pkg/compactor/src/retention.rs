@@ -176,7 +176,7 @@ mod tests {
             ),
             ("no downsampling", std::slice::from_ref(&raw), [30 * DAY, 0, 0], true, &[], vec![format!("{gone} 0")]),
             ("marked", std::slice::from_ref(&raw), [30 * DAY, 0, 0], false, &[10], vec![format!("{gone} 0")]),
-            ("not due", &[raw], [60 * DAY, 0, 0], false, &[], vec![]),
+            ("not due", std::slice::from_ref(&raw), [60 * DAY, 0, 0], false, &[], vec![]),
             ("5m waits for 1h", &[five], [0, DAY, 0], false, &[], vec!["11 waits for 3600000".to_owned()]),
             (
                 "1h waits for nothing",
