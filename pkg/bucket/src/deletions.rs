@@ -12,10 +12,11 @@ use std::collections::BTreeMap;
 use block::BlockId;
 use block::BlockMeta;
 use block::meta::DeletionMatcher;
-use futures::stream::TryStreamExt;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use labels::{MatchType, Matcher};
 use model::TimeRange;
-use objstore::{Bucket, Created};
+use objstore::{Bucket, Created, Object};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -28,6 +29,10 @@ const SUFFIX: &str = ".json";
 const VERSION: u32 = 1;
 /// A larger request is not read.
 const REQUEST_BYTES_MAX: u64 = 1 << 20;
+/// So many are read; each may have [`REQUEST_BYTES_MAX`].
+const REQUESTS_MAX: usize = 1000;
+/// Requests in flight while they are read.
+const READS_AT_A_TIME: usize = 8;
 
 /// What to delete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -244,54 +249,104 @@ async fn put<T: Serialize>(bucket: &Bucket, id: BlockId, path: &str, value: &T) 
     Ok(bucket.put_if_absent(path, json).await?)
 }
 
-/// Reads all requests: one listing, one read each.
+/// Reads all requests, also those that are carried out: one listing, one read each.
 ///
 /// # Errors
 /// When the listing was not complete, or an object could not be read for a while.
 pub async fn list(bucket: &Bucket) -> Result<Listing> {
+    let names = Names::list(bucket).await?;
     let mut listing = Listing::default();
-    let mut done: BTreeMap<BlockId, Done> = BTreeMap::new();
-    let mut objects = bucket.list_recursive(DELETIONS_DIR);
-    while let Some(object) = objects.try_next().await? {
-        let name = object.path.rsplit('/').next().unwrap_or_default();
-        let (stem, is_done) = match (name.strip_suffix(DONE_SUFFIX), name.strip_suffix(SUFFIX)) {
-            (Some(stem), _) => (stem, true),
-            (None, Some(stem)) => (stem, false),
-            (None, None) => continue,
-        };
-        let Ok(id) = BlockId::parse(stem) else { continue };
-        if object.size > REQUEST_BYTES_MAX {
-            listing.unreadable.insert(object.path, format!("{} bytes are too many", object.size));
-            continue;
-        }
-        let body = match bucket.get(&object.path).await {
-            Ok(body) => body,
-            Err(e) if e.is_not_found() => continue,
-            Err(e) => return Err(e.into()),
-        };
-        let wrong = match is_done {
-            true => serde_json::from_slice::<Done>(&body).map_err(|e| e.to_string()).map(|d| {
-                done.insert(id, d);
-            }),
-            false => serde_json::from_slice::<Request>(&body).map_err(|e| e.to_string()).and_then(|request| {
-                request.check()?;
-                if request.id != id {
-                    return Err(format!("speaks of {}", request.id));
+    read_requests(bucket, names.requests.into_values().collect(), &mut listing).await?;
+    for (id, object) in names.done {
+        match read_json::<Done>(bucket, &object).await? {
+            Some(Ok(done)) => {
+                if let Some(listed) = listing.requests.get_mut(&id) {
+                    listed.done = Some(done);
                 }
-                listing.requests.insert(id, Listed { request, done: None });
-                Ok(())
-            }),
-        };
-        if let Err(why) = wrong {
-            listing.unreadable.insert(object.path, why);
-        }
-    }
-    for (id, done) in done {
-        if let Some(listed) = listing.requests.get_mut(&id) {
-            listed.done = Some(done);
+            }
+            Some(Err(why)) => drop(listing.unreadable.insert(object.path, why)),
+            None => {}
         }
     }
     Ok(listing)
+}
+
+/// Reads the requests that are not carried out: one listing, one read each. What is done costs nothing however long ago.
+///
+/// # Errors
+/// As [`list`].
+pub async fn list_pending(bucket: &Bucket) -> Result<Listing> {
+    let mut names = Names::list(bucket).await?;
+    names.requests.retain(|id, _| !names.done.contains_key(id));
+    let mut listing = Listing::default();
+    read_requests(bucket, names.requests.into_values().collect(), &mut listing).await?;
+    Ok(listing)
+}
+
+/// What lies in [`DELETIONS_DIR`], unread.
+#[derive(Default)]
+struct Names {
+    requests: BTreeMap<BlockId, Object>,
+    done: BTreeMap<BlockId, Object>,
+}
+
+impl Names {
+    async fn list(bucket: &Bucket) -> Result<Self> {
+        let mut names = Self::default();
+        let mut objects = bucket.list_recursive(DELETIONS_DIR);
+        while let Some(object) = objects.try_next().await? {
+            let name = object.path.rsplit('/').next().unwrap_or_default();
+            let (stem, into) = match (name.strip_suffix(DONE_SUFFIX), name.strip_suffix(SUFFIX)) {
+                (Some(stem), _) => (stem, &mut names.done),
+                (None, Some(stem)) => (stem, &mut names.requests),
+                (None, None) => continue,
+            };
+            if let Ok(id) = BlockId::parse(stem) {
+                into.insert(id, object);
+            }
+        }
+        Ok(names)
+    }
+}
+
+/// Reads requests into `listing`, several at a time; beyond [`REQUESTS_MAX`] they are told as unreadable.
+async fn read_requests(bucket: &Bucket, mut objects: Vec<Object>, listing: &mut Listing) -> Result<()> {
+    for object in objects.drain(objects.len().min(REQUESTS_MAX)..) {
+        listing.unreadable.insert(object.path, format!("more than {REQUESTS_MAX} requests are not read"));
+    }
+    let reads = objects.into_iter().map(|object| async move {
+        let read = read_json::<Request>(bucket, &object).await?;
+        Ok::<_, Error>((object.path, read))
+    });
+    let mut reads = stream::iter(reads).buffered(READS_AT_A_TIME);
+    while let Some((path, read)) = reads.try_next().await? {
+        let checked = match read {
+            None => continue,
+            Some(Ok(request)) if self::path(request.id) != path => Err(format!("speaks of {}", request.id)),
+            Some(Ok(request)) => request.check().map(|()| request),
+            Some(Err(why)) => Err(why),
+        };
+        match checked {
+            Ok(request) => drop(listing.requests.insert(request.id, Listed { request, done: None })),
+            Err(why) => drop(listing.unreadable.insert(path, why)),
+        }
+    }
+    Ok(())
+}
+
+/// `None` if the object is gone meanwhile; the text says why it cannot be read.
+async fn read_json<T: DeserializeOwned>(
+    bucket: &Bucket,
+    object: &Object,
+) -> Result<Option<std::result::Result<T, String>>> {
+    if object.size > REQUEST_BYTES_MAX {
+        return Ok(Some(Err(format!("{} bytes are too many", object.size))));
+    }
+    match bucket.get(&object.path).await {
+        Ok(body) => Ok(Some(serde_json::from_slice(&body).map_err(|e| e.to_string()))),
+        Err(e) if e.is_not_found() => Ok(None),
+        Err(e) => Err(e.into()),
+    }
 }
 
 #[cfg(test)]
@@ -363,10 +418,13 @@ mod tests {
         let listing = list(&bucket).await.unwrap();
         assert_eq!(listing.pending().collect::<Vec<_>>(), [&request]);
         assert_eq!(listing.unreadable.keys().collect::<Vec<_>>(), [&path(id(60))]);
+        let pending = list_pending(&bucket).await.unwrap();
+        assert_eq!((&pending.requests, &pending.unreadable), (&listing.requests, &listing.unreadable));
         mark_done(&bucket, request.id, 77).await.unwrap();
         let listing = list(&bucket).await.unwrap();
         assert_eq!(listing.requests[&request.id].done.as_ref().map(|d| d.done_ms), Some(77));
         assert_eq!(listing.pending().count(), 0);
+        assert!(list_pending(&bucket).await.unwrap().requests.is_empty());
         cancel(&bucket, request.id).await.unwrap();
         assert!(list(&bucket).await.unwrap().requests.is_empty());
     }

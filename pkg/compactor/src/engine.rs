@@ -6,33 +6,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use block::BlockId;
+pub use merge::Depth;
 use merge::{Finished, Job, Progress};
 use tokio_util::sync::CancellationToken;
-
-/// How much of a new block is read before it is made visible, and of a block before its sources are deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Depth {
-    /// All files are there, with their sizes.
-    Sizes,
-    /// The index too: order, references, postings.
-    #[default]
-    Index,
-    /// Every byte.
-    Full,
-}
-
-impl std::str::FromStr for Depth {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "sizes" => Ok(Self::Sizes),
-            "index" => Ok(Self::Index),
-            "full" => Ok(Self::Full),
-            other => Err(format!("{other:?} is none of sizes, index, full")),
-        }
-    }
-}
 
 /// Why the engine ended early, by what may be done.
 #[derive(Debug, thiserror::Error)]

@@ -63,11 +63,6 @@ impl Engine for MergeEngine {
     }
 
     async fn verify(&self, meta: &BlockMeta, depth: Depth) -> Result<(), EngineError> {
-        let depth = match depth {
-            Depth::Sizes => merge::Depth::Sizes,
-            Depth::Index => merge::Depth::Index,
-            Depth::Full => merge::Depth::Full,
-        };
         let report = merge::verify_files(&self.bucket, meta, depth).await.map_err(of_merge)?;
         match report.problems.first() {
             None => Ok(()),

@@ -30,27 +30,21 @@ pub(crate) fn masks<'a>(
     pending: &[Request],
     blocks: impl Iterator<Item = (&'a BlockMeta, &'a Labels)>,
 ) -> BTreeMap<BlockId, Arc<Mask>> {
+    // The listing has checked that the matchers can be read.
+    let pending: Vec<_> = pending.iter().filter_map(|r| Some((r, r.matchers().ok()?))).collect();
     let with_mask =
-        |(meta, labels): (&BlockMeta, &Labels)| Some((meta.ulid, Arc::new(Mask::new(pending, meta, labels)?)));
+        |(meta, labels): (&BlockMeta, &Labels)| Some((meta.ulid, Arc::new(Mask::new(&pending, meta, labels)?)));
     blocks.filter_map(with_mask).collect()
 }
 
 impl Mask {
-    fn new(pending: &[Request], meta: &BlockMeta, external: &Labels) -> Option<Self> {
+    fn new(pending: &[(&Request, Vec<Vec<Matcher>>)], meta: &BlockMeta, external: &Labels) -> Option<Self> {
         let mut rules = Vec::new();
-        for request in pending.iter().filter(|r| r.reaches(meta, since_ms(meta))) {
-            let selectors = match request.matchers() {
-                Ok(selectors) => selectors,
-                Err(why) => {
-                    tracing::error!(request = %request.id, why, "a request to delete cannot be read, its series are still shown");
-                    continue;
-                }
-            };
+        for (request, selectors) in pending.iter().filter(|(r, _)| r.reaches(meta, since_ms(meta))) {
             for selector in selectors {
-                let (of_block, matchers): (Vec<_>, Vec<_>) =
-                    selector.into_iter().partition(|m| external.get(m.name()).is_some());
+                let (of_block, own): (Vec<_>, Vec<_>) = selector.iter().partition(|m| external.get(m.name()).is_some());
                 if of_block.iter().all(|m| m.matches(external.value(m.name()))) {
-                    rules.push(Rule { matchers, range: request.range() });
+                    rules.push(Rule { matchers: own.into_iter().cloned().collect(), range: request.range() });
                 }
             }
         }

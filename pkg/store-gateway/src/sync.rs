@@ -79,7 +79,7 @@ impl Syncer {
 
     /// Takes note of what is to be deleted. What cannot be listed stays as it was.
     async fn sync_deletions(&self) {
-        match bucket::deletions::list(&self.gateway.inner.shared.bucket).await {
+        match bucket::deletions::list_pending(&self.gateway.inner.shared.bucket).await {
             Ok(listing) => {
                 for (path, why) in &listing.unreadable {
                     tracing::error!(path, why, "a request to delete cannot be read, its series are still shown");
