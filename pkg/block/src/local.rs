@@ -257,22 +257,33 @@ impl Parts {
         left: &mut usize,
     ) -> storage::Result<Vec<SeriesEvent>> {
         ctx.check()?;
-        let (mut series, mut warnings) = (Vec::new(), Vec::new());
-        for next in ids.by_ref().take(BATCH) {
-            if *left == 0 {
+        let (mut series, mut warnings): (Vec<Series>, Vec<String>) = (Vec::new(), Vec::new());
+        let mut read = 0;
+        while let Some(next) = ids.as_slice().first() {
+            // Series that the removal of labels made one are told in one.
+            let joins = series.last().is_some_and(|last| next.labels.as_ref().is_some_and(|(l, _)| *l == last.labels));
+            if !joins && (read >= BATCH || *left == 0) {
                 break;
             }
+            let Some(next) = ids.next() else { break };
+            read += 1;
             match self.series(next, want, &mut warnings) {
-                Ok(Some(s)) => {
-                    series.push(s);
-                    *left -= 1;
-                }
+                Ok(Some(s)) => match series.last_mut() {
+                    Some(last) if joins => last.chunks.extend(s.chunks),
+                    _ => {
+                        series.push(s);
+                        *left -= 1;
+                    }
+                },
                 Ok(None) => {}
                 Err(storage::Error::Corrupt(e)) if want.partial_response == PartialResponse::Warn => {
                     warnings.push(format!("block {}: {e}", self.meta.ulid));
                 }
                 Err(e) => return Err(e),
             }
+        }
+        for joined in series.iter_mut().filter(|s| !s.chunks.is_sorted_by_key(|c| c.min_time)) {
+            joined.chunks.sort_by_key(|c| (c.min_time, c.max_time));
         }
         let mut events: Vec<_> = warnings.into_iter().map(SeriesEvent::Warning).collect();
         if !series.is_empty() {

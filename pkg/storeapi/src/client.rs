@@ -15,6 +15,7 @@ use tonic::{Request, Status, Streaming};
 use transport::grpc::{Channel, MESSAGE_BYTES_MAX};
 
 use crate::convert;
+use crate::patience::Patience;
 use crate::series_codec::{ClientCodec, SERIES_PATH};
 use crate::series_decode::Incoming;
 use crate::status::error_from_status;
@@ -73,13 +74,12 @@ impl SeriesSource for StoreClient {
     fn select(&self, ctx: &Ctx, want: Select) -> SeriesStream {
         let (channel, name) = (self.channel.clone(), self.name.clone());
         let request = request(ctx, convert::select_to_wire(&want, BATCH));
+        let mut patience = Patience::new(ctx);
         let started = async move {
-            match series(channel, request).await {
-                Ok(messages) => decode(name, messages),
-                Err(status) => {
-                    let error = error_from_status(&name, &status);
-                    stream::once(std::future::ready(Err(error))).boxed()
-                }
+            let call = async { series(channel, request).await.map_err(|s| error_from_status(&name, &s)) };
+            match patience.wait(&name, call).await {
+                Ok(messages) => decode(name, messages, patience),
+                Err(error) => stream::once(std::future::ready(Err(error))).boxed(),
             }
         };
         stream::once(started).flatten().boxed()
@@ -88,8 +88,10 @@ impl SeriesSource for StoreClient {
     fn label_names(&self, ctx: &Ctx, want: LabelQuery) -> BoxFuture<'static, Result<Answer<Vec<String>>>> {
         let (mut client, name) = (self.client(), self.name.clone());
         let request = request(ctx, convert::label_names_to_wire(&want));
+        let mut patience = Patience::new(ctx);
         Box::pin(async move {
-            let answer = client.label_names(request).await.map_err(|s| error_from_status(&name, &s))?.into_inner();
+            let call = async { client.label_names(request).await.map_err(|s| error_from_status(&name, &s)) };
+            let answer = patience.wait(&name, call).await?.into_inner();
             Ok(Answer { value: answer.names, warnings: answer.warnings })
         })
     }
@@ -102,8 +104,10 @@ impl SeriesSource for StoreClient {
     ) -> BoxFuture<'static, Result<Answer<Vec<String>>>> {
         let (mut client, name) = (self.client(), self.name.clone());
         let request = request(ctx, convert::label_values_to_wire(label, &want));
+        let mut patience = Patience::new(ctx);
         Box::pin(async move {
-            let answer = client.label_values(request).await.map_err(|s| error_from_status(&name, &s))?.into_inner();
+            let call = async { client.label_values(request).await.map_err(|s| error_from_status(&name, &s)) };
+            let answer = patience.wait(&name, call).await?.into_inner();
             Ok(Answer { value: answer.values, warnings: answer.warnings })
         })
     }
@@ -120,22 +124,20 @@ async fn series(
     Ok(grpc.server_streaming(request, path, ClientCodec).await?.into_inner())
 }
 
-fn decode(name: Arc<str>, messages: Streaming<Result<Incoming>>) -> SeriesStream {
-    stream::unfold((messages, name, false), |(mut messages, name, failed)| async move {
-        if failed {
-            return None;
-        }
+fn decode(name: Arc<str>, messages: Streaming<Result<Incoming>>, patience: Patience) -> SeriesStream {
+    stream::unfold(Some((messages, name, patience)), |state| async move {
+        let (mut messages, name, mut patience) = state?;
         loop {
-            let event = match messages.message().await {
+            let next = async { messages.message().await.map_err(|s| error_from_status(&name, &s)) };
+            let event = match patience.wait(&name, next).await {
                 Ok(None) => return None,
                 Ok(Some(Ok(Incoming::Other))) => continue,
-                Ok(Some(Ok(Incoming::Series(batch)))) => Ok(SeriesEvent::Batch(batch)),
-                Ok(Some(Ok(Incoming::Warning(text)))) => Ok(SeriesEvent::Warning(format!("{name}: {text}"))),
-                Ok(Some(Err(e))) => Err(e.within(&name)),
-                Err(status) => Err(error_from_status(&name, &status)),
+                Ok(Some(Ok(Incoming::Series(batch)))) => SeriesEvent::Batch(batch),
+                Ok(Some(Ok(Incoming::Warning(text)))) => SeriesEvent::Warning(format!("{name}: {text}")),
+                Ok(Some(Err(e))) => return Some((Err(e.within(&name)), None)),
+                Err(e) => return Some((Err(e), None)),
             };
-            let failed = event.is_err();
-            return Some((event, (messages, name, failed)));
+            return Some((Ok(event), Some((messages, name, patience))));
         }
     })
     .boxed()

@@ -1,6 +1,7 @@
 //! The store gateway over buckets in memory, on disk and over HTTP; the same blocks read locally say what is right.
 
 mod common;
+mod conformance;
 mod damage;
 mod deletions;
 mod hints;

@@ -233,3 +233,13 @@ async fn reflection_and_health() {
     let line = r#"grpc_server_handled_total{grpc_type="unary",grpc_service="grpc.health.v1.Health",grpc_method="Check",grpc_code="NotFound"} 1"#;
     assert!(counted.contains(line), "{counted}");
 }
+
+#[tokio::test]
+async fn a_client_is_a_source() {
+    use storage::conformance::{self, EXTERNAL, Traits};
+    let source = || MemorySource::with_external_labels(conformance::series(), Labels::from_pairs(EXTERNAL));
+    for compression in [Compression::None, Compression::Snappy] {
+        let served = serve(source(), StoreLimits::default(), compression).await;
+        conformance::run(&served.client, Traits { budgeted: false, exact_label_times: true }).await;
+    }
+}
