@@ -1,11 +1,41 @@
 //! Chunks of one series into lanes, one a replica.
 
-use storage::Chunk;
+use chunkenc::num_samples;
+use storage::{Chunk, ChunkData};
 
-/// Splits chunks (sorted by time) by replica. A chunk whose replica is not known goes to the lane that ended last before
-/// it: most likely its own replica's. (Thanos takes the first lane that it does not overlap; a lane then hops from one
-/// replica to another after a gap, and what it saw before says nothing of a counter's reset in between.) Exact doubles are
-/// dropped.
+/// The end of a lane of chunks whose replica is not known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct End {
+    /// Its last sample, ms.
+    time: i64,
+    /// The mean spacing of its last chunk's samples, ms.
+    interval: i64,
+}
+
+impl End {
+    /// The end of a chunk.
+    pub(crate) fn of(min_time: i64, max_time: i64, samples: usize) -> Self {
+        let steps = i64::try_from(samples).unwrap_or(i64::MAX).saturating_sub(1).max(1);
+        let interval = if samples > 1 { max_time.saturating_sub(min_time) / steps } else { 0 };
+        Self { time: max_time, interval }
+    }
+
+    /// How far from where the lane's next sample is expected a chunk begins; none if the chunk begins before its end.
+    fn distance(self, start: i64) -> Option<u64> {
+        (self.time < start).then(|| start.abs_diff(self.time.saturating_add(self.interval)))
+    }
+
+    /// Of the lanes that have ended before `start`, the one that most likely goes on there.
+    pub(crate) fn going_on(ends: impl Iterator<Item = Self>, start: i64) -> Option<usize> {
+        let ended = ends.enumerate().filter_map(|(i, end)| Some((end.distance(start)?, i)));
+        ended.min().map(|(_, i)| i)
+    }
+}
+
+/// Splits chunks (sorted by time) by replica. A chunk whose replica is not known goes to the lane whose next sample was
+/// due nearest to its first: most likely its own replica's. (Thanos takes the first lane that it does not overlap; a lane
+/// then hops from one replica to another after a gap, and what it saw before says nothing of a counter's reset in
+/// between.) Exact doubles are dropped.
 pub(crate) fn split(mut chunks: Vec<Chunk>) -> Vec<Vec<Chunk>> {
     // Most series are of one replica.
     if let [first, rest @ ..] = chunks.as_slice()
@@ -17,6 +47,7 @@ pub(crate) fn split(mut chunks: Vec<Chunk>) -> Vec<Vec<Chunk>> {
     }
     let mut known: Vec<(u64, Vec<Chunk>)> = Vec::new();
     let mut unknown: Vec<Vec<Chunk>> = Vec::new();
+    let mut ends: Vec<End> = Vec::new();
     for chunk in chunks {
         if chunk.replica != 0 {
             match known.iter_mut().find(|(replica, _)| *replica == chunk.replica) {
@@ -29,13 +60,28 @@ pub(crate) fn split(mut chunks: Vec<Chunk>) -> Vec<Vec<Chunk>> {
         if unknown.iter().any(|lane| lane.last() == Some(&chunk)) {
             continue;
         }
-        let end = |lane: &Vec<Chunk>| lane.last().map_or(i64::MIN, |last| last.max_time);
-        match unknown.iter_mut().filter(|lane| end(lane) < chunk.min_time).max_by_key(|lane| end(lane)) {
-            Some(lane) => lane.push(chunk),
-            None => unknown.push(vec![chunk]),
+        let end = End::of(chunk.min_time, chunk.max_time, samples(&chunk));
+        match End::going_on(ends.iter().copied(), chunk.min_time) {
+            Some(lane) => {
+                unknown[lane].push(chunk);
+                ends[lane] = end;
+            }
+            None => {
+                unknown.push(vec![chunk]);
+                ends.push(end);
+            }
         }
     }
     known.into_iter().map(|(_, lane)| lane).chain(unknown).collect()
+}
+
+/// How many samples a chunk has, as far as that can be told without decoding it.
+fn samples(chunk: &Chunk) -> usize {
+    match &chunk.data {
+        ChunkData::Raw(raw) => num_samples(raw.encoding, &raw.data).unwrap_or(0),
+        ChunkData::Decoded(column) => column.len(),
+        ChunkData::Aggr(_) => 0,
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 //!   (upstream 2890, 7341).
 //!
 //! One lane passes through untouched, still encoded; with more lanes the followed one is decoded once, the others only
-//! around its gaps. Knows nothing of gRPC or of who asks.
+//! around its gaps. Downsampled chunks pass, all replicas', with the replica on each. Knows nothing of gRPC or of who asks.
 
 mod lanes;
 mod pick;

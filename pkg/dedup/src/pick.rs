@@ -17,17 +17,6 @@ pub(crate) struct Rules {
     pub keep_values: bool,
 }
 
-/// Where an earlier choice ended, for one that goes on.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Resume {
-    /// The last live sample shown.
-    pub last: Option<(i64, f64)>,
-    /// The lane it is from.
-    pub lane: Option<usize>,
-    /// That lane's spacing of samples, ms; 0 = not known.
-    pub interval: i64,
-}
-
 /// Follows one lane, leaves it at gaps.
 pub(crate) fn pick(lanes: &mut [Lane], rules: Rules) -> Column {
     let mut state = State { rules, switched: false, shift: 0.0, last: None, column: Column::new(), refs: Vec::new() };
@@ -37,27 +26,18 @@ pub(crate) fn pick(lanes: &mut [Lane], rules: Rules) -> Column {
     state.column
 }
 
-/// Goes on where another choice ended. Gives for each sample its lane and its place there.
-pub(crate) fn resume(lanes: &mut [Lane], rules: Rules, from: Resume) -> (Vec<(u32, u32)>, Resume) {
-    let last = from.last.map(|(t, v)| (t, v, v));
-    let mut state = State { rules, switched: false, shift: 0.0, last, column: Column::new(), refs: Vec::new() };
-    let mut lane = from.lane;
-    if let Some(lane) = lane {
-        lanes[lane].interval = from.interval;
-    } else if let Some(new) = first(lanes) {
-        lane = Some(new);
-        state.switched = true;
-        state.catch_up(lanes, None, new, i64::MAX);
+/// The same with `keep_values`: gives for each sample shown its lane and its place there.
+pub(crate) fn pick_places(lanes: &mut [Lane], rules: Rules) -> Vec<(u32, u32)> {
+    let mut state = State { rules, switched: false, shift: 0.0, last: None, column: Column::new(), refs: Vec::new() };
+    if let Some(lane) = first(lanes) {
+        state.run(lanes, lane);
     }
-    let Some(lane) = lane else { return (state.refs, from) };
-    let lane = state.run(lanes, lane);
-    let last = state.last.map(|(t, v, _)| (t, v));
-    (state.refs, Resume { last, lane: Some(lane), interval: lanes[lane].interval })
+    state.refs
 }
 
 impl State {
-    /// Begins with lane `current`; returns the one followed at the end.
-    fn run(&mut self, lanes: &mut [Lane], mut current: usize) -> usize {
+    /// Begins with lane `current`.
+    fn run(&mut self, lanes: &mut [Lane], mut current: usize) {
         let state = self;
         loop {
             let pause = state.follow(lanes, current);
@@ -76,7 +56,7 @@ impl State {
             match elsewhere.filter(|lane| state.switch(lanes, current, *lane, reach)) {
                 Some(lane) => current = lane,
                 None => match pause {
-                    Pause::End => return current,
+                    Pause::End => return,
                     Pause::Gap(_) => state.accept(lanes, current),
                     Pause::Stale(t, v) => {
                         lanes[current].at += 1;
@@ -160,7 +140,7 @@ impl State {
             if !std::mem::take(&mut self.switched) {
                 lane.note_interval(t - last, self.rules.gap_max_ms);
             }
-            if self.rules.counter && v < raw && !lane.relative {
+            if self.rules.counter && v < raw {
                 // A real reset within the lane: from here on its own values are right.
                 self.shift = 0.0;
             }
@@ -193,7 +173,7 @@ impl State {
         if lanes[to].interval == 0 {
             lanes[to].interval = interval;
         }
-        if self.rules.keep_values && !self.catch_up(lanes, Some(from), to, until) {
+        if self.rules.keep_values && !self.catch_up(lanes, from, to, until) {
             return false;
         }
         self.switched = true;
@@ -206,14 +186,6 @@ impl State {
     /// Makes the samples of lane `to` go on from the counter's value shown last.
     fn rebase(&mut self, lanes: &mut [Lane], from: usize, to: usize, interval: i64) {
         let (Some((last, shown, raw)), Some((t, v))) = (self.last, lanes[to].peek()) else { return };
-        let before = lanes[to].previous();
-        if lanes[to].relative || lanes[from].relative {
-            // Totals with bases of their own: only the increase counts.
-            let increase = before.filter(|(_, b)| *b <= v).map_or(0.0, |(_, b)| v - b);
-            self.shift = shown + increase - v;
-            self.last = Some((last, shown, v));
-            return;
-        }
         if t - last <= interval / 2 {
             // The same scrape seen twice: nothing can be said to have been counted in between.
             self.shift = shown - v;
@@ -224,21 +196,21 @@ impl State {
             self.last = Some((last, shown, v));
             return;
         }
-        let fell = self.fell(lanes, Some(from), to, (last, raw), v);
+        let fell = self.fell(lanes, from, to, (last, raw), v);
         self.shift = if fell { 0.0 } else { shown - v };
         // What follows is compared with the new lane's own values.
         self.last = Some((last, shown, v));
     }
 
     /// Whether the value `v`, next in lane `to` and less than the last one of lane `from`, is less because of a reset.
-    fn fell(&self, lanes: &mut [Lane], from: Option<usize>, to: usize, (last, raw): (i64, f64), v: f64) -> bool {
+    fn fell(&self, lanes: &mut [Lane], from: usize, to: usize, (last, raw): (i64, f64), v: f64) -> bool {
         // An older sample of the new lane tells of a fall since then, which may lie before what was shown last.
         let reach = lanes[to].pause_max(self.rules.gap_max_ms);
         match lanes[to].previous().filter(|(time, _)| last - time <= reach) {
             // The new lane saw both sides: a fall there is a reset.
             Some((_, b)) => v < b,
             // Else the old lane's next sample tells. Failing that: who restarts begins near zero, who lags is close by.
-            None => match from.and_then(|from| lanes[from].peek()) {
+            None => match lanes[from].peek() {
                 Some((_, next)) if !is_stale(next) => next < raw,
                 _ => v < raw / 2.0,
             },
@@ -247,7 +219,7 @@ impl State {
 
     /// Passes over samples of lane `to` that lag behind the value shown last, as long as that makes no hole; else takes
     /// the lane up earlier, in place of what was shown. False when lane `from` goes on, at `until`, before it has caught up.
-    fn catch_up(&mut self, lanes: &mut [Lane], from: Option<usize>, to: usize, until: i64) -> bool {
+    fn catch_up(&mut self, lanes: &mut [Lane], from: usize, to: usize, until: i64) -> bool {
         let Some((last, _, raw)) = self.last else { return true };
         let begin = lanes[to].at;
         let gap_max = self.rules.gap_max_ms;

@@ -2,23 +2,19 @@
 
 use std::collections::VecDeque;
 
-use chunkenc::{Column, CounterReader, Encoding, decode_floats};
+use chunkenc::{Column, decode_floats};
 use model::is_stale;
-use storage::{AggrChunk, Aggregate, Aggregates, Chunk, ChunkData, EncodedChunk};
+use storage::{Chunk, ChunkData};
 
 /// Reads a lane forward; what lies before the position in the current piece can still be looked at.
 pub(crate) struct Lane {
     chunks: VecDeque<Chunk>,
-    wanted: Aggregates,
     /// The current piece: overlapping chunks decoded together.
     pub piece: Column,
     /// The next sample within it.
     pub at: usize,
     /// The sample before the current piece.
     before: Option<(i64, f64)>,
-    /// Values are totals with a base of their own (downsampled counters), to be compared only among themselves.
-    pub relative: bool,
-    counter: CounterReader,
     /// Spacing of its samples, ms; 0 = not known yet.
     pub interval: i64,
     /// Pauses in a row.
@@ -28,17 +24,12 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    pub fn new(chunks: Vec<Chunk>, wanted: Aggregates) -> Self {
-        let counters = wanted.has(Aggregate::Counter);
-        let aggregated = chunks.iter().any(|c| matches!(c.data, ChunkData::Aggr(_)));
+    pub fn new(chunks: Vec<Chunk>) -> Self {
         Self {
             chunks: chunks.into(),
-            wanted,
             piece: Column::new(),
             at: 0,
             before: None,
-            relative: counters && aggregated,
-            counter: CounterReader::new(),
             interval: 0,
             pauses: 0,
             damage: Vec::new(),
@@ -47,7 +38,7 @@ impl Lane {
 
     /// A lane of samples that are decoded already, in one piece.
     pub fn of_column(column: Column) -> Self {
-        Self { piece: column, ..Self::new(Vec::new(), Aggregates::NONE) }
+        Self { piece: column, ..Self::new(Vec::new()) }
     }
 
     /// Makes `piece[at]` the next sample; false at the end.
@@ -74,9 +65,7 @@ impl Lane {
                 return;
             }
             self.at = self.piece.len();
-            if !self.relative {
-                self.skip_to(t);
-            }
+            self.skip_to(t);
             if !self.load() {
                 return;
             }
@@ -167,9 +156,9 @@ impl Lane {
                 self.piece.values.extend_from_slice(&column.values);
                 Ok(())
             }
-            ChunkData::Raw(raw) if self.relative => self.counter.read(raw.encoding, &raw.data, &mut self.piece),
             ChunkData::Raw(raw) => decode_floats(raw.encoding, &raw.data, &mut self.piece),
-            ChunkData::Aggr(aggr) => aggregates(aggr, self.wanted, &mut self.counter, &mut self.piece),
+            // Downsampled chunks do not come here.
+            ChunkData::Aggr(_) => Ok(()),
         };
         if let Err(e) = result {
             self.piece.times.truncate(from);
@@ -182,36 +171,6 @@ impl Lane {
     }
 }
 
-fn aggregates(
-    aggr: &AggrChunk,
-    wanted: Aggregates,
-    counter: &mut CounterReader,
-    out: &mut Column,
-) -> Result<(), chunkenc::Error> {
-    let missing = |a: Aggregate| chunkenc::Error::Header(format!("aggregate {a:?} is missing"));
-    let part = |a: Aggregate| -> Result<&EncodedChunk, chunkenc::Error> { aggr.get(a).ok_or_else(|| missing(a)) };
-    if wanted.has(Aggregate::Counter) {
-        let c = part(Aggregate::Counter)?;
-        return counter.read(c.encoding, &c.data, out);
-    }
-    if wanted.has(Aggregate::Count) && wanted.has(Aggregate::Sum) {
-        let (mut sums, mut counts) = (Column::new(), Column::new());
-        let (sum, count) = (part(Aggregate::Sum)?, part(Aggregate::Count)?);
-        decode_floats(sum.encoding, &sum.data, &mut sums)?;
-        decode_floats(count.encoding, &count.data, &mut counts)?;
-        if sums.times != counts.times {
-            return Err(chunkenc::Error::Header("sum and count have different times".to_owned()));
-        }
-        for (i, (t, sum)) in sums.iter().enumerate() {
-            out.push(t, sum / counts.values[i]);
-        }
-        return Ok(());
-    }
-    let Some(a) = wanted.iter().next() else { return Err(missing(Aggregate::Count)) };
-    let c = part(a)?;
-    decode_floats(c.encoding, &c.data, out)
-}
-
 /// Orders overlapping chunks' samples by time; of two at one time the first stays.
 fn sort_piece(piece: &mut Column) {
     let mut order: Vec<usize> = (0..piece.len()).collect();
@@ -221,11 +180,11 @@ fn sort_piece(piece: &mut Column) {
     piece.times = order.iter().map(|i| piece.times[*i]).collect();
 }
 
-/// Whether the chunk's samples are floats, once its aggregate is chosen.
+/// Whether the chunk's samples are raw floats.
 pub(crate) fn is_float(chunk: &Chunk) -> bool {
     match &chunk.data {
         ChunkData::Raw(raw) => raw.encoding.is_float(),
         ChunkData::Decoded(_) => true,
-        ChunkData::Aggr(aggr) => aggr.parts.iter().flatten().all(|c| c.encoding == Encoding::Xor),
+        ChunkData::Aggr(_) => false,
     }
 }

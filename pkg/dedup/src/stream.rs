@@ -1,7 +1,7 @@
 //! Deduplication of a stream of series.
 
 use futures::stream::{self, StreamExt};
-use storage::{Aggregates, Chunk, Series, SeriesEvent, SeriesStream};
+use storage::{Chunk, ChunkData, Series, SeriesEvent, SeriesStream};
 
 use crate::lanes;
 use crate::pick::{Rules, pick};
@@ -26,8 +26,6 @@ pub struct DedupOptions {
     pub lookback_ms: i64,
     /// The PromQL function around the selector.
     pub function: Option<String>,
-    /// Which aggregates were asked for, to read downsampled chunks.
-    pub aggregates: Aggregates,
 }
 
 impl DedupOptions {
@@ -98,7 +96,25 @@ fn dedup_batch(batch: Vec<Series>, options: &DedupOptions) -> (Vec<Series>, Vec<
 }
 
 /// Deduplicates one series. The second value tells of chunks that did not decode; the other replicas stand in for them.
+///
+/// Downsampled chunks come out as they came in, doubles dropped, each with its replica. Their windows are aligned and say
+/// how much they hold, so whoever decodes them can take one replica's for each; what a window holds would be lost here,
+/// where samples come out.
 pub fn dedup_series(mut series: Series, options: &DedupOptions) -> (Series, Vec<String>) {
+    let is_raw = |c: &Chunk| !matches!(c.data, ChunkData::Aggr(_));
+    if !series.chunks.iter().all(is_raw) {
+        let (raw, mut downsampled): (Vec<Chunk>, Vec<Chunk>) = series.chunks.into_iter().partition(is_raw);
+        let mut damage = Vec::new();
+        series.chunks = raw;
+        if !series.chunks.is_empty() {
+            (series, damage) = dedup_series(series, options);
+        }
+        downsampled.sort_by_key(|c| (c.min_time, c.max_time, c.replica));
+        downsampled.dedup();
+        series.chunks.append(&mut downsampled);
+        series.chunks.sort_by_key(|c| (c.min_time, c.max_time));
+        return (series, damage);
+    }
     if !series.chunks.is_sorted_by_key(|c| (c.min_time, c.max_time)) {
         series.chunks.sort_by_key(|c| (c.min_time, c.max_time));
     }
@@ -113,7 +129,7 @@ pub fn dedup_series(mut series: Series, options: &DedupOptions) -> (Series, Vec<
         series.chunks = whole_chunks(split);
         return (series, Vec::new());
     }
-    let mut lanes: Vec<Lane> = split.into_iter().map(|chunks| Lane::new(chunks, options.aggregates)).collect();
+    let mut lanes: Vec<Lane> = split.into_iter().map(Lane::new).collect();
     let rules = Rules { gap_max_ms: options.lookback_ms, counter: options.counter(), keep_values: false };
     let column = pick(&mut lanes, rules);
     series.chunks = Chunk::decoded(column).into_iter().collect();

@@ -1,11 +1,11 @@
 //! Which samples of overlapping chunks are kept.
 
-use chunkenc::{Column, num_samples};
+use chunkenc::Column;
 use model::is_stale;
 
+use super::LaneChunk;
 use super::decoded::Decoded;
-use super::{LaneChunk, MergeError, Merged};
-use crate::pick::{Resume, Rules, resume};
+use crate::pick::{Rules, pick_places};
 use crate::read::Lane;
 
 /// A sample of a run: which chunk, which of its samples.
@@ -42,50 +42,8 @@ fn distinct(run: &[LaneChunk], decoded: &[Decoded], chunks: &[u32]) -> Vec<Ref> 
     out
 }
 
-/// The end of what was put out so far.
-#[derive(Debug, Default)]
-pub(crate) struct Tail {
-    replica: Option<u64>,
-    resume: Resume,
-    /// Passed undecoded after what `resume` tells.
-    passed: Option<LaneChunk>,
-}
-
-impl Tail {
-    /// Whether a chunk that overlaps no other may pass unread: it goes on with the replica shown before.
-    pub(crate) fn goes_on(&self, chunk: &LaneChunk) -> bool {
-        self.replica.is_none_or(|replica| replica == chunk.replica)
-    }
-
-    pub(crate) fn pass(&mut self, chunk: &LaneChunk) {
-        self.replica = Some(chunk.replica);
-        self.passed = Some(chunk.clone());
-    }
-
-    /// What was shown last, read from the chunk that passed where needed.
-    fn resume(&mut self) -> Result<Resume, MergeError> {
-        let Some(chunk) = self.passed.take() else { return Ok(self.resume) };
-        let decoded = Decoded::of(&chunk, &mut Merged::default())?;
-        let samples = decoded.times.iter().zip(&decoded.values);
-        let last = samples.rev().find(|(_, v)| !is_stale(**v)).map(|(t, v)| (*t, *v));
-        if let Some(last) = last {
-            self.resume.last = Some(last);
-        }
-        let samples = num_samples(chunk.chunk.encoding, &chunk.chunk.data).unwrap_or(0) as i64;
-        if samples > 1 {
-            self.resume.interval = chunk.chunk.max_time.saturating_sub(chunk.chunk.min_time) / (samples - 1);
-        }
-        Ok(self.resume)
-    }
-}
-
 /// Follows one replica, as queries do.
-pub(crate) fn penalty(
-    run: &[LaneChunk],
-    decoded: &[Decoded],
-    gap_max_ms: i64,
-    tail: &mut Tail,
-) -> Result<Vec<Ref>, MergeError> {
+pub(crate) fn penalty(run: &[LaneChunk], decoded: &[Decoded], gap_max_ms: i64) -> Vec<Ref> {
     let mut names: Vec<u64> = run.iter().map(|c| c.replica).collect();
     names.sort_unstable();
     names.dedup();
@@ -101,11 +59,6 @@ pub(crate) fn penalty(
         }
         lanes.push(Lane::of_column(column));
     }
-    let mut from = tail.resume()?;
-    from.lane = tail.replica.and_then(|replica| names.iter().position(|name| *name == replica));
     let rules = Rules { gap_max_ms, counter: false, keep_values: true };
-    let (picked, end) = resume(&mut lanes, rules, from);
-    tail.replica = end.lane.map(|lane| names[lane]).or(tail.replica);
-    tail.resume = end;
-    Ok(picked.into_iter().map(|(lane, at)| refs[lane as usize][at as usize]).collect())
+    pick_places(&mut lanes, rules).into_iter().map(|(lane, at)| refs[lane as usize][at as usize]).collect()
 }

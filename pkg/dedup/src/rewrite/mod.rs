@@ -1,11 +1,14 @@
 //! The chunks of one series from several blocks into one row of chunks that do not overlap.
 //!
 //! Where nothing overlaps, chunks pass as they are, undecoded. Where chunks overlap they are decoded, samples are
-//! chosen, and what is not a whole chunk by itself is written anew.
+//! chosen, and what is not a whole chunk by itself is written anew. With [`Method::Penalty`] chunks beside those of
+//! another replica are decoded too, since the choice may go from one to the other there.
 
 mod aggregates;
 mod choose;
 mod decoded;
+mod windows;
+mod windows_write;
 mod write;
 
 use std::ops::Range;
@@ -13,7 +16,7 @@ use std::ops::Range;
 use chunkenc::{Encoding, TimedChunk};
 
 use crate::Method;
-use choose::Tail;
+use crate::lanes::End;
 use decoded::Decoded;
 use write::Writer;
 
@@ -78,7 +81,9 @@ const LOOKBACK_MS: i64 = 300_000;
 ///   next replica lags behind the value shown last, its samples are passed over until it has caught up, or else it is
 ///   taken up earlier.
 ///
-/// Downsampled chunks are merged window by window, see `aggregates`.
+/// Downsampled chunks are merged window by window, by either method: in each window one replica's aggregates are taken,
+/// and its counter goes on by its own increase, so that going from one replica to another is no reset. Of native
+/// histograms that have been downsampled the counter goes on with the other replica's value as it is.
 #[derive(Debug)]
 pub struct SeriesMerger {
     gap_max_ms: i64,
@@ -132,23 +137,23 @@ impl SeriesMerger {
         out: &mut Vec<TimedChunk>,
         merged: &mut Merged,
     ) -> Result<(), MergeError> {
-        let mut tail = Tail::default();
-        let mut at = 0;
-        while at < chunks.len() {
-            let range = overlapping(chunks, at);
-            at = range.end;
-            let run = &chunks[range];
-            if let [one] = run
-                && (vertical == Method::Chain || tail.goes_on(one))
-            {
+        let mut runs: Vec<Range<usize>> = Vec::new();
+        while let Some(run) = overlapping(chunks, runs.last().map_or(0, |r| r.end)) {
+            runs.push(run);
+        }
+        if vertical == Method::Penalty {
+            runs = join_where_replicas_meet(chunks, &runs, self.gap_max_ms);
+        }
+        runs = join_downsampled(chunks, &runs);
+        for run in runs {
+            let run = &chunks[run];
+            if let [one] = run {
                 out.push(one.chunk.clone());
                 merged.copied += 1;
-                tail.pass(one);
                 continue;
             }
-            if run.iter().any(|c| c.chunk.encoding == Encoding::Aggregates) {
+            if run.iter().any(is_downsampled) {
                 aggregates::merge(run, out, merged)?;
-                tail = Tail::default();
                 continue;
             }
             self.decoded.clear();
@@ -157,7 +162,7 @@ impl SeriesMerger {
             }
             let chosen = match vertical {
                 Method::Chain => choose::all(run, &self.decoded),
-                Method::Penalty => choose::penalty(run, &self.decoded, self.gap_max_ms, &mut tail)?,
+                Method::Penalty => choose::penalty(run, &self.decoded, self.gap_max_ms),
             };
             let decoded: usize = self.decoded.iter().map(Decoded::len).sum();
             merged.samples_left_out += (decoded - chosen.len()) as u64;
@@ -167,15 +172,85 @@ impl SeriesMerger {
     }
 }
 
+fn is_downsampled(chunk: &LaneChunk) -> bool {
+    chunk.chunk.encoding == Encoding::Aggregates
+}
+
+/// Joins runs of raw chunks, so that each place where one replica may follow on another is within a run, and with it all
+/// the samples that the choice there may depend on: `gap_max_ms` to either side. What stays by itself is a chunk between
+/// chunks of its own replica, with all others farther away.
+fn join_where_replicas_meet(chunks: &[LaneChunk], runs: &[Range<usize>], gap_max_ms: i64) -> Vec<Range<usize>> {
+    let spans: Vec<Span> = runs.iter().map(|run| Span::of(&chunks[run.clone()])).collect();
+    let alike = |own: &Span, other: &Span| other.downsampled || other.single == own.single;
+    let mut out: Vec<Range<usize>> = Vec::with_capacity(runs.len());
+    let mut open = false;
+    for (i, own) in spans.iter().enumerate() {
+        let alone = || {
+            let near_before = |s: &&Span| own.from.saturating_sub(s.to) <= gap_max_ms;
+            let near_after = |s: &&Span| s.from.saturating_sub(own.to) <= gap_max_ms;
+            let (before, after) = (&spans[..i], &spans[i + 1..]);
+            let near = before.iter().rev().take_while(near_before).chain(after.iter().take_while(near_after));
+            let beside = before.last().into_iter().chain(after.first());
+            own.single.is_some() && near.chain(beside).all(|s| alike(own, s))
+        };
+        let plain = own.downsampled || alone();
+        match out.last_mut() {
+            Some(last) if open && !plain => last.end = runs[i].end,
+            _ => out.push(runs[i].clone()),
+        }
+        open = !plain;
+    }
+    out
+}
+
+/// Joins runs of downsampled chunks, unless all are of one replica and none overlap: a counter is to go on over each
+/// place where another replica follows, and where it is written anew.
+fn join_downsampled(chunks: &[LaneChunk], runs: &[Range<usize>]) -> Vec<Range<usize>> {
+    let downsampled = |run: &Range<usize>| chunks[run.clone()].iter().any(is_downsampled);
+    let mut out: Vec<Range<usize>> = Vec::with_capacity(runs.len());
+    for stretch in runs.chunk_by(|a, b| downsampled(a) && downsampled(b)) {
+        let (Some(first), Some(last)) = (stretch.first(), stretch.last()) else { continue };
+        let one_lane =
+            stretch.iter().all(|run| run.len() == 1 && chunks[run.start].replica == chunks[first.start].replica);
+        if one_lane {
+            out.extend_from_slice(stretch);
+        } else {
+            out.push(first.start..last.end);
+        }
+    }
+    out
+}
+
+/// A run: its times, ms, and what it is made of.
+struct Span {
+    from: i64,
+    to: i64,
+    /// Some chunk is downsampled.
+    downsampled: bool,
+    /// The replica of a run that is one chunk.
+    single: Option<u64>,
+}
+
+impl Span {
+    fn of(run: &[LaneChunk]) -> Self {
+        Self {
+            from: run.first().map_or(i64::MAX, |c| c.chunk.min_time),
+            to: run.iter().map(|c| c.chunk.max_time).max().unwrap_or(i64::MIN),
+            downsampled: run.iter().any(is_downsampled),
+            single: if let [one] = run { Some(one.replica) } else { None },
+        }
+    }
+}
+
 /// The chunks from `at` on that overlap one another, directly or by way of others.
-fn overlapping(chunks: &[LaneChunk], at: usize) -> Range<usize> {
-    let mut end = chunks[at].chunk.max_time;
+fn overlapping(chunks: &[LaneChunk], at: usize) -> Option<Range<usize>> {
+    let mut end = chunks.get(at)?.chunk.max_time;
     let mut to = at + 1;
-    while to < chunks.len() && chunks[to].chunk.min_time <= end {
-        end = end.max(chunks[to].chunk.max_time);
+    while let Some(next) = chunks.get(to).filter(|next| next.chunk.min_time <= end) {
+        end = end.max(next.chunk.max_time);
         to += 1;
     }
-    at..to
+    Some(at..to)
 }
 
 /// Of equal chunks the one of the highest order stays. `chunks` is sorted by time.
@@ -198,21 +273,24 @@ fn drop_duplicates(chunks: &mut Vec<LaneChunk>, merged: &mut Merged) {
     merged.duplicates += (before - chunks.len()) as u64;
 }
 
-/// Gives chunks of an unknown replica the number of the lane that ended last before them, as queries do.
+/// Gives chunks of an unknown replica the number of the lane that goes on with them, as queries do.
 fn name_lanes(chunks: &mut [LaneChunk]) {
     let mut next = chunks.iter().map(|c| c.replica).max().unwrap_or(0);
-    let mut lanes: Vec<(u64, i64)> = Vec::new();
-    for chunk in chunks.iter_mut().filter(|c| c.replica == 0) {
-        let free = lanes.iter_mut().filter(|(_, end)| *end < chunk.chunk.min_time).max_by_key(|(_, end)| *end);
-        match free {
-            Some((name, end)) => {
-                chunk.replica = *name;
-                *end = chunk.chunk.max_time;
+    let (mut names, mut ends): (Vec<u64>, Vec<End>) = (Vec::new(), Vec::new());
+    for lane in chunks.iter_mut().filter(|c| c.replica == 0) {
+        let chunk = &lane.chunk;
+        let samples = if is_downsampled(lane) { 0 } else { chunk.num_samples().unwrap_or(0) };
+        let end = End::of(chunk.min_time, chunk.max_time, samples);
+        match End::going_on(ends.iter().copied(), chunk.min_time) {
+            Some(at) => {
+                lane.replica = names[at];
+                ends[at] = end;
             }
             None => {
                 next = next.wrapping_add(1).max(1);
-                chunk.replica = next;
-                lanes.push((next, chunk.chunk.max_time));
+                lane.replica = next;
+                names.push(next);
+                ends.push(end);
             }
         }
     }

@@ -9,7 +9,10 @@ use super::decoded::Decoded;
 use super::{LaneChunk, MergeError, Merged};
 
 /// Most samples of a chunk that is written anew, as in Prometheus.
-const SAMPLES_MAX: usize = 120;
+pub(crate) const SAMPLES_MAX: usize = 120;
+
+/// Chunks of fewer samples go into the chunk that is being written, rather than to split it.
+const COPIED_MIN: usize = SAMPLES_MAX / 2;
 
 /// Writes chunks; its memory is used again.
 #[derive(Debug, Default)]
@@ -49,7 +52,8 @@ impl Writer {
         while at < chosen.len() {
             let first = chosen[at];
             let samples = &decoded[first.chunk as usize];
-            if first.sample == 0 && is_whole(&chosen[at..], first.chunk, samples.len()) {
+            let copied = samples.len() >= COPIED_MIN || self.open.is_none();
+            if copied && first.sample == 0 && is_whole(&chosen[at..], first.chunk, samples.len()) {
                 self.flush(out, merged);
                 let mut chunk = run[first.chunk as usize].chunk.clone();
                 if before.is_some_and(|b| run[b.chunk as usize].replica != run[first.chunk as usize].replica) {

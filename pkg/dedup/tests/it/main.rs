@@ -6,17 +6,12 @@ use dedup::{DedupOptions, Method, dedup_series};
 use labels::Labels;
 use model::{is_stale, stale_nan};
 use proptest::prelude::*;
-use storage::{Aggregates, Chunk, ChunkData, Series};
+use storage::{Chunk, ChunkData, Series};
 
 const LOOKBACK: i64 = 300_000;
 
 fn options(function: &str) -> DedupOptions {
-    DedupOptions {
-        method: Method::Penalty,
-        lookback_ms: LOOKBACK,
-        function: Some(function.to_owned()),
-        aggregates: Aggregates::NONE,
-    }
+    DedupOptions { method: Method::Penalty, lookback_ms: LOOKBACK, function: Some(function.to_owned()) }
 }
 
 /// Chunks of at most `size` samples.
