@@ -44,6 +44,11 @@ fn store_flags_are_thanos() {
 }
 
 #[test]
+fn compact_flags_are_thanos() {
+    check("compact", &compactor::command());
+}
+
+#[test]
 fn query_flags_are_thanos() {
     check("query", &querier::command());
 }

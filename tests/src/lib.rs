@@ -39,6 +39,7 @@ pub fn reference(name: &str) -> Option<String> {
 
 /// All command lines of the program.
 pub fn commands() -> Vec<flags::Command> {
-    let components = [demo::command(), sidecar::command(), store_gateway::command(), querier::command()];
+    let components =
+        [demo::command(), sidecar::command(), store_gateway::command(), compactor::command(), querier::command()];
     components.into_iter().chain(tools::commands()).collect()
 }

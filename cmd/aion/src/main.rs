@@ -40,6 +40,7 @@ const COMPONENTS: &[Component] = &[
     component!("demo", "A whole system in one process, with history, to try things out.", demo),
     component!("sidecar", "Beside a Prometheus: uploads its blocks, serves its live data.", sidecar),
     component!("store", "Serves the blocks of a bucket.", store_gateway),
+    component!("compact", "Merges, downsamples, retains and deletes the blocks of a bucket.", compactor),
     component!("query", "PromQL over sidecars, stores and other queriers.", querier),
 ];
 

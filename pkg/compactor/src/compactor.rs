@@ -71,7 +71,6 @@ pub struct Compactor {
     pub(crate) quarantine: Mutex<Quarantine>,
     pub(crate) status: Status,
     pub(crate) failpoints: Failpoints,
-    pub(crate) conditional: ConditionalCreate,
     /// Blocks that were read and found sound, to replace others.
     pub(crate) verified: Mutex<HashSet<BlockId>>,
     fetcher: MetaFetcher,
@@ -119,7 +118,6 @@ impl Compactor {
             committer,
             status: Status::default(),
             failpoints: deps.failpoints,
-            conditional: deps.conditional,
             verified: Mutex::default(),
             sync_metrics,
             latest: Mutex::default(),

@@ -1,7 +1,5 @@
 //! `aion compact`: merges, deduplicates, downsamples, retains and deletes the blocks of a bucket, alone or beside others.
 
-#![allow(dead_code, reason = "the subcommand that runs these parts is not wired up yet")]
-
 pub mod coverage;
 pub mod downsampling;
 pub mod group;
@@ -14,12 +12,18 @@ pub mod retention;
 mod backlog;
 mod clean;
 mod commit;
+mod compact_flags;
 mod compactor;
+mod component;
+mod config;
 mod engine;
 mod error;
+mod failpoints;
+mod http;
 mod lease;
 mod merge_engine;
 mod metrics;
+mod progress;
 mod register;
 mod run;
 mod schedule;
@@ -30,9 +34,13 @@ mod task;
 
 pub use clean::Cleaned;
 pub use commit::{Commit, Kind};
+pub use compact_flags::command;
 pub use compactor::{Compactor, Deps};
+pub use component::{Component, run};
+pub use config::Config;
 pub use engine::{Depth, Engine, EngineError, NextId, RunOptions};
 pub use error::Error;
+pub use failpoints::failpoints;
 pub use merge_engine::MergeEngine;
 pub use metrics::CompactMetrics;
 pub use schedule::Pass;

@@ -40,6 +40,8 @@ pub struct Flag {
     pub repeated: bool,
     /// Left out of `--help`.
     pub hidden: bool,
+    /// `-x`; NUL = none.
+    pub short: char,
     /// Accepted for compatibility, without effect; the text says why. Using it logs a warning.
     pub ignored: &'static str,
 }
@@ -47,7 +49,7 @@ pub struct Flag {
 impl Flag {
     /// A flag of `kind` with a default.
     pub const fn new(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Self {
-        Self { name, kind, default, placeholder: "", help, repeated: false, hidden: false, ignored: "" }
+        Self { name, kind, default, placeholder: "", help, repeated: false, hidden: false, short: '\0', ignored: "" }
     }
 
     /// A switch that is off by default.
@@ -101,6 +103,13 @@ impl Flag {
     #[must_use]
     pub const fn repeated(mut self) -> Self {
         self.repeated = true;
+        self
+    }
+
+    /// May be given as `-x`, too.
+    #[must_use]
+    pub const fn short(mut self, letter: char) -> Self {
+        self.short = letter;
         self
     }
 

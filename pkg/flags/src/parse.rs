@@ -33,6 +33,11 @@ pub fn parse(command: &Command, args: impl IntoIterator<Item = String>, version:
         let Some(body) = arg.strip_prefix("--").filter(|_| !only_positional) else {
             match arg.as_str() {
                 "-h" if !only_positional => return Ok(Outcome::Print(crate::help(command))),
+                a if !only_positional && short_switch(command, a).is_some() => {
+                    if let Some(flag) = short_switch(command, a) {
+                        given.entry(flag.name).or_default().push("true".to_owned());
+                    }
+                }
                 a if a.len() > 1 && a.starts_with('-') && !only_positional && !looks_negative(a) => {
                     return Err(UsageError(format!("unknown short flag '{a}'")));
                 }
@@ -87,6 +92,13 @@ pub fn parse(command: &Command, args: impl IntoIterator<Item = String>, version:
         return Err(UsageError(format!("required argument '{name}' not provided")));
     }
     Ok(Outcome::Run(Parsed::new(command, given, positional)))
+}
+
+/// The switch that `-x` stands for.
+fn short_switch(command: &Command, arg: &str) -> Option<&'static Flag> {
+    let mut letters = arg.strip_prefix('-')?.chars();
+    let (letter, None) = (letters.next()?, letters.next()) else { return None };
+    command.all().find(|f| f.short == letter && f.kind == Kind::Switch)
 }
 
 fn looks_negative(arg: &str) -> bool {

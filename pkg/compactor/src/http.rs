@@ -1,0 +1,432 @@
+//! The API: what is going on, blocks and marks as Thanos has them, requests to delete series; and a page.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Query, RawQuery};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use block::{BlockId, BlockMeta};
+use bucket::deletions::{self, Request};
+use bucket::marks::{self, MARK_VERSION, Marked, NoCompactMark};
+use labels::Matcher;
+use model::{TimeRange, format_rfc3339_ms};
+use serde_json::{Value, json};
+
+use crate::compactor::Compactor;
+use crate::group::resolution_text;
+use crate::quarantine::Case;
+use crate::schedule::Work;
+
+/// A body or query of a request for changes is not read beyond this.
+const FORM_BYTES_MAX: usize = 1 << 20;
+
+/// What the routes need.
+#[derive(Debug)]
+pub(crate) struct Api {
+    pub(crate) compactor: Arc<Compactor>,
+    /// `--bucket-web-label`.
+    pub(crate) label: String,
+    pub(crate) admin_disabled: bool,
+    pub(crate) cors_disabled: bool,
+    pub(crate) page_disabled: bool,
+    pub(crate) flags: BTreeMap<String, String>,
+    pub(crate) start_ms: i64,
+}
+
+type Form = Vec<(String, String)>;
+
+fn form(query: Option<String>, body: &Bytes) -> Form {
+    // as Go's FormValue: the body's fields come first
+    let query = query.unwrap_or_default();
+    let pairs = |bytes: &[u8]| {
+        let pairs = url::form_urlencoded::parse(bytes);
+        pairs.map(|(k, v)| (k.into_owned(), v.into_owned())).collect::<Vec<_>>()
+    };
+    pairs(body).into_iter().chain(pairs(query.as_bytes())).collect()
+}
+
+fn field<'a>(form: &'a Form, name: &str) -> &'a str {
+    form.iter().find(|(n, v)| n == name && !v.is_empty()).map_or("", |(_, v)| v)
+}
+
+impl Api {
+    /// The routes.
+    pub(crate) fn routes(self) -> Router {
+        let api = Arc::new(self);
+        let with = || api.clone();
+        let (a, b, c, d, e, f, g, h) = (with(), with(), with(), with(), with(), with(), with(), with());
+        let mut router = Router::new()
+            .route("/api/v1/compact/status", get(move || async move { a.status() }))
+            .route(
+                "/api/v1/compact/deletions",
+                get(move || async move { b.deletions() }).post(
+                    move |RawQuery(query): RawQuery, body: Bytes| async move { c.delete(form(query, &body)).await },
+                ),
+            )
+            .route(
+                "/api/v1/compact/deletions/cancel",
+                post(move |RawQuery(query): RawQuery, body: Bytes| async move { d.cancel(form(query, &body)).await }),
+            )
+            .route(
+                "/api/v1/blocks",
+                get(move |Query(query): Query<BTreeMap<String, String>>| async move { e.blocks(&query) }),
+            )
+            .route(
+                "/api/v1/blocks/mark",
+                post(move |RawQuery(query): RawQuery, body: Bytes| async move { f.mark(form(query, &body)).await }),
+            )
+            .route("/api/v1/status/flags", get(move || async move { success(json!(g.flags)) }))
+            .route("/api/v1/status/runtimeinfo", get(move || async move { h.runtime() }))
+            .route("/api/v1/status/buildinfo", get(|| async { build() }));
+        if !api.page_disabled {
+            for path in ["/", "/global", "/loaded", "/blocks"] {
+                let api = api.clone();
+                router = router.route(path, get(move || async move { api.page() }));
+            }
+        }
+        let router = router.layer(axum::extract::DefaultBodyLimit::max(FORM_BYTES_MAX));
+        if api.cors_disabled { router } else { router.layer(axum::middleware::map_response(cors)) }
+    }
+
+    fn status(&self) -> Response {
+        let compactor = &self.compactor;
+        let snapshot = compactor.latest();
+        let now_ms = compactor.clock.now_ms();
+        let (running, recent) = compactor.status.json(now_ms);
+        let backlog = compactor.backlog(&snapshot);
+        let planned: BTreeMap<String, Vec<String>> = [Work::Compaction, Work::Downsampling]
+            .into_iter()
+            .flat_map(|work| compactor.planned(work, &snapshot).0)
+            .map(|t| (t.lease.clone(), t.inputs().iter().map(BlockId::to_string).collect()))
+            .collect();
+        let speed = compactor.status.bytes_per_second();
+        let eta = |bytes: u64| speed.map(|s| (bytes as f64 / s) as u64);
+        let busy: Vec<String> = compactor.status.running().iter().map(|r| r.lease.clone()).collect();
+        let quarantine = compactor.quarantine.lock();
+        let holder = compactor.leases.holder();
+        let groups: Vec<Value> = snapshot
+            .groups
+            .values()
+            .map(|group| {
+                let lease = group.lease_key();
+                let other = snapshot.leases.get(&lease).and_then(|l| l.entry.as_ref());
+                let is_others = other.is_some_and(|e| !e.released && e.holder != holder);
+                let state = match () {
+                    () if busy.contains(&lease) => "running",
+                    () if is_others => "another compactor's",
+                    () if quarantine.has_group(&lease, now_ms) => "quarantined",
+                    () if planned.contains_key(&lease) => "planned",
+                    () => "idle",
+                };
+                let left = backlog.get(&group.key).copied().unwrap_or_default();
+                json!({
+                    "key": group.key,
+                    "labels": group.labels,
+                    "resolution": resolution_text(group.resolution_ms),
+                    "state": state,
+                    "blocks": group.blocks.len(),
+                    "bytes": group.blocks.iter().map(|b| snapshot.bytes(b.ulid)).sum::<u64>(),
+                    "minTime": group.blocks.iter().map(|b| b.min_time).min(),
+                    "maxTime": group.blocks.iter().map(|b| b.max_time).max(),
+                    "plan": planned.get(&lease),
+                    "todo": { "compactions": left.compactions, "blocks": left.blocks, "bytes": left.bytes },
+                    "etaSeconds": eta(left.bytes),
+                })
+            })
+            .collect();
+        let leases: Vec<Value> = snapshot
+            .leases
+            .iter()
+            .map(|(key, listed)| {
+                json!({
+                    "key": key,
+                    "version": listed.number,
+                    "written": format_rfc3339_ms(listed.written_ms),
+                    "holder": listed.entry.as_ref().map(|e| e.holder.as_str()),
+                    "released": listed.entry.as_ref().map(|e| e.released),
+                    "unfinished": listed.entry.as_ref().is_some_and(|e| e.commit.is_some()),
+                })
+            })
+            .collect();
+        let todo: u64 = backlog.values().map(|b| b.bytes).sum();
+        success(json!({
+            "holder": holder,
+            "refreshedAt": format_rfc3339_ms(snapshot.taken_ms),
+            "groups": groups,
+            "running": running,
+            "recent": recent,
+            "todo": {
+                "compactions": backlog.values().map(|b| b.compactions).sum::<u64>(),
+                "blocks": backlog.values().map(|b| b.blocks).sum::<u64>(),
+                "bytes": todo,
+                "bytesPerSecond": speed,
+                "etaSeconds": eta(todo),
+            },
+            "quarantine": {
+                "groups": quarantine.groups().iter().map(|(key, c)| case(key, c)).collect::<Vec<_>>(),
+                "blocks": quarantine.blocks().iter().map(|(id, c)| case(&id.to_string(), c)).collect::<Vec<_>>(),
+            },
+            "broken": snapshot.view.broken.iter().map(|(id, why)| json!({"block": id, "reason": why})).collect::<Vec<_>>(),
+            "unreadable": snapshot.view.failed.iter().map(|(id, why)| json!({"block": id, "reason": why})).collect::<Vec<_>>(),
+            "leases": leases,
+        }))
+    }
+
+    fn deletions(&self) -> Response {
+        let snapshot = self.compactor.latest();
+        let requests: Vec<Value> = snapshot
+            .requests
+            .requests
+            .values()
+            .map(|listed| {
+                let (left, unknown) = snapshot.reached_by(&listed.request);
+                json!({
+                    "request": listed.request,
+                    "done": listed.done.as_ref().map(|d| format_rfc3339_ms(d.done_ms)),
+                    "blocksLeft": left,
+                    "mayBeMore": unknown,
+                })
+            })
+            .collect();
+        success(json!({ "requests": requests, "unreadable": snapshot.requests.unreadable }))
+    }
+
+    async fn delete(&self, form: Form) -> Response {
+        if self.admin_disabled {
+            return bad("Admin operations are disabled");
+        }
+        let now_ms = self.compactor.clock.now_ms();
+        let mut selectors: Vec<Vec<Matcher>> = Vec::new();
+        for (_, text) in form.iter().filter(|(n, _)| n == "match[]") {
+            match promql_syntax::parse_series_matchers(text) {
+                Ok(matchers) => selectors.push(matchers),
+                Err(e) => return bad(&format!("match[] {text:?}: {e}")),
+            }
+        }
+        let time = |name: &str, default: i64| match field(&form, name) {
+            "" => Ok(default),
+            text => parse_time(text, now_ms).ok_or_else(|| format!("{name} {text:?} is no time")),
+        };
+        let range = match (time("start", i64::MIN), time("end", now_ms)) {
+            (Ok(min), Ok(max)) => TimeRange::new(min, max),
+            (Err(e), _) | (_, Err(e)) => return bad(&e),
+        };
+        let id = (self.compactor.next_id)();
+        let request = Request::new(id, now_ms, &selectors, range, field(&form, "details"));
+        if let Err(e) = request.check() {
+            return bad(&e);
+        }
+        match deletions::create(&self.compactor.bucket, &request).await {
+            Ok(_) => {
+                tracing::info!(request = %id, details = request.details, "deletion request accepted");
+                success(json!({ "id": id }))
+            }
+            Err(e) => failed(&e.to_string()),
+        }
+    }
+
+    async fn cancel(&self, form: Form) -> Response {
+        if self.admin_disabled {
+            return bad("Admin operations are disabled");
+        }
+        let id = match BlockId::parse(field(&form, "id")) {
+            Ok(id) => id,
+            Err(e) => return bad(&e.to_string()),
+        };
+        match deletions::cancel(&self.compactor.bucket, id).await {
+            Ok(()) => success(Value::Null),
+            Err(e) => failed(&e.to_string()),
+        }
+    }
+
+    fn blocks(&self, query: &BTreeMap<String, String>) -> Response {
+        let snapshot = self.compactor.latest();
+        let blocks: Vec<&BlockMeta> = match query.get("view").map(String::as_str) {
+            Some("loaded") => snapshot.filtered.kept.values().map(|m| &**m).collect(),
+            _ => snapshot.view.metas.values().map(|m| &**m).collect(),
+        };
+        success(json!({
+            "label": self.label,
+            "blocks": blocks,
+            "refreshedAt": format_rfc3339_ms(snapshot.taken_ms),
+            "err": Value::Null,
+        }))
+    }
+
+    async fn mark(&self, form: Form) -> Response {
+        if self.admin_disabled {
+            return bad("Admin operations are disabled");
+        }
+        let (id, action, details) = (field(&form, "id"), field(&form, "action"), field(&form, "detail").to_owned());
+        if id.is_empty() {
+            return bad("ID cannot be empty");
+        }
+        if action.is_empty() {
+            return bad("Action cannot be empty");
+        }
+        let id = match BlockId::parse(id) {
+            Ok(id) => id,
+            Err(e) => return bad(&format!("ULID {id:?} is not valid: {e}")),
+        };
+        let compactor = &self.compactor;
+        let outcome = match action {
+            "DELETION" => marks::mark_for_deletion(&compactor.bucket, id, &details, &*compactor.clock).await,
+            "NO_COMPACTION" => {
+                let mark = NoCompactMark {
+                    id,
+                    version: MARK_VERSION,
+                    details,
+                    no_compact_time: compactor.clock.now_ms().div_euclid(1000),
+                    reason: "manual".to_owned(),
+                };
+                marks::write(&compactor.bucket, &mark).await
+            }
+            other => return bad(&format!("not supported marker {other}")),
+        };
+        match outcome {
+            Ok(Marked::Now | Marked::Already) => success(Value::Null),
+            Ok(Marked::Gone) => bad(&format!("block {id} is not in the bucket")),
+            Err(e) => failed(&e.to_string()),
+        }
+    }
+
+    fn runtime(&self) -> Response {
+        success(json!({
+            "startTime": format_rfc3339_ms(self.start_ms),
+            "CWD": std::env::current_dir().unwrap_or_default().display().to_string(),
+            "reloadConfigSuccess": true,
+            "lastConfigTime": format_rfc3339_ms(self.start_ms),
+            "goroutineCount": 0,
+            "GOMAXPROCS": std::thread::available_parallelism().map_or(1, usize::from),
+        }))
+    }
+
+    fn page(&self) -> Html<String> {
+        let snapshot = self.compactor.latest();
+        let mut out = String::from(
+            "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Compactor</title><style>\
+             body{font:14px system-ui,sans-serif;margin:2em}table{border-collapse:collapse}\
+             th,td{text-align:left;padding:.2em .8em;border-bottom:1px solid #8884}td.n{text-align:right}</style>",
+        );
+        let _ = write!(
+            out,
+            "<h1>Compactor</h1><p>{} blocks in {} groups, read {} · <a href=\"api/v1/compact/status\">status</a> · \
+             <a href=\"api/v1/compact/deletions\">deletions</a></p>",
+            snapshot.view.metas.len(),
+            snapshot.groups.len(),
+            format_rfc3339_ms(snapshot.taken_ms)
+        );
+        let running = self.compactor.status.running();
+        if !running.is_empty() {
+            out.push_str("<h2>Under way</h2><pre>");
+            for task in &running {
+                let _ = writeln!(out, "{}", escape(&crate::progress::line(task)));
+            }
+            out.push_str("</pre>");
+        }
+        let quarantine = self.compactor.quarantine.lock();
+        let cases: Vec<(String, &Case)> = quarantine
+            .groups()
+            .iter()
+            .map(|(key, c)| (key.clone(), c))
+            .chain(quarantine.blocks().iter().map(|(id, c)| (id.to_string(), c)))
+            .collect();
+        if !cases.is_empty() {
+            out.push_str("<h2>Left alone for now</h2><table><tr><th>What<th>Until<th>Failures<th>Reason<th>Hint");
+            for (what, case) in cases {
+                let _ = write!(
+                    out,
+                    "<tr><td>{}<td>{}<td class=n>{}<td>{}<td>{}",
+                    escape(&what),
+                    format_rfc3339_ms(case.until_ms),
+                    case.failures,
+                    escape(&case.reason),
+                    case.hint
+                );
+            }
+            out.push_str("</table>");
+        }
+        out.push_str("<h2>Groups</h2><table><tr><th>Labels<th>Resolution<th>Blocks<th>From<th>To<th>Bytes");
+        for group in snapshot.groups.values() {
+            let edge = |edge: Option<i64>| edge.map(format_rfc3339_ms).unwrap_or_default();
+            let _ = write!(
+                out,
+                "<tr><td>{}<td>{}<td class=n>{}<td>{}<td>{}<td class=n>{}",
+                escape(&group.selector()),
+                resolution_text(group.resolution_ms),
+                group.blocks.len(),
+                edge(group.blocks.iter().map(|b| b.min_time).min()),
+                edge(group.blocks.iter().map(|b| b.max_time).max()),
+                group.blocks.iter().map(|b| snapshot.bytes(b.ulid)).sum::<u64>(),
+            );
+        }
+        out.push_str("</table></html>");
+        Html(out)
+    }
+}
+
+fn case(what: &str, case: &Case) -> Value {
+    json!({
+        "what": what,
+        "reason": case.reason,
+        "hint": case.hint,
+        "failures": case.failures,
+        "since": format_rfc3339_ms(case.since_ms),
+        "until": format_rfc3339_ms(case.until_ms),
+    })
+}
+
+/// RFC 3339, seconds since the epoch, or a duration relative to now.
+fn parse_time(text: &str, now_ms: i64) -> Option<i64> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds.is_finite() && seconds.abs() < 1e15 => Some((seconds * 1000.0) as i64),
+        Ok(_) => None,
+        Err(_) => flags::parse_time_or_duration(text, now_ms),
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+fn build() -> Response {
+    success(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "revision": "",
+        "branch": "",
+        "buildUser": "",
+        "buildDate": "",
+        "goVersion": "",
+    }))
+}
+
+fn success(data: Value) -> Response {
+    (StatusCode::OK, axum::Json(json!({"status": "success", "data": data}))).into_response()
+}
+
+fn bad(text: &str) -> Response {
+    let body = json!({"status": "error", "errorType": "bad_data", "error": text});
+    (StatusCode::BAD_REQUEST, axum::Json(body)).into_response()
+}
+
+fn failed(text: &str) -> Response {
+    let body = json!({"status": "error", "errorType": "internal", "error": text});
+    (StatusCode::INTERNAL_SERVER_ERROR, axum::Json(body)).into_response()
+}
+
+async fn cors(mut response: Response) -> Response {
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "Accept, Accept-Encoding, Authorization, Content-Type, Origin"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Date"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
