@@ -107,6 +107,7 @@ pub(crate) fn reading(
     let options = QueryOptions {
         lookback_ms: Some(lookback_ms),
         max_resolution_ms,
+        auto_resolution: auto,
         partial_response,
         per_step_stats: params.get("stats") == "all",
         ..QueryOptions::default()

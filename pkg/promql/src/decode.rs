@@ -1,44 +1,14 @@
 //! A series' chunks into one column of samples: raw or downsampled, overlapping or not.
 
-use chunkenc::{Column, CounterReader, decode_floats};
+use chunkenc::{Column, decode_floats};
 use model::TimeRange;
-use storage::{AggrChunk, Aggregate, Aggregates, Chunk, ChunkData};
+use storage::{Chunk, ChunkData};
 
 use crate::QueryError;
 use crate::eval::{Cx, Result};
-
-/// Which of a downsampled chunk's aggregates a function reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    One(Aggregate),
-    /// sum / count.
-    Average,
-}
-
-impl Wanted {
-    /// As Thanos chooses by function name.
-    pub fn of(function: Option<&str>) -> Self {
-        match function.unwrap_or("") {
-            "min" => Self::One(Aggregate::Min),
-            "max" => Self::One(Aggregate::Max),
-            "count" => Self::One(Aggregate::Count),
-            "rate" | "irate" | "increase" | "resets" => Self::One(Aggregate::Counter),
-            f if f.starts_with("min_") => Self::One(Aggregate::Min),
-            f if f.starts_with("max_") => Self::One(Aggregate::Max),
-            f if f.starts_with("count_") => Self::One(Aggregate::Count),
-            f if f.starts_with("sum_") => Self::One(Aggregate::Sum),
-            _ => Self::Average,
-        }
-    }
-
-    /// To ask the source for.
-    pub fn aggregates(self) -> Aggregates {
-        match self {
-            Self::One(a) => Aggregates::of(&[a]),
-            Self::Average => Aggregates::of(&[Aggregate::Count, Aggregate::Sum]),
-        }
-    }
-}
+use crate::overlay::Overlay;
+use crate::samples::Samples;
+use crate::wanted::Wanted;
 
 /// The stretches of time that an operator looks at: for each step, the ms after `end − reach` up to `end`.
 #[derive(Debug, Clone, Copy)]
@@ -71,55 +41,44 @@ impl Looks {
     }
 }
 
+/// The longest windows, ms.
+const WINDOW_MAX_MS: i64 = 3_600_000;
+
+/// How far before the stretches looked at downsampled data still matters where its resolution was chosen automatically:
+/// two windows, and a third because a chunk may end in the middle of one, ms. After them it is the window that holds the
+/// last look.
+const COARSE_REACH_MS: i64 = 3 * WINDOW_MAX_MS;
+
 /// Decodes with buffers of its own, one per operator.
 #[derive(Debug)]
 pub(crate) struct Decoder {
-    wanted: Wanted,
     merged: Column,
-    part: Column,
-    counts: Column,
-    /// Reset correction of counter aggregates, over chunks.
-    counter: CounterReader,
-    /// Whether raw chunks of the series are read through `counter` as well.
-    corrected: bool,
-    /// Whether the last series had native histogram chunks, which are not in the column.
+    /// Raw samples of a series that has downsampled ones as well.
+    raw: Column,
+    overlay: Overlay,
+    /// Whether the last series had native histogram chunks, which are not in the samples.
     pub saw_histograms: bool,
 }
 
 impl Decoder {
     pub fn new(wanted: Wanted) -> Self {
-        Self {
-            wanted,
-            merged: Column::new(),
-            part: Column::new(),
-            counts: Column::new(),
-            counter: CounterReader::new(),
-            corrected: false,
-            saw_histograms: false,
-        }
+        Self { merged: Column::new(), raw: Column::new(), overlay: Overlay::new(wanted), saw_histograms: false }
     }
 
     /// Fills `out` with the samples of the chunks that `looks` touches, ascending, each time once. There may be more
     /// samples than are looked at.
-    pub fn series(&mut self, chunks: &[Chunk], looks: Looks, out: &mut Column, cx: &mut Cx) -> Result<()> {
+    pub fn series(&mut self, chunks: &[Chunk], looks: Looks, out: &mut Samples, cx: &mut Cx) -> Result<()> {
         out.clear();
         self.saw_histograms = false;
-        self.counter = CounterReader::new();
-        // Where a downsampled part goes over into raw data the totals go on, or the border would look like a reset.
-        self.corrected = self.wanted == Wanted::One(Aggregate::Counter)
-            && chunks.iter().any(|c| matches!(c.data, ChunkData::Aggr(_)));
-        for chunk in chunks {
-            // Counter aggregates go on from one chunk to the next, whether looked at or not.
-            let needed = match chunk.data {
-                ChunkData::Aggr(_) => looks.range().overlaps(TimeRange::new(chunk.min_time, chunk.max_time)),
-                _ => looks.touch(chunk.min_time, chunk.max_time),
-            };
-            if needed {
-                self.chunk(chunk, out, cx)?;
-                cx.check_size(out.len(), "samples of one series")?;
+        if chunks.iter().any(|c| matches!(c.data, ChunkData::Aggr(_))) {
+            self.downsampled(chunks, looks, out, cx)?;
+        } else {
+            for chunk in chunks.iter().filter(|c| looks.touch(c.min_time, c.max_time)) {
+                self.chunk(chunk, &mut out.column, cx)?;
+                cx.check_size(out.column.len(), "samples of one series")?;
             }
         }
-        cx.stats.decoded_samples += out.len() as u64;
+        cx.stats.decoded_samples += out.column.len() as u64;
         Ok(())
     }
 
@@ -129,7 +88,7 @@ impl Decoder {
         chunks: &[Chunk],
         after: i64,
         time: i64,
-        out: &mut Column,
+        out: &mut Samples,
         cx: &mut Cx,
     ) -> Result<()> {
         let disjoint = chunks.windows(2).all(|w| w[0].max_time < w[1].min_time);
@@ -140,14 +99,44 @@ impl Decoder {
         }
         out.clear();
         self.saw_histograms = false;
-        self.corrected = false;
         // A chunk that begins by `time` holds a sample at or before it: its first.
         if let Some(chunk) = chunks.iter().rev().find(|c| c.min_time <= time)
             && chunk.max_time > after
         {
-            self.chunk(chunk, out, cx)?;
+            self.chunk(chunk, &mut out.column, cx)?;
         }
-        cx.stats.decoded_samples += out.len() as u64;
+        cx.stats.decoded_samples += out.column.len() as u64;
+        Ok(())
+    }
+
+    /// Whole windows are needed to settle what stands for them, hence all chunks from first to last look.
+    fn downsampled(&mut self, chunks: &[Chunk], looks: Looks, out: &mut Samples, cx: &mut Cx) -> Result<()> {
+        let mut range = looks.range();
+        if cx.query.auto_resolution {
+            range.min = range.min.saturating_sub(COARSE_REACH_MS);
+            range.max = range.max.saturating_add(WINDOW_MAX_MS);
+        }
+        self.overlay.clear();
+        let mut raw = std::mem::take(&mut self.raw);
+        raw.clear();
+        let mut blended = false;
+        for chunk in chunks.iter().filter(|c| range.overlaps(TimeRange::new(c.min_time, c.max_time))) {
+            match &chunk.data {
+                ChunkData::Aggr(aggr) => {
+                    cx.stats.chunk_bytes += chunk.size_bytes() as u64;
+                    if !self.overlay.add(aggr, chunk.replica).map_err(|e| damaged(chunk, &e))? {
+                        self.saw_histograms = true;
+                    }
+                }
+                data => {
+                    blended |= matches!(data, ChunkData::Decoded(_));
+                    self.chunk(chunk, &mut raw, cx)?;
+                }
+            }
+            cx.check_size(raw.len() + self.overlay.len(), "samples of one series")?;
+        }
+        self.overlay.finish(&raw, blended, cx.query.auto_resolution, out);
+        self.raw = raw;
         Ok(())
     }
 
@@ -155,9 +144,6 @@ impl Decoder {
         let before = out.len();
         cx.stats.chunk_bytes += chunk.size_bytes() as u64;
         match &chunk.data {
-            ChunkData::Raw(c) if c.encoding.is_float() && self.corrected => {
-                self.counter.read(c.encoding, &c.data, out).map_err(|e| damaged(chunk, &e))?;
-            }
             ChunkData::Raw(c) if c.encoding.is_float() => {
                 decode_floats(c.encoding, &c.data, out).map_err(|e| damaged(chunk, &e))?;
             }
@@ -169,49 +155,10 @@ impl Decoder {
                 out.times.extend_from_slice(&column.times);
                 out.values.extend_from_slice(&column.values);
             }
-            ChunkData::Aggr(aggr) => self.aggregates(chunk, aggr, out)?,
+            ChunkData::Aggr(_) => return Ok(()),
         }
         if before > 0 && out.len() > before && out.times[before] <= out.times[before - 1] {
             self.merge_tail(out, before);
-        }
-        Ok(())
-    }
-
-    fn aggregates(&mut self, chunk: &Chunk, aggr: &AggrChunk, out: &mut Column) -> Result<()> {
-        let read = |a: Aggregate, into: &mut Column| -> Result<bool> {
-            let Some(part) = aggr.get(a) else { return Ok(false) };
-            if !part.encoding.is_float() {
-                return Ok(false);
-            }
-            decode_floats(part.encoding, &part.data, into).map_err(|e| damaged(chunk, &e))?;
-            Ok(true)
-        };
-        match self.wanted {
-            Wanted::One(Aggregate::Counter) => {
-                if let Some(part) = aggr.get(Aggregate::Counter).filter(|p| p.encoding.is_float()) {
-                    self.counter.read(part.encoding, &part.data, out).map_err(|e| damaged(chunk, &e))?;
-                }
-            }
-            Wanted::One(a) => {
-                read(a, out)?;
-            }
-            Wanted::Average => {
-                self.part.clear();
-                self.counts.clear();
-                if !(read(Aggregate::Sum, &mut self.part)? && read(Aggregate::Count, &mut self.counts)?) {
-                    return Ok(());
-                }
-                // The two have the same times; where damaged data has not, only common times count.
-                let mut at = 0;
-                for (t, sum) in self.part.iter() {
-                    while at < self.counts.len() && self.counts.times[at] < t {
-                        at += 1;
-                    }
-                    if at < self.counts.len() && self.counts.times[at] == t {
-                        out.push(t, sum / self.counts.values[at]);
-                    }
-                }
-            }
         }
         Ok(())
     }

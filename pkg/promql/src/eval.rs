@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use model::TimeRange;
 use promql_syntax::Span;
 use storage::{Ctx, Reservation, Select, SeriesSource};
 
 use crate::notes::Notes;
+use crate::plan::SelectPlan;
 use crate::series::StepSeries;
+use crate::wanted::Wanted;
 use crate::{EngineOptions, Grid, QueryError, QueryOptions, QueryStats, StepColumn};
 
 pub(crate) type Result<T> = std::result::Result<T, QueryError>;
@@ -163,16 +166,22 @@ impl Cx {
         self.release(series.column.count(), series.size_bytes());
     }
 
-    /// A select over `min..=max` with this query's settings.
-    pub fn select(&self, min: i64, max: i64, matchers: Arc<[labels::Matcher]>, hint: Option<Arc<str>>) -> Select {
-        let mut select = Select::new(model::TimeRange::new(min, max), matchers);
+    /// A select over `range` with this query's settings; `range_ms` is a range selector's own.
+    pub fn select(&self, range: TimeRange, plan: &SelectPlan, wanted: Wanted, range_ms: Option<i64>) -> Select {
+        let mut select = Select::new(range, plan.matchers.clone());
         select.max_resolution_ms = self.query.max_resolution_ms;
-        select.aggregates = crate::decode::Wanted::of(hint.as_deref()).aggregates();
+        if self.query.auto_resolution {
+            // A range of two windows is the least that has a rate.
+            select.max_resolution_ms =
+                range_ms.map_or(select.max_resolution_ms, |r| select.max_resolution_ms.min(r / 2));
+            select.coarser = true;
+        }
+        select.aggregates = wanted.aggregates();
         select.without_replica_labels = self.query.without_replica_labels.clone();
         select.block_matchers = self.query.block_matchers.clone();
         select.partial_response = self.query.partial_response;
         select.step_ms = self.step_ms;
-        select.function = hint;
+        select.function = plan.hint.clone();
         select
     }
 

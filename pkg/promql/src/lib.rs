@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod binary;
+mod coarse;
 mod decode;
 mod engine;
 mod error;
@@ -17,12 +18,16 @@ mod limits;
 mod merge;
 mod notes;
 mod open;
+mod overlay;
 mod plan;
 mod result;
 mod run;
+mod samples;
 mod scalar;
 mod selector;
 mod series;
+mod totals;
+mod wanted;
 mod window;
 
 pub use engine::Engine;

@@ -50,6 +50,9 @@ pub struct QueryOptions {
     pub lookback_ms: Option<i64>,
     /// The coarsest resolution of downsampled data that will do, ms; 0 = raw only.
     pub max_resolution_ms: i64,
+    /// The resolution was chosen for the client: no range selector takes one above half its range, coarser data is taken
+    /// where there is no other, and is shown whatever the lookback. Else the resolution is a strict limit.
+    pub auto_resolution: bool,
     /// What to do when a part of the data cannot be had.
     pub partial_response: storage::PartialResponse,
     /// Labels that tell replicas apart; given to the source with each select.
@@ -65,6 +68,7 @@ impl Default for QueryOptions {
         Self {
             lookback_ms: None,
             max_resolution_ms: 0,
+            auto_resolution: false,
             partial_response: storage::PartialResponse::Warn,
             without_replica_labels: std::sync::Arc::from([]),
             block_matchers: std::sync::Arc::from([]),

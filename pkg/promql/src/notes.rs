@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{Annotation, Annotations, Severity, format_rfc3339_ms};
+use model::{Annotation, Annotations, Severity, format_duration, format_rfc3339_ms};
 use promql_syntax::Span;
 
 use crate::eval::position;
@@ -95,6 +95,17 @@ impl Notes {
     pub fn histograms_unread(&mut self, metric: &str, span: Span) {
         let of = for_metric(metric);
         self.warn(format_args!("native histogram samples were left out, they are not evaluated yet{of}"), span);
+    }
+
+    pub fn too_coarse(&mut self, range_ms: i64, resolution_ms: i64, span: Span) {
+        let (range, resolution) = (format_duration(range_ms), format_duration(resolution_ms));
+        self.info(
+            format_args!(
+                "some data is downsampled to {resolution}, too coarse for a range of {range}: wider windows were taken, and \
+                 scaled"
+            ),
+            span,
+        );
     }
 
     pub fn forced_monotonic(&mut self, metric: &str, forced: Forced, span: Span) {

@@ -8,6 +8,7 @@ use promql_syntax::{AggregateOp, At, BinaryOp, Call, DurationExpr, Expr, Matchin
 use crate::functions::math::MathFn;
 use crate::functions::over_time::RangeFn;
 use crate::functions::{dates::DateFn, sort::SortOrder};
+use crate::wanted::Wanted;
 use crate::{EngineOptions, QueryError};
 
 /// What a vector or matrix expression turns into.
@@ -396,10 +397,11 @@ impl Planner<'_> {
                 Ok(Planned { it: Plan::Subquery(Box::new(sub)), invariant })
             }
             Expr::Unary(u) => {
-                let inner = self.vector(&u.expr, hint)?;
                 if !u.negative {
-                    return Ok(inner);
+                    return self.vector(&u.expr, hint);
                 }
+                let hint = hint.map(|h| Wanted::negated(h)).filter(|h| !h.is_empty()).map(Arc::from);
+                let inner = self.vector(&u.expr, hint.as_ref())?;
                 Ok(Planned { it: Plan::Negate(Box::new(inner.it)), invariant: inner.invariant })
             }
             Expr::Aggregate(a) => self.aggregate(a),

@@ -2,22 +2,23 @@
 
 use std::sync::Arc;
 
-use chunkenc::Column;
 use model::is_stale;
 
 use crate::Grid;
-use crate::decode::{Decoder, Looks, Wanted};
+use crate::decode::{Decoder, Looks};
 use crate::eval::{Cx, Operator, Result};
 use crate::fetch::Fetch;
 use crate::plan::SelectPlan;
+use crate::samples::Samples;
 use crate::series::{StepSeries, bits};
+use crate::wanted::Wanted;
 
 pub(crate) struct InstantSelector {
     plan: Arc<SelectPlan>,
     fetch: Fetch,
     grid: Grid,
     decoder: Decoder,
-    samples: Column,
+    samples: Samples,
     /// Give the samples' times, in seconds, in place of their values.
     sample_times: bool,
 }
@@ -26,13 +27,14 @@ impl InstantSelector {
     pub fn open(plan: Arc<SelectPlan>, grid: Grid, sample_times: bool, cx: &mut Cx) -> Self {
         let ahead = if plan.smoothed { cx.lookback_ms } else { 0 };
         let range = plan.looks(grid, cx.lookback_ms, ahead).range();
-        let select = cx.select(range.min, range.max, plan.matchers.clone(), plan.hint.clone());
+        let wanted = Wanted::instant(plan.hint.as_deref());
+        let select = cx.select(range, &plan, wanted, None);
         Self {
             fetch: Fetch::start(cx, select),
-            decoder: Decoder::new(Wanted::of(plan.hint.as_deref())),
+            decoder: Decoder::new(wanted),
             plan,
             grid,
-            samples: Column::new(),
+            samples: Samples::default(),
             sample_times,
         }
     }
@@ -87,8 +89,10 @@ impl Operator for InstantSelector {
             let mut column = cx.column(steps);
             let found = if self.plan.smoothed {
                 self.smooth(&mut column, cx.lookback_ms)
+            } else if cx.query.auto_resolution && self.samples.aggregated() {
+                self.look_up(&mut column, |i| self.samples.shown_until(i, cx.lookback_ms))
             } else {
-                self.look_up(&mut column, cx.lookback_ms)
+                self.look_up(&mut column, |i| self.samples.column.times[i].saturating_add(cx.lookback_ms))
             };
             if found == 0 {
                 cx.recycle(column);
@@ -105,8 +109,9 @@ impl Operator for InstantSelector {
 }
 
 impl InstantSelector {
-    fn look_up(&self, column: &mut crate::StepColumn, lookback_ms: i64) -> u64 {
-        let (times, values) = (&self.samples.times[..], &self.samples.values[..]);
+    /// `until` tells up to when, that ms not included, a sample is shown.
+    fn look_up(&self, column: &mut crate::StepColumn, until: impl Fn(usize) -> i64) -> u64 {
+        let (times, values) = (&self.samples.column.times[..], &self.samples.column.values[..]);
         let n = times.len();
         let (mut next, mut found) = (0, 0);
         if self.grid.steps() == 1 || self.plan.at_ms.is_some() {
@@ -121,7 +126,7 @@ impl InstantSelector {
                 continue;
             }
             let (t, v) = (times[next - 1], values[next - 1]);
-            if t > at - lookback_ms && !is_stale(v) {
+            if at < until(next - 1) && !is_stale(v) {
                 column.set(step, if self.sample_times { t as f64 / 1000.0 } else { v });
                 found += 1;
             }
@@ -131,7 +136,7 @@ impl InstantSelector {
 
     /// `smoothed`: between two samples the value is interpolated.
     fn smooth(&self, column: &mut crate::StepColumn, lookback_ms: i64) -> u64 {
-        let live = self.samples.iter().filter(|(_, v)| !is_stale(*v));
+        let live = self.samples.column.iter().filter(|(_, v)| !is_stale(*v));
         let (times, values): (Vec<i64>, Vec<f64>) = live.unzip();
         let mut found = 0;
         for step in 0..self.grid.steps() {

@@ -6,16 +6,18 @@ use chunkenc::Column;
 use model::is_stale;
 use promql_syntax::Span;
 
-use crate::decode::{Decoder, Looks, Wanted};
+use crate::decode::{Decoder, Looks};
 use crate::eval::{Cx, Operator, Result, Stream, drop_name, subquery_grid};
 use crate::fetch::Fetch;
 use crate::functions::over_time::{self, Extreme, RangeFn};
 use crate::functions::{extended, kahan, quantile, rate, regression};
 use crate::merge::Merged;
 use crate::plan::{RangeInput, RangePlan, SelectPlan, SubqueryPlan};
+use crate::samples::Samples;
 use crate::scalar::ScalarOp;
 use crate::series::StepSeries;
-use crate::{Grid, QueryError, StepColumn, open};
+use crate::wanted::Wanted;
+use crate::{Grid, QueryError, StepColumn, coarse, open};
 
 /// The samples after `start_ms` up to `end_ms`: `all_values[low..high]`. Never empty when a function sees it.
 #[derive(Debug, Clone, Copy)]
@@ -49,20 +51,20 @@ enum Input {
 }
 
 pub(crate) struct RangeOp {
-    function: RangeFn,
+    pub function: RangeFn,
     input: Input,
     /// Whether input series already ask for their name to go.
-    grid: Grid,
-    range_ms: i64,
-    offset_ms: i64,
-    at_ms: Option<i64>,
-    anchored: bool,
-    smoothed: bool,
+    pub grid: Grid,
+    pub range_ms: i64,
+    pub offset_ms: i64,
+    pub at_ms: Option<i64>,
+    pub anchored: bool,
+    pub smoothed: bool,
     args: Vec<ScalarOp>,
     values: Option<Vec<Vec<f64>>>,
-    span: Span,
-    first_span: Span,
-    samples: Column,
+    pub span: Span,
+    pub first_span: Span,
+    pub samples: Samples,
     falls: Vec<u32>,
     scratch: Vec<f64>,
 }
@@ -73,7 +75,7 @@ impl RangeOp {
             RangeInput::Select(select, range_ms) => (
                 Input::Select {
                     fetch: start_range(select, *range_ms, grid, cx),
-                    decoder: Box::new(Decoder::new(Wanted::of(select.hint.as_deref()))),
+                    decoder: Box::new(Decoder::new(Wanted::range(select.hint.as_deref()))),
                     plan: select.clone(),
                 },
                 *range_ms,
@@ -100,7 +102,7 @@ impl RangeOp {
             values: None,
             span: plan.span,
             first_span: plan.first_span,
-            samples: Column::new(),
+            samples: Samples::default(),
             falls: Vec::new(),
             scratch: Vec::new(),
         })
@@ -118,8 +120,8 @@ pub(crate) fn open_subquery(sub: &SubqueryPlan, grid: Grid, cx: &mut Cx) -> Resu
 }
 
 /// How far before and after its plain bounds an extended window looks.
-fn reach(plan: &SelectPlan, lookback_ms: i64) -> (i64, i64) {
-    match (plan.anchored, plan.smoothed) {
+fn reach(anchored: bool, smoothed: bool, lookback_ms: i64) -> (i64, i64) {
+    match (anchored, smoothed) {
         (true, _) => (lookback_ms, 0),
         (_, true) => (lookback_ms, lookback_ms),
         _ => (0, 0),
@@ -128,14 +130,15 @@ fn reach(plan: &SelectPlan, lookback_ms: i64) -> (i64, i64) {
 
 /// What the windows of `range_ms` before each step look at.
 fn range_looks(plan: &SelectPlan, range_ms: i64, grid: Grid, lookback_ms: i64) -> Looks {
-    let (before, after) = reach(plan, lookback_ms);
+    let (before, after) = reach(plan.anchored, plan.smoothed, lookback_ms);
     plan.looks(grid, range_ms.saturating_add(before), after)
 }
 
 /// Starts the select for the windows of `range_ms` before each step.
 fn start_range(plan: &SelectPlan, range_ms: i64, grid: Grid, cx: &Cx) -> Fetch {
     let range = range_looks(plan, range_ms, grid, cx.lookback_ms).range();
-    let select = cx.select(range.min, range.max, plan.matchers.clone(), plan.hint.clone());
+    let wanted = Wanted::range(plan.hint.as_deref());
+    let select = cx.select(range, plan, wanted, Some(range_ms));
     Fetch::start(cx, select)
 }
 
@@ -177,14 +180,14 @@ impl RangeOp {
                 if decoder.saw_histograms {
                     cx.notes.histograms_unread(series.labels.metric_name(), self.span);
                 }
-                drop_stale(&mut self.samples);
+                self.samples.drop_stale();
                 Ok(Some((series.labels, false)))
             }
             Input::Subquery { stream, grid } => {
                 let Some(series) = stream.next(cx)? else { return Ok(None) };
                 self.samples.clear();
                 for (i, v) in series.column.floats().filter(|(_, v)| !is_stale(*v)) {
-                    self.samples.push(grid.time(i), v);
+                    self.samples.column.push(grid.time(i), v);
                 }
                 cx.recycle(series.column);
                 Ok(Some((series.labels, series.drop_name)))
@@ -207,14 +210,20 @@ impl RangeOp {
         }
     }
 
+    /// How far before and after its plain bounds a window looks.
+    pub fn reach(&self, lookback_ms: i64) -> (i64, i64) {
+        reach(self.anchored, self.smoothed, lookback_ms)
+    }
+
+    /// The scalar argument `at` at a step.
+    pub fn argument(&self, at: usize, step: usize) -> f64 {
+        self.values.as_ref().map_or(f64::NAN, |v| v[at][step])
+    }
+
     /// Calls `f` on each step's window that has samples.
     fn slide(&self, column: &mut StepColumn, cx: &mut Cx, mut f: impl FnMut(&Window<'_>) -> Option<f64>) -> Result<()> {
-        let (times, values) = (&self.samples.times[..], &self.samples.values[..]);
-        let (before, after) = match (self.anchored, self.smoothed) {
-            (true, _) => (cx.lookback_ms, 0),
-            (_, true) => (cx.lookback_ms, cx.lookback_ms),
-            _ => (0, 0),
-        };
+        let (times, values) = (&self.samples.column.times[..], &self.samples.column.values[..]);
+        let (before, after) = self.reach(cx.lookback_ms);
         let (mut low, mut high) = (0, 0);
         let (mut low_by, mut high_by) = (0, 0);
         let mut looked_at = 0u64;
@@ -264,7 +273,10 @@ impl RangeOp {
         scratch: &mut Vec<f64>,
         cx: &mut Cx,
     ) -> Result<()> {
-        let arg = |at: usize, step: usize| self.values.as_ref().map_or(f64::NAN, |v| v[at][step]);
+        if self.samples.aggregated() {
+            return coarse::run(self, column, scratch, cx);
+        }
+        let arg = |at: usize, step: usize| self.argument(at, step);
         match self.function {
             RangeFn::Rate | RangeFn::Increase | RangeFn::Delta => {
                 let is_counter = self.function != RangeFn::Delta;
@@ -276,7 +288,7 @@ impl RangeOp {
                     });
                 }
                 if is_counter {
-                    rate::falls(&self.samples.values, falls);
+                    rate::falls(&self.samples.column.values, falls);
                 }
                 let mut from = 0;
                 self.slide(column, cx, |w| {
@@ -335,9 +347,9 @@ impl RangeOp {
             }
             RangeFn::Changes | RangeFn::Resets => {
                 if self.function == RangeFn::Changes {
-                    over_time::running_counts(&self.samples.values, falls, over_time::differ);
+                    over_time::running_counts(&self.samples.column.values, falls, over_time::differ);
                 } else {
-                    over_time::running_counts(&self.samples.values, falls, |before, now| now < before);
+                    over_time::running_counts(&self.samples.column.values, falls, |before, now| now < before);
                 }
                 self.slide(column, cx, |w| Some(f64::from(falls[w.high - 1] - falls[w.low])))
             }
@@ -390,21 +402,6 @@ fn advance(times: &[i64], at: usize, bound: i64, by: &mut usize) -> usize {
     to
 }
 
-/// Takes stale markers out.
-fn drop_stale(samples: &mut Column) {
-    let Some(first) = samples.values.iter().position(|v| is_stale(*v)) else { return };
-    let mut to = first;
-    for from in first..samples.len() {
-        if !is_stale(samples.values[from]) {
-            samples.times[to] = samples.times[from];
-            samples.values[to] = samples.values[from];
-            to += 1;
-        }
-    }
-    samples.times.truncate(to);
-    samples.values.truncate(to);
-}
-
 /// The samples of a range selector at the top of an instant query.
 pub(crate) fn top_matrix(
     plan: &Arc<SelectPlan>,
@@ -413,19 +410,20 @@ pub(crate) fn top_matrix(
     cx: &mut Cx,
 ) -> Result<Vec<(labels::Labels, Column)>> {
     let mut fetch = start_range(plan, range_ms, grid, cx);
-    let mut decoder = Decoder::new(Wanted::of(plan.hint.as_deref()));
+    let mut decoder = Decoder::new(Wanted::range(plan.hint.as_deref()));
     let (_, end_ms) = plan.bounds(grid);
     let start_ms = end_ms - range_ms;
-    let (before, after) = reach(plan, cx.lookback_ms);
+    let (before, after) = reach(plan.anchored, plan.smoothed, cx.lookback_ms);
     let mut out = Vec::new();
     while let Some(series) = fetch.next(cx)? {
-        let mut samples = Column::new();
+        let mut samples = Samples::default();
         let looks = range_looks(plan, range_ms, grid, cx.lookback_ms);
         decoder.series(&series.chunks, looks, &mut samples, cx)?;
         if decoder.saw_histograms {
             cx.notes.histograms_unread(series.labels.metric_name(), plan.span);
         }
-        drop_stale(&mut samples);
+        samples.drop_stale();
+        let samples = samples.column;
         let low = samples.times.partition_point(|t| *t <= start_ms - before);
         let high = samples.times.partition_point(|t| *t <= end_ms + after);
         if low >= high {

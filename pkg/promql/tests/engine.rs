@@ -84,7 +84,10 @@ async fn downsampled_chunks_answer_by_function() {
         ("min_over_time(m[10m])", "{} 1"),
         ("max_over_time(m[10m])", "{} 9"),
         ("sum_over_time(m[10m])", "{} 140"),
-        ("avg_over_time(m[10m])", "{} 4.5"),
+        // Of all 30 samples, not of two averages.
+        ("avg_over_time(m[10m])", "{} 4.666666666666667"),
+        ("count_over_time(m[10m])", "{} 30"),
+        ("count_over_time(m[5m])", "{} 10"),
         ("sum(m)", "{} 4"),
         ("resets(m[10m])", "{} 0"),
     ] {
@@ -102,8 +105,10 @@ async fn a_counter_goes_on_from_downsampled_into_raw_data() {
     let aggr = Chunk::aggr(1000, 599_999, aggr);
     let raw = chunk(&[(615_000, 35.0), (630_000, 40.0)]);
     let source = Arc::new(MemorySource::new(vec![series(&[("__name__", "m")], vec![aggr, raw])]));
-    let result = instant(source, "resets(m[20m])", 630_000).await.unwrap();
-    assert_eq!(vector(&result), "{} 0");
+    for (query, want) in [("irate(m[20m])", "{} 0.3333333333333333"), ("increase(m[20m])", "{} 101.25")] {
+        let result = instant(source.clone(), query, 630_000).await.unwrap();
+        assert_eq!(vector(&result), want, "{query}");
+    }
 }
 
 #[tokio::test]

@@ -56,7 +56,9 @@ impl SeriesSource for RequestSource {
 
     fn select(&self, ctx: &Ctx, mut want: Select) -> SeriesStream {
         want.partial_response = self.options.partial_response;
-        want.max_resolution_ms = want.max_resolution_ms.max(self.options.max_resolution_ms);
+        if !self.options.auto_resolution {
+            want.max_resolution_ms = want.max_resolution_ms.max(self.options.max_resolution_ms);
+        }
         if want.shard.is_none() {
             want.shard = self.options.shard.clone();
         }
@@ -68,7 +70,6 @@ impl SeriesSource for RequestSource {
             method: self.method,
             lookback_ms: self.options.lookback_ms,
             function: want.function.as_deref().map(str::to_owned),
-            aggregates: want.aggregates,
         };
         let skip_chunks = want.skip_chunks;
         let stream = self.fanout.select(ctx, want);

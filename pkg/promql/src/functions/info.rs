@@ -6,12 +6,14 @@ use std::sync::Arc;
 use hashbrown::{HashMap, HashSet};
 use labels::{Builder, Labels, METRIC_NAME, MatchType, Matcher};
 
-use crate::decode::{Decoder, Wanted};
+use crate::decode::Decoder;
 use crate::eval::{Cx, Operator, Result, Stream};
 use crate::fetch::Fetch;
 use crate::merge::Collector;
 use crate::plan::SelectPlan;
+use crate::samples::Samples;
 use crate::series::StepSeries;
+use crate::wanted::Wanted;
 use crate::{Grid, QueryError, StepColumn};
 
 /// The labels that say whom an info metric is about.
@@ -95,19 +97,22 @@ impl Info {
             span: promql_syntax::Span::default(),
         };
         let looks = plan.looks(self.grid, cx.lookback_ms, 0);
-        let range = looks.range();
-        let select = cx.select(range.min, range.max, plan.matchers.clone(), plan.hint.clone());
+        let select = cx.select(looks.range(), &plan, Wanted::Count, None);
         let mut fetch = Fetch::start(cx, select);
-        let mut decoder = Decoder::new(Wanted::Average);
-        let mut samples = chunkenc::Column::new();
+        let mut decoder = Decoder::new(Wanted::Count);
+        let mut samples = Samples::default();
         let mut out = Vec::new();
         while let Some(series) = fetch.next(cx)? {
             decoder.series(&series.chunks, looks, &mut samples, cx)?;
             let times = (0..self.grid.steps()).map(|i| {
                 let at = self.at_ms.unwrap_or_else(|| self.grid.time(i)) - self.offset_ms;
-                let last = samples.times.partition_point(|t| *t <= at).checked_sub(1)?;
-                let (t, v) = (samples.times[last], samples.values[last]);
-                (t > at - cx.lookback_ms && !model::is_stale(v)).then_some(t)
+                let last = samples.column.times.partition_point(|t| *t <= at).checked_sub(1)?;
+                let (t, v) = (samples.column.times[last], samples.column.values[last]);
+                let shown = match cx.query.auto_resolution {
+                    true => at < samples.shown_until(last, cx.lookback_ms),
+                    false => t > at - cx.lookback_ms,
+                };
+                (shown && !model::is_stale(v)).then_some(t)
             });
             let times: Vec<Option<i64>> = times.collect();
             if times.iter().any(Option::is_some) {

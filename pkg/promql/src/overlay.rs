@@ -1,0 +1,366 @@
+//! Downsampled data of a series, of one or several resolutions and replicas, over its raw data: one row of samples in
+//! which everything counts once.
+//!
+//! Sources may give the same time several times: a sidecar its raw samples and a store windows of them, a coarse chunk
+//! where a finer one ends in its middle, each replica its own windows. Windows of a resolution are aligned, so it is
+//! settled window by window: finer data stands where it holds all that the window counts; else the window does, and the
+//! finer samples in it go. Of several replicas' windows the fullest stands.
+
+use chunkenc::{Column, decode_floats};
+use storage::{AggrChunk, Aggregate, EncodedChunk};
+
+use crate::samples::{Cover, Samples};
+use crate::wanted::Wanted;
+
+/// The resolutions of downsampled data, ms.
+const RESOLUTIONS_MS: [i64; 2] = [300_000, 3_600_000];
+
+/// One sample of a lane.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row {
+    pub time: i64,
+    /// Of counters the running total within the lane, resets taken out.
+    pub value: f64,
+    /// Of counters the value as scraped; NaN where that is not known.
+    pub truth: f64,
+    pub cover: Cover,
+    /// Which lane it is from.
+    pub lane: usize,
+}
+
+impl Row {
+    fn new(time: i64, value: f64) -> Self {
+        let cover = Cover { count: f64::NAN, since_ms: time, resolution_ms: 0 };
+        Self { time, value, truth: f64::NAN, cover, lane: 0 }
+    }
+}
+
+/// Data of one resolution that does not overlap: of one replica, as far as that is known.
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    resolution_ms: i64,
+    replica: u64,
+    pub rows: Vec<Row>,
+}
+
+/// One chunk, decoded.
+#[derive(Debug)]
+struct Part {
+    /// `None` when the chunk is too short to tell.
+    resolution_ms: Option<i64>,
+    replica: u64,
+    rows: Vec<Row>,
+}
+
+/// Collects the aggregate chunks of one series, then gives its samples.
+#[derive(Debug)]
+pub(crate) struct Overlay {
+    wanted: Wanted,
+    parts: Vec<Part>,
+    values: Column,
+    counts: Column,
+}
+
+impl Overlay {
+    pub fn new(wanted: Wanted) -> Self {
+        Self { wanted, parts: Vec::new(), values: Column::new(), counts: Column::new() }
+    }
+
+    /// Samples added since the last [`Overlay::finish`].
+    pub fn len(&self) -> usize {
+        self.parts.iter().map(|p| p.rows.len()).sum()
+    }
+
+    /// Forgets what was added.
+    pub fn clear(&mut self) {
+        self.parts.clear();
+    }
+
+    /// Adds a chunk, chunks in order of time. False when what is wanted of it is native histograms.
+    pub fn add(&mut self, aggr: &AggrChunk, replica: u64) -> Result<bool, chunkenc::Error> {
+        let aggregate = self.wanted.aggregate();
+        let Some(part) = aggr.get(aggregate) else { return Ok(true) };
+        if !part.encoding.is_float() {
+            return Ok(false);
+        }
+        decode(part, &mut self.values)?;
+        let mut rows: Vec<Row> = match self.wanted {
+            Wanted::Counter => counter_rows(&self.values),
+            _ => plain_rows(&self.values),
+        };
+        match aggr.get(Aggregate::Count).filter(|p| p.encoding.is_float()) {
+            Some(_) if aggregate == Aggregate::Count => rows.iter_mut().for_each(|r| r.cover.count = r.value),
+            Some(counts) => {
+                decode(counts, &mut self.counts)?;
+                count(&mut rows, &self.counts);
+            }
+            None => {}
+        }
+        // A counter's first sample as scraped stands before its window.
+        let extra = usize::from(self.wanted == Wanted::Counter && rows.len() > 1 && rows[0].cover.count.is_nan());
+        if extra == 1 {
+            rows[0].cover.count = 0.0;
+        }
+        if matches!(self.wanted, Wanted::Average | Wanted::WeightedSum) {
+            rows.retain(|r| r.cover.count > 0.0);
+        }
+        if self.wanted == Wanted::Average {
+            rows.iter_mut().for_each(|r| r.value /= r.cover.count);
+        }
+        let resolution_ms = resolution_of(&rows[extra..]);
+        if !rows.is_empty() {
+            self.parts.push(Part { resolution_ms, replica, rows });
+        }
+        Ok(true)
+    }
+
+    /// Puts all that was added, and `raw`, into `out`. `blended`: the raw values are put together from several replicas,
+    /// so that a counter may be a little off. `even`: windows that are full all stand at their ends, also those that are
+    /// cut short because their chunk ends.
+    pub fn finish(&mut self, raw: &Column, blended: bool, even: bool, out: &mut Samples) {
+        let mut lanes = vec![Lane::default()];
+        lanes[0].rows = if self.wanted == Wanted::Counter { raw_counter_rows(raw) } else { raw_rows(raw) };
+        assign(std::mem::take(&mut self.parts), self.wanted == Wanted::Counter, &mut lanes);
+        let several = |r: i64| lanes.iter().filter(|l| l.resolution_ms == r).count() > 1;
+        let blurred = blended || RESOLUTIONS_MS.iter().any(|r| several(*r));
+        let mut rows = lanes[0].rows.clone();
+        for resolution_ms in RESOLUTIONS_MS {
+            let windows = fullest(&lanes, resolution_ms);
+            if rows.is_empty() {
+                rows = windows;
+            } else if !windows.is_empty() {
+                rows = lay_over(&rows, &windows, resolution_ms, blurred);
+            }
+        }
+        if self.wanted == Wanted::Counter {
+            crate::totals::join(&mut rows, &lanes, blended);
+        }
+        if even {
+            make_even(&mut rows);
+        }
+        out.clear();
+        out.column.times.extend(rows.iter().map(|r| r.time));
+        out.column.values.extend(rows.iter().map(|r| r.value));
+        out.covers.extend(rows.iter().map(|r| r.cover));
+    }
+}
+
+fn decode(part: &EncodedChunk, into: &mut Column) -> Result<(), chunkenc::Error> {
+    into.clear();
+    decode_floats(part.encoding, &part.data, into)
+}
+
+/// Rows of ascending time; what is not later than the one before is left out.
+fn plain_rows(values: &Column) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::with_capacity(values.len());
+    for (t, v) in values.iter() {
+        if rows.last().is_none_or(|r| r.time < t) {
+            rows.push(Row::new(t, v));
+        }
+    }
+    rows
+}
+
+/// A counter part begins with the true first sample, goes on with totals, and ends with a sample at the last time again
+/// that carries the true last value.
+fn counter_rows(values: &Column) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::with_capacity(values.len());
+    let mut stored = f64::NAN;
+    for (t, v) in values.iter().filter(|(_, v)| !v.is_nan()) {
+        match rows.last_mut() {
+            None => rows.push(Row { truth: v, ..Row::new(t, v) }),
+            Some(last) if t > last.time => {
+                let value = last.value + if v < stored { v } else { v - stored };
+                rows.push(Row::new(t, value));
+            }
+            Some(last) if t == last.time => last.truth = v,
+            Some(_) => continue,
+        }
+        stored = v;
+    }
+    let Some(last) = rows.last_mut() else { return rows };
+    if last.truth.is_nan() {
+        last.truth = stored;
+    }
+    // What the resets in the chunk took away, which is in the totals still. A total above that is from after the last
+    // reset: before it, totals rose no higher. Without resets all are. Sums of differences are a little off.
+    let lost = last.value - last.truth;
+    let none = lost.abs() <= 1e-9 * last.truth.abs();
+    for row in rows.iter_mut().filter(|r| r.truth.is_nan()) {
+        if none {
+            row.truth = row.value;
+        } else if row.value > lost * (1.0 + 1e-9) {
+            row.truth = row.value - lost;
+        }
+    }
+    rows
+}
+
+fn raw_rows(raw: &Column) -> Vec<Row> {
+    let one = |(t, v)| {
+        let mut row = Row::new(t, v);
+        row.cover.count = 1.0;
+        row
+    };
+    raw.iter().map(one).collect()
+}
+
+fn raw_counter_rows(raw: &Column) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::with_capacity(raw.len());
+    let mut before: Option<(f64, f64)> = None;
+    for (t, v) in raw.iter().filter(|(_, v)| !v.is_nan()) {
+        let value = before.map_or(v, |(truth, value)| value + if v < truth { v } else { v - truth });
+        before = Some((v, value));
+        let mut row = Row { truth: v, ..Row::new(t, value) };
+        row.cover.count = 1.0;
+        rows.push(row);
+    }
+    rows
+}
+
+/// Fills in counts, which stand at the same times; where damaged data has none, they stay unknown.
+fn count(rows: &mut [Row], counts: &Column) {
+    let mut at = 0;
+    for row in rows {
+        while at < counts.len() && counts.times[at] < row.time {
+            at += 1;
+        }
+        if counts.times.get(at).is_some_and(|t| *t == row.time) {
+            row.cover.count = counts.values[at];
+        }
+    }
+}
+
+/// The length of a chunk's windows, which end a ms before its multiples; the last one may be cut short.
+fn resolution_of(rows: &[Row]) -> Option<i64> {
+    let [five_minutes, hour] = RESOLUTIONS_MS;
+    let (last, others) = rows.split_last()?;
+    if others.iter().any(|r| (r.time + 1) % hour != 0) {
+        return Some(five_minutes);
+    }
+    let before = others.last()?;
+    // Two windows of which only the second may be cut short: nearer than their length they are not.
+    Some(if last.time - before.time <= five_minutes { five_minutes } else { hour })
+}
+
+/// Chunks to lanes: a chunk goes on in the lane of its replica and resolution that ended last before it.
+fn assign(parts: Vec<Part>, counter: bool, lanes: &mut Vec<Lane>) {
+    let known: Vec<Option<i64>> = parts.iter().map(|p| p.resolution_ms).collect();
+    for (i, part) in parts.into_iter().enumerate() {
+        // Its neighbour's resolution, where it cannot be told.
+        let near = known[..=i].iter().rev().chain(&known[i..]).find_map(|r| *r);
+        let resolution_ms = near.unwrap_or_else(|| {
+            let whole_hour = part.rows.last().is_some_and(|r| (r.time + 1) % RESOLUTIONS_MS[1] == 0);
+            RESOLUTIONS_MS[usize::from(whole_hour)]
+        });
+        let Some(begin) = part.rows.first().map(|r| r.time) else { continue };
+        let end = |lane: &Lane| lane.rows.last().map_or(i64::MIN, |r| r.time);
+        let fits =
+            |lane: &Lane| (lane.resolution_ms, lane.replica) == (resolution_ms, part.replica) && end(lane) < begin;
+        let found = (1..lanes.len()).filter(|l| fits(&lanes[*l])).max_by_key(|l| end(&lanes[*l]));
+        let at = found.unwrap_or_else(|| {
+            lanes.push(Lane { resolution_ms, replica: part.replica, rows: Vec::new() });
+            lanes.len() - 1
+        });
+        let lane = &mut lanes[at].rows;
+        let (last, first) = (lane.last().copied(), part.rows[0]);
+        let shift = match last {
+            Some(last) if counter => {
+                let rise = if first.truth < last.truth { first.truth } else { first.truth - last.truth };
+                last.value + rise - first.value
+            }
+            _ => 0.0,
+        };
+        lane.reserve(part.rows.len());
+        for mut row in part.rows {
+            let begin = row.time - row.time.rem_euclid(resolution_ms);
+            row.cover.since_ms = lane.last().map_or(begin, |r| begin.max(r.time + 1));
+            row.cover.resolution_ms = resolution_ms;
+            row.value += shift;
+            row.lane = at;
+            lane.push(row);
+        }
+    }
+}
+
+/// The windows of one resolution: of several lanes the one that counts most in each window.
+fn fullest(lanes: &[Lane], resolution_ms: i64) -> Vec<Row> {
+    let mut left: Vec<&[Row]> =
+        lanes.iter().filter(|l| l.resolution_ms == resolution_ms).map(|l| &l.rows[..]).collect();
+    if left.len() < 2 {
+        return left.first().map_or_else(Vec::new, |rows| rows.to_vec());
+    }
+    let mut out: Vec<Row> = Vec::new();
+    let mut current = 0;
+    while let Some(window) = left.iter().filter_map(|l| Some(l.first()?.time.div_euclid(resolution_ms))).min() {
+        let mut best: Option<(f64, usize, &[Row])> = None;
+        for (i, lane) in left.iter_mut().enumerate() {
+            let (inside, rest) = lane.split_at(lane.partition_point(|r| r.time.div_euclid(resolution_ms) <= window));
+            *lane = rest;
+            if inside.is_empty() {
+                continue;
+            }
+            let count = held(inside);
+            let more = best.is_none_or(|(most, _, _)| count > most || (count == most && i == current));
+            if more {
+                best = Some((count, i, inside));
+            }
+        }
+        if let Some((_, i, rows)) = best {
+            current = i;
+            out.extend_from_slice(rows);
+        }
+    }
+    out
+}
+
+/// The last window of a chunk stands at its last sample's time; where that is as near to the window's end as samples are
+/// to one another, it is put at the end, where it would stand in the middle of a chunk. A counter's true first sample goes
+/// where the window before it has one.
+fn make_even(rows: &mut Vec<Row>) {
+    for i in 0..rows.len() {
+        let Row { time, cover, .. } = rows[i];
+        let end = cover.window_end(time);
+        let spacing = (time - cover.since_ms) as f64 / (cover.count - 1.0);
+        if end > time && (end - time) as f64 <= spacing * 1.1 && rows.get(i + 1).is_none_or(|next| next.time > end) {
+            rows[i].time = end;
+        }
+    }
+    let mut before: Option<i64> = None;
+    rows.retain(|r| {
+        let begin = r.cover.window_end(r.time) - r.cover.resolution_ms;
+        let extra = r.cover.resolution_ms > 0 && r.cover.count == 0.0 && before.is_some_and(|t| t >= begin);
+        if !extra {
+            before = Some(r.time);
+        }
+        !extra
+    });
+}
+
+/// How many raw samples that are numbers.
+fn held(rows: &[Row]) -> f64 {
+    rows.iter().filter(|r| !r.value.is_nan()).map(|r| r.cover.count).sum()
+}
+
+/// Windows over finer rows. `blurred`: the two are put together from several replicas, whose numbers of samples differ
+/// a little.
+fn lay_over(fine: &[Row], windows: &[Row], resolution_ms: i64, blurred: bool) -> Vec<Row> {
+    let mut out = Vec::with_capacity(fine.len() + windows.len());
+    let (mut fine, mut windows) = (fine, windows);
+    while let Some(first) = windows.first() {
+        let window = first.time.div_euclid(resolution_ms);
+        let (inside, rest) = windows.split_at(windows.partition_point(|w| w.time.div_euclid(resolution_ms) == window));
+        windows = rest;
+        let (before, from) = fine.split_at(fine.partition_point(|r| r.time < window * resolution_ms));
+        out.extend_from_slice(before);
+        let last = inside.last().map_or(first.time, |r| r.time);
+        let (same, after) = from.split_at(from.partition_point(|r| r.time <= last));
+        fine = after;
+        let counted = held(inside);
+        let enough = if blurred { counted * 0.95 - 1.0 } else { counted };
+        let whole = !same.is_empty() && held(same) >= enough;
+        out.extend_from_slice(if whole { same } else { inside });
+    }
+    out.extend_from_slice(fine);
+    out
+}

@@ -1,0 +1,325 @@
+//! A resolution chosen automatically never leaves a graph empty where any block has data.
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{DAY, FIVE, HOUR, Levels, MINUTE, Random, Sample, range, steps};
+use futures::future::BoxFuture;
+use futures::stream::{self, StreamExt};
+use labels::Labels;
+use model::{Severity, TimeRange};
+use promql::QueryOptions;
+use storage::{
+    Answer, Chunk, Ctx, LabelQuery, Result, Select, Series, SeriesEvent, SeriesSource, SeriesStream, SourceInfo,
+};
+
+const START: i64 = 20_000 * DAY;
+/// Blocks begin and end at its multiples.
+const PIECE: i64 = 2 * HOUR;
+const RESOLUTIONS: [i64; 3] = [0, FIVE, HOUR];
+
+/// A store of blocks: for each piece of time, the resolutions that it has.
+#[derive(Debug)]
+struct Blocks {
+    /// By resolution; what a block's downsampling would give. Chunks may span blocks.
+    levels: Vec<Vec<Chunk>>,
+    /// Piece `i` begins at `START + i * PIECE`.
+    pieces: Vec<Vec<i64>>,
+}
+
+impl Blocks {
+    /// The resolution that answers for a piece: the coarsest allowed, or else the finest that is coarser.
+    fn choice(&self, piece: usize, want: &Select) -> Option<i64> {
+        let has = &self.pieces[piece];
+        let allowed = has.iter().filter(|r| **r <= want.max_resolution_ms).max();
+        allowed.or_else(|| has.iter().min().filter(|_| want.coarser)).copied()
+    }
+}
+
+impl SeriesSource for Blocks {
+    fn info(&self) -> SourceInfo {
+        SourceInfo {
+            label_sets: Vec::new(),
+            range: TimeRange::ALL,
+            supports_sharding: false,
+            supports_without_replica_labels: false,
+        }
+    }
+
+    fn select(&self, _: &Ctx, want: Select) -> SeriesStream {
+        let mut chunks: Vec<Chunk> = Vec::new();
+        for piece in 0..self.pieces.len() {
+            let begin = START + piece as i64 * PIECE;
+            let Some(resolution) = self.choice(piece, &want) else { continue };
+            let (back, on) = if want.coarser { (3 * resolution, resolution) } else { (0, 0) };
+            let needed =
+                TimeRange::new((want.range.min - back).max(begin), (want.range.max + on).min(begin + PIECE - 1));
+            let level = RESOLUTIONS.iter().position(|r| *r == resolution).unwrap();
+            if !needed.is_empty() {
+                let inside = |c: &&Chunk| needed.overlaps(TimeRange::new(c.min_time, c.max_time));
+                chunks.extend(self.levels[level].iter().filter(inside).cloned());
+            }
+        }
+        chunks.sort_by_key(|c| (c.min_time, c.max_time));
+        chunks.dedup();
+        let labels = Labels::from_pairs([("__name__", "m_total")]);
+        let batch = if chunks.is_empty() { vec![] } else { vec![Series { labels, chunks }] };
+        stream::iter([Ok(SeriesEvent::Batch(batch))]).boxed()
+    }
+
+    fn label_names(&self, _: &Ctx, _: LabelQuery) -> BoxFuture<'static, Result<Answer<Vec<String>>>> {
+        Box::pin(std::future::ready(Ok(Answer::default())))
+    }
+
+    fn label_values(&self, _: &Ctx, _: &str, _: LabelQuery) -> BoxFuture<'static, Result<Answer<Vec<String>>>> {
+        Box::pin(std::future::ready(Ok(Answer::default())))
+    }
+}
+
+/// Chunks end where blocks do, as they do when blocks are compacted, or do not, as where retention cuts.
+fn store(samples: &[Sample], cut_every: i64, resolutions: impl Fn(usize) -> Vec<i64>) -> Arc<dyn SeriesSource> {
+    let mut levels = vec![Vec::new(); 3];
+    let mut rest = samples;
+    while let Some(first) = rest.first() {
+        let end = START + ((first.0 - START) / cut_every + 1) * cut_every;
+        let (part, more) = rest.split_at(rest.partition_point(|s| s.0 < end));
+        rest = more;
+        let part = Levels::of(part);
+        for (level, resolution) in levels.iter_mut().zip(RESOLUTIONS) {
+            level.extend_from_slice(part.level(resolution));
+        }
+    }
+    let last = samples.last().map_or(START, |s| s.0);
+    let pieces = (0..=((last - START) / PIECE) as usize).map(resolutions).collect();
+    Arc::new(Blocks { levels, pieces })
+}
+
+/// One a minute, each one more than the one before by 60; some of them missing.
+fn steady(days: i64) -> Vec<Sample> {
+    (0..days * 1440).map(|i| (START + 1_000 + i * MINUTE, 1e6 + (i * 60) as f64)).collect()
+}
+
+fn auto(step: i64) -> QueryOptions {
+    QueryOptions { max_resolution_ms: step / 5, auto_resolution: true, ..QueryOptions::default() }
+}
+
+const QUERIES: [&str; 16] = [
+    "m_total",
+    "sum(m_total)",
+    "max(m_total)",
+    "m_total offset 20m",
+    "rate(m_total[2m])",
+    "rate(m_total[5m])",
+    "irate(m_total[5m])",
+    "increase(m_total[30m])",
+    "count_over_time(m_total[5m])",
+    "sum_over_time(m_total[10m])",
+    "avg_over_time(m_total[5m])",
+    "max_over_time(m_total[1h])",
+    "quantile_over_time(0.5, m_total[5m])",
+    "deriv(m_total[5m])",
+    "rate(m_total[2h])",
+    "max_over_time(rate(m_total[5m])[30m:10m])",
+];
+
+/// The resolutions of each piece of three days.
+type Layout = (&'static str, fn(usize) -> Vec<i64>);
+
+const LAYOUTS: [Layout; 7] = [
+    ("only 1 h", |_| vec![HOUR]),
+    ("only 5 m", |_| vec![FIVE]),
+    ("only raw", |_| vec![0]),
+    ("all", |_| vec![0, FIVE, HOUR]),
+    ("each a day", |i| vec![RESOLUTIONS[2 - i / 12]]),
+    ("each a day, raw first", |i| vec![RESOLUTIONS[i / 12]]),
+    ("what retention leaves", |i| match i / 12 {
+        0 => vec![HOUR],
+        1 => vec![FIVE, HOUR],
+        _ => vec![0, FIVE, HOUR],
+    }),
+];
+
+#[tokio::test]
+async fn no_step_is_empty() {
+    let samples = steady(3);
+    for (name, layout) in LAYOUTS {
+        for cut in [DAY, 3 * DAY] {
+            let source = store(&samples, cut, layout);
+            for step in [15_000, MINUTE, 7 * MINUTE, 30 * MINUTE, HOUR, 6 * HOUR, DAY] {
+                // Two windows need to have ended; short steps look at the borders between the parts.
+                let first = START + 3 * HOUR;
+                let spans = match step < 30 * MINUTE {
+                    true => vec![
+                        (first, first + 2 * HOUR),
+                        (START + DAY - HOUR, START + DAY + 3 * HOUR),
+                        (START + 2 * DAY - HOUR, START + 2 * DAY + 3 * HOUR),
+                    ],
+                    false => vec![(first, START + 3 * DAY - 1)],
+                };
+                for query in QUERIES {
+                    for (from, to) in &spans {
+                        let result = range(&source, query, (*from, *to, step), &auto(step)).await;
+                        for (i, v) in steps(&result).into_iter().enumerate() {
+                            assert!(
+                                v.is_some(),
+                                "{name}, chunks of {cut}: {query} is empty at step {i} of {step} from {from}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn rates_and_counts_are_those_of_the_range() {
+    let samples = steady(3);
+    let step = MINUTE;
+    let first = START + 4 * HOUR;
+    let mut wrong = Vec::new();
+    for (name, layout) in LAYOUTS {
+        let source = store(&samples, 3 * DAY, layout);
+        for (query, want) in [
+            ("rate(m_total[5m])", 1.0),
+            ("rate(m_total[40m])", 1.0),
+            ("irate(m_total[5m])", 1.0),
+            ("increase(m_total[5m])", 300.0),
+            ("increase(m_total[90m])", 5400.0),
+            ("delta(m_total[10m])", 600.0),
+            ("deriv(m_total[10m])", 1.0),
+            ("count_over_time(m_total[10m])", 10.0),
+            ("count_over_time(m_total[90m])", 90.0),
+        ] {
+            let result = range(&source, query, (first, START + 3 * DAY - 1, step), &auto(step)).await;
+            for (i, v) in steps(&result).into_iter().enumerate() {
+                let v = v.unwrap();
+                // Samples lie up to a minute before the ends of windows; where data of two kinds meets that shows.
+                if (v - want).abs() > want * 0.21 {
+                    wrong.push(format!("{name}: {query} is {v} at step {i}"));
+                }
+            }
+        }
+        for query in
+            ["sum_over_time(m_total[10m]) / count_over_time(m_total[10m])", "avg_over_time(m_total[10m])", "m_total"]
+        {
+            let result = range(&source, query, (first, START + 3 * DAY - 1, step), &auto(step)).await;
+            for (i, v) in steps(&result).into_iter().enumerate() {
+                let now = 1e6 + (first - START + i as i64 * step) as f64 / 1000.0;
+                let old = now - v.unwrap();
+                // The mean of a window is half a window old at its end, and it is shown until the next one ends.
+                if !(-60.0..=2.1 * 3600.0).contains(&old) {
+                    wrong.push(format!("{name}: {query} is {old} s old at step {i}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn wider_windows_are_told_of() {
+    let samples = steady(1);
+    let coarse = store(&samples, DAY, |_| vec![HOUR]);
+    let times = (START + 5 * HOUR, START + 6 * HOUR, MINUTE);
+    let remarks = |result: promql::QueryResult| -> Vec<String> {
+        let infos = result.annotations.iter().filter(|a| a.severity == Severity::Info);
+        infos.map(|a| a.text.clone()).collect()
+    };
+    let got = remarks(range(&coarse, "1 + rate(m_total[5m])", times, &auto(MINUTE)).await);
+    assert_eq!(
+        got,
+        [
+            "PromQL info: some data is downsampled to 1h, too coarse for a range of 5m: wider windows were taken, and scaled (1:10)"
+        ]
+    );
+    for (query, source) in [
+        ("rate(m_total[2h])", &coarse),
+        ("m_total", &coarse),
+        ("rate(m_total[5m])", &store(&samples, DAY, |_| vec![0, HOUR])),
+    ] {
+        assert_eq!(remarks(range(source, query, times, &auto(MINUTE)).await), [""; 0], "{query}");
+    }
+    // Not where the resolution was given.
+    let given = QueryOptions { max_resolution_ms: HOUR, ..QueryOptions::default() };
+    let result = range(&coarse, "rate(m_total[5m])", times, &given).await;
+    assert!(steps(&result).iter().all(Option::is_none));
+}
+
+/// A series that ends, and one that pauses, do not go on for longer than their data is coarse.
+#[tokio::test]
+async fn gaps_stay_gaps() {
+    let mut samples = steady(1);
+    samples.retain(|s| s.0 < START + 8 * HOUR || s.0 >= START + 14 * HOUR);
+    samples.retain(|s| s.0 < START + 20 * HOUR);
+    for (resolution, late) in [(0, FIVE), (FIVE, 2 * FIVE), (HOUR, 2 * HOUR)] {
+        let source = store(&samples, DAY, move |_| vec![resolution]);
+        for query in ["m_total", "count_over_time(m_total[5m])", "rate(m_total[5m])"] {
+            let times = (START, START + DAY, MINUTE);
+            for (i, v) in steps(&range(&source, query, times, &auto(MINUTE)).await).into_iter().enumerate() {
+                let t = START + i as i64 * MINUTE;
+                let inside = |from: i64, to: i64| t >= START + from * HOUR && t <= START + to * HOUR + late;
+                assert!(v.is_none() || inside(0, 8) || inside(14, 20), "{query} at {resolution}: {i} min has {v:?}");
+            }
+        }
+    }
+}
+
+/// Any blocks, any steps: a value wherever a block whose resolution is at most an hour has two windows behind the step.
+#[tokio::test]
+async fn any_layout_any_step() {
+    let samples = steady(2);
+    let mut random = Random(21);
+    for round in 0..60 {
+        let mut kinds: Vec<Vec<i64>> = Vec::new();
+        while kinds.len() < 25 {
+            let kind = RESOLUTIONS.into_iter().filter(|_| random.below(2) == 0).collect::<Vec<_>>();
+            for _ in 0..=random.below(6) {
+                kinds.push(kind.clone());
+            }
+        }
+        let layout = kinds.clone();
+        let cut = [2 * HOUR, DAY, 2 * DAY][random.below(3) as usize];
+        let source = store(&samples, cut, move |i| layout[i].clone());
+        let step = [15_000, 50_000, 6 * MINUTE, 35 * MINUTE, 5 * HOUR][random.below(5) as usize];
+        let from = START + (2 * HOUR as u64 + random.below(40 * HOUR as u64)) as i64;
+        let to = (from + 150 * step).min(START + 2 * DAY - 1);
+        for query in ["m_total", "rate(m_total[4m])", "count_over_time(m_total[4m])"] {
+            for (i, v) in steps(&range(&source, query, (from, to, step), &auto(step)).await).into_iter().enumerate() {
+                let t = from + i as i64 * step;
+                let piece = ((t - START) / PIECE) as usize;
+                // Two windows of the coarsest kind lie within this piece and the one before.
+                let held = !kinds[piece].is_empty() && !kinds[piece - 1].is_empty();
+                assert!(
+                    v.is_some() || !held,
+                    "round {round}: {query} is empty at {t}, step {i} of {step} from {from}, cut {cut}: {kinds:?}"
+                );
+            }
+        }
+    }
+}
+
+/// With a resolution that was given nothing changes: neither the select nor the answer.
+#[tokio::test]
+async fn given_resolutions_ask_for_what_they_did() {
+    let samples = steady(2);
+    let source = store(&samples, DAY, |_| vec![0, FIVE, HOUR]);
+    for (resolution, query) in [
+        (0, "rate(m_total[5m])"),
+        (FIVE, "rate(m_total[30m])"),
+        (HOUR, "rate(m_total[6h])"),
+        (0, "m_total"),
+        (FIVE, "m_total"),
+    ] {
+        let given = QueryOptions { max_resolution_ms: resolution, ..QueryOptions::default() };
+        let automatic = QueryOptions { auto_resolution: true, ..given.clone() };
+        let times = (START + 7 * HOUR, START + 40 * HOUR, 20 * MINUTE);
+        let (a, b) = (range(&source, query, times, &given).await, range(&source, query, times, &automatic).await);
+        for (i, (a, b)) in steps(&a).into_iter().zip(steps(&b)).enumerate() {
+            // Windows cut short at the ends of chunks are put right.
+            let near = matches!((a, b), (Some(a), Some(b)) if (a - b).abs() <= a * 0.15);
+            assert!(near, "{query} at {resolution}, step {i}: {b:?}, not {a:?}");
+        }
+    }
+}
