@@ -3,7 +3,7 @@
 //! The order is Thanos': time, shard, freshness, deletion marks, replica labels, duplicates. It matters: a block is a
 //! duplicate only of one that is itself kept.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use block::{BlockId, BlockMeta};
@@ -11,6 +11,7 @@ use labels::Builder;
 use relabel::Rule;
 
 use crate::fetch::View;
+use crate::lineage;
 
 /// The label that holds a block's id when shards are chosen.
 const BLOCK_ID_LABEL: &str = "__block_id";
@@ -141,7 +142,7 @@ impl Filters {
             }
         }
         if self.deduplicate {
-            let duplicates = duplicates(&out.kept);
+            let duplicates = lineage::duplicates(&out.kept);
             out.hide(State::Duplicate, |id, _| duplicates.contains(&id));
         }
         let objects = || out.kept.keys().filter_map(|id| view.objects.get(id));
@@ -188,37 +189,4 @@ fn without_labels(meta: &BlockMeta, names: &[String]) -> Option<BlockMeta> {
     let mut changed = meta.clone();
     changed.thanos = Some(block::ThanosMeta { labels, ..thanos.clone() });
     Some(changed)
-}
-
-/// Blocks whose sources are all among those of another one that is kept, within a group of equal labels and resolution.
-/// More sources win, then the older block.
-fn duplicates(kept: &BTreeMap<BlockId, Arc<BlockMeta>>) -> BTreeSet<BlockId> {
-    let mut groups: BTreeMap<(i64, Vec<(&str, &str)>), Vec<(BlockId, BTreeSet<BlockId>)>> = BTreeMap::new();
-    for (id, meta) in kept {
-        let labels = meta.thanos.iter().flat_map(|t| &t.labels).map(|(n, v)| (n.as_str(), v.as_str())).collect();
-        // a block without sources is its own: an empty set would be within every other
-        let mut sources: BTreeSet<BlockId> = meta.compaction.sources.iter().copied().collect();
-        if sources.is_empty() {
-            sources.insert(*id);
-        }
-        groups.entry((meta.resolution_ms(), labels)).or_default().push((*id, sources));
-    }
-    let mut hidden = BTreeSet::new();
-    for mut group in groups.into_values() {
-        group.sort_by(|(a, in_a), (b, in_b)| in_b.len().cmp(&in_a.len()).then(a.cmp(b)));
-        // for each source the kept blocks that have it: only those can cover a block with that source
-        let mut having: BTreeMap<BlockId, Vec<usize>> = BTreeMap::new();
-        for (place, (id, sources)) in group.iter().enumerate() {
-            let first = sources.iter().next();
-            let candidates = first.and_then(|source| having.get(source)).map(Vec::as_slice).unwrap_or_default();
-            if candidates.iter().any(|other| sources.is_subset(&group[*other].1)) {
-                hidden.insert(*id);
-                continue;
-            }
-            for source in sources {
-                having.entry(*source).or_default().push(place);
-            }
-        }
-    }
-    hidden
 }

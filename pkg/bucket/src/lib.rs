@@ -1,7 +1,7 @@
 //! Blocks *in the bucket*: which there are, which of them to use, how one gets in, is marked, and goes out again.
 //!
 //! - [`fetch::MetaFetcher`] gives a [`fetch::View`]: every block's `meta.json`, marks and objects, from one listing.
-//! - [`filters::Filters`] say which blocks of a view a component works with.
+//! - [`filters::Filters`] say which blocks of a view a component works with; [`lineage`] which of them hold the same.
 //! - [`upload`], [`marks`], [`delete`], [`download`] keep to Thanos' order of steps, in which a reader that sees
 //!   `meta.json` finds all the files it names.
 //!
@@ -12,6 +12,7 @@ pub mod deletions;
 pub mod download;
 pub mod fetch;
 pub mod filters;
+pub mod lineage;
 pub mod listing;
 pub mod marks;
 pub mod upload;

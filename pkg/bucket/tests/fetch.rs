@@ -4,6 +4,7 @@ mod common;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use block::meta::Rewrite;
 use block::{BlockId, BlockMeta};
 use bucket::fetch::Partial;
 use bucket::marks::DeletionMark;
@@ -298,6 +299,20 @@ fn each_filter() {
             dedup(),
             vec![sources(1, &[5, 6]), sources(2, &[5, 6])],
             vec![2],
+            State::Duplicate,
+        ),
+        (
+            "equal sources: what was written anew stays",
+            dedup(),
+            vec![
+                sources(1, &[5, 6]),
+                with(2, |m| {
+                    m.compaction.sources = vec![id(5), id(6)];
+                    let rewrite = Rewrite { sources: vec![id(1)], ..Rewrite::default() };
+                    m.thanos.as_mut().unwrap().rewrites.push(rewrite);
+                }),
+            ],
+            vec![1],
             State::Duplicate,
         ),
         ("no sources", dedup(), vec![sources(1, &[]), sources(9, &[7, 8])], vec![], State::Duplicate),

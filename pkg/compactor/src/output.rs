@@ -6,6 +6,7 @@ use std::sync::Arc;
 use block::meta::{BlockDesc, Compaction, Rewrite, ThanosMeta};
 use block::{BlockId, BlockMeta};
 use bucket::deletions::{SINCE_KEY, since_ms};
+pub use bucket::lineage::sources;
 use serde_json::{Map, Value};
 
 /// `thanos.source` of all blocks made here.
@@ -15,15 +16,6 @@ const SPLIT_KEY: &str = "aion_split";
 /// How the ids of deletions begin that retention asked for.
 pub const RETENTION_PREFIX: &str = "retention:";
 const OUT_OF_ORDER: &str = "from-out-of-order";
-
-/// The level-1 ancestors of a block; a block that names none is its own.
-pub fn sources(meta: &BlockMeta) -> BTreeSet<BlockId> {
-    let mut found: BTreeSet<BlockId> = meta.compaction.sources.iter().copied().collect();
-    if found.is_empty() {
-        found.insert(meta.ulid);
-    }
-    found
-}
 
 /// The meta of the block that `inputs` (at least one) are merged into. Counts and files are left for the engine.
 pub fn compacted(id: BlockId, inputs: &[Arc<BlockMeta>], labels: &BTreeMap<String, String>) -> BlockMeta {

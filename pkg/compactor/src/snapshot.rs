@@ -6,12 +6,11 @@ use std::sync::Arc;
 use block::{BlockId, BlockMeta};
 use bucket::deletions::{self, Request, since_ms};
 use bucket::fetch::Partial;
-use bucket::{Filtered, State, View};
+use bucket::{Filtered, State, View, lineage};
 
 use crate::coverage::Coverage;
 use crate::group::{self, Group};
 use crate::lease::Listed;
-use crate::output;
 use crate::settings::Settings;
 
 /// See the module.
@@ -53,7 +52,7 @@ impl Snapshot {
         let sound = |id: &BlockId| !view.broken.contains_key(id) && !view.deletion_marks.contains_key(id);
         let mut metas: BTreeMap<_, _> =
             all.iter().filter(|(id, _)| sound(id)).map(|(id, m)| (*id, m.clone())).collect();
-        let superseded = superseded(&metas);
+        let superseded = lineage::superseded(&metas);
         metas.retain(|id, _| !superseded.contains(id));
         let coverage = Coverage::new(metas.values());
         view.metas = metas;
@@ -102,8 +101,10 @@ impl Snapshot {
     /// Visible blocks, also marked ones, that a request reaches; and whether there may be more that could not be read.
     pub(crate) fn reached_by(&self, request: &Request) -> (usize, bool) {
         let reached = self.view.metas.values().filter(|m| request.reaches(m, since_ms(m))).count();
-        let corrupt = self.view.partial.values().any(|p| matches!(p, Partial::CorruptMeta(_)));
-        (reached, !self.view.is_complete() || corrupt)
+        // listed with a meta.json that could not be read, or was not found then
+        let is_listed = |id| self.view.objects.get(id).is_some_and(|o| o.meta().is_some());
+        let unread = self.view.partial.iter().any(|(id, p)| matches!(p, Partial::CorruptMeta(_)) || is_listed(id));
+        (reached, !self.view.is_complete() || unread)
     }
 
     /// A block's meta as it lies in the bucket.
@@ -134,25 +135,6 @@ impl Snapshot {
         }
         used
     }
-}
-
-/// Blocks that were written anew and whose new block is there. Both have the same sources, so only this tells which of the
-/// two is the one to go.
-fn superseded(metas: &BTreeMap<BlockId, Arc<BlockMeta>>) -> BTreeSet<BlockId> {
-    let mut found = BTreeSet::new();
-    for meta in metas.values() {
-        for source in meta.thanos.iter().flat_map(|t| &t.rewrites).flat_map(|r| &r.sources) {
-            let is_before = |old: &Arc<BlockMeta>| {
-                old.ulid != meta.ulid
-                    && old.resolution_ms() == meta.resolution_ms()
-                    && output::sources(old) == output::sources(meta)
-            };
-            if metas.get(source).is_some_and(is_before) {
-                found.insert(*source);
-            }
-        }
-    }
-    found
 }
 
 #[cfg(test)]

@@ -40,10 +40,13 @@ pub(super) fn overlaps(metas: &BTreeMap<BlockId, Arc<BlockMeta>>) -> Vec<Finding
     out
 }
 
-/// Blocks whose range, level, sources and counts another block has too: each but the oldest, with that one.
+/// Blocks whose range, level, sources and counts another block has too: each but the oldest that none of them was made
+/// in place of, with that one.
 pub(super) fn duplicates(metas: &BTreeMap<BlockId, Arc<BlockMeta>>) -> Vec<(BlockId, BlockId)> {
     let mut out = Vec::new();
-    for blocks in groups(metas).into_values() {
+    let superseded = bucket::lineage::superseded(metas);
+    for mut blocks in groups(metas).into_values() {
+        blocks.sort_by_key(|m| superseded.contains(&m.ulid));
         let mut first: BTreeMap<_, BlockId> = BTreeMap::new();
         for meta in blocks {
             let stats = serde_json::to_string(&meta.stats).unwrap_or_default();
