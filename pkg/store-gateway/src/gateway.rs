@@ -7,7 +7,7 @@ use std::time::Instant;
 use block::{BlockId, IndexHeader};
 use futures::future::BoxFuture;
 use futures::stream::{self, FuturesUnordered, StreamExt};
-use labels::{Labels, Matcher};
+use labels::Labels;
 use model::{Clock, TimeRange};
 use objstore::Bucket;
 use parking_lot::RwLock;
@@ -24,9 +24,9 @@ use crate::chunk_cache::ChunkCache;
 use crate::error::{BlockError, BlockResult};
 use crate::index_cache::IndexCache;
 use crate::limits::{BatchSizes, Data, Limits, Request};
-use crate::mask::{Mask, masked, masks};
+use crate::mask::{Mask, masks};
 use crate::metrics::GatewayMetrics;
-use crate::read::{self, ReadOptions, Wanted};
+use crate::read::{self, LabelsOf, Names, ReadOptions, Wanted};
 
 /// What the reading of all blocks shares.
 #[derive(Debug)]
@@ -247,17 +247,9 @@ impl StoreGateway {
         let request = Request::new(ctx, self.inner.limits, shared.metrics.clone(), batch);
         let limit = if want.limit == 0 { usize::MAX } else { want.limit };
         let inputs = chosen.into_iter().map(|(block, range, matchers)| {
-            let wanted = Wanted { select: want.clone(), matchers, range };
-            let (name, mask) = (block.name(), loaded.masks.get(&block.id).cloned());
-            let whole = TimeRange::new(range.min.max(block.meta.min_time), range.max.min(block.meta.max_time - 1));
-            let stream = read::stream(shared.clone(), block, wanted, request.clone());
-            (
-                name,
-                match mask {
-                    Some(mask) => masked(stream, mask, whole),
-                    None => stream,
-                },
-            )
+            let mask = loaded.masks.get(&block.id).cloned();
+            let wanted = Wanted { select: want.clone(), matchers, range, mask };
+            (block.name(), read::stream(shared.clone(), block, wanted, request.clone()))
         });
         let merged = merge_streams(inputs.collect());
         let seen = Seen::new(shared.metrics.clone(), tenant, request, entered);
@@ -278,14 +270,9 @@ impl StoreGateway {
     }
 
     /// Asks each block that is concerned, side by side.
-    async fn ask_all<F>(
-        &self,
-        ctx: &Ctx,
-        want: &LabelQuery,
-        ask: impl Fn(Arc<BucketBlock>, Vec<Matcher>, Arc<Request>) -> F,
-    ) -> Result<Answer<Vec<String>>>
+    async fn ask_all<F>(&self, ctx: &Ctx, want: &LabelQuery, ask: impl Fn(LabelsOf) -> F) -> Result<Answer<Vec<String>>>
     where
-        F: Future<Output = (Arc<BucketBlock>, BlockResult<(BTreeSet<String>, Vec<String>)>)>,
+        F: Future<Output = BlockResult<Names>>,
     {
         let loaded = self.ready()?;
         let shared = &self.inner.shared;
@@ -298,7 +285,11 @@ impl StoreGateway {
                     if let Some(report) = &ctx.report {
                         report.blocks([block.id.to_string()]);
                     }
-                    asked.push(ask(block.clone(), matchers, request.clone()));
+                    let (shared, request) = (shared.clone(), request.clone());
+                    let mask = loaded.masks.get(&block.id).cloned();
+                    let want = want.clone();
+                    let call = ask(LabelsOf { shared, block: block.clone(), want, matchers, request, mask });
+                    asked.push(async move { (block, call.await) });
                 }
             }
         }
@@ -306,11 +297,11 @@ impl StoreGateway {
         let mut all = BTreeSet::new();
         while let Some((block, outcome)) = asked.next().await {
             match outcome {
-                Ok((texts, warnings)) => {
+                Ok(Names { texts, warnings }) => {
                     all.extend(texts);
                     answer.warnings.extend(warnings);
                 }
-                Err(e) => answer.warnings.push(shared.failed(&block, e, want.partial_response)?),
+                Err(e) => answer.warnings.push(shared.failed(block, e, want.partial_response)?),
             }
         }
         let limit = if want.limit == 0 { usize::MAX } else { want.limit };
@@ -344,16 +335,8 @@ impl SeriesSource for StoreGateway {
         let (gateway, ctx) = (self.clone(), ctx.clone());
         Box::pin(async move {
             let want = LabelQuery { range: gateway.clip(want.range), ..want };
-            let (shared, query) = (gateway.inner.shared.clone(), want.clone());
-            let mut answer = gateway
-                .ask_all(&ctx, &LabelQuery { limit: 0, ..want.clone() }, |block, matchers, request| {
-                    let (shared, want) = (shared.clone(), query.clone());
-                    async move {
-                        let found = read::label_names(&shared, &block, &want, &matchers, &request).await;
-                        (block, found.map(|f| (f.texts, f.warnings)))
-                    }
-                })
-                .await?;
+            let all = LabelQuery { limit: 0, ..want.clone() };
+            let mut answer = gateway.ask_all(&ctx, &all, |of| async move { of.names().await }).await?;
             answer.value.retain(|n| !want.without_replica_labels.contains(n));
             if want.limit > 0 {
                 answer.value.truncate(want.limit);
@@ -372,16 +355,8 @@ impl SeriesSource for StoreGateway {
                 return Ok(Answer::default());
             }
             let want = LabelQuery { range: gateway.clip(want.range), ..want };
-            let (shared, query) = (gateway.inner.shared.clone(), want.clone());
-            gateway
-                .ask_all(&ctx, &want, |block, matchers, request| {
-                    let (shared, want, name) = (shared.clone(), query.clone(), name.clone());
-                    async move {
-                        let found = read::label_values(&shared, &block, &name, &want, &matchers, &request).await;
-                        (block, found.map(|f| (f.texts, f.warnings)))
-                    }
-                })
-                .await
+            let name: &str = &name;
+            gateway.ask_all(&ctx, &want, |of| async move { of.values(name).await }).await
         })
     }
 }

@@ -1,14 +1,13 @@
-//! Series that a request to delete reaches are left out of answers at once, long before their blocks are written anew.
+//! What a request to delete reaches is left out of answers at once, long before its blocks are written anew.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use block::{BlockId, BlockMeta};
 use bucket::deletions::{Request, since_ms};
-use futures::stream::StreamExt;
 use labels::{Labels, Matcher};
 use model::TimeRange;
-use storage::{Series, SeriesEvent, SeriesStream};
+use storage::Chunk;
 
 /// What is to be left out of one block.
 #[derive(Debug)]
@@ -19,10 +18,10 @@ pub(crate) struct Mask {
 
 /// Series that match all of these lose what lies in the range.
 #[derive(Debug)]
-struct Rule {
+pub(crate) struct Rule {
     /// About the series' own labels; those about external labels hold for the block.
-    matchers: Vec<Matcher>,
-    range: TimeRange,
+    pub(crate) matchers: Vec<Matcher>,
+    pub(crate) range: TimeRange,
 }
 
 /// The masks of all blocks that any of `pending` reaches.
@@ -51,37 +50,77 @@ impl Mask {
         (!rules.is_empty()).then(|| Self { resolution_ms: meta.resolution_ms(), rules })
     }
 
-    /// What is left of a series of the block; `whole` is the time it was asked for.
-    fn apply(&self, series: Series, whole: TimeRange) -> storage::Result<Option<Series>> {
-        let hit = |rule: &&Rule| rule.matchers.iter().all(|m| m.matches(series.labels.value(m.name())));
-        let deleted: Vec<TimeRange> = self.rules.iter().filter(hit).map(|rule| rule.range).collect();
-        if deleted.is_empty() {
-            return Ok(Some(series));
+    pub(crate) fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// The times that are to go of a series with these labels, ascending and apart; external labels do not matter.
+    pub(crate) fn deleted(&self, own: &Labels) -> Vec<TimeRange> {
+        let hit = |rule: &&Rule| rule.matchers.iter().all(|m| m.matches(own.value(m.name())));
+        let mut ranges: Vec<TimeRange> = self.rules.iter().filter(hit).map(|rule| rule.range).collect();
+        ranges.sort_unstable_by_key(|r| r.min);
+        ranges.dedup_by(|next, last| {
+            let touches = next.min <= last.max.saturating_add(1);
+            if touches {
+                last.max = last.max.max(next.max);
+            }
+            touches
+        });
+        ranges
+    }
+
+    /// Whether all of `span` is in `deleted` (see [`Self::deleted`]). Of downsampled data every window goes that has a part
+    /// there; it bears the time of its end.
+    pub(crate) fn takes(&self, deleted: &[TimeRange], span: TimeRange) -> bool {
+        let reach_ms = self.resolution_ms.max(1) - 1;
+        let mut from = span.min;
+        for range in deleted {
+            if range.min > from {
+                return false;
+            }
+            let end = range.max.saturating_add(reach_ms);
+            if end >= span.max {
+                return true;
+            }
+            from = from.max(end.saturating_add(1));
         }
-        if series.chunks.is_empty() {
-            // labels only: it is gone if all of the time is
-            let gone = deleted.iter().any(|d| d.min <= whole.min && whole.max <= d.max);
-            return Ok((!gone).then_some(series));
-        }
-        let mut left = Vec::with_capacity(series.chunks.len());
-        for chunk in series.chunks {
-            let cut = block::delete_from(chunk, self.resolution_ms, &deleted);
-            left.extend(cut.map_err(|e| storage::Error::Corrupt(format!("series {}: {e}", series.labels)))?);
-        }
-        Ok((!left.is_empty()).then_some(Series { labels: series.labels, chunks: left }))
+        false
+    }
+
+    /// What is left of a chunk of the block.
+    ///
+    /// # Errors
+    /// It does not decode.
+    pub(crate) fn cut(&self, chunk: Chunk, deleted: &[TimeRange]) -> Result<Option<Chunk>, chunkenc::Error> {
+        block::delete_from(chunk, self.resolution_ms, deleted)
     }
 }
 
-/// `stream`, the series of one block asked for `whole`, without what `mask` leaves out.
-pub(crate) fn masked(stream: SeriesStream, mask: Arc<Mask>, whole: TimeRange) -> SeriesStream {
-    stream
-        .map(move |event| match event? {
-            SeriesEvent::Batch(batch) => {
-                let left: storage::Result<Vec<Option<Series>>> =
-                    batch.into_iter().map(|series| mask.apply(series, whole)).collect();
-                Ok(SeriesEvent::Batch(left?.into_iter().flatten().collect()))
-            }
-            warning => Ok(warning),
-        })
-        .boxed()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_whole() {
+        let all = |(min, max): (i64, i64)| Rule { matchers: Vec::new(), range: TimeRange::new(min, max) };
+        for (resolution_ms, ranges, span, taken) in [
+            (0, &[(0, 10)][..], (0, 10), true),
+            (0, &[(0, 10)], (0, 11), false),
+            (0, &[(1, 10)], (0, 10), false),
+            (0, &[(6, 10), (0, 5)], (0, 10), true),
+            (0, &[(0, 4), (6, 10)], (0, 10), false),
+            (0, &[(0, 9), (2, 3), (10, 12)], (1, 12), true),
+            (0, &[], (0, 0), false),
+            (0, &[(i64::MIN, i64::MAX)], (i64::MIN, i64::MAX), true),
+            // windows of 5: that of time 14 begins at 10
+            (5, &[(0, 10)], (4, 14), true),
+            (5, &[(0, 10)], (4, 15), false),
+            (5, &[(0, 4), (9, 10)], (4, 14), true),
+        ] {
+            let mask = Mask { resolution_ms, rules: ranges.iter().copied().map(all).collect() };
+            let deleted = mask.deleted(&Labels::from_pairs([("a", "b")]));
+            let got = mask.takes(&deleted, TimeRange::new(span.0, span.1));
+            assert_eq!(got, taken, "{resolution_ms} {ranges:?} {span:?}");
+        }
+    }
 }

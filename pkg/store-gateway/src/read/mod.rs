@@ -5,6 +5,7 @@ use crate::header::HeaderOptions;
 
 mod chunks;
 mod fetch;
+mod gone;
 mod names;
 mod order;
 mod postings;
@@ -12,7 +13,7 @@ mod series;
 mod stream;
 
 pub(crate) use fetch::{FetchOptions, JoinRule, get_clamped};
-pub(crate) use names::{label_names, label_values};
+pub(crate) use names::{LabelsOf, Names};
 pub(crate) use stream::{Wanted, stream};
 
 /// How to read; the same for all blocks.

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     fn entry(labels: Labels) -> Entry {
-        Entry { labels, chunks: Vec::new(), chunk_bytes: 0, replica: 0 }
+        Entry { id: 0, labels, chunks: Vec::new(), chunk_bytes: 0, replica: 0, deleted: Vec::new() }
     }
 
     /// Every set of up to three of these labels, in the index's order, with every external label between them.

@@ -16,10 +16,13 @@ use crate::bucket_block::BucketBlock;
 use crate::error::{BlockError, BlockResult};
 use crate::gateway::Shared;
 use crate::limits::{Data, Request};
+use crate::mask::Mask;
 
 /// A series as the index has it, with its chunks in the time asked for.
 #[derive(Debug)]
 pub(crate) struct Entry {
+    /// Its id in the index.
+    pub(crate) id: u32,
     /// As the answer has them.
     pub(crate) labels: Labels,
     pub(crate) chunks: Vec<WantedChunk>,
@@ -27,12 +30,15 @@ pub(crate) struct Entry {
     pub(crate) chunk_bytes: u32,
     /// As in [`storage::Chunk`].
     pub(crate) replica: u64,
+    /// Times that are to be left out of its chunks.
+    pub(crate) deleted: Vec<TimeRange>,
 }
 
 impl Entry {
     /// About the memory it takes.
     pub(crate) fn size_bytes(&self) -> u64 {
-        (size_of::<Self>() + self.labels.size_bytes() + self.chunks.len() * size_of::<WantedChunk>()) as u64
+        let lists = self.chunks.len() * size_of::<WantedChunk>() + self.deleted.len() * size_of::<TimeRange>();
+        (size_of::<Self>() + self.labels.size_bytes() + lists) as u64
     }
 }
 
@@ -58,6 +64,8 @@ pub(crate) struct SeriesReader<'a> {
     pub(crate) mode: PartialResponse,
     /// What is done to the labels; `None` leaves them as they are in the index.
     pub(crate) relabel: Option<&'a Relabel<'a>>,
+    /// What is to be left out: series of which nothing in the range is left are.
+    pub(crate) mask: Option<&'a Mask>,
 }
 
 /// Entries that are fetched or cached, and not decoded yet: as bytes they take a fraction of the memory.
@@ -149,7 +157,7 @@ impl SeriesReader<'_> {
                 Some(parsed) => parsed.map_err(BlockError::from),
                 None => self.parse(start, batch.fetched.slice_from(start), *id, &mut scratch.raw),
             };
-            match found.and_then(|len| Ok((len, self.entry(start, &mut scratch)?))) {
+            match found.and_then(|len| Ok((len, self.entry(*id, &mut scratch)?))) {
                 Ok((len, entry)) => {
                     (count, bytes) = (count + 1, bytes + len);
                     entries.push(entry);
@@ -176,7 +184,7 @@ impl SeriesReader<'_> {
             for at in again {
                 let start = entry_offset(version, ids[at]);
                 let parsed = self.parse(start, fetched.slice_from(start), ids[at], &mut scratch.raw);
-                match parsed.and_then(|len| Ok((len, self.entry(start, &mut scratch)?))) {
+                match parsed.and_then(|len| Ok((len, self.entry(ids[at], &mut scratch)?))) {
                     Ok((len, entry)) => {
                         (count, bytes) = (count + 1, bytes + len);
                         entries[at] = entry;
@@ -211,14 +219,17 @@ impl SeriesReader<'_> {
     }
 
     /// What was read into `scratch`; `None` if no chunk is in range.
-    fn entry(&self, offset: u64, scratch: &mut Scratch<'_>) -> BlockResult<Option<Entry>> {
+    fn entry(&self, id: u32, scratch: &mut Scratch<'_>) -> BlockResult<Option<Entry>> {
         let Scratch { raw, labels, symbols } = scratch;
         let inside = |c: &ChunkMeta| self.range.overlaps(TimeRange::new(c.min_time, c.max_time));
-        let in_range = raw.chunks.iter().filter(|c| inside(c)).count();
+        let mut in_range = raw.chunks.iter().filter(|c| inside(c)).count();
         if in_range == 0 {
             return Ok(None);
         }
-        let disorder = |e: labels::LabelsError| BlockError::Damaged(format!("index: offset {offset}: {e}"));
+        let disorder = |e: labels::LabelsError| {
+            let offset = entry_offset(self.header.index_version(), id);
+            BlockError::Damaged(format!("index: offset {offset}: {e}"))
+        };
         labels.clear();
         let (mut put, mut replica) = (None, 0);
         if let Some(relabel) = self.relabel {
@@ -238,11 +249,23 @@ impl SeriesReader<'_> {
             labels.push(name, value).map_err(disorder)?;
         }
         let mut labels = labels.finish();
+        // The mask is about own labels, which may be taken away below.
+        let deleted = self.mask.map(|mask| mask.deleted(&labels)).unwrap_or_default();
+        let left = |c: &ChunkMeta| {
+            let wanted = TimeRange::new(c.min_time.max(self.range.min), c.max_time.min(self.range.max));
+            inside(c) && !self.mask.is_some_and(|mask| mask.takes(&deleted, wanted))
+        };
+        if !deleted.is_empty() {
+            in_range = raw.chunks.iter().filter(|c| left(c)).count();
+            if in_range == 0 {
+                return Ok(None);
+            }
+        }
         if let Some(relabel) = self.relabel.filter(|r| r.constant().is_none()) {
             (labels, replica) = relabel.apply(&labels);
         }
         if self.skip_chunks {
-            return Ok(Some(Entry { labels, chunks: Vec::new(), chunk_bytes: 0, replica }));
+            return Ok(Some(Entry { id, labels, chunks: Vec::new(), chunk_bytes: 0, replica, deleted }));
         }
         let (mut chunks, mut chunk_bytes) = (Vec::with_capacity(in_range), 0);
         for (at, meta) in raw.chunks.iter().enumerate() {
@@ -250,11 +273,11 @@ impl SeriesReader<'_> {
             let next = raw.chunks.get(at + 1).filter(|n| n.segment() == meta.segment() && n.offset() > meta.offset());
             let end = next.map_or(0, |n| n.offset());
             chunk_bytes = chunk_bytes.max(end.saturating_sub(meta.offset()));
-            if inside(meta) {
+            if left(meta) {
                 chunks.push(WantedChunk { meta: *meta, end });
             }
         }
-        Ok(Some(Entry { labels, chunks, chunk_bytes, replica }))
+        Ok(Some(Entry { id, labels, chunks, chunk_bytes, replica, deleted }))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::stream::{self, StreamExt};
 use labels::Matcher;
 use model::TimeRange;
-use storage::{Reservation, Select, Series, SeriesEvent, SeriesStream};
+use storage::{Chunk, Reservation, Select, Series, SeriesEvent, SeriesStream};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
@@ -17,7 +17,8 @@ use super::series::{Entry, SeriesBatch, SeriesReader, Warnings};
 use crate::bucket_block::BucketBlock;
 use crate::error::{BlockError, BlockResult};
 use crate::gateway::Shared;
-use crate::limits::Request;
+use crate::limits::{Data, Request};
+use crate::mask::Mask;
 
 /// Entries decoded at a time: enough that nothing is done often, few enough that they take little memory.
 const DECODE_SERIES: usize = 512;
@@ -30,6 +31,8 @@ pub(crate) struct Wanted {
     pub(crate) matchers: Vec<Matcher>,
     /// The time this block answers for.
     pub(crate) range: TimeRange,
+    /// What is to be left out.
+    pub(crate) mask: Option<Arc<Mask>>,
 }
 
 /// A batch, and the memory behind it: held until the next one is asked for.
@@ -96,6 +99,7 @@ impl Producer<'_> {
             skip_chunks: select.skip_chunks,
             mode: select.partial_response,
             relabel: Some(&relabel),
+            mask: self.wanted.mask.as_deref(),
         };
         let mut queue = Queue {
             order: relabel.order(),
@@ -221,8 +225,11 @@ impl Producer<'_> {
         let (chunks, mut held) = loader.read(&entries, &self.warnings).await?;
         let mut batch = Vec::with_capacity(entries.len());
         for (entry, mut chunks) in entries.into_iter().zip(chunks) {
+            if !entry.deleted.is_empty() {
+                chunks = self.cut(&entry, chunks)?;
+            }
             if chunks.is_empty() {
-                // All were damaged, which a warning tells.
+                // All were damaged, which a warning tells, or nothing is left of them.
                 continue;
             }
             chunks.iter_mut().for_each(|c| c.replica = entry.replica);
@@ -232,6 +239,23 @@ impl Producer<'_> {
         let series = batch.iter().map(|s| (size_of::<Series>() + s.chunks.len() * size_of::<storage::Chunk>()) as u64);
         held.push(self.request.hold(series.sum())?);
         Ok((batch, held))
+    }
+
+    /// What is left of the chunks of `entry`.
+    fn cut(&self, entry: &Entry, chunks: Vec<Chunk>) -> BlockResult<Vec<Chunk>> {
+        let Some(mask) = &self.wanted.mask else { return Ok(chunks) };
+        let mut left = Vec::with_capacity(chunks.len());
+        for chunk in chunks {
+            match mask.cut(chunk, &entry.deleted) {
+                Ok(cut) => left.extend(cut),
+                Err(e) => {
+                    self.shared.damaged(Data::Chunks);
+                    let error = BlockError::Damaged(format!("series {}: {e}", entry.labels));
+                    self.warnings.add(self.block, self.wanted.select.partial_response, error)?;
+                }
+            }
+        }
+        Ok(left)
     }
 
     async fn send(&self, event: storage::Result<SeriesEvent>, held: Vec<Reservation>) -> bool {

@@ -4,9 +4,13 @@ use block::BlockId;
 use bucket::deletions::{Request, create, mark_done};
 use labels::Matcher;
 use model::TimeRange;
-use storage::{AggrChunk, Aggregate, Aggregates, Chunk, ChunkData, EncodedChunk, Select, Series};
+use storage::{
+    AggrChunk, Aggregate, Aggregates, Budget, Chunk, ChunkData, Ctx, EncodedChunk, Error, LabelQuery, Select, Series,
+    SeriesSource,
+};
+use store_gateway::Component;
 
-use crate::common::{Fixture, NOW_MS, Spec, ask, select};
+use crate::common::{Fixture, NOW_MS, Spec, ask, m, select};
 
 /// The labels and the sample times of each series, sorted.
 fn shown(series: &[Series]) -> Vec<(String, Vec<i64>)> {
@@ -99,4 +103,169 @@ async fn of_coarse_data_every_window_goes_that_has_a_part_in_it() {
         ..select((0, 1_200_000), &["__name__=visits"])
     };
     assert_eq!(shown(&ask(&gateway, &want).await.value)[0].1, [299_999, 1_199_999]);
+}
+
+fn query(range: (i64, i64), matchers: &[&str]) -> LabelQuery {
+    LabelQuery::new(TimeRange::new(range.0, range.1), matchers.iter().map(|t| m(t)).collect::<Vec<_>>())
+}
+
+async fn label_names(component: &Component, range: (i64, i64), matchers: &[&str]) -> String {
+    let got = component.gateway.label_names(&Ctx::background(), query(range, matchers)).await.unwrap();
+    assert!(got.warnings.is_empty(), "{:?}", got.warnings);
+    got.value.join(" ")
+}
+
+async fn label_values(component: &Component, name: &str, range: (i64, i64), matchers: &[&str]) -> String {
+    let got = component.gateway.label_values(&Ctx::background(), name, query(range, matchers)).await.unwrap();
+    assert!(got.warnings.is_empty(), "{:?}", got.warnings);
+    got.value.join(" ")
+}
+
+async fn delete(fixture: &Fixture, n: u128, selector: &[&str], range: (i64, i64)) -> BlockId {
+    let id = BlockId::new(NOW_MS as u64, n);
+    let selector = selector.iter().map(|t| m(t)).collect();
+    let range = TimeRange::new(range.0, range.1);
+    create(&fixture.plain, &Request::new(id, NOW_MS, &[selector], range, "asked for")).await.unwrap();
+    id
+}
+
+/// Who visits, with a label of only those who paid.
+fn visitors() -> Vec<Series> {
+    let samples = |from: i64| [(from, 1.0), (from + 10, 2.0), (from + 20, 3.0)];
+    let series = |labels: &[(&str, &str)], from: i64| testkit::series(labels, &samples(from));
+    vec![
+        series(&[("__name__", "visits"), ("card", "1234"), ("user", "ann")], 10),
+        series(&[("__name__", "visits"), ("user", "ann")], 10),
+        series(&[("__name__", "visits"), ("user", "bob")], 10),
+        series(&[("__name__", "visits"), ("user", "cat")], 60),
+    ]
+}
+
+#[tokio::test]
+async fn names_and_values_that_nothing_is_left_of_are_not_shown() {
+    const ALL: (i64, i64) = (0, 99);
+    // what is deleted; then label, time and matchers asked for, and what is shown (of no label: the names)
+    type Asked = (&'static str, (i64, i64), &'static [&'static str], &'static str);
+    type Case = (&'static [(&'static [&'static str], (i64, i64))], &'static [Asked]);
+    const CASES: [Case; 6] = [
+        (
+            &[(&["user=ann"], (0, 99))],
+            &[
+                ("", ALL, &[], "__name__ cluster user"),
+                ("", ALL, &["__name__=visits"], "__name__ cluster user"),
+                ("", ALL, &["user=ann"], ""),
+                ("user", ALL, &[], "bob cat"),
+                ("user", ALL, &["__name__=visits"], "bob cat"),
+                ("user", (0, 50), &["__name__=visits"], "bob"),
+                ("card", ALL, &[], ""),
+                ("__name__", ALL, &[], "visits"),
+                ("cluster", ALL, &["user=ann"], ""),
+                ("cluster", ALL, &[], "eu"),
+            ],
+        ),
+        // another series of hers stays
+        (
+            &[(&["card=1234"], (0, 99))],
+            &[("user", ALL, &[], "ann bob cat"), ("card", ALL, &[], ""), ("", ALL, &[], "__name__ cluster user")],
+        ),
+        // some of her time is left; not of what is asked for
+        (
+            &[(&["user=ann"], (0, 29))],
+            &[
+                ("user", ALL, &[], "ann bob cat"),
+                ("user", (0, 29), &[], "bob cat"),
+                ("user", (0, 29), &["__name__=visits"], "bob"),
+                ("card", (0, 25), &[], ""),
+                ("card", (0, 35), &[], "1234"),
+            ],
+        ),
+        // all of her samples, in two requests, but not all of the block's time
+        (
+            &[(&["user=ann"], (10, 20)), (&["user=ann", "__name__=visits"], (21, 30))],
+            &[("user", ALL, &[], "bob cat"), ("card", ALL, &[], ""), ("", ALL, &[], "__name__ cluster user")],
+        ),
+        // another block's
+        (&[(&["user=ann", "cluster=us"], (0, 99))], &[("user", ALL, &[], "ann bob cat"), ("card", ALL, &[], "1234")]),
+        // everything
+        (
+            &[(&["cluster=eu"], (0, 99))],
+            &[
+                ("", ALL, &[], ""),
+                ("user", ALL, &[], ""),
+                ("cluster", ALL, &[], ""),
+                ("cluster", ALL, &["user=bob"], ""),
+            ],
+        ),
+    ];
+    for (requests, asked) in CASES {
+        let mut fixture = Fixture::new();
+        fixture.raw(1, &[("cluster", "eu")], (0, 100), visitors()).await;
+        let component = fixture.gateway(|_| ()).await;
+        assert_eq!(label_values(&component, "user", ALL, &[]).await, "ann bob cat");
+        let mut ids = Vec::new();
+        for (n, (selector, range)) in requests.iter().enumerate() {
+            ids.push(delete(&fixture, n as u128 + 9, selector, *range).await);
+        }
+        component.syncer.sync().await.unwrap();
+        for (name, range, matchers, want) in asked {
+            let got = match *name {
+                "" => label_names(&component, *range, matchers).await,
+                name => label_values(&component, name, *range, matchers).await,
+            };
+            assert_eq!(got, *want, "{requests:?}: {name} {range:?} {matchers:?}");
+        }
+        for id in ids {
+            mark_done(&fixture.plain, id, NOW_MS).await.unwrap();
+        }
+        component.syncer.sync().await.unwrap();
+        assert_eq!(label_values(&component, "card", ALL, &[]).await, "1234");
+    }
+}
+
+#[tokio::test]
+async fn what_many_series_have_is_told_by_lists() {
+    let mut fixture = Fixture::new();
+    let series = |i: usize| {
+        let (user, path) = (format!("user-{:03}", i % 100), format!("/{i}"));
+        let name = if i % 100 < 90 { "visits" } else { "clicks" };
+        let mut labels = vec![("__name__", name), ("path", &path), ("user", &user)];
+        if i % 100 < 90 {
+            labels.insert(1, ("only", "x"));
+        }
+        testkit::series(&labels, &[(10, 1.0)])
+    };
+    let mut all: Vec<_> = (0..1000).map(series).collect();
+    all.sort_by(|a, b| a.labels.cmp(&b.labels));
+    fixture.raw(1, &[("cluster", "eu")], (0, 100), all).await;
+    let component = fixture.gateway(|_| ()).await;
+    delete(&fixture, 9, &["__name__=visits"], (0, 99)).await;
+    component.syncer.sync().await.unwrap();
+    let users: Vec<_> = (90..100).map(|i| format!("user-{i:03}")).collect();
+    assert_eq!(label_values(&component, "user", (0, 99), &[]).await, users.join(" "));
+    assert_eq!(label_values(&component, "__name__", (0, 99), &[]).await, "clicks");
+    assert_eq!(label_values(&component, "path", (0, 99), &[]).await.split(' ').count(), 100);
+    assert_eq!(label_names(&component, (0, 99), &[]).await, "__name__ cluster path user");
+    // within the request's memory
+    let ctx = Ctx { budget: Budget::new("this request", "--the-flag", 1000, None), ..Ctx::background() };
+    let refused = component.gateway.label_names(&ctx, query((0, 99), &[])).await;
+    assert!(matches!(refused, Err(Error::Limit(_))), "{refused:?}");
+    assert_eq!(ctx.budget.used_bytes(), 0);
+}
+
+#[tokio::test]
+async fn a_label_that_is_taken_away_still_says_what_goes() {
+    let mut fixture = Fixture::new();
+    fixture.raw(1, &[("cluster", "eu")], (0, 100), visitors()).await;
+    let component = fixture.gateway(|_| ()).await;
+    delete(&fixture, 9, &["user=ann"], (0, 99)).await;
+    component.syncer.sync().await.unwrap();
+    let want = Select { without_replica_labels: ["user".to_owned()].into(), ..select((0, 99), &["__name__=visits"]) };
+    let got = ask(&component, &want).await.value;
+    let samples: Vec<_> = shown(&got).into_iter().flat_map(|(_, times)| times).collect();
+    assert_eq!(samples, [10, 20, 30, 60, 70, 80], "bob's and cat's only");
+    assert!(got.iter().all(|s| s.labels.get("card").is_none()));
+    // a limit counts what is shown
+    let first = Select { limit: 1, ..select((0, 99), &["__name__=visits"]) };
+    let got = ask(&component, &first).await.value;
+    assert_eq!(got.iter().filter_map(|s| s.labels.get("user")).collect::<Vec<_>>(), ["bob"]);
 }
