@@ -63,6 +63,7 @@ const OURS: &[Flag] = &[
         "Memory that the process is to keep to, however large the blocks are. Shared by all tasks at a time.",
     ),
     Flag::count("compact.shards", "0", "Threads of one merge; 0 = the processors divided by the tasks at a time."),
+    Flag::size("compact.segment-size", "512MB", "Largest file of chunks in a block."),
     Flag::duration(
         "compact.lease-ttl",
         "60s",
