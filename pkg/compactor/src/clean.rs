@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use block::{BlockId, BlockMeta};
+use block::{BlockId, BlockMeta, META_FILE};
 use bucket::fetch::Partial;
+use bucket::listing::list_block;
 use bucket::marks::{self, DeletionMark, Marked};
 use futures::stream::{self, StreamExt};
 use objstore::Created;
@@ -329,15 +330,44 @@ impl Compactor {
             if snapshot.view.partial.get(&id) != Some(&Partial::NoMeta) || used.contains(&id) {
                 continue;
             }
-            self.metrics.partial_deletions.inc();
-            tracing::info!(block = %id, "deleting what an upload that was broken off left");
-            let outcome = self.delete(id, lease).await;
+            let outcome = match self.delete_still_partial(snapshot, id, lease).await {
+                Ok(false) => {
+                    tracing::info!(block = %id, "the upload of this block goes on or has ended, it is kept");
+                    continue;
+                }
+                outcome => outcome.map(|_| ()),
+            };
             if self.count_deletion(id, outcome) {
                 cleaned.partial += 1;
             } else {
                 cleaned.failed += 1;
             }
         }
+    }
+
+    /// Deletes what an upload left, unless something has come since; then gives false. The last question is asked right
+    /// before the deletion.
+    async fn delete_still_partial(&self, snapshot: &Snapshot, id: BlockId, lease: &Lease) -> Result<bool, CommitError> {
+        lease.check().await?;
+        if !self.is_still_partial(snapshot, id).await? {
+            return Ok(false);
+        }
+        self.metrics.partial_deletions.inc();
+        tracing::info!(block = %id, "deleting what an upload that was broken off left");
+        bucket::delete::delete_block(&self.bucket, id, &self.failpoints).await?;
+        Ok(true)
+    }
+
+    /// Whether nothing has come to a block without `meta.json` since the snapshot, right now: whoever broke its upload off
+    /// may have come back. A listing that showed `meta.json` counts for more than a read that did not find it.
+    async fn is_still_partial(&self, snapshot: &Snapshot, id: BlockId) -> Result<bool, bucket::Error> {
+        let Some(seen) = snapshot.view.objects.get(&id).filter(|o| o.meta().is_none()) else { return Ok(false) };
+        let there = list_block(&self.bucket, id).await?;
+        if there.meta().is_some() || there.newest_ms() > seen.newest_ms() {
+            return Ok(false);
+        }
+        // asked last and by name: listings may be late
+        Ok(!self.bucket.exists(&format!("{id}/{META_FILE}")).await?)
     }
 
     /// Notes which requests to delete series have no block left.

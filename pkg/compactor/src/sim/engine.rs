@@ -8,12 +8,18 @@ use block::meta::BlockFile;
 use block::{BlockId, BlockMeta};
 use merge::{Counts, Finished, Job, Output, Progress, Repairs};
 use objstore::Bucket;
+use service::Failpoints;
 use tokio_util::sync::CancellationToken;
 
+use super::gate::Process;
 use crate::engine::{Depth, Engine, EngineError, RunOptions};
+use crate::output::RETENTION_PREFIX;
 
 /// One text of a block.
 pub(super) type Unit = String;
+
+/// Where a block's texts lie.
+pub(super) const DATA: &str = "chunks/000001";
 
 /// See the module.
 #[derive(Debug)]
@@ -21,34 +27,52 @@ pub(super) struct FakeEngine {
     pub(super) bucket: Bucket,
     /// Blocks with more texts than this are split in two.
     pub(super) units_max: usize,
+    pub(super) failpoints: Failpoints,
+    pub(super) process: Arc<Process>,
 }
 
-/// The texts of a block.
-pub(super) async fn units(bucket: &Bucket, id: BlockId) -> Result<BTreeSet<Unit>, objstore::Error> {
-    let body = bucket.get(&format!("{id}/chunks/000001")).await?;
-    Ok(String::from_utf8_lossy(&body).lines().map(str::to_owned).collect())
+/// The texts in a block's data.
+pub(super) fn units(body: &[u8]) -> BTreeSet<Unit> {
+    String::from_utf8_lossy(body).lines().map(str::to_owned).collect()
 }
 
-/// Writes the files of a block, and names them in its meta.
-pub(super) async fn write(
-    bucket: &Bucket,
-    meta: &mut BlockMeta,
-    units: &BTreeSet<Unit>,
-) -> Result<(), objstore::Error> {
+/// The files of a block of these texts, named in its meta.
+pub(super) fn files(meta: &mut BlockMeta, units: &BTreeSet<Unit>) -> [(&'static str, String); 2] {
     let body = units.iter().map(|u| format!("{u}\n")).collect::<String>();
     meta.stats.num_samples = units.len() as u64;
     meta.stats.num_series = units.len() as u64;
-    let thanos = meta.thanos.get_or_insert_default();
-    thanos.files.clear();
-    for (rel_path, body) in [("chunks/000001", body), ("index", format!("index of {}", units.len()))] {
-        thanos.files.push(BlockFile { rel_path: rel_path.to_owned(), size_bytes: body.len() as u64, hash: None });
-        bucket.put(&format!("{}/{rel_path}", meta.ulid), body).await?;
-    }
-    Ok(())
+    let files = [(DATA, body), ("index", format!("index of {}", units.len()))];
+    let describe = |(rel_path, body): &(&str, String)| BlockFile {
+        rel_path: (*rel_path).to_owned(),
+        size_bytes: body.len() as u64,
+        hash: None,
+    };
+    meta.thanos.get_or_insert_default().files = files.iter().map(describe).collect();
+    files
 }
 
 fn failed(id: BlockId, e: &objstore::Error) -> EngineError {
     if e.is_not_found() { EngineError::Vanished(id) } else { EngineError::Transient(e.to_string()) }
+}
+
+fn kind(job: &Job) -> &'static str {
+    let is_retention = || {
+        let rewrites = job.meta.thanos.iter().flat_map(|t| &t.rewrites).next_back();
+        rewrites.iter().flat_map(|r| &r.deletions_applied).any(|d| d.request_id.starts_with(RETENTION_PREFIX))
+    };
+    match (job.downsampling.is_some(), job.deletions.is_empty()) {
+        (true, _) => "downsampling",
+        (false, true) => "compaction",
+        (false, false) if is_retention() => "retention",
+        (false, false) => "deletion",
+    }
+}
+
+impl FakeEngine {
+    async fn read(&self, id: BlockId) -> Result<BTreeSet<Unit>, EngineError> {
+        let body = self.bucket.get(&format!("{id}/{DATA}")).await.map_err(|e| failed(id, &e))?;
+        Ok(units(&body))
+    }
 }
 
 #[async_trait]
@@ -60,13 +84,15 @@ impl Engine for FakeEngine {
         _: &Arc<Progress>,
         cancel: &CancellationToken,
     ) -> Result<Finished, EngineError> {
+        *self.process.kind.lock() = kind(job);
         let mut all = BTreeSet::new();
         for input in &job.inputs {
             if cancel.is_cancelled() {
                 return Err(EngineError::Cancelled);
             }
-            all.extend(units(&self.bucket, input.meta.ulid).await.map_err(|e| failed(input.meta.ulid, &e))?);
+            all.extend(self.read(input.meta.ulid).await?);
         }
+        self.failpoints.hit("merge.after_inputs")?;
         for deletion in &job.deletions {
             let series = |unit: &Unit| unit.rsplit(' ').next().unwrap_or_default().to_owned();
             all.retain(|u| !deletion.matchers.iter().all(|m| m.name() != "s" || m.matches(&series(u))));
@@ -85,13 +111,22 @@ impl Engine for FakeEngine {
             if at > 0 {
                 meta.ulid = (options.next_id)();
             }
-            write(&self.bucket, &mut meta, part).await.map_err(|e| failed(meta.ulid, &e))?;
+            for ((rel_path, body), failpoints) in files(&mut meta, part)
+                .into_iter()
+                .zip([&["merge.after_segment", "merge.after_chunks"][..], &["merge.after_index"]])
+            {
+                let path = format!("{}/{rel_path}", meta.ulid);
+                self.bucket.put(&path, body).await.map_err(|e| failed(meta.ulid, &e))?;
+                for name in failpoints {
+                    self.failpoints.hit(name)?;
+                }
+            }
             outputs.push(Output { meta });
         }
         Ok(Finished { outputs, repairs: Repairs::default(), counts: Counts::default() })
     }
 
     async fn verify(&self, meta: &BlockMeta, _: Depth) -> Result<(), EngineError> {
-        units(&self.bucket, meta.ulid).await.map(|_| ()).map_err(|e| failed(meta.ulid, &e))
+        self.read(meta.ulid).await.map(|_| ())
     }
 }

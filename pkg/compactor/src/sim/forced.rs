@@ -1,0 +1,189 @@
+//! Deaths and sleeps at each failpoint, one by one and in pairs, with one, two and three compactors; deaths, sleeps and
+//! failures of the store at each change of the bucket.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::gate::Trouble;
+use super::script::{Action, Arm, Site};
+use super::steps::Strike;
+use super::world::{Plan, World};
+use super::{DAY, HOUR, env, simulate};
+
+/// Long enough for all work on the few blocks.
+const LIFE_MS: i64 = 14 * DAY;
+/// Pairs tried unless `AION_SIM_SEEDS` says otherwise.
+const PAIRS: u64 = 10;
+
+/// Cases of something at a change, as well.
+const CHANGES: usize = 10;
+
+/// What was met and what took place in one life.
+struct Lived {
+    hits: BTreeMap<Site, u64>,
+    fired: usize,
+    checks: u64,
+}
+
+fn life(seed: u64, compactors: usize) -> Plan {
+    Plan {
+        seed,
+        compactors,
+        kills: false,
+        pauses: false,
+        split: false,
+        delete_series: true,
+        retention: true,
+        faults: false,
+        jumps: false,
+        life: true,
+    }
+}
+
+fn live(seed: u64, compactors: usize, arms: Vec<Arm>) -> Lived {
+    simulate(async {
+        let mut world = World::new(life(seed, compactors)).await;
+        world.script.lock().arms = arms;
+        world.until(LIFE_MS).await;
+        world.converge().await;
+        let script = world.script.lock();
+        Lived {
+            hits: script.hits.clone(),
+            fired: script.arms.iter().filter(|a| a.fired).count(),
+            checks: world.checker.checks,
+        }
+    })
+}
+
+/// All places that a life without deaths comes by, and those of recovery after one.
+fn sites() -> Vec<Site> {
+    let mut sites: BTreeSet<Site> = live(0, 1, Vec::new()).hits.into_keys().collect();
+    let died = ("compact.after_commit".to_owned(), "compaction");
+    sites.extend(live(0, 1, vec![Arm::new(&died, 1, Action::Kill)]).hits.into_keys());
+    sites.into_iter().collect()
+}
+
+/// Runs a life for each list of arms; gives how many there were and how many arms fired.
+fn all(lives: &[(usize, Vec<Arm>)]) -> (usize, usize) {
+    let (mut wanted, mut fired, mut checks) = (0, 0, 0);
+    for (at, (compactors, arms)) in lives.iter().enumerate() {
+        wanted += arms.len();
+        let lived = live(at as u64, *compactors, arms.clone());
+        fired += lived.fired;
+        checks += lived.checks;
+    }
+    println!("{} lives, {fired} of {wanted} arms fired, {checks} states checked", lives.len());
+    (wanted, fired)
+}
+
+/// With recovery armed something must die before there is any.
+fn with_a_death(arms: Vec<Arm>) -> Vec<Arm> {
+    if arms.iter().all(|a| a.site.1 != super::RECOVERY) {
+        return arms;
+    }
+    let death = Arm::new(&("compact.after_commit".to_owned(), "compaction"), 1, Action::Kill);
+    arms.into_iter().chain([death]).collect()
+}
+
+#[test]
+fn every_failpoint_is_met() {
+    let met: BTreeSet<String> = sites().into_iter().map(|(name, _)| name).collect();
+    let listed: BTreeSet<String> = crate::failpoints().iter().map(|f| (*f).to_owned()).collect();
+    assert_eq!(met, listed);
+}
+
+#[test]
+fn a_death_at_each() {
+    let full = env("AION_SIM_SEEDS").is_some();
+    let mut lives = Vec::new();
+    for (at, site) in sites().iter().enumerate() {
+        for compactors in 1..=3 {
+            if full || at % 3 + 1 == compactors {
+                lives.push((compactors, with_a_death(vec![Arm::new(site, 1, Action::Kill)])));
+            }
+        }
+    }
+    let (wanted, fired) = all(&lives);
+    assert_eq!(wanted, fired);
+}
+
+#[test]
+fn a_sleep_at_each() {
+    let full = env("AION_SIM_SEEDS").is_some();
+    let mut lives = Vec::new();
+    for (at, site) in sites().iter().enumerate() {
+        // longer than a lease, and longer than from mark to deletion
+        let actions = [
+            Action::Sleep(400_000),
+            Action::SleepAtChange(400_000),
+            Action::Sleep(99 * HOUR),
+            Action::SleepAtChange(99 * HOUR),
+        ];
+        for (nth, action) in actions.into_iter().enumerate() {
+            for compactors in 2..=3 {
+                if full || (at + nth) % 12 == 0 && at % 2 + 2 == compactors {
+                    lives.push((compactors, with_a_death(vec![Arm::new(site, 1, action)])));
+                }
+            }
+        }
+    }
+    let (wanted, fired) = all(&lives);
+    assert_eq!(wanted, fired);
+}
+
+#[test]
+fn deaths_at_each_two() {
+    let sites = sites();
+    let mut lives = Vec::new();
+    for (at, first) in sites.iter().enumerate() {
+        for second in &sites[at..] {
+            for compactors in 1..=3 {
+                let nth = if first == second { 2 } else { 1 };
+                let arms = vec![Arm::new(first, 1, Action::Kill), Arm::new(second, nth, Action::Kill)];
+                lives.push((compactors, with_a_death(arms)));
+            }
+        }
+    }
+    let wanted = env("AION_SIM_SEEDS").unwrap_or(PAIRS).min(lives.len() as u64) as usize;
+    let every = lives.len() / wanted.max(1);
+    let chosen: Vec<_> = lives.into_iter().step_by(every.max(1)).collect();
+    let (wanted, fired) = all(&chosen);
+    // a recovery may meet its failpoints less often than deaths are wanted there
+    assert!(fired * 10 >= wanted * 9, "{fired} of {wanted}");
+}
+
+/// A life in which one thing happens at one change; gives how many changes there were.
+fn struck(compactors: usize, strike: Option<(u64, Strike)>) -> u64 {
+    simulate(async {
+        let mut world = World::new(life(9, compactors)).await;
+        world.strike = strike;
+        world.until(LIFE_MS).await;
+        world.converge().await;
+        world.changes
+    })
+}
+
+#[test]
+fn something_at_each_change() {
+    let strikes = [
+        Strike::KillBefore,
+        Strike::KillAfter,
+        Strike::Sleep(400_000),
+        Strike::Sleep(99 * HOUR),
+        Strike::Fail(Trouble::Timeout),
+        Strike::FailAfter(Trouble::Timeout),
+        Strike::FailAfter(Trouble::Precondition),
+    ];
+    let mut cases = Vec::new();
+    for compactors in 1..=2 {
+        for at in 1..=struck(compactors, None) {
+            cases.extend(strikes.iter().map(|strike| (compactors, (at, *strike))));
+        }
+    }
+    let wanted = env("AION_SIM_SEEDS").map_or(CHANGES, |n| n as usize).clamp(1, cases.len());
+    let (all, every) = (cases.len(), cases.len() as f64 / wanted as f64);
+    for n in 0..wanted {
+        let (compactors, strike) = cases[(n as f64 * every) as usize];
+        struck(compactors, Some(strike));
+    }
+    println!("{wanted} of {all} cases");
+}
