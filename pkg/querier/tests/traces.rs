@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
@@ -87,7 +87,7 @@ fn one_trace_through_all() {
     let tracing = Tracing::new(&TracingConfig::parse(&yaml).unwrap(), runtime.handle().clone()).unwrap();
     logs::init(tracing::Level::WARN, logs::Format::Logfmt, Some(tracing.layer())).unwrap();
 
-    runtime.block_on(async {
+    let world = runtime.block_on(async {
         let stores = vec![Store::of("eu", "a", series(&["x"], 0..100)), Store::of("us", "a", series(&["x"], 0..100))];
         let world = World::start(stores, &[]).await;
         let client = reqwest::Client::new();
@@ -102,7 +102,21 @@ fn one_trace_through_all() {
         let answer = asked.header("x-thanos-force-tracing", "1").send().await.unwrap();
         assert_eq!(answer.headers().get("x-thanos-trace-id").unwrap(), "0af7651916cd43dd8448eb211c80319c");
         assert_eq!(answer.status(), 200);
+        world
     });
+    // a span ends when what answered is put away, which may be after the answer has arrived
+    let began = Instant::now();
+    let wanted = [("/query HTTP[server]", 1), ("promql_instant_query", 1), ("/thanos.Store/Series", 4)];
+    loop {
+        tracing.flush();
+        let spans = collector.spans();
+        if wanted.iter().all(|(name, count)| spans.iter().filter(|s| s.name == *name).count() >= *count) {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "spans are missing: {spans:#?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    drop(world);
     tracing.shutdown(Duration::from_secs(10));
 
     assert!(collector.0.lock().iter().all(|(_, token)| token == "Bearer secret"));

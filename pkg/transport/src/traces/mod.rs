@@ -54,6 +54,13 @@ impl Tracing {
             .boxed()
     }
 
+    /// Sends what is held now. Blocks as [`Self::shutdown`] does.
+    pub fn flush(&self) {
+        if let Err(e) = self.0.force_flush() {
+            tracing::debug!(err = %e, "spans were not sent");
+        }
+    }
+
     /// Sends what is held, for at most `grace`. Blocks, and needs the runtime to run meanwhile: not to be called from a
     /// task.
     pub fn shutdown(&self, grace: Duration) {
