@@ -7,10 +7,13 @@ use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 use labels::Labels;
 
-use crate::{Error, Result, Series, SeriesEvent, SeriesStream};
+use crate::{Chunk, Error, Result, Series, SeriesEvent, SeriesStream};
 
 /// Series per output batch.
 const BATCH: usize = 64;
+/// Chunks of one time that a further one is compared with, at most. There are more only where sources take labels away
+/// that tell many series apart; those are left as they are.
+const ALIKE: usize = 128;
 
 struct Input {
     stream: SeriesStream,
@@ -190,10 +193,27 @@ async fn fill(input: &mut Input) -> Result<Vec<String>> {
 fn tidy(mut series: Series) -> Series {
     let sorted = series.chunks.windows(2).all(|w| (w[0].min_time, w[0].max_time) < (w[1].min_time, w[1].max_time));
     if !sorted {
-        series.chunks.sort_by_key(|c| (c.min_time, c.max_time));
-        series.chunks.dedup();
+        series.chunks.sort_by_key(|c| (c.min_time, c.max_time, c.replica));
+        drop_repeats(&mut series.chunks);
     }
     series
+}
+
+/// Drops each chunk that one before it equals, of the same time and replica.
+fn drop_repeats(chunks: &mut Vec<Chunk>) {
+    let key = |c: &Chunk| (c.min_time, c.max_time, c.replica);
+    let (mut begin, mut kept) = (0, 0);
+    for at in 0..chunks.len() {
+        if kept > begin && key(&chunks[begin]) != key(&chunks[at]) {
+            begin = kept;
+        }
+        let from = begin.max(kept.saturating_sub(ALIKE));
+        if !chunks[from..kept].contains(&chunks[at]) {
+            chunks.swap(kept, at);
+            kept += 1;
+        }
+    }
+    chunks.truncate(kept);
 }
 
 /// Merges sorted name lists into one, sorted and unique, of at most `limit` (0 = all).
@@ -210,7 +230,7 @@ pub fn merge_sorted_names(lists: Vec<Vec<String>>, limit: usize) -> Vec<String> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Chunk, collect_series};
+    use crate::collect_series;
     use bytes::Bytes;
     use chunkenc::Encoding;
 
@@ -234,6 +254,29 @@ mod tests {
         ]);
         let got = collect_series(merged).await.unwrap();
         assert_eq!(got.value, vec![series("1", &[0, 10, 20, 40]), series("2", &[0]), series("3", &[0])]);
+    }
+
+    #[tokio::test]
+    async fn replicas_of_one_time_are_told_once_each() {
+        let of = |texts: &[(u64, &'static str)]| {
+            let chunk = |(replica, text): &(u64, &'static str)| {
+                let data = Bytes::from_static(text.as_bytes());
+                Chunk { replica: *replica, ..Chunk::raw(0, 9, Encoding::Xor, data) }
+            };
+            vec![vec![Series { chunks: texts.iter().map(chunk).collect(), ..series("1", &[]) }]]
+        };
+        for (x, y, want) in [
+            (&[(1, "a"), (2, "b")][..], &[(2, "b"), (1, "a")][..], &[(1, "a"), (2, "b")][..]),
+            (
+                &[(0, "a"), (0, "b"), (0, "c")],
+                &[(0, "a"), (0, "d"), (0, "c")],
+                &[(0, "a"), (0, "b"), (0, "c"), (0, "d")],
+            ),
+            (&[(1, "a"), (2, "a")], &[(2, "a")], &[(1, "a"), (2, "a")]),
+        ] {
+            let got = collect_series(merge_streams(vec![input("x", of(x)), input("y", of(y))])).await.unwrap();
+            assert_eq!(got.value, of(want).remove(0));
+        }
     }
 
     #[tokio::test]

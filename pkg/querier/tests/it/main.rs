@@ -1,5 +1,6 @@
 //! A querier over real loopback connections to stores that behave, fail, stall and lie.
 
+mod conformance;
 mod world;
 
 use std::time::Duration;
