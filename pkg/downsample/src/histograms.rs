@@ -5,7 +5,7 @@ use std::ops::Range;
 use chunkenc::{
     Column, Encoding, Error as Damage, HistogramColumn, ResetFlag, TimedChunk, decode_floats, decode_histograms,
 };
-use histogram::{FloatHistogram, ResetHint};
+use histogram::{FloatHistogram, ResetHint, upper_bound};
 use model::is_stale;
 
 use crate::Error;
@@ -23,9 +23,17 @@ pub(crate) struct Histograms {
     counters: HistogramColumn,
     /// How many raw samples each stands for.
     counts: Column,
-    /// The last one of the batch before.
-    previous: Option<FloatHistogram>,
+    before: Before,
     chunk: HistogramChunk,
+}
+
+/// What the batch before ended with.
+#[derive(Debug, Default)]
+struct Before {
+    /// Its last sample.
+    sample: Option<FloatHistogram>,
+    /// The counter that was put out for it.
+    counter: Option<FloatHistogram>,
 }
 
 /// Consecutive samples or windows.
@@ -97,7 +105,7 @@ impl Histograms {
                 let mut to = (from + size).min(times.len());
                 let end = window_end(times[to - 1], resolution_ms);
                 to += times[to..].iter().take_while(|t| **t <= end).count();
-                batch(all.slice(from..to), &mut self.previous, resolution_ms, &mut self.chunk, out)?;
+                batch(all.slice(from..to), &mut self.before, resolution_ms, &mut self.chunk, out)?;
                 from = to;
             }
         }
@@ -124,7 +132,7 @@ impl Histograms {
             sums: &self.column.values,
             counters: &self.counters.values,
         };
-        batch(entries, &mut self.previous, to_ms, &mut self.chunk, out)
+        batch(entries, &mut self.before, to_ms, &mut self.chunk, out)
     }
 
     fn append(&mut self, aggregate: &Aggregate, report: &mut Report) -> Result<(), Damage> {
@@ -166,7 +174,7 @@ impl Histograms {
     /// Ends a run.
     pub(crate) fn finish(&mut self) {
         self.clear();
-        self.previous = None;
+        self.before = Before::default();
     }
 
     fn clear(&mut self) {
@@ -192,10 +200,10 @@ fn alike(a: &FloatHistogram, b: &FloatHistogram) -> bool {
     gauge(a) == gauge(b) && a.has_custom_buckets() == b.has_custom_buckets() && a.has_same_bounds(b)
 }
 
-/// One chunk of a batch, or several where resets lie or the layout changes. `previous` is the sample before the batch.
+/// One chunk of a batch, or several where resets lie or the layout changes. `before` is what lies before the batch.
 fn batch(
     entries: Entries<'_>,
-    previous: &mut Option<FloatHistogram>,
+    before: &mut Before,
     resolution_ms: i64,
     chunk: &mut HistogramChunk,
     out: &mut Vec<TimedChunk>,
@@ -205,7 +213,7 @@ fn batch(
     while from < len {
         let first = &entries.counters[from];
         let gauge = first.reset_hint == ResetHint::Gauge;
-        let flag = match &*previous {
+        let flag = match &before.sample {
             _ if gauge => ResetFlag::Gauge,
             Some(previous) if first.is_reset_since(previous) => ResetFlag::Reset,
             Some(_) => ResetFlag::NotReset,
@@ -218,19 +226,21 @@ fn batch(
         let to = from + 1 + pairs.take_while(|pair| stays(pair)).count();
         // The window of the last sample goes on in the next chunk.
         let shared = to == len || entries.times[to] <= window_end(entries.times[to - 1], resolution_ms);
-        segment(entries.slice(from..to), flag, shared, resolution_ms, chunk, out)?;
-        *previous = Some(entries.counters[to - 1].clone());
+        segment(entries.slice(from..to), flag, shared, resolution_ms, &mut before.counter, chunk, out)?;
+        before.sample = Some(entries.counters[to - 1].clone());
         from = to;
     }
     Ok(())
 }
 
-/// Samples without a reset between them. With `cap` the last window ends at the last sample.
+/// Samples without a reset between them. With `cap` the last window ends at the last sample. `shown` is the counter put
+/// out last.
 fn segment(
     entries: Entries<'_>,
     flag: ResetFlag,
     cap: bool,
     resolution_ms: i64,
+    shown: &mut Option<FloatHistogram>,
     chunk: &mut HistogramChunk,
     out: &mut Vec<TimedChunk>,
 ) -> Result<(), Error> {
@@ -247,7 +257,7 @@ fn segment(
     let mut counter = reduced(&entries.counters[0], counter_schema);
     let mut last = counter.clone();
     chunk.begin(flag);
-    let mut at = 0;
+    let (mut at, mut at_first) = (0, true);
     while at < len {
         let end = window_end(entries.times[at], resolution_ms);
         let mut sum: Option<FloatHistogram> = None;
@@ -259,6 +269,10 @@ fn segment(
                 let mut delta = now.clone();
                 delta.sub(&last).map_err(incompatible)?;
                 counter.add(&delta).map_err(incompatible)?;
+                if !is_whole(&now) {
+                    // Fractions would be rounded: what then counts too much by a hair makes the next sample a reset.
+                    counter.clone_from(&now);
+                }
                 last = now;
             }
             let more = reduced(&entries.sums[at], sum_schema);
@@ -276,7 +290,123 @@ fn segment(
         // A sum of counters falls from window to window.
         sum.reset_hint = ResetHint::Gauge;
         counter.reset_hint = hint;
+        let goes_on = match flag {
+            ResetFlag::Gauge => false,
+            ResetFlag::NotReset => true,
+            // The first window may begin with a reset.
+            ResetFlag::Reset | ResetFlag::Unknown => !at_first,
+        };
+        at_first = false;
+        if let (true, Some(shown)) = (goes_on, &*shown) {
+            follow(&mut counter, shown);
+        }
+        *shown = Some(counter.clone());
         chunk.push(time, count, &sum, &counter, out)?;
     }
     chunk.finish(out)
+}
+
+/// Whether all counts are integers.
+fn is_whole(h: &FloatHistogram) -> bool {
+    let counts = [h.count, h.zero_count];
+    counts.iter().chain(&h.positive_buckets).chain(&h.negative_buckets).all(|c| c.fract() == 0.0)
+}
+
+/// Makes readers see no reset between `before` and `counter`, where there was none. A counter that was brought to a
+/// coarser schema may have a zero bucket that ends within one of its buckets. Counts of `before` that are in that zero
+/// bucket now are then looked for in the bucket beside it. So the zero bucket is widened to the end of that bucket; and
+/// never is it narrower than before.
+fn follow(counter: &mut FloatHistogram, before: &FloatHistogram) {
+    if counter.has_custom_buckets() || before.has_custom_buckets() || !counter.is_reset_since(before) {
+        return;
+    }
+    let hint = counter.reset_hint;
+    let mut fitted = counter.clone();
+    fitted.reduce_to(before.schema);
+    let schema = fitted.schema;
+    for threshold in [fitted.zero_threshold.max(before.zero_threshold), f64::NAN] {
+        // The second time whatever the first one led to is brought to the end of its bucket.
+        let threshold = if threshold.is_nan() { bucket_end(fitted.zero_threshold, schema) } else { threshold };
+        let zero_bucket = FloatHistogram { schema: MAX_SCHEMA, zero_threshold: threshold, ..FloatHistogram::default() };
+        if fitted.add(&zero_bucket).is_err() {
+            return;
+        }
+        fitted.reset_hint = hint;
+        if !fitted.is_reset_since(before) {
+            *counter = fitted;
+            return;
+        }
+    }
+}
+
+/// The finest schema.
+const MAX_SCHEMA: i32 = 8;
+
+/// The upper bound of the bucket that `value`, not negative, is in.
+fn bucket_end(value: f64, schema: i32) -> f64 {
+    if value <= 0.0 || !value.is_finite() {
+        return value;
+    }
+    let index = (value.log2() * f64::from(schema).exp2()).floor() as i32;
+    // The logarithm may be off by a hair.
+    let near = index.saturating_sub(1)..=index.saturating_add(2);
+    near.map(|index| upper_bound(index, schema)).find(|bound| *bound >= value).unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use histogram::Span;
+
+    fn exponential(schema: i32, zero_threshold: f64, zero_count: f64, bucket: Option<(i32, f64)>) -> FloatHistogram {
+        let mut h =
+            FloatHistogram { schema, zero_threshold, zero_count, count: zero_count, ..FloatHistogram::default() };
+        if let Some((offset, count)) = bucket {
+            h.positive_spans.push(Span { offset, length: 1 });
+            h.positive_buckets.push(count);
+            h.count += count;
+        }
+        h
+    }
+
+    #[test]
+    fn a_zero_bucket_that_ends_within_a_bucket_is_no_reset() {
+        // The bucket up to 0.84 became part of the zero bucket; at schema 1 that ends within (0.71, 1].
+        let end = upper_bound(-2, 3);
+        let before = exponential(3, 0.4, 0.0, Some((-2, 4.0)));
+        for beside in [None, Some((0, 3.0))] {
+            let mut counter = exponential(1, end, 4.0, beside);
+            follow(&mut counter, &before);
+            assert!(!counter.is_reset_since(&before));
+            assert_eq!((counter.zero_threshold, counter.schema), (1.0, 1));
+            // The next one is as the samples were.
+            let mut next = exponential(1, end, 5.0, beside);
+            assert!(next.is_reset_since(&counter));
+            follow(&mut next, &counter);
+            assert!(!next.is_reset_since(&counter));
+            assert_eq!(next.count, 5.0 + beside.map_or(0.0, |b| b.1));
+        }
+    }
+
+    #[test]
+    fn what_needs_no_fitting_and_real_falls_stay_as_they_are() {
+        let before = exponential(3, 0.4, 1.0, Some((-2, 4.0)));
+        for counter in [exponential(3, 0.4, 1.0, Some((-2, 5.0))), exponential(3, 0.4, 1.0, Some((-2, 3.0)))] {
+            let mut fitted = counter.clone();
+            follow(&mut fitted, &before);
+            assert_eq!(fitted, counter);
+        }
+    }
+
+    #[test]
+    fn ends_of_buckets() {
+        for schema in -4..=8 {
+            for index in [-9, -1, 0, 1, 5] {
+                let end = upper_bound(index, schema);
+                assert_eq!(bucket_end(end, schema), end);
+                assert_eq!(bucket_end(end * 1.0001, schema), upper_bound(index + 1, schema));
+            }
+        }
+        assert_eq!(bucket_end(0.0, 3), 0.0);
+    }
 }
