@@ -24,8 +24,6 @@ struct View<'a> {
     covers: &'a [Cover],
     /// What is before this ms in the first window counts for nothing.
     cut_ms: i64,
-    /// What is counted is times this.
-    scale: f64,
     /// Averages belong to the middles of their windows, not to their ends: where windows of different length meet, or
     /// windows and raw samples, that tells. Not where the resolution was given, as in Thanos.
     centred: bool,
@@ -76,7 +74,7 @@ fn look<'a>(op: &'a RangeOp, step: usize, cx: &Cx) -> Option<View<'a>> {
         Window { all_times: times, all_values: &op.samples.column.values, low, high, start_ms, end_ms, step, time_ms };
     let centred = cx.query.auto_resolution;
     let covers = &op.samples.covers;
-    let plain = View { window, covers, cut_ms: i64::MIN, scale: 1.0, centred, too_coarse_ms: None };
+    let plain = View { window, covers, cut_ms: i64::MIN, centred, too_coarse_ms: None };
     if cx.query.auto_resolution
         && (before, after) == (0, 0)
         && let Some(found) = look_back(op, &plain, &op.samples, cx.lookback_ms)
@@ -133,7 +131,6 @@ fn look_back<'a>(op: &RangeOp, plain: &View<'a>, samples: &Samples, lookback_ms:
         }
         view.window.start_ms = times[from];
         view.window.end_ms = times[newest];
-        view.scale = op.range_ms as f64 / (times[newest] - times[from]) as f64;
         view.too_coarse_ms = Some(resolution_ms);
     } else {
         let cover = plain.covers[from];
@@ -204,26 +201,33 @@ impl View<'_> {
         }
     }
 
-    /// The change of averages over `range_ms`, from the slope between the first and the last in view. As far as that is
-    /// extrapolated, what counts is how long the longest window is: where windows and raw samples meet, their mean
-    /// spacing says nothing.
-    fn centred_delta(&self, range_ms: i64) -> Option<f64> {
-        let Window { all_values, low, high, start_ms, end_ms, .. } = self.window;
+    /// The change over `range_ms`, from that between the first and the last sample in view: of totals, which belong to
+    /// the ends of windows, for counters, else of averages, which belong to their middles. As far as that is extrapolated,
+    /// what counts is how long the longest window is: where windows and raw samples meet, their mean spacing says nothing.
+    fn change(&self, range_ms: i64, is_counter: bool) -> Option<f64> {
+        let Window { all_times: times, all_values: values, low, high, start_ms, end_ms, .. } = self.window;
         let (first, last) = (low, high.checked_sub(1)?);
-        let sampled = self.middle(last) - self.middle(first);
+        let of = |i: usize| if is_counter { times[i] } else { self.middle(i) };
+        let sampled = of(last) - of(first);
         if sampled <= 0 {
             return None;
         }
+        let change = values[last] - values[first];
         let mut over = range_ms;
         if self.too_coarse_ms.is_none() {
             let spacing = self.indices().map(|i| self.covers[i].resolution_ms).max().unwrap_or(0);
+            let far = spacing + spacing / 10;
             // A middle lies half a window before the end that it is known by.
+            let far_end = if is_counter { far } else { far + spacing / 2 };
             let reach = |gap: i64, far: i64| if gap > far { spacing / 2 } else { gap };
-            let to_start = reach(self.middle(first) - start_ms, spacing + spacing / 10);
-            let to_end = reach(end_ms - self.middle(last), spacing + spacing / 2 + spacing / 10);
-            over = sampled + to_start + to_end;
+            let mut to_start = reach(of(first) - start_ms, far);
+            if is_counter && change > 0.0 && values[first] >= 0.0 {
+                // Not past the counter's zero.
+                to_start = to_start.min((sampled as f64 * (values[first] / change)) as i64);
+            }
+            over = sampled + to_start + reach(end_ms - of(last), far_end);
         }
-        Some((all_values[last] - all_values[first]) * over as f64 / sampled as f64)
+        Some(change * over as f64 / sampled as f64)
     }
 
     /// Whether windows of different lengths are in view, or windows and raw samples.
@@ -280,20 +284,17 @@ fn value(op: &RangeOp, view: &View<'_>, scratch: &mut Vec<f64>, bad_quantile: &m
     let arg = |at: usize| op.argument(at, w.step);
     let seconds = |t: i64| t as f64 / 1000.0;
     Ok(match op.function {
-        RangeFn::Delta
-            if view.centred && !(op.anchored || op.smoothed) && (view.too_coarse_ms.is_some() || view.mixed()) =>
-        {
-            view.centred_delta(op.range_ms)
-        }
         RangeFn::Rate | RangeFn::Increase | RangeFn::Delta => {
             let is_counter = op.function != RangeFn::Delta;
             let per_second = op.function == RangeFn::Rate;
             if op.anchored || op.smoothed {
                 extended::rate(w, w.start_ms, w.end_ms, op.smoothed, is_counter, per_second)
+            } else if view.centred && (view.too_coarse_ms.is_some() || view.mixed()) {
+                let seconds = if per_second { op.range_ms as f64 / 1000.0 } else { 1.0 };
+                view.change(op.range_ms, is_counter).map(|v| v / seconds)
             } else {
-                // The values of counters are running totals: they never fall, and belong to the ends of windows.
-                let scale = if per_second { 1.0 } else { view.scale };
-                rate::extrapolated(w, &[], is_counter, per_second).map(|v| v * scale)
+                // The values of counters are running totals: they never fall.
+                rate::extrapolated(w, &[], is_counter, per_second)
             }
         }
         // The last two samples may be a window's end and the next one's begin.

@@ -147,6 +147,60 @@ async fn r1568_resets_at_each_border_count() {
     }
 }
 
+/// Rates over one window, some and many, with restarts at the borders of windows, chunks and ranges: as over raw samples.
+#[tokio::test]
+async fn rates_are_those_of_raw_samples() {
+    let plain = Levels::of(&counter(30, &mut Random(3), |_| None));
+    let mut borders = vec![START + 10 * HOUR, START + 12 * HOUR + FIVE, START + 15 * HOUR + FIVE / 2];
+    borders.extend([&plain.five, &plain.hour].map(|chunks| chunks[0].max_time));
+    for border in borders {
+        let at = ((border - START - 2345) / MINUTE) as usize;
+        for reset_at in at - 1..=at + 2 {
+            for to in [0.0, 30.0] {
+                // Restarts come in a pair, so that one lies in the window behind the other.
+                let resets = |i: usize| [reset_at, reset_at + 4].contains(&i).then_some(to);
+                let samples = counter(30, &mut Random(3), resets);
+                let levels = Levels::of(&samples);
+                let raw = source(levels.raw.clone());
+                for (resolution, hours) in [(FIVE, &["5m", "1h", "6h"][..]), (HOUR, &["1h", "6h"])] {
+                    let coarse = source(levels.level(resolution).to_vec());
+                    let times = (START + 7 * HOUR - 1, START + 30 * HOUR - 1, resolution);
+                    for r in hours {
+                        for f in ["rate", "increase"] {
+                            // Exact, from sample to sample.
+                            let query = format!("{f}(m[{r}] anchored)");
+                            let want = values(&raw, &query, times, &wide()).await;
+                            let got = values(&coarse, &query, times, &wide()).await;
+                            for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+                                let what =
+                                    format!("{query} at {resolution} ms, resets to {to} at {reset_at}, step {i}");
+                                assert_near(*got, *want, &what);
+                            }
+                        }
+                        // Extrapolated: only what lies between two ends of windows is known.
+                        let query = format!("rate(m[{r}])");
+                        let want = values(&raw, &query, times, &strict()).await;
+                        let given = values(&coarse, &query, times, &strict()).await;
+                        let auto = QueryOptions { max_resolution_ms: resolution, auto_resolution: true, ..strict() };
+                        let auto = values(&coarse, &query, times, &auto).await;
+                        for (i, want) in want.iter().enumerate() {
+                            let what = format!("{query} at {resolution} ms, resets to {to} at {reset_at}, step {i}");
+                            let want = want.unwrap();
+                            // Up to 49 a minute, of which a restart may take some.
+                            let near = |v: f64| {
+                                (0.0..49.0 / 60.0).contains(&v)
+                                    && (*r == "5m" || *r == "1h" && resolution == HOUR || (v - want).abs() < 0.12)
+                            };
+                            assert!(auto[i].is_some_and(near), "{what}: {:?}, not {want}", auto[i]);
+                            assert!(given[i].is_none_or(near), "{what}: {:?}, not {want}", given[i]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// All three resolutions, each for a part of the time or for more than that.
 #[tokio::test]
 async fn what_is_there_at_several_resolutions_counts_once() {

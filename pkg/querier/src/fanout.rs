@@ -126,9 +126,19 @@ impl FanOut {
     }
 }
 
+/// The longest windows of downsampled data, ms.
+const COARSEST_MS: i64 = 3_600_000;
+
 /// Errors that are the asker's, not the endpoint's.
 fn fatal(error: &Error) -> bool {
     matches!(error, Error::Invalid(_) | Error::Cancelled)
+}
+
+/// The time whose data can show in the answer. A coarse window does up to two windows after it ended, and a third because
+/// a chunk may end in the middle of one.
+fn reach(want: &Select) -> TimeRange {
+    let back = if want.coarser { 3 * COARSEST_MS } else { 0 };
+    TimeRange::new(want.range.min.saturating_sub(back), want.range.max)
 }
 
 impl SeriesSource for FanOut {
@@ -161,7 +171,7 @@ impl SeriesSource for FanOut {
             Some(own) => want.matchers = own,
         }
         let streams = self
-            .candidates(want.range, &want.matchers)
+            .candidates(reach(&want), &want.matchers)
             .into_iter()
             .filter_map(|(endpoint, matchers)| {
                 let info = endpoint.info();

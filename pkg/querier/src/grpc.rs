@@ -52,8 +52,8 @@ impl QueryService {
         for selector in &asked.store_matchers {
             store_matchers.push(matchers_from_wire(&selector.label_matchers).map_err(status_from_error)?);
         }
-        let lookback_ms = Some(asked.lookback_s * 1000).filter(|ms| *ms > 0);
-        let max_resolution_ms = asked.max_resolution_s.max(0) * 1000;
+        let lookback_ms = Some(ms(asked.lookback_s)).filter(|ms| *ms > 0);
+        let max_resolution_ms = ms(asked.max_resolution_s.max(0));
         let source = SourceOptions {
             dedup: asked.dedup,
             replica_labels: (!asked.replica_labels.is_empty()).then_some(asked.replica_labels),
@@ -66,6 +66,11 @@ impl QueryService {
         let query = QueryOptions { lookback_ms, max_resolution_ms, partial_response, ..QueryOptions::default() };
         Ok((source, query))
     }
+}
+
+/// Seconds of a request, which may be any number, in ms.
+fn ms(seconds: i64) -> i64 {
+    seconds.saturating_mul(1000)
 }
 
 /// What both requests have.
@@ -98,8 +103,7 @@ impl Query for QueryService {
             max_resolution_s: r.max_resolution_seconds,
         })?;
         let source = self.source.for_request(source).map_err(status_from_error)?;
-        let result =
-            self.engine.instant(&ctx, source, &r.query, r.time_seconds * 1000, &options).await.map_err(status)?;
+        let result = self.engine.instant(&ctx, source, &r.query, ms(r.time_seconds), &options).await.map_err(status)?;
         let items = frames(result).map(|frame| match frame {
             Frame::Warning(text) => Item::Warnings(text),
             Frame::Series(series) => Item::Timeseries(series),
@@ -124,7 +128,7 @@ impl Query for QueryService {
             max_resolution_s: r.max_resolution_seconds,
         })?;
         let source = self.source.for_request(source).map_err(status_from_error)?;
-        let (start, end, step) = (r.start_time_seconds * 1000, r.end_time_seconds * 1000, r.interval_seconds * 1000);
+        let (start, end, step) = (ms(r.start_time_seconds), ms(r.end_time_seconds), ms(r.interval_seconds));
         let result = self.engine.range(&ctx, source, &r.query, start, end, step, &options).await.map_err(status)?;
         let items = frames(result).map(|frame| match frame {
             Frame::Warning(text) => Item::Warnings(text),
