@@ -10,6 +10,9 @@ use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
 };
+use rustls::pki_types::ServerName;
+
+use crate::tls;
 
 /// A page of a listing is at most a thousand keys of a kilobyte, escaped.
 const LIST_PAGE_BYTES_MAX: usize = 16 << 20;
@@ -27,6 +30,8 @@ pub(crate) struct HttpSettings {
     pub(crate) ca: Option<Vec<u8>>,
     /// PEM, certificate and key one after the other.
     pub(crate) identity: Option<Vec<u8>>,
+    /// The server's certificate must be for this name, not for the endpoint's.
+    pub(crate) server_name: Option<ServerName<'static>>,
     /// Requests without TLS are allowed.
     pub(crate) plain: bool,
 }
@@ -41,13 +46,14 @@ impl Default for HttpSettings {
             accept_invalid_certs: false,
             ca: None,
             identity: None,
+            server_name: None,
             plain: false,
         }
     }
 }
 
 impl HttpSettings {
-    pub(crate) fn client(&self) -> Result<reqwest::Client, reqwest::Error> {
+    pub(crate) fn client(&self) -> Result<reqwest::Client, ClientError> {
         // one provider for the process; whoever came first keeps it
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
@@ -56,20 +62,35 @@ impl HttpSettings {
             .pool_max_idle_per_host(self.max_idle_per_host)
             .connect_timeout(self.connect_timeout)
             .read_timeout(self.read_timeout)
-            .danger_accept_invalid_certs(self.accept_invalid_certs)
             .https_only(!self.plain)
             // many connections beat one for bulk reads
             .http1_only()
             // compressed bodies would hide the length that is checked
             .no_gzip();
+        if let Some(name) = self.server_name.as_ref().filter(|_| !self.accept_invalid_certs) {
+            let tls = tls::client(name, self.ca.as_deref(), self.identity.as_deref())?;
+            return Ok(builder.tls_backend_preconfigured(tls).build()?);
+        }
+        builder = builder.danger_accept_invalid_certs(self.accept_invalid_certs);
         if let Some(ca) = &self.ca {
             builder = builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(ca)?);
         }
         if let Some(identity) = &self.identity {
             builder = builder.identity(reqwest::Identity::from_pem(identity)?);
         }
-        builder.build()
+        Ok(builder.build()?)
     }
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    #[error(transparent)]
+    Http(#[from] reqwest::Error),
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    #[error("TLS: {0}")]
+    Pem(#[from] rustls::pki_types::pem::Error),
 }
 
 /// Hands the one client to each store.

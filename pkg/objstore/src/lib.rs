@@ -16,6 +16,7 @@ mod http;
 mod parts;
 mod pool;
 mod probe;
+mod tls;
 
 pub mod conformance;
 pub mod decorate;

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use rustls::pki_types::ServerName;
 use serde::Deserialize;
 
 use super::ConfigError;
@@ -42,10 +43,13 @@ impl HttpYaml {
         let defaults = HttpSettings::default();
         let tls = self.tls_config.clone().unwrap_or_default();
         let key = |name: &str| format!("config.http_config.tls_config.{name}");
-        if text(&tls.server_name).is_some() {
-            let why = "another name than the endpoint's cannot be checked: use the certificate's name as endpoint";
-            return Err(ConfigError::refused(line(&tls.server_name), key("server_name"), why));
-        }
+        let server_name = match text(&tls.server_name) {
+            None => None,
+            Some(name) => {
+                let refused = |e| ConfigError::refused(line(&tls.server_name), key("server_name"), format!("{e}"));
+                Some(ServerName::try_from(name.to_owned()).map_err(refused)?)
+            }
+        };
         let read = |name: &str, file: &Key<String>| -> Result<Option<Vec<u8>>, ConfigError> {
             let Some(path) = text(file) else { return Ok(None) };
             let failed = |e| ConfigError::refused(line(file), key(name), format!("{path}: {e}"));
@@ -75,6 +79,7 @@ impl HttpYaml {
             accept_invalid_certs: self.insecure_skip_verify == Some(true) || tls.insecure_skip_verify == Some(true),
             ca,
             identity,
+            server_name,
             plain,
         };
         Ok((settings, count(self.max_conns_per_host).unwrap_or(0)))

@@ -331,7 +331,7 @@ prefix: "/a/b/"
             (s3("  access_key: k"), 5, "secret_key"),
             (s3("  secret_key: $(NOPE)"), 5, "\"NOPE\""),
             (s3("  http_config:\n    idle_conn_timeout: 5 parsecs"), 6, "duration"),
-            (s3("  http_config:\n    tls_config:\n      server_name: x"), 7, "server_name"),
+            (s3("  http_config:\n    tls_config:\n      server_name: 'a b'"), 7, "server_name"),
             (s3("  sse_config:\n    type: SSE-X"), 6, "SSE-KMS"),
             (s3("  part_size: 10"), 5, "part_size"),
             ("type: s3\nconfig:\n  endpoint: e\n".into(), 0, "bucket"),
