@@ -54,8 +54,6 @@ impl Report {
 /// * histograms of one batch are brought to its coarsest schema, at which a zero bucket may end within a bucket; to
 ///   readers the next total then looks like a counter reset, and the whole of it is counted again: here the zero bucket is
 ///   widened to the end of that bucket, where readers would see a reset that the samples did not have;
-/// * totals of fractional counts are summed up from differences, and one that is rounded up makes the next sample look
-///   like a reset: here they are the samples' own counts;
 /// * histogram counters claim that no reset lies before their first chunk: here that is left open.
 #[derive(Debug, Default)]
 pub struct Downsampler {

@@ -269,10 +269,6 @@ fn segment(
                 let mut delta = now.clone();
                 delta.sub(&last).map_err(incompatible)?;
                 counter.add(&delta).map_err(incompatible)?;
-                if !is_whole(&now) {
-                    // Fractions would be rounded: what then counts too much by a hair makes the next sample a reset.
-                    counter.clone_from(&now);
-                }
                 last = now;
             }
             let more = reduced(&entries.sums[at], sum_schema);
@@ -304,12 +300,6 @@ fn segment(
         chunk.push(time, count, &sum, &counter, out)?;
     }
     chunk.finish(out)
-}
-
-/// Whether all counts are integers.
-fn is_whole(h: &FloatHistogram) -> bool {
-    let counts = [h.count, h.zero_count];
-    counts.iter().chain(&h.positive_buckets).chain(&h.negative_buckets).all(|c| c.fract() == 0.0)
 }
 
 /// Makes readers see no reset between `before` and `counter`, where there was none. A counter that was brought to a

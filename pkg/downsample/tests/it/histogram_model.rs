@@ -238,30 +238,6 @@ proptest! {
 }
 
 #[test]
-fn fractions_make_no_reset() {
-    // Long enough for several batches; now and then nothing is counted.
-    let mut h = of(&BTreeMap::from([(0, 1), (3, 1)]), 1.0);
-    let samples: Histograms = (0i32..3000)
-        .map(|i| {
-            if i % 3 == 0 {
-                h.positive_buckets[0] += 0.1;
-                h.positive_buckets[1] += f64::from(i % 7) / 3.0;
-                h.count = h.positive_buckets.iter().sum();
-            }
-            (i64::from(i) * 30, h.clone())
-        })
-        .collect();
-    let (live, fine, coarse) = downsampled(&samples, 120);
-    assert!(fine.len() > 2);
-    for chunks in [&fine, &coarse] {
-        let counters = part_of(chunks, 4);
-        let resets = counters.windows(2).filter(|pair| pair[1].1.is_reset_since(&pair[0].1)).count();
-        assert_eq!(resets, 0);
-        assert_eq!(counters.last().unwrap().1.count, live.last().unwrap().1.count);
-    }
-}
-
-#[test]
 fn kinds_take_turns() {
     let h = |i: i64| (i * 60, of(&BTreeMap::from([(0, i as u32)]), i as f64));
     let mut input = chunks(&(1..5).map(h).collect(), 120);
