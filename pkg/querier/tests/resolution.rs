@@ -123,31 +123,29 @@ impl Drop for System {
 
 impl System {
     async fn start(layout: Layout, args: &[&str]) -> Self {
-        let (dir, bucket) = (tempfile::tempdir().unwrap(), Bucket::in_memory());
+        Self::over(&[layout], args).await
+    }
+
+    /// One bucket and gateway for each layout.
+    async fn over(layouts: &[Layout], args: &[&str]) -> Self {
+        let (dir, gateway) = (tempfile::tempdir().unwrap(), CancellationToken::new());
         let mut number = 0;
-        for (day, resolutions) in layout.1.iter().enumerate() {
-            for resolution_ms in *resolutions {
-                for replica in 0..2 {
-                    number += 1;
-                    put_block(&bucket, dir.path(), number, replica, day as i64, *resolution_ms).await;
+        let mut all = vec!["--query.replica-label=replica".to_owned()];
+        for layout in layouts {
+            let bucket = Bucket::in_memory();
+            for (day, resolutions) in layout.1.iter().enumerate() {
+                for resolution_ms in *resolutions {
+                    for replica in 0..2 {
+                        number += 1;
+                        put_block(&bucket, dir.path(), number, replica, day as i64, *resolution_ms).await;
+                    }
                 }
             }
+            let address = serve(bucket, &dir.path().join(format!("data-{number}")), gateway.clone()).await;
+            all.push(format!("--endpoint={address}"));
         }
-        let mut config = Config::with_defaults().unwrap();
-        config.fetch.discovery = bucket::Discovery::Recursive;
-        config.fetch.cache_dir = None;
-        config.data_dir = Some(dir.path().join("data"));
-        let clock = Arc::new(FakeClock::at(START + 30 * DAY));
-        let component = Component::build(config, Deps { bucket, clock, metrics: Metrics::new() });
-        component.syncer.sync().await.unwrap();
-        let (http, grpc) =
-            (transport::bind("127.0.0.1:0").await.unwrap(), transport::bind("127.0.0.1:0").await.unwrap());
-        let endpoint = format!("--endpoint={}", grpc.local_addr().unwrap());
-        let gateway = CancellationToken::new();
-        tokio::spawn(component.serve(http, grpc, gateway.clone()));
-        let mut all = vec![endpoint.as_str(), "--query.replica-label=replica"];
-        all.extend(args);
-        let world = World::start(Vec::new(), &all).await;
+        all.extend(args.iter().map(|a| (*a).to_owned()));
+        let world = World::start(Vec::new(), &all.iter().map(String::as_str).collect::<Vec<_>>()).await;
         Self { world, client: reqwest::Client::new(), gateway, _dir: dir }
     }
 
@@ -172,6 +170,21 @@ impl System {
         }
         out
     }
+}
+
+/// A store gateway over the bucket; its address.
+async fn serve(bucket: Bucket, data_dir: &Path, shutdown: CancellationToken) -> String {
+    let mut config = Config::with_defaults().unwrap();
+    config.fetch.discovery = bucket::Discovery::Recursive;
+    config.fetch.cache_dir = None;
+    config.data_dir = Some(data_dir.to_owned());
+    let clock = Arc::new(FakeClock::at(START + 30 * DAY));
+    let component = Component::build(config, Deps { bucket, clock, metrics: Metrics::new() });
+    component.syncer.sync().await.unwrap();
+    let (http, grpc) = (transport::bind("127.0.0.1:0").await.unwrap(), transport::bind("127.0.0.1:0").await.unwrap());
+    let address = grpc.local_addr().unwrap().to_string();
+    tokio::spawn(component.serve(http, grpc, shutdown));
+    address
 }
 
 /// What is asked at each step, and what comes of it but for a part of `.2`; `None`: anything.
@@ -268,5 +281,20 @@ async fn without_the_flag_only_raw_data_shows() {
         let got = system.range("both_total", times, resolution).await;
         assert_eq!(got.iter().position(Option::is_some), Some(empty), "{resolution}: {got:?}");
         assert!(got[empty..].iter().all(Option::is_some), "{resolution}: {got:?}");
+    }
+}
+
+/// Stores may share the bucket by time: what one shows at the border is in the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn windows_show_across_stores() {
+    let layouts = [("the first day", [&[HOUR][..], &[], &[]]), ("the others", [&[], &[HOUR], &[HOUR]])];
+    let system = System::over(&layouts, &["--query.auto-downsampling"]).await;
+    let border = START + DAY;
+    for query in ["both_total", "rate(both_total[5m])", "count_over_time(one_total[10m])"] {
+        for times in [(border - HOUR, border + 3 * HOUR, MINUTE), (border + 10 * MINUTE, border + 3 * HOUR, MINUTE)] {
+            let got = system.range(query, times, "").await;
+            let empty = got.iter().position(Option::is_none);
+            assert_eq!(empty, None, "{query} from {} min", (times.0 - border) / MINUTE);
+        }
     }
 }
