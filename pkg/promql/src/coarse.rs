@@ -94,13 +94,16 @@ fn look_back<'a>(op: &RangeOp, plain: &View<'a>, samples: &Samples, lookback_ms:
     let two = needs_two(op.function);
     // The next window holds the step, and ends later.
     let adjoins = samples.next_adjoins(newest, lookback_ms);
-    let bridged = own.is_none() && adjoins && plain.covers[high].resolution_ms > plain.covers[newest].resolution_ms;
-    let view = if bridged { plain.ending_at(newest, op.range_ms) } else { *plain };
+    let bridged = adjoins && plain.covers[high].resolution_ms > plain.covers[newest].resolution_ms;
+    // Behind finer data that ended just before the range there is but one window yet.
+    let first_window = two && high - low == 1 && plain.covers[newest].resolution_ms > 0;
+    let moved = own.is_none() && (bridged || first_window);
+    let view = if moved { plain.ending_at(newest, op.range_ms) } else { *plain };
     // Windows in the range; where it holds but one finer sample, also the one before.
     let first = view.window.low.min(newest);
     let first = if two && high - view.window.low < 2 { first.saturating_sub(1) } else { first };
     let Some(resolution_ms) = own.or_else(|| (first..newest).rev().find_map(coarse)) else {
-        return fit(op, &view).or(bridged.then_some(view)).map(Some);
+        return fit(op, &view).or(moved.then_some(view)).map(Some);
     };
     if own.is_some() && !adjoins && end_ms > samples.newest_until(newest) && low == high {
         return Some(None);
@@ -122,7 +125,7 @@ fn look_back<'a>(op: &RangeOp, plain: &View<'a>, samples: &Samples, lookback_ms:
         }
         if own.is_none() && !enough(from) {
             // A window and finer samples right behind it: too near to tell a rate from.
-            return bridged.then_some(Some(view));
+            return moved.then_some(Some(view));
         }
         if from == newest {
             // One sample, and none near: what there is before the range does not help.
@@ -137,7 +140,7 @@ fn look_back<'a>(op: &RangeOp, plain: &View<'a>, samples: &Samples, lookback_ms:
         if cover.resolution_ms > 0 && cover.since_ms <= start_ms {
             view.cut_ms = start_ms.saturating_add(1);
             view.too_coarse_ms = Some(resolution_ms);
-        } else if own.is_none() && !bridged {
+        } else if own.is_none() && !moved {
             return None;
         }
     }

@@ -104,7 +104,7 @@ fn auto(step: i64) -> QueryOptions {
     QueryOptions { max_resolution_ms: step / 5, auto_resolution: true, ..QueryOptions::default() }
 }
 
-const QUERIES: [&str; 16] = [
+const QUERIES: [&str; 25] = [
     "m_total",
     "sum(m_total)",
     "max(m_total)",
@@ -120,6 +120,15 @@ const QUERIES: [&str; 16] = [
     "quantile_over_time(0.5, m_total[5m])",
     "deriv(m_total[5m])",
     "rate(m_total[2h])",
+    "count(m_total) unless absent(m_total)",
+    "count(m_total) unless absent_over_time(m_total[5m])",
+    "present_over_time(m_total[5m])",
+    "last_over_time(m_total[5m])",
+    "timestamp(m_total)",
+    "predict_linear(m_total[10m], 600)",
+    "changes(m_total[5m])",
+    "min_over_time(m_total[5m])",
+    "resets(m_total[10m])",
     "max_over_time(rate(m_total[5m])[30m:10m])",
 ];
 
@@ -271,6 +280,7 @@ async fn gaps_stay_gaps() {
 async fn any_layout_any_step() {
     let samples = steady(2);
     let mut random = Random(21);
+    let mut wrong = Vec::new();
     for round in 0..60 {
         let mut kinds: Vec<Vec<i64>> = Vec::new();
         while kinds.len() < 25 {
@@ -285,7 +295,15 @@ async fn any_layout_any_step() {
         let step = [15_000, 50_000, 6 * MINUTE, 35 * MINUTE, 5 * HOUR][random.below(5) as usize];
         let from = START + (2 * HOUR as u64 + random.below(40 * HOUR as u64)) as i64;
         let to = (from + 150 * step).min(START + 2 * DAY - 1);
-        for query in ["m_total", "rate(m_total[4m])", "count_over_time(m_total[4m])"] {
+        for (query, want) in [
+            ("m_total", None),
+            ("rate(m_total[4m])", Some(1.0)),
+            ("rate(m_total[30m])", Some(1.0)),
+            ("increase(m_total[3h])", Some(10_800.0)),
+            ("delta(m_total[20m])", Some(1_200.0)),
+            ("count_over_time(m_total[4m])", Some(4.0)),
+            ("count_over_time(m_total[70m])", Some(70.0)),
+        ] {
             for (i, v) in steps(&range(&source, query, (from, to, step), &auto(step)).await).into_iter().enumerate() {
                 let t = from + i as i64 * step;
                 let piece = ((t - START) / PIECE) as usize;
@@ -295,9 +313,20 @@ async fn any_layout_any_step() {
                     v.is_some() || !held,
                     "round {round}: {query} is empty at {t}, step {i} of {step} from {from}, cut {cut}: {kinds:?}"
                 );
+                // All of the range, and the windows before it.
+                let whole = piece >= 4 && kinds[piece - 4..=piece].iter().all(|k| !k.is_empty());
+                if let (true, Some(v), Some(want)) = (whole, v, want)
+                    && (v - want).abs() > want * 0.26
+                {
+                    wrong.push(format!(
+                        "round {round}: {query} is {v} at {t}, step {i} of {step}, cut {cut}: {:?}",
+                        &kinds[piece - 4..=piece]
+                    ));
+                }
             }
         }
     }
+    assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 /// With a resolution that was given nothing changes: neither the select nor the answer.
