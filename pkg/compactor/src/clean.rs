@@ -16,7 +16,7 @@ use futures::stream::{self, StreamExt};
 use objstore::Created;
 
 use crate::commit::{CommitError, OUTDATED, REWRITTEN, SOURCE_OF_COMPACTED};
-use crate::compactor::Compactor;
+use crate::compactor::{Compactor, Now};
 use crate::engine::{Depth, EngineError};
 use crate::error::Error;
 use crate::lease::{CLOCK_SKEW_MS, Claim, Lease};
@@ -43,19 +43,6 @@ pub struct Cleaned {
     pub failed: u64,
     /// Another compactor cleans.
     pub busy: bool,
-}
-
-/// Now, by two clocks.
-#[derive(Debug, Clone, Copy)]
-struct Now {
-    local_ms: i64,
-    store_ms: i64,
-}
-
-impl Now {
-    fn earlier_ms(self) -> i64 {
-        self.local_ms.min(self.store_ms)
-    }
 }
 
 /// What is to become of a block with a deletion mark.
@@ -86,6 +73,7 @@ impl Compactor {
             }
         };
         let outcome = tokio::select! {
+            biased;
             outcome = self.clean_under(&lease) => outcome,
             () = lease.keep() => Ok(Cleaned { busy: true, ..Cleaned::default() }),
         };
@@ -118,17 +106,15 @@ impl Compactor {
     }
 
     fn now(&self, lease: &Lease) -> Now {
-        let local_ms = self.clock.now_ms();
-        let store_ms = self.store_clock.as_ref().map_or_else(|| lease.store_now_ms(), |c| c.now_ms());
-        let skew_ms = local_ms.saturating_sub(store_ms);
-        self.metrics.skew_seconds.set(skew_ms as f64 / 1000.0);
+        let now = self.both_clocks(lease);
+        let skew_ms = now.local_ms.saturating_sub(now.store_ms);
         if skew_ms.abs() > CLOCK_SKEW_MS {
             tracing::warn!(
                 skew_seconds = skew_ms / 1000,
                 "this machine's clock and the store's differ, ages are taken by the slower one"
             );
         }
-        Now { local_ms, store_ms }
+        now
     }
 
     /// Marks blocks all of whose data another block holds.

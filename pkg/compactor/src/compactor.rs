@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
 use block::BlockId;
@@ -16,7 +17,7 @@ use crate::backlog::{self, Backlog};
 use crate::commit::Committer;
 use crate::engine::{Engine, NextId};
 use crate::error::Error;
-use crate::lease::{LeaseOptions, Leases};
+use crate::lease::{Lease, LeaseOptions, Leases};
 use crate::metrics::CompactMetrics;
 use crate::quarantine::Quarantine;
 use crate::retention::{self, Action, Decision, Situation};
@@ -24,6 +25,19 @@ use crate::settings::Settings;
 use crate::snapshot::Snapshot;
 use crate::status::Status;
 use crate::task::Context;
+
+/// Now, by two clocks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Now {
+    pub(crate) local_ms: i64,
+    pub(crate) store_ms: i64,
+}
+
+impl Now {
+    pub(crate) fn earlier_ms(self) -> i64 {
+        self.local_ms.min(self.store_ms)
+    }
+}
 
 /// What comes from outside.
 #[derive(Clone)]
@@ -71,6 +85,8 @@ pub struct Compactor {
     pub(crate) quarantine: Mutex<Quarantine>,
     pub(crate) status: Status,
     pub(crate) failpoints: Failpoints,
+    /// How far this machine's clock was ahead of the store's when both were last known, ms.
+    ahead_ms: AtomicI64,
     /// Blocks that were read and found sound, to replace others.
     pub(crate) verified: Mutex<HashSet<BlockId>>,
     fetcher: MetaFetcher,
@@ -118,6 +134,7 @@ impl Compactor {
             committer,
             status: Status::default(),
             failpoints: deps.failpoints,
+            ahead_ms: AtomicI64::new(0),
             verified: Mutex::default(),
             sync_metrics,
             latest: Mutex::default(),
@@ -160,6 +177,16 @@ impl Compactor {
         Ok(Snapshot::new(view, leases, requests, &self.settings, self.clock.now_ms()))
     }
 
+    /// Now by this machine's clock and by the store's, as the lease tells it.
+    pub(crate) fn both_clocks(&self, lease: &Lease) -> Now {
+        let local_ms = self.clock.now_ms();
+        let store_ms = self.store_clock.as_ref().map_or_else(|| lease.store_now_ms(), |c| c.now_ms());
+        let skew_ms = local_ms.saturating_sub(store_ms);
+        self.metrics.skew_seconds.set(skew_ms as f64 / 1000.0);
+        self.ahead_ms.store(skew_ms.max(0), Ordering::Relaxed);
+        Now { local_ms, store_ms }
+    }
+
     /// Retention's decisions by block, at `now_ms`.
     pub(crate) fn decisions(&self, snapshot: &Snapshot, now_ms: i64) -> BTreeMap<BlockId, Decision> {
         if self.settings.policy.keeps_all() {
@@ -179,7 +206,8 @@ impl Compactor {
     /// Calls `f` with what tasks are made from.
     pub(crate) fn with_context<T>(&self, snapshot: &Snapshot, f: impl FnOnce(&Context) -> T) -> T {
         let now_ms = self.clock.now_ms();
-        let decisions = self.decisions(snapshot, now_ms);
+        // a clock that is ahead takes nothing away before its time
+        let decisions = self.decisions(snapshot, now_ms.saturating_sub(self.ahead_ms.load(Ordering::Relaxed)));
         let quarantine = self.quarantine.lock();
         f(&Context { snapshot, settings: &self.settings, quarantine: &quarantine, decisions: &decisions, now_ms })
     }

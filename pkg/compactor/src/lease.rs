@@ -412,6 +412,7 @@ impl Lease {
         let every = self.leases.0.options.ttl / 4;
         loop {
             tokio::select! {
+                biased;
                 () = self.lost.cancelled() => return,
                 () = tokio::time::sleep(every) => {}
             }

@@ -15,6 +15,7 @@ use crate::engine::{EngineError, RunOptions};
 use crate::lease::{Claim, Lease, LeaseError};
 use crate::metrics::resolution;
 use crate::output;
+use crate::policy::Verdict;
 use crate::snapshot::Snapshot;
 use crate::task::Task;
 
@@ -70,6 +71,7 @@ impl Compactor {
         let mut kept = true;
         let outcome = loop {
             tokio::select! {
+                biased;
                 outcome = &mut work => break outcome,
                 () = &mut keep, if kept => {
                     kept = false;
@@ -184,7 +186,7 @@ impl Compactor {
                 return Ok(Outcome::Progress);
             }
         }
-        if !self.inputs_stand(task).await? {
+        if !self.inputs_stand(task).await? || !self.is_due(task, lease) {
             return Ok(Outcome::Stale);
         }
         let by = resolution(task.resolution_ms);
@@ -266,6 +268,30 @@ impl Compactor {
             }
         }
         Ok(true)
+    }
+
+    /// Whether what retention takes out of a block is due by the store's clock too.
+    fn is_due(&self, task: &Task, lease: &Lease) -> bool {
+        let now_ms = self.both_clocks(lease).earlier_ms();
+        if task.kind != Kind::Retention {
+            return true;
+        }
+        let is_due = task.job.inputs.iter().all(|input| match self.settings.policy.verdict(&input.meta, now_ms) {
+            Verdict::Keep => false,
+            Verdict::Whole { .. } => true,
+            Verdict::Partly(due) => {
+                let rewrites = task.job.meta.thanos.iter().flat_map(|t| &t.rewrites).next_back();
+                let taken = rewrites.iter().flat_map(|r| &r.deletions_applied);
+                taken.into_iter().all(|d| due.iter().any(|due| due.id == d.request_id))
+            }
+        });
+        if !is_due {
+            tracing::warn!(
+                group = task.selector,
+                "series are past their retention by this machine's clock and not by the store's, they are kept"
+            );
+        }
+        is_due
     }
 
     /// A downsampling that left nothing is not tried again; a merge that should have left something has failed.

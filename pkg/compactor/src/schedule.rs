@@ -215,6 +215,7 @@ impl Compactor {
         use crate::lease::Claim;
         let Claim::Held(lease) = self.leases.claim(key, None).await? else { return Ok(false) };
         let outcome = tokio::select! {
+            biased;
             outcome = self.committer.recover(&lease) => outcome,
             () = lease.keep() => Ok(Recovered::Nothing),
         };

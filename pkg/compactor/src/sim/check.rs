@@ -213,7 +213,11 @@ impl Checker {
             let at = seen.entry(meta.resolution_ms()).or_default();
             for unit in &**units {
                 let other = at.insert(unit, *id);
-                if let Some(other) = other.filter(|_| !incomplete)
+                // parts of wholes that were split at a coarser resolution, and those made from raw parts, do not know of one
+                // another: they hold the same twice, which costs room and no sample
+                let is_part = |id: &BlockId| view.metas.get(id).is_some_and(|m| !parts(m).is_empty());
+                let is_known = meta.resolution_ms() > 0 && (is_part(id) || other.as_ref().is_some_and(is_part));
+                if let Some(other) = other.filter(|_| !incomplete && !is_known)
                     && !view.deletion_marks.contains_key(&other)
                     && !view.deletion_marks.contains_key(id)
                 {

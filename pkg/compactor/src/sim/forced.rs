@@ -2,6 +2,7 @@
 //! failures of the store at each change of the bucket.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 
 use super::gate::Trouble;
 use super::script::{Action, Arm, Site};
@@ -34,6 +35,7 @@ fn life(seed: u64, compactors: usize) -> Plan {
         delete_series: true,
         retention: true,
         faults: false,
+        unconditional: false,
         jumps: false,
         life: true,
     }
@@ -117,6 +119,7 @@ fn a_sleep_at_each() {
             Action::SleepAtChange(400_000),
             Action::Sleep(99 * HOUR),
             Action::SleepAtChange(99 * HOUR),
+            Action::SleepAtChange(250 * HOUR),
         ];
         for (nth, action) in actions.into_iter().enumerate() {
             for compactors in 2..=3 {
@@ -169,6 +172,7 @@ fn something_at_each_change() {
         Strike::KillAfter,
         Strike::Sleep(400_000),
         Strike::Sleep(99 * HOUR),
+        Strike::Sleep(250 * HOUR),
         Strike::Fail(Trouble::Timeout),
         Strike::FailAfter(Trouble::Timeout),
         Strike::FailAfter(Trouble::Precondition),
@@ -186,4 +190,19 @@ fn something_at_each_change() {
         struck(compactors, Some(strike));
     }
     println!("{wanted} of {all} cases");
+}
+
+#[test]
+fn a_clock_that_is_wrong_all_the_time() {
+    for off_ms in [49 * HOUR, -49 * HOUR, 400 * DAY] {
+        for compactors in if env("AION_SIM_SEEDS").is_some() { 1..=3 } else { 2..=2 } {
+            simulate(async {
+                let mut world = World::new(life(3, compactors)).await;
+                world.slots[0].clock.off_ms.store(off_ms, Ordering::Relaxed);
+                world.log.push(format!("the clock of c0 is {} h off", off_ms / HOUR));
+                world.until(LIFE_MS).await;
+                world.converge().await;
+            });
+        }
+    }
 }

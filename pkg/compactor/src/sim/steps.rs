@@ -94,6 +94,7 @@ impl World {
         let until_ms = until.filter(|t| *t > now_ms).min().unwrap_or(now_ms + 48 * HOUR);
         let arrived = self.turns.arrived.clone();
         tokio::select! {
+            biased;
             () = arrived.notified() => {}
             () = tokio::time::sleep(Duration::from_millis((until_ms - now_ms) as u64)) => {}
         }

@@ -16,6 +16,7 @@ use object_store::{
     Attributes, CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
     ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
+use objstore::ConditionalCreate;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
@@ -156,6 +157,8 @@ pub(super) enum Listing {
 #[derive(Debug)]
 pub(super) struct Port {
     pub(super) store: Store,
+    /// Whether creating what is there is refused.
+    pub(super) conditional: ConditionalCreate,
     pub(super) listing: Arc<Mutex<Option<Listing>>>,
 }
 
@@ -178,7 +181,8 @@ fn not_found(path: &Path) -> Error {
 impl ObjectStore for Port {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         let (now_ms, mut state) = (self.store.clock.now_ms(), self.store.state());
-        if opts.mode == PutMode::Create && state.objects.contains_key(location.as_ref()) {
+        let honours = self.conditional == ConditionalCreate::Honoured;
+        if honours && opts.mode == PutMode::Create && state.objects.contains_key(location.as_ref()) {
             return Err(Error::AlreadyExists { path: location.to_string(), source: "it is there".into() });
         }
         state.put(location.as_ref(), Bytes::from(payload), now_ms);

@@ -51,6 +51,8 @@ pub(super) struct Plan {
     pub(super) retention: bool,
     /// The store fails, lies about what it did, and shows old listings.
     pub(super) faults: bool,
+    /// The store does not honour conditional creates.
+    pub(super) unconditional: bool,
     /// Clocks jump by two days and an hour.
     pub(super) jumps: bool,
     /// A few blocks that meet all kinds of work, instead of a stream of them.
@@ -251,10 +253,14 @@ impl World {
         self.acknowledge("b", &meta, units);
     }
 
+    fn conditional(&self) -> ConditionalCreate {
+        if self.plan.unconditional { ConditionalCreate::Ignored } else { ConditionalCreate::Honoured }
+    }
+
     /// The bucket for a process, or as it is.
     fn bucket(&self, process: Option<&Arc<Process>>) -> Bucket {
         let listing = Arc::<Mutex<_>>::default();
-        let port = Port { store: self.store.clone(), listing: listing.clone() };
+        let port = Port { store: self.store.clone(), conditional: self.conditional(), listing: listing.clone() };
         let bucket = Bucket::new("sim", Arc::new(port), BucketSettings::default());
         match process {
             Some(process) => bucket.decorated(Gate { turns: self.turns.clone(), process: process.clone(), listing }),
@@ -274,7 +280,7 @@ impl World {
                 process: process.clone(),
             }),
             bucket,
-            conditional: ConditionalCreate::Honoured,
+            conditional: self.conditional(),
             store_clock: None,
             clock: Arc::new(clock),
             metrics: self.metrics.clone(),
