@@ -10,8 +10,10 @@
 //!   (upstream 2890, 7341).
 //!
 //! One lane passes through untouched, still encoded; with more lanes the followed one is decoded once, the others only
-//! around its gaps. Downsampled chunks pass, all replicas', with the replica on each. Knows nothing of gRPC or of who asks.
+//! around its gaps. Native histograms are chosen sample by sample too, as when blocks are rewritten. Downsampled chunks
+//! pass, all replicas', with the replica on each. Knows nothing of gRPC or of who asks.
 
+mod by_chunks;
 mod lanes;
 mod pick;
 mod read;

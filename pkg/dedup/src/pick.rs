@@ -246,12 +246,18 @@ impl State {
             lanes[to].at += 1;
         }
         lanes[to].at = begin;
-        self.step_back(lanes, to);
+        if !self.step_back(lanes, to) {
+            // A short hole does less harm than a false reset, if only it is no longer than what counts as no gap.
+            let interval = lanes[from].interval.max(lanes[to].interval);
+            let reach = last.saturating_add(interval.saturating_add(interval / 2)).min(until);
+            lanes[to].at = lanes[to].caught_up(begin, reach, raw).unwrap_or(begin);
+        }
         true
     }
 
-    /// Takes back samples shown until lane `to` goes on from there without a fall and without a hole.
-    fn step_back(&mut self, lanes: &mut [Lane], to: usize) {
+    /// Takes back samples shown until lane `to` goes on from there without a fall and without a hole. False when there is
+    /// no such place.
+    fn step_back(&mut self, lanes: &mut [Lane], to: usize) -> bool {
         let gap_max = self.rules.gap_max_ms;
         let at = lanes[to].at;
         let sample = |lanes: &[Lane], (lane, at): (u32, u32)| {
@@ -262,7 +268,7 @@ impl State {
         for kept in (1..=self.refs.len()).rev() {
             let (t, v) = sample(lanes, self.refs[kept - 1]);
             if is_stale(v) {
-                return;
+                return false;
             }
             let piece = &lanes[to].piece;
             while next > 0 && piece.times[next - 1] > t {
@@ -270,22 +276,30 @@ impl State {
                 if is_stale(piece.values[next - 1])
                     || piece.times.get(next).is_some_and(|after| after - piece.times[next - 1] > gap_max)
                 {
-                    return;
+                    return false;
                 }
                 next -= 1;
             }
-            let Some(after) = piece.times.get(next) else { return };
-            if piece.values[next] >= v && after - t <= gap_max {
+            if let Some(next) = lanes[to].caught_up(next, t.saturating_add(gap_max), v) {
                 self.refs.truncate(kept);
                 self.last = Some((t, v, v));
                 lanes[to].at = next;
-                return;
+                return true;
             }
         }
+        false
     }
 }
 
 impl Lane {
+    /// The first sample of the piece from place `from` on that is not less than `value`, no later than `reach` and before
+    /// any marker.
+    fn caught_up(&self, from: usize, reach: i64, value: f64) -> Option<usize> {
+        let ahead = self.piece.times.iter().zip(&self.piece.values).enumerate().skip(from);
+        let within = ahead.take_while(|(_, (t, v))| **t <= reach && !is_stale(**v));
+        within.map(|(i, (_, v))| (i, *v)).find(|(_, v)| *v >= value).map(|(i, _)| i)
+    }
+
     /// Learns the spacing of samples. A pause is not taken for the spacing until it has come three times in a row.
     fn note_interval(&mut self, delta: i64, gap_max_ms: i64) {
         let pause = self.interval > 0 && delta > self.pause_max(gap_max_ms);

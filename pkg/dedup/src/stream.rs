@@ -3,6 +3,7 @@
 use futures::stream::{self, StreamExt};
 use storage::{Chunk, ChunkData, Series, SeriesEvent, SeriesStream};
 
+use crate::by_chunks;
 use crate::lanes;
 use crate::pick::{Rules, pick};
 use crate::read::{Lane, is_float};
@@ -120,14 +121,17 @@ pub fn dedup_series(mut series: Series, options: &DedupOptions) -> (Series, Vec<
     }
     let all_floats = series.chunks.iter().all(is_float);
     let mut split = lanes::split(std::mem::take(&mut series.chunks));
-    if split.len() == 1 || options.method == Method::Chain {
+    if split.len() == 1 || options.method == Method::Chain || !all_floats {
+        let followed = split.len() > 1 && options.method == Method::Penalty;
         series.chunks = split.drain(..).flatten().collect();
         series.chunks.sort_by_key(|c| (c.min_time, c.max_time));
-        return (series, Vec::new());
-    }
-    if !all_floats {
-        series.chunks = whole_chunks(split);
-        return (series, Vec::new());
+        if !followed {
+            return (series, Vec::new());
+        }
+        let (chunks, damage) = by_chunks::dedup(std::mem::take(&mut series.chunks), options.lookback_ms);
+        series.chunks = chunks;
+        let damage = damage.into_iter().map(|d| format!("{}: {d}", series.labels)).collect();
+        return (series, damage);
     }
     let mut lanes: Vec<Lane> = split.into_iter().map(Lane::new).collect();
     let rules = Rules { gap_max_ms: options.lookback_ms, counter: options.counter(), keep_values: false };
@@ -135,18 +139,4 @@ pub fn dedup_series(mut series: Series, options: &DedupOptions) -> (Series, Vec<
     series.chunks = Chunk::decoded(column).into_iter().collect();
     let damage = lanes.into_iter().flat_map(|l| l.damage).map(|d| format!("{}: {d}", series.labels)).collect();
     (series, damage)
-}
-
-/// For native histograms: the first replica's chunks, and the others' where they overlap nothing taken yet.
-fn whole_chunks(lanes: Vec<Vec<Chunk>>) -> Vec<Chunk> {
-    let mut taken: Vec<Chunk> = Vec::new();
-    for lane in lanes {
-        let free: Vec<Chunk> = lane
-            .into_iter()
-            .filter(|c| taken.iter().all(|t| t.max_time < c.min_time || c.max_time < t.min_time))
-            .collect();
-        taken.extend(free);
-    }
-    taken.sort_by_key(|c| (c.min_time, c.max_time));
-    taken
 }

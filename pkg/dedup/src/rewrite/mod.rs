@@ -31,6 +31,13 @@ pub struct LaneChunk {
     pub chunk: TimedChunk,
 }
 
+impl LaneChunk {
+    /// Whether a raw chunk can be read.
+    pub(crate) fn check(&self) -> Result<(), MergeError> {
+        Decoded::of(self, &mut Merged::default()).map(drop)
+    }
+}
+
 /// What was done with one series.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Merged {
@@ -79,7 +86,7 @@ const LOOKBACK_MS: i64 = 300_000;
 /// * a stale marker shows only when no replica is alive;
 /// * values are never changed, for whether they are a counter's is not known here. Yet no false reset arises: where the
 ///   next replica lags behind the value shown last, its samples are passed over until it has caught up, or else it is
-///   taken up earlier.
+///   taken up earlier. Where both would make a hole, one of at most one and a half of its intervals is made.
 ///
 /// Downsampled chunks are merged window by window, by either method: in each window one replica's aggregates are taken,
 /// and its counter goes on by its own increase, so that going from one replica to another is no reset. Of native

@@ -1,8 +1,12 @@
 //! The promises of deduplication, on small examples and on random replicas.
 
 use bytes::Bytes;
-use chunkenc::{Column, Encoding, decode_floats, encode_xor};
+use chunkenc::{
+    Appended, Column, Encoding, HistogramAppender, HistogramColumn, ResetFlag, decode_floats, decode_histograms,
+    encode_xor,
+};
 use dedup::{DedupOptions, Method, dedup_series};
+use histogram::{Histogram, Span};
 use labels::Labels;
 use model::{is_stale, stale_nan};
 use proptest::prelude::*;
@@ -163,6 +167,50 @@ fn chain_shows_everything() {
     let (a, b) = (scrapes(0, 30, 300, 0..0), scrapes(10, 30, 300, 0..0));
     let chain = DedupOptions { method: Method::Chain, ..options("sum") };
     assert_eq!(run(&[a.clone(), b.clone()], &chain).len(), a.len() + b.len());
+}
+
+/// A native histogram a second, 30 s apart, but for the seconds in `but`.
+fn histograms(replica: u64, start: i64, end: i64, but: std::ops::Range<i64>) -> Chunk {
+    let mut appender = HistogramAppender::new(ResetFlag::Unknown);
+    let times: Vec<i64> = (start..end).step_by(30).filter(|s| !but.contains(s)).collect();
+    for s in &times {
+        let h = Histogram {
+            count: *s as u64,
+            positive_spans: vec![Span { offset: 0, length: 1 }],
+            positive_deltas: vec![*s],
+            ..Histogram::default()
+        };
+        assert_eq!(appender.append(s * 1000, &h), Ok(Appended::InPlace));
+    }
+    let (first, last) = (times[0] * 1000, times[times.len() - 1] * 1000);
+    Chunk { replica, ..Chunk::raw(first, last, Encoding::Histogram, Bytes::from(appender.to_vec())) }
+}
+
+fn histogram_times(series: &Series) -> Vec<i64> {
+    let mut column = HistogramColumn::default();
+    for chunk in &series.chunks {
+        let ChunkData::Raw(c) = &chunk.data else { panic!("raw in, raw out") };
+        decode_histograms(c.encoding, &c.data, &mut column).unwrap();
+    }
+    column.times.iter().map(|t| t / 1000).collect()
+}
+
+#[test]
+fn histograms_gaps_are_filled_too() {
+    let series = |chunks: Vec<Chunk>| Series { labels: Labels::empty(), chunks };
+    let (a, b) = (histograms(1, 0, 3000, 900..1800), histograms(2, 10, 3600, 0..0));
+    let (got, damage) = dedup_series(series(vec![a.clone(), b.clone()]), &options("rate"));
+    let times = histogram_times(&got);
+    assert!(damage.is_empty());
+    assert!(times.windows(2).all(|w| w[1] > w[0] && w[1] - w[0] <= 45), "{times:?}");
+    assert_eq!((times[0], times[times.len() - 1]), (0, 3580));
+    // One that cannot be read is told, and the other stands in for it.
+    let mut broken = a;
+    if let ChunkData::Raw(c) = &mut broken.data {
+        c.data = c.data.slice(..c.data.len() / 2);
+    }
+    let (got, damage) = dedup_series(series(vec![broken, b]), &options("rate"));
+    assert_eq!((histogram_times(&got).len(), damage.len()), (120, 1), "{damage:?}");
 }
 
 /// What an instant selector sees at `t`.
