@@ -150,10 +150,15 @@ fn decode(part: &EncodedChunk, into: &mut Column) -> Result<(), chunkenc::Error>
     decode_floats(part.encoding, &part.data, into)
 }
 
+/// Whether a query can ask for the time; around such times one can reckon.
+fn possible(time: i64) -> bool {
+    (model::MIN_TIME_MS..=model::MAX_TIME_MS).contains(&time)
+}
+
 /// Rows of ascending time; what is not later than the one before is left out.
 fn plain_rows(values: &Column) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::with_capacity(values.len());
-    for (t, v) in values.iter() {
+    for (t, v) in values.iter().filter(|(t, _)| possible(*t)) {
         if rows.last().is_none_or(|r| r.time < t) {
             rows.push(Row::new(t, v));
         }
@@ -166,7 +171,7 @@ fn plain_rows(values: &Column) -> Vec<Row> {
 fn counter_rows(values: &Column) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::with_capacity(values.len());
     let mut stored = f64::NAN;
-    for (t, v) in values.iter().filter(|(_, v)| !v.is_nan()) {
+    for (t, v) in values.iter().filter(|(t, v)| possible(*t) && !v.is_nan()) {
         match rows.last_mut() {
             None => rows.push(Row { truth: v, ..Row::new(t, v) }),
             Some(last) if t > last.time => {
@@ -202,13 +207,13 @@ fn raw_rows(raw: &Column) -> Vec<Row> {
         row.cover.count = 1.0;
         row
     };
-    raw.iter().map(one).collect()
+    raw.iter().filter(|(t, _)| possible(*t)).map(one).collect()
 }
 
 fn raw_counter_rows(raw: &Column) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::with_capacity(raw.len());
     let mut before: Option<(f64, f64)> = None;
-    for (t, v) in raw.iter().filter(|(_, v)| !v.is_nan()) {
+    for (t, v) in raw.iter().filter(|(t, v)| possible(*t) && !v.is_nan()) {
         let value = before.map_or(v, |(truth, value)| value + if v < truth { v } else { v - truth });
         before = Some((v, value));
         let mut row = Row { truth: v, ..Row::new(t, value) };

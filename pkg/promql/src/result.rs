@@ -87,7 +87,8 @@ impl Grid {
 
     /// The time of step `i`, ms.
     pub fn time(&self, i: usize) -> i64 {
-        self.start_ms + i as i64 * self.step_ms
+        // The sum is in range where the product need not be.
+        self.start_ms.wrapping_add((i as i64).wrapping_mul(self.step_ms))
     }
 }
 

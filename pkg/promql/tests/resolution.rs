@@ -4,14 +4,16 @@ mod common;
 
 use std::sync::Arc;
 
+use chunkenc::{Encoding, encode_xor};
 use common::{DAY, FIVE, HOUR, Levels, MINUTE, Random, Sample, range, steps};
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use labels::Labels;
 use model::{Severity, TimeRange};
-use promql::QueryOptions;
+use promql::{QueryError, QueryOptions};
 use storage::{
-    Answer, Chunk, Ctx, LabelQuery, Result, Select, Series, SeriesEvent, SeriesSource, SeriesStream, SourceInfo,
+    AggrChunk, Answer, Chunk, Ctx, EncodedChunk, LabelQuery, Result, Select, Series, SeriesEvent, SeriesSource,
+    SeriesStream, SourceInfo,
 };
 
 const START: i64 = 20_000 * DAY;
@@ -349,6 +351,70 @@ async fn given_resolutions_ask_for_what_they_did() {
             // Windows cut short at the ends of chunks are put right.
             let near = matches!((a, b), (Some(a), Some(b)) if (a - b).abs() <= a * 0.15);
             assert!(near, "{query} at {resolution}, step {i}: {b:?}, not {a:?}");
+        }
+    }
+}
+
+/// Chunks of a peer that lies: aggregates that do not belong together, times and values of any kind.
+#[tokio::test]
+async fn nonsense_is_harmless() {
+    let mut random = Random(77);
+    let far = [i64::MIN, i64::MIN / 2, model::MIN_TIME_MS, -1, 0, HOUR - 1, model::MAX_TIME_MS, i64::MAX / 2, i64::MAX];
+    let far_queries = [
+        "rate(m_total[290y])",
+        "m_total offset -290y",
+        "m_total @ 9e15",
+        "sum_over_time(m_total[1m] @ 9e15 offset -290y)",
+        "count_over_time(m_total[290y] @ -9e15)",
+        "predict_linear(m_total[1m] @ -9e15, 1e300)",
+        "delta(m_total[290y] @ 9e15)",
+        "increase(m_total[290y] @ 9e15 offset 290y)",
+    ];
+    let values = [0.0, -0.0, 1.0, -3.0, 1e308, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 5e-324];
+    for round in 0..40 {
+        let mut chunks = Vec::new();
+        for _ in 0..=random.below(5) {
+            let mut parts = [const { None }; 5];
+            let (mut min, mut max) = (0, 0);
+            let near = random.below(2) == 0;
+            for part in &mut parts {
+                let mut times: Vec<i64> = (0..random.below(9))
+                    .map(|i| match near {
+                        true => START + HOUR * i as i64 + [0, FIVE - 1, HOUR - 1, 7][random.below(4) as usize],
+                        false => far[random.below(9) as usize],
+                    })
+                    .collect();
+                if random.below(5) > 0 {
+                    times.sort_unstable();
+                }
+                let Some(first) = times.first() else { continue };
+                (min, max) = (*first, times[times.len() - 1]);
+                let samples = times.iter().map(|t| (*t, values[random.below(9) as usize]));
+                let Ok(data) = encode_xor(samples) else { continue };
+                *part = Some(EncodedChunk { encoding: Encoding::Xor, data: data.into() });
+            }
+            let aggr = Chunk::aggr(min.min(max), max.max(min), AggrChunk { parts });
+            chunks.push(Chunk { replica: random.below(3), ..aggr });
+        }
+        if random.below(2) == 0 {
+            chunks.extend(Levels::of(&steady(1)).raw.into_iter().take(2));
+        }
+        chunks.sort_by_key(|c| (c.min_time, c.max_time));
+        let source = common::source(chunks);
+        for query in QUERIES.iter().chain(&far_queries) {
+            let query = query.replace("m_total", "m");
+            for times in [
+                (START - HOUR, START + 9 * HOUR, 50 * MINUTE),
+                (model::MIN_TIME_MS, model::MAX_TIME_MS, model::MAX_TIME_MS / 9),
+            ] {
+                for options in [auto(HOUR), QueryOptions { auto_resolution: false, ..auto(5 * HOUR) }] {
+                    let ctx = Ctx::background();
+                    let (from, to, step) = times;
+                    let result = common::engine().range(&ctx, source.clone(), &query, from, to, step, &options).await;
+                    let fine = matches!(result, Ok(_) | Err(QueryError::Limit(_)));
+                    assert!(fine, "round {round}: {query}: {result:?}");
+                }
+            }
         }
     }
 }
