@@ -96,7 +96,7 @@ impl Compactor {
         }
         let now = self.now(lease);
         let mut cleaned = Cleaned::default();
-        self.mark_duplicates(&snapshot, lease, &mut cleaned).await;
+        self.mark_duplicates(&snapshot, lease, now, &mut cleaned).await;
         self.apply_retention(&snapshot, lease, now, &mut cleaned).await;
         self.delete_marked(&snapshot, lease, now, &mut cleaned).await;
         self.delete_partial(&snapshot, lease, now, &mut cleaned).await;
@@ -118,10 +118,17 @@ impl Compactor {
     }
 
     /// Marks blocks all of whose data another block holds.
-    async fn mark_duplicates(&self, snapshot: &Snapshot, lease: &Lease, cleaned: &mut Cleaned) {
+    async fn mark_duplicates(&self, snapshot: &Snapshot, lease: &Lease, now: Now, cleaned: &mut Cleaned) {
         let began = Instant::now();
         self.metrics.garbage.inc();
-        for id in &snapshot.duplicates {
+        // a meta.json that came late, after its block was replaced and deleted; what lacks files for a while only is none
+        let is_remnant = |id: &&BlockId| {
+            let newest_ms = snapshot.view.objects.get(id).and_then(bucket::BlockObjects::newest_ms);
+            let is_old =
+                newest_ms.is_some_and(|at| now.earlier_ms().saturating_sub(at) >= self.settings.partial_age_ms);
+            is_old && !snapshot.view.deletion_marks.contains_key(id)
+        };
+        for id in snapshot.duplicates.iter().chain(snapshot.view.broken.keys().filter(is_remnant)) {
             let is_held = snapshot.view.metas.get(id).is_some_and(|m| snapshot.coverage.replacement(m).is_some());
             if !is_held {
                 continue;

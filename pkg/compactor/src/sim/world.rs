@@ -190,6 +190,11 @@ impl World {
         units.extend(self.uploaded.iter().filter(|(_, i)| halves.contains(&i.id)).map(|(u, _)| u.clone()));
         let now_ms = self.clock.now_ms();
         self.write(&mut meta, &units, now_ms, true);
+        // the meta.json of one that was replaced and deleted, by somebody who slept for days
+        let (mut late, _) = self.block("c", 10, 12);
+        late.compaction.sources = halves[..1].to_vec();
+        let _ = files(&mut late, &units);
+        self.store.state().put(&format!("{}/{META_FILE}", late.ulid), late.to_json(), now_ms);
     }
 
     /// An upload that nobody has written to for two and a half days.
