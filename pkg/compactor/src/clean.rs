@@ -89,10 +89,10 @@ impl Compactor {
     }
 
     async fn clean_under(&self, lease: &Lease) -> Result<Cleaned, Error> {
-        let snapshot = self.sync().await?;
+        let mut snapshot = self.sync().await?;
         if self.recover_all(&snapshot).await > 0 {
-            // the view is from before: the next pass cleans
-            return Ok(Cleaned::default());
+            // that view is from before
+            snapshot = self.sync().await?;
         }
         let now = self.now(lease);
         let mut cleaned = Cleaned::default();
