@@ -201,12 +201,26 @@ impl Context<'_> {
     }
 
     fn downsampling_todo(&self) -> Vec<Todo> {
-        let awaited = self.decisions.values().filter(|d| matches!(d.action, Action::Withhold { .. }));
+        // what a missing resolution is made from: for 1 h the blocks of 5 m, which retention itself does not name
+        let mut awaited = BTreeSet::new();
+        for decision in self.decisions.values() {
+            let Action::Withhold { missing_ms } = decision.action else { continue };
+            let block = &decision.block;
+            let from_ms = downsampling::STEPS.iter().find(|s| s.to_ms == missing_ms).map(|s| s.from_ms);
+            match from_ms.filter(|from_ms| *from_ms != block.resolution_ms()) {
+                Some(from_ms) => {
+                    awaited.extend(self.snapshot.coverage.at_resolution(block, from_ms).unwrap_or_default());
+                }
+                None => {
+                    awaited.insert(block.ulid);
+                }
+            }
+        }
         downsampling::todo(
             &self.snapshot.filtered.kept,
             &self.snapshot.coverage,
             &self.snapshot.no_downsample,
-            &awaited.map(|d| d.block.ulid).collect(),
+            &awaited,
             &self.settings.policy,
             self.now_ms,
         )

@@ -2,6 +2,7 @@
 //! failures of the store at each change of the bucket.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
 use super::gate::Trouble;
@@ -57,11 +58,24 @@ fn live(seed: u64, compactors: usize, arms: Vec<Arm>) -> Lived {
 }
 
 /// All places that a life without deaths comes by, and those of recovery after one.
-fn sites() -> Vec<Site> {
-    let mut sites: BTreeSet<Site> = live(0, 1, Vec::new()).hits.into_keys().collect();
-    let died = ("compact.after_commit".to_owned(), "compaction");
-    sites.extend(live(0, 1, vec![Arm::new(&died, 1, Action::Kill)]).hits.into_keys());
-    sites.into_iter().collect()
+fn sites() -> &'static [Site] {
+    static SITES: OnceLock<Vec<Site>> = OnceLock::new();
+    SITES.get_or_init(|| {
+        let mut sites: BTreeSet<Site> = live(0, 1, Vec::new()).hits.into_keys().collect();
+        let died = ("compact.after_commit".to_owned(), "compaction");
+        sites.extend(live(0, 1, vec![Arm::new(&died, 1, Action::Kill)]).hits.into_keys());
+        println!("{sites:?}");
+        sites.into_iter().collect()
+    })
+}
+
+/// One of each failpoint's sites, of other kinds for others.
+fn some_sites() -> Vec<Site> {
+    let mut by_name: BTreeMap<&str, Vec<&Site>> = BTreeMap::new();
+    for site in sites() {
+        by_name.entry(&site.0).or_default().push(site);
+    }
+    by_name.values().enumerate().map(|(at, sites)| sites[at % sites.len()].clone()).collect()
 }
 
 /// Runs a life for each list of arms; gives how many there were and how many arms fired.
@@ -88,7 +102,7 @@ fn with_a_death(arms: Vec<Arm>) -> Vec<Arm> {
 
 #[test]
 fn every_failpoint_is_met() {
-    let met: BTreeSet<String> = sites().into_iter().map(|(name, _)| name).collect();
+    let met: BTreeSet<String> = sites().iter().map(|(name, _)| name.clone()).collect();
     let listed: BTreeSet<String> = crate::failpoints().iter().map(|f| (*f).to_owned()).collect();
     assert_eq!(met, listed);
 }
@@ -97,7 +111,7 @@ fn every_failpoint_is_met() {
 fn a_death_at_each() {
     let full = env("AION_SIM_SEEDS").is_some();
     let mut lives = Vec::new();
-    for (at, site) in sites().iter().enumerate() {
+    for (at, site) in (if full { sites().to_vec() } else { some_sites() }).iter().enumerate() {
         for compactors in 1..=3 {
             if full || at % 3 + 1 == compactors {
                 lives.push((compactors, with_a_death(vec![Arm::new(site, 1, Action::Kill)])));
