@@ -105,6 +105,9 @@ fn every_failpoint_is_met() {
     let met: BTreeSet<String> = sites().iter().map(|(name, _)| name.clone()).collect();
     let listed: BTreeSet<String> = crate::failpoints().iter().map(|f| (*f).to_owned()).collect();
     assert_eq!(met, listed);
+    let kinds: BTreeSet<&str> = sites().iter().map(|(_, kind)| *kind).collect();
+    let all = ["cleaning", "compaction", "deletion", "downsampling", super::RECOVERY, "retention"];
+    assert_eq!(kinds, BTreeSet::from(all));
 }
 
 #[test]

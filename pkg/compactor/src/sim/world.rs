@@ -434,6 +434,13 @@ impl World {
                 }
             }
         }
+        // marked within two passes, deleted two days later
+        let late_ms = self.clock.now_ms() - RAW_MS - 6 * DAY;
+        for meta in blocks.values().flat_map(|b| &b.meta).filter(|m| m.resolution_ms() == 0) {
+            if self.plan.retention && meta.max_time < late_ms {
+                self.fail(&format!("I8: {} is long past its retention", meta.ulid));
+            }
+        }
         for meta in blocks.values().flat_map(|b| &b.meta).filter(|m| m.resolution_ms() == 0 && m.compaction.level == 1)
         {
             // the first 8 h are merged; the rest may wait for newer blocks
