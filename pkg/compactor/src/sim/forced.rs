@@ -14,10 +14,10 @@ use super::{DAY, HOUR, env, simulate};
 /// Long enough for all work on the few blocks.
 const LIFE_MS: i64 = 14 * DAY;
 /// Pairs tried unless `AION_SIM_SEEDS` says otherwise.
-const PAIRS: u64 = 10;
+const PAIRS: u64 = 6;
 
 /// Cases of something at a change, as well.
-const CHANGES: usize = 10;
+const CHANGES: usize = 6;
 
 /// What was met and what took place in one life.
 struct Lived {
@@ -140,7 +140,7 @@ fn a_sleep_at_each() {
         ];
         for (nth, action) in actions.into_iter().enumerate() {
             for compactors in 2..=3 {
-                if full || (at + nth) % 12 == 0 && at % 2 + 2 == compactors {
+                if full || (at + nth) % 24 == 0 && at % 2 + 2 == compactors {
                     lives.push((compactors, with_a_death(vec![Arm::new(site, 1, action)])));
                 }
             }

@@ -12,12 +12,12 @@ const COUNTED: [&str; 6] = [
     "thanos_compact_blocks_cleaned_total",
     "aion_compact_rewrites_total",
 ];
-const SEEDS: u64 = 1;
+const SEEDS: u64 = 2;
 
 async fn run(plan: Plan) -> Vec<u64> {
     let mut world = World::new(plan).await;
     let full = env("AION_SIM_SEEDS").or(env("AION_SIM_SEED")).is_some();
-    let steps = if full { 2500 } else { 1000 };
+    let steps = if full { 2500 } else { 800 };
     for _ in 0..steps {
         world.step().await;
     }
