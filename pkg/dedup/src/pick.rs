@@ -43,18 +43,13 @@ impl State {
             let pause = state.follow(lanes, current);
             // The lane pauses at `until`: it ends, has a gap or goes stale there.
             let (until, stale) = match pause {
-                Pause::End => (i64::MAX, None),
-                Pause::Gap(t) => (t, None),
-                Pause::Stale(t, v) => (t, Some((t, v))),
+                Pause::End => (i64::MAX, false),
+                Pause::Gap(t) => (t, false),
+                Pause::Stale(t, _) => (t, true),
             };
-            // Where the other lanes are close behind the marker, the series lives on.
-            let reach = match stale {
-                Some((t, _)) => t.saturating_add(lanes[current].pause_max(state.rules.gap_max_ms)),
-                None => until,
-            };
-            let elsewhere = state.elsewhere(lanes, current, reach);
-            match elsewhere.filter(|lane| state.switch(lanes, current, *lane, reach)) {
-                Some(lane) => current = lane,
+            let elsewhere = state.elsewhere(lanes, current, until, stale);
+            match elsewhere.filter(|(lane, until)| state.switch(lanes, current, *lane, *until)) {
+                Some((lane, _)) => current = lane,
                 None => match pause {
                     Pause::End => return,
                     Pause::Gap(_) => state.accept(lanes, current),
@@ -151,19 +146,27 @@ impl State {
         self.last = Some((t, shown, v));
     }
 
-    /// The lane with the earliest live sample after what was shown and before `until`.
-    fn elsewhere(&self, lanes: &mut [Lane], current: usize, until: i64) -> Option<usize> {
+    /// The lane with the earliest live sample after what was shown and before `until`, or, where a marker is there, so close
+    /// behind it that the series lives on. With it the time before which it must be taken up.
+    fn elsewhere(&self, lanes: &mut [Lane], current: usize, until: i64, stale: bool) -> Option<(usize, i64)> {
         let last = self.last.map_or(i64::MIN, |(t, _, _)| t);
-        let interval = lanes[current].interval;
-        let mut best: Option<(i64, usize)> = None;
+        let gap_max = self.rules.gap_max_ms;
+        let (interval, pause) = (lanes[current].interval, lanes[current].pause_max(gap_max));
+        let mut best: Option<(i64, usize, i64)> = None;
         for (i, lane) in lanes.iter_mut().enumerate().filter(|(i, _)| *i != current) {
-            if let Some((t, _)) = lane.next_after_switch(last, interval, until, self.rules.gap_max_ms)
-                && best.is_none_or(|(earliest, _)| t < earliest)
+            let mut until = until;
+            if stale {
+                lane.seek_after(last);
+                let spacing = if lane.ready() { lane.spacing_ahead().max(lane.interval) } else { lane.interval };
+                until = until.saturating_add(pause.max(pause_of(spacing, gap_max)));
+            }
+            if let Some((t, _)) = lane.next_after_switch(last, interval, until, gap_max)
+                && best.is_none_or(|(earliest, ..)| t < earliest)
             {
-                best = Some((t, i));
+                best = Some((t, i, until));
             }
         }
-        best.map(|(_, i)| i)
+        best.map(|(_, i, until)| (i, until))
     }
 
     /// Prepares to go on with lane `to`, whose next sample is the one to show. False when nothing is to be had from it
@@ -206,7 +209,7 @@ impl State {
     fn fell(&self, lanes: &mut [Lane], from: usize, to: usize, (last, raw): (i64, f64), v: f64) -> bool {
         // An older sample of the new lane tells of a fall since then, which may lie before what was shown last.
         let reach = lanes[to].pause_max(self.rules.gap_max_ms);
-        match lanes[to].previous().filter(|(time, _)| last - time <= reach) {
+        match lanes[to].previous(last).filter(|(time, _)| last - time <= reach) {
             // The new lane saw both sides: a fall there is a reset.
             Some((_, b)) => v < b,
             // Else the old lane's next sample tells. Failing that: who restarts begins near zero, who lags is close by.
@@ -250,7 +253,12 @@ impl State {
             // A short hole does less harm than a false reset, if only it is no longer than what counts as no gap.
             let interval = lanes[from].interval.max(lanes[to].interval);
             let reach = last.saturating_add(interval.saturating_add(interval / 2)).min(until);
-            lanes[to].at = lanes[to].caught_up(begin, reach, raw).unwrap_or(begin);
+            let lane = &mut lanes[to];
+            // All that is left may be such a double of what was shown.
+            let ends = lane.piece.times.last().is_some_and(|t| *t <= reach)
+                && !lane.piece.values[begin..].iter().any(|v| is_stale(*v));
+            let skipped = if ends { lane.piece.len() } else { begin };
+            lane.at = lane.caught_up(begin, reach, raw).unwrap_or(skipped);
         }
         true
     }
@@ -311,6 +319,11 @@ impl Lane {
 
     /// A pause longer than this is a gap.
     fn pause_max(&self, gap_max_ms: i64) -> i64 {
-        (self.interval + self.interval / 2).clamp(1, gap_max_ms.max(1))
+        pause_of(self.interval, gap_max_ms)
     }
+}
+
+/// The longest pause between samples of a spacing that is no gap.
+fn pause_of(interval: i64, gap_max_ms: i64) -> i64 {
+    (interval + interval / 2).clamp(1, gap_max_ms.max(1))
 }

@@ -72,10 +72,10 @@ impl Lane {
         }
     }
 
-    /// The last sample that is not stale before the next one, as far as it is known.
-    pub fn previous(&self) -> Option<(i64, f64)> {
+    /// The last sample that is not stale before the next one and no later than `t`, as far as it is known.
+    pub fn previous(&self, t: i64) -> Option<(i64, f64)> {
         let inside = (0..self.at.min(self.piece.len())).rev().map(|i| (self.piece.times[i], self.piece.values[i]));
-        inside.chain(self.before).find(|(_, v)| !is_stale(*v))
+        inside.chain(self.before).find(|(time, v)| *time <= t && !is_stale(*v))
     }
 
     /// Moves to the next sample after `t` that is not stale and returns it, without crossing `until`.

@@ -3,13 +3,15 @@
 //! In each window the aggregates of the lane are taken that has most samples there; of equals, the lane taken before. So
 //! a window never counts a scrape twice, whatever the method. Chunks of which every window is taken go as they are. In
 //! what is written anew the counter goes on by the increase of the lane that is taken, over its own window before: a
-//! reset counts where the lane saw one, and going from one lane to another is none. Where the first or last true value of a counter is not known, one is written that makes readers see just that.
+//! reset counts where the lane saw one, and going from one lane to another is none. Where the first or last true value
+//! of a counter is not known, one is written that makes readers see just that. Of histograms see `held`.
 
 use chunkenc::TimedChunk;
 use downsample::Downsampler;
 
+use super::held::{Shown, held};
 use super::windows::{Counter, Windows};
-use super::windows_write::{Piece, write};
+use super::windows_write::{Choice, Piece, write};
 use super::{LaneChunk, MergeError, Merged};
 
 /// A window: which chunk, which of its windows.
@@ -26,8 +28,9 @@ pub(crate) fn merge(run: &[LaneChunk], out: &mut Vec<TimedChunk>, merged: &mut M
     let all: usize = list.iter().map(Windows::len).sum();
     merged.samples_left_out += (all - chosen.len()) as u64;
     let increases = increases(&list, &chosen);
-    let pieces = pieces(&list, &chosen);
-    write(&list, &chosen, &increases, &pieces, out, merged)
+    let shown = held(&list, &chosen, resolution(&list));
+    let pieces = pieces(&list, &chosen, &shown);
+    write(&list, Choice { chosen: &chosen, increases: &increases, shown: &shown }, &pieces, out, merged)
 }
 
 /// All chunks as windows; raw ones are downsampled to the resolution of the others.
@@ -134,26 +137,78 @@ fn increases(list: &[Windows], chosen: &[Place]) -> Vec<f64> {
     // Of each chosen window so far: its time and what the counter rose in all.
     let mut shown: Vec<(i64, f64)> = Vec::with_capacity(chosen.len());
     let mut out = Vec::with_capacity(chosen.len());
+    // The value that is reached by what was shown since the last reset.
+    let mut level: Option<f64> = None;
     for (i, place) in chosen.iter().copied().enumerate() {
-        let increase = match i.checked_sub(1).map(|before| chosen[before]) {
-            None => 0.0,
-            Some(before) => match previous(list, place) {
-                Some(own) if own == before => own_increase(list, own, place),
-                Some(own) => {
-                    // The lane's own window before lies further back: what was shown since then is part of its increase.
-                    let from = shown.partition_point(|(t, _)| *t <= time(own));
-                    let since = from.checked_sub(1).map_or(0.0, |at| shown[at].1);
-                    (own_increase(list, own, place) - (risen - since)).max(0.0)
-                }
-                None => first_increase(list, before, place),
+        let value = true_value(list, place);
+        let own = previous(list, place).map(|own| (own, own_increase(list, own, place), true_value(list, own)));
+        let before = i.checked_sub(1).map(|before| chosen[before]);
+        let (increase, reset) = match (before, own) {
+            (None, _) => (0.0, true),
+            (Some(before), Some((own, rise, from))) if own == before => match (level, from, value) {
+                (_, Some(from), Some(value)) if exceeds(rise, value - from) => (rise, true),
+                // The lane may be behind what another has shown: that is not counted again.
+                (Some(level), Some(from), Some(value)) if level > from => ((value - level).max(0.0), false),
+                (_, Some(_), Some(_)) => (rise, false),
+                _ => (rise, true),
             },
+            (Some(_), own) => {
+                let increase = match own {
+                    // The lane's own window before lies further back: what was shown since then is part of its increase.
+                    Some((own, rise, _)) => {
+                        let from = shown.partition_point(|(t, _)| *t <= time(own));
+                        let since = from.checked_sub(1).map_or(0.0, |at| shown[at].1);
+                        (rise - (risen - since)).max(0.0)
+                    }
+                    None => list[place.chunk].counter().map_or(0.0, inner),
+                };
+                match (level, value) {
+                    (Some(level), Some(value)) => {
+                        from_other_lane(level, value, own.map(|(_, rise, from)| (rise, from)), increase)
+                    }
+                    _ => (increase, true),
+                }
+            }
         };
         let increase = if increase.is_finite() { increase } else { 0.0 };
+        level = if reset { value } else { level.map(|level| level + increase) };
         risen += increase;
         shown.push((time(place), risen));
         out.push(increase);
     }
     out
+}
+
+/// Whether a rise is more than the difference of two values, but for rounding: there was a reset in between.
+fn exceeds(rise: f64, difference: f64) -> bool {
+    rise - difference > 1e-9 * (rise.abs() + difference.abs())
+}
+
+/// How often the rise of a window a lane may be behind another to count as one that scrapes the same, only later.
+const BEHIND_MAX: f64 = 4.0;
+
+/// The rise from the value `reached` in another lane to `value`, where the lane's own windows tell of `increase`. `own` is
+/// the rise from the lane's own window before, and the value there. The second value tells whether counting begins anew
+/// at `value`.
+fn from_other_lane(reached: f64, value: f64, own: Option<(f64, Option<f64>)>, increase: f64) -> (f64, bool) {
+    match own {
+        // Who restarts begins near zero, who lags is close by.
+        None if value < reached / 2.0 => (value, true),
+        None if value >= reached => (value - reached, false),
+        // The lane was reset, and the other one had not been.
+        Some((rise, Some(from))) if exceeds(rise, value - from) && reached >= from => {
+            (increase.min(rise - (reached - from)).max(0.0), true)
+        }
+        Some(_) if value >= reached => (increase.min(value - reached), false),
+        // What is further behind counts something else.
+        Some((rise, _)) if reached - value > BEHIND_MAX * rise => (increase, true),
+        None | Some(_) => (0.0, false),
+    }
+}
+
+/// The counter's value as it was scraped last in a window, where that is known.
+fn true_value(list: &[Windows], place: Place) -> Option<f64> {
+    list[place.chunk].counter()?.values.get(place.window).copied().flatten()
 }
 
 /// The window before in the same lane.
@@ -185,26 +240,8 @@ pub(crate) fn rise(last: f64, first: f64) -> f64 {
     if first < last { first } else { first - last }
 }
 
-/// The rise from another lane's window to the first window of a lane of which nothing is known before.
-fn first_increase(list: &[Windows], before: Place, place: Place) -> f64 {
-    let Some(counter) = list[place.chunk].counter() else { return 0.0 };
-    let first = counter.first.1;
-    let known = list[before.chunk].counter().and_then(|c| {
-        let at_end = before.window + 1 == list[before.chunk].len();
-        let never_reset = c.totals.last() == Some(&c.last);
-        if at_end { Some(c.last) } else { never_reset.then(|| c.totals[before.window]) }
-    });
-    inner(counter)
-        + match known {
-            Some(last) if first >= last => first - last,
-            // Who restarts begins near zero, who lags is close by.
-            Some(last) if first < last / 2.0 => first,
-            _ => 0.0,
-        }
-}
-
 /// Consecutive chosen windows: whole chunks by themselves, and between them parts of one kind.
-fn pieces(list: &[Windows], chosen: &[Place]) -> Vec<Piece> {
+fn pieces(list: &[Windows], chosen: &[Place], shown: &[Shown]) -> Vec<Piece> {
     let mut out: Vec<Piece> = Vec::new();
     let mut at = 0;
     while at < chosen.len() {
@@ -213,6 +250,7 @@ fn pieces(list: &[Windows], chosen: &[Place]) -> Vec<Piece> {
         let next = chosen.get(at..at + windows.len()).unwrap_or(&[]);
         let whole = windows.data.is_some()
             && next.len() == windows.len()
+            && shown[at..at + windows.len()].iter().all(|s| !matches!(s, Shown::Held(_)))
             && next.iter().enumerate().all(|(i, p)| *p == Place { window: i, ..place });
         if whole {
             out.push(Piece { range: at..at + windows.len(), whole: true });

@@ -7,6 +7,7 @@
 mod aggregates;
 mod choose;
 mod decoded;
+mod held;
 mod windows;
 mod windows_write;
 mod write;
@@ -90,7 +91,8 @@ const LOOKBACK_MS: i64 = 300_000;
 ///
 /// Downsampled chunks are merged window by window, by either method: in each window one replica's aggregates are taken,
 /// and its counter goes on by its own increase, so that going from one replica to another is no reset. Of native
-/// histograms that have been downsampled the counter goes on with the other replica's value as it is.
+/// histograms that have been downsampled the counter goes on with the other replica's value, once that is not behind the
+/// value shown last.
 #[derive(Debug)]
 pub struct SeriesMerger {
     gap_max_ms: i64,

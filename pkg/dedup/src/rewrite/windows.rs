@@ -1,8 +1,10 @@
 //! A downsampled chunk as windows.
 
 use bytes::Bytes;
-use chunkenc::{Column, CounterReader, Encoding, Error, HistogramColumn, aggr, decode_floats, decode_histograms};
-use histogram::FloatHistogram;
+use chunkenc::{
+    Column, CounterReader, Encoding, Error, HistogramColumn, ResetFlag, aggr, decode_floats, decode_histograms,
+};
+use histogram::{FloatHistogram, ResetHint};
 
 use super::{LaneChunk, MergeError};
 
@@ -38,6 +40,8 @@ pub(crate) struct Counter {
     pub(crate) totals: Vec<f64>,
     /// The true last value.
     pub(crate) last: f64,
+    /// The true last value of each window, where it is known.
+    pub(crate) values: Vec<Option<f64>>,
 }
 
 impl Windows {
@@ -104,7 +108,13 @@ fn decode(parts: &aggr::Parts<Bytes>) -> Result<(Vec<i64>, Vec<f64>, Values), Er
     if let (Some(sum), Some(counter)) = (&parts[1], &parts[4])
         && sum.0.is_histogram()
     {
-        let values = Values::Histograms(histograms(sum)?, histograms(counter)?);
+        let mut counters = histograms(counter)?;
+        if ResetFlag::of(counter.0, &counter.1) == ResetFlag::Reset
+            && let Some(first) = counters.first_mut()
+        {
+            first.reset_hint = ResetHint::Reset;
+        }
+        let values = Values::Histograms(histograms(sum)?, counters);
         return Ok((count.times, count.values, values));
     }
     let mut values = [None, None, None];
@@ -118,13 +128,13 @@ fn decode(parts: &aggr::Parts<Bytes>) -> Result<(Vec<i64>, Vec<f64>, Values), Er
         *value = Some(column.values);
     }
     let counter = match &parts[4] {
-        Some((encoding, data)) => counter(*encoding, data, &count.times)?,
+        Some((encoding, data)) => counter(*encoding, data, &count.times, values[2].as_deref())?,
         None => None,
     };
     Ok((count.times, count.values, Values::Floats(values, counter)))
 }
 
-fn counter(encoding: Encoding, data: &[u8], times: &[i64]) -> Result<Option<Counter>, Error> {
+fn counter(encoding: Encoding, data: &[u8], times: &[i64], maximums: Option<&[f64]>) -> Result<Option<Counter>, Error> {
     let (mut reader, mut column) = (CounterReader::new(), Column::new());
     reader.read(encoding, data, &mut column)?;
     let (Some(first), Some((_, last))) = (column.iter().next(), reader.last_true()) else { return Ok(None) };
@@ -132,5 +142,31 @@ fn counter(encoding: Encoding, data: &[u8], times: &[i64]) -> Result<Option<Coun
         let behind = column.times.partition_point(|t| t <= time);
         column.values[behind.saturating_sub(1)]
     };
-    Ok(Some(Counter { first, totals: times.iter().map(total).collect(), last }))
+    let totals: Vec<f64> = times.iter().map(total).collect();
+    let values = true_values(&totals, last, maximums);
+    Ok(Some(Counter { first, totals, last, values }))
+}
+
+/// The values at the ends of windows that are behind a chunk's last reset, or before its first, or where totals and
+/// maximums rise alike.
+fn true_values(totals: &[f64], last: f64, maximums: Option<&[f64]>) -> Vec<Option<f64>> {
+    let Some(end) = totals.last() else { return Vec::new() };
+    // What had been counted when the last reset came; totals beyond it are from after that.
+    let at_reset = end - last;
+    let behind = |total: &f64| (at_reset == 0.0 || *total > at_reset).then(|| total - at_reset);
+    let mut values: Vec<Option<f64>> = totals.iter().map(behind).collect();
+    // Before the first reset the total is the value, and so the window's maximum.
+    let before = totals.iter().zip(maximums.unwrap_or(&[])).take_while(|(total, max)| total == max);
+    values.iter_mut().zip(before).for_each(|(value, (total, _))| *value = Some(*total));
+    for (i, max) in maximums.unwrap_or(&[]).windows(2).enumerate().take(totals.len().saturating_sub(1)) {
+        let (rise, above) = (totals[i + 1] - totals[i], max[1] - max[0]);
+        if (rise - above).abs() <= 1e-9 * (rise.abs() + max[1].abs()) {
+            values[i].get_or_insert(max[0]);
+            values[i + 1].get_or_insert(max[1]);
+        }
+    }
+    if let Some(value) = values.last_mut() {
+        *value = Some(last);
+    }
+    values
 }

@@ -7,6 +7,7 @@ use chunkenc::{Appended, Encoding, Error, FloatHistogramAppender, ResetFlag, Tim
 use histogram::{FloatHistogram, ResetHint};
 
 use super::aggregates::{Place, inner, previous, rise};
+use super::held::{Shown, counter};
 use super::windows::{Values, Windows};
 use super::{MergeError, Merged};
 
@@ -18,15 +19,25 @@ pub(crate) struct Piece {
     pub(crate) whole: bool,
 }
 
-/// Writes all pieces. `increases` tells how much the counter rises up to each chosen window.
+/// The chosen windows and what is told of each.
+#[derive(Clone, Copy)]
+pub(crate) struct Choice<'a> {
+    pub(crate) chosen: &'a [Place],
+    /// How much the counter of floats rises up to it.
+    pub(crate) increases: &'a [f64],
+    /// Whose counter of histograms it shows.
+    pub(crate) shown: &'a [Shown],
+}
+
+/// Writes all pieces.
 pub(crate) fn write(
     list: &[Windows],
-    chosen: &[Place],
-    increases: &[f64],
+    choice: Choice<'_>,
     pieces: &[Piece],
     out: &mut Vec<TimedChunk>,
     merged: &mut Merged,
 ) -> Result<(), MergeError> {
+    let Choice { chosen, increases, shown } = choice;
     // What readers take for the counter's last value before the piece.
     let mut last: Option<f64> = None;
     for (i, piece) in pieces.iter().enumerate() {
@@ -36,9 +47,9 @@ pub(crate) fn write(
         if let Values::Histograms(..) = windows.values {
             last = None;
             if piece.whole {
-                copy(windows, switched, out, merged);
+                copy(windows, switched.then_some(shown[piece.range.start]), out, merged);
             } else {
-                histograms(list, places, out, merged)?;
+                histograms(list, places, &shown[piece.range.clone()], out, merged)?;
             }
             continue;
         }
@@ -53,7 +64,7 @@ pub(crate) fn write(
                 _ => true,
             };
             if fits {
-                copy(windows, false, out, merged);
+                copy(windows, None, out, merged);
                 last = windows.counter().map(|c| c.last);
                 continue;
             }
@@ -70,23 +81,26 @@ fn near(a: f64, b: f64, scale: f64) -> bool {
     (a - b).abs() <= 1e-9 * (a.abs() + b.abs() + scale.abs())
 }
 
-fn copy(windows: &Windows, switched: bool, out: &mut Vec<TimedChunk>, merged: &mut Merged) {
+/// Puts a chunk out as it is. After another lane's windows its header says nothing of what lies before it, but for a reset
+/// that has not been shown yet.
+fn copy(windows: &Windows, switched: Option<Shown>, out: &mut Vec<TimedChunk>, merged: &mut Merged) {
     let Some(data) = &windows.data else { return };
-    let mut data = data.clone();
-    if switched {
-        data = with_unknown_reset(data);
-    }
+    let data = match switched {
+        None => data.clone(),
+        Some(Shown::NoReset) => with_unknown_reset(data, &[ResetFlag::NotReset, ResetFlag::Reset]),
+        Some(_) => with_unknown_reset(data, &[ResetFlag::NotReset]),
+    };
     let (min_time, max_time) = (windows.times[0], windows.times[windows.len() - 1]);
     out.push(TimedChunk { min_time, max_time, encoding: Encoding::Aggregates, data });
     merged.copied += 1;
 }
 
-/// The same chunk whose histogram counters say nothing of what lies before them.
-fn with_unknown_reset(data: Bytes) -> Bytes {
-    let Ok(parts) = aggr::decode(&data) else { return data };
-    let Some((Encoding::FloatHistogram, counter)) = &parts[4] else { return data };
-    if ResetFlag::of(Encoding::FloatHistogram, counter) != ResetFlag::NotReset {
-        return data;
+/// The same chunk whose histogram counters say nothing of what lies before them, where they said one of `flags`.
+fn with_unknown_reset(data: &Bytes, flags: &[ResetFlag]) -> Bytes {
+    let Ok(parts) = aggr::decode(data) else { return data.clone() };
+    let Some((Encoding::FloatHistogram, counter)) = &parts[4] else { return data.clone() };
+    if !flags.contains(&ResetFlag::of(Encoding::FloatHistogram, counter)) {
+        return data.clone();
     }
     let mut counter = counter.to_vec();
     counter[2] &= 0x3f;
@@ -170,21 +184,26 @@ struct Open {
 fn histograms(
     list: &[Windows],
     places: &[Place],
+    shown: &[Shown],
     out: &mut Vec<TimedChunk>,
     merged: &mut Merged,
 ) -> Result<(), MergeError> {
     let mut open: Option<Open> = None;
     let mut before: Option<Place> = None;
-    for place in places.iter().copied() {
+    for (place, shown) in places.iter().copied().zip(shown) {
         let windows = &list[place.chunk];
-        let Values::Histograms(sums, counters) = &windows.values else { continue };
+        let Values::Histograms(sums, _) = &windows.values else { continue };
+        let source = if let Shown::Held(held) = shown { *held } else { place };
+        let Some(counter) = counter(list, source) else { continue };
         let (time, count) = (windows.times[place.window], windows.count(place.window));
         let follows = before.is_some() && previous(list, place) == before;
         before = Some(place);
-        let mut counter = counters[place.window].clone();
-        if counter.reset_hint != ResetHint::Gauge {
-            counter.reset_hint = ResetHint::Unknown;
-        }
+        let mut counter = counter.clone();
+        counter.reset_hint = match (counter.reset_hint, shown) {
+            (ResetHint::Gauge, _) => ResetHint::Gauge,
+            (ResetHint::Reset, Shown::Own) => ResetHint::Reset,
+            _ => ResetHint::Unknown,
+        };
         let sum = &sums[place.window];
         let mut flag = ResetFlag::Unknown;
         if follows && let Some(open) = &mut open {

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use chunkenc::{Appended, Encoding, FloatHistogramAppender, HistogramAppender, ResetFlag, TimedChunk, XorAppender};
 use histogram::{FloatHistogram, Histogram, ResetHint};
+use model::is_stale;
 
 use super::choose::Ref;
 use super::decoded::Decoded;
@@ -57,14 +58,19 @@ impl Writer {
                 self.flush(out, merged);
                 let mut chunk = run[first.chunk as usize].chunk.clone();
                 if before.is_some_and(|b| run[b.chunk as usize].replica != run[first.chunk as usize].replica) {
-                    chunk = with_unknown_reset(chunk);
+                    chunk = with_unknown_reset(chunk, is_shown(run, decoded, &chosen[..at], first));
                 }
                 out.push(chunk);
                 merged.copied += 1;
                 at += samples.len();
             } else {
                 let next_to = before.is_some_and(|b| b.chunk == first.chunk && b.sample + 1 == first.sample);
-                self.append(samples, first.sample as usize, next_to, out, merged)?;
+                let known = match next_to {
+                    true => Known::All,
+                    false if is_shown(run, decoded, &chosen[..at], first) => Known::Nothing,
+                    false => Known::Reset,
+                };
+                self.append(samples, first.sample as usize, known, out, merged)?;
                 at += 1;
             }
             before = Some(chosen[at - 1]);
@@ -77,7 +83,7 @@ impl Writer {
         &mut self,
         samples: &Decoded,
         at: usize,
-        next_to: bool,
+        known: Known,
         out: &mut Vec<TimedChunk>,
         merged: &mut Merged,
     ) -> Result<(), MergeError> {
@@ -97,9 +103,10 @@ impl Writer {
             return Ok(());
         };
         let mut histogram = histogram.clone();
-        if !next_to && histogram.reset_hint != ResetHint::Gauge && histogram.reset_hint != ResetHint::Reset {
+        match (known, histogram.reset_hint) {
+            (Known::All, _) | (_, ResetHint::Gauge) | (Known::Reset, ResetHint::Reset) => {}
             // What was known of the sample before is not known of this one.
-            histogram.reset_hint = ResetHint::Unknown;
+            _ => histogram.reset_hint = ResetHint::Unknown,
         }
         let integer = if samples.integers { to_integer(&histogram) } else { None };
         let full = match &self.open {
@@ -168,9 +175,42 @@ fn is_whole(chosen: &[Ref], chunk: u32, len: usize) -> bool {
     next.iter().zip(0u32..).all(|(r, i)| r.chunk == chunk && r.sample == i)
 }
 
-/// The same histograms, with nothing said of what lies before; gauges and known resets stay.
-fn with_unknown_reset(mut chunk: TimedChunk) -> TimedChunk {
-    if ResetFlag::of(chunk.encoding, &chunk.data) == ResetFlag::NotReset {
+/// What is told of a histogram's past that still holds at its place in the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    All,
+    /// That there was a reset.
+    Reset,
+    Nothing,
+}
+
+/// Whether the reset that is told of sample `next` lies before what was shown last, by another replica.
+fn is_shown(run: &[LaneChunk], decoded: &[Decoded], chosen: &[Ref], next: Ref) -> bool {
+    let histogram = |r: Ref| decoded[r.chunk as usize].histograms.get(r.sample as usize);
+    let fell = |from: &FloatHistogram, to: &FloatHistogram| {
+        let to = FloatHistogram { reset_hint: ResetHint::Unknown, ..to.clone() };
+        to.is_reset_since(from)
+    };
+    let Some(now) = histogram(next).filter(|now| now.reset_hint == ResetHint::Reset) else { return false };
+    let mut live = chosen.iter().rev().filter_map(|r| histogram(*r)).filter(|h| !is_stale(h.sum));
+    let Some(last) = live.next() else { return false };
+    if fell(last, now) {
+        return false;
+    }
+    // The replica's own sample before.
+    let time = decoded[next.chunk as usize].times[next.sample as usize];
+    let replica = run[next.chunk as usize].replica;
+    let own = run.iter().zip(decoded).filter(|(lane, _)| lane.replica == replica).filter_map(|(_, samples)| {
+        let before = samples.times.iter().zip(&samples.histograms).rev();
+        before.filter(|(t, h)| **t < time && !is_stale(h.sum)).max_by_key(|(t, _)| **t)
+    });
+    own.max_by_key(|(t, _)| **t).is_none_or(|(_, before)| fell(before, last))
+}
+
+/// The same histograms, with nothing said of what lies before; gauges stay, and known resets unless they are `shown`.
+fn with_unknown_reset(mut chunk: TimedChunk, shown: bool) -> TimedChunk {
+    let flag = ResetFlag::of(chunk.encoding, &chunk.data);
+    if flag == ResetFlag::NotReset || shown && flag == ResetFlag::Reset {
         let at = if matches!(chunk.encoding, Encoding::HistogramSt | Encoding::FloatHistogramSt) { 0 } else { 2 };
         let mut data = chunk.data.to_vec();
         data[at] &= 0x3f;

@@ -4,6 +4,7 @@ mod aggregates;
 mod chain;
 mod histograms;
 mod penalty;
+mod replicas;
 
 use bytes::Bytes;
 use chunkenc::{Column, Encoding, TimedChunk, decode_floats, encode_xor};
