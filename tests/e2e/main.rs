@@ -2,6 +2,7 @@
 
 mod compaction;
 mod crash;
+mod demo;
 mod differential;
 mod interop;
 mod queries;

@@ -1,6 +1,6 @@
 //! How much there is to do: plans carried out on paper. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use block::{BlockId, BlockMeta};
@@ -28,8 +28,25 @@ pub fn of_group(
     bytes: &dyn Fn(BlockId) -> u64,
 ) -> Backlog {
     let mut found = Backlog::default();
-    let mut sizes: std::collections::BTreeMap<BlockId, u64> =
-        group.blocks.iter().map(|m| (m.ulid, bytes(m.ulid))).collect();
+    let mut sizes: BTreeMap<BlockId, u64> = group.blocks.iter().map(|m| (m.ulid, bytes(m.ulid))).collect();
+    for (made, inputs) in plans(group, ranges_ms, excluded) {
+        let size: u64 = inputs.iter().filter_map(|id| sizes.get(id)).sum();
+        found.compactions += 1;
+        found.blocks += inputs.len() as u64;
+        found.bytes = found.bytes.saturating_add(size);
+        sizes.insert(made, size);
+    }
+    found
+}
+
+/// The blocks of a group that are still to be merged.
+pub fn growing(group: &Group, ranges_ms: &[i64], excluded: &BTreeSet<BlockId>) -> BTreeSet<BlockId> {
+    plans(group, ranges_ms, excluded).into_iter().flat_map(|(_, inputs)| inputs).collect()
+}
+
+/// One merge after the other: what it makes, and of what.
+fn plans(group: &Group, ranges_ms: &[i64], excluded: &BTreeSet<BlockId>) -> Vec<(BlockId, BTreeSet<BlockId>)> {
+    let mut out = Vec::new();
     let mut blocks = group.blocks.clone();
     // as in Thanos, a group of one block is left alone
     while blocks.len() > 1 {
@@ -38,19 +55,15 @@ pub fn of_group(
             break;
         }
         let chosen: BTreeSet<BlockId> = plan.iter().map(|m| m.ulid).collect();
-        let size: u64 = chosen.iter().filter_map(|id| sizes.get(id)).sum();
-        found.compactions += 1;
-        found.blocks += plan.len() as u64;
-        found.bytes = found.bytes.saturating_add(size);
         blocks.retain(|m| !chosen.contains(&m.ulid));
         // a name that no block has: made before all of them
-        let id = BlockId::new(found.compactions, 0);
+        let id = BlockId::new(out.len() as u64 + 1, 0);
         let merged: BlockMeta = output::compacted(id, &plan, &group.labels);
-        sizes.insert(id, size);
         blocks.push(Arc::new(merged));
         sort(&mut blocks);
+        out.push((id, chosen));
     }
-    found
+    out
 }
 
 #[cfg(test)]
@@ -75,6 +88,12 @@ mod tests {
             let found = of_group(&group(blocks), &crate::plan::RANGES_MS, &BTreeSet::new(), &|_| 10);
             assert_eq!((found.compactions, found.blocks), (compactions, inputs), "{blocks}");
             assert_eq!(found.bytes > 0, compactions > 0);
+            let growing = growing(&group(blocks), &crate::plan::RANGES_MS, &BTreeSet::new());
+            // the newest is left alone
+            assert_eq!(
+                growing.iter().filter(|id| id.time_ms() >= 1000).count() as u64,
+                if compactions > 0 { blocks - 1 } else { 0 }
+            );
         }
     }
 }

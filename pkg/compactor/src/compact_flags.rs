@@ -79,6 +79,16 @@ const OURS: &[Flag] = &[
         "index",
         "How much of a new block is read before it is made visible, and of its successor before it is deleted.",
     ),
+    Flag::duration(
+        "downsample.age-5m",
+        "136h",
+        "Raw blocks that ended longer ago are downsampled to 5 minutes even if they span less than 40h.",
+    ),
+    Flag::duration(
+        "downsample.age-1h",
+        "38d",
+        "Blocks of 5 minutes that ended longer ago are downsampled to 1 hour even if they span less than 10d.",
+    ),
     Flag::switch(
         "compact.split-blocks",
         "Where a merge would exceed --compact.block-max-index-size or --compact.block-max-series, make several blocks.",

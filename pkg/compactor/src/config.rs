@@ -9,6 +9,7 @@ use merge::Vertical;
 use transport::ServeOptions;
 use transport::http::WebConfig;
 
+use crate::downsampling::{STEPS, Step};
 use crate::error::Error;
 use crate::plan::RANGES_MS;
 use crate::policy::Policy;
@@ -156,6 +157,7 @@ impl Config {
             min_time,
             max_time,
             policy,
+            steps: [STEPS[0], STEPS[1]].map(|step| Step { age_min_ms: parsed.duration_ms(age_flag(&step)), ..step }),
             downsampling: !parsed.switch("downsampling.disable"),
             delete_delay_ms: parsed.duration_ms("delete-delay").max(0),
             compaction_concurrency: concurrency.0,
@@ -211,6 +213,10 @@ impl Config {
     }
 }
 
+fn age_flag(step: &Step) -> &'static str {
+    if step.from_ms == 0 { "downsample.age-5m" } else { "downsample.age-1h" }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,6 +237,7 @@ mod tests {
         assert_eq!((s.ranges_ms.len(), s.index_bytes_max, s.delete_delay_ms), (5, 64 << 30, 172_800_000));
         assert_eq!((s.filters.consistency_delay_ms, s.verify, s.vertical), (1_800_000, Depth::Index, Vertical::Merge));
         assert!(s.policy.keeps_all() && s.downsampling && !c.wait && !s.split);
+        assert_eq!(s.steps, STEPS);
         assert_eq!((c.wait_interval.as_secs(), c.cleanup_interval.as_secs()), (300, 300));
         assert_eq!(c.memory_bytes, 64 << 20);
     }

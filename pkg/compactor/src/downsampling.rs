@@ -28,7 +28,7 @@ pub struct Step {
     pub age_min_ms: i64,
 }
 
-/// Both steps.
+/// Both steps, unless flags set other ages.
 pub const STEPS: [Step; 2] = [
     Step { from_ms: 0, to_ms: 300_000, range_min_ms: 40 * HOUR_MS, age_min_ms: 40 * HOUR_MS + 4 * DAY_MS },
     Step { from_ms: 300_000, to_ms: 3_600_000, range_min_ms: 10 * DAY_MS, age_min_ms: (10 + 28) * DAY_MS },
@@ -43,14 +43,17 @@ pub struct Todo {
     pub step: Step,
 }
 
-/// Blocks to make coarser, the oldest first.
+/// Blocks to make coarser by `steps`, the oldest first.
 ///
-/// `no_downsample` are left alone; `awaited` are blocks that retention waits for: their range does not matter. Nothing is
-/// made that retention would take away at once.
+/// `no_downsample` are left alone; `growing` are still to be merged, so their age does not count; `awaited` are blocks
+/// that retention waits for: their range does not matter. Nothing is made that retention would take away at once.
+#[allow(clippy::too_many_arguments, reason = "all of it is what is known of the blocks")]
 pub fn todo(
+    steps: &[Step; 2],
     blocks: &BTreeMap<BlockId, Arc<BlockMeta>>,
     coverage: &Coverage,
     no_downsample: &BTreeSet<BlockId>,
+    growing: &BTreeSet<BlockId>,
     awaited: &BTreeSet<BlockId>,
     policy: &Policy,
     now_ms: i64,
@@ -58,7 +61,7 @@ pub fn todo(
     let is_wanted = |block: &BlockMeta, resolution_ms: i64| {
         policy.is_kept_at(block, resolution_ms, now_ms)
             // the way to the coarsest leads through the middle
-            || STEPS.iter().any(|s| {
+            || steps.iter().any(|s| {
                 s.from_ms == resolution_ms
                     && policy.is_kept_at(block, s.to_ms, now_ms)
                     && coverage.at_resolution(block, s.to_ms).is_none()
@@ -68,9 +71,9 @@ pub fn todo(
         .values()
         .filter(|block| !no_downsample.contains(&block.ulid))
         .filter_map(|block| {
-            let step = *STEPS.iter().find(|s| s.from_ms == block.resolution_ms())?;
+            let step = *steps.iter().find(|s| s.from_ms == block.resolution_ms())?;
             let range_ms = block.max_time.saturating_sub(block.min_time);
-            let is_old = now_ms.saturating_sub(block.max_time) >= step.age_min_ms;
+            let is_old = !growing.contains(&block.ulid) && now_ms.saturating_sub(block.max_time) >= step.age_min_ms;
             let is_time = range_ms >= step.range_min_ms || is_old || awaited.contains(&block.ulid);
             (is_time && coverage.at_resolution(block, step.to_ms).is_none() && is_wanted(block, step.to_ms))
                 .then(|| Todo { block: block.clone(), step })
@@ -97,11 +100,15 @@ mod tests {
         })
     }
 
+    /// The number of a block that is still to be merged.
+    const GROWING: u64 = 99;
+
     fn got(blocks: &[Arc<BlockMeta>], no_downsample: &[u64], awaited: &[u64], now_h: i64) -> Vec<(u64, i64)> {
         let ids = |ns: &[u64]| ns.iter().map(|n| BlockId::new(*n, 0)).collect::<BTreeSet<_>>();
         let map = blocks.iter().map(|b| (b.ulid, b.clone())).collect();
         let coverage = Coverage::new(blocks.iter());
-        todo(&map, &coverage, &ids(no_downsample), &ids(awaited), &Policy::default(), now_h * HOUR_MS)
+        let growing = BTreeSet::from([BlockId::new(GROWING, 0)]);
+        todo(&STEPS, &map, &coverage, &ids(no_downsample), &growing, &ids(awaited), &Policy::default(), now_h * HOUR_MS)
             .iter()
             .map(|t| (t.block.ulid.time_ms() as u64, t.step.to_ms))
             .collect()
@@ -138,6 +145,9 @@ mod tests {
         assert_eq!(got(&small, &[], &[], 2 + 135), []);
         assert_eq!(got(&small, &[], &[], 2 + 136), [(1, 300_000)]);
         assert_eq!(got(&small, &[], &[1], 3), [(1, 300_000)]);
+        let growing = [block(GROWING, 0, 0, 2, &[1])];
+        assert_eq!(got(&growing, &[], &[], 1000), []);
+        assert_eq!(got(&growing, &[], &[GROWING], 3), [(GROWING, 300_000)]);
         let five = [block(1, 300_000, 0, 2, &[1])];
         assert_eq!(got(&five, &[], &[], 2 + 38 * 24 - 1), []);
         assert_eq!(got(&five, &[], &[], 2 + 38 * 24), [(1, 3_600_000)]);
@@ -157,7 +167,7 @@ mod tests {
             let map = blocks.iter().map(|b| (b.ulid, b.clone())).collect();
             let none = BTreeSet::new();
             let policy = Policy::new(retention);
-            let found = todo(&map, &Coverage::new(blocks.iter()), &none, &none, &policy, 100 * HOUR_MS);
+            let found = todo(&STEPS, &map, &Coverage::new(blocks.iter()), &none, &none, &none, &policy, 100 * HOUR_MS);
             assert_eq!(found.len(), want, "{retention:?}");
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bucket::Filters;
 use merge::Vertical;
 
+use crate::downsampling::{STEPS, Step};
 use crate::engine::Depth;
 use crate::plan::RANGES_MS;
 use crate::policy::Policy;
@@ -35,6 +36,8 @@ pub struct Settings {
     pub max_time: String,
     /// How long what is kept.
     pub policy: Policy,
+    /// Which blocks are made coarser.
+    pub steps: [Step; 2],
     /// False = `--downsampling.disable`.
     pub downsampling: bool,
     /// From mark to deletion, ms.
@@ -75,6 +78,7 @@ impl Default for Settings {
             min_time: "0000-01-01T00:00:00Z".to_owned(),
             max_time: "9999-12-31T23:59:59Z".to_owned(),
             policy: Policy::default(),
+            steps: STEPS,
             downsampling: true,
             delete_delay_ms: 48 * 3_600_000,
             partial_age_ms: 48 * 3_600_000,

@@ -8,6 +8,7 @@ use block::{BlockId, BlockMeta};
 use bucket::deletions::{Request, to_deletion_matcher};
 use merge::{Deletion, Downsampling, Input, Job, Vertical};
 
+use crate::backlog;
 use crate::commit::{Kind, REWRITTEN, SOURCE_OF_COMPACTED};
 use crate::downsampling::{self, Todo};
 use crate::group::{self, Group, replica};
@@ -216,10 +217,19 @@ impl Context<'_> {
                 }
             }
         }
+        let mut excluded = self.snapshot.no_compact.clone();
+        excluded.extend(self.quarantine.blocks().keys().copied());
+        let growing = self.snapshot.groups.values();
+        // what cannot be merged for now is not waited for
+        let growing = growing.filter(|group| !self.quarantine.has_group(&group.lease_key(), self.now_ms));
+        let growing: BTreeSet<BlockId> =
+            growing.flat_map(|group| backlog::growing(group, &self.settings.ranges_ms, &excluded)).collect();
         downsampling::todo(
+            &self.settings.steps,
             &self.snapshot.filtered.kept,
             &self.snapshot.coverage,
             &self.snapshot.no_downsample,
+            &growing,
             &awaited,
             &self.settings.policy,
             self.now_ms,

@@ -23,11 +23,15 @@ const DEMO: &[Flag] = &[
         "Folder for the bucket and all other files; kept afterwards. Default: a temporary folder, removed afterwards.",
     )
     .placeholder("<folder>"),
-    Flag::count("days", "3", "Days of history."),
+    Flag::count("days", "15", "Days of history."),
     Flag::text(
         "http-address",
         "127.0.0.1:10902",
         "Address of the querier's page and HTTP API; any free port is taken when this one is in use.",
+    ),
+    Flag::switch_on(
+        "compact",
+        "Start a compactor: it merges the replicas into blocks of two days, and makes coarser ones.",
     ),
     Flag::switch_on("prometheus", "Start a live Prometheus with a sidecar when a prometheus is on PATH."),
 ];
@@ -39,7 +43,7 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 pub fn command() -> Command {
     Command {
         name: "demo",
-        about: "Start a bucket with history, a store, a querier and, where prometheus is on PATH, a live Prometheus with a sidecar, in one process.",
+        about: "Start a bucket with history, a store, a compactor, a querier and, where prometheus is on PATH, a live Prometheus with a sidecar, in one process.",
         flags: vec![transport::flags::COMMON, DEMO],
         args: None,
     }
@@ -87,6 +91,7 @@ pub async fn run(parsed: &Parsed, shutdown: CancellationToken, metrics: Metrics)
         format!("--objstore.config={objstore}"),
         format!("--grpc-address={store_grpc}"),
         format!("--http-address={store_http}"),
+        "--sync-block-duration=10s".to_owned(),
         "--http-grace-period=1s".to_owned(),
         "--grpc-grace-period=1s".to_owned(),
     ];
@@ -94,8 +99,32 @@ pub async fn run(parsed: &Parsed, shutdown: CancellationToken, metrics: Metrics)
     let (token, part) = (group.shutdown(), metrics.with_labels(&[("component", "store")]));
     group.spawn("store", async move { store_gateway::run(&store, token, part).await });
 
+    let mut compactor_http = None;
+    if parsed.switch("compact") {
+        let http = any_port()?;
+        let args = [
+            "--wait".to_owned(),
+            "--wait-interval=10s".to_owned(),
+            "--consistency-delay=0s".to_owned(),
+            format!("--data-dir={}", dir.join("compact").display()),
+            format!("--objstore.config={objstore}"),
+            format!("--http-address={http}"),
+            "--deduplication.replica-label=replica".to_owned(),
+            "--deduplication.func=penalty".to_owned(),
+            // so that some days of history show each kind of block
+            "--debug.max-compaction-level=3".to_owned(),
+            "--downsample.age-1h=10d".to_owned(),
+            "--http-grace-period=1s".to_owned(),
+        ];
+        let compact = command_line(&compactor::command(), &args, &mut shown)?;
+        let (token, part) = (group.shutdown(), metrics.with_labels(&[("component", "compact")]));
+        group.spawn("compact", async move { compactor::run(&compact, token, part).await });
+        compactor_http = Some(http);
+    }
+
     let mut endpoints = vec![store_grpc];
-    let live = start_prometheus(parsed, &dir, &[store_http.clone(), page.clone()]);
+    let targets: Vec<String> = [&store_http, &page].into_iter().chain(&compactor_http).cloned().collect();
+    let live = start_prometheus(parsed, &dir, &targets);
     if let Some(live) = &live {
         let (grpc, http) = (any_port()?, any_port()?);
         let args = [
@@ -128,7 +157,13 @@ pub async fn run(parsed: &Parsed, shutdown: CancellationToken, metrics: Metrics)
 
     let (token, told) = (
         group.shutdown(),
-        Told { page, endpoints: endpoints.len(), shown, live: live.as_ref().map(|l| l.shown.clone()) },
+        Told {
+            page,
+            compactor: compactor_http,
+            endpoints: endpoints.len(),
+            shown,
+            live: live.as_ref().map(|l| l.shown.clone()),
+        },
     );
     group.spawn("tell", async move {
         tokio::select! {
@@ -183,6 +218,7 @@ fn start_prometheus(parsed: &Parsed, dir: &Path, targets: &[String]) -> Option<L
 /// What to say once all is up.
 struct Told {
     page: String,
+    compactor: Option<String>,
     endpoints: usize,
     shown: Vec<String>,
     live: Option<String>,
@@ -208,6 +244,9 @@ async fn tell_when_ready(told: &Told) -> Result<(), Error> {
     println!("\nRunning, in this one process:");
     for line in told.shown.iter().chain(&told.live) {
         println!("  {line}");
+    }
+    if let Some(compactor) = &told.compactor {
+        println!("\nThe compactor's page: http://{compactor}/");
     }
     println!("\nTry:");
     println!("  {base}/");

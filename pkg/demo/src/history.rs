@@ -19,8 +19,10 @@ const CHUNK_SAMPLES: usize = 120;
 /// The clusters, each with two HA replicas.
 const CLUSTERS: [&str; 2] = ["eu-1", "us-1"];
 /// Replica, its scrape offset in ms, and the hours of each day in which it scrapes nothing.
-const REPLICAS: [(&str, i64, std::ops::Range<i64>); 2] =
+const REPLICAS: [Replica; 2] =
     [("a", 123, 3 * HOUR_MS..3 * HOUR_MS + 1_200_000), ("b", 7_456, 15 * HOUR_MS..16 * HOUR_MS)];
+
+type Replica = (&'static str, i64, std::ops::Range<i64>);
 
 /// Which days to write.
 #[derive(Debug, Clone)]
@@ -50,23 +52,34 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 /// # Errors
 /// Disk or bucket.
 pub async fn backfill(bucket: &Bucket, history: &History) -> Result<Written, Error> {
+    let lanes =
+        CLUSTERS.iter().flat_map(|cluster| REPLICAS.map(|replica| backfill_lane(bucket, history, cluster, replica)));
+    let written = futures::future::try_join_all(lanes).await?;
+    Ok(written.iter().fold(Written::default(), |sum, lane| Written {
+        blocks: sum.blocks + lane.blocks,
+        samples: sum.samples + lane.samples,
+    }))
+}
+
+/// What one replica of one cluster wrote.
+async fn backfill_lane(
+    bucket: &Bucket,
+    history: &History,
+    cluster: &'static str,
+    (replica, offset_ms, down): Replica,
+) -> Result<Written, Error> {
     let mut written = Written::default();
-    for cluster in CLUSTERS {
-        for (replica, offset_ms, down) in REPLICAS {
-            for (from, to) in ranges(history) {
-                let id = block_id(cluster, replica, from, to);
-                let scratch = history.scratch.clone();
-                let down = down.clone();
-                let task = move || write_block(&scratch, id, cluster, replica, offset_ms, &down, from, to);
-                let Some((dir, meta)) = tokio::task::spawn_blocking(task).await?? else { continue };
-                written.blocks += 1;
-                written.samples += meta.stats.num_samples;
-                match upload_block(bucket, &dir, meta, &UploadOptions::default()).await? {
-                    Uploaded::Now(_) | Uploaded::Already => {}
-                }
-                tokio::fs::remove_dir_all(&dir).await?;
-            }
+    for (from, to) in ranges(history) {
+        let id = block_id(cluster, replica, from, to);
+        let (scratch, down) = (history.scratch.clone(), down.clone());
+        let task = move || write_block(&scratch, id, cluster, replica, offset_ms, &down, from, to);
+        let Some((dir, meta)) = tokio::task::spawn_blocking(task).await?? else { continue };
+        written.blocks += 1;
+        written.samples += meta.stats.num_samples;
+        match upload_block(bucket, &dir, meta, &UploadOptions::default()).await? {
+            Uploaded::Now(_) | Uploaded::Already => {}
         }
+        tokio::fs::remove_dir_all(&dir).await?;
     }
     Ok(written)
 }

@@ -1,5 +1,5 @@
 //! `aion demo`: a whole system in one process, on one command: a bucket on disk with some days of history (two clusters
-//! of two HA replicas each), a store gateway, a querier, and, where a `prometheus` is on PATH, a live Prometheus with a
+//! of two HA replicas each), a store gateway, a compactor, a querier, and, where a `prometheus` is on PATH, a live Prometheus with a
 //! sidecar. The parts are started with the very command lines an operator would write, and the demo prints them.
 
 mod component;

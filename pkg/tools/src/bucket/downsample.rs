@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ::bucket::Filters;
 use block::{BlockId, BlockMeta};
 use compactor::coverage::Coverage;
-use compactor::downsampling::{Todo, todo};
+use compactor::downsampling::{STEPS, Todo, todo};
 use compactor::output;
 use compactor::policy::Policy;
 use flags::{Flag, Parsed};
@@ -117,7 +117,8 @@ async fn downsample(
         let is_marked = |id: &&BlockId| view.objects.get(*id).is_some_and(|o| o.no_downsample_mark().is_some());
         let unwanted: BTreeSet<BlockId> = blocks.keys().filter(is_marked).copied().collect();
         let coverage = Coverage::new(blocks.values());
-        let mut todo = todo(&blocks, &coverage, &unwanted, &BTreeSet::new(), &Policy::default(), now_ms);
+        let mut todo =
+            todo(&STEPS, &blocks, &coverage, &unwanted, &BTreeSet::new(), &BTreeSet::new(), &Policy::default(), now_ms);
         todo.retain(|t| tried.insert(t.block.ulid));
         let one = |todo: Todo| async move {
             let outcome = downsample_one(&todo, workshop, metrics).await;
