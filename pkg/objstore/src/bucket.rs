@@ -352,10 +352,27 @@ impl Bucket {
     /// somebody else's, an object found is compared: `body` should hold something that only this writer writes.
     ///
     /// # Errors
-    /// Failures. Whether the store honours the condition: [`Self::probe_conditional_create`].
+    /// Failures. Whether the store honours the condition: [`Self::probe_conditional_create`]. Where it refuses such
+    /// requests altogether (501), this looks first and then writes.
     pub async fn put_if_absent(&self, path: &str, body: impl Into<Bytes>) -> Result<Created> {
-        let location = self.path("upload", path)?;
         let body: Bytes = body.into();
+        match self.create(path, body.clone()).await {
+            Err(e) if e.kind() == ErrorKind::Unsupported => match self.get(path).await {
+                Ok(found) if found == body => Ok(Created::Created),
+                Ok(_) => Ok(Created::AlreadyExists),
+                Err(e) if e.kind() == ErrorKind::NotFound => {
+                    self.put(path, body).await?;
+                    Ok(Created::Created)
+                }
+                Err(e) => Err(e),
+            },
+            outcome => outcome,
+        }
+    }
+
+    /// [`Self::put_if_absent`] by the store's own means.
+    pub(crate) async fn create(&self, path: &str, body: Bytes) -> Result<Created> {
+        let location = self.path("upload", path)?;
         let payload = PutPayload::from_bytes(body.clone());
         let put = self.store.put_opts(&location, payload, self.put_options(PutMode::Create));
         match self.within("upload", path, put).await {

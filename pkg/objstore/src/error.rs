@@ -32,7 +32,9 @@ pub enum ErrorKind {
     ShortBody,
     /// A limit of this program refused the operation.
     Limit,
-    /// Anything else: local files, requests that the store does not understand.
+    /// The store does not know such requests.
+    Unsupported,
+    /// Anything else: local files, requests that the store takes for malformed.
     Other,
 }
 
@@ -53,6 +55,7 @@ impl ErrorKind {
             Self::Timeout => "timed out",
             Self::ShortBody => "incomplete body",
             Self::Limit => "limit exceeded",
+            Self::Unsupported => "not supported by the store",
             Self::Other => "failed",
         }
     }
@@ -125,6 +128,7 @@ pub(crate) fn classify(error: &object_store::Error) -> ErrorKind {
         E::AlreadyExists { .. } => ErrorKind::AlreadyExists,
         E::Precondition { .. } | E::NotModified { .. } => ErrorKind::Precondition,
         E::PermissionDenied { .. } | E::Unauthenticated { .. } => ErrorKind::Denied,
+        E::NotSupported { .. } | E::NotImplemented { .. } => ErrorKind::Unsupported,
         E::Generic { .. } => classify_source(error),
         _ => ErrorKind::Other,
     }
@@ -172,6 +176,7 @@ fn kind_of_status(status: u16) -> Option<ErrorKind> {
         408 | 504 => ErrorKind::Timeout,
         409 | 412 | 416 => ErrorKind::Precondition,
         429 | 503 => ErrorKind::Throttled,
+        501 => ErrorKind::Unsupported,
         500..=599 => ErrorKind::Unavailable,
         _ => return None,
     })

@@ -40,12 +40,11 @@ impl Bucket {
     async fn create_twice(&self, path: &str) -> Result<ConditionalCreate> {
         // unlike in content: equal ones count as a request sent twice
         for (body, last) in [(&b"first"[..], false), (&b"other"[..], true)] {
-            match self.put_if_absent(path, Bytes::from_static(body)).await {
+            match self.create(path, Bytes::from_static(body)).await {
                 Ok(Created::AlreadyExists) => return Ok(ConditionalCreate::Honoured),
                 Ok(Created::Created) if last => return Ok(ConditionalCreate::Ignored),
                 Ok(Created::Created) => {}
-                // 501 and local stores without the mode
-                Err(e) if e.kind() == ErrorKind::Other => return Ok(ConditionalCreate::Ignored),
+                Err(e) if e.kind() == ErrorKind::Unsupported => return Ok(ConditionalCreate::Ignored),
                 Err(e) => return Err(e),
             }
         }

@@ -51,6 +51,18 @@ async fn filesystem() {
     assert_eq!(std::fs::read_dir(dir.path().join("new")).unwrap().count(), 0);
 }
 
+/// As some stores answer: 501 Not Implemented.
+#[tokio::test]
+async fn embedded_s3_that_refuses_conditions() {
+    let server = Server::start().await;
+    server.backend().refuse_conditions(true);
+    let bucket = open_with_retries(&server, 1);
+    assert_eq!(probe(&bucket).await, ConditionalCreate::Ignored);
+    for (body, want) in [("a", Created::Created), ("b", Created::AlreadyExists), ("a", Created::Created)] {
+        assert_eq!(bucket.put_if_absent("mark", body).await.unwrap(), want, "{body}");
+    }
+}
+
 #[tokio::test]
 async fn embedded_s3() {
     let server = Server::start().await;

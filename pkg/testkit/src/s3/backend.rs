@@ -31,6 +31,7 @@ struct State {
     uploads: BTreeMap<String, Upload>,
     uploads_begun: u64,
     ignore_conditions: bool,
+    refuse_conditions: bool,
 }
 
 type Objects = BTreeMap<String, Stored>;
@@ -97,6 +98,11 @@ impl Backend {
         self.0.lock().ignore_conditions = ignore;
     }
 
+    /// Be a store that does not know `If-None-Match` and says so.
+    pub fn refuse_conditions(&self, refuse: bool) {
+        self.0.lock().refuse_conditions = refuse;
+    }
+
     fn find(&self, bucket: &str, key: &str) -> S3Result<Stored> {
         let state = self.0.lock();
         let objects = state.buckets.get(bucket).ok_or_else(|| s3_error!(NoSuchBucket))?;
@@ -114,6 +120,9 @@ impl State {
         if_match: Option<&ETagCondition>,
         if_none_match: Option<&ETagCondition>,
     ) -> S3Result<()> {
+        if self.refuse_conditions && if_none_match.is_some() {
+            return Err(s3_error!(NotImplemented));
+        }
         let heed = !self.ignore_conditions;
         let objects = self.buckets.get_mut(bucket).ok_or_else(|| s3_error!(NoSuchBucket))?;
         let there = objects.get(key);
