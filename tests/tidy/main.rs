@@ -89,7 +89,10 @@ fn no_one_names_a_machine() {
     fn visit(dir: &Path, wrong: &mut Vec<String>) {
         for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
             let (path, name) = (entry.path(), entry.file_name());
-            if path.is_dir() && !["target", ".git", "run"].iter().any(|skip| name == *skip) {
+            if name == ".git" {
+                continue;
+            }
+            if path.is_dir() && !["target", "run"].iter().any(|skip| name == *skip) {
                 visit(&path, wrong);
             } else if let Ok(text) = std::fs::read_to_string(&path)
                 && text.contains(concat!("/work", "/main"))
