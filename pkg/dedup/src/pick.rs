@@ -190,9 +190,11 @@ impl State {
     fn rebase(&mut self, lanes: &mut [Lane], from: usize, to: usize, interval: i64) {
         let (Some((last, shown, raw)), Some((t, v))) = (self.last, lanes[to].peek()) else { return };
         if t - last <= interval / 2 {
-            // The same scrape seen twice: nothing can be said to have been counted in between.
+            // The same scrape seen twice: nothing can be said to have been counted in between. Shown again, it would make
+            // `irate` zero; the lane's next sample comes before there is a hole.
             self.shift = shown - v;
             self.last = Some((last, shown, v));
+            lanes[to].at += 1;
             return;
         }
         if v + self.shift >= shown {

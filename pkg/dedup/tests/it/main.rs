@@ -79,6 +79,15 @@ fn follows_one_replica_and_fills_its_gap() {
     assert!(times.windows(2).all(|w| w[1] - w[0] <= 45), "{times:?}");
 }
 
+/// Else `irate` would be zero at the right edge of each graph.
+#[test]
+fn a_counter_does_not_end_with_the_same_scrape_twice() {
+    let (a, b) = (scrapes(0, 30, 601, 0..0), scrapes(7, 30, 608, 0..0));
+    assert_eq!(run(&[a.clone(), b.clone()], &options("irate")), a);
+    let last = run(&[a, b], &options("max_over_time")).last().copied();
+    assert_eq!(last, Some((607_000, 607.0)), "what is no counter is shown as new as it is");
+}
+
 #[test]
 fn r3485_a_dead_replicas_stale_marker_does_not_hide_the_live_one() {
     let mut a = scrapes(0, 30, 600, 0..0);
