@@ -271,7 +271,6 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    #[ignore = "rarely a query and a rewrite choose different samples beside a restart"]
     fn raw_replicas(
         process in process(),
         replicas in prop::collection::vec(replica(0..1), 1..4),
@@ -307,11 +306,6 @@ proptest! {
         for (t, _, reset) in live {
             prop_assert!(!reset || process.restarts(before, *t), "no restart from {} to {}", before, t);
             before = *t;
-        }
-        // The same when a query asks.
-        let queried = at_query(&lanes);
-        if replicas.len() > 1 {
-            prop_assert_eq!(bits(&queried), bits(&got));
         }
     }
 
@@ -365,4 +359,30 @@ fn downsampled(process: &Process, replicas: &[Replica], histograms: bool, size: 
         prop_assert!(*total >= last - ((interval + FINE) / 250) as f64, "{} of {}", total, last);
     }
     Ok(())
+}
+
+fn replica_of(interval: i64, runs: &[(i64, i64, bool)]) -> Replica {
+    Replica { offset: 0, interval, jitter: 0, lag: 0, runs: runs.to_vec() }
+}
+
+#[test]
+#[ignore = "a defect: the total of downsampled histograms comes out too high by an eighth where replicas change beside two restarts"]
+fn restarts_where_downsampled_replicas_change() {
+    let process = Process { starts: vec![1_689_181, 4_089_141] };
+    let replicas =
+        [replica_of(60_000, &[(10, 48, false), (11, 1, false)]), replica_of(60_000, &[(1, 20, true), (38, 3, false)])];
+    downsampled(&process, &replicas, true, 20).unwrap();
+}
+
+#[test]
+#[ignore = "a defect: a query follows another replica than a rewrite beside stale markers of both"]
+fn a_query_shows_what_a_rewrite_keeps() {
+    let replicas = [
+        replica_of(15_000, &[(1, 78, false), (4, 23, true), (19, 9, false), (25, 1, true)]),
+        replica_of(15_000, &[(0, 64, true), (22, 15, true), (13, 25, true)]),
+    ];
+    let samples: Vec<Samples> = replicas.iter().map(|r| r.scrape(&Process { starts: Vec::new() })).collect();
+    let lanes = lanes_of(&samples, false, 7).concat();
+    let (chunks, _) = merge(lanes.clone(), Method::Penalty);
+    assert_eq!(bits(&at_query(&lanes)), bits(&shown(&chunks)));
 }
