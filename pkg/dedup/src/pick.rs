@@ -173,9 +173,12 @@ impl State {
     /// before `until`, where lane `from` goes on.
     fn switch(&mut self, lanes: &mut [Lane], from: usize, to: usize, until: i64) -> bool {
         let interval = lanes[from].interval;
-        if lanes[to].interval == 0 {
-            lanes[to].interval = interval;
-        }
+        // What the lane was like when it was followed before may have changed.
+        lanes[to].interval = match lanes[to].spacing_ahead() {
+            0 => interval,
+            ahead => ahead,
+        };
+        lanes[to].pauses = 0;
         if self.rules.keep_values && !self.catch_up(lanes, from, to, until) {
             return false;
         }
@@ -239,13 +242,11 @@ impl State {
                 }
                 break;
             }
-            if v >= raw || v.is_nan() || raw.is_nan() {
-                if t.saturating_sub(last) > gap_max && lanes[to].at > begin {
-                    break;
-                }
-                return true;
+            let fits = v >= raw || v.is_nan() || raw.is_nan() || self.fell(lanes, from, to, (last, raw), v);
+            if t.saturating_sub(last) > gap_max && (lanes[to].at > begin || !fits) {
+                break;
             }
-            if self.fell(lanes, from, to, (last, raw), v) {
+            if fits {
                 return true;
             }
             lanes[to].at += 1;

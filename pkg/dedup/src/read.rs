@@ -6,6 +6,9 @@ use chunkenc::{Column, decode_floats};
 use model::is_stale;
 use storage::{Chunk, ChunkData};
 
+/// How many samples ahead tell a lane's spacing.
+const SPACINGS: usize = 8;
+
 /// Reads a lane forward; what lies before the position in the current piece can still be looked at.
 pub(crate) struct Lane {
     chunks: VecDeque<Chunk>,
@@ -15,6 +18,8 @@ pub(crate) struct Lane {
     pub at: usize,
     /// The sample before the current piece.
     before: Option<(i64, f64)>,
+    /// The last one there that is not stale.
+    live_before: Option<(i64, f64)>,
     /// Spacing of its samples, ms; 0 = not known yet.
     pub interval: i64,
     /// Pauses in a row.
@@ -30,6 +35,7 @@ impl Lane {
             piece: Column::new(),
             at: 0,
             before: None,
+            live_before: None,
             interval: 0,
             pauses: 0,
             damage: Vec::new(),
@@ -75,7 +81,7 @@ impl Lane {
     /// The last sample that is not stale before the next one and no later than `t`, as far as it is known.
     pub fn previous(&self, t: i64) -> Option<(i64, f64)> {
         let inside = (0..self.at.min(self.piece.len())).rev().map(|i| (self.piece.times[i], self.piece.values[i]));
-        inside.chain(self.before).find(|(time, v)| *time <= t && !is_stale(*v))
+        inside.chain(self.live_before).find(|(time, v)| *time <= t && !is_stale(*v))
     }
 
     /// Moves to the next sample after `t` that is not stale and returns it, without crossing `until`.
@@ -99,15 +105,9 @@ impl Lane {
         if first.0 > near {
             return Some(first);
         }
+        while self.piece.times.last().is_some_and(|t| *t <= near) && self.extend() {}
         let later = self.at + self.piece.times[self.at..].partition_point(|t| *t <= near);
-        let later = match self.piece.times.get(later) {
-            Some(t) => *t,
-            // Beyond the piece only chunks' bounds are known; one that straddles `near` promises nothing.
-            None => match self.chunks.iter().find(|c| c.max_time > near) {
-                Some(c) if c.min_time > near => c.min_time,
-                _ => i64::MAX,
-            },
-        };
+        let later = self.piece.times.get(later).copied().unwrap_or(i64::MAX);
         if later.min(until).saturating_sub(last) > gap_max_ms {
             return Some(first);
         }
@@ -115,9 +115,15 @@ impl Lane {
     }
 
     /// The least spacing of the next samples, ms; 0 when there are none.
-    pub fn spacing_ahead(&self) -> i64 {
-        let ahead = &self.piece.times[self.at.saturating_sub(1)..];
-        ahead.windows(2).take(8).map(|w| w[1] - w[0]).min().unwrap_or(0)
+    pub fn spacing_ahead(&mut self) -> i64 {
+        while self.piece.len() - self.at.min(self.piece.len()) < SPACINGS && self.extend() {}
+        let at = self.at.min(self.piece.len());
+        let mut last = match at.checked_sub(1) {
+            Some(previous) => Some(self.piece.times[previous]),
+            None => self.before.map(|(t, _)| t),
+        };
+        let spacings = self.piece.times[at..].iter().filter_map(|t| last.replace(*t).map(|last| t - last));
+        spacings.take(SPACINGS).min().unwrap_or(0)
     }
 
     /// Drops chunks that end before `t`, keeping the last of them.
@@ -128,12 +134,29 @@ impl Lane {
     }
 
     fn load(&mut self) -> bool {
-        let Some(first) = self.chunks.pop_front() else { return false };
+        if self.chunks.is_empty() {
+            return false;
+        }
         if let (Some(t), Some(v)) = (self.piece.times.last(), self.piece.values.last()) {
             self.before = Some((*t, *v));
         }
+        if let Some(live) = self.piece.values.iter().rposition(|v| !is_stale(*v)) {
+            self.live_before = Some((self.piece.times[live], self.piece.values[live]));
+        }
         self.piece.clear();
         self.at = 0;
+        self.extend();
+        // A piece may reach back before what was read: never go backwards in time.
+        if let Some((t, _)) = self.before {
+            self.at = self.piece.times.partition_point(|time| *time <= t);
+        }
+        true
+    }
+
+    /// Adds the next chunk to the current piece, and what overlaps it; false when there is none.
+    fn extend(&mut self) -> bool {
+        let Some(first) = self.chunks.pop_front() else { return false };
+        let read = self.at.checked_sub(1).and_then(|at| self.piece.times.get(at)).copied();
         let mut end = first.max_time;
         self.decode(&first);
         while self.chunks.front().is_some_and(|next| next.min_time <= end) {
@@ -141,8 +164,7 @@ impl Lane {
             end = end.max(next.max_time);
             self.decode(&next);
         }
-        // A piece may reach back before what was read: never go backwards in time.
-        if let Some((t, _)) = self.before {
+        if let Some(t) = read {
             self.at = self.piece.times.partition_point(|time| *time <= t);
         }
         true

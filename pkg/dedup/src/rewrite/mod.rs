@@ -1,8 +1,8 @@
 //! The chunks of one series from several blocks into one row of chunks that do not overlap.
 //!
 //! Where nothing overlaps, chunks pass as they are, undecoded. Where chunks overlap they are decoded, samples are
-//! chosen, and what is not a whole chunk by itself is written anew. With [`Method::Penalty`] chunks beside those of
-//! another replica are decoded too, since the choice may go from one to the other there.
+//! chosen, and what is not a whole chunk by itself is written anew. With [`Method::Penalty`] all raw chunks of a series of
+//! several replicas are decoded, since each choice depends on those before.
 
 mod aggregates;
 mod choose;
@@ -151,7 +151,7 @@ impl SeriesMerger {
             runs.push(run);
         }
         if vertical == Method::Penalty {
-            runs = join_where_replicas_meet(chunks, &runs, self.gap_max_ms);
+            runs = join_replicas(chunks, &runs);
         }
         runs = join_downsampled(chunks, &runs);
         for run in runs {
@@ -185,39 +185,22 @@ fn is_downsampled(chunk: &LaneChunk) -> bool {
     chunk.chunk.encoding == Encoding::Aggregates
 }
 
-/// Joins runs of raw chunks, so that each place where one replica may follow on another is within a run, and with it all
-/// the samples that the choice there may depend on: `gap_max_ms` to either side. What stays by itself is a chunk between
-/// chunks of its own replica, with all others farther away.
-fn join_where_replicas_meet(chunks: &[LaneChunk], runs: &[Range<usize>], gap_max_ms: i64) -> Vec<Range<usize>> {
-    let spans: Vec<Span> = runs.iter().map(|run| Span::of(&chunks[run.clone()])).collect();
-    let alike = |own: &Span, other: &Span| other.downsampled || other.single == own.single;
-    let mut out: Vec<Range<usize>> = Vec::with_capacity(runs.len());
-    let mut open = false;
-    for (i, own) in spans.iter().enumerate() {
-        let alone = || {
-            let near_before = |s: &&Span| own.from.saturating_sub(s.to) <= gap_max_ms;
-            let near_after = |s: &&Span| s.from.saturating_sub(own.to) <= gap_max_ms;
-            let (before, after) = (&spans[..i], &spans[i + 1..]);
-            let near = before.iter().rev().take_while(near_before).chain(after.iter().take_while(near_after));
-            let beside = before.last().into_iter().chain(after.first());
-            own.single.is_some() && near.chain(beside).all(|s| alike(own, s))
-        };
-        let plain = own.downsampled || alone();
-        match out.last_mut() {
-            Some(last) if open && !plain => last.end = runs[i].end,
-            _ => out.push(runs[i].clone()),
-        }
-        open = !plain;
-    }
-    out
+/// Joins runs of raw chunks with no downsampled ones between them, unless all are of one replica and none overlap: which
+/// samples are chosen depends on those before.
+fn join_replicas(chunks: &[LaneChunk], runs: &[Range<usize>]) -> Vec<Range<usize>> {
+    join(chunks, runs, |run| !chunks[run.clone()].iter().any(is_downsampled))
 }
 
 /// Joins runs of downsampled chunks, unless all are of one replica and none overlap: a counter is to go on over each
 /// place where another replica follows, and where it is written anew.
 fn join_downsampled(chunks: &[LaneChunk], runs: &[Range<usize>]) -> Vec<Range<usize>> {
-    let downsampled = |run: &Range<usize>| chunks[run.clone()].iter().any(is_downsampled);
+    join(chunks, runs, |run| chunks[run.clone()].iter().any(is_downsampled))
+}
+
+/// Joins neighbouring runs of a kind, unless all are single chunks of one replica.
+fn join(chunks: &[LaneChunk], runs: &[Range<usize>], kind: impl Fn(&Range<usize>) -> bool) -> Vec<Range<usize>> {
     let mut out: Vec<Range<usize>> = Vec::with_capacity(runs.len());
-    for stretch in runs.chunk_by(|a, b| downsampled(a) && downsampled(b)) {
+    for stretch in runs.chunk_by(|a, b| kind(a) && kind(b)) {
         let (Some(first), Some(last)) = (stretch.first(), stretch.last()) else { continue };
         let one_lane =
             stretch.iter().all(|run| run.len() == 1 && chunks[run.start].replica == chunks[first.start].replica);
@@ -228,27 +211,6 @@ fn join_downsampled(chunks: &[LaneChunk], runs: &[Range<usize>]) -> Vec<Range<us
         }
     }
     out
-}
-
-/// A run: its times, ms, and what it is made of.
-struct Span {
-    from: i64,
-    to: i64,
-    /// Some chunk is downsampled.
-    downsampled: bool,
-    /// The replica of a run that is one chunk.
-    single: Option<u64>,
-}
-
-impl Span {
-    fn of(run: &[LaneChunk]) -> Self {
-        Self {
-            from: run.first().map_or(i64::MAX, |c| c.chunk.min_time),
-            to: run.iter().map(|c| c.chunk.max_time).max().unwrap_or(i64::MIN),
-            downsampled: run.iter().any(is_downsampled),
-            single: if let [one] = run { Some(one.replica) } else { None },
-        }
-    }
 }
 
 /// The chunks from `at` on that overlap one another, directly or by way of others.
