@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use futures::{StreamExt, TryStreamExt, stream};
 use testkit::Process;
 use tests::aion::{Component, binary};
 use tests::blocks::{Samples, World, difference, overlaps, samples, visible};
@@ -163,27 +164,47 @@ async fn compactors_killed_at_each_step() -> anyhow::Result<()> {
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn compactors_killed_twice() -> anyhow::Result<()> {
-    let dir = tempfile::Builder::new().prefix("aion-compact2-").tempdir()?;
-    let fresh = dir.path().join("fresh");
-    let wanted = small().write(&fresh)?;
-    let all = compactor::failpoints();
-    for (i, first) in all.iter().enumerate() {
-        let second = all[(i * 7 + 3) % all.len()];
-        let case = format!("{first}, then {second}");
-        let bucket = dir.path().join(format!("{first}-{second}"));
-        copy(&fresh, &bucket)?;
-        let data = dir.path().join(format!("{first}-{second}-data"));
-        for failpoint in [first, second] {
-            ends(&mut [compactor(&bucket, &data, &[AT_ONCE], &[("AION_FAILPOINT", failpoint)])?]).await?;
-            check(&bucket, &wanted).with_context(|| format!("{case}, after {failpoint}"))?;
+/// Kills in pairs. A process alone dies at `first`, comes back and dies at `second`; of several, two die at the same time,
+/// one at each place, and then again with the places changed.
+async fn killed_in_pairs(dir: &Path, wanted: &Samples, [first, second]: [&str; 2], crowd: usize) -> anyhow::Result<()> {
+    let case = dir.join(format!("{first}-{second}-{crowd}"));
+    let bucket = case.join("bucket");
+    copy(&dir.join("fresh"), &bucket)?;
+    let data = |n: usize| case.join(format!("data{n}"));
+    for failpoints in [[first, second], [second, first]] {
+        let mut doomed = Vec::new();
+        for n in 0..crowd {
+            let env: Vec<_> = failpoints.get(n).map(|f| ("AION_FAILPOINT", *f)).into_iter().collect();
+            doomed.push(compactor(&bucket, &data(n), &[AT_ONCE], &env)?);
         }
-        settle(&bucket, &data).await.with_context(|| case.clone())?;
-        check_settled(&bucket, &wanted).with_context(|| format!("{case}, settled"))?;
-        std::fs::remove_dir_all(&bucket)?;
+        ends(&mut doomed).await?;
+        check(&bucket, wanted).with_context(|| format!("after {failpoints:?}"))?;
     }
+    settle(&bucket, &data(0)).await?;
+    check_settled(&bucket, wanted).with_context(|| format!("settled: {}", tail(&data(0).join("compact.log"))))?;
+    std::fs::remove_dir_all(&case)?;
     Ok(())
+}
+
+/// One pair for each place by default; all pairs of all places with `AION_ALL_PAIRS` set.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn compactors_killed_in_pairs() -> anyhow::Result<()> {
+    let dir = tempfile::Builder::new().prefix("aion-compact2-").tempdir()?;
+    let wanted = small().write(&dir.path().join("fresh"))?;
+    let all = compactor::failpoints();
+    let everything = std::env::var_os("AION_ALL_PAIRS").is_some();
+    let pairs = (0..all.len()).flat_map(|i| (0..all.len()).map(move |j| (i, j)));
+    let cases: Vec<_> = pairs
+        .filter(|(i, j)| everything || *j == (i * 7 + 3) % all.len())
+        .flat_map(|(i, j)| CROWD.map(|crowd| ([all[i], all[j]], crowd)))
+        .collect();
+    // most of the time they wait for each other's leases
+    stream::iter(cases)
+        .map(Ok)
+        .try_for_each_concurrent(3, async |(pair, crowd)| {
+            killed_in_pairs(dir.path(), &wanted, pair, crowd).await.with_context(|| format!("{pair:?} with {crowd}"))
+        })
+        .await
 }
 
 /// Queries that the small bucket answers, with where in its twelve hours to evaluate them, s after its start.
