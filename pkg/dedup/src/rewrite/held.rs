@@ -3,6 +3,8 @@
 //! Histograms cannot be shifted as totals of floats can: chunks that follow as they are would not fit. Instead a lane
 //! that is behind the counter shown last shows that counter again until it has caught up.
 
+use std::cmp::Ordering;
+
 use histogram::{FloatHistogram, ResetHint};
 
 use super::aggregates::{Place, previous};
@@ -22,33 +24,37 @@ pub(crate) enum Shown {
 /// For each chosen window what it shows.
 pub(crate) fn held(list: &[Windows], chosen: &[Place], resolution_ms: i64) -> Vec<Shown> {
     let mut out: Vec<Shown> = Vec::with_capacity(chosen.len());
-    // The window whose counter was shown last.
-    let mut last: Option<Place> = None;
+    // The window whose counter was shown last, and the last one at which readers saw a reset.
+    let (mut last, mut reset): (Option<Place>, Option<Place>) = (None, None);
     for (i, place) in chosen.iter().copied().enumerate() {
         let Some(counter) = counter(list, place).filter(|c| c.reset_hint != ResetHint::Gauge) else {
-            last = None;
+            (last, reset) = (None, None);
             out.push(Shown::Own);
             continue;
         };
         let before = i.checked_sub(1).map(|before| chosen[before]);
         let goes_on = before.is_some() && previous(list, place) == before;
+        let told = counter.reset_hint == ResetHint::Reset;
+        let behind = last.is_some_and(|at| fell(list, at, place));
         let shown = match last {
             None => Shown::Own,
             Some(at) if goes_on && Some(at) == before => Shown::Own,
             Some(at) => {
-                let behind = fell(list, at, place);
                 let real = || match before {
-                    Some(before) if goes_on => fell(list, before, place) || counter.reset_hint == ResetHint::Reset,
-                    _ => is_real(list, at, place, resolution_ms),
+                    Some(before) if goes_on => fell(list, before, place) || told,
+                    _ => is_real(list, Past { at, reset, resolution_ms }, place, behind),
                 };
                 match () {
                     () if behind && !real() => Shown::Held(at),
-                    () if !behind && counter.reset_hint == ResetHint::Reset && !real() => Shown::NoReset,
+                    () if !behind && told && !real() => Shown::NoReset,
                     () => Shown::Own,
                 }
             }
         };
         if !matches!(shown, Shown::Held(_)) {
+            if last.is_some() && (behind || told && shown == Shown::Own) {
+                reset = Some(place);
+            }
             last = Some(place);
         }
         out.push(shown);
@@ -76,20 +82,50 @@ fn fell(list: &[Windows], from: Place, to: Place) -> bool {
     to.is_reset_since(from)
 }
 
-/// Whether the reset from the window shown last to one of another lane is one that has not been shown yet.
-fn is_real(list: &[Windows], shown: Place, to: Place, resolution_ms: i64) -> bool {
+/// What has been shown.
+#[derive(Clone, Copy)]
+struct Past {
+    /// The last window whose counter was shown.
+    at: Place,
+    /// The last one at which readers saw a reset.
+    reset: Option<Place>,
+    resolution_ms: i64,
+}
+
+/// Whether there was a reset between the window shown last and `to` of another lane, which counts less (`behind`) or is
+/// told to follow on a reset.
+fn is_real(list: &[Windows], past: Past, to: Place, behind: bool) -> bool {
+    let Past { at, reset, resolution_ms } = past;
     let time = |p: Place| list[p.chunk].times[p.window];
+    let key = |p: Place| time(p).div_euclid(resolution_ms);
     let reach = resolution_ms.saturating_add(resolution_ms / 2);
     let told = |p: Place| counter(list, p).is_some_and(|c| c.reset_hint == ResetHint::Reset);
-    // The lane saw both sides: a reset there is real, unless the other lane fell since then too.
-    if let Some(own) = previous(list, to).filter(|own| time(shown).saturating_sub(time(*own)) <= reach) {
-        return (fell(list, own, to) || told(to)) && !fell(list, own, shown);
+    if let Some(own) = previous(list, to) {
+        // Since its own window before, the lane saw a reset: it is real, unless it is the one that has been shown since
+        // then.
+        let saw = fell(list, own, to) || told(to);
+        let since = |reset| match key(reset).cmp(&key(own)) {
+            Ordering::Greater => true,
+            Ordering::Equal => fell(list, own, reset),
+            Ordering::Less => false,
+        };
+        if saw && !fell(list, own, at) && !reset.is_some_and(since) {
+            return true;
+        }
+        if !behind || time(at).saturating_sub(time(own)) <= reach {
+            return false;
+        }
     }
     // Else the next window of the lane shown before tells. Failing that: who restarts begins near zero.
-    match next(list, shown).filter(|next| time(*next).saturating_sub(time(to)) <= reach) {
-        Some(next) => fell(list, shown, next) || told(next),
-        None => match (counter(list, shown), counter(list, to)) {
-            (Some(shown), Some(to)) => to.count < shown.count / 2.0,
+    let tells = |next: &Place| match behind {
+        true => time(*next).saturating_sub(time(to)) <= reach,
+        // A reset there may be a later one.
+        false => key(*next) <= key(to),
+    };
+    match next(list, at).filter(tells) {
+        Some(next) => fell(list, at, next) || told(next),
+        None => match (counter(list, at), counter(list, to)) {
+            (Some(shown), Some(to)) => behind && to.count < shown.count / 2.0,
             _ => false,
         },
     }

@@ -395,7 +395,6 @@ fn replica_of(interval: i64, runs: &[(i64, i64, bool)]) -> Replica {
 }
 
 #[test]
-#[ignore = "a defect: the total of downsampled histograms comes out too high by an eighth where replicas change beside two restarts"]
 fn restarts_where_downsampled_replicas_change() {
     let process = Process { starts: vec![1_689_181, 4_089_141] };
     let replicas =
