@@ -20,6 +20,7 @@ use tokio::io::AsyncReadExt;
 use crate::decorate::AsksExistence;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pool::{BufferPool, PooledBuffer};
+use crate::unfinished::Unfinished;
 
 /// Requests at a time for one list of ranges.
 const RANGES_IN_FLIGHT: usize = 8;
@@ -93,6 +94,8 @@ pub struct Bucket {
     settings: Arc<Settings>,
     /// Where ranges are read into, see [`Self::with_pool`].
     pool: Option<BufferPool>,
+    /// What the store leaves of uploads that were broken off; `None` = nothing.
+    pub(crate) unfinished: Option<Arc<dyn Unfinished>>,
 }
 
 /// A body that came in pieces.
@@ -144,7 +147,7 @@ impl fmt::Debug for Bucket {
 impl Bucket {
     /// A bucket called `name` (in errors and metrics) over `store`.
     pub fn new(name: impl Into<Arc<str>>, store: Arc<dyn ObjectStore>, settings: Settings) -> Self {
-        Self { name: name.into(), store, settings: Arc::new(settings), pool: None }
+        Self { name: name.into(), store, settings: Arc::new(settings), pool: None, unfinished: None }
     }
 
     /// A bucket in memory, for tests.
@@ -169,6 +172,12 @@ impl Bucket {
     #[must_use]
     pub fn with_pool(&self, pool: BufferPool) -> Self {
         Self { pool: Some(pool), ..self.clone() }
+    }
+
+    /// The same bucket, over a store that keeps what multipart uploads leave until somebody aborts them.
+    #[must_use]
+    pub fn with_unfinished(&self, unfinished: Arc<dyn Unfinished>) -> Self {
+        Self { unfinished: Some(unfinished), ..self.clone() }
     }
 
     /// The bucket's name, for people.

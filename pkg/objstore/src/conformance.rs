@@ -21,8 +21,47 @@ pub async fn run(bucket: &Bucket, dir: &str, local: &Path, conditional: bool) {
     if conditional {
         create_race(bucket, dir).await;
     }
+    unfinished(bucket, dir).await;
     let left: Vec<_> = bucket.list_recursive(dir).try_collect().await.expect("list");
     assert!(left.is_empty(), "left behind: {left:?}");
+}
+
+/// Uploads that were begun are seen until they are finished or aborted, where the store keeps their parts.
+async fn unfinished(bucket: &Bucket, dir: &str) {
+    let found = async || {
+        let all: Vec<_> = bucket.unfinished_uploads().try_collect().await.expect("unfinished uploads");
+        all.into_iter().filter(|u| u.path.starts_with(&format!("{dir}/"))).collect::<Vec<_>>()
+    };
+    assert_eq!(found().await, []);
+    let mut writers = Vec::new();
+    for name in ["one", "other"] {
+        let mut writer = bucket.put_parts_writer_of(&format!("{dir}/unfinished/{name}"), 5 << 20, 1).expect("writer");
+        writer.write(vec![7; (11 << 20) + 1]).await.expect("two parts");
+        writers.push(writer);
+    }
+    let (Some(other), Some(one)) = (writers.pop(), writers.pop()) else { return };
+    if bucket.unfinished.is_none() {
+        assert_eq!(found().await, []);
+        one.abort().await;
+    } else {
+        let uploads = found().await;
+        let names: Vec<&str> = uploads.iter().map(|u| u.path.as_str()).collect();
+        assert_eq!(names, [format!("{dir}/unfinished/one"), format!("{dir}/unfinished/other")]);
+        for upload in &uploads {
+            assert!(upload.begun_ms > 1_500_000_000_000, "{upload:?}");
+            assert!(bucket.unfinished_upload_newest_ms(upload).await.expect("newest part") >= upload.begun_ms);
+        }
+        bucket.abort_unfinished_upload(&uploads[0]).await.expect("abort");
+        bucket.abort_unfinished_upload(&uploads[0]).await.expect("abort again");
+        let gone = bucket.unfinished_upload_newest_ms(&uploads[0]).await.expect_err("gone");
+        assert_eq!(gone.kind(), ErrorKind::NotFound);
+        let left: Vec<_> = found().await.into_iter().map(|u| (u.path, u.id)).collect();
+        assert_eq!(left, [(uploads[1].path.clone(), uploads[1].id.clone())]);
+        assert!(one.finish().await.is_err(), "whoever goes on with an aborted upload is told");
+    }
+    assert_eq!(other.finish().await.expect("finish"), (11 << 20) + 1);
+    assert_eq!(found().await, []);
+    bucket.delete(&format!("{dir}/unfinished/other")).await.expect("delete");
 }
 
 async fn put_get(bucket: &Bucket, dir: &str) {

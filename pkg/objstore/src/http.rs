@@ -99,8 +99,13 @@ pub(crate) struct Connector(pub(crate) reqwest::Client);
 
 impl HttpConnector for Connector {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(Checked(self.0.clone())))
+        Ok(http_client(self.0.clone()))
     }
+}
+
+/// The one client as `object_store` takes it.
+pub(crate) fn http_client(client: reqwest::Client) -> HttpClient {
+    HttpClient::new(Checked(client))
 }
 
 /// Looks at S3 listings for what `object_store` does not. A page that says it goes on but not where, taken for the end,

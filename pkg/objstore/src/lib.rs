@@ -17,6 +17,7 @@ mod parts;
 mod pool;
 mod probe;
 mod tls;
+mod unfinished;
 
 pub mod conformance;
 pub mod decorate;
@@ -33,3 +34,4 @@ pub use error::{Error, ErrorKind, Result};
 pub use parts::PartsWriter;
 pub use pool::{BufferPool, PooledBuffer};
 pub use probe::ConditionalCreate;
+pub use unfinished::{Unfinished, UnfinishedMarker, UnfinishedPage, UnfinishedUpload};

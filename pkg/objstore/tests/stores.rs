@@ -45,10 +45,41 @@ async fn filesystem() {
     assert_eq!(std::fs::read(&on_disk).unwrap(), b"{}");
     bucket.delete("01ARZ3NDEKTSV4RRFFQ69G5FAV/meta.json").await.unwrap();
     // what a killed writer leaves is no object
-    std::fs::write(dir.path().join("new/x#1"), "half").unwrap();
+    std::fs::create_dir(dir.path().join("new/a")).unwrap();
+    std::fs::write(dir.path().join("new/a/x#1"), "half").unwrap();
     assert!(bucket.list_recursive("").try_next().await.unwrap().is_none());
-    std::fs::remove_file(dir.path().join("new/x#1")).unwrap();
+    let left: Vec<_> = bucket.unfinished_uploads().try_collect().await.unwrap();
+    assert_eq!(left.iter().map(|u| (u.path.as_str(), u.id.as_str())).collect::<Vec<_>>(), [("a/x", "1")]);
+    bucket.abort_unfinished_upload(&left[0]).await.unwrap();
     assert_eq!(std::fs::read_dir(dir.path().join("new")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn unfinished_uploads_by_pages() {
+    let server = Server::start().await;
+    let put = |key: &str| server.backend().insert_upload(Server::BUCKET, key, "part", std::time::SystemTime::now());
+    let keys = ["p/a b", "p/a+b", "p/c", "p/c", "p/c", "p/d%2F", "other", "z"];
+    keys.into_iter().for_each(put);
+    let bucket = open(&format!("{}prefix: p\n", server.config_yaml()));
+    for max in 1..=7 {
+        server.backend().set_uploads_page_max(max);
+        let all: Vec<_> = bucket.unfinished_uploads().try_collect().await.unwrap();
+        assert_eq!(all.iter().map(|u| u.path.as_str()).collect::<Vec<_>>(), ["a b", "a+b", "c", "c", "c", "d%2F"]);
+        assert!(all.iter().all(|u| u.begun_ms > 1_500_000_000_000), "{all:?}");
+    }
+    for (status, kind) in [
+        (403, ErrorKind::Denied),
+        (501, ErrorKind::Unsupported),
+        (405, ErrorKind::Unsupported),
+        (404, ErrorKind::NotFound),
+    ] {
+        server.clear_faults();
+        server.fault(Fault::next(1, Operation::ListUploads, "", FaultKind::Status(status)));
+        let error = bucket.unfinished_uploads().try_next().await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+    }
+    server.fault(Fault::next(2, Operation::ListUploads, "", FaultKind::Status(503)));
+    assert!(bucket.unfinished_uploads().try_next().await.unwrap().is_some());
 }
 
 /// As some stores answer: 501 Not Implemented.

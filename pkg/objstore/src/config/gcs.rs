@@ -11,7 +11,11 @@ use super::ConfigError;
 use super::http::{HttpYaml, is_true, retries};
 use super::yaml::{Key, line, text, value};
 use crate::bucket::Settings;
-use crate::http::{Connector, HttpSettings};
+use crate::http::{Connector, HttpSettings, http_client};
+use crate::unfinished::{Auth, XmlUnfinished};
+
+/// Where the XML API is.
+const HOST: &str = "https://storage.googleapis.com";
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -80,7 +84,12 @@ impl GcsYaml {
 }
 
 impl Gcs {
-    pub(super) fn open(&self, settings: &mut Settings) -> Result<Arc<dyn ObjectStore>, ConfigError> {
+    /// The store; and what it tells of unfinished uploads below `prefix`.
+    pub(super) fn open(
+        &self,
+        settings: &mut Settings,
+        prefix: String,
+    ) -> Result<(Arc<dyn ObjectStore>, XmlUnfinished), ConfigError> {
         if let Some(bytes) = self.chunk_bytes {
             // parts below S3's smallest are refused by the multipart protocol spoken here
             settings.part_bytes = bytes.max(5 << 20);
@@ -89,7 +98,7 @@ impl Gcs {
             |e: Box<dyn std::error::Error + Send + Sync>| ConfigError::open(format!("GCS bucket {}", self.bucket), e);
         let client = self.http.client().map_err(|e| open(e.into()))?;
         let mut builder = GoogleCloudStorageBuilder::new()
-            .with_http_connector(Connector(client))
+            .with_http_connector(Connector(client.clone()))
             .with_bucket_name(&self.bucket)
             .with_retry(self.retry.clone());
         builder = match (&self.emulator, &self.service_account, &self.credentials_file) {
@@ -102,6 +111,19 @@ impl Gcs {
             (None, None, Some(path)) => builder.with_application_credentials(path),
             (None, None, None) => builder,
         };
-        Ok(Arc::new(builder.build().map_err(|e| open(e.into()))?))
+        let store = Arc::new(builder.build().map_err(|e| open(e.into()))?);
+        let host = self.emulator.as_deref().unwrap_or(HOST);
+        let unfinished = XmlUnfinished {
+            client: http_client(client),
+            auth: match self.emulator {
+                Some(_) => Auth::Nobody,
+                None => Auth::Gcp(store.credentials().clone()),
+            },
+            url: format!("{}/{}", host.trim_end_matches('/'), self.bucket),
+            prefix,
+            retry: self.retry.clone(),
+            store: store.clone(),
+        };
+        Ok((store, unfinished))
     }
 }

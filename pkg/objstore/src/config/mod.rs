@@ -27,6 +27,7 @@ use crate::decorate::Decorated;
 use crate::limit::LimitHook;
 use crate::metrics::MetricsHook;
 use crate::traced::TraceHook;
+use crate::unfinished::{LocalUnfinished, Unfinished};
 
 /// Why a configuration was refused. Texts hold no values: they may be secrets.
 #[derive(Debug, thiserror::Error)]
@@ -192,9 +193,20 @@ impl Config {
     /// [`ConfigError::Open`].
     pub fn open(&self, options: &OpenOptions) -> Result<Bucket, ConfigError> {
         let mut settings = Settings::default();
+        let prefix = if self.prefix.is_empty() { String::new() } else { format!("{}/", self.prefix) };
+        let mut unfinished: Option<Arc<dyn Unfinished>> = None;
         let (name, store, limit): (String, Arc<dyn ObjectStore>, usize) = match &self.provider {
-            Provider::S3(s3) => (s3.bucket.clone(), s3.open(&mut settings)?, s3.connections_max),
-            Provider::Gcs(gcs) => (gcs.bucket.clone(), gcs.open(&mut settings)?, gcs.connections_max),
+            Provider::S3(s3) => {
+                let (store, of_s3) = s3.open(&mut settings, prefix)?;
+                unfinished = Some(Arc::new(of_s3));
+                (s3.bucket.clone(), store, s3.connections_max)
+            }
+            Provider::Gcs(gcs) => {
+                let (store, of_gcs) = gcs.open(&mut settings, prefix)?;
+                unfinished = Some(Arc::new(of_gcs));
+                (gcs.bucket.clone(), store, gcs.connections_max)
+            }
+            // blocks that are not committed go by themselves, after a week
             Provider::Azure(azure) => (azure.container.clone(), azure.open()?, azure.connections_max),
             Provider::Filesystem { directory } => {
                 let failed = |e: Box<dyn std::error::Error + Send + Sync>| {
@@ -204,6 +216,7 @@ impl Config {
                 let store = LocalFileSystem::new_with_prefix(directory).map_err(|e| failed(e.into()))?;
                 // a block is only then said to be uploaded when it would survive a power cut
                 let store = store.with_fsync(true).with_automatic_cleanup(true);
+                unfinished = Some(Arc::new(LocalUnfinished(directory.join(&self.prefix))));
                 (directory.display().to_string(), Arc::new(store), 0)
             }
         };
@@ -224,7 +237,11 @@ impl Config {
             None => store,
         };
         let store: Arc<dyn ObjectStore> = Arc::new(Decorated::new(store, TraceHook::new(&name)));
-        Ok(Bucket::new(name, store, settings))
+        let bucket = Bucket::new(name, store, settings);
+        Ok(match unfinished {
+            Some(unfinished) => bucket.with_unfinished(unfinished),
+            None => bucket,
+        })
     }
 }
 

@@ -13,7 +13,8 @@ use super::ConfigError;
 use super::http::{HttpYaml, is_true, retries};
 use super::yaml::{Key, line, text, value};
 use crate::bucket::Settings;
-use crate::http::{Connector, HttpSettings};
+use crate::http::{Connector, HttpSettings, http_client};
+use crate::unfinished::{Auth, XmlUnfinished};
 
 /// Smallest part S3 takes, except for the last.
 const PART_BYTES_MIN: i64 = 5 << 20;
@@ -242,7 +243,12 @@ impl SseYaml {
 }
 
 impl S3 {
-    pub(super) fn open(&self, settings: &mut Settings) -> Result<Arc<dyn ObjectStore>, ConfigError> {
+    /// The store; and what it tells of unfinished uploads below `prefix`.
+    pub(super) fn open(
+        &self,
+        settings: &mut Settings,
+        prefix: String,
+    ) -> Result<(Arc<dyn ObjectStore>, XmlUnfinished), ConfigError> {
         settings.multipart = self.multipart;
         if let Some(bytes) = self.part_bytes {
             settings.part_bytes = bytes;
@@ -265,7 +271,7 @@ impl S3 {
             |e: Box<dyn std::error::Error + Send + Sync>| ConfigError::open(format!("S3 bucket {}", self.bucket), e);
         let client = self.http.client().map_err(|e| open(e.into()))?;
         let mut builder = AmazonS3Builder::new()
-            .with_http_connector(Connector(client))
+            .with_http_connector(Connector(client.clone()))
             .with_bucket_name(&self.bucket)
             .with_endpoint(&self.endpoint)
             .with_region(&self.region)
@@ -294,7 +300,19 @@ impl S3 {
             Sse::Kms(id) => builder.with_sse_kms_encryption(id),
             Sse::Customer(key) => builder.with_ssec_encryption(key),
         };
-        Ok(Arc::new(builder.build().map_err(|e| open(e.into()))?))
+        let store = Arc::new(builder.build().map_err(|e| open(e.into()))?);
+        let unfinished = XmlUnfinished {
+            client: http_client(client),
+            auth: Auth::Aws { credentials: store.credentials().clone(), region: self.region.clone() },
+            url: match self.virtual_hosted {
+                true => format!("{}/", self.endpoint),
+                false => format!("{}/{}", self.endpoint, self.bucket),
+            },
+            prefix,
+            retry: self.retry.clone(),
+            store: store.clone(),
+        };
+        Ok((store, unfinished))
     }
 }
 

@@ -30,6 +30,7 @@ struct State {
     buckets: BTreeMap<String, Objects>,
     uploads: BTreeMap<String, Upload>,
     uploads_begun: u64,
+    uploads_page_max: Option<usize>,
     ignore_conditions: bool,
     refuse_conditions: bool,
 }
@@ -47,6 +48,7 @@ struct Upload {
     bucket: String,
     key: String,
     parts: BTreeMap<i32, Stored>,
+    begun: SystemTime,
 }
 
 impl Stored {
@@ -91,6 +93,21 @@ impl Backend {
     /// Multipart uploads neither completed nor aborted.
     pub fn uploads_open(&self) -> usize {
         self.0.lock().uploads.len()
+    }
+
+    /// Begins a multipart upload of one part behind the server's back; both are from `begun`.
+    pub fn insert_upload(&self, bucket: &str, key: &str, part: impl Into<Bytes>, begun: SystemTime) {
+        let mut state = self.0.lock();
+        state.uploads_begun += 1;
+        let id = format!("upload-{}", state.uploads_begun);
+        let part = Stored { modified: begun, ..Stored::new(part.into()) };
+        let parts = BTreeMap::from([(1, part)]);
+        state.uploads.insert(id, Upload { bucket: bucket.to_owned(), key: key.to_owned(), parts, begun });
+    }
+
+    /// Show no more unfinished uploads, and parts of one, on a page.
+    pub fn set_uploads_page_max(&self, max: usize) {
+        self.0.lock().uploads_page_max = Some(max);
     }
 
     /// Be a store that takes `If-None-Match` and does not heed it.
@@ -265,7 +282,8 @@ impl S3 for Backend {
         }
         state.uploads_begun += 1;
         let id = format!("upload-{}", state.uploads_begun);
-        let upload = Upload { bucket: bucket.clone(), key: key.clone(), parts: BTreeMap::new() };
+        let upload =
+            Upload { bucket: bucket.clone(), key: key.clone(), parts: BTreeMap::new(), begun: SystemTime::now() };
         state.uploads.insert(id.clone(), upload);
         let output = CreateMultipartUploadOutput {
             bucket: Some(bucket),
@@ -315,6 +333,84 @@ impl S3 for Backend {
         self.0.lock().uploads.remove(&request.input.upload_id).ok_or_else(|| s3_error!(NoSuchUpload))?;
         Ok(S3Response::new(AbortMultipartUploadOutput::default()))
     }
+
+    async fn list_multipart_uploads(
+        &self,
+        request: S3Request<ListMultipartUploadsInput>,
+    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+        let input = request.input;
+        let state = self.0.lock();
+        let prefix = input.prefix.clone().unwrap_or_default();
+        let of_bucket = state.uploads.iter().filter(|(_, u)| u.bucket == input.bucket && u.key.starts_with(&prefix));
+        let mut all: Vec<(&str, &str, SystemTime)> =
+            of_bucket.map(|(id, u)| (u.key.as_str(), id.as_str(), u.begun)).collect();
+        all.sort_unstable();
+        let key = input.key_marker.clone().unwrap_or_default();
+        let id = input.upload_id_marker.clone().filter(|id| !id.is_empty());
+        // without an upload's id all uploads of the key were shown
+        let is_before = |u: &(&str, &str, SystemTime)| match &id {
+            Some(id) => (u.0, u.1) <= (&key, id),
+            None => u.0 <= key.as_str(),
+        };
+        let max = state.uploads_page_max.unwrap_or(PAGE_KEYS_MAX as usize);
+        let (shown, more) = next_page(all, max, is_before);
+        let last = shown.last().filter(|_| more);
+        Ok(S3Response::new(ListMultipartUploadsOutput {
+            bucket: Some(input.bucket),
+            prefix: input.prefix,
+            is_truncated: Some(more),
+            next_key_marker: last.map(|l| l.0.to_owned()),
+            next_upload_id_marker: last.map(|l| l.1.to_owned()),
+            uploads: Some(
+                shown
+                    .iter()
+                    .map(|(key, id, begun)| MultipartUpload {
+                        key: Some((*key).to_owned()),
+                        upload_id: Some((*id).to_owned()),
+                        initiated: Some((*begun).into()),
+                        ..Default::default()
+                    })
+                    .collect(),
+            ),
+            ..Default::default()
+        }))
+    }
+
+    async fn list_parts(&self, request: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
+        let input = request.input;
+        let state = self.0.lock();
+        let upload = state.uploads.get(&input.upload_id).ok_or_else(|| s3_error!(NoSuchUpload))?;
+        let after = input.part_number_marker.unwrap_or(0);
+        let all: Vec<(&i32, &Stored)> = upload.parts.iter().collect();
+        let max = state.uploads_page_max.unwrap_or(PAGE_KEYS_MAX as usize);
+        let (shown, more) = next_page(all, max, |(number, _)| **number <= after);
+        let last = shown.last().filter(|_| more).map(|(number, _)| **number);
+        Ok(S3Response::new(ListPartsOutput {
+            is_truncated: Some(more),
+            next_part_number_marker: last,
+            parts: Some(
+                shown
+                    .iter()
+                    .map(|(number, part)| Part {
+                        part_number: Some(**number),
+                        last_modified: Some(part.modified.into()),
+                        size: Some(part.body.len() as i64),
+                        ..Default::default()
+                    })
+                    .collect(),
+            ),
+            upload_id: Some(input.upload_id.clone()),
+            ..Default::default()
+        }))
+    }
+}
+
+/// One page of `all`, which is sorted, after what `is_before` says was shown; and whether there is more.
+fn next_page<T>(all: Vec<T>, max: usize, is_before: impl Fn(&T) -> bool) -> (Vec<T>, bool) {
+    let mut rest: Vec<T> = all.into_iter().skip_while(is_before).collect();
+    let more = rest.len() > max;
+    rest.truncate(max);
+    (rest, more)
 }
 
 /// The object made of the parts the client names, checked as S3 checks them.

@@ -19,6 +19,10 @@ pub enum Operation {
     Delete,
     /// A page of a listing.
     List,
+    /// A page of multipart uploads that are not finished.
+    ListUploads,
+    /// A page of the parts of one.
+    ListParts,
     /// The begin of a multipart upload.
     CreateMultipart,
     /// One part.
@@ -36,6 +40,8 @@ impl Operation {
         let query = request.uri().query().unwrap_or_default();
         let has = |key: &str| query.split('&').any(|part| part.split('=').next() == Some(key));
         match *request.method() {
+            Method::GET if has("uploads") => Self::ListUploads,
+            Method::GET if has("uploadId") => Self::ListParts,
             Method::GET if has("list-type") || has("prefix") => Self::List,
             Method::GET => Self::Get,
             Method::HEAD => Self::Head,
