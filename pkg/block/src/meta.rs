@@ -258,7 +258,7 @@ impl BlockMeta {
     /// Reads `meta.json`; `file` is named in errors.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when it is no such JSON, [`Error::Version`] when its version is not ours.
+    /// [`Error::Damaged`] when it is no such JSON or ends before it begins, [`Error::Version`] when its version is not ours.
     pub fn parse(file: &str, json: &[u8]) -> Result<Self, Error> {
         let meta: Self = serde_json::from_slice(json).map_err(|e| Error::Damaged {
             file: file.to_owned(),
@@ -271,6 +271,12 @@ impl BlockMeta {
         match &meta.thanos {
             _ if meta.version != 1 => version("meta", meta.version),
             Some(thanos) if thanos.version > 1 => version("thanos section", thanos.version),
+            // no sample could lie in it: a merge would leave all of the block out
+            _ if meta.max_time < meta.min_time => Err(Error::Damaged {
+                file: file.to_owned(),
+                offset: 0,
+                what: format!("maxTime {} is before minTime {}", meta.max_time, meta.min_time),
+            }),
             _ => Ok(meta),
         }
     }

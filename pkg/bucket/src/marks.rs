@@ -136,7 +136,7 @@ pub enum Marked {
     Gone,
 }
 
-/// Writes `mark` unless there is one.
+/// Writes `mark` unless there is one. One that cannot be read is taken as absent by all who read it, so it is replaced.
 ///
 /// A block without `meta.json` is not marked: it was deleted by somebody else, and a mark alone would come back as a
 /// block that nobody can read (thanos-io/thanos#8410).
@@ -146,14 +146,21 @@ pub enum Marked {
 pub async fn write<M: Mark>(bucket: &Bucket, mark: &M) -> Result<Marked> {
     let block = mark.block();
     let path = path::<M>(block);
-    if bucket.exists(&path).await? {
-        return Ok(Marked::Already);
-    }
+    let is_unreadable = bucket.exists(&path).await?
+        && match read::<M>(bucket, block).await {
+            Ok(Some(_)) | Err(Error::Damaged { .. }) => return Ok(Marked::Already),
+            Ok(None) => true,
+            Err(e) => return Err(e),
+        };
     if !bucket.exists(&format!("{block}/{META_FILE}")).await? {
         return Ok(Marked::Gone);
     }
     // marks are plain structs: they always have a JSON form
     let json = serde_json::to_vec(mark).map_err(|e| Error::Damaged { block, what: e.to_string() })?;
+    if is_unreadable {
+        bucket.put(&path, json).await?;
+        return Ok(Marked::Now);
+    }
     match bucket.put_if_absent(&path, json).await? {
         Created::Created => Ok(Marked::Now),
         Created::AlreadyExists => Ok(Marked::Already),

@@ -12,6 +12,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use block::{BlockId, BlockMeta};
 use bucket::deletions::{self, Request};
+use bucket::fetch::Partial;
 use bucket::marks::{self, MARK_VERSION, Marked, NoCompactMark};
 use labels::Matcher;
 use model::{TimeRange, format_rfc3339_ms};
@@ -21,6 +22,7 @@ use crate::compactor::Compactor;
 use crate::group::resolution_text;
 use crate::quarantine::Case;
 use crate::schedule::Work;
+use crate::snapshot::Snapshot;
 
 /// A body or query of a request for changes is not read beyond this.
 const FORM_BYTES_MAX: usize = 1 << 20;
@@ -171,8 +173,8 @@ impl Api {
                 "groups": quarantine.groups().iter().map(|(key, c)| case(key, c)).collect::<Vec<_>>(),
                 "blocks": quarantine.blocks().iter().map(|(id, c)| case(&id.to_string(), c)).collect::<Vec<_>>(),
             },
-            "broken": snapshot.view.broken.iter().map(|(id, why)| json!({"block": id, "reason": why})).collect::<Vec<_>>(),
-            "unreadable": snapshot.view.failed.iter().map(|(id, why)| json!({"block": id, "reason": why})).collect::<Vec<_>>(),
+            "broken": broken(&snapshot),
+            "unreadable": snapshot.view.failed.iter().map(|(id, why)| unused(id, why, HINT_UNREADABLE)).collect::<Vec<_>>(),
             "leases": leases,
         }))
     }
@@ -368,6 +370,25 @@ impl Api {
         out.push_str("</table></html>");
         Html(out)
     }
+}
+
+/// What may be done about a block that is not used.
+const HINT_FILES: &str = "restore the files from a copy, or mark the block for deletion";
+const HINT_META: &str = "restore meta.json from a copy, or delete the block; nothing of it is deleted by itself";
+const HINT_UNREADABLE: &str = "if it stays, read meta.json and the marks by hand: permissions, size, version";
+
+/// Blocks that are left out because files are missing or cut, or because `meta.json` is damaged.
+fn broken(snapshot: &Snapshot) -> Vec<Value> {
+    let files = snapshot.view.broken.iter().map(|(id, why)| unused(id, why, HINT_FILES));
+    let metas = snapshot.view.partial.iter().filter_map(|(id, partial)| match partial {
+        Partial::CorruptMeta(why) => Some(unused(id, why, HINT_META)),
+        Partial::NoMeta => None,
+    });
+    files.chain(metas).collect()
+}
+
+fn unused(id: &BlockId, why: &str, hint: &str) -> Value {
+    json!({ "block": id, "reason": why, "hint": hint })
 }
 
 fn case(what: &str, case: &Case) -> Value {

@@ -19,6 +19,9 @@ pub struct Case {
     pub until_ms: i64,
 }
 
+/// So often in a row the same plan may be found outdated before its group is left alone.
+pub const STALE_MAX: u32 = 5;
+
 /// Groups (by lease) and blocks that are left alone.
 #[derive(Debug, Default)]
 pub struct Quarantine {
@@ -26,6 +29,8 @@ pub struct Quarantine {
     max_ms: i64,
     groups: BTreeMap<String, Case>,
     blocks: BTreeMap<BlockId, Case>,
+    /// The last plan of a group that was found outdated, and how often.
+    stale: BTreeMap<String, (Vec<BlockId>, u32)>,
 }
 
 impl Quarantine {
@@ -54,8 +59,23 @@ impl Quarantine {
         self.blocks.insert(block, case);
     }
 
+    /// A plan was outdated when it was carried out; true if that happens each time.
+    pub fn is_stuck(&mut self, group: &str, inputs: &[BlockId]) -> bool {
+        let (last, times) = self.stale.entry(group.to_owned()).or_default();
+        if last != inputs {
+            (*last, *times) = (inputs.to_vec(), 0);
+        }
+        *times += 1;
+        let is_stuck = *times >= STALE_MAX;
+        if is_stuck {
+            self.stale.remove(group);
+        }
+        is_stuck
+    }
+
     /// A group works again.
     pub fn clear_group(&mut self, group: &str) {
+        self.stale.remove(group);
         self.groups.remove(group);
     }
 
@@ -106,5 +126,22 @@ mod tests {
             quarantine.add_block(BlockId::new(1, 1), "broke", "look", i64::MAX - 100);
         }
         assert!(quarantine.has_block(BlockId::new(1, 1), i64::MAX - 100));
+    }
+
+    #[test]
+    fn the_same_plan_outdated_each_time() {
+        let (mut quarantine, a, b) = (Quarantine::new(10, 50), BlockId::new(1, 1), BlockId::new(2, 2));
+        for _ in 1..STALE_MAX {
+            assert!(!quarantine.is_stuck("g", &[a, b]));
+        }
+        assert!(!quarantine.is_stuck("g", &[a]) && !quarantine.is_stuck("h", &[a, b]));
+        for _ in 1..STALE_MAX {
+            assert!(!quarantine.is_stuck("g", &[a, b]));
+        }
+        assert!(quarantine.is_stuck("g", &[a, b]) && !quarantine.is_stuck("g", &[a, b]));
+        quarantine.clear_group("g");
+        for _ in 1..STALE_MAX {
+            assert!(!quarantine.is_stuck("g", &[a, b]));
+        }
     }
 }

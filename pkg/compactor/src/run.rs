@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use block::{BlockId, BlockMeta, META_FILE};
-use bucket::marks::{self, DELETION_MARK, MARK_VERSION, Marked, NO_DOWNSAMPLE_MARK, NoDownsampleMark};
+use bucket::marks::{self, DeletionMark, MARK_VERSION, Marked, NO_DOWNSAMPLE_MARK, NoDownsampleMark};
 use merge::{Finished, Progress};
 use parking_lot::Mutex;
 use service::Failpoints;
@@ -16,6 +16,7 @@ use crate::lease::{Claim, Lease, LeaseError};
 use crate::metrics::resolution;
 use crate::output;
 use crate::policy::Verdict;
+use crate::quarantine::STALE_MAX;
 use crate::snapshot::Snapshot;
 use crate::task::Task;
 
@@ -90,6 +91,7 @@ impl Compactor {
         }
         let now_ms = self.clock.now_ms();
         let (outcome, text) = match outcome {
+            Ok(Outcome::Stale) => (self.stale(task, now_ms), "stale".to_owned()),
             Ok(outcome) => {
                 if outcome == Outcome::Progress {
                     self.quarantine.lock().clear_group(&task.lease);
@@ -99,7 +101,7 @@ impl Compactor {
             Err(_) if cancel.is_cancelled() => (Outcome::Cancelled, "cancelled".to_owned()),
             Err(CommitError::Engine(EngineError::Vanished(block))) => {
                 tracing::info!(%block, "block was deleted meanwhile, looking again");
-                (Outcome::Stale, "a block was deleted meanwhile".to_owned())
+                (self.stale(task, now_ms), "a block was deleted meanwhile".to_owned())
             }
             Err(CommitError::Lease(e @ LeaseError::Lost { .. })) => {
                 self.metrics.leases_lost.inc();
@@ -121,6 +123,27 @@ impl Compactor {
         }
         self.status.end(number, text, outcome == Outcome::Progress, now_ms);
         outcome
+    }
+
+    /// A plan that never fits what is found is not made again and again at once.
+    fn stale(&self, task: &Task, now_ms: i64) -> Outcome {
+        let mut quarantine = self.quarantine.lock();
+        if !quarantine.is_stuck(&task.lease, &task.inputs()) {
+            return Outcome::Stale;
+        }
+        let reason =
+            format!("listings show blocks that are gone or replaced when they are read, {STALE_MAX} times in a row");
+        quarantine.add_group(&task.lease, &reason, HINT_BUCKET, now_ms);
+        drop(quarantine);
+        self.metrics.retries.inc();
+        tracing::error!(
+            group = task.selector,
+            kind = task.kind.name(),
+            reason,
+            hint = HINT_BUCKET,
+            "task given up for now"
+        );
+        Outcome::Failed
     }
 
     /// Notes a failure: in the log, in the metrics, and by leaving the block or the group alone for a while.
@@ -261,7 +284,7 @@ impl Compactor {
     async fn inputs_stand(&self, task: &Task) -> Result<bool, CommitError> {
         for id in task.inputs() {
             if !self.bucket.exists(&format!("{id}/{META_FILE}")).await?
-                || self.bucket.exists(&format!("{id}/{DELETION_MARK}")).await?
+                || marks::read::<DeletionMark>(&self.bucket, id).await?.is_some()
             {
                 tracing::info!(block = %id, "block is gone or marked for deletion since it was chosen");
                 return Ok(false);
