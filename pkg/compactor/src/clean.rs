@@ -39,6 +39,8 @@ pub struct Cleaned {
     pub deleted: u64,
     /// Broken-off uploads deleted.
     pub partial: u64,
+    /// Multipart uploads aborted that were broken off.
+    pub aborted: u64,
     /// Deletions that failed.
     pub failed: u64,
     /// Another compactor cleans.
@@ -100,6 +102,7 @@ impl Compactor {
         self.apply_retention(&snapshot, lease, now, &mut cleaned).await;
         self.delete_marked(&snapshot, lease, now, &mut cleaned).await;
         self.delete_partial(&snapshot, lease, now, &mut cleaned).await;
+        self.abort_unfinished(&snapshot, lease, now, &mut cleaned).await;
         self.finish_requests(&snapshot, now).await;
         self.forget_leases(&snapshot, now).await;
         Ok(cleaned)
@@ -310,10 +313,7 @@ impl Compactor {
 
     /// Deletes uploads that were broken off long ago. A `meta.json` that cannot be read is no such thing.
     async fn delete_partial(&self, snapshot: &Snapshot, lease: &Lease, now: Now, cleaned: &mut Cleaned) {
-        let used = snapshot.in_use(|key, listed| {
-            let entry = listed.entry.as_ref();
-            entry.is_none_or(|e| self.leases.is_free(key, listed.number, listed.written_ms, e))
-        });
+        let used = self.used(snapshot);
         for (id, why) in &snapshot.view.partial {
             if let Partial::CorruptMeta(what) = why {
                 tracing::warn!(block = %id, what, "meta.json is damaged: the block is kept and not used; restore the file or delete the block");

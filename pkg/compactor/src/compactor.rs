@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Instant;
 
 use block::BlockId;
@@ -12,6 +12,7 @@ use objstore::{Bucket, ConditionalCreate};
 use parking_lot::Mutex;
 use service::Failpoints;
 use telemetry::Metrics;
+use tokio_util::sync::CancellationToken;
 
 use crate::backlog::{self, Backlog};
 use crate::commit::Committer;
@@ -21,6 +22,7 @@ use crate::lease::{Lease, LeaseOptions, Leases};
 use crate::metrics::CompactMetrics;
 use crate::quarantine::Quarantine;
 use crate::retention::{self, Action, Decision, Situation};
+use crate::schedule::{Pass, Work};
 use crate::settings::Settings;
 use crate::snapshot::Snapshot;
 use crate::status::Status;
@@ -89,6 +91,8 @@ pub struct Compactor {
     ahead_ms: AtomicI64,
     /// Blocks that were read and found sound, to replace others.
     pub(crate) verified: Mutex<HashSet<BlockId>>,
+    /// The store does not tell of unfinished uploads, and that was logged.
+    pub(crate) uploads_unknown: AtomicBool,
     fetcher: MetaFetcher,
     sync_metrics: SyncMetrics,
     latest: Mutex<Arc<Snapshot>>,
@@ -136,10 +140,19 @@ impl Compactor {
             failpoints: deps.failpoints,
             ahead_ms: AtomicI64::new(0),
             verified: Mutex::default(),
+            uploads_unknown: AtomicBool::new(false),
             sync_metrics,
             latest: Mutex::default(),
             syncing: tokio::sync::Mutex::new(()),
         }
+    }
+
+    /// Makes coarser all that is to be, as one of any number of compactors.
+    ///
+    /// # Errors
+    /// When the bucket cannot be looked at; tasks under way are waited for.
+    pub async fn downsample(&self, cancel: &CancellationToken) -> Result<Pass, Error> {
+        self.pass(Work::Downsampling, cancel).await
     }
 
     /// What the last look at the bucket showed.

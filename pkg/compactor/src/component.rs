@@ -263,7 +263,7 @@ pub async fn run(parsed: &Parsed, shutdown: CancellationToken, metrics: Metrics)
     if config.dry_run {
         let component = Component::new(config, bucket, ConditionalCreate::Ignored, clock, metrics, failpoints);
         let snapshot = component.compactor.sync().await?;
-        print!("{}", progress::dry_run(&component.compactor, &snapshot));
+        print!("{}", progress::dry_run(&component.compactor, &snapshot).await);
         return Ok(());
     }
     let conditional = bucket.probe_conditional_create(&*clock, &mut rand::make_rng::<rand::rngs::StdRng>()).await?;

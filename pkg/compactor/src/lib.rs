@@ -31,6 +31,7 @@ mod settings;
 mod snapshot;
 mod status;
 mod task;
+mod unfinished;
 
 pub use clean::Cleaned;
 pub use commit::{Commit, Kind};

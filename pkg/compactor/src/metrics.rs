@@ -12,6 +12,9 @@ pub struct CompactMetrics {
     pub(crate) partial_deletions: Counter,
     pub(crate) cleaned: Counter,
     pub(crate) clean_failures: Counter,
+    pub(crate) unfinished_uploads: Gauge,
+    pub(crate) uploads_aborted: Counter,
+    pub(crate) upload_abort_failures: Counter,
     pub(crate) marked: CounterVec,
     pub(crate) garbage_blocks: Counter,
     pub(crate) garbage: Counter,
@@ -126,6 +129,14 @@ impl CompactMetrics {
                 by_resolution,
                 &downsampling,
             ),
+            unfinished_uploads: metrics.gauge(
+                "aion_compact_unfinished_uploads",
+                "Multipart uploads of blocks that were broken off and are to be aborted.",
+            ),
+            uploads_aborted: metrics
+                .counter("aion_compact_uploads_aborted_total", "Multipart uploads aborted that were broken off."),
+            upload_abort_failures: metrics
+                .counter("aion_compact_upload_abort_failures_total", "Multipart uploads that could not be aborted."),
             todo_compactions: metrics.gauge("thanos_compact_todo_compactions", "Merges to be done."),
             todo_compaction_blocks: metrics.gauge("thanos_compact_todo_compaction_blocks", "Blocks to be merged."),
             todo_downsample: metrics.gauge("thanos_compact_todo_downsample_blocks", "Blocks to be downsampled."),

@@ -52,7 +52,7 @@ pub(crate) async fn show(compactor: Arc<Compactor>, shutdown: CancellationToken)
 }
 
 /// What would be done, for `--dry-run`.
-pub(crate) fn dry_run(compactor: &Compactor, snapshot: &crate::snapshot::Snapshot) -> String {
+pub(crate) async fn dry_run(compactor: &Compactor, snapshot: &crate::snapshot::Snapshot) -> String {
     use crate::retention::Action;
     use crate::schedule::Work;
     let mut out = String::new();
@@ -88,6 +88,10 @@ pub(crate) fn dry_run(compactor: &Compactor, snapshot: &crate::snapshot::Snapsho
     }
     for id in &snapshot.duplicates {
         add(format!("mark {id} for deletion: other blocks hold its data"));
+    }
+    for (_, upload) in compactor.broken_off(snapshot, now_ms).await.unwrap_or_default() {
+        let begun = model::format_rfc3339_ms(upload.begun_ms);
+        add(format!("abort the upload of {} that was begun at {begun} and broken off", upload.path));
     }
     if out.is_empty() {
         out.push_str("nothing to do\n");

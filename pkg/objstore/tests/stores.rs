@@ -57,7 +57,8 @@ async fn filesystem() {
 #[tokio::test]
 async fn unfinished_uploads_by_pages() {
     let server = Server::start().await;
-    let put = |key: &str| server.backend().insert_upload(Server::BUCKET, key, "part", std::time::SystemTime::now());
+    let now = std::time::SystemTime::now();
+    let put = |key: &str| server.backend().insert_upload(Server::BUCKET, key, now, "part", now);
     let keys = ["p/a b", "p/a+b", "p/c", "p/c", "p/c", "p/d%2F", "other", "z"];
     keys.into_iter().for_each(put);
     let bucket = open(&format!("{}prefix: p\n", server.config_yaml()));

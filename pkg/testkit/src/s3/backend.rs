@@ -95,12 +95,19 @@ impl Backend {
         self.0.lock().uploads.len()
     }
 
-    /// Begins a multipart upload of one part behind the server's back; both are from `begun`.
-    pub fn insert_upload(&self, bucket: &str, key: &str, part: impl Into<Bytes>, begun: SystemTime) {
+    /// Their keys, sorted.
+    pub fn upload_keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> = self.0.lock().uploads.values().map(|u| u.key.clone()).collect();
+        keys.sort();
+        keys
+    }
+
+    /// Begins a multipart upload behind the server's back, with one part.
+    pub fn insert_upload(&self, bucket: &str, key: &str, begun: SystemTime, part: impl Into<Bytes>, added: SystemTime) {
         let mut state = self.0.lock();
         state.uploads_begun += 1;
         let id = format!("upload-{}", state.uploads_begun);
-        let part = Stored { modified: begun, ..Stored::new(part.into()) };
+        let part = Stored { modified: added, ..Stored::new(part.into()) };
         let parts = BTreeMap::from([(1, part)]);
         state.uploads.insert(id, Upload { bucket: bucket.to_owned(), key: key.to_owned(), parts, begun });
     }

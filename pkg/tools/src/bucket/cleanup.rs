@@ -1,8 +1,8 @@
-//! `tools bucket cleanup`: deletes marked blocks and what broken-off uploads left.
+//! `tools bucket cleanup`: deletes marked blocks and what broken-off uploads left, multipart uploads too.
 
 use ::bucket::delete::delete_block;
 use ::bucket::marks::{self, DeletionMark};
-use ::bucket::{Filters, View};
+use ::bucket::{Filters, View, unfinished};
 use block::{BlockId, META_FILE};
 use flags::{Flag, Parsed};
 use objstore::Bucket;
@@ -43,7 +43,8 @@ pub(super) async fn run(parsed: &Parsed, deps: &mut Deps<'_>) -> Result<Verdict,
     let concurrency = parsed.count("block-sync-concurrency") as usize;
     let view = common::view(&bucket, concurrency, 0, deps).await?;
     common::need_complete(&view)?;
-    let plan = plan(&view, &options, deps.clock.now_ms());
+    let now_ms = deps.clock.now_ms();
+    let plan = plan(&view, &options, now_ms);
     let mut failed = false;
     for (id, why) in &plan {
         if dry_run {
@@ -59,8 +60,35 @@ pub(super) async fn run(parsed: &Parsed, deps: &mut Deps<'_>) -> Result<Verdict,
             }
         }
     }
-    if dry_run && !plan.is_empty() {
-        tracing::warn!(blocks = plan.len(), "dry run, nothing was deleted, pass --no-dry-run to delete");
+    let uploads = match unfinished::broken_off(&bucket, &view.objects, now_ms, options.partial_age_ms).await {
+        Ok(uploads) => uploads,
+        // no reason to fail what else is to be done
+        Err(e) => {
+            tracing::warn!(err = %e, "unfinished uploads cannot be listed, none is aborted");
+            Vec::new()
+        }
+    };
+    for (_, upload) in &uploads {
+        let (path, begun) = (&upload.path, format_time_s(upload.begun_ms));
+        if dry_run {
+            deps.print(&format!("{path}: upload would be aborted: begun at {begun} and broken off\n"))?;
+            continue;
+        }
+        match unfinished::abort(&bucket, upload, now_ms, options.partial_age_ms).await {
+            Ok(true) => deps.print(&format!("{path}: upload aborted: begun at {begun} and broken off\n"))?,
+            Ok(false) => deps.print(&format!("{path}: upload left alone, it was added to lately\n"))?,
+            Err(e) => {
+                failed = true;
+                tracing::error!(path, err = %e, "upload not aborted, run the command again");
+            }
+        }
+    }
+    if dry_run && !(plan.is_empty() && uploads.is_empty()) {
+        tracing::warn!(
+            blocks = plan.len(),
+            uploads = uploads.len(),
+            "dry run, nothing was deleted, pass --no-dry-run to delete"
+        );
     }
     Ok(Verdict::of(failed))
 }

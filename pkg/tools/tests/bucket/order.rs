@@ -92,6 +92,27 @@ async fn cleanup_takes_broken_off_uploads_by_the_age_of_their_newest_object() {
 }
 
 #[tokio::test]
+async fn cleanup_aborts_multipart_uploads_that_were_broken_off() {
+    let place = Place::s3().await;
+    let server = place.server.as_ref().unwrap();
+    let at = |age_h: i64| SystemTime::UNIX_EPOCH + Duration::from_millis((NOW_MS - age_h * HOUR_MS) as u64);
+    let key = |n: usize| format!("{}/chunks/000001", BLOCKS[n]);
+    let begin = |key: &str, begun_h: i64, added_h: i64| {
+        server.backend().insert_upload(Server::BUCKET, key, at(begun_h), "part", at(added_h));
+    };
+    begin(&key(0), 60, 48);
+    begin(&key(1), 60, 47);
+    begin("other/chunks/000001", 900, 900);
+    let (code, text) = place.run(&["cleanup"]).await;
+    assert!(code == 0 && text.starts_with(&format!("{}: upload would be aborted: begun at 2026", key(0))), "{text}");
+    assert_eq!(server.backend().upload_keys().len(), 3);
+    let (code, text) = place.run(&["cleanup", "--no-dry-run"]).await;
+    assert!(code == 0 && text.contains(&format!("{}: upload aborted: begun at 2026", key(0))), "{text}");
+    assert!(text.contains(&format!("{}: upload left alone", key(1))), "{text}");
+    assert_eq!(server.backend().upload_keys(), [key(1), "other/chunks/000001".to_owned()]);
+}
+
+#[tokio::test]
 async fn a_failing_store_fails_the_command() {
     let place = Place::s3().await;
     place.add(0).await;
