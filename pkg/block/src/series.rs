@@ -64,28 +64,59 @@ pub fn entry_len(bytes: &[u8]) -> Option<u64> {
 /// # Errors
 /// [`Error::Damaged`] when it is cut or its checksum differs.
 pub fn parse_raw(file: &str, offset: u64, bytes: &[u8], out: &mut RawEntry) -> Result<()> {
-    out.labels.clear();
-    out.chunks.clear();
+    parse_parts(file, offset, bytes, &mut out.labels, &mut out.chunks)
+}
+
+/// As [`parse_raw`], into vectors of one's own.
+///
+/// # Errors
+/// As [`parse_raw`].
+pub fn parse_parts(
+    file: &str,
+    offset: u64,
+    bytes: &[u8],
+    labels: &mut Vec<(u32, u32)>,
+    chunks: &mut Vec<ChunkMeta>,
+) -> Result<()> {
+    chunks.clear();
+    let mut cursor = labels_of(file, offset, bytes, labels)?;
+    let (mut max_time, mut reference) = (0i64, 0u64);
+    for i in 0..count(&mut cursor, 3, "chunks")? {
+        let min_time = if i == 0 { cursor.varint()? } else { max_time.wrapping_add(cursor.uvarint()? as i64) };
+        max_time = min_time.wrapping_add(cursor.uvarint()? as i64);
+        reference = if i == 0 { cursor.uvarint()? } else { reference.wrapping_add(cursor.varint()? as u64) };
+        chunks.push(ChunkMeta { min_time, max_time, reference });
+    }
+    if cursor.left() > 0 {
+        return Err(cursor.damaged(format!("{} bytes left in a series entry", cursor.left())));
+    }
+    Ok(())
+}
+
+/// As [`parse_raw`], but reads only the labels, into `labels`; the checksum is that of the whole entry.
+///
+/// # Errors
+/// [`Error::Damaged`] when it is cut or its checksum differs.
+pub fn parse_labels(file: &str, offset: u64, bytes: &[u8], labels: &mut Vec<(u32, u32)>) -> Result<()> {
+    labels_of(file, offset, bytes, labels).map(|_| ())
+}
+
+/// Checks the entry and reads its labels; the cursor stands at the count of chunks then.
+#[inline]
+fn labels_of<'a>(file: &'a str, offset: u64, bytes: &'a [u8], labels: &mut Vec<(u32, u32)>) -> Result<Cursor<'a>> {
+    labels.clear();
     let mut cursor = Cursor::new(file, offset, bytes);
     let body = cursor.text_bytes()?;
     let stored = cursor.be32()?;
     let base = offset + (cursor.at - 4 - body.len()) as u64;
     check_crc(file, base, "series entry", body, stored)?;
     let mut cursor = Cursor::new(file, base, body);
-    for _ in 0..count(&mut cursor, 2, "labels")? {
-        out.labels.push((cursor.uvarint32()?, cursor.uvarint32()?));
+    let count = count(&mut cursor, 2, "labels")?;
+    labels.reserve(count);
+    for _ in 0..count {
+        labels.push(cursor.uvarint32_pair()?);
     }
-    let (mut max_time, mut reference) = (0i64, 0u64);
-    for i in 0..count(&mut cursor, 3, "chunks")? {
-        let min_time = if i == 0 { cursor.varint()? } else { max_time.wrapping_add(cursor.uvarint()? as i64) };
-        max_time = min_time.wrapping_add(cursor.uvarint()? as i64);
-        reference = if i == 0 { cursor.uvarint()? } else { reference.wrapping_add(cursor.varint()? as u64) };
-        out.chunks.push(ChunkMeta { min_time, max_time, reference });
-    }
-    if cursor.left() > 0 {
-        return Err(cursor.damaged(format!("{} bytes left in a series entry", cursor.left())));
-    }
-    Ok(())
+    Ok(cursor)
 }
 
 /// A count of things that take at least `size` bytes each.

@@ -250,36 +250,81 @@ impl XorAppender {
         if self.samples >= MAX_SAMPLES {
             return Err(Error::Full);
         }
+        self.push(time, value);
+        Ok(())
+    }
+
+    /// Appends samples, as many as both slices have, as [`Self::append`] does each of them.
+    ///
+    /// # Errors
+    /// [`Error::Full`] where they would exceed [`MAX_SAMPLES`]; none is appended then.
+    pub fn append_all(&mut self, times: &[i64], values: &[f64]) -> Result<(), Error> {
+        if times.len().min(values.len()) > MAX_SAMPLES.saturating_sub(self.samples) {
+            return Err(Error::Full);
+        }
+        for (time, value) in times.iter().zip(values) {
+            self.push(*time, *value);
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn push(&mut self, time: i64, value: f64) {
         let value = value.to_bits();
         if self.samples == 0 {
             self.bits.varint(time);
             self.bits.write(value, 64);
         } else {
             let delta = time.wrapping_sub(self.time);
-            if self.samples == 1 {
+            let code = if self.samples == 1 {
                 self.bits.uvarint(delta as u64);
+                (0, 0)
             } else {
-                self.write_change(delta.wrapping_sub(self.delta));
-            }
+                self.change_code(delta.wrapping_sub(self.delta))
+            };
             self.delta = delta;
-            write_xor(&mut self.bits, value, self.value, &mut self.window);
+            self.write_value(code, value ^ self.value);
         }
         self.time = time;
         self.value = value;
         self.samples += 1;
-        Ok(())
     }
 
-    fn write_change(&mut self, change: i64) {
+    /// The code of a change of delta and its length: at most 24 bits. A longer one is written.
+    #[inline]
+    fn change_code(&mut self, change: i64) -> (u64, u32) {
         if change == 0 {
-            return self.bits.write(0, 1);
+            return (0, 1);
         }
-        for (prefix, prefix_len, width) in [(0b10, 2, 14), (0b110, 3, 17), (0b1110, 4, 20), (0b1111, 4, 64)] {
+        for (prefix, prefix_len, width) in [(0b10, 2, 14), (0b110, 3, 17), (0b1110, 4, 20)] {
             if fits(change, width) {
-                self.bits.write(prefix, prefix_len);
-                return self.bits.write(change as u64, width);
+                return (prefix << width | change as u64 & ((1 << width) - 1), prefix_len + width);
             }
         }
+        self.bits.write(0b1111, 4);
+        self.bits.write(change as u64, 64);
+        (0, 0)
+    }
+
+    /// What [`write_xor`] writes for `x`, behind `code`; in as few writes as may be.
+    #[inline]
+    fn write_value(&mut self, (code, code_len): (u64, u32), x: u64) {
+        if x == 0 {
+            return self.bits.write(code << 1, code_len + 1);
+        }
+        if let Some(w) = reusable(x, self.window) {
+            let (head, head_len, len) = (code << 2 | 0b10, code_len + 2, w.len());
+            if head_len + len <= 64 {
+                return self.bits.write(head << len | x >> w.trailing, head_len + len);
+            }
+            self.bits.write(head, head_len);
+            return self.bits.write(x >> w.trailing, len);
+        }
+        let w = Window { leading: x.leading_zeros().min(31), trailing: x.trailing_zeros() };
+        let head = (code << 2 | 0b11) << 11 | u64::from(w.leading) << 6 | u64::from(w.len() & 0x3f);
+        self.bits.write(head, code_len + 13);
+        self.bits.write(x >> w.trailing, w.len());
+        self.window = Some(w);
     }
 
     /// Samples so far.

@@ -34,9 +34,7 @@ impl Encoder {
     pub(crate) fn part(&mut self, place: usize, times: &[i64], values: &[f64]) -> Result<(), Error> {
         if !times.is_empty() {
             self.appender.clear();
-            for (time, value) in times.iter().zip(values) {
-                self.appender.append(*time, *value).map_err(Error::Encode)?;
-            }
+            self.appender.append_all(times, values).map_err(Error::Encode)?;
             self.appender.write_to(&mut self.bytes);
         }
         self.ends[place] = self.bytes.len();
@@ -47,10 +45,9 @@ impl Encoder {
     pub(crate) fn counter(&mut self, first: (i64, f64), times: &[i64], values: &[f64], last: f64) -> Result<(), Error> {
         if let Some(end) = times.last() {
             self.appender.clear();
-            let samples = times.iter().copied().zip(values.iter().copied());
-            for (time, value) in [first].into_iter().chain(samples).chain([(*end, last)]) {
-                self.appender.append(time, value).map_err(Error::Encode)?;
-            }
+            self.appender.append(first.0, first.1).map_err(Error::Encode)?;
+            self.appender.append_all(times, values).map_err(Error::Encode)?;
+            self.appender.append(*end, last).map_err(Error::Encode)?;
             self.appender.write_to(&mut self.bytes);
         }
         self.ends[4] = self.bytes.len();

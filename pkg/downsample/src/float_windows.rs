@@ -35,10 +35,17 @@ impl Windows {
         let (Some(first_time), Some(first)) = (times.first(), values.first()) else { return 0 };
         let mut counter = *first;
         let mut last = *first;
-        let mut at = 0;
+        let (mut at, mut expected) = (0, 1);
         while at < len && self.times.len() < WINDOWS_MAX {
-            let end = window_end(times[at], resolution_ms);
+            // Mostly the window after the one before, which is known without a division.
+            let next = self.times.last().and_then(|before| before.checked_add(resolution_ms));
+            let end = match next {
+                Some(end) if times[at] <= end => end,
+                _ => window_end(times[at], resolution_ms),
+            };
             let start = at;
+            let stop = at + window_len(&times[at..], end, expected);
+            expected = stop - start;
             let value = values[at];
             // The first sample sets the counter; `+ 0` would turn its −0 into 0.
             if at > 0 {
@@ -46,16 +53,15 @@ impl Windows {
             }
             let (mut sum, mut min, mut max) = (0.0 + value, value, value);
             last = value;
-            at += 1;
-            while at < len && times[at] <= end {
-                let value = values[at];
+            for value in &values[at + 1..stop] {
+                let value = *value;
                 counter += if value < last { value } else { value - last };
                 last = value;
                 sum += value;
                 min = if value < min { value } else { min };
                 max = if value > max { value } else { max };
-                at += 1;
             }
+            at = stop;
             self.times.push(end);
             self.counts.push((at - start) as f64);
             self.sums.push(sum);
@@ -101,6 +107,18 @@ impl Windows {
             None => (self.first.1, self.last) = (f64::NAN, f64::NAN),
         }
     }
+}
+
+/// How many of `times`, which ascend and begin with one of them, are at or before `end`; `expected` is a guess.
+#[inline]
+fn window_len(times: &[i64], end: i64, expected: usize) -> usize {
+    let inside = expected.checked_sub(1).and_then(|last| times.get(last)).is_some_and(|t| *t <= end);
+    if inside && times.get(expected).is_none_or(|t| *t > end) {
+        return expected;
+    }
+    // Mostly the guess is wrong by one.
+    let from = if inside { expected } else { 1 };
+    from + times[from..].iter().take_while(|t| **t <= end).count()
 }
 
 /// One number per window from samples with ascending times; written to `out_times` and `out`, which are emptied first.

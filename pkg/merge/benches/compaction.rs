@@ -1,7 +1,9 @@
 //! Three blocks of 2 h into one of 6 h: samples per CPU second, bytes per second, peak memory, requests; beside a
 //! Prometheus that compacts the same blocks, where one is installed.
 //!
-//! `cargo bench -p merge --bench compaction`. Every merge is a process of its own, so that its peak is its own.
+//! `cargo bench -p merge --bench compaction`. Every merge is a process of its own, so that its peak is its own. Parts of
+//! it: series as an argument (`-- 20000,200000`), `COMPACTION_ROWS` with some of `merge1`, `merge2`, `downsample1`,
+//! `replicas1`, `s3`, `copy` and `prometheus` (`merge1,prometheus`), and how often each is run, `COMPACTION_RUNS`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -33,6 +35,7 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     match args.first().map(String::as_str) {
         Some("merge") => child(&args[1..]),
+        Some("copy") => copy_child(Path::new(&args[1]), Path::new(&args[2])),
         Some("generate") => _ = generate(Path::new(&args[1]), args[2].parse().expect("series")),
         // Under `cargo test --benches` only that it runs.
         Some("--test") => orchestrate(&[200], false),
@@ -46,16 +49,25 @@ struct Row {
     what: String,
     samples: u64,
     bytes: u64,
-    cpu_s: f64,
+    user_s: f64,
+    system_s: f64,
     wall_s: f64,
     peak_mib: f64,
     requests: u64,
+}
+
+impl Row {
+    fn cpu_s(&self) -> f64 {
+        self.user_s + self.system_s
+    }
 }
 
 fn orchestrate(sizes: &[usize], whole: bool) {
     let dir = tempfile::tempdir().expect("directory");
     let runtime = tokio::runtime::Runtime::new().expect("runtime");
     let mut rows = Vec::new();
+    let only = std::env::var("COMPACTION_ROWS").ok();
+    let wanted = |row: &str| only.as_ref().is_none_or(|only| only.split(',').any(|o| o == row));
     for size in sizes {
         let root = dir.path().join(format!("{size}"));
         let bucket = root.join("bucket");
@@ -65,31 +77,36 @@ fn orchestrate(sizes: &[usize], whole: bool) {
         if !whole {
             jobs.truncate(2);
         }
+        jobs.retain(|(kind, shards)| wanted(&format!("{kind}{shards}")));
         for (kind, shards) in jobs {
             let what = format!("aion, {kind}, {size} series, {shards} thread(s), folder");
             rows.push(measure(&what, &yaml, &root, kind, shards, *size, bytes));
         }
-        if whole && *size <= 50_000 {
+        if whole && *size <= 50_000 && wanted("s3") {
             let server = runtime.block_on(testkit::s3::Server::start());
             let remote = server.config_yaml();
             runtime.block_on(copy(&yaml, &remote));
             let what = format!("aion, merge, {size} series, 1 thread(s), S3 over loopback");
             rows.push(measure(&what, &remote, &root, "merge", 1, *size, bytes));
         }
-        if whole {
+        if whole && wanted("copy") {
+            rows.push(measure_copy(&bucket, &root, *size, bytes));
+        }
+        if whole && wanted("prometheus") {
             rows.extend(prometheus(&bucket, &root, *size, bytes));
         }
         std::fs::remove_dir_all(&root).expect("remove");
     }
-    println!("| | samples | M samples per CPU s | MB/s per core | wall s | peak MiB | requests |");
-    println!("|---|--:|--:|--:|--:|--:|--:|");
+    println!("| | user s | system s | M samples per CPU s | MB/s per core | wall s | peak MiB | requests |");
+    println!("|---|--:|--:|--:|--:|--:|--:|--:|");
     for row in rows {
         println!(
-            "| {} | {:.1} M | {:.1} | {:.0} | {:.2} | {:.0} | {} |",
+            "| {} | {:.2} | {:.2} | {:.1} | {:.0} | {:.2} | {:.0} | {} |",
             row.what,
-            row.samples as f64 / 1e6,
-            row.samples as f64 / 1e6 / row.cpu_s,
-            row.bytes as f64 / 1e6 / row.cpu_s,
+            row.user_s,
+            row.system_s,
+            row.samples as f64 / 1e6 / row.cpu_s(),
+            row.bytes as f64 / 1e6 / row.cpu_s(),
             row.wall_s,
             row.peak_mib,
             row.requests
@@ -196,7 +213,8 @@ fn measure(what: &str, yaml: &str, root: &Path, kind: &str, shards: usize, serie
     let config = root.join("bucket.yaml");
     std::fs::write(&config, yaml).expect("write");
     let mut best: Option<Row> = None;
-    for _ in 0..3 {
+    let runs = std::env::var("COMPACTION_RUNS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
+    for _ in 0..runs.max(1) {
         let me = std::env::current_exe().expect("path");
         let output = Command::new(me)
             .args(["merge", config.to_str().expect("path"), root.to_str().expect("path"), kind, &shards.to_string()])
@@ -213,26 +231,28 @@ fn measure(what: &str, yaml: &str, root: &Path, kind: &str, shards: usize, serie
             what: what.to_owned(),
             samples: (series * SAMPLES * 3 * times) as u64,
             bytes: bytes * times as u64,
-            cpu_s: numbers[0],
-            wall_s: numbers[1],
-            peak_mib: numbers[2],
-            requests: numbers[3] as u64,
+            user_s: numbers[0],
+            system_s: numbers[1],
+            wall_s: numbers[2],
+            peak_mib: numbers[3],
+            requests: numbers[4] as u64,
         };
         eprintln!(
-            "{what}: {:.2} s CPU, {:.2} s, {:.0} MiB, {} MB",
-            row.cpu_s,
+            "{what}: {:.2} s user, {:.2} s system, {:.2} s, {:.0} MiB, {} MB",
+            row.user_s,
+            row.system_s,
             row.wall_s,
             row.peak_mib,
             bytes / 1_000_000
         );
-        if best.as_ref().is_none_or(|b| row.cpu_s < b.cpu_s) {
+        if best.as_ref().is_none_or(|b| row.cpu_s() < b.cpu_s()) {
             best = Some(row);
         }
     }
     best.expect("three runs")
 }
 
-/// `merge CONFIG DIR KIND SHARDS`: prints CPU seconds, seconds, peak MiB, requests.
+/// `merge CONFIG DIR KIND SHARDS`: prints user, system and wall seconds, peak MiB, requests.
 fn child(args: &[String]) {
     let yaml = std::fs::read_to_string(&args[0]).expect("config");
     let (dir, kind) = (PathBuf::from(&args[1]).join("work"), args[2].as_str());
@@ -275,8 +295,9 @@ fn child(args: &[String]) {
         let (begin, cpu) = (Instant::now(), cpu_s("self"));
         let outcome = merge::run(&bucket, &job, &options, &Progress::default(), &CancellationToken::new()).await;
         let finished = outcome.expect("merge");
-        let (wall, cpu) = (begin.elapsed().as_secs_f64(), cpu_s("self") - cpu);
-        println!("{cpu} {wall} {} {}", peak_mib("self"), finished.counts.requests);
+        let (wall, (user, system)) = (begin.elapsed().as_secs_f64(), cpu_s("self"));
+        let (user, system) = (user - cpu.0, system - cpu.1);
+        println!("{user} {system} {wall} {} {}", peak_mib("self"), finished.counts.requests);
         let left: Vec<_> = bucket.list_recursive(&id.to_string()).try_collect().await.expect("list");
         for object in left {
             bucket.delete(&object.path).await.expect("delete");
@@ -284,15 +305,59 @@ fn child(args: &[String]) {
     });
 }
 
+/// What no merge can do without where files are read and written: the bytes of the three blocks' chunks through one
+/// buffer into one file, and nothing done with them. Prints as `merge` does.
+fn copy_child(bucket: &Path, to: &Path) {
+    use std::io::{Read, Write};
+    let (begin, cpu) = (Instant::now(), cpu_s("self"));
+    let mut out = std::fs::File::create(to).expect("create");
+    let mut buffer = vec![0; 512 << 10];
+    let mut blocks: Vec<PathBuf> = std::fs::read_dir(bucket).expect("list").flatten().map(|e| e.path()).collect();
+    blocks.sort_unstable();
+    for block in &blocks[..3] {
+        for segment in std::fs::read_dir(block.join("chunks")).expect("list").flatten() {
+            let mut file = std::fs::File::open(segment.path()).expect("open");
+            loop {
+                match file.read(&mut buffer).expect("read") {
+                    0 => break,
+                    len => out.write_all(&buffer[..len]).expect("write"),
+                }
+            }
+        }
+    }
+    drop(out);
+    let (user, system) = cpu_s("self");
+    let wall = begin.elapsed().as_secs_f64();
+    println!("{} {} {wall} {} 0", user - cpu.0, system - cpu.1, peak_mib("self"));
+    std::fs::remove_file(to).expect("remove");
+}
+
+fn measure_copy(bucket: &Path, root: &Path, series: usize, bytes: u64) -> Row {
+    let run = || {
+        let me = std::env::current_exe().expect("path");
+        let output = Command::new(me).arg("copy").args([bucket, &root.join("copy")]).output().expect("child");
+        let text = String::from_utf8(output.stdout).expect("text");
+        let numbers: Vec<f64> = text.split_whitespace().map(|n| n.parse().expect("number")).collect();
+        Row {
+            what: format!("read and write the same bytes, {series} series"),
+            samples: (series * SAMPLES * 3) as u64,
+            bytes,
+            user_s: numbers[0],
+            system_s: numbers[1],
+            wall_s: numbers[2],
+            peak_mib: numbers[3],
+            requests: 0,
+        }
+    };
+    (0..3).map(|_| run()).min_by(|a, b| a.cpu_s().total_cmp(&b.cpu_s())).expect("three runs")
+}
+
 /// User and system time of a process.
-fn cpu_s(process: &str) -> f64 {
+fn cpu_s(process: &str) -> (f64, f64) {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
-    if std::env::var_os("SPLIT_CPU").is_some() {
-        eprintln!("user {} system {}", ticks(11) / 100.0, ticks(12) / 100.0);
-    }
-    (ticks(11) + ticks(12)) / 100.0
+    (ticks(11) / 100.0, ticks(12) / 100.0)
 }
 
 fn peak_mib(process: &str) -> f64 {
@@ -347,16 +412,18 @@ fn prometheus(bucket: &Path, root: &Path, series: usize, bytes: u64) -> Option<R
         if let Some(found) = line(&text, "compact blocks") {
             let took =
                 found.split("duration=").nth(1).unwrap_or_default().split_whitespace().next().unwrap_or_default();
+            let (user, system) = cpu_s(&pid);
             let row = Row {
                 what: format!("Prometheus {version}, {series} series, disk"),
                 samples: (series * SAMPLES * 3) as u64,
                 bytes,
-                cpu_s: cpu_s(&pid) - before,
+                user_s: user - before.0,
+                system_s: system - before.1,
                 wall_s: go_seconds(took),
                 peak_mib: peak_mib(&pid),
                 requests: 0,
             };
-            eprintln!("{}: {:.2} s CPU, {:.2} s, {:.0} MiB", row.what, row.cpu_s, row.wall_s, row.peak_mib);
+            eprintln!("{}: {:.2} s CPU, {:.2} s, {:.0} MiB", row.what, row.cpu_s(), row.wall_s, row.peak_mib);
             return Some(row);
         }
         if !work {

@@ -1,6 +1,6 @@
 //! Series of one input, in label order, with the numbers of the joint symbol table.
 
-use block::series::{RawEntry, entry_len, parse_raw};
+use block::series::{entry_len, parse_labels, parse_parts};
 use block::{BlockId, ChunkMeta};
 
 use crate::error::{Error, Result};
@@ -73,7 +73,6 @@ pub(crate) struct IndexEntries {
     end: u64,
     /// Where the entry read last began.
     last: u64,
-    raw: RawEntry,
     /// Entries whose labels were not in order.
     pub(crate) labels_out_of_order: u64,
 }
@@ -89,7 +88,6 @@ impl IndexEntries {
             at: input.series.start,
             end: input.series.end,
             last: input.series.start,
-            raw: RawEntry::default(),
             labels_out_of_order: 0,
         }
     }
@@ -100,7 +98,7 @@ impl IndexEntries {
 
     /// Reads the next series; false at the end.
     pub(crate) fn next(&mut self, out: &mut Entry) -> Result<bool> {
-        if !self.read(out)? {
+        if !self.read(out, true)? {
             return Ok(false);
         }
         self.map(&mut out.labels)?;
@@ -113,13 +111,13 @@ impl IndexEntries {
         self.last
     }
 
-    /// Reads the next series without looking its symbols up where that makes no difference to the order: in version 2
-    /// both numbers ascend alike. [`Self::map`] looks them up.
+    /// Reads the next series without its chunks, and without looking its symbols up where that makes no difference to
+    /// the order: in version 2 both numbers ascend alike. [`Self::map`] looks them up.
     pub(crate) fn next_in_order(&mut self, out: &mut Entry) -> Result<bool> {
         if self.version == 1 {
             return self.next(out);
         }
-        if !self.read(out)? {
+        if !self.read(out, false)? {
             return Ok(false);
         }
         let bound = self.numbers.bound();
@@ -139,7 +137,7 @@ impl IndexEntries {
         self.version != 1
     }
 
-    fn read(&mut self, out: &mut Entry) -> Result<bool> {
+    fn read(&mut self, out: &mut Entry, chunks: bool) -> Result<bool> {
         if self.version != 1 {
             self.at = self.at.next_multiple_of(16);
         }
@@ -152,11 +150,11 @@ impl IndexEntries {
         let len = entry_len(self.window.get(at, 10)?).filter(|len| at + len <= self.end && *len <= ENTRY_BYTES_MAX);
         let Some(len) = len else { return Err(self.damaged(at, "series entry does not fit")) };
         let bytes = self.window.get(at, len as usize)?;
-        std::mem::swap(&mut out.labels, &mut self.raw.labels);
-        std::mem::swap(&mut out.chunks, &mut self.raw.chunks);
-        parse_raw("index", at, bytes, &mut self.raw).map_err(|e| Error::of_input(self.block, e))?;
-        std::mem::swap(&mut out.labels, &mut self.raw.labels);
-        std::mem::swap(&mut out.chunks, &mut self.raw.chunks);
+        let parsed = match chunks {
+            true => parse_parts("index", at, bytes, &mut out.labels, &mut out.chunks),
+            false => parse_labels("index", at, bytes, &mut out.labels),
+        };
+        parsed.map_err(|e| Error::of_input(self.block, e))?;
         self.at = at + len;
         out.id = if self.version == 1 { at } else { at / 16 };
         Ok(true)
@@ -164,6 +162,15 @@ impl IndexEntries {
 
     /// From the index's references to the joint numbers.
     pub(crate) fn map(&mut self, labels: &mut Pairs) -> Result<()> {
+        if let Some(numbers) = self.numbers.all() {
+            for (name, value) in labels {
+                let (Some(a), Some(b)) = (numbers.get(*name as usize), numbers.get(*value as usize)) else {
+                    return Err(self.damaged(self.last, format!("symbol {name} or {value} does not exist")));
+                };
+                (*name, *value) = (*a, *b);
+            }
+            return Ok(());
+        }
         for (name, value) in labels {
             let (Some(a), Some(b)) = (self.numbers.get(*name)?, self.numbers.get(*value)?) else {
                 return Err(self.damaged(self.last, format!("symbol {name} or {value} does not exist")));

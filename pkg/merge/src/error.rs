@@ -56,8 +56,7 @@ pub enum Error {
 impl Error {
     /// For `map_err` after a call to the operating system.
     pub(crate) fn local(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.display().to_string();
-        move |source| Self::Local { action, path, source }
+        move |source| Self::Local { action, path: path.display().to_string(), source }
     }
 
     /// A file of this job that does not hold what was written.

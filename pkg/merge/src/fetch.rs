@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
 use crate::input::{Segments, read};
+use crate::symbols::uvarint;
 use crate::wait::Wait;
 
 /// The first window at a new place, bytes.
@@ -55,6 +56,15 @@ impl Record {
             encoding => chunkenc::num_samples(encoding, data),
         }
     }
+}
+
+/// What is known of a record whose checksum has been checked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Head {
+    /// Bytes of the whole record.
+    pub(crate) len: u32,
+    pub(crate) encoding: Encoding,
+    pub(crate) samples: u64,
 }
 
 /// Part of a segment in memory.
@@ -132,6 +142,39 @@ impl ChunkStream {
         Error::input(self.block(), Segments::file(segment), format!("offset {offset}: {what}"))
     }
 
+    /// Reads as many of `chunks` as lie one behind the other, at least the first one; appends to `heads` for each.
+    /// Gives their records as they stand in the file.
+    pub(crate) fn run(&mut self, chunks: &[ChunkMeta], heads: &mut Vec<Head>) -> Result<Bytes> {
+        let Some(first) = chunks.first() else { return Ok(Bytes::new()) };
+        let (segment, offset) = (first.segment(), u64::from(first.offset()));
+        if offset >= SEGMENT_HEADER_LEN as u64
+            && self.segments.sizes.get(segment as usize).is_some_and(|size| offset < *size)
+        {
+            self.go_to(segment, offset)?;
+            if let Some(piece) = &self.current {
+                let start = (offset - piece.start) as usize;
+                let mut end = start;
+                for chunk in chunks {
+                    // A reference that does not follow on the one before is for the next call.
+                    if chunk.reference != first.reference + (end - start) as u64 {
+                        break;
+                    }
+                    let Some(head) = checked_head(&piece.bytes[end..]) else { break };
+                    end += head.len as usize;
+                    heads.push(head);
+                }
+                if end > start {
+                    return Ok(piece.bytes.slice(start..end));
+                }
+            }
+        }
+        // What goes on in another window, and what is wrong.
+        let record = self.chunk(*first)?;
+        let samples = record.num_samples().map_err(|e| self.damaged(segment, offset, e))? as u64;
+        heads.push(Head { len: record.bytes.len() as u32, encoding: record.encoding, samples });
+        Ok(record.bytes)
+    }
+
     /// Reads the chunk that `meta` points to.
     pub(crate) fn chunk(&mut self, meta: ChunkMeta) -> Result<Record> {
         let (segment, offset) = (meta.segment(), u64::from(meta.offset()));
@@ -145,18 +188,18 @@ impl ChunkStream {
         };
         self.go_to(segment, offset)?;
         let bytes = self.record(segment, offset, size)?;
-        match self.check(segment, offset, &bytes) {
+        let range = offset..offset + bytes.len() as u64;
+        match self.check(segment, offset, bytes) {
             Ok(record) => Ok(record),
             // Perhaps it was the way here that changed a bit.
             Err(_) => {
-                let range = offset..offset + bytes.len() as u64;
                 let again = self.wait.on(read(&self.bucket, self.block(), &Segments::file(segment), range))?;
-                self.check(segment, offset, &again)
+                self.check(segment, offset, again)
             }
         }
     }
 
-    fn check(&self, segment: u32, offset: u64, bytes: &Bytes) -> Result<Record> {
+    fn check(&self, segment: u32, offset: u64, bytes: Bytes) -> Result<Record> {
         let head = bytes.iter().position(|b| *b < 0x80).map_or(0, |at| at + 1);
         let Some((body, stored)) = bytes[head..].split_last_chunk::<4>().filter(|(body, _)| !body.is_empty()) else {
             return Err(self.damaged(segment, offset, "chunk without encoding"));
@@ -169,7 +212,7 @@ impl ChunkStream {
         let Some(encoding) = Encoding::from_byte(body[0]) else {
             return Err(self.damaged(segment, offset, format!("chunk encoding {} is not supported", body[0])));
         };
-        Ok(Record { bytes: bytes.clone(), head, encoding })
+        Ok(Record { bytes, head, encoding })
     }
 
     /// The whole record at `offset`, which lies in the current piece.
@@ -296,4 +339,24 @@ impl ChunkStream {
         self.flying.push_back(Flying { segment, start, end, task });
         end
     }
+}
+
+/// The record at the start of `bytes`, if it is there whole and nothing is wrong with it.
+#[inline]
+fn checked_head(bytes: &[u8]) -> Option<Head> {
+    let (len, head) = uvarint(bytes)?;
+    let len = head + usize::try_from(len).ok().filter(|len| *len < bytes.len())? + 5;
+    let (body, stored) = bytes.get(head..len)?.split_last_chunk::<4>()?;
+    if crc32c::crc32c(body) != u32::from_be_bytes(*stored) {
+        return None;
+    }
+    let encoding = Encoding::from_byte(*body.first()?)?;
+    let samples = match encoding {
+        Encoding::Aggregates => {
+            let data = Bytes::copy_from_slice(&body[1..]);
+            chunkenc::TimedChunk { min_time: 0, max_time: 0, encoding, data }.num_samples()
+        }
+        _ => chunkenc::num_samples(encoding, &body[1..]),
+    };
+    Some(Head { len: u32::try_from(len).ok()?, encoding, samples: samples.ok()? as u64 })
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use block::series::{RawEntry, entry_len, parse_raw, put_entry};
+use block::series::{RawEntry, entry_len, parse_labels, parse_raw, put_entry};
 use block::toc::INDEX_MAGIC;
 use block::wire::{put_text, put_uvarint};
 use block::{BlockId, Toc};
@@ -137,7 +137,11 @@ impl Writer<'_> {
                 let len = entry_len(window.get(at, 10)?).filter(|len| at + len <= spool.len());
                 let len = len.ok_or_else(|| Error::spoilt(spool.path(), format!("offset {at}: no series entry")))?;
                 let bytes = window.get(at, len as usize)?;
-                parse_raw("spool", at, bytes, &mut raw).map_err(|e| Error::spoilt(spool.path(), e.to_string()))?;
+                let parsed = match used.is_identity() {
+                    true => parse_labels("spool", at, bytes, &mut raw.labels),
+                    false => parse_raw("spool", at, bytes, &mut raw),
+                };
+                parsed.map_err(|e| Error::spoilt(spool.path(), e.to_string()))?;
                 at += len;
                 self.out.pad(16)?;
                 let id = self.out.at() / 16;

@@ -51,7 +51,21 @@ pub(crate) struct Window {
 
 impl Window {
     /// The bytes from `at`: at least `want` of them unless the file ends before, perhaps more.
+    #[inline]
     pub(crate) fn get(&mut self, at: u64, want: usize) -> Result<&[u8]> {
+        self.hold(at, want)?;
+        Ok(self.held(at))
+    }
+
+    /// What is held from `at` on, which [`Self::hold`] was asked for.
+    #[inline]
+    pub(crate) fn held(&self, at: u64) -> &[u8] {
+        &self.buffer[(at - self.start) as usize..]
+    }
+
+    /// Reads as [`Self::get`] does.
+    #[inline]
+    pub(crate) fn hold(&mut self, at: u64, want: usize) -> Result<()> {
         let end = self.start + self.buffer.len() as u64;
         let left = self.file.len.saturating_sub(at);
         let need = (want as u64).min(left);
@@ -65,7 +79,7 @@ impl Window {
                 self.buffer.shrink_to(self.step);
             }
         }
-        Ok(&self.buffer[(at - self.start) as usize..])
+        Ok(())
     }
 
     pub(crate) fn file(&self) -> &LocalFile {

@@ -10,24 +10,61 @@ use crate::local::{LocalWriter, Window};
 pub(crate) struct PostingsSorter {
     dir: PathBuf,
     memory: u64,
-    /// By name: `value << 32 | id`.
-    held: BTreeMap<u32, Vec<u64>>,
+    /// By name: where its pairs are in `held`.
+    places: BTreeMap<u32, usize>,
+    /// `value << 32 | id`.
+    held: Vec<Vec<u64>>,
+    /// The names of the series before and their places: most series have the same names.
+    recent: Vec<(u32, usize)>,
     held_pairs: u64,
     runs: Vec<PathBuf>,
 }
 
 impl PostingsSorter {
     pub(crate) fn new(dir: &Path, memory: u64) -> Self {
-        Self { dir: dir.to_owned(), memory, held: BTreeMap::new(), held_pairs: 0, runs: Vec::new() }
+        Self {
+            dir: dir.to_owned(),
+            memory,
+            places: BTreeMap::new(),
+            held: Vec::new(),
+            recent: Vec::new(),
+            held_pairs: 0,
+            runs: Vec::new(),
+        }
     }
 
     pub(crate) fn push(&mut self, id: u32, labels: impl Iterator<Item = (u32, u32)>) -> Result<()> {
-        for (name, value) in labels {
-            self.held.entry(name).or_default().push(u64::from(value) << 32 | u64::from(id));
+        for (n, (name, value)) in labels.enumerate() {
+            let place = match self.recent.get(n) {
+                Some((recent, place)) if *recent == name => *place,
+                _ => self.place(n, name),
+            };
+            self.held[place].push(u64::from(value) << 32 | u64::from(id));
             self.held_pairs += 1;
         }
         // Vectors double: what is held may be twice what is counted.
         if self.held_pairs * 16 >= self.memory { self.spill() } else { Ok(()) }
+    }
+
+    /// Where a name's pairs go; it is the `n`th of its series.
+    fn place(&mut self, n: usize, name: u32) -> usize {
+        let place = *self.places.entry(name).or_insert(self.held.len());
+        if place == self.held.len() {
+            self.held.push(Vec::new());
+        }
+        match self.recent.get_mut(n) {
+            Some(recent) => *recent = (name, place),
+            None => self.recent.push((name, place)),
+        }
+        place
+    }
+
+    /// All pairs that are held, by name; none are afterwards.
+    fn take(&mut self) -> impl Iterator<Item = (u32, Vec<u64>)> + use<> {
+        self.recent.clear();
+        self.held_pairs = 0;
+        let mut held = std::mem::take(&mut self.held);
+        std::mem::take(&mut self.places).into_iter().map(move |(name, at)| (name, std::mem::take(&mut held[at])))
     }
 
     /// Writes a run: for each name and value `name | value | count | ids`, `be32` each.
@@ -35,7 +72,7 @@ impl PostingsSorter {
         let path = self.dir.join(format!("postings.{}", self.runs.len()));
         let mut out = LocalWriter::create(&path)?;
         self.runs.push(path);
-        for (name, mut pairs) in std::mem::take(&mut self.held) {
+        for (name, mut pairs) in self.take() {
             pairs.sort_unstable();
             for group in pairs.chunk_by(|a, b| a >> 32 == b >> 32) {
                 let value = (group[0] >> 32) as u32;
@@ -47,7 +84,6 @@ impl PostingsSorter {
                 }
             }
         }
-        self.held_pairs = 0;
         out.finish()?;
         Ok(())
     }
@@ -56,7 +92,7 @@ impl PostingsSorter {
     pub(crate) fn finish(mut self, sink: &mut impl PostingsSink) -> Result<()> {
         if self.runs.is_empty() {
             let mut ids = Vec::new();
-            for (name, mut pairs) in self.held {
+            for (name, mut pairs) in self.take() {
                 pairs.sort_unstable();
                 for group in pairs.chunk_by(|a, b| a >> 32 == b >> 32) {
                     ids.clear();

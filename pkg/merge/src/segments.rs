@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use crate::error::{Error, Result};
 use crate::input::Segments;
 use crate::object::{ObjectWriter, Parts, Uploaded};
+use crate::series::{OutChunk, OutSeries};
 use crate::wait::Wait;
 
 /// The segments of one output block, shared by the threads: numbers without gaps, whoever takes them.
@@ -88,7 +89,36 @@ impl SegmentWriter {
         self.open.as_ref().is_some_and(|(_, out)| out.at() > header && out.at() + bytes > self.bytes_max)
     }
 
-    /// Appends a whole record and gives its reference.
+    /// Appends the records of a series; calls `each` with the reference of each of its chunks, in their order.
+    pub(crate) fn append_all(&mut self, series: &OutSeries, mut each: impl FnMut(&OutChunk, u64)) -> Result<()> {
+        let fits = SEGMENT_HEADER_LEN as u64 + series.bytes() <= self.bytes_max;
+        let mut chunks = series.chunks.iter();
+        for piece in series.pieces() {
+            let mut left = piece;
+            // Mostly the whole piece at once.
+            if fits && !self.is_full_for(piece.len() as u64) {
+                let mut reference = self.append(piece)?;
+                while !left.is_empty()
+                    && let Some(chunk) = chunks.next()
+                {
+                    left = &left[chunk.len as usize..];
+                    each(chunk, reference);
+                    reference += chunk.len;
+                }
+                continue;
+            }
+            while !left.is_empty()
+                && let Some(chunk) = chunks.next()
+            {
+                let (record, rest) = left.split_at(chunk.len as usize);
+                left = rest;
+                each(chunk, self.append(record)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends a whole record, or several, and gives the first one's reference.
     pub(crate) fn append(&mut self, record: &[u8]) -> Result<u64> {
         let len = record.len() as u64;
         if len + SEGMENT_HEADER_LEN as u64 > u64::from(u32::MAX) {

@@ -2,6 +2,7 @@
 
 use block::wire::put_uvarint;
 use block::{BlockId, ChunkMeta};
+use bytes::Bytes;
 use chunkenc::{Encoding, TimedChunk};
 use dedup::Method;
 use dedup::rewrite::{LaneChunk, SeriesMerger};
@@ -9,7 +10,7 @@ use downsample::Downsampler;
 use model::TimeRange;
 
 use crate::error::{Error, Result};
-use crate::fetch::Record;
+use crate::fetch::{Head, Record};
 use crate::job::{Counts, Downsampling, Repairs, Vertical};
 use crate::recode::recode;
 
@@ -42,14 +43,58 @@ pub(crate) struct InputRules {
     pub(crate) resolution_ms: i64,
 }
 
-/// A chunk of the output: its record as segments have it.
-#[derive(Debug, Clone)]
+/// A chunk of the output.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct OutChunk {
     pub(crate) min_time: i64,
     pub(crate) max_time: i64,
     pub(crate) encoding: Encoding,
     pub(crate) samples: u64,
-    pub(crate) record: bytes::Bytes,
+    /// Bytes of its record.
+    pub(crate) len: u64,
+}
+
+/// The chunks of a series for the output, in order of time.
+#[derive(Debug, Default)]
+pub(crate) struct OutSeries {
+    pub(crate) chunks: Vec<OutChunk>,
+    /// Their records, as they were read, several in a piece; empty where they were written anew.
+    shared: Vec<Bytes>,
+    /// Their records where they were written anew.
+    own: Vec<u8>,
+}
+
+impl OutSeries {
+    pub(crate) fn clear(&mut self) {
+        self.chunks.clear();
+        self.shared.clear();
+        self.own.clear();
+        // One large series must not keep its memory.
+        if self.own.capacity() > OWN_BYTES_KEPT {
+            self.own = Vec::new();
+        }
+    }
+
+    /// Bytes of all records.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.chunks.iter().map(|c| c.len).sum()
+    }
+
+    /// The records, in the order of the chunks; each is within one piece.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        self.shared.iter().map(|piece| &piece[..]).chain((!self.own.is_empty()).then_some(&self.own[..]))
+    }
+}
+
+/// Memory of a series' records that is kept for the next one.
+const OWN_BYTES_KEPT: usize = 1 << 20;
+
+/// Reads chunks of an input; asked in the order of the index.
+pub(crate) trait Fetch {
+    /// [`crate::fetch::ChunkStream::chunk`].
+    fn chunk(&mut self, input: usize, chunk: ChunkMeta) -> Result<Record>;
+    /// [`crate::fetch::ChunkStream::run`].
+    fn run(&mut self, input: usize, chunks: &[ChunkMeta], heads: &mut Vec<Head>) -> Result<Bytes>;
 }
 
 /// Puts series together; keeps memory from one to the next.
@@ -59,6 +104,7 @@ pub(crate) struct SeriesMaker {
     downsampler: Downsampler,
     order: Vec<(i64, i64, usize, usize)>,
     fetched: Vec<Vec<Record>>,
+    heads: Vec<Head>,
     merged: Vec<TimedChunk>,
     coarser: Vec<TimedChunk>,
 }
@@ -71,6 +117,7 @@ impl SeriesMaker {
             downsampler: Downsampler::new(),
             order: Vec::new(),
             fetched: Vec::new(),
+            heads: Vec::new(),
             merged: Vec::new(),
             coarser: Vec::new(),
         }
@@ -81,39 +128,54 @@ impl SeriesMaker {
         Error::input(self.rules.inputs[input].block, file, format!("offset {}: {what}", chunk.offset()))
     }
 
-    /// Appends the series' chunks to `out`, in order of time. `fetch` reads a chunk of an input; it is asked in the
-    /// order of the index.
+    /// Puts the series' chunks into `out`, which is empty.
     pub(crate) fn make(
         &mut self,
         shares: &[Share],
-        fetch: &mut dyn FnMut(usize, ChunkMeta) -> Result<Record>,
-        out: &mut Vec<OutChunk>,
+        fetch: &mut impl Fetch,
+        out: &mut OutSeries,
         repairs: &mut Repairs,
         counts: &mut Counts,
     ) -> Result<()> {
+        if self.is_plain(shares) {
+            return self.copy(shares, fetch, out, counts);
+        }
         self.fetched.resize_with(shares.len().max(self.fetched.len()), Vec::new);
         for (records, share) in self.fetched.iter_mut().zip(shares) {
             records.clear();
             for chunk in &share.chunks {
-                records.push(fetch(share.input, *chunk)?);
+                records.push(fetch.chunk(share.input, *chunk)?);
             }
         }
-        if self.is_plain(shares) {
-            for (min_time, max_time, share, at) in &self.order {
-                let record = &self.fetched[*share][*at];
-                let samples = record
-                    .num_samples()
-                    .map_err(|e| self.damaged(shares[*share].input, &shares[*share].chunks[*at], e))?
-                    as u64;
-                counts.chunks_copied += 1;
-                let (encoding, record) = (record.encoding, record.bytes.clone());
-                out.push(OutChunk { min_time: *min_time, max_time: *max_time, encoding, samples, record });
-            }
-        } else {
-            self.work(shares, out, repairs, counts)?;
-        }
+        self.work(shares, out, repairs, counts)?;
         // Records hold whole windows.
         self.fetched.iter_mut().for_each(Vec::clear);
+        Ok(())
+    }
+
+    /// Copies all chunks in `order`, as many at a time as lie one behind the other.
+    fn copy(
+        &mut self,
+        shares: &[Share],
+        fetch: &mut impl Fetch,
+        out: &mut OutSeries,
+        counts: &mut Counts,
+    ) -> Result<()> {
+        let mut left = &self.order[..];
+        while let Some((_, _, s, at)) = left.first() {
+            let share = &shares[*s];
+            // Of one input, chunks in order of time are in the order of the index.
+            let own = left.iter().take_while(|next| next.2 == *s).count();
+            self.heads.clear();
+            out.shared.push(fetch.run(share.input, &share.chunks[*at..at + own], &mut self.heads)?);
+            for (head, chunk) in self.heads.iter().zip(&share.chunks[*at..]) {
+                let Head { len, encoding, samples } = *head;
+                let (min_time, max_time) = (chunk.min_time, chunk.max_time);
+                out.chunks.push(OutChunk { min_time, max_time, encoding, samples, len: u64::from(len) });
+            }
+            counts.chunks_copied += self.heads.len() as u64;
+            left = &left[self.heads.len()..];
+        }
         Ok(())
     }
 
@@ -149,7 +211,7 @@ impl SeriesMaker {
     fn work(
         &mut self,
         shares: &[Share],
-        out: &mut Vec<OutChunk>,
+        out: &mut OutSeries,
         repairs: &mut Repairs,
         counts: &mut Counts,
     ) -> Result<()> {
@@ -191,12 +253,12 @@ impl SeriesMaker {
                 true => counts.chunks_copied += 1,
                 false => counts.chunks_rewritten += 1,
             }
-            out.push(OutChunk {
+            out.chunks.push(OutChunk {
                 min_time: chunk.min_time,
                 max_time: chunk.max_time,
                 encoding: chunk.encoding,
                 samples,
-                record: record_of(chunk).into(),
+                len: put_record(&mut out.own, chunk),
             });
         }
         Ok(())
@@ -279,14 +341,14 @@ impl SeriesMaker {
     }
 }
 
-/// `uvarint len | encoding | data | crc`.
-fn record_of(chunk: &TimedChunk) -> Vec<u8> {
-    let mut record = Vec::with_capacity(chunk.data.len() + 10);
-    put_uvarint(&mut record, chunk.data.len() as u64);
-    let start = record.len();
-    record.push(chunk.encoding as u8);
-    record.extend_from_slice(&chunk.data);
-    let crc = crc32c::crc32c(&record[start..]);
-    record.extend_from_slice(&crc.to_be_bytes());
-    record
+/// Appends `uvarint len | encoding | data | crc`; gives its length.
+fn put_record(out: &mut Vec<u8>, chunk: &TimedChunk) -> u64 {
+    let begin = out.len();
+    put_uvarint(out, chunk.data.len() as u64);
+    let start = out.len();
+    out.push(chunk.encoding as u8);
+    out.extend_from_slice(&chunk.data);
+    let crc = crc32c::crc32c(&out[start..]);
+    out.extend_from_slice(&crc.to_be_bytes());
+    (out.len() - begin) as u64
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use block::series::{RawEntry, put_entry};
 use block::{ChunkMeta, Tombstones};
+use bytes::Bytes;
 use service::Failpoints;
 
 use crate::bits::Bits;
@@ -13,12 +14,12 @@ use crate::checkpoint::ShardState;
 use crate::deletion::BlockDeletions;
 use crate::entries::{Entries, Entry, Pairs};
 use crate::error::{Error, Result};
-use crate::fetch::ChunkStream;
+use crate::fetch::{ChunkStream, Head, Record};
 use crate::job::{Counts, Repairs};
 use crate::local::{LocalFile, LocalWriter};
 use crate::object::Uploaded;
 use crate::segments::SegmentWriter;
-use crate::series::{OutChunk, SeriesMaker, Share};
+use crate::series::{Fetch, OutSeries, SeriesMaker, Share};
 use crate::symbols::{SymbolReader, SymbolTable};
 use crate::wait::Wait;
 
@@ -83,7 +84,7 @@ pub(crate) struct Shard {
     sizes: Option<(SymbolReader, u64)>,
     series_done: Arc<AtomicU64>,
     finished: Vec<(u32, Uploaded)>,
-    out: Vec<OutChunk>,
+    out: OutSeries,
     shares: Vec<Share>,
     spare: Vec<Share>,
     raw: RawEntry,
@@ -133,7 +134,7 @@ impl Shard {
             split,
             series_done,
             finished: Vec::new(),
-            out: Vec::new(),
+            out: OutSeries::default(),
             shares: Vec::new(),
             spare: Vec::new(),
             raw: RawEntry::default(),
@@ -188,11 +189,10 @@ impl Shard {
             }
             self.take_shares()?;
             self.make()?;
-            if self.out.is_empty() {
+            if self.out.chunks.is_empty() {
                 continue;
             }
-            let bytes = self.out.iter().map(|c| c.record.len() as u64).sum();
-            if self.segments.is_full_for(bytes) {
+            if self.segments.is_full_for(self.out.bytes()) {
                 self.finished.extend(self.segments.close()?);
                 self.save(false, save)?;
                 self.failpoints.hit("merge.after_segment")?;
@@ -267,26 +267,31 @@ impl Shard {
     /// Makes the output's chunks.
     fn make(&mut self) -> Result<()> {
         self.out.clear();
-        let (inputs, state) = (&mut self.inputs, &mut self.state);
-        let mut fetch = |input: usize, chunk: ChunkMeta| inputs[input].chunks.chunk(chunk);
-        self.maker.make(&self.shares, &mut fetch, &mut self.out, &mut state.repairs, &mut state.counts)
+        let state = &mut self.state;
+        self.maker.make(
+            &self.shares,
+            &mut Inputs(&mut self.inputs),
+            &mut self.out,
+            &mut state.repairs,
+            &mut state.counts,
+        )
     }
 
     fn write(&mut self) -> Result<()> {
         self.raw.chunks.clear();
         let stats = &mut self.state.stats;
-        for chunk in &self.out {
-            let reference = self.segments.append(&chunk.record)?;
-            self.raw.chunks.push(ChunkMeta { min_time: chunk.min_time, max_time: chunk.max_time, reference });
+        let chunks = &mut self.raw.chunks;
+        self.segments.append_all(&self.out, |chunk, reference| {
+            chunks.push(ChunkMeta { min_time: chunk.min_time, max_time: chunk.max_time, reference });
             stats.samples += chunk.samples;
             if chunk.encoding.is_float() {
                 stats.floats += chunk.samples;
             } else if chunk.encoding.is_histogram() {
                 stats.histograms += chunk.samples;
             }
-            stats.chunk_max_bytes = stats.chunk_max_bytes.max(chunk.record.len() as u64);
-        }
-        stats.chunks += self.out.len() as u64;
+            stats.chunk_max_bytes = stats.chunk_max_bytes.max(chunk.len);
+        })?;
+        stats.chunks += self.out.chunks.len() as u64;
         stats.series += 1;
         self.raw.labels.clone_from(&self.least);
         for (name, value) in &self.raw.labels {
@@ -316,6 +321,19 @@ impl Shard {
         let Mark { positions, repairs, counts } = self.mark.clone();
         let (spool_bytes, stats) = (self.spool.len(), self.state.stats);
         save(ShardState { positions, spool_bytes, stats, repairs, counts, done }, std::mem::take(&mut self.finished))
+    }
+}
+
+/// The inputs as those who make a series see them.
+struct Inputs<'a>(&'a mut [ShardInput]);
+
+impl Fetch for Inputs<'_> {
+    fn chunk(&mut self, input: usize, chunk: ChunkMeta) -> Result<Record> {
+        self.0[input].chunks.chunk(chunk)
+    }
+
+    fn run(&mut self, input: usize, chunks: &[ChunkMeta], heads: &mut Vec<Head>) -> Result<Bytes> {
+        self.0[input].chunks.run(chunks, heads)
     }
 }
 

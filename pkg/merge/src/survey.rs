@@ -1,4 +1,4 @@
-//! A first pass over an input's series: every entry is read and checked before anything is written, the order is
+//! A first pass over an input's series: every entry's checksum is checked before anything is written, the order is
 //! tested, and places are noted where threads may begin.
 
 use std::path::Path;

@@ -59,14 +59,14 @@ impl SymbolTable {
 
 /// Reads one text and gives where the next one begins.
 fn text_at(window: &mut Window, at: u64) -> Result<(&str, u64)> {
-    let path = window.file().path().to_owned();
-    let spoilt = || Error::spoilt(&path, format!("offset {at}: no symbol"));
-    let (len, head) = uvarint(window.get(at, 10)?).ok_or_else(spoilt)?;
-    if len > TEXT_BYTES_MAX {
-        return Err(spoilt());
-    }
-    let bytes = window.get(at, head + len as usize)?;
-    let text = bytes.get(head..head + len as usize).and_then(|b| std::str::from_utf8(b).ok()).ok_or_else(spoilt)?;
+    let spoilt = |window: &Window| Error::spoilt(window.file().path(), format!("offset {at}: no symbol"));
+    let (len, head) = match uvarint(window.get(at, 10)?) {
+        Some((len, head)) if len <= TEXT_BYTES_MAX => (len, head),
+        _ => return Err(spoilt(window)),
+    };
+    window.hold(at, head + len as usize)?;
+    let bytes = window.held(at).get(head..head + len as usize);
+    let text = bytes.and_then(|b| std::str::from_utf8(b).ok()).ok_or_else(|| spoilt(window))?;
     Ok((text, at + head as u64 + len))
 }
 
@@ -159,6 +159,15 @@ impl Numbers {
             NumberMap::Memory(numbers) => numbers.len() as u32,
             NumberMap::Disk(file) => (file.len() / 4) as u32,
             NumberMap::ByOffset(_) => u32::MAX,
+        }
+    }
+
+    /// All numbers by ordinal, where they are in memory so.
+    #[inline]
+    pub(crate) fn all(&self) -> Option<&[u32]> {
+        match &self.map {
+            NumberMap::Memory(numbers) => Some(numbers),
+            _ => None,
         }
     }
 
