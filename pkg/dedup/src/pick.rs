@@ -19,7 +19,7 @@ pub(crate) struct Rules {
 
 /// Follows one lane, leaves it at gaps.
 pub(crate) fn pick(lanes: &mut [Lane], rules: Rules) -> Column {
-    let mut state = State { rules, switched: false, shift: 0.0, last: None, column: Column::new(), refs: Vec::new() };
+    let mut state = State::new(rules);
     if let Some(lane) = first(lanes) {
         state.run(lanes, lane);
     }
@@ -28,7 +28,7 @@ pub(crate) fn pick(lanes: &mut [Lane], rules: Rules) -> Column {
 
 /// The same with `keep_values`: gives for each sample shown its lane and its place there.
 pub(crate) fn pick_places(lanes: &mut [Lane], rules: Rules) -> Vec<(u32, u32)> {
-    let mut state = State { rules, switched: false, shift: 0.0, last: None, column: Column::new(), refs: Vec::new() };
+    let mut state = State::new(rules);
     if let Some(lane) = first(lanes) {
         state.run(lanes, lane);
     }
@@ -48,19 +48,21 @@ impl State {
                 Pause::Stale(t, _) => (t, true),
             };
             let elsewhere = state.elsewhere(lanes, current, until, stale);
-            match elsewhere.filter(|(lane, until)| state.switch(lanes, current, *lane, *until)) {
-                Some((lane, _)) => current = lane,
-                None => match pause {
+            match elsewhere {
+                Some((lane, until)) if state.switch(lanes, current, lane, until) => current = lane,
+                other => match pause {
                     Pause::End => return,
                     Pause::Gap(_) => state.accept(lanes, current),
                     Pause::Stale(t, v) => {
                         lanes[current].at += 1;
-                        if state.last.is_some() {
-                            state.show(current, lanes[current].at - 1, t, v);
-                        } else if let Some(lane) = first(lanes) {
+                        if state.last.is_none() {
                             // Nothing was alive yet: another lane may come to life before this one does.
-                            current = lane;
+                            current = first(lanes).unwrap_or(current);
+                        } else if other.is_none() {
+                            state.show(current, lanes[current].at - 1, t, v);
+                            state.gone = true;
                         }
+                        // Else another lane lives, only that its values lag behind.
                     }
                 },
             }
@@ -84,6 +86,8 @@ struct State {
     rules: Rules,
     /// The sample shown last is another lane's.
     switched: bool,
+    /// What was shown last is a stale marker.
+    gone: bool,
     /// Added to a counter's values since the last switch.
     shift: f64,
     /// The last live sample shown: time, value as shown, value as read.
@@ -94,6 +98,10 @@ struct State {
 }
 
 impl State {
+    fn new(rules: Rules) -> Self {
+        Self { rules, switched: false, gone: false, shift: 0.0, last: None, column: Column::new(), refs: Vec::new() }
+    }
+
     fn show(&mut self, lane: usize, at: usize, t: i64, v: f64) {
         if self.rules.keep_values {
             self.refs.push((lane as u32, at as u32));
@@ -143,6 +151,7 @@ impl State {
         let shown = if self.rules.counter { v + self.shift } else { v };
         let at = lane.at - 1;
         self.show(current, at, t, shown);
+        self.gone = false;
         self.last = Some((t, shown, v));
     }
 
@@ -174,12 +183,11 @@ impl State {
     fn switch(&mut self, lanes: &mut [Lane], from: usize, to: usize, until: i64) -> bool {
         let interval = lanes[from].interval;
         // What the lane was like when it was followed before may have changed.
-        lanes[to].interval = match lanes[to].spacing_ahead() {
-            0 => interval,
-            ahead => ahead,
-        };
+        let ahead = lanes[to].spacing_ahead();
+        lanes[to].interval = if (1..=self.rules.gap_max_ms).contains(&ahead) { ahead } else { interval };
         lanes[to].pauses = 0;
-        if self.rules.keep_values && !self.catch_up(lanes, from, to, until) {
+        // Whoever comes back after the series was gone does not lag behind what was shown before.
+        if self.rules.keep_values && !self.gone && !self.catch_up(lanes, from, to, until) {
             return false;
         }
         self.switched = true;
@@ -192,7 +200,7 @@ impl State {
     /// Makes the samples of lane `to` go on from the counter's value shown last.
     fn rebase(&mut self, lanes: &mut [Lane], from: usize, to: usize, interval: i64) {
         let (Some((last, shown, raw)), Some((t, v))) = (self.last, lanes[to].peek()) else { return };
-        if t - last <= interval / 2 {
+        if t - last <= (interval / 2).min(self.rules.gap_max_ms / 2) {
             // The same scrape seen twice: nothing can be said to have been counted in between. Shown again, it would make
             // `irate` zero; the lane's next sample comes before there is a hole.
             self.shift = shown - v;

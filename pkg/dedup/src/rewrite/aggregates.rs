@@ -66,15 +66,29 @@ fn windows_of(run: &[LaneChunk]) -> Result<Vec<Windows>, MergeError> {
 
 /// Gives each chunk a lane in which no two chunks overlap: a replica's, or one of a replica's where it overlaps itself.
 fn name_lanes(list: &mut [Windows]) {
-    let mut lanes: Vec<(u64, i64)> = Vec::new();
+    struct End {
+        replica: u64,
+        order: u32,
+        time: i64,
+    }
+    let resolution_ms = resolution(list);
+    let mut lanes: Vec<End> = Vec::new();
     for windows in list {
-        let (from, to) = (windows.times[0], windows.times[windows.len() - 1]);
-        let free = lanes.iter().enumerate().filter(|(_, (replica, end))| *replica == windows.replica && *end < from);
-        let latest = free.max_by_key(|(_, (_, end))| *end).map(|(lane, _)| lane);
+        let (from, time) = (windows.times[0], windows.times[windows.len() - 1]);
+        let first = windows.counter().map(|c| c.first.0);
+        let goes_on = |end: &End| {
+            // Two blocks that have part of one window each may have the same part.
+            let same_window = end.time.div_euclid(resolution_ms) == from.div_euclid(resolution_ms);
+            let apart = !same_window || end.order == windows.order || first.is_some_and(|first| first > end.time);
+            end.replica == windows.replica && end.time < from && apart
+        };
+        let latest = lanes.iter().enumerate().filter(|(_, end)| goes_on(end)).max_by_key(|(_, end)| end.time);
+        let latest = latest.map(|(lane, _)| lane);
         windows.lane = latest.unwrap_or(lanes.len());
+        let end = End { replica: windows.replica, order: windows.order, time };
         match latest {
-            Some(lane) => lanes[lane].1 = to,
-            None => lanes.push((windows.replica, to)),
+            Some(lane) => lanes[lane] = end,
+            None => lanes.push(end),
         }
     }
 }

@@ -6,7 +6,8 @@ use model::{is_stale, stale_nan};
 
 use super::{LaneChunk, MergeError, Merged};
 
-/// A decoded chunk. What a histogram shows of itself as a number is its count, which falls when it was reset.
+/// A decoded chunk. What a histogram shows of itself as a number is its count, which falls when it was reset; of a
+/// gauge nothing is.
 #[derive(Debug)]
 pub(crate) struct Decoded {
     pub(crate) times: Vec<i64>,
@@ -34,7 +35,11 @@ impl Decoded {
             {
                 first.reset_hint = ResetHint::Reset;
             }
-            let number = |h: &FloatHistogram| if is_stale(h.sum) { stale_nan() } else { h.count };
+            let number = |h: &FloatHistogram| match h.reset_hint {
+                _ if is_stale(h.sum) => stale_nan(),
+                ResetHint::Gauge => f64::NAN,
+                _ => h.count,
+            };
             Self {
                 values: column.values.iter().map(number).collect(),
                 times: column.times,

@@ -14,7 +14,7 @@ mod write;
 
 use std::ops::Range;
 
-use chunkenc::{Encoding, TimedChunk};
+use chunkenc::{Encoding, TimedChunk, aggr};
 
 use crate::Method;
 use crate::lanes::End;
@@ -235,6 +235,7 @@ fn drop_duplicates(chunks: &mut Vec<LaneChunk>, merged: &mut Merged) {
             .take_while(|k| k.chunk.min_time == chunk.chunk.min_time && k.chunk.max_time == chunk.chunk.max_time);
         let mut same_times = same_times;
         match same_times.find(|k| k.chunk == chunk.chunk) {
+            Some(twin) if twin.order != chunk.order && may_split_windows(&chunk) => kept.push(chunk),
             Some(twin) if twin.order < chunk.order => *twin = chunk,
             Some(_) => {}
             None => kept.push(chunk),
@@ -242,6 +243,13 @@ fn drop_duplicates(chunks: &mut Vec<LaneChunk>, merged: &mut Merged) {
     }
     *chunks = kept;
     merged.duplicates += (before - chunks.len()) as u64;
+}
+
+/// Whether a window may lie in this chunk and another of the same block, as where downsampled histograms were reset: what
+/// is the same in two blocks is then needed by both, to make the window whole.
+fn may_split_windows(chunk: &LaneChunk) -> bool {
+    let histograms = |parts: aggr::Parts<_>| parts[4].as_ref().is_some_and(|(encoding, _)| encoding.is_histogram());
+    is_downsampled(chunk) && aggr::decode(&chunk.chunk.data).is_ok_and(histograms)
 }
 
 /// Gives chunks of an unknown replica the number of the lane that goes on with them, as queries do.

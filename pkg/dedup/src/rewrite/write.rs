@@ -192,19 +192,32 @@ fn is_shown(run: &[LaneChunk], decoded: &[Decoded], chosen: &[Ref], next: Ref) -
         to.is_reset_since(from)
     };
     let Some(now) = histogram(next).filter(|now| now.reset_hint == ResetHint::Reset) else { return false };
-    let mut live = chosen.iter().rev().filter_map(|r| histogram(*r)).filter(|h| !is_stale(h.sum));
-    let Some(last) = live.next() else { return false };
+    let at = |r: Ref| decoded[r.chunk as usize].times[r.sample as usize];
+    let live = chosen.iter().rev().filter_map(|r| Some((at(*r), histogram(*r)?)));
+    let mut live = live.filter(|(_, h)| !is_stale(h.sum));
+    let Some((_, last)) = live.next() else { return false };
     if fell(last, now) {
         return false;
     }
     // The replica's own sample before.
-    let time = decoded[next.chunk as usize].times[next.sample as usize];
     let replica = run[next.chunk as usize].replica;
     let own = run.iter().zip(decoded).filter(|(lane, _)| lane.replica == replica).filter_map(|(_, samples)| {
         let before = samples.times.iter().zip(&samples.histograms).rev();
-        before.filter(|(t, h)| **t < time && !is_stale(h.sum)).max_by_key(|(t, _)| **t)
+        before.filter(|(t, h)| **t < at(next) && !is_stale(h.sum)).max_by_key(|(t, _)| **t)
     });
-    own.max_by_key(|(t, _)| **t).is_none_or(|(_, before)| fell(before, last))
+    let Some((own_time, own)) = own.max_by_key(|(t, _)| **t) else { return true };
+    // What was shown since then, from the last back.
+    let mut after = last;
+    for (time, shown) in live {
+        if time <= *own_time {
+            break;
+        }
+        if fell(shown, after) || after.reset_hint == ResetHint::Reset {
+            return true;
+        }
+        after = shown;
+    }
+    fell(own, after)
 }
 
 /// The same histograms, with nothing said of what lies before; gauges stay, and known resets unless they are `shown`.

@@ -3,8 +3,10 @@
 mod aggregates;
 mod chain;
 mod histograms;
+mod kinds;
 mod penalty;
 mod replicas;
+mod ways;
 
 use bytes::Bytes;
 use chunkenc::{Column, Encoding, TimedChunk, decode_floats, encode_xor};

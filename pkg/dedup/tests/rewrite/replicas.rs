@@ -16,37 +16,38 @@ use model::{is_stale, stale_nan};
 use proptest::prelude::*;
 use storage::{Chunk, ChunkData, Series};
 
+use crate::kinds::Scrape;
 use crate::{Samples, lane, merge};
 
-const LOOKBACK: i64 = 300_000;
-const FINE: i64 = 300_000;
+pub const LOOKBACK: i64 = 300_000;
+pub const FINE: i64 = 300_000;
 
 /// A process that counts four a second from each of its starts on, ms.
 #[derive(Debug, Clone)]
-struct Process {
-    starts: Vec<i64>,
+pub struct Process {
+    pub starts: Vec<i64>,
 }
 
 impl Process {
-    fn count(&self, time: i64) -> f64 {
+    pub fn count(&self, time: i64) -> f64 {
         let start = self.starts.iter().rev().find(|start| **start <= time).copied().unwrap_or(-10_000_000);
         ((time - start) / 250) as f64
     }
 
     /// The same without starts that hide one another: two of them between two scrapes may look like none.
-    fn with_starts_apart(mut self) -> Self {
+    pub fn with_starts_apart(mut self) -> Self {
         self.starts.dedup_by_key(|start| *start / LOOKBACK);
         self.starts.retain(|start| start % LOOKBACK < LOOKBACK / 3);
         self
     }
 
     /// Whether it started anew after `from` and no later than `to`.
-    fn restarts(&self, from: i64, to: i64) -> bool {
+    pub fn restarts(&self, from: i64, to: i64) -> bool {
         self.starts.iter().any(|start| (from + 1..=to).contains(start))
     }
 
     /// All it has counted up to a time.
-    fn total(&self, time: i64) -> f64 {
+    pub fn total(&self, time: i64) -> f64 {
         let ends = self.starts.iter().copied().filter(|start| *start <= time);
         ends.map(|end| self.count(end - 1)).sum::<f64>() + self.count(time)
     }
@@ -54,26 +55,31 @@ impl Process {
 
 /// Who scrapes it. Each run is (scrapes missed before, scrapes, whether a stale marker ends it).
 #[derive(Debug, Clone)]
-struct Replica {
+pub struct Replica {
     offset: i64,
-    interval: i64,
+    pub interval: i64,
     jitter: i64,
-    lag: i64,
+    pub lag: i64,
     runs: Vec<(i64, i64, bool)>,
 }
 
 impl Replica {
     fn scrape(&self, process: &Process) -> Samples {
+        let value = |seen: Option<i64>| seen.map_or(stale_nan(), |seen| process.count(seen));
+        self.scrapes().into_iter().map(|(t, seen)| (t, value(seen))).collect()
+    }
+
+    pub fn scrapes(&self) -> Vec<Scrape> {
         let (mut n, mut out) = (0, Vec::new());
         let time = |n: i64| self.offset + n * self.interval + n * 7919 % (self.jitter + 1);
         for (missed, scrapes, marker) in &self.runs {
             n += missed;
             for _ in 0..*scrapes {
-                out.push((time(n), process.count(time(n) - self.lag)));
+                out.push((time(n), Some(time(n) - self.lag)));
                 n += 1;
             }
             if *marker {
-                out.push((time(n), stale_nan()));
+                out.push((time(n), None));
                 n += 1;
             }
         }
@@ -81,12 +87,12 @@ impl Replica {
     }
 }
 
-fn process() -> impl Strategy<Value = Process> {
+pub fn process() -> impl Strategy<Value = Process> {
     prop::collection::btree_set(0i64..9_000_000, 0..5)
         .prop_map(|starts| Process { starts: starts.into_iter().collect() })
 }
 
-fn replica(lag: std::ops::Range<i64>) -> impl Strategy<Value = Replica> {
+pub fn replica(lag: std::ops::Range<i64>) -> impl Strategy<Value = Replica> {
     let runs = prop::collection::vec((0i64..40, 1i64..80, prop::bool::weighted(0.3)), 1..6);
     let interval = prop::sample::select(vec![15_000i64, 30_000, 60_000]);
     (0i64..20_000, interval, 0i64..500, lag, runs).prop_map(|(offset, interval, jitter, lag, runs)| Replica {
@@ -150,7 +156,7 @@ fn histogram_lane(replica: u64, samples: &Samples, size: usize) -> Vec<LaneChunk
 }
 
 /// A histogram chunk's samples as readers take them.
-fn read(encoding: Encoding, data: &[u8]) -> Vec<(i64, FloatHistogram)> {
+pub fn read(encoding: Encoding, data: &[u8]) -> Vec<(i64, FloatHistogram)> {
     let mut column = HistogramColumn::default();
     decode_histograms(encoding, data, &mut column).unwrap();
     if let (ResetFlag::Reset, Some(first)) = (ResetFlag::of(encoding, data), column.values.first_mut()) {
@@ -214,7 +220,7 @@ fn at_query(lanes: &[LaneChunk]) -> Vec<(i64, f64, bool)> {
 }
 
 /// Whether an instant selector with a look-back sees something at `t`.
-fn visible(samples: impl DoubleEndedIterator<Item = (i64, f64)>, t: i64, lookback: i64) -> bool {
+pub fn visible(samples: impl DoubleEndedIterator<Item = (i64, f64)>, t: i64, lookback: i64) -> bool {
     let last = samples.rev().find(|(time, _)| *time <= t);
     last.is_some_and(|(time, value)| time > t - lookback && !is_stale(value))
 }
