@@ -120,7 +120,8 @@ async fn settle(bucket: &Path, data: &Path) -> anyhow::Result<()> {
     };
     let mut before = blocks(bucket)?;
     for _ in 0..8 {
-        let ended = ends(&mut [compactor(bucket, data, &[AT_ONCE, "--compact.single-instance"], &[])?]).await?;
+        let mut alone = [compactor(bucket, data, &[AT_ONCE, "--compact.single-instance"], &[])?];
+        let ended = ends(&mut alone).await.with_context(|| tail(&data.join("compact.log")))?;
         ensure!(ended == [true], "a compactor failed: {}", tail(&data.join("compact.log")));
         let after = blocks(bucket)?;
         if after == before {
@@ -177,7 +178,10 @@ async fn killed_in_pairs(dir: &Path, wanted: &Samples, [first, second]: [&str; 2
             let env: Vec<_> = failpoints.get(n).map(|f| ("AION_FAILPOINT", *f)).into_iter().collect();
             doomed.push(compactor(&bucket, &data(n), &[AT_ONCE], &env)?);
         }
-        ends(&mut doomed).await?;
+        ends(&mut doomed).await.with_context(|| {
+            let logs: Vec<_> = (0..crowd).map(|n| tail(&data(n).join("compact.log"))).collect();
+            format!("with {failpoints:?}: {}", logs.join("\n\n"))
+        })?;
         check(&bucket, wanted).with_context(|| format!("after {failpoints:?}"))?;
     }
     settle(&bucket, &data(0)).await?;

@@ -74,16 +74,8 @@ impl Compactor {
                 return Ok(Cleaned { busy: true, ..Cleaned::default() });
             }
         };
-        let outcome = tokio::select! {
-            biased;
-            outcome = self.clean_under(&lease) => outcome,
-            () = lease.keep() => Ok(Cleaned { busy: true, ..Cleaned::default() }),
-        };
-        if !lease.lost().is_cancelled()
-            && let Err(e) = lease.release().await
-        {
-            tracing::debug!(err = %e, "lease not released");
-        }
+        let outcome = lease.held_unless_lost(self.clean_under(&lease)).await;
+        let outcome = outcome.unwrap_or(Ok(Cleaned { busy: true, ..Cleaned::default() }));
         if matches!(&outcome, Ok(cleaned) if !cleaned.busy) {
             self.metrics.cleanups.inc();
         }

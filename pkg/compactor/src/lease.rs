@@ -306,11 +306,6 @@ impl Lease {
         *self.written_ms.lock()
     }
 
-    /// Cancelled when the lease is lost: what is done under it is to stop.
-    pub(crate) fn lost(&self) -> CancellationToken {
-        self.lost.clone()
-    }
-
     fn lose(&self, why: &'static str) -> LeaseError {
         self.lost.cancel();
         LeaseError::Lost { key: self.key.clone(), why }
@@ -377,7 +372,7 @@ impl Lease {
     }
 
     /// Lets go, so that others need not wait.
-    pub(crate) async fn release(&self) -> Result<(), LeaseError> {
+    async fn release(&self) -> Result<(), LeaseError> {
         let outcome = self
             .change(|entry| {
                 entry.released = true;
@@ -407,8 +402,48 @@ impl Lease {
         }
     }
 
-    /// Renews the lease until it is lost or released. To be run beside the work.
-    pub(crate) async fn keep(&self) {
+    /// Does `work` while the lease is renewed, and lets go of the lease unless `stays` says that the outcome forbids it.
+    /// `stop` is cancelled when the lease is lost; `work` is waited for all the same.
+    pub(crate) async fn held_for<T>(
+        &self,
+        work: impl Future<Output = T>,
+        stop: &CancellationToken,
+        stays: impl FnOnce(&T) -> bool,
+    ) -> T {
+        let whole = async {
+            let outcome = work.await;
+            if !self.lost.is_cancelled() && !stays(&outcome) {
+                // who waits for it would wait for its end otherwise
+                if let Err(e) = self.release().await {
+                    tracing::debug!(err = %e, "lease not released");
+                }
+            }
+            outcome
+        };
+        let keep = self.keep();
+        tokio::pin!(whole, keep);
+        let mut kept = true;
+        loop {
+            tokio::select! {
+                biased;
+                outcome = &mut whole => return outcome,
+                // polled until the end: a renewal under way keeps others of our changes waiting
+                () = &mut keep, if kept => {
+                    kept = false;
+                    stop.cancel();
+                }
+            }
+        }
+    }
+
+    /// [`Self::held_for`], with the work dropped when the lease is lost: `None` then.
+    pub(crate) async fn held_unless_lost<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let stop = CancellationToken::new();
+        self.held_for(stop.run_until_cancelled(work), &stop, |_| false).await
+    }
+
+    /// Renews the lease until it is lost or released.
+    async fn keep(&self) {
         let every = self.leases.0.options.ttl / 4;
         loop {
             tokio::select! {
@@ -434,6 +469,7 @@ impl Lease {
 mod tests {
     use super::*;
     use model::SystemClock;
+    use objstore::latency::LatencyHook;
 
     fn leases(bucket: &Bucket, holder: &str) -> Leases {
         let options = LeaseOptions {
@@ -491,6 +527,31 @@ mod tests {
         of_a.check().await.unwrap();
         of_a.release().await.unwrap();
         keeper.await.unwrap();
+    }
+
+    /// A renewal that is under way when the work ends is waited for, not waited on for ever.
+    #[tokio::test(start_paused = true)]
+    async fn work_may_end_during_a_renewal() {
+        let bucket = Bucket::in_memory().decorated(LatencyHook(Duration::from_secs(2)));
+        let (a, b) = (leases(&bucket, "a"), leases(&bucket, "b"));
+        let of_a = held(&a).await;
+        // the first renewal begins 15 s from now
+        let work = async {
+            tokio::time::sleep(Duration::from_secs(16)).await;
+            7
+        };
+        let stop = CancellationToken::new();
+        let whole = of_a.held_for(work, &stop, |_| false);
+        let seven = tokio::time::timeout(Duration::from_secs(60), whole).await.unwrap();
+        assert_eq!(seven, 7);
+        let of_b = held(&b).await;
+        assert!(of_a.check().await.is_err());
+        // lost to another: what is done under it ends
+        let c = leases(&bucket, "c");
+        assert!(matches!(c.claim("g", None).await.unwrap(), Claim::Busy { .. }));
+        tokio::time::advance(Duration::from_secs(91)).await;
+        let _of_c = held(&c).await;
+        assert_eq!(of_b.held_unless_lost(std::future::pending::<()>()).await, None);
     }
 
     /// Whoever takes over finds what was decided; and a commit is refused once somebody has.

@@ -66,29 +66,11 @@ impl Compactor {
         self.metrics.running.with(&[task.kind.name()]).inc();
         let began = std::time::Instant::now();
         let stop = cancel.child_token();
-        let work = self.work(task, &lease, &progress, &stop);
-        let keep = lease.keep();
-        tokio::pin!(work, keep);
-        let mut kept = true;
-        let outcome = loop {
-            tokio::select! {
-                biased;
-                outcome = &mut work => break outcome,
-                () = &mut keep, if kept => {
-                    kept = false;
-                    stop.cancel();
-                }
-            }
+        let is_killed = |outcome: &Result<Outcome, CommitError>| {
+            matches!(outcome, Err(CommitError::Failpoint(_) | CommitError::Engine(EngineError::Failpoint(_))))
         };
+        let outcome = lease.held_for(self.work(task, &lease, &progress, &stop), &stop, is_killed).await;
         self.metrics.running.with(&[task.kind.name()]).dec();
-        let is_killed =
-            matches!(&outcome, Err(CommitError::Failpoint(_) | CommitError::Engine(EngineError::Failpoint(_))));
-        if !lease.lost().is_cancelled() && !is_killed {
-            // who waits for it would wait for its end otherwise
-            if let Err(e) = lease.release().await {
-                tracing::debug!(err = %e, "lease not released");
-            }
-        }
         let now_ms = self.clock.now_ms();
         let (outcome, text) = match outcome {
             Ok(Outcome::Stale) => (self.stale(task, now_ms), "stale".to_owned()),

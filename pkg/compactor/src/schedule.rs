@@ -1,9 +1,11 @@
 //! Passes over all groups: a fair share for each tenant, several tasks at a time, one bad group no matter to the others.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use block::BlockId;
 use bucket::marks::{self, MARK_VERSION, Marked, NO_COMPACT_MARK, NoCompactMark};
+use futures::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +36,12 @@ pub struct Pass {
     pub failed: u64,
     /// Groups that another compactor works on.
     pub busy: u64,
+}
+
+/// What a pass waits for.
+enum Event {
+    Done(Box<Task>, Outcome),
+    Looked(Result<(Arc<Snapshot>, Vec<Task>), Error>),
 }
 
 #[derive(Debug, Default)]
@@ -75,29 +83,55 @@ impl Compactor {
             Work::Downsampling => self.settings.downsample_concurrency,
         };
         let mut pass = Pass::default();
+        // tasks and looks at the bucket together: a task that nobody polls would neither renew its lease nor give back
+        // what the look may be waiting for
         let mut running = FuturesUnordered::new();
+        let mut count = 0;
         let mut busy: BTreeSet<String> = BTreeSet::new();
         let mut given_up: BTreeSet<String> = BTreeSet::new();
         let mut stale: BTreeMap<String, u32> = BTreeMap::new();
         let mut fairness = Fairness::default();
         let mut failure = None;
-        let mut snapshot = self.sync().await?;
-        let mut tasks = self.tasks(work, &snapshot).await?;
+        let look = || async { Event::Looked(self.look_again(work).await) }.boxed();
+        running.push(look());
+        // whether what the look under way shows is old already
+        let mut outdated = false;
+        let mut seen: Option<(Arc<Snapshot>, Vec<Task>)> = None;
         loop {
-            tasks.retain(|t| !busy.contains(&t.lease) && !given_up.contains(&t.lease));
-            while running.len() < concurrency.max(1) && !cancel.is_cancelled() && failure.is_none() {
-                let Some(at) = fairness.choose(&tasks) else { break };
-                let task = tasks.remove(at);
-                tasks.retain(|t| t.lease != task.lease);
-                busy.insert(task.lease.clone());
-                fairness.begin(&task.tenant);
-                let snapshot = snapshot.clone();
-                running.push(async move {
-                    let outcome = self.run_task(&task, &snapshot, cancel).await;
-                    (task, outcome)
-                });
+            if let Some((snapshot, tasks)) = &mut seen {
+                tasks.retain(|t| !busy.contains(&t.lease) && !given_up.contains(&t.lease));
+                while count < concurrency.max(1) && !cancel.is_cancelled() && failure.is_none() {
+                    let Some(at) = fairness.choose(tasks) else { break };
+                    let task = tasks.remove(at);
+                    tasks.retain(|t| t.lease != task.lease);
+                    busy.insert(task.lease.clone());
+                    fairness.begin(&task.tenant);
+                    count += 1;
+                    let snapshot = snapshot.clone();
+                    let run = async move {
+                        let outcome = self.run_task(&task, &snapshot, cancel).await;
+                        Event::Done(Box::new(task), outcome)
+                    };
+                    running.push(run.boxed());
+                }
             }
-            let Some((task, outcome)) = running.next().await else { break };
+            let (task, outcome) = match running.next().await {
+                None => break,
+                Some(Event::Looked(_)) if outdated => {
+                    outdated = false;
+                    running.push(look());
+                    continue;
+                }
+                Some(Event::Looked(found)) => {
+                    match found {
+                        Ok(found) => seen = Some(found),
+                        Err(e) => failure = Some(e),
+                    }
+                    continue;
+                }
+                Some(Event::Done(task, outcome)) => (task, outcome),
+            };
+            count -= 1;
             busy.remove(&task.lease);
             fairness.end(&task.tenant);
             match outcome {
@@ -123,9 +157,10 @@ impl Compactor {
                 }
                 Outcome::Cancelled => continue,
             }
-            match self.look_again(work).await {
-                Ok(found) => (snapshot, tasks) = found,
-                Err(e) => failure = Some(e),
+            // nothing is begun from what was seen before this
+            match seen.take() {
+                Some(_) => running.push(look()),
+                None => outdated = true,
             }
         }
         match failure {
@@ -139,7 +174,7 @@ impl Compactor {
         }
     }
 
-    async fn look_again(&self, work: Work) -> Result<(std::sync::Arc<Snapshot>, Vec<Task>), Error> {
+    async fn look_again(&self, work: Work) -> Result<(Arc<Snapshot>, Vec<Task>), Error> {
         let snapshot = self.sync().await?;
         let tasks = self.tasks(work, &snapshot).await?;
         Ok((snapshot, tasks))
@@ -214,15 +249,8 @@ impl Compactor {
         use crate::commit::Recovered;
         use crate::lease::Claim;
         let Claim::Held(lease) = self.leases.claim(key, None).await? else { return Ok(false) };
-        let outcome = tokio::select! {
-            biased;
-            outcome = self.committer.recover(&lease) => outcome,
-            () = lease.keep() => Ok(Recovered::Nothing),
-        };
-        if !lease.lost().is_cancelled() {
-            lease.release().await?;
-        }
-        let recovered = outcome?;
+        let outcome = lease.held_unless_lost(self.committer.recover(&lease)).await;
+        let recovered = outcome.transpose()?.unwrap_or(Recovered::Nothing);
         if recovered != Recovered::Nothing {
             let label = if recovered == Recovered::Finished { "finished" } else { "given up" };
             self.metrics.recovered.with(&[label]).inc();
