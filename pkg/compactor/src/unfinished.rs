@@ -162,7 +162,7 @@ mod tests {
         left.sort();
         assert_eq!(server.backend().upload_keys(), left);
 
-        others.release().await.unwrap();
+        others.renew(Some(Vec::new())).await.unwrap();
         server.fault(Fault::next(1, Operation::AbortMultipart, "", FaultKind::Status(403)));
         assert_eq!(compactor.clean().await.unwrap().failed, 1);
         assert_eq!(compactor.clean().await.unwrap().aborted, 1);
