@@ -171,8 +171,15 @@ pub fn put_uvarint(out: &mut Vec<u8>, mut value: u64) {
     if value < 0x80 {
         return out.push(value as u8);
     }
-    if value < 0x4000 {
-        return out.extend_from_slice(&[value as u8 | 0x80, (value >> 7) as u8]);
+    if value < 1 << 28 {
+        // Seven bits into each of four bytes, of which as many are kept as there are: no branch for each.
+        let v = value as u32;
+        let x = v & 0x7f | (v & 0x3f80) << 1 | (v & 0x1f_c000) << 2 | (v & 0xfe0_0000) << 3;
+        let len = (38 - v.leading_zeros()) / 7;
+        let more = 0x0080_8080 & ((1 << (8 * (len - 1))) - 1);
+        let end = out.len() + len as usize;
+        out.extend_from_slice(&(x | more).to_le_bytes());
+        return out.truncate(end);
     }
     let (mut bytes, mut len) = ([0; 10], 0);
     while value >= 0x80 {

@@ -112,14 +112,15 @@ fn labels_of<'a>(file: &'a str, offset: u64, bytes: &'a [u8], labels: &mut Vec<(
     check_crc(file, base, "series entry", body, stored)?;
     let mut cursor = Cursor::new(file, base, body);
     let count = count(&mut cursor, 2, "labels")?;
-    labels.reserve(count);
-    for _ in 0..count {
-        labels.push(cursor.uvarint32_pair()?);
+    labels.resize(count, (0, 0));
+    for label in labels {
+        *label = cursor.uvarint32_pair()?;
     }
     Ok(cursor)
 }
 
 /// A count of things that take at least `size` bytes each.
+#[inline]
 fn count(cursor: &mut Cursor<'_>, size: usize, what: &str) -> Result<usize> {
     let at = *cursor;
     let count = cursor.uvarint()?;

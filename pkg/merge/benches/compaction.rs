@@ -28,6 +28,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const START: i64 = 1_700_006_400_000;
 const HOURS_2: i64 = 7_200_000;
 const SAMPLES: usize = 480;
+/// Before each run. A virtual machine may give freed memory back to its host within two seconds, and pays when it needs
+/// it again; so all begin alike.
+const PAUSE: Duration = Duration::from_secs(3);
 /// Different series; more are copies under other labels.
 const PATTERNS: usize = 509;
 
@@ -215,6 +218,7 @@ fn measure(what: &str, yaml: &str, root: &Path, kind: &str, shards: usize, serie
     let mut best: Option<Row> = None;
     let runs = std::env::var("COMPACTION_RUNS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
     for _ in 0..runs.max(1) {
+        std::thread::sleep(PAUSE);
         let me = std::env::current_exe().expect("path");
         let output = Command::new(me)
             .args(["merge", config.to_str().expect("path"), root.to_str().expect("path"), kind, &shards.to_string()])
@@ -334,6 +338,7 @@ fn copy_child(bucket: &Path, to: &Path) {
 
 fn measure_copy(bucket: &Path, root: &Path, series: usize, bytes: u64) -> Row {
     let run = || {
+        std::thread::sleep(PAUSE);
         let me = std::env::current_exe().expect("path");
         let output = Command::new(me).arg("copy").args([bucket, &root.join("copy")]).output().expect("child");
         let text = String::from_utf8(output.stdout).expect("text");

@@ -159,7 +159,7 @@ impl ChunkStream {
                     if chunk.reference != first.reference + (end - start) as u64 {
                         break;
                     }
-                    let Some(head) = checked_head(&piece.bytes[end..]) else { break };
+                    let Some(head) = checked_head(&piece.bytes, end) else { break };
                     end += head.len as usize;
                     heads.push(head);
                 }
@@ -341,9 +341,10 @@ impl ChunkStream {
     }
 }
 
-/// The record at the start of `bytes`, if it is there whole and nothing is wrong with it.
+/// The record at `at`, if it is there whole and nothing is wrong with it.
 #[inline]
-fn checked_head(bytes: &[u8]) -> Option<Head> {
+fn checked_head(piece: &Bytes, at: usize) -> Option<Head> {
+    let bytes = &piece[at..];
     let (len, head) = uvarint(bytes)?;
     let len = head + usize::try_from(len).ok().filter(|len| *len < bytes.len())? + 5;
     let (body, stored) = bytes.get(head..len)?.split_last_chunk::<4>()?;
@@ -353,7 +354,7 @@ fn checked_head(bytes: &[u8]) -> Option<Head> {
     let encoding = Encoding::from_byte(*body.first()?)?;
     let samples = match encoding {
         Encoding::Aggregates => {
-            let data = Bytes::copy_from_slice(&body[1..]);
+            let data = piece.slice_ref(&body[1..]);
             chunkenc::TimedChunk { min_time: 0, max_time: 0, encoding, data }.num_samples()
         }
         _ => chunkenc::num_samples(encoding, &body[1..]),

@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 use crate::error::Result;
 use crate::wait::Wait;
 
-/// Parts are handed over in slices of so many bytes. A folder writes each slice in a call of its own: larger writes make
-/// the kernel take memory in huge pages for the file, and cost it three times the time.
+/// Parts are handed over in slices of so many bytes. A folder writes each slice in a call of its own: for larger writes
+/// the kernel takes huge pages to keep the file in, which a virtual machine's host often has to provide first.
 const SLICE_BYTES: usize = 512 << 10;
 
 /// How objects are uploaded.
