@@ -1,5 +1,6 @@
 //! The programs together, as users run them: real Prometheus servers, a bucket, sidecars, a store and a querier.
 
+mod bad_input;
 mod compaction;
 mod crash;
 mod demo;
