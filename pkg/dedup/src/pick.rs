@@ -58,7 +58,7 @@ impl State {
                         if state.last.is_none() {
                             // Nothing was alive yet: another lane may come to life before this one does.
                             current = first(lanes).unwrap_or(current);
-                        } else if other.is_none() {
+                        } else if other.is_none() && !state.passed_over(lanes, current, t) {
                             state.show(current, lanes[current].at - 1, t, v);
                             state.gone = true;
                         }
@@ -176,6 +176,19 @@ impl State {
             }
         }
         best.map(|(_, i, until)| (i, until))
+    }
+
+    /// Whether another lane lives behind a marker at `t`, only that its values lagged behind what was shown.
+    fn passed_over(&self, lanes: &[Lane], current: usize, t: i64) -> bool {
+        let gap_max = self.rules.gap_max_ms;
+        let pause = lanes[current].pause_max(gap_max);
+        let lives = |lane: &Lane| {
+            let until = t.saturating_add(pause.max(lane.pause_max(gap_max)));
+            let passed = lane.piece.times.iter().zip(&lane.piece.values).take(lane.at).rev();
+            let mut passed = passed.take_while(|(time, _)| **time > t);
+            passed.any(|(time, v)| *time < until && !is_stale(*v))
+        };
+        self.rules.keep_values && lanes.iter().enumerate().any(|(i, lane)| i != current && lives(lane))
     }
 
     /// Prepares to go on with lane `to`, whose next sample is the one to show. False when nothing is to be had from it

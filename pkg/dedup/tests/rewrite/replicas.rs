@@ -56,11 +56,11 @@ impl Process {
 /// Who scrapes it. Each run is (scrapes missed before, scrapes, whether a stale marker ends it).
 #[derive(Debug, Clone)]
 pub struct Replica {
-    offset: i64,
+    pub offset: i64,
     pub interval: i64,
-    jitter: i64,
+    pub jitter: i64,
     pub lag: i64,
-    runs: Vec<(i64, i64, bool)>,
+    pub runs: Vec<(i64, i64, bool)>,
 }
 
 impl Replica {

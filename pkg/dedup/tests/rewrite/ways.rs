@@ -303,9 +303,9 @@ fn covered(scrapers: &[Scraper], got: &[(i64, Value)]) -> Result<(), TestCaseErr
             false => visible(s.iter().copied(), t, LOOKBACK),
             true => {
                 let reach = scraper.replica.interval + scraper.replica.interval / 2;
-                let next = s.iter().find(|(time, _)| *time > t);
-                let goes_on = next.is_some_and(|(time, v)| *time <= t + reach && !is_stale(*v));
-                goes_on && visible(s.iter().copied(), t, reach)
+                let at = s.partition_point(|(time, _)| *time <= t);
+                let around = at.checked_sub(1).and_then(|before| s.get(before..at + 1));
+                around.is_some_and(|s| s[1].0 - s[0].0 <= reach && s.iter().all(|(_, v)| !is_stale(*v)))
             }
         });
         prop_assert!(!any || visible(shown.iter().copied(), t, LOOKBACK), "nothing at {}", t);
@@ -452,4 +452,19 @@ proptest! {
     ) {
         alike(kind, &process, &scrapers)?;
     }
+}
+
+#[test]
+fn a_marker_does_not_hide_who_was_passed_over() {
+    let scraper = |offset, interval, jitter, runs: &[(i64, i64, bool)]| Scraper {
+        replica: Replica { offset, interval, jitter, lag: 0, runs: runs.to_vec() },
+        size: 2,
+        repeated: Vec::new(),
+    };
+    let scrapers = [
+        scraper(4775, 15_000, 208, &[(0, 23, true), (30, 40, false), (36, 9, true)]),
+        scraper(19_671, 60_000, 241, &[(0, 39, false)]),
+        scraper(1576, 30_000, 214, &[(6, 63, false)]),
+    ];
+    rewritten(Kind::Gauge, &Process { starts: Vec::new() }, &scrapers).unwrap();
 }
