@@ -118,11 +118,21 @@ pub async fn read<M: Mark>(bucket: &Bucket, block: BlockId) -> Result<Option<M>>
             Err(Error::Damaged { block, what })
         }
         Ok(mark) => Ok(Some(mark)),
+        Err(_) if is_of_other_version(&body) => {
+            let what = format!("{} is of a version that is not known, {MARK_VERSION} is", M::FILE);
+            Err(Error::Damaged { block, what })
+        }
         Err(e) => {
             tracing::warn!(%block, mark = M::FILE, err = %e, "mark unreadable, taken as absent; delete it if it stays so");
             Ok(None)
         }
     }
+}
+
+/// Whether it is JSON with a version that is not ours: other fields may be missing or of other kinds.
+fn is_of_other_version(body: &[u8]) -> bool {
+    let value: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    value.and_then(|v| v.get("version")?.as_u64()).is_some_and(|version| version != u64::from(MARK_VERSION))
 }
 
 /// What marking did.

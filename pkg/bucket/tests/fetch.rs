@@ -56,6 +56,32 @@ async fn view_of_a_bucket() {
     }
 }
 
+/// What cannot be read is taken as absent, so it may be replaced; a later version's mark holds.
+#[tokio::test]
+async fn unreadable_marks() {
+    let mark = DeletionMark { id: id(1), version: 1, details: "ours".to_owned(), deletion_time: 5 };
+    for (body, holds) in [
+        ("", false),
+        ("garbage", false),
+        ("{}", false),
+        ("{\"version\":7}", true),
+        ("{\"version\":7,\"deletion_time\":\"noon\"}", true),
+        ("{\"version\":1,\"deletion_time\":9}", false),
+    ] {
+        let bucket = Bucket::in_memory();
+        put_block(&bucket, &meta(id(1))).await;
+        let path = format!("{}/deletion-mark.json", id(1));
+        bucket.put(&path, body).await.unwrap();
+        let read = bucket::marks::read::<DeletionMark>(&bucket, id(1)).await;
+        assert_eq!((read.is_err(), holds || matches!(read, Ok(None))), (holds, true), "{body}");
+        let marked = bucket::marks::write(&bucket, &mark).await.unwrap();
+        assert_eq!(marked == bucket::marks::Marked::Already, holds, "{body}");
+        let after = bucket.get(&path).await.unwrap();
+        assert_eq!(after == body.as_bytes(), holds, "{body}");
+        assert_eq!(bucket::marks::write(&bucket, &mark).await.unwrap(), bucket::marks::Marked::Already, "{body}");
+    }
+}
+
 /// A quiescent bucket costs its listing, also after a restart.
 #[tokio::test]
 async fn hist_13_nothing_fetched_twice() {

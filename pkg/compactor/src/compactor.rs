@@ -180,10 +180,14 @@ impl Compactor {
         let leases = self.leases.list().await?;
         let view = self.fetcher.fetch().await?;
         let requests = bucket::deletions::list(&self.bucket).await?;
-        for (path, why) in &requests.unreadable {
+        // told once, not with each look
+        let before = self.latest();
+        for (path, why) in
+            requests.unreadable.iter().filter(|(p, why)| before.requests.unreadable.get(*p) != Some(*why))
+        {
             tracing::warn!(path, why, "deletion request not readable, nothing is deleted for it");
         }
-        for (id, why) in &view.failed {
+        for (id, why) in view.failed.iter().filter(|(id, why)| before.view.failed.get(*id) != Some(*why)) {
             tracing::warn!(block = %id, why, "block not readable, others go on without it");
         }
         tracing::debug!(blocks = view.metas.len(), took = ?began.elapsed(), "bucket looked at");
