@@ -38,6 +38,14 @@ pub enum Error {
         /// What.
         what: String,
     },
+    /// What an earlier upload of the block left is being deleted, because it was broken off long ago: try again later.
+    #[error(
+        "block {block}: what an earlier upload left is being cleaned up, it is uploaded anew after that (within hours)"
+    )]
+    CleanedUp {
+        /// Which.
+        block: BlockId,
+    },
     /// A hook of [`service::Failpoints`] ended the step.
     #[error(transparent)]
     Failpoint(#[from] service::Failpoint),
@@ -51,6 +59,10 @@ impl Error {
 
     /// Whether the same call may succeed a while later.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Bucket(e) if e.kind().is_transient())
+        match self {
+            Self::Bucket(e) => e.kind().is_transient(),
+            Self::CleanedUp { .. } => true,
+            _ => false,
+        }
     }
 }

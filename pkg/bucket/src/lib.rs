@@ -15,6 +15,7 @@ pub mod filters;
 pub mod lineage;
 pub mod listing;
 pub mod marks;
+pub mod partial;
 pub mod unfinished;
 pub mod upload;
 

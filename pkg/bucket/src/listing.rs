@@ -8,6 +8,7 @@ use objstore::{Bucket, Object};
 
 use crate::error::Result;
 use crate::marks::{DELETION_MARK, NO_COMPACT_MARK, NO_DOWNSAMPLE_MARK};
+use crate::partial::CLEANUP_MARK;
 
 /// One block's objects; paths are relative to the block.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,10 +38,15 @@ impl BlockObjects {
         self.objects.get(NO_DOWNSAMPLE_MARK)
     }
 
-    /// When the block was last written to, ms: what the age of a partial upload is measured from. Its ULID tells when
-    /// the block was made, which may be long before its upload began.
+    /// The mark of those who clean up, if it is there.
+    pub fn cleanup_mark(&self) -> Option<&Object> {
+        self.objects.get(CLEANUP_MARK)
+    }
+
+    /// When the block was last written to by others than those who clean up, ms: what the age of a partial upload is
+    /// measured from. Its ULID tells when the block was made, which may be long before its upload began.
     pub fn newest_ms(&self) -> Option<i64> {
-        self.objects.values().map(|o| o.last_modified_ms).max()
+        self.objects.iter().filter(|(path, _)| *path != CLEANUP_MARK).map(|(_, o)| o.last_modified_ms).max()
     }
 
     /// Bytes of all objects.

@@ -1,5 +1,6 @@
 //! Bringing a block into the bucket: chunks, then the index, then `meta.json`, whose presence says that the rest is there.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +13,8 @@ use service::Failpoints;
 
 use crate::error::{Error, Result};
 use crate::hash::sha256;
-use crate::listing::list_block;
+use crate::listing::{BlockObjects, list_block};
+use crate::partial::refuse_marked;
 
 /// How to upload.
 #[derive(Debug, Clone)]
@@ -85,40 +87,97 @@ pub async fn upload_block(
     if there.meta().is_some() {
         let stored = bucket.get(&format!("{id}/{META_FILE}")).await?;
         same_block(id, &meta, &stored)?;
+        if there.deletion_mark().is_none() && names_files(&stored, &files) {
+            still_whole(bucket, id, &files, options).await?;
+        }
         return Ok(Uploaded::Already);
     }
     if there.deletion_mark().is_some() {
         return unfit("is being deleted from the bucket");
     }
-    for file in &files {
-        let path = &file.described.rel_path;
-        let stored = there.objects.get(path).map(|o| o.size);
-        if stored != Some(file.described.size_bytes) {
-            let sent = bucket.put_file(&format!("{id}/{path}"), &file.local).await?;
-            if sent != file.described.size_bytes {
-                return unfit(&format!("{path} changed while it was uploaded"));
-            }
-        }
-        options.failpoints.hit(if path == "index" { "upload.after_index" } else { "upload.after_chunk" })?;
-    }
+    refuse_marked(bucket, id, &there, options.clock.now_ms()).await?;
+    send_missing(bucket, id, &files, &there, options).await?;
     // all of it, once more, as readers will find it (thanos-io/thanos#6328)
     let there = list_block(bucket, id).await?;
-    for file in &files {
-        let path = &file.described.rel_path;
-        let stored = there.objects.get(path).map_or(0, |o| o.size);
-        if stored != file.described.size_bytes {
-            let what = format!("{path} has {stored} bytes in the bucket, {} here", file.described.size_bytes);
-            return Err(Error::Damaged { block: id, what });
-        }
+    if let Some(what) = what_lacks(&files, &there) {
+        return Err(Error::Damaged { block: id, what });
     }
+    refuse_marked(bucket, id, &there, options.clock.now_ms()).await?;
     options.failpoints.hit("upload.before_meta")?;
     if let Some(thanos) = &mut meta.thanos {
         thanos.set_upload_time_ms(options.clock.now_ms());
     }
     let outcome = put_meta(bucket, &meta, options.conditional).await?;
     options.failpoints.hit("upload.after_meta")?;
+    still_whole(bucket, id, &files, options).await?;
     tracing::info!(block = %id, files = files.len(), "block uploaded");
     Ok(if outcome == Created::Created { Uploaded::Now(Box::new(meta)) } else { Uploaded::Already })
+}
+
+/// Sends what is not there at its size.
+async fn send_missing(
+    bucket: &Bucket,
+    id: BlockId,
+    files: &[LocalFile],
+    there: &BlockObjects,
+    options: &UploadOptions,
+) -> Result<()> {
+    for file in files {
+        let path = &file.described.rel_path;
+        let stored = there.objects.get(path).map(|o| o.size);
+        if stored != Some(file.described.size_bytes) {
+            let sent = bucket.put_file(&format!("{id}/{path}"), &file.local).await?;
+            if sent != file.described.size_bytes {
+                return Err(Error::Unfit { block: id, why: format!("{path} changed while it was uploaded") });
+            }
+        }
+        options.failpoints.hit(if path == "index" { "upload.after_index" } else { "upload.after_chunk" })?;
+    }
+    Ok(())
+}
+
+fn what_lacks(files: &[LocalFile], there: &BlockObjects) -> Option<String> {
+    files.iter().find_map(|file| {
+        let (path, size) = (&file.described.rel_path, file.described.size_bytes);
+        let stored = there.objects.get(path).map_or(0, |o| o.size);
+        (stored != size).then(|| format!("{path} has {stored} bytes in the bucket, {size} here"))
+    })
+}
+
+/// Looks at a block that is visible now: whether somebody who took its upload for broken off has taken files away
+/// meanwhile. What is gone is sent again. While somebody still cleans up, the block is hidden again.
+async fn still_whole(bucket: &Bucket, id: BlockId, files: &[LocalFile], options: &UploadOptions) -> Result<()> {
+    let there = list_block(bucket, id).await?;
+    if let Err(e) = refuse_marked(bucket, id, &there, options.clock.now_ms()).await {
+        if matches!(e, Error::CleanedUp { .. }) {
+            bucket.delete(&format!("{id}/{META_FILE}")).await?;
+        }
+        return Err(e);
+    }
+    if there.deletion_mark().is_some() {
+        // others hold its data by now, or somebody wants it gone
+        return Ok(());
+    }
+    if there.meta().is_none() {
+        return Err(Error::CleanedUp { block: id });
+    }
+    if what_lacks(files, &there).is_none() {
+        return Ok(());
+    }
+    tracing::warn!(block = %id, "files of a block that is visible are gone, sending them again");
+    send_missing(bucket, id, files, &there, options).await?;
+    match what_lacks(files, &list_block(bucket, id).await?) {
+        Some(what) => Err(Error::Damaged { block: id, what }),
+        None => Ok(()),
+    }
+}
+
+/// Whether `meta.json` as it is stored names these very files.
+fn names_files(stored: &[u8], files: &[LocalFile]) -> bool {
+    let Ok(meta) = BlockMeta::parse(META_FILE, stored) else { return false };
+    let named: BTreeMap<String, u64> =
+        meta.thanos.into_iter().flat_map(|t| t.files).map(|f| (f.rel_path, f.size_bytes)).collect();
+    files.iter().all(|f| named.get(&f.described.rel_path) == Some(&f.described.size_bytes))
 }
 
 async fn put_meta(bucket: &Bucket, meta: &BlockMeta, conditional: ConditionalCreate) -> Result<Created> {

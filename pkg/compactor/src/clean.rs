@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use block::{BlockId, BlockMeta, META_FILE};
+use block::{BlockId, BlockMeta};
 use bucket::fetch::Partial;
-use bucket::listing::list_block;
 use bucket::marks::{self, DeletionMark, Marked};
+use bucket::partial::{self, Cleanup};
+use futures::future::FutureExt;
 use futures::stream::{self, StreamExt};
 use objstore::Created;
 
@@ -311,48 +312,30 @@ impl Compactor {
                 tracing::warn!(block = %id, what, "meta.json is damaged: the block is kept and not used; restore the file or delete the block");
             }
         }
-        for id in snapshot.view.abandoned(now.earlier_ms(), self.settings.partial_age_ms) {
-            if snapshot.view.partial.get(&id) != Some(&Partial::NoMeta) || used.contains(&id) {
+        let abandoned = snapshot.view.abandoned(now.earlier_ms(), self.settings.partial_age_ms);
+        let abandoned = abandoned.into_iter().filter(|id| snapshot.view.partial.get(id) == Some(&Partial::NoMeta));
+        for id in partial::to_visit(&snapshot.view.objects, abandoned) {
+            if used.contains(&id) {
                 continue;
             }
-            let outcome = match self.delete_still_partial(snapshot, id, lease).await {
-                Ok(false) => {
-                    tracing::info!(block = %id, "the upload of this block goes on or has ended, it is kept");
-                    continue;
-                }
-                outcome => outcome.map(|_| ()),
+            let options = partial::Options {
+                now_ms: now.earlier_ms(),
+                age_ms: self.settings.partial_age_ms,
+                failpoints: &self.failpoints,
             };
+            let check = || async { Ok(lease.check().await?) }.boxed();
+            let outcome = match partial::clean_up::<CommitError>(&self.bucket, id, &options, &check).await {
+                Ok(Cleanup::Removed) => Ok(()),
+                Ok(Cleanup::Marked | Cleanup::Waiting | Cleanup::Kept) => continue,
+                Err(e) => Err(e),
+            };
+            self.metrics.partial_deletions.inc();
             if self.count_deletion(id, outcome) {
                 cleaned.partial += 1;
             } else {
                 cleaned.failed += 1;
             }
         }
-    }
-
-    /// Deletes what an upload left, unless something has come since; then gives false. The last question is asked right
-    /// before the deletion.
-    async fn delete_still_partial(&self, snapshot: &Snapshot, id: BlockId, lease: &Lease) -> Result<bool, CommitError> {
-        lease.check().await?;
-        if !self.is_still_partial(snapshot, id).await? {
-            return Ok(false);
-        }
-        self.metrics.partial_deletions.inc();
-        tracing::info!(block = %id, "deleting what an upload that was broken off left");
-        bucket::delete::delete_block(&self.bucket, id, &self.failpoints).await?;
-        Ok(true)
-    }
-
-    /// Whether nothing has come to a block without `meta.json` since the snapshot, right now: whoever broke its upload off
-    /// may have come back. A listing that showed `meta.json` counts for more than a read that did not find it.
-    async fn is_still_partial(&self, snapshot: &Snapshot, id: BlockId) -> Result<bool, bucket::Error> {
-        let Some(seen) = snapshot.view.objects.get(&id).filter(|o| o.meta().is_none()) else { return Ok(false) };
-        let there = list_block(&self.bucket, id).await?;
-        if there.meta().is_some() || there.newest_ms() > seen.newest_ms() {
-            return Ok(false);
-        }
-        // asked last and by name: listings may be late
-        Ok(!self.bucket.exists(&format!("{id}/{META_FILE}")).await?)
     }
 
     /// Notes which requests to delete series have no block left.

@@ -99,19 +99,18 @@ impl Component {
         let compactor = &self.compactor;
         let merged = compactor.pass(Work::Compaction, cancel).await?;
         self.probe.ready();
-        // the second time what the first made is made coarser still
-        let first = compactor.pass(Work::Downsampling, cancel).await?;
-        let second = compactor.pass(Work::Downsampling, cancel).await?;
+        // what it makes is made coarser still in the same pass
+        let coarser = compactor.pass(Work::Downsampling, cancel).await?;
         let cleaned = compactor.clean().await?;
         compactor.show_backlog(&compactor.latest());
         tracing::info!(
             merged = merged.done,
-            downsampled = first.done + second.done,
+            downsampled = coarser.done,
             marked = cleaned.marked,
             deleted = cleaned.deleted,
             "all work done that there was"
         );
-        let failed = merged.failed + first.failed + second.failed + cleaned.failed;
+        let failed = merged.failed + coarser.failed + cleaned.failed;
         match failed {
             0 => Ok(()),
             n => Err(Error::Undone(format!("{n} tasks failed, see the log; the others were done"))),

@@ -223,3 +223,28 @@ fn a_clock_that_is_wrong_all_the_time() {
         }
     }
 }
+
+/// An upload that was broken off goes on while it is cleaned up: at each step of the one, after each step of the other.
+#[test]
+fn an_upload_that_goes_on_at_each_step_of_cleaning() {
+    let lived = |compactors: usize, come_back: Option<(u64, u32)>| {
+        simulate(async {
+            let mut world = World::new(life(5, compactors)).await;
+            world.come_back = come_back;
+            world.until(LIFE_MS).await;
+            world.converge().await;
+            (world.touches, world.broken_off.is_none())
+        })
+    };
+    for compactors in 1..=2 {
+        let (touches, is_done) = lived(compactors, None);
+        // a mark, the files, the mark
+        assert!(touches >= 4 && !is_done, "{touches}");
+        for nth in 1..=touches {
+            for steps in 0..=4 {
+                let (_, is_done) = lived(compactors, Some((nth, steps)));
+                assert!(is_done, "the upload came to no end: change {nth}, {steps} steps");
+            }
+        }
+    }
+}

@@ -10,7 +10,7 @@ use rand::RngExt;
 
 use super::gate::{Process, Trouble, Verdict, Waiting};
 use super::store::Listing;
-use super::world::World;
+use super::world::{UploadStep, World};
 use super::{BASE, HOUR};
 use crate::lease::LEASES_DIR;
 
@@ -57,7 +57,9 @@ impl World {
                 self.restart(who).await;
             }
         }
-        if !self.plan.life {
+        if self.plan.life {
+            self.go_on_uploading();
+        } else {
             self.happen().await;
         }
         match self.next() {
@@ -121,6 +123,9 @@ impl World {
                 return Next::Asleep;
             }
         }
+        if changes {
+            self.meet(&waiting[at].path);
+        }
         let strike = self.strike(&process, changes, now_ms);
         match strike {
             Some(Strike::KillBefore) => return Next::Kill(process.who),
@@ -145,6 +150,22 @@ impl World {
         let turn = waiting.remove(at);
         let verdict = if self.plan.faults { self.verdict(&turn, now_ms) } else { Verdict::Go };
         Next::Turn(turn, verdict)
+    }
+
+    /// Lets the uploader come back before a change of its block.
+    fn meet(&mut self, path: &str) {
+        let is_its = self.broken_off.as_ref().is_some_and(|(meta, _)| path.starts_with(&meta.ulid.to_string()));
+        if !is_its {
+            return;
+        }
+        self.touches += 1;
+        let Some((_, steps)) = self.come_back.filter(|(nth, _)| *nth == self.touches) else { return };
+        self.resume();
+        for _ in 0..steps {
+            if self.upload_at != Some(UploadStep::LookLast) {
+                self.upload_step();
+            }
+        }
     }
 
     /// Counts changes, and gives what befalls whoever is about to make the one that was chosen.
@@ -219,12 +240,23 @@ impl World {
         if self.plan.faults && self.rng.random_ratio(1, 150) {
             self.vanish();
         }
-        if self.rng.random_ratio(1, 300)
-            && let Some(id) = self.broken_off.as_ref().map(|(meta, _)| meta.ulid.to_string())
-            && !self.turns.waiting.lock().iter().any(|w| w.op == Op::Delete && w.path.starts_with(&id))
-        {
-            self.log.push(format!("{} the upload of {id} goes on", self.steps));
+        if self.rng.random_ratio(1, 300) && self.upload_at.is_none() {
             self.resume();
+        }
+        if self.of_uploader.random_ratio(1, 4) {
+            self.go_on_uploading();
+        }
+    }
+
+    /// One step of the uploader that has come back. Its last look is not before a deletion that is on its way: whoever
+    /// stands still between his question and the deletion for so long is what cannot be noticed.
+    fn go_on_uploading(&mut self) {
+        let Some((meta, _)) = &self.broken_off else { return };
+        let (id, turns) = (meta.ulid.to_string(), self.turns.waiting.clone());
+        let is_deleting = turns.lock().iter().any(|w| w.op == Op::Delete && w.path.starts_with(&id));
+        if self.upload_at.is_some_and(|at| at != UploadStep::LookLast || !is_deleting) {
+            self.upload_step();
+            self.check();
         }
     }
 

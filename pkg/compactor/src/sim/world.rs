@@ -8,6 +8,8 @@ use std::time::Duration;
 use block::meta::{Compaction, ThanosMeta};
 use block::{BlockId, BlockMeta, META_FILE};
 use bucket::deletions::{self, Request};
+use bucket::marks::DELETION_MARK;
+use bucket::partial::CLEANUP_MARK;
 use bucket::{FetchOptions, Filters};
 use labels::Matcher;
 use model::{Clock, TimeRange};
@@ -68,6 +70,21 @@ struct Info {
     id: BlockId,
 }
 
+/// What an uploader does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum UploadStep {
+    /// Whether the block is there, or being cleaned up.
+    Look,
+    /// All files that are not there.
+    Send,
+    /// Whether all are there and nobody cleans up.
+    LookAgain,
+    /// `meta.json`.
+    Show,
+    /// The same once more.
+    LookLast,
+}
+
 /// A compactor's place, whoever runs there.
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -80,6 +97,8 @@ pub(super) struct Slot {
 pub(super) struct World {
     pub(super) plan: Plan,
     pub(super) rng: StdRng,
+    /// When the uploader goes on: by itself, so that what befalls the others does not hang on it.
+    pub(super) of_uploader: StdRng,
     pub(super) clock: SimClock,
     pub(super) store: Store,
     pub(super) turns: Turns,
@@ -92,6 +111,12 @@ pub(super) struct World {
     request: Option<Request>,
     /// An upload that was broken off.
     pub(super) broken_off: Option<(BlockMeta, BTreeSet<Unit>)>,
+    /// What its uploader does next, once it has come back.
+    pub(super) upload_at: Option<UploadStep>,
+    /// It comes back right before the n-th change of this block by others, from 1, and does so many steps at once.
+    pub(super) come_back: Option<(u64, u32)>,
+    /// Changes of this block by others.
+    pub(super) touches: u64,
     /// What befalls whoever is about to make the n-th change, from 1.
     pub(super) strike: Option<(u64, Strike)>,
     /// Changes so far, those of leases too.
@@ -122,6 +147,7 @@ impl World {
         let mut world = Self {
             plan,
             rng: StdRng::seed_from_u64(plan.seed),
+            of_uploader: StdRng::seed_from_u64(plan.seed ^ 0x5eed),
             store: Store::new(clock.clone()),
             clock,
             turns: Turns::default(),
@@ -133,6 +159,9 @@ impl World {
             uploaded: BTreeMap::new(),
             request: None,
             broken_off: None,
+            upload_at: None,
+            come_back: None,
+            touches: 0,
             strike: None,
             changes: 0,
             steps: 0,
@@ -250,12 +279,77 @@ impl World {
         meta.ulid
     }
 
-    /// Whoever broke an upload off comes back and ends it.
+    /// Whoever broke an upload off comes back.
     pub(super) fn resume(&mut self) {
-        let Some((mut meta, units)) = self.broken_off.take() else { return };
-        let now_ms = self.clock.now_ms();
-        self.write(&mut meta, &units, now_ms, true);
-        self.acknowledge("b", &meta, units);
+        let Some((meta, _)) = &self.broken_off else { return };
+        self.log.push(format!("{} the upload of {} goes on", self.steps, meta.ulid));
+        // what is taken away from now on its uploader has to notice
+        self.checker.uploads.remove(&meta.ulid);
+        self.checker.unfinished = Some(meta.ulid);
+        self.upload_at = Some(UploadStep::Look);
+    }
+
+    /// The next step of the uploader that has come back, as `bucket::upload` takes them.
+    pub(super) fn upload_step(&mut self) {
+        let (Some(at), Some((meta, units))) = (self.upload_at, &self.broken_off) else { return };
+        let (mut meta, units, now_ms) = (meta.clone(), units.clone(), self.clock.now_ms());
+        let (id, files) = (meta.ulid, files(&mut meta, &units));
+        let path = |file: &str| format!("{id}/{file}");
+        let mut state = self.store.state();
+        let is_there = |state: &super::store::State, file: &str| state.objects.contains_key(&path(file));
+        let lacks = |state: &super::store::State| files.iter().any(|(file, _)| !is_there(state, file));
+        let send = |state: &mut super::store::State| {
+            for (file, body) in files.iter().filter(|(file, _)| !is_there(state, file)).cloned().collect::<Vec<_>>() {
+                state.put(&path(file), body, now_ms);
+            }
+        };
+        let is_marked = is_there(&state, CLEANUP_MARK);
+        let (is_visible, is_doomed) = (is_there(&state, META_FILE), is_there(&state, DELETION_MARK));
+        let (mut is_done, mut is_hidden) = (false, false);
+        let next = match at {
+            UploadStep::Look if is_visible => UploadStep::LookLast,
+            UploadStep::Look if is_marked || is_doomed => UploadStep::Look,
+            UploadStep::Look => UploadStep::Send,
+            UploadStep::Send => {
+                send(&mut state);
+                UploadStep::LookAgain
+            }
+            UploadStep::LookAgain if is_marked || lacks(&state) => UploadStep::Look,
+            UploadStep::LookAgain => UploadStep::Show,
+            UploadStep::Show => {
+                state.put(&path(META_FILE), meta.to_json(), now_ms);
+                UploadStep::LookLast
+            }
+            UploadStep::LookLast if is_marked => {
+                state.delete(&path(META_FILE), now_ms);
+                is_hidden = true;
+                UploadStep::Look
+            }
+            UploadStep::LookLast if is_doomed => {
+                is_done = true;
+                UploadStep::Look
+            }
+            UploadStep::LookLast if !is_visible => UploadStep::Look,
+            UploadStep::LookLast if lacks(&state) => {
+                send(&mut state);
+                UploadStep::LookLast
+            }
+            UploadStep::LookLast => {
+                is_done = true;
+                UploadStep::Look
+            }
+        };
+        drop(state);
+        self.log.push(format!("{} the uploader: {at:?} then {next:?}, done {is_done}", self.steps));
+        self.upload_at = Some(next);
+        if is_hidden {
+            self.checker.forget(id);
+        }
+        if is_done {
+            (self.upload_at, self.broken_off) = (None, None);
+            self.checker.unfinished = None;
+            self.acknowledge("b", &meta, units);
+        }
     }
 
     fn conditional(&self) -> ConditionalCreate {

@@ -2,9 +2,11 @@
 
 use ::bucket::delete::delete_block;
 use ::bucket::marks::{self, DeletionMark};
+use ::bucket::partial::{self, Cleanup};
 use ::bucket::{Filters, View, unfinished};
-use block::{BlockId, META_FILE};
+use block::BlockId;
 use flags::{Flag, Parsed};
+use futures::future::FutureExt;
 use objstore::Bucket;
 use service::Failpoints;
 
@@ -51,9 +53,17 @@ pub(super) async fn run(parsed: &Parsed, deps: &mut Deps<'_>) -> Result<Verdict,
             deps.print(&format!("{id}: would be deleted: {why}\n"))?;
             continue;
         }
-        match delete(&bucket, *id, view.deletion_marks.contains_key(id)).await {
-            Ok(true) => deps.print(&format!("{id}: deleted: {why}\n"))?,
-            Ok(false) => deps.print(&format!("{id}: left alone, it was changed a moment ago\n"))?,
+        let outcome = match view.deletion_marks.contains_key(id) {
+            true => delete(&bucket, *id).await,
+            false => clean_up(&bucket, *id, &options, now_ms).await,
+        };
+        match outcome {
+            Ok(Cleanup::Removed) => deps.print(&format!("{id}: deleted: {why}\n"))?,
+            Ok(Cleanup::Kept) => deps.print(&format!("{id}: left alone, it was changed a moment ago\n"))?,
+            Ok(Cleanup::Marked) => deps.print(&format!("{id}: noted: {why}; run the command again in an hour\n"))?,
+            Ok(Cleanup::Waiting) => {
+                deps.print(&format!("{id}: noted less than an hour ago, not deleted yet: {why}\n"))?;
+            }
             Err(e) => {
                 failed = true;
                 tracing::error!(block = %id, err = %e, "block not deleted, run the command again");
@@ -93,16 +103,18 @@ pub(super) async fn run(parsed: &Parsed, deps: &mut Deps<'_>) -> Result<Verdict,
     Ok(Verdict::of(failed))
 }
 
-/// Deletes a block unless its mark was taken away, or its upload finished, since the listing.
-async fn delete(bucket: &Bucket, id: BlockId, marked: bool) -> Result<bool, Error> {
-    let still = match marked {
-        true => marks::read::<DeletionMark>(bucket, id).await?.is_some(),
-        false => !bucket.exists(&format!("{id}/{META_FILE}")).await?,
-    };
-    if still {
-        delete_block(bucket, id, &Failpoints::none()).await?;
+/// Deletes a block unless its mark was taken away since the listing.
+async fn delete(bucket: &Bucket, id: BlockId) -> Result<Cleanup, Error> {
+    if marks::read::<DeletionMark>(bucket, id).await?.is_none() {
+        return Ok(Cleanup::Kept);
     }
-    Ok(still)
+    delete_block(bucket, id, &Failpoints::none()).await?;
+    Ok(Cleanup::Removed)
+}
+
+async fn clean_up(bucket: &Bucket, id: BlockId, options: &Options, now_ms: i64) -> Result<Cleanup, Error> {
+    let options = partial::Options { now_ms, age_ms: options.partial_age_ms, failpoints: &Failpoints::none() };
+    partial::clean_up::<::bucket::Error>(bucket, id, &options, &|| async { Ok(()) }.boxed()).await.map_err(Error::from)
 }
 
 struct Options {
@@ -123,7 +135,9 @@ fn plan(view: &View, options: &Options, now_ms: i64) -> Vec<(BlockId, String)> {
             out.push((*id, format!("marked for deletion at {} ({})", format_time_s(at_ms), mark.details)));
         }
     }
-    for id in view.abandoned(now_ms, options.partial_age_ms) {
+    let abandoned = view.abandoned(now_ms, options.partial_age_ms);
+    for id in partial::to_visit(&view.objects, abandoned).into_iter().filter(|id| !view.deletion_marks.contains_key(id))
+    {
         let newest_ms = view.objects.get(&id).and_then(::bucket::BlockObjects::newest_ms).unwrap_or(id.time_ms());
         out.push((id, format!("partial upload, last written to at {}", format_time_s(newest_ms))));
     }

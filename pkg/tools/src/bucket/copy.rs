@@ -1,11 +1,14 @@
 //! A block from one bucket into another: each byte checked on its way, `meta.json` last.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ::bucket::listing::list_block;
+use ::bucket::partial::refuse_marked;
 use block::meta::BlockFile;
 use block::{BlockId, BlockMeta, IndexReader, META_FILE};
 use bytes::Bytes;
+use model::Clock;
 use objstore::Bucket;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
@@ -23,6 +26,8 @@ pub(super) struct CopyOptions {
     pub(super) tmp_dir: PathBuf,
     /// Refuse a block whose checksums are wrong. Without it a damaged block is copied as it is.
     pub(super) check: bool,
+    /// For the age of marks.
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 /// What copying did.
@@ -63,6 +68,7 @@ pub(super) async fn copy_block(
     } else if there.deletion_mark().is_some() {
         return Err(damaged(block, "is being deleted from the bucket it should go to"));
     }
+    refuse_marked(to, block, &there, options.clock.now_ms()).await?;
     let missing = |f: &&BlockFile| there.objects.get(&f.rel_path).is_none_or(|o| o.size != f.size_bytes);
     let missing: Vec<&BlockFile> = files.iter().filter(missing).collect();
     if is_same_meta && missing.is_empty() {
@@ -91,6 +97,13 @@ pub(super) async fn copy_block(
         }
         objects += 1;
         bytes += json.len() as u64;
+        // whoever took an earlier copy for broken off may have been at it meanwhile
+        let there = list_block(to, block).await?;
+        refuse_marked(to, block, &there, options.clock.now_ms()).await?;
+        if let Some(file) = files.iter().find(|f| there.objects.get(&f.rel_path).is_none_or(|o| o.size != f.size_bytes))
+        {
+            return Err(damaged(block, format!("{} went away while it was copied: copy it again", file.rel_path)));
+        }
     }
     Ok(Copied::Now { objects, bytes })
 }

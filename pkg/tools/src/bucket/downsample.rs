@@ -1,24 +1,24 @@
 //! `tools bucket downsample`: makes coarser blocks beside those that are old or large enough, again and again.
+//!
+//! It is the compactor's own downsampling, under the same leases and with the same commits: run beside compactors, each
+//! block is made coarser once, by one of them.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use ::bucket::Filters;
-use block::{BlockId, BlockMeta};
-use compactor::coverage::Coverage;
-use compactor::downsampling::{STEPS, Todo, todo};
-use compactor::output;
-use compactor::policy::Policy;
+use async_trait::async_trait;
+use block::{BlockId, BlockMeta, META_FILE};
+use compactor::{Compactor, Depth, Engine, EngineError, MergeEngine, RunOptions, Settings};
 use flags::{Flag, Parsed};
-use futures::stream::{self, StreamExt};
-use merge::Downsampling;
-use objstore::Bucket;
-use telemetry::{CounterVec, HistogramVec, Metrics};
+use merge::{Finished, Job, Progress};
+use objstore::{Bucket, ConditionalCreate};
+use parking_lot::Mutex;
+use rand::SeedableRng;
+use service::Failpoints;
+use tokio_util::sync::CancellationToken;
 
 use super::common;
-use super::publish::Workshop;
 use crate::{Deps, Error, Verdict};
 
 pub(super) const ABOUT: &str = "Continuously downsamples blocks in an object store bucket.";
@@ -37,55 +37,29 @@ pub(super) const FLAGS: &[&[Flag]] = &[
             "",
             "Which hash function to use when calculating the hashes of produced files.",
         ),
+        Flag::text("deduplication.replica-label", "", "External label that tells replicas, as the compactors of this bucket have it, so that both know of each other's work (repeated, or separated by commas).").placeholder("DEDUPLICATION.REPLICA-LABEL").repeated(),
         Flag::switch("single-run", "Run only one time, then exit."),
     ],
 ];
 
-struct DownsampleMetrics {
-    done: CounterVec,
-    failures: CounterVec,
-    seconds: HistogramVec,
-}
-
-impl DownsampleMetrics {
-    fn new(m: &Metrics) -> Self {
-        let labels = &["resolution"];
-        let seconds = [60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0];
-        Self {
-            done: m.counters("thanos_compact_downsample_total", "Total number of downsampling attempts.", labels),
-            failures: m.counters(
-                "thanos_compact_downsample_failures_total",
-                "Total number of failed downsampling attempts.",
-                labels,
-            ),
-            seconds: m.histograms(
-                "thanos_compact_downsample_duration_seconds",
-                "Duration of downsample runs.",
-                labels,
-                &seconds,
-            ),
-        }
-    }
-}
+/// Bytes of buffers of one downsampling.
+const MEMORY_BYTES: u64 = 128 << 20;
+/// Merges are none of this command's business: whatever is old enough is made coarser as it is.
+const RANGE_MS: i64 = 2 * 3_600_000;
 
 pub(super) async fn run(parsed: &Parsed, deps: &mut Deps<'_>) -> Result<Verdict, Error> {
     let bucket = common::open_bucket(parsed, deps)?;
-    let dir = PathBuf::from(parsed.text("data-dir")).join("downsample");
-    let workshop = Workshop::new(&bucket, &dir, parsed.text("hash-func") == "SHA256", deps);
-    let concurrency = (parsed.count("downsample.concurrency") as usize).clamp(1, 64);
-    let metrics = DownsampleMetrics::new(&deps.metrics);
+    let made = Arc::new(Mutex::new(Vec::new()));
+    let worker = worker(parsed, &bucket, made.clone(), deps).await?;
     if parsed.switch("single-run") {
-        return downsample(&bucket, &workshop, concurrency, &metrics, deps).await;
+        return downsample(&worker, &bucket, &made, deps).await;
     }
     let server = common::serve_probe(parsed, deps).await?;
     let shutdown = deps.shutdown.clone();
     let interval = Duration::from_millis(parsed.duration_ms("wait-interval").max(0) as u64);
     while !shutdown.is_cancelled() {
-        let run = downsample(&bucket, &workshop, concurrency, &metrics, deps);
-        match shutdown.run_until_cancelled(run).await {
-            Some(Err(e)) => tracing::error!(err = %e, "downsampling failed, trying again later"),
-            Some(Ok(_)) => {}
-            None => break,
+        if let Err(e) = downsample(&worker, &bucket, &made, deps).await {
+            tracing::error!(err = %e, "downsampling failed, trying again later");
         }
         if shutdown.run_until_cancelled(tokio::time::sleep(interval)).await.is_none() {
             break;
@@ -95,80 +69,124 @@ pub(super) async fn run(parsed: &Parsed, deps: &mut Deps<'_>) -> Result<Verdict,
     Ok(Verdict::Fine)
 }
 
+fn replica_labels(parsed: &Parsed) -> Vec<String> {
+    let given = parsed.list("deduplication.replica-label");
+    let labels = given.iter().flat_map(|labels| labels.split(',')).map(|label| label.trim().to_owned());
+    labels.filter(|label| !label.is_empty()).collect()
+}
+
+/// A compactor that only makes coarser.
+async fn worker(
+    parsed: &Parsed,
+    bucket: &Bucket,
+    made: Arc<Mutex<Vec<Made>>>,
+    deps: &Deps<'_>,
+) -> Result<Compactor, Error> {
+    let mut rng = rand::rngs::StdRng::seed_from_u64((deps.random)() as u64);
+    let conditional = bucket.probe_conditional_create(&*deps.clock, &mut rng).await?;
+    if conditional == ConditionalCreate::Ignored {
+        tracing::warn!("the store does not honour conditional creates: no compactor may run on this bucket meanwhile");
+    }
+    let settings = Settings {
+        ranges_ms: vec![RANGE_MS],
+        replica_labels: replica_labels(parsed),
+        downsample_concurrency: (parsed.count("downsample.concurrency") as usize).clamp(1, 64),
+        verify: Depth::Full,
+        dir: PathBuf::from(parsed.text("data-dir")).join("downsample"),
+        ..Settings::default()
+    };
+    let engine = MergeEngine {
+        bucket: bucket.clone(),
+        memory_bytes: MEMORY_BYTES,
+        shards: 1,
+        segment_bytes: block::MAX_SEGMENT_BYTES,
+        index_bytes_max: 60 << 30,
+        series_max: 0,
+        hash: parsed.text("hash-func") == "SHA256",
+        failpoints: Failpoints::none(),
+    };
+    let (clock, random) = (deps.clock.clone(), deps.random.clone());
+    let of_compactor = compactor::Deps {
+        bucket: bucket.clone(),
+        conditional,
+        clock: deps.clock.clone(),
+        store_clock: None,
+        metrics: deps.metrics.clone(),
+        engine: Arc::new(Noting { inner: engine, made }),
+        holder: format!("tools-downsample-{}-{:032x}", std::process::id(), (deps.random)()),
+        next_id: Arc::new(move || BlockId::new(clock.now_ms().max(0) as u64, random())),
+        fetch: ::bucket::FetchOptions::default(),
+        failpoints: Failpoints::none(),
+    };
+    Ok(Compactor::new(settings, of_compactor))
+}
+
 /// Both steps: what the first makes, the second may make coarser still.
 async fn downsample(
+    worker: &Compactor,
     bucket: &Bucket,
-    workshop: &Workshop,
-    concurrency: usize,
-    metrics: &DownsampleMetrics,
+    made: &Mutex<Vec<Made>>,
     deps: &mut Deps<'_>,
 ) -> Result<Verdict, Error> {
-    let (mut failed, mut tried) = (false, BTreeSet::new());
-    for _pass in 0..2 {
-        let view = common::view(bucket, 32, 0, deps).await?;
-        failed |= common::warn_of_unknown(&view);
-        let now_ms = deps.clock.now_ms();
-        let filters = Filters { deduplicate: true, ..Filters::default() };
-        let mut blocks = filters.apply(&view, now_ms).kept;
-        blocks.retain(|id, meta| {
-            let labelled = meta.thanos.as_ref().is_some_and(|t| !t.labels.is_empty());
-            labelled && !view.deletion_marks.contains_key(id) && !view.broken.contains_key(id)
-        });
-        let is_marked = |id: &&BlockId| view.objects.get(*id).is_some_and(|o| o.no_downsample_mark().is_some());
-        let unwanted: BTreeSet<BlockId> = blocks.keys().filter(is_marked).copied().collect();
-        let coverage = Coverage::new(blocks.values());
-        let mut todo =
-            todo(&STEPS, &blocks, &coverage, &unwanted, &BTreeSet::new(), &BTreeSet::new(), &Policy::default(), now_ms);
-        todo.retain(|t| tried.insert(t.block.ulid));
-        let one = |todo: Todo| async move {
-            let outcome = downsample_one(&todo, workshop, metrics).await;
-            (todo, outcome)
-        };
-        let work: Vec<_> = todo.into_iter().map(one).collect();
-        let mut work = stream::iter(work).buffer_unordered(concurrency);
-        while let Some((todo, outcome)) = work.next().await {
-            let id = todo.block.ulid;
-            let to = crate::output::format_duration(todo.step.to_ms);
-            match outcome {
-                Ok(new) => deps.print(&format!("{id}: downsampled to {to} as {new}\n"))?,
-                Err(e) => {
-                    failed = true;
-                    tracing::error!(block = %id, err = %e, "block not downsampled");
-                    deps.print(&format!("{id}: not downsampled to {to}: {e}\n"))?;
-                }
+    let outcome = worker.downsample(&deps.shutdown).await;
+    let made = std::mem::take(&mut *made.lock());
+    for Made { input, to_ms, outcome } in made {
+        let to = crate::output::format_duration(to_ms);
+        match outcome {
+            // what was given up in the end was never visible
+            Ok(new) if bucket.exists(&format!("{new}/{META_FILE}")).await? => {
+                deps.print(&format!("{input}: downsampled to {to} as {new}\n"))?;
             }
+            Ok(new) => tracing::warn!(block = %input, new = %new, "coarser block not made visible, see above"),
+            Err(e) => deps.print(&format!("{input}: not downsampled to {to}: {e}\n"))?,
         }
     }
-    Ok(Verdict::of(failed))
+    let pass = outcome.map_err(|e| Error::Failed(e.to_string()))?;
+    if pass.busy > 0 {
+        tracing::info!(leases = pass.busy, "compactors are at work on some blocks, they are left to them");
+    }
+    Ok(Verdict::of(pass.failed > 0))
 }
 
-async fn downsample_one(todo: &Todo, workshop: &Workshop, metrics: &DownsampleMetrics) -> Result<BlockId, Error> {
-    let began = Instant::now();
-    let resolution = todo.block.resolution_ms().to_string();
-    let outcome = make_coarser(&todo.block, todo.step.from_ms, todo.step.to_ms, workshop).await;
-    metrics.seconds.with(&[&resolution]).observe(began.elapsed().as_secs_f64());
-    match &outcome {
-        Ok(_) => metrics.done.with(&[&resolution]).inc(),
-        Err(_) => metrics.failures.with(&[&resolution]).inc(),
-    };
-    outcome
+/// What became of one block.
+#[derive(Debug)]
+struct Made {
+    input: BlockId,
+    to_ms: i64,
+    outcome: Result<BlockId, String>,
 }
 
-async fn make_coarser(block: &Arc<BlockMeta>, from_ms: i64, to_ms: i64, workshop: &Workshop) -> Result<BlockId, Error> {
-    let id = workshop.next_id();
-    let mut job = Workshop::job(block, output::downsampled(id, block, to_ms));
-    job.downsampling = Some(Downsampling { from_ms, to_ms });
-    let finished = workshop.run(&job).await?;
-    match &finished.outputs[..] {
-        [output] => {
-            workshop.publish(output.meta.clone()).await?;
-            Ok(output.meta.ulid)
-        }
-        outputs => {
-            for output in outputs {
-                workshop.discard(output.meta.ulid).await?;
+/// Merges, and notes what it made of what.
+#[derive(Debug)]
+struct Noting {
+    inner: MergeEngine,
+    made: Arc<Mutex<Vec<Made>>>,
+}
+
+#[async_trait]
+impl Engine for Noting {
+    async fn run(
+        &self,
+        job: &Job,
+        options: &RunOptions,
+        progress: &Arc<Progress>,
+        cancel: &CancellationToken,
+    ) -> Result<Finished, EngineError> {
+        let finished = self.inner.run(job, options, progress, cancel).await;
+        let to_ms = job.downsampling.map_or(0, |d| d.to_ms);
+        for input in &job.inputs {
+            let input = input.meta.ulid;
+            let note = |outcome| self.made.lock().push(Made { input, to_ms, outcome });
+            match &finished {
+                Ok(finished) => finished.outputs.iter().for_each(|o| note(Ok(o.meta.ulid))),
+                Err(EngineError::Cancelled | EngineError::Vanished(_)) => {}
+                Err(e) => note(Err(e.to_string())),
             }
-            Err(Error::Failed(format!("it became {} blocks", outputs.len())))
         }
+        finished
+    }
+
+    async fn verify(&self, meta: &BlockMeta, depth: Depth) -> Result<(), EngineError> {
+        self.inner.verify(meta, depth).await
     }
 }

@@ -203,8 +203,8 @@ pub(super) async fn run(parsed: &Parsed, deps: &mut Deps<'_>) -> Result<Verdict,
             "a bucket to replicate to is needed: give --objstore-to.config-file or --objstore-to.config".into(),
         )
     })?;
-    let options =
-        CopyOptions { tmp_dir: parsed.text_opt("tmp.dir").map_or_else(std::env::temp_dir, PathBuf::from), check: true };
+    let tmp_dir = parsed.text_opt("tmp.dir").map_or_else(std::env::temp_dir, PathBuf::from);
+    let options = CopyOptions { tmp_dir, check: true, clock: deps.clock.clone() };
     let metrics = ReplicateMetrics::new(&deps.metrics);
     if parsed.switch("single-run") || !wanted.ids.is_empty() {
         return replicate(&from, &to, &wanted, &options, &metrics, deps).await;

@@ -84,6 +84,15 @@ async fn cleanup_takes_broken_off_uploads_by_the_age_of_their_newest_object() {
     insert(format!("{}/chunks/000001", BLOCKS[1]), 49 * HOUR_MS);
     insert(format!("{}/chunks/000002", BLOCKS[1]), 48 * HOUR_MS);
     insert("other/object".to_owned(), 900 * HOUR_MS);
+    let before = place.keys().await;
+    let (code, text) = place.run(&["cleanup", "--no-dry-run"]).await;
+    assert!(code == 0 && text.starts_with(&format!("{}: noted: partial upload, last written", BLOCKS[1])), "{text}");
+    let mark = format!("{}/aion-cleanup-mark.json", BLOCKS[1]);
+    assert_eq!(place.keys().await.into_iter().filter(|key| *key != mark).collect::<Vec<_>>(), before);
+    insert(mark.clone(), HOUR_MS - 1);
+    let (code, text) = place.run(&["cleanup", "--no-dry-run"]).await;
+    assert!(code == 0 && text.contains("noted less than an hour ago"), "{text}");
+    insert(mark, HOUR_MS);
     let (code, text) = place.run(&["cleanup", "--no-dry-run"]).await;
     assert!(code == 0 && text.contains(&format!("{}: deleted: partial upload, last written", BLOCKS[1])), "{text}");
     let left = [format!("{}/chunks/000001", BLOCKS[0]), format!("{}/index", BLOCKS[0]), "other/object".to_owned()];

@@ -143,6 +143,25 @@ async fn retention_marks_what_is_older() {
     }
 }
 
+/// As beside a compactor: both under the same leases, so nothing is there twice in the end.
+#[tokio::test]
+async fn two_that_downsample_at_a_time() {
+    for place in Place::filled().await {
+        place.clock.advance(50 * 86_400_000);
+        let dirs = ["a", "b"].map(|name| format!("--data-dir={}", place.dir.path().join(name).display()));
+        let args =
+            dirs.each_ref().map(|dir| ["downsample", "--single-run", "--downsample.concurrency=2", dir.as_str()]);
+        let ((first, one), (second, other)) = tokio::join!(place.run(&args[0]), place.run(&args[1]));
+        assert_eq!((first, second), (0, 0), "{one}{other}");
+        // what the one left to the other
+        assert_eq!(place.run(&args[0]).await.0, 0);
+        let (_, table) = place.run(&["ls", "-o", "{{.Thanos.Downsample.Resolution}} {{.Compaction.Sources}}"]).await;
+        let resolutions = |n: &str| table.lines().filter(|l| l.starts_with(n)).count();
+        assert_eq!((resolutions("0 "), resolutions("300000 "), resolutions("3600000 ")), (3, 3, 3), "{table}");
+        assert_eq!(place.run(&["verify"]).await, (0, String::new()));
+    }
+}
+
 #[tokio::test]
 async fn old_blocks_are_downsampled_twice_and_once_only() {
     for place in Place::filled().await {

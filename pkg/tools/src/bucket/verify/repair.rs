@@ -88,25 +88,25 @@ impl Repair {
             return Err(Error::Failed(format!("it would become {} blocks", finished.outputs.len())));
         };
         let new = output.meta.ulid;
-        self.back_up(old.ulid).await?;
+        self.back_up(old.ulid, deps).await?;
         workshop.publish(output.meta.clone()).await?;
         self.remove(old.ulid, deps).await?;
         Ok(new)
     }
 
     async fn retire(&self, id: BlockId, deps: &Deps<'_>) -> Result<&'static str, Error> {
-        self.back_up(id).await?;
+        self.back_up(id, deps).await?;
         self.remove(id, deps).await
     }
 
     /// Copies a block as it is, faults and all.
-    async fn back_up(&self, id: BlockId) -> Result<(), Error> {
+    async fn back_up(&self, id: BlockId, deps: &Deps<'_>) -> Result<(), Error> {
         if !list_block(&self.backup, id).await?.objects.is_empty() {
             return Err(Error::Failed(format!(
                 "something of block {id} is in the backup bucket: look at it and remove it there first"
             )));
         }
-        let options = CopyOptions { tmp_dir: self.tmp_dir.clone(), check: false };
+        let options = CopyOptions { tmp_dir: self.tmp_dir.clone(), check: false, clock: deps.clock.clone() };
         copy_block(&self.bucket, &self.backup, id, &options).await.map(drop)
     }
 

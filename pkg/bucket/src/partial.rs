@@ -1,0 +1,173 @@
+//! Taking away what an upload left that was broken off long ago, without ever taking away one that goes on.
+//!
+//! No store deletes under the condition that nobody has written meanwhile, so this takes two visits. The first leaves a
+//! mark beside the files. The second, [`CLEANUP_DELAY_MS`] later or more, deletes if nothing has come since. An uploader
+//! that looks after the mark was written leaves the block alone until it is gone; it looks before it begins, before it
+//! writes `meta.json`, and after. So both could only meet where an uploader stood still for all the delay between two of
+//! its looks, and then its last look finds the mark, or what is gone, and it begins anew.
+//!
+//! Thanos' uploader knows no mark. It writes all files anew, which is seen: before each deletion it is asked whether this
+//! file is still the one that was marked.
+
+use std::collections::BTreeMap;
+
+use block::{BlockId, META_FILE};
+use futures::future::BoxFuture;
+use objstore::{Bucket, Created};
+use serde::{Deserialize, Serialize};
+use service::Failpoints;
+
+use crate::error::{Error, Result};
+use crate::listing::{BlockObjects, list_block};
+use crate::marks::MARK_VERSION;
+
+/// Beside the files of a block without `meta.json`: they are about to be deleted.
+pub const CLEANUP_MARK: &str = "aion-cleanup-mark.json";
+/// From mark to deletion, ms: much longer than any single operation of an uploader, its retries included.
+pub const CLEANUP_DELAY_MS: i64 = 3_600_000;
+/// A mark this old was left by somebody who does not clean any more, ms: uploaders take it away.
+pub const CLEANUP_MARK_STALE_MS: i64 = 24 * 3_600_000;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct CleanupMark {
+    id: BlockId,
+    version: u32,
+    /// When it was written by the writer's clock, Unix seconds; for people.
+    marked_time: i64,
+    details: String,
+}
+
+/// What became of a broken-off upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cleanup {
+    /// It is marked now, to be deleted at a later visit.
+    Marked,
+    /// It is marked, not for long enough yet.
+    Waiting,
+    /// It goes on, has ended, or did so a moment ago; a mark is taken away.
+    Kept,
+    /// It is gone.
+    Removed,
+}
+
+/// When and how to clean up.
+pub struct Options<'a> {
+    /// Now, by the slowest clock there is, ms.
+    pub now_ms: i64,
+    /// Uploads to which nothing was written for so long are broken off, ms.
+    pub age_ms: i64,
+    /// `delete.after_object`, `delete.before_mark`.
+    pub failpoints: &'a Failpoints,
+}
+
+/// Asked before each change: whether whoever cleans may go on.
+pub type Check<'a, E> = &'a (dyn Fn() -> BoxFuture<'a, std::result::Result<(), E>> + Send + Sync);
+
+fn mark_path(id: BlockId) -> String {
+    format!("{id}/{CLEANUP_MARK}")
+}
+
+/// One visit to a block without `meta.json`. To be repeated until it is gone or kept; any number may visit it at a time.
+///
+/// # Errors
+/// Failures of the store, and what `check` gives; then part of the files may be gone.
+pub async fn clean_up<E: From<Error>>(
+    bucket: &Bucket,
+    id: BlockId,
+    options: &Options<'_>,
+    check: Check<'_, E>,
+) -> std::result::Result<Cleanup, E> {
+    let there = list_block(bucket, id).await?;
+    let mark = there.cleanup_mark().cloned();
+    let newest_ms = there.newest_ms();
+    let is_old = |at_ms: i64, age_ms: i64| options.now_ms.saturating_sub(at_ms) >= age_ms;
+    let is_broken_off = there.meta().is_none()
+        && there.deletion_mark().is_none()
+        && newest_ms.is_none_or(|at_ms| is_old(at_ms, options.age_ms));
+    let Some(mark) = mark else {
+        if !is_broken_off || newest_ms.is_none() || is_visible(bucket, id).await? {
+            return Ok(Cleanup::Kept);
+        }
+        check().await?;
+        write_mark(bucket, id, options.now_ms).await?;
+        tracing::info!(block = %id, "an upload was broken off, what it left is deleted unless it goes on");
+        return Ok(Cleanup::Marked);
+    };
+    if !is_broken_off || newest_ms.is_some_and(|at_ms| at_ms >= mark.last_modified_ms) {
+        return give_up(bucket, id, check).await;
+    }
+    if !is_old(mark.last_modified_ms, CLEANUP_DELAY_MS) {
+        return Ok(Cleanup::Waiting);
+    }
+    tracing::info!(block = %id, "deleting what an upload that was broken off left");
+    for object in there.objects.values().filter(|o| !o.path.ends_with(CLEANUP_MARK)) {
+        check().await?;
+        // by name: listings may be late
+        if is_visible(bucket, id).await? || !bucket.exists(&mark_path(id)).await.map_err(Error::from)? {
+            return give_up(bucket, id, check).await;
+        }
+        match bucket.head(&object.path).await {
+            Ok(now) if now == *object => {}
+            Ok(_) => return give_up(bucket, id, check).await,
+            Err(e) if e.is_not_found() => continue,
+            Err(e) => return Err(Error::from(e).into()),
+        }
+        bucket.delete(&object.path).await.map_err(Error::from)?;
+        options.failpoints.hit("delete.after_object").map_err(Error::from)?;
+    }
+    options.failpoints.hit("delete.before_mark").map_err(Error::from)?;
+    check().await?;
+    let left = list_block(bucket, id).await?;
+    bucket.delete(&mark_path(id)).await.map_err(Error::from)?;
+    if left.objects.keys().any(|path| path != CLEANUP_MARK) {
+        tracing::warn!(block = %id, "an upload went on while what it had left was deleted, whoever uploads it looks again");
+        return Ok(Cleanup::Kept);
+    }
+    Ok(Cleanup::Removed)
+}
+
+async fn is_visible(bucket: &Bucket, id: BlockId) -> Result<bool> {
+    Ok(bucket.exists(&format!("{id}/{META_FILE}")).await?)
+}
+
+async fn give_up<E: From<Error>>(bucket: &Bucket, id: BlockId, check: Check<'_, E>) -> std::result::Result<Cleanup, E> {
+    check().await?;
+    bucket.delete(&mark_path(id)).await.map_err(Error::from)?;
+    tracing::info!(block = %id, "the upload of this block goes on or has ended, it is kept");
+    Ok(Cleanup::Kept)
+}
+
+async fn write_mark(bucket: &Bucket, id: BlockId, now_ms: i64) -> Result<Created> {
+    let mark = CleanupMark {
+        id,
+        version: MARK_VERSION,
+        marked_time: now_ms.div_euclid(1000),
+        details: "the upload was broken off".to_owned(),
+    };
+    let json = serde_json::to_vec(&mark).map_err(|e| Error::Damaged { block: id, what: e.to_string() })?;
+    Ok(bucket.put_if_absent(&mark_path(id), json).await?)
+}
+
+/// For uploaders, with what they found of a block: refuses one that is being cleaned up. A mark that was forgotten is taken
+/// away.
+///
+/// # Errors
+/// [`Error::CleanedUp`].
+pub async fn refuse_marked(bucket: &Bucket, id: BlockId, there: &BlockObjects, now_ms: i64) -> Result<()> {
+    match there.cleanup_mark() {
+        None => Ok(()),
+        Some(mark) if now_ms.saturating_sub(mark.last_modified_ms) >= CLEANUP_MARK_STALE_MS => {
+            Ok(bucket.delete(&mark_path(id)).await?)
+        }
+        Some(_) => Err(Error::CleanedUp { block: id }),
+    }
+}
+
+/// Blocks to visit: those that seem broken off, and those that somebody marked so.
+pub fn to_visit(
+    objects: &BTreeMap<BlockId, BlockObjects>,
+    abandoned: impl IntoIterator<Item = BlockId>,
+) -> std::collections::BTreeSet<BlockId> {
+    let marked = objects.iter().filter(|(_, o)| o.cleanup_mark().is_some()).map(|(id, _)| *id);
+    abandoned.into_iter().chain(marked).collect()
+}
