@@ -87,6 +87,8 @@ pub(super) struct Process {
     pub(super) who: usize,
     /// It was killed: nothing it asks for happens.
     pub(super) dead: AtomicBool,
+    /// When it last wanted anything of the store, ms.
+    pub(super) seen_ms: AtomicI64,
     /// Until when it does not run, ms.
     pub(super) asleep_until_ms: AtomicI64,
     /// How long it sleeps from before its next change of a block, ms; 0 = it does not.
@@ -100,6 +102,7 @@ impl Process {
         Arc::new(Self {
             who,
             dead: AtomicBool::new(false),
+            seen_ms: AtomicI64::new(i64::MAX),
             asleep_until_ms: AtomicI64::new(0),
             sleep_at_change_ms: AtomicI64::new(0),
             kind: Mutex::new(super::RECOVERY),

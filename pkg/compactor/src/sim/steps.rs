@@ -29,6 +29,9 @@ pub(super) enum Strike {
     FailAfter(Trouble),
 }
 
+/// Longer than compactors rest, ms.
+const STUCK_MS: i64 = 40 * HOUR;
+
 enum Next {
     Turn(Waiting, Verdict),
     /// As well, and then it dies.
@@ -85,7 +88,10 @@ impl World {
             }
             Next::Kill(who) => self.restart(who).await,
             Next::Asleep => {}
-            Next::Nobody => self.rest().await,
+            Next::Nobody => {
+                self.rest().await;
+                self.notice_the_stuck();
+            }
         }
     }
 
@@ -102,11 +108,25 @@ impl World {
         }
     }
 
+    /// A compactor looks at the bucket every few hours: one that does not waits for what never comes.
+    fn notice_the_stuck(&mut self) {
+        let now_ms = self.clock.now_ms();
+        let is_stuck = |process: &Process| {
+            let since_ms = process.seen_ms.load(Ordering::Relaxed).max(process.asleep_until_ms.load(Ordering::Relaxed));
+            now_ms.saturating_sub(since_ms) > STUCK_MS
+        };
+        if let Some(slot) = self.slots.iter().find(|s| is_stuck(&s.process)) {
+            let who = slot.process.who;
+            self.fail(&format!("I8: c{who} is stuck"));
+        }
+    }
+
     fn next(&mut self) -> Next {
         let now_ms = self.clock.now_ms();
         let waiting = self.turns.waiting.clone();
         let mut waiting = waiting.lock();
         waiting.retain(|w| !w.go.is_closed());
+        waiting.iter().for_each(|w| w.process.seen_ms.store(now_ms, Ordering::Relaxed));
         let is_awake = |w: &Waiting| w.process.asleep_until_ms.load(Ordering::Relaxed) <= now_ms;
         let awake: Vec<usize> = (0..waiting.len()).filter(|at| is_awake(&waiting[*at])).collect();
         if awake.is_empty() {
