@@ -303,6 +303,8 @@ fn field(value: &Value, path: &[String]) -> Result<Value> {
         at = match at {
             Value::Object(map) => match map.get(name) {
                 Some(value) => value,
+                // Go lets embedded fields be named with the struct that they come from
+                None if name == "BlockMeta" && map.contains_key("ULID") => at,
                 // the labels of a block are a map: what is not there is empty
                 None if map.keys().all(|k| !k.starts_with(|c: char| c.is_ascii_uppercase())) => &Value::Null,
                 None => {
@@ -451,6 +453,7 @@ mod tests {
             ("{{.ULID}} {{ .MinTime }}", "01X 5"),
             ("{{.Thanos.Labels}} {{.Compaction.Sources}}", "map[cluster:eu replica:a] [A B]"),
             ("{{.Thanos.Labels.cluster}}{{.Thanos.Labels.none}}", "eu<no value>"),
+            ("{{.BlockMeta.ULID}} {{.BlockMeta.Compaction.Level}}", "01X 2"),
             ("{{index .Thanos.Labels \"replica\"}}", "a"),
             ("{{index .Compaction.Sources 1}}", "B"),
             ("{{range .Compaction.Sources}}<{{.}} of {{$.ULID}}>{{else}}none{{end}}", "<A of 01X><B of 01X>"),
