@@ -211,6 +211,24 @@ async fn compactors_killed_in_pairs() -> anyhow::Result<()> {
         .await
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_run_does_all_there_is() -> anyhow::Result<()> {
+    let dir = tempfile::Builder::new().prefix("aion-compact-once-").tempdir()?;
+    let (bucket, data) = (dir.path().join("bucket"), dir.path().join("data"));
+    // two days: blocks of all ranges up to 2 d, which are made coarser and merged again
+    let wanted = World { blocks: 30, replicas: vec![("a", 123)], ..small() }.write(&bucket)?;
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let ended = ends(&mut [compactor(&bucket, &data, &[], &[])?]).await?;
+        ensure!(ended == [true], "a compactor failed: {}", tail(&data.join("compact.log")));
+        check(&bucket, &wanted)?;
+        let left = visible(&bucket)?.into_iter().filter(|f| !f.marked).map(|f| f.meta.ulid);
+        seen.push(left.collect::<BTreeSet<_>>());
+    }
+    ensure!(seen[0] == seen[1], "the second run found more to do: {seen:?}");
+    Ok(())
+}
+
 /// Queries that the small bucket answers, with where in its twelve hours to evaluate them, s after its start.
 const QUERIES: [&str; 9] = [
     "requests_total",

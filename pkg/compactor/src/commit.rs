@@ -148,8 +148,11 @@ impl Committer {
         tracing::warn!(kind = commit.kind.name(), outputs = ?ids(&commit), err = %why, "what was decided before cannot be finished, its inputs stay");
         // while it is still decided: another that comes to the same end does the same
         for meta in &commit.outputs {
+            // whoever decided it may have made it visible since
+            let is_visible =
+                visible.contains(&meta.ulid) || list_block(&self.bucket, meta.ulid).await?.meta().is_some();
             lease.check().await?;
-            if visible.contains(&meta.ulid) {
+            if is_visible {
                 self.mark_for_deletion(meta.ulid, UNFINISHED).await?;
             } else {
                 bucket::delete::delete_block(&self.bucket, meta.ulid, &Failpoints::none()).await?;

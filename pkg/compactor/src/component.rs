@@ -97,21 +97,29 @@ impl Component {
     /// When the bucket cannot be looked at, or something failed: the rest was done all the same.
     pub async fn once(&self, cancel: &CancellationToken) -> Result<(), Error> {
         let compactor = &self.compactor;
-        let merged = compactor.pass(Work::Compaction, cancel).await?;
-        self.probe.ready();
-        // what it makes is made coarser still in the same pass
-        let coarser = compactor.pass(Work::Downsampling, cancel).await?;
+        let (mut merged, mut downsampled, mut failed) = (0, 0, 0);
+        loop {
+            let finer = compactor.pass(Work::Compaction, cancel).await?;
+            self.probe.ready();
+            let coarser = compactor.pass(Work::Downsampling, cancel).await?;
+            merged += finer.done;
+            downsampled += coarser.done;
+            failed += finer.failed + coarser.failed;
+            // what was made coarser may now be merged with its neighbours
+            if coarser.done == 0 || cancel.is_cancelled() {
+                break;
+            }
+        }
         let cleaned = compactor.clean().await?;
         compactor.show_backlog(&compactor.latest());
         tracing::info!(
-            merged = merged.done,
-            downsampled = coarser.done,
+            merged,
+            downsampled,
             marked = cleaned.marked,
             deleted = cleaned.deleted,
             "all work done that there was"
         );
-        let failed = merged.failed + coarser.failed + cleaned.failed;
-        match failed {
+        match failed + cleaned.failed {
             0 => Ok(()),
             n => Err(Error::Undone(format!("{n} tasks failed, see the log; the others were done"))),
         }

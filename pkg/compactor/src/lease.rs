@@ -28,6 +28,8 @@ use crate::register::{Changed, Register, RegisterError, number};
 pub(crate) const LEASES_DIR: &str = "aion-compactor/leases";
 /// Clocks of machines are expected to differ by no more, ms.
 pub(crate) const CLOCK_SKEW_MS: i64 = 5 * 60_000;
+/// For how long it is taken as known what the store's clock says.
+const CLOCK_KNOWN: Duration = Duration::from_secs(60);
 
 /// What a version of a lease says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -106,6 +108,8 @@ struct Shared {
     /// Others' versions, with the time since when they have stood unchanged.
     observed: Mutex<HashMap<String, (u64, Instant)>>,
     entries: Mutex<HashMap<String, (u64, Entry)>>,
+    /// What the store's clock said, ms, and when it was heard.
+    store_clock: Mutex<Option<(i64, Instant)>>,
     /// Leases that parts of this process hold.
     active: Mutex<HashSet<String>>,
 }
@@ -134,6 +138,7 @@ impl Leases {
             nonces: AtomicU64::new(0),
             observed: Mutex::default(),
             entries: Mutex::default(),
+            store_clock: Mutex::default(),
             active: Mutex::default(),
         }))
     }
@@ -175,6 +180,7 @@ impl Leases {
             if let Some(entry) = &entry {
                 self.0.entries.lock().insert(key.clone(), (number, entry.clone()));
                 self.observe(&key, number);
+                self.ask_store_clock(written_ms, entry).await;
             }
             listed.insert(key, Listed { number, written_ms, entry });
         }
@@ -194,13 +200,37 @@ impl Leases {
     }
 
     /// Whether the holder of a lease has let go, or must be taken for dead: its version has stood for longer than its
-    /// time to live by this process' own monotonic clock, or much longer by the clocks of store and machine.
+    /// time to live by this process' own monotonic clock, or much longer by the store's clock, if that is known.
     pub(crate) fn is_free(&self, key: &str, number: u64, written_ms: i64, entry: &Entry) -> bool {
         let ttl = Duration::from_millis(entry.ttl_ms);
         entry.released
             || self.0.options.single_instance
             || self.observe(key, number).elapsed() > ttl + ttl / 2
-            || self.0.clock.now_ms().saturating_sub(written_ms) > entry.ttl_ms as i64 + CLOCK_SKEW_MS
+            || self.store_now_ms().is_some_and(|now_ms| is_past(now_ms, written_ms, entry))
+    }
+
+    /// The store's time of day, ms, if it was heard not long ago.
+    fn store_now_ms(&self) -> Option<i64> {
+        let (heard_ms, at) = (*self.0.store_clock.lock())?;
+        let since = at.elapsed();
+        (since < CLOCK_KNOWN).then(|| heard_ms.saturating_add(since.as_millis() as i64))
+    }
+
+    fn hear_store_clock(&self, now_ms: i64) {
+        *self.0.store_clock.lock() = Some((now_ms, Instant::now()));
+    }
+
+    /// Asks for the store's time of day if by this machine's clock the holder of a lease is dead: that clock may be
+    /// wrong, and a machine that is ahead would take every lease from those that work.
+    async fn ask_store_clock(&self, written_ms: i64, entry: &Entry) {
+        let is_foreign = !entry.released && entry.holder != self.0.holder && !self.0.options.single_instance;
+        if !is_foreign || self.store_now_ms().is_some() || !is_past(self.0.clock.now_ms(), written_ms, entry) {
+            return;
+        }
+        match self.0.bucket.probe_clock_ms(&self.nonce()).await {
+            Ok(now_ms) => self.hear_store_clock(now_ms),
+            Err(e) => tracing::debug!(err = %e, "the store's time is not known, leases are waited for"),
+        }
     }
 
     /// Tries to get the lease `key`. With `known`, the caller's view of the blocks is from when that was the newest
@@ -228,6 +258,7 @@ impl Leases {
         if let Some(newest) = newest {
             let entry = newest.value;
             let ours = entry.holder == self.0.holder;
+            self.ask_store_clock(newest.written_ms, &entry).await;
             if !ours && !self.is_free(key, number, newest.written_ms, &entry) {
                 return Ok(Claim::Busy { holder: entry.holder });
             }
@@ -240,15 +271,18 @@ impl Leases {
         let before = Instant::now();
         match register.create(number + 1, &entry).await.map_err(failed)? {
             Changed::No => Ok(Claim::Busy { holder: "another, just now".to_owned() }),
-            Changed::Yes { written_ms } => Ok(Claim::Held(Arc::new(Lease {
-                leases: self.clone(),
-                register,
-                key: key.to_owned(),
-                held: tokio::sync::Mutex::new(Held { number: number + 1, entry }),
-                renewed: Mutex::new(before),
-                written_ms: Mutex::new(written_ms),
-                lost: CancellationToken::new(),
-            }))),
+            Changed::Yes { written_ms } => {
+                self.hear_store_clock(written_ms);
+                Ok(Claim::Held(Arc::new(Lease {
+                    leases: self.clone(),
+                    register,
+                    key: key.to_owned(),
+                    held: tokio::sync::Mutex::new(Held { number: number + 1, entry }),
+                    renewed: Mutex::new(before),
+                    written_ms: Mutex::new(written_ms),
+                    lost: CancellationToken::new(),
+                })))
+            }
         }
     }
 
@@ -272,6 +306,11 @@ impl Leases {
     pub(crate) async fn remove(&self, key: &str) -> Result<(), objstore::Error> {
         self.register(key).remove().await
     }
+}
+
+/// Whether a version written at `written_ms` is older at `now_ms` than a living holder would leave it.
+fn is_past(now_ms: i64, written_ms: i64, entry: &Entry) -> bool {
+    now_ms.saturating_sub(written_ms) > i64::try_from(entry.ttl_ms).unwrap_or(i64::MAX).saturating_add(CLOCK_SKEW_MS)
 }
 
 #[derive(Debug)]
@@ -337,6 +376,7 @@ impl Lease {
                 held.entry = entry;
                 *self.renewed.lock() = before;
                 *self.written_ms.lock() = written_ms;
+                self.leases.hear_store_clock(written_ms);
                 Ok(())
             }
             Ok(Changed::No) => Err(self.lose("another has taken it over")),
@@ -468,7 +508,7 @@ impl Lease {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::SystemClock;
+    use model::{FakeClock, SystemClock};
     use objstore::latency::LatencyHook;
 
     fn leases(bucket: &Bucket, holder: &str) -> Leases {
@@ -498,6 +538,26 @@ mod tests {
         assert!(of_a.check().await.is_err());
         let _of_b = held(&b).await;
         assert!(matches!(a.claim("g", None).await.unwrap(), Claim::Busy { .. }));
+    }
+
+    /// The store's clock tells who is dead, not that of a machine.
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_ahead_takes_nothing() {
+        let bucket = Bucket::in_memory();
+        let of_a = held(&leases(&bucket, "a")).await;
+        let ahead = Arc::new(FakeClock::at(SystemClock.now_ms() + 50 * 86_400_000));
+        let options = leases(&bucket, "b").0.options.clone();
+        let b = Leases::new(bucket.clone(), ahead, "b".to_owned(), options);
+        for _ in 0..2 {
+            let listed = b.list().await.unwrap().remove("g").unwrap();
+            assert!(!b.is_free("g", listed.number, listed.written_ms, &listed.entry.unwrap()));
+            assert!(matches!(b.claim("g", None).await.unwrap(), Claim::Busy { .. }));
+        }
+        of_a.check().await.unwrap();
+        assert_eq!(bucket.list_recursive("aion-probe").try_collect::<Vec<_>>().await.unwrap(), []);
+        // what has stood for hours by the store's own clock is free at once
+        let long_ago = |l: &Listed| b.is_free("g", l.number, l.written_ms - 3_600_000, l.entry.as_ref().unwrap());
+        assert!(long_ago(&b.list().await.unwrap()["g"]));
     }
 
     #[tokio::test(start_paused = true)]

@@ -118,6 +118,8 @@ impl Register {
             match outcome {
                 // creating the same thing again is harmless, so a lost answer is asked for again
                 Err(e) if e.kind().is_transient() && attempt < CREATES_MAX => attempt += 1,
+                // refused, and gone when it was looked at: others have gone on since
+                Err(e) if e.is_not_found() => return Ok(Changed::No),
                 outcome => break outcome?,
             }
         };
@@ -193,7 +195,11 @@ mod tests {
         faults.once("lost", Op::Upload, "leases", Effect::FailAfter(ErrorKind::Timeout));
         assert!(matches!(register.create(1, &"a").await.unwrap(), Changed::Yes { .. }));
         assert_eq!(faults.hits("lost"), 1);
+        // another's, deleted for a newer one before it could be compared
         bucket.put("leases/a/00000000000000000002.json", "{").await.unwrap();
+        faults.once("gone", Op::Attributes, "leases", Effect::Fail(ErrorKind::NotFound));
+        assert_eq!(register.create(2, &"a").await.unwrap(), Changed::No);
+        assert_eq!(faults.hits("gone"), 1);
         let error = register.read::<String>().await.unwrap_err().to_string();
         assert!(error.contains("delete the object"), "{error}");
     }

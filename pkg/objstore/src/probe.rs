@@ -1,4 +1,4 @@
-//! Whether the store honours `If-None-Match: *`. Some take the header and overwrite all the same.
+//! Whether the store honours `If-None-Match: *` (some take the header and overwrite all the same), and what its clock says.
 
 use bytes::Bytes;
 use model::Clock;
@@ -35,6 +35,20 @@ impl Bucket {
             tracing::warn!(bucket = self.name(), path, err = %e, "probe object left behind");
         }
         outcome
+    }
+
+    /// The store's time of day, ms: that of a small object written for it, and removed. No two calls may share a `name`.
+    ///
+    /// # Errors
+    /// Failures.
+    pub async fn probe_clock_ms(&self, name: &str) -> Result<i64> {
+        let path = format!("{PROBE_DIR}/clock-{name}");
+        self.put(&path, Bytes::from_static(b"now")).await?;
+        let written = self.head(&path).await;
+        if let Err(e) = self.delete(&path).await {
+            tracing::warn!(bucket = self.name(), path, err = %e, "probe object left behind");
+        }
+        Ok(written?.last_modified_ms)
     }
 
     async fn create_twice(&self, path: &str) -> Result<ConditionalCreate> {
