@@ -50,10 +50,9 @@ fn plans(group: &Group, ranges_ms: &[i64], excluded: &BTreeSet<BlockId>) -> Vec<
     let mut blocks = group.blocks.clone();
     // as in Thanos, a group of one block is left alone
     while blocks.len() > 1 {
-        let plan = plan(&blocks, ranges_ms, excluded);
-        if plan.is_empty() {
-            break;
-        }
+        let mut planned =
+            output::apart(&blocks).into_iter().map(|others| plan(&blocks, ranges_ms, &(excluded | &others)));
+        let Some(plan) = planned.find(|plan| !plan.is_empty()) else { break };
         let chosen: BTreeSet<BlockId> = plan.iter().map(|m| m.ulid).collect();
         blocks.retain(|m| !chosen.contains(&m.ulid));
         // a name that no block has: made before all of them

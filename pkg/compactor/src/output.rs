@@ -116,6 +116,22 @@ fn rewrites(inputs: &[Arc<BlockMeta>]) -> Vec<Rewrite> {
     all
 }
 
+/// For each set of series that retention took out of some of `blocks`: the blocks it did not take that very set out of.
+///
+/// Only blocks of one set are merged with one another. What was taken out is kept at a coarser resolution; merged with
+/// blocks that are not there yet, the rest would be made coarser once more, and the new block, made from all of its
+/// sources, would take the place of the one that has the series.
+pub fn apart(blocks: &[Arc<BlockMeta>]) -> Vec<BTreeSet<BlockId>> {
+    let mut sets: BTreeMap<BTreeSet<&str>, BTreeSet<BlockId>> = BTreeMap::new();
+    for meta in blocks {
+        let applied = meta.thanos.iter().flat_map(|t| &t.rewrites).flat_map(|r| &r.deletions_applied);
+        let ids = applied.map(|d| d.request_id.as_str()).filter(|id| id.starts_with(RETENTION_PREFIX)).collect();
+        sets.entry(ids).or_default().insert(meta.ulid);
+    }
+    let others = |set: &BTreeSet<BlockId>| blocks.iter().map(|m| m.ulid).filter(|id| !set.contains(id)).collect();
+    sets.values().map(others).collect()
+}
+
 /// The first input's extensions as far as all inputs have them.
 fn extensions(inputs: &[Arc<BlockMeta>]) -> Option<Value> {
     let of = |m: &Arc<BlockMeta>| m.thanos.as_ref().and_then(|t| t.extensions.as_ref()?.as_object().cloned());
@@ -238,5 +254,24 @@ mod tests {
         assert_eq!((parts(&again), since_ms(&again)), (vec![id(5), id(6)], 1));
         let whole = compacted(id(9), &[Arc::new(again)], &labels(&[]));
         assert_eq!((parts(&whole), since_ms(&whole)), (vec![], 1));
+    }
+
+    #[test]
+    fn what_retention_took_out_keeps_blocks_apart() {
+        let block = |n: u64, applied: &[&str]| {
+            let mut meta = input(n, 0, 10, 1, &[n], &[]);
+            let deletion = |id: &&str| block::meta::Deletion { request_id: (*id).to_owned(), ..Default::default() };
+            let deletions_applied = applied.iter().map(deletion).collect();
+            meta.thanos.as_mut().unwrap().rewrites = vec![Rewrite { deletions_applied, ..Rewrite::default() }];
+            Arc::new(meta)
+        };
+        let of = |blocks: &[Arc<BlockMeta>]| -> Vec<Vec<u64>> {
+            apart(blocks).iter().map(|ids| ids.iter().map(|id| id.time_ms() as u64).collect()).collect()
+        };
+        let request = "01HF3DC4G00000000000000007";
+        assert_eq!(of(&[]), [[0; 0]; 0]);
+        assert_eq!(of(&[block(1, &[]), block(2, &[request])]), [[0; 0]]);
+        let z = "retention:z";
+        assert_eq!(of(&[block(1, &[z]), block(2, &[request]), block(3, &[request, z])]), [&[1, 3][..], &[2]]);
     }
 }

@@ -92,14 +92,17 @@ impl Context<'_> {
         excluded.extend(group.blocks.iter().map(|b| b.ulid).filter(|id| self.snapshot.no_compact.contains(id)));
         let bytes = |meta: &BlockMeta| self.snapshot.index_bytes(meta);
         let limit = if settings.split { u64::MAX } else { settings.index_bytes_max };
-        let planned = plan::plan_within(&group.blocks, &settings.ranges_ms, &excluded, limit, &bytes);
-        if !planned.too_large.is_empty() {
-            return Some(Next::TooLarge(planned.too_large));
+        for others in output::apart(&group.blocks) {
+            let excluded = &excluded | &others;
+            let planned = plan::plan_within(&group.blocks, &settings.ranges_ms, &excluded, limit, &bytes);
+            if !planned.too_large.is_empty() {
+                return Some(Next::TooLarge(planned.too_large));
+            }
+            if !planned.plan.is_empty() {
+                return Some(Next::Task(Box::new(self.compaction(group, &planned.plan))));
+            }
         }
-        if planned.plan.is_empty() {
-            return None;
-        }
-        Some(Next::Task(Box::new(self.compaction(group, &planned.plan))))
+        None
     }
 
     fn task(&self, kind: Kind, group: &Group, inputs: &[Arc<BlockMeta>], meta: BlockMeta) -> Task {

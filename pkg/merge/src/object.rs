@@ -7,10 +7,6 @@ use sha2::{Digest, Sha256};
 use crate::error::Result;
 use crate::wait::Wait;
 
-/// Parts are handed over in slices of so many bytes. A folder writes each slice in a call of its own: for larger writes
-/// the kernel takes huge pages to keep the file in, which a virtual machine's host often has to provide first.
-const SLICE_BYTES: usize = 512 << 10;
-
 /// How objects are uploaded.
 #[derive(Debug, Clone)]
 pub(crate) struct Parts {
@@ -85,19 +81,13 @@ impl ObjectWriter {
     }
 
     fn send(&mut self) -> Result<()> {
-        let mut bytes = std::mem::replace(&mut self.buffer, self.parts.pool.take(0)).freeze();
+        let bytes = std::mem::replace(&mut self.buffer, self.parts.pool.take(0)).freeze();
         self.before += bytes.len() as u64;
         self.len = 0;
         if let Some(sha) = &mut self.sha {
             sha.update(&bytes);
         }
-        let writer = &mut self.writer;
-        self.wait.on(async {
-            while bytes.len() > SLICE_BYTES {
-                writer.write(bytes.split_to(SLICE_BYTES)).await?;
-            }
-            writer.write(bytes).await
-        })
+        self.wait.on(self.writer.write(bytes))
     }
 
     /// Appends bytes that the section's checksum covers.

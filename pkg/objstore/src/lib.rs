@@ -13,6 +13,7 @@ mod bucket;
 mod config;
 mod error;
 mod http;
+mod local;
 mod parts;
 mod pool;
 mod probe;

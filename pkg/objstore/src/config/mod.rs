@@ -14,7 +14,6 @@ use std::sync::Arc;
 
 use model::Clock;
 use object_store::ObjectStore;
-use object_store::local::LocalFileSystem;
 use object_store::prefix::PrefixStore;
 use serde::Deserialize;
 
@@ -25,6 +24,7 @@ pub use self::s3::S3;
 use crate::bucket::{Bucket, Settings};
 use crate::decorate::Decorated;
 use crate::limit::LimitHook;
+use crate::local::LocalStore;
 use crate::metrics::MetricsHook;
 use crate::traced::TraceHook;
 use crate::unfinished::{LocalUnfinished, Unfinished};
@@ -213,9 +213,7 @@ impl Config {
                     ConfigError::open(format!("bucket directory {}", directory.display()), e)
                 };
                 std::fs::create_dir_all(directory).map_err(|e| failed(e.into()))?;
-                let store = LocalFileSystem::new_with_prefix(directory).map_err(|e| failed(e.into()))?;
-                // a block is only then said to be uploaded when it would survive a power cut
-                let store = store.with_fsync(true).with_automatic_cleanup(true);
+                let store = LocalStore::new(directory).map_err(|e| failed(e.into()))?;
                 unfinished = Some(Arc::new(LocalUnfinished(directory.join(&self.prefix))));
                 (directory.display().to_string(), Arc::new(store), 0)
             }

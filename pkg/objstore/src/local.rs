@@ -1,0 +1,362 @@
+//! A directory as a store: `object_store`'s, but that large objects are written past the page cache.
+//!
+//! What a merge writes is read again much later, if at all: kept in the page cache it costs a copy and a fresh page for
+//! each 4 KiB, and pushes out what queries need. With `O_DIRECT` the disk takes it from our own buffers, and whoever
+//! verifies it afterwards reads what the disk has. Where the file system refuses that, it is written as any other file.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::stream::BoxStream;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+};
+
+/// What addresses in files and in memory, and lengths, are multiples of for `O_DIRECT`: no block device asks for more.
+const ALIGN: usize = 4096;
+/// Bytes that do not lie as `O_DIRECT` wants them are gathered in a buffer of so many.
+const GATHER_BYTES: usize = 1 << 20;
+/// The size of a write through the page cache. For larger ones the kernel takes huge pages, which a virtual machine's
+/// host often has to provide first.
+const BUFFERED_BYTES: usize = 512 << 10;
+
+/// A directory, made durable with each change.
+#[derive(Debug)]
+pub(crate) struct LocalStore(LocalFileSystem);
+
+impl LocalStore {
+    pub(crate) fn new(directory: &FilePath) -> Result<Self> {
+        let store = LocalFileSystem::new_with_prefix(directory)?;
+        // a block is only then said to be uploaded when it would survive a power cut
+        Ok(Self(store.with_fsync(true).with_automatic_cleanup(true)))
+    }
+}
+
+impl fmt::Display for LocalStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+fn failed(path: &FilePath, e: io::Error) -> Error {
+    let path = path.display().to_string();
+    match e.kind() {
+        io::ErrorKind::NotFound => Error::NotFound { path, source: e.into() },
+        // the text of an `io::Error` does not name the file
+        kind => {
+            Error::Generic { store: "LocalFileSystem", source: io::Error::new(kind, format!("{path}: {e}")).into() }
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    path: PathBuf,
+    work: impl FnOnce(&FilePath) -> io::Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(move || work(&path).map_err(|e| failed(&path, e)))
+        .await
+        .unwrap_or_else(|e| Err(Error::Generic { store: "LocalFileSystem", source: e.into() }))
+}
+
+#[async_trait]
+impl ObjectStore for LocalStore {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        self.0.put_opts(location, payload, opts).await
+    }
+
+    async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        if !opts.attributes.is_empty() {
+            return self.0.put_multipart_opts(location, opts).await;
+        }
+        let target = self.0.path_to_filesystem(location)?;
+        let (staged, file) = blocking(target.clone(), stage).await?;
+        Ok(Box::new(Upload { target, staged: Some(staged), file: Arc::new(file), at: 0 }))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.0.get_opts(location, options).await
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.0.get_ranges(location, ranges).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.0.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.0.list(prefix)
+    }
+
+    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.0.list_with_offset(prefix, offset)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.0.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.0.copy_opts(from, to, options).await
+    }
+}
+
+/// Opens `<target>#<number>`, which listings pass over and [`crate::Unfinished`] finds.
+fn stage(target: &FilePath) -> io::Result<(PathBuf, Staged)> {
+    let mut number = 1u64;
+    loop {
+        let mut staged = target.as_os_str().to_owned();
+        staged.push(format!("#{number}"));
+        let staged = PathBuf::from(staged);
+        match OpenOptions::new().read(true).write(true).create_new(true).open(&staged) {
+            Ok(file) => {
+                let direct = open_direct(&staged);
+                return Ok((staged, Staged { file, is_direct: AtomicBool::new(direct.is_some()), direct }));
+            }
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => create_dirs(target.parent().unwrap_or(target))?,
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// `None` where the file system knows no such writes.
+fn open_direct(path: &FilePath) -> Option<File> {
+    let flags = i32::try_from(rustix::fs::OFlags::DIRECT.bits()).ok()?;
+    OpenOptions::new().write(true).custom_flags(flags).open(path).ok()
+}
+
+/// Creates a directory with those above it, durably.
+fn create_dirs(dir: &FilePath) -> io::Result<()> {
+    let missing = dir.ancestors().take_while(|d| !d.exists()).count();
+    std::fs::create_dir_all(dir)?;
+    dir.ancestors().take(missing + 1).filter(|d| !d.as_os_str().is_empty()).try_for_each(sync_dir)
+}
+
+fn sync_dir(dir: &FilePath) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// A file under way, opened twice.
+#[derive(Debug)]
+struct Staged {
+    file: File,
+    direct: Option<File>,
+    /// Until the file system refuses a write.
+    is_direct: AtomicBool,
+}
+
+impl Staged {
+    fn write_part(&self, part: &PutPayload, mut at: u64) -> io::Result<()> {
+        // from the last multiple on another part may write the same page
+        let head = (at.next_multiple_of(ALIGN as u64) - at) as usize;
+        let mut gathered = Gathered::default();
+        let mut skip = head;
+        for mut bytes in part.iter().map(|b| &b[..]) {
+            let now = skip.min(bytes.len());
+            skip -= now;
+            self.write_buffered(&bytes[..now], at)?;
+            at += now as u64;
+            bytes = &bytes[now..];
+            while !bytes.is_empty() {
+                let whole = bytes.len() / ALIGN * ALIGN;
+                let len = if gathered.len == 0 && whole > 0 && bytes.as_ptr().align_offset(ALIGN) == 0 {
+                    self.write_aligned(&bytes[..whole], at)?;
+                    at += whole as u64;
+                    whole
+                } else {
+                    let len = gathered.fill(bytes);
+                    if gathered.len == GATHER_BYTES {
+                        self.write_aligned(gathered.bytes(), at)?;
+                        at += GATHER_BYTES as u64;
+                        gathered.len = 0;
+                    }
+                    len
+                };
+                bytes = &bytes[len..];
+            }
+        }
+        let (whole, tail) = gathered.bytes().split_at(gathered.len / ALIGN * ALIGN);
+        self.write_aligned(whole, at)?;
+        self.write_buffered(tail, at + whole.len() as u64)
+    }
+
+    /// `bytes`, their length and `at` are aligned.
+    fn write_aligned(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        if let Some(direct) = self.direct.as_ref().filter(|_| self.is_direct.load(Ordering::Relaxed)) {
+            match direct.write_all_at(bytes, at) {
+                Err(e) if e.kind() == io::ErrorKind::InvalidInput => self.is_direct.store(false, Ordering::Relaxed),
+                outcome => return outcome,
+            }
+        }
+        self.write_buffered(bytes, at)
+    }
+
+    fn write_buffered(&self, bytes: &[u8], mut at: u64) -> io::Result<()> {
+        for piece in bytes.chunks(BUFFERED_BYTES) {
+            self.file.write_all_at(piece, at)?;
+            at += piece.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes from here and there in one aligned piece of memory.
+#[derive(Default)]
+struct Gathered {
+    memory: Vec<u8>,
+    /// Where in it the aligned piece begins.
+    from: usize,
+    len: usize,
+}
+
+impl Gathered {
+    /// Takes what fits of `bytes`.
+    fn fill(&mut self, bytes: &[u8]) -> usize {
+        if self.memory.is_empty() {
+            self.memory = vec![0; GATHER_BYTES + ALIGN];
+            self.from = self.memory.as_ptr().align_offset(ALIGN).min(ALIGN);
+        }
+        let len = bytes.len().min(GATHER_BYTES - self.len);
+        let begin = self.from + self.len;
+        self.memory[begin..begin + len].copy_from_slice(&bytes[..len]);
+        self.len += len;
+        len
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.memory[self.from..self.from + self.len]
+    }
+}
+
+#[derive(Debug)]
+struct Upload {
+    target: PathBuf,
+    /// Taken when the upload ends.
+    staged: Option<PathBuf>,
+    file: Arc<Staged>,
+    at: u64,
+}
+
+impl Upload {
+    fn take(&mut self) -> Result<PathBuf> {
+        let ended = || Error::Generic { store: "LocalFileSystem", source: "the upload has ended already".into() };
+        self.staged.take().ok_or_else(ended)
+    }
+}
+
+#[async_trait]
+impl MultipartUpload for Upload {
+    fn put_part(&mut self, part: PutPayload) -> UploadPart {
+        let (file, at) = (self.file.clone(), self.at);
+        self.at += part.content_length() as u64;
+        let staged = self.staged.clone().unwrap_or_else(|| self.target.clone());
+        blocking(staged, move |_| file.write_part(&part, at)).boxed()
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        let (staged, file) = (self.take()?, self.file.clone());
+        let publish = move |target: &FilePath| {
+            file.file.sync_all()?;
+            std::fs::rename(&staged, target)?;
+            target.parent().map_or(Ok(()), sync_dir)
+        };
+        blocking(self.target.clone(), publish).await?;
+        Ok(PutResult { e_tag: None, version: None, extensions: Default::default() })
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        blocking(self.take()?, |staged| std::fs::remove_file(staged)).await
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        let Some(staged) = self.staged.take() else { return };
+        // best effort: what is left is cleaned up with other uploads that were broken off
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || std::fs::remove_file(staged))),
+            Err(_) => drop(std::fs::remove_file(staged)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Bytes that tell where they belong.
+    fn bytes(len: usize) -> Vec<u8> {
+        (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        /// Whatever the parts' sizes, where their pieces lie in memory, and in which order they are written.
+        #[test]
+        fn parts_come_to_lie_where_they_belong(
+            lens in proptest::collection::vec(prop_oneof![1..6000usize, Just(4096), Just(8192), 1_000_000..2_200_000usize], 1..6),
+            pieces in proptest::collection::vec(prop_oneof![1..5000usize, Just(4096), 500_000..3_000_000usize], 1..6),
+            shift in 0..3usize,
+            is_direct: bool,
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let target = dir.path().join("a/b/object");
+            let (path, mut staged) = stage(&target).unwrap();
+            if !is_direct {
+                staged.direct = None;
+            }
+            let wanted = bytes(lens.iter().sum());
+            let (mut parts, mut at) = (Vec::new(), 0);
+            for len in lens {
+                let (mut payload, end, mut next) = (Vec::new(), at + len, at);
+                for piece in pieces.iter().cycle() {
+                    let piece = (*piece).min(end - next);
+                    // with and without room before it
+                    let mut memory = vec![0; ALIGN + shift];
+                    let from = (memory.as_ptr().align_offset(ALIGN) + shift) % ALIGN;
+                    memory.resize(from, 0);
+                    memory.extend_from_slice(&wanted[next..next + piece]);
+                    payload.push(Bytes::from(memory).slice(from..));
+                    next += piece;
+                    if next == end {
+                        break;
+                    }
+                }
+                parts.push((payload.into_iter().collect::<PutPayload>(), at as u64));
+                at = end;
+            }
+            for (payload, at) in parts.iter().rev() {
+                staged.write_part(payload, *at).unwrap();
+            }
+            prop_assert!(std::fs::read(path).unwrap() == wanted);
+        }
+    }
+
+    /// As where a file system wants other multiples.
+    #[test]
+    fn a_write_that_is_refused_goes_through_the_page_cache() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, staged) = stage(&dir.path().join("object")).unwrap();
+        let wanted = bytes(3 * ALIGN + 1);
+        let memory = Bytes::from([&[0][..], &wanted].concat());
+        let odd = if memory.as_ptr().align_offset(2) == 0 { 1 } else { 0 };
+        let wanted = &memory[odd..odd + 3 * ALIGN];
+        staged.write_aligned(wanted, 0).unwrap();
+        assert!(std::fs::read(path).unwrap() == wanted);
+    }
+}
