@@ -7,7 +7,7 @@
 //! `aion-compactor/deletions/<ULID>.json` is the request, `<ULID>.done.json` beside it says that no block is left. Both
 //! are written once and never changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use block::BlockId;
 use block::BlockMeta;
@@ -283,6 +283,33 @@ pub async fn list_pending(bucket: &Bucket) -> Result<Listing> {
     Ok(listing)
 }
 
+/// Adds to `listing` the requests made after `since_ms` that it lacks although some of `metas` note that they were applied:
+/// the blocks are listed before the requests, so that the listing was old. Merged with the others now, such a block would
+/// pass on that all of it is done. One read for each; those taken back meanwhile are not found.
+///
+/// # Errors
+/// When an object could not be read for a while.
+pub async fn complete<'a>(
+    bucket: &Bucket,
+    listing: &mut Listing,
+    metas: impl Iterator<Item = &'a BlockMeta>,
+    since_ms: i64,
+) -> Result<()> {
+    let rewrites = metas.flat_map(|m| &m.thanos).flat_map(|t| &t.rewrites);
+    let applied = rewrites.flat_map(|r| &r.deletions_applied).filter_map(|d| BlockId::parse(&d.request_id).ok());
+    let is_missing = |id: &BlockId| id.time_ms() > since_ms && !listing.requests.contains_key(id);
+    let ids: BTreeSet<BlockId> = applied.filter(is_missing).collect();
+    let mut objects = Vec::new();
+    for id in ids {
+        match bucket.head(&path(id)).await {
+            Ok(object) => objects.push(object),
+            Err(e) if e.is_not_found() => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    read_requests(bucket, objects, listing).await
+}
+
 /// What lies in [`DELETIONS_DIR`], unread.
 #[derive(Default)]
 struct Names {
@@ -427,5 +454,28 @@ mod tests {
         assert!(list_pending(&bucket).await.unwrap().requests.is_empty());
         cancel(&bucket, request.id).await.unwrap();
         assert!(list(&bucket).await.unwrap().requests.is_empty());
+    }
+
+    /// A listing that is older than the blocks does not make a request unknown.
+    #[tokio::test]
+    async fn what_blocks_note_is_looked_for() {
+        let bucket = Bucket::in_memory();
+        let request = request(&[("user", "x")]);
+        create(&bucket, &request).await.unwrap();
+        let applied = |n: u64| {
+            let mut meta = meta(0, 150, &[]);
+            let deletion = Deletion { request_id: id(n).to_string(), ..Deletion::default() };
+            let other = Deletion { request_id: "retention:z".to_owned(), ..Deletion::default() };
+            meta.thanos.as_mut().unwrap().rewrites =
+                vec![Rewrite { deletions_applied: vec![other, deletion], ..Rewrite::default() }];
+            meta
+        };
+        for (metas, since_ms, want) in
+            [(vec![applied(50)], 49, 1), (vec![applied(50)], 50, 0), (vec![applied(51)], 0, 0), (vec![], 0, 0)]
+        {
+            let mut listing = Listing::default();
+            complete(&bucket, &mut listing, metas.iter(), since_ms).await.unwrap();
+            assert_eq!(listing.pending().count(), want, "{since_ms}");
+        }
     }
 }

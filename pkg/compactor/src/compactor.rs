@@ -28,6 +28,9 @@ use crate::snapshot::Snapshot;
 use crate::status::Status;
 use crate::task::Context;
 
+/// No listing is older, ms.
+const LISTING_AGE_MS: i64 = 24 * 3_600_000;
+
 /// Now, by two clocks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Now {
@@ -179,7 +182,9 @@ impl Compactor {
         // in this order: what a holder has done since is then seen by its lease
         let leases = self.leases.list().await?;
         let view = self.fetcher.fetch().await?;
-        let requests = bucket::deletions::list(&self.bucket).await?;
+        let mut requests = bucket::deletions::list(&self.bucket).await?;
+        let metas = view.metas.values().map(|m| &**m);
+        bucket::deletions::complete(&self.bucket, &mut requests, metas, self.clock.now_ms() - LISTING_AGE_MS).await?;
         // told once, not with each look
         let before = self.latest();
         for (path, why) in
