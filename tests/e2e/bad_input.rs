@@ -4,19 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use serde_json::Value as Json;
-use testkit::{Process, free_port};
-use tests::aion::binary;
 use tests::blocks::{BLOCK_MS, START_MS, Samples, World, difference, samples, visible};
-use tests::client::Api;
-use tests::peer::tail;
 
-/// Until something is seen on a busy machine.
-const WITHIN: Duration = Duration::from_secs(120);
+use crate::waiting::{Compactor, folder, is_done};
 
 /// What is done to the third block of a group, and what the status then says of it.
 type Fault = (&'static str, fn(&Path) -> anyhow::Result<()>, &'static str);
@@ -125,68 +118,6 @@ impl Third {
     }
 }
 
-struct Compactor {
-    process: Process,
-    api: Api,
-    log: PathBuf,
-}
-
-impl Compactor {
-    fn start(bucket: &Path, data: &Path) -> anyhow::Result<Self> {
-        fs::create_dir_all(data)?;
-        let (http, log) = (format!("127.0.0.1:{}", free_port()?), data.join("compact.log"));
-        let bucket = format!("{{type: FILESYSTEM, config: {{directory: {:?}}}}}", bucket.display().to_string());
-        let mut command = Command::new(binary());
-        command
-            .args(["compact", "--wait", "--wait-interval=1s", "--consistency-delay=0s", "--delete-delay=0s"])
-            .args(["--compact.quarantine-backoff=1s", "--compact.quarantine-backoff-max=3s"])
-            .args(["--deduplication.replica-label=replica", "--compact.cleanup-interval=2s"])
-            .arg(format!("--objstore.config={bucket}"))
-            .arg(format!("--data-dir={}", data.display()))
-            .arg(format!("--http-address={http}"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(&log)?);
-        let process = Process::start(&mut command)?;
-        Ok(Self { process, api: Api::new(&format!("http://{http}"))?, log })
-    }
-
-    async fn status(&self) -> anyhow::Result<Json> {
-        let mut status = self.api.get("/api/v1/compact/status", &[]).await?;
-        Ok(if status["data"].is_object() { status["data"].take() } else { status })
-    }
-
-    /// Waits until `is` holds of the status.
-    async fn until(&mut self, what: &str, is: impl Fn(&Json) -> Result<(), String>) -> anyhow::Result<Json> {
-        let deadline = tokio::time::Instant::now() + WITHIN;
-        let mut why = "no status".to_owned();
-        loop {
-            if let Some(status) = self.process.child().try_wait()? {
-                bail!("it ended ({status}): {}", tail(&self.log));
-            }
-            if let Ok(status) = self.status().await {
-                match is(&status) {
-                    Ok(()) => return Ok(status),
-                    Err(e) => why = e,
-                }
-            }
-            ensure!(tokio::time::Instant::now() < deadline, "{what}: {why}: {}", tail(&self.log));
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-}
-
-/// Whether all groups but those of `besides` have nothing left to do.
-fn is_done(status: &Json, besides: &BTreeSet<&str>) -> Result<(), String> {
-    let groups = status["groups"].as_array().ok_or("no groups")?;
-    let of = |g: &Json| g["labels"]["cluster"].as_str().unwrap_or_default().to_owned();
-    match groups.iter().find(|g| !besides.contains(of(g).as_str()) && g["state"] != "idle") {
-        _ if groups.is_empty() => Err("no groups".to_owned()),
-        Some(group) => Err(format!("{} at {} is {}", of(group), group["resolution"], group["state"])),
-        None => Ok(()),
-    }
-}
-
 fn of_clusters(all: &Samples, keep: impl Fn(&str) -> bool) -> Samples {
     let kept = all.iter().filter(|(labels, _)| keep(labels.get("cluster").unwrap_or_default()));
     kept.map(|(labels, values)| (labels.clone(), values.clone())).collect()
@@ -215,7 +146,7 @@ async fn damaged_blocks_hold_nobody_up_and_come_back() -> anyhow::Result<()> {
         spoil(&third.dir).context(*name)?;
     }
     let spoilt: BTreeSet<&str> = FAULTS.iter().map(|(name, ..)| *name).collect();
-    let mut compactor = Compactor::start(&bucket, &data)?;
+    let mut compactor = Compactor::start(&folder(&bucket), &data, "")?;
 
     // all is told, and all that can be done is done
     let told = |status: &Json| {

@@ -75,7 +75,7 @@ impl Compactor {
                 return Ok(Cleaned { busy: true, ..Cleaned::default() });
             }
         };
-        let outcome = lease.held_unless_lost(self.clean_under(&lease)).await;
+        let outcome = lease.held_unless_lost(Box::pin(self.clean_under(&lease))).await;
         let outcome = outcome.unwrap_or(Ok(Cleaned { busy: true, ..Cleaned::default() }));
         if matches!(&outcome, Ok(cleaned) if !cleaned.busy) {
             self.metrics.cleanups.inc();

@@ -166,7 +166,8 @@ impl Compactor {
     /// Looks at the bucket: leases, then blocks, then requests.
     pub(crate) async fn sync(&self) -> Result<Arc<Snapshot>, Error> {
         let _one_at_a_time = self.syncing.lock().await;
-        let outcome = self.look().await;
+        // boxed as others of the long ones: nested in one another they fill a thread's stack without optimization
+        let outcome = Box::pin(self.look()).await;
         let denied = matches!(&outcome, Err(e) if e.is_denied());
         self.metrics.halted.set(if denied { 1.0 } else { 0.0 });
         let snapshot = Arc::new(outcome?);
