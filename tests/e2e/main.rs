@@ -4,6 +4,7 @@ mod bad_input;
 mod bad_store;
 mod compaction;
 mod crash;
+mod deletion;
 mod demo;
 mod differential;
 mod interop;

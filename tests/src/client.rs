@@ -46,6 +46,15 @@ impl Api {
             .with_context(|| format!("{path} {params:?}: {}", String::from_utf8_lossy(&body[..body.len().min(300)])))
     }
 
+    /// The status and the whole answer to a POST of a form.
+    ///
+    /// # Errors
+    /// No answer, or none in JSON.
+    pub async fn post(&self, path: &str, form: &[(&str, &str)]) -> anyhow::Result<(u16, Value)> {
+        let response = self.client.post(format!("{}{path}", self.base)).form(form).send().await?;
+        Ok((response.status().as_u16(), response.json().await?))
+    }
+
     /// The body of an answer as it came.
     ///
     /// # Errors

@@ -191,6 +191,59 @@ pub async fn mark_for_deletion(bucket: &Bucket, block: BlockId, details: &str, c
     Ok(marked)
 }
 
+/// Why [`on_request`] did not mark.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// The request is wrong.
+    #[error("{0}")]
+    Invalid(String),
+    /// The store failed.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+/// Marks a block as somebody asks over HTTP, in Thanos' words: `action` is `DELETION` or `NO_COMPACTION`.
+///
+/// # Errors
+/// What is wrong with the request, also that there is no such block; failures of the store.
+pub async fn on_request(
+    bucket: &Bucket,
+    id: &str,
+    action: &str,
+    details: &str,
+    clock: &dyn Clock,
+) -> std::result::Result<(), RequestError> {
+    let invalid = |text: String| Err(RequestError::Invalid(text));
+    if id.is_empty() {
+        return invalid("ID cannot be empty".to_owned());
+    }
+    if action.is_empty() {
+        return invalid("Action cannot be empty".to_owned());
+    }
+    let id = match BlockId::parse(id) {
+        Ok(id) => id,
+        Err(e) => return invalid(format!("ULID {id:?} is not valid: {e}")),
+    };
+    let marked = match action {
+        "DELETION" => mark_for_deletion(bucket, id, details, clock).await?,
+        "NO_COMPACTION" => {
+            let mark = NoCompactMark {
+                id,
+                version: MARK_VERSION,
+                details: details.to_owned(),
+                no_compact_time: clock.now_ms().div_euclid(1000),
+                reason: "manual".to_owned(),
+            };
+            write(bucket, &mark).await?
+        }
+        other => return invalid(format!("not supported marker {other}")),
+    };
+    match marked {
+        Marked::Now | Marked::Already => Ok(()),
+        Marked::Gone => invalid(format!("block {id} is not in the bucket")),
+    }
+}
+
 /// Takes a mark away again.
 ///
 /// # Errors

@@ -7,16 +7,16 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Query, RawQuery};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{Html, Response};
 use axum::routing::{get, post};
 use block::{BlockId, BlockMeta};
 use bucket::deletions::{self, Request};
 use bucket::fetch::Partial;
-use bucket::marks::{self, MARK_VERSION, Marked, NoCompactMark};
+use bucket::marks::{self, RequestError};
 use labels::Matcher;
 use model::{TimeRange, format_rfc3339_ms};
 use serde_json::{Value, json};
+use transport::http::answers::{bad_data as bad, build_info, cors, internal as failed, runtime_info, success};
 
 use crate::compactor::Compactor;
 use crate::group::resolution_text;
@@ -83,8 +83,11 @@ impl Api {
                 post(move |RawQuery(query): RawQuery, body: Bytes| async move { f.mark(form(query, &body)).await }),
             )
             .route("/api/v1/status/flags", get(move || async move { success(json!(g.flags)) }))
-            .route("/api/v1/status/runtimeinfo", get(move || async move { h.runtime() }))
-            .route("/api/v1/status/buildinfo", get(|| async { build() }));
+            .route(
+                "/api/v1/status/runtimeinfo",
+                get(move || async move { runtime_info(&format_rfc3339_ms(h.start_ms)) }),
+            )
+            .route("/api/v1/status/buildinfo", get(|| async { build_info(env!("CARGO_PKG_VERSION")) }));
         if !api.page_disabled {
             for path in ["/", "/global", "/loaded", "/blocks"] {
                 let api = api.clone();
@@ -264,48 +267,13 @@ impl Api {
         if self.admin_disabled {
             return bad("Admin operations are disabled");
         }
-        let (id, action, details) = (field(&form, "id"), field(&form, "action"), field(&form, "detail").to_owned());
-        if id.is_empty() {
-            return bad("ID cannot be empty");
-        }
-        if action.is_empty() {
-            return bad("Action cannot be empty");
-        }
-        let id = match BlockId::parse(id) {
-            Ok(id) => id,
-            Err(e) => return bad(&format!("ULID {id:?} is not valid: {e}")),
-        };
-        let compactor = &self.compactor;
-        let outcome = match action {
-            "DELETION" => marks::mark_for_deletion(&compactor.bucket, id, &details, &*compactor.clock).await,
-            "NO_COMPACTION" => {
-                let mark = NoCompactMark {
-                    id,
-                    version: MARK_VERSION,
-                    details,
-                    no_compact_time: compactor.clock.now_ms().div_euclid(1000),
-                    reason: "manual".to_owned(),
-                };
-                marks::write(&compactor.bucket, &mark).await
-            }
-            other => return bad(&format!("not supported marker {other}")),
-        };
-        match outcome {
-            Ok(Marked::Now | Marked::Already) => success(Value::Null),
-            Ok(Marked::Gone) => bad(&format!("block {id} is not in the bucket")),
+        let (id, action, details) = (field(&form, "id"), field(&form, "action"), field(&form, "detail"));
+        let Compactor { bucket, clock, .. } = &*self.compactor;
+        match marks::on_request(bucket, id, action, details, &**clock).await {
+            Ok(()) => success(Value::Null),
+            Err(e @ RequestError::Invalid(_)) => bad(&e.to_string()),
             Err(e) => failed(&e.to_string()),
         }
-    }
-
-    fn runtime(&self) -> Response {
-        success(json!({
-            "startTime": format_rfc3339_ms(self.start_ms),
-            "CWD": std::env::current_dir().unwrap_or_default().display().to_string(),
-            "reloadConfigSuccess": true,
-            "lastConfigTime": format_rfc3339_ms(self.start_ms),
-            "goroutineCount": 0,
-            "GOMAXPROCS": std::thread::available_parallelism().map_or(1, usize::from),
-        }))
     }
 
     fn page(&self) -> Html<String> {
@@ -413,41 +381,4 @@ fn parse_time(text: &str, now_ms: i64) -> Option<i64> {
 
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
-fn build() -> Response {
-    success(json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "revision": "",
-        "branch": "",
-        "buildUser": "",
-        "buildDate": "",
-        "goVersion": "",
-    }))
-}
-
-fn success(data: Value) -> Response {
-    (StatusCode::OK, axum::Json(json!({"status": "success", "data": data}))).into_response()
-}
-
-fn bad(text: &str) -> Response {
-    let body = json!({"status": "error", "errorType": "bad_data", "error": text});
-    (StatusCode::BAD_REQUEST, axum::Json(body)).into_response()
-}
-
-fn failed(text: &str) -> Response {
-    let body = json!({"status": "error", "errorType": "internal", "error": text});
-    (StatusCode::INTERNAL_SERVER_ERROR, axum::Json(body)).into_response()
-}
-
-async fn cors(mut response: Response) -> Response {
-    for (name, value) in [
-        (header::ACCESS_CONTROL_ALLOW_HEADERS, "Accept, Accept-Encoding, Authorization, Content-Type, Origin"),
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
-        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Date"),
-    ] {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
-    }
-    response
 }

@@ -7,15 +7,15 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Query};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::response::{Html, Redirect, Response};
 use axum::routing::{get, post};
-use block::{BlockId, BlockMeta};
-use bucket::marks::{self, MARK_VERSION, Marked, NoCompactMark};
+use block::BlockMeta;
+use bucket::marks::{self, RequestError};
 use model::{Clock, format_rfc3339_ms};
 use objstore::Bucket;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use transport::http::answers::{bad_data as bad, build_info, cors, internal as failed, runtime_info, success};
 
 use crate::sync::Syncer;
 
@@ -72,8 +72,11 @@ impl BlocksApi {
                 }),
             )
             .route("/api/v1/status/flags", get(move || async move { success(json!(flags.flags)) }))
-            .route("/api/v1/status/runtimeinfo", get(move || async move { runtime.runtime() }))
-            .route("/api/v1/status/buildinfo", get(|| async { build() }));
+            .route(
+                "/api/v1/status/runtimeinfo",
+                get(move || async move { runtime_info(&format_rfc3339_ms(runtime.start_ms)) }),
+            )
+            .route("/api/v1/status/buildinfo", get(|| async { build_info(env!("CARGO_PKG_VERSION")) }));
         if !api.page_disabled {
             let to = format!("{}/loaded", api.prefix);
             let both = page.clone();
@@ -103,46 +106,12 @@ impl BlocksApi {
         if self.admin_disabled {
             return bad("Admin operations are disabled");
         }
-        if mark.id.is_empty() {
-            return bad("ID cannot be empty");
+        let Mark { id, action, detail } = &mark;
+        match marks::on_request(&self.bucket, id, action, detail, &*self.clock).await {
+            Ok(()) => success(Value::Null),
+            Err(e @ RequestError::Invalid(_)) => bad(&e.to_string()),
+            Err(e) => failed(&e.to_string()),
         }
-        if mark.action.is_empty() {
-            return bad("Action cannot be empty");
-        }
-        let id = match BlockId::parse(&mark.id) {
-            Ok(id) => id,
-            Err(e) => return bad(&format!("ULID {:?} is not valid: {e}", mark.id)),
-        };
-        let outcome = match mark.action.as_str() {
-            "DELETION" => marks::mark_for_deletion(&self.bucket, id, &mark.detail, &*self.clock).await,
-            "NO_COMPACTION" => {
-                let mark = NoCompactMark {
-                    id,
-                    version: MARK_VERSION,
-                    details: mark.detail,
-                    no_compact_time: self.clock.now_ms().div_euclid(1000),
-                    reason: "manual".to_owned(),
-                };
-                marks::write(&self.bucket, &mark).await
-            }
-            other => return bad(&format!("not supported marker {other}")),
-        };
-        match outcome {
-            Ok(Marked::Now | Marked::Already) => success(Value::Null),
-            Ok(Marked::Gone) => bad(&format!("block {id} is not in the bucket")),
-            Err(e) => bad(&e.to_string()),
-        }
-    }
-
-    fn runtime(&self) -> Response {
-        success(json!({
-            "startTime": format_rfc3339_ms(self.start_ms),
-            "CWD": std::env::current_dir().unwrap_or_default().display().to_string(),
-            "reloadConfigSuccess": true,
-            "lastConfigTime": format_rfc3339_ms(self.start_ms),
-            "goroutineCount": 0,
-            "GOMAXPROCS": std::thread::available_parallelism().map_or(1, usize::from),
-        }))
     }
 
     fn page(&self, loaded: bool) -> Html<String> {
@@ -197,36 +166,4 @@ impl BlocksApi {
 
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
-fn build() -> Response {
-    success(json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "revision": "",
-        "branch": "",
-        "buildUser": "",
-        "buildDate": "",
-        "goVersion": "",
-    }))
-}
-
-fn success(data: Value) -> Response {
-    (StatusCode::OK, axum::Json(json!({"status": "success", "data": data}))).into_response()
-}
-
-fn bad(text: &str) -> Response {
-    let body = json!({"status": "error", "errorType": "bad_data", "error": text});
-    (StatusCode::BAD_REQUEST, axum::Json(body)).into_response()
-}
-
-async fn cors(mut response: Response) -> Response {
-    for (name, value) in [
-        (header::ACCESS_CONTROL_ALLOW_HEADERS, "Accept, Accept-Encoding, Authorization, Content-Type, Origin"),
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
-        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Date"),
-    ] {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
-    }
-    response
 }

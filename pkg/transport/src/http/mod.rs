@@ -1,5 +1,6 @@
 //! HTTP: the routes every component has, the web configuration file, request metrics, clients from YAML.
 
+pub mod answers;
 mod client;
 mod common;
 mod metrics;
