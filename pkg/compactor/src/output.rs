@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use block::meta::{BlockDesc, Compaction, Rewrite, ThanosMeta};
+use block::meta::{BlockDesc, Compaction, DeletionInterval, Rewrite, ThanosMeta};
 use block::{BlockId, BlockMeta};
 use bucket::deletions::{SINCE_KEY, since_ms};
 pub use bucket::lineage::sources;
@@ -98,7 +98,9 @@ fn renamed(id: BlockId, input: &BlockMeta) -> BlockMeta {
 }
 
 /// What was done to any of the inputs was done to the output, as far as it mattered. Only what retention took out of some
-/// inputs is not yet out of the others: it counts when it was taken out of all.
+/// inputs is not yet out of the others: it counts when it was taken out of all. So does what was deleted on request, but for
+/// inputs made after it or of another time: one that the request did not reach yet, for its listing was late, would pass for
+/// done.
 fn rewrites(inputs: &[Arc<BlockMeta>]) -> Vec<Rewrite> {
     let of = |m: &Arc<BlockMeta>| m.thanos.as_ref().map(|t| t.rewrites.clone()).unwrap_or_default();
     let applied =
@@ -106,7 +108,15 @@ fn rewrites(inputs: &[Arc<BlockMeta>]) -> Vec<Rewrite> {
     let mut all: Vec<Rewrite> = Vec::new();
     for mut rewrite in inputs.iter().flat_map(of) {
         rewrite.deletions_applied.retain(|d| {
-            !d.request_id.starts_with(RETENTION_PREFIX) || inputs.iter().all(|m| applied(m, &d.request_id))
+            let asked_ms = BlockId::parse(&d.request_id).ok().map(|id| id.time_ms());
+            let is_outside = |m: &BlockMeta, i: &DeletionInterval| m.min_time > i.max_time || m.max_time <= i.min_time;
+            let is_kept = |m: &Arc<BlockMeta>| {
+                applied(m, &d.request_id)
+                    || asked_ms.is_some_and(|ms| since_ms(m) > ms)
+                    || !d.intervals.is_empty() && d.intervals.iter().all(|i| is_outside(m, i))
+            };
+            let is_unknown = asked_ms.is_none() && !d.request_id.starts_with(RETENTION_PREFIX);
+            is_unknown || inputs.iter().all(is_kept)
         });
         let empty = rewrite.deletions_applied.is_empty() && rewrite.relabels_applied.is_empty();
         if !empty && !all.contains(&rewrite) {
@@ -273,5 +283,31 @@ mod tests {
         assert_eq!(of(&[block(1, &[]), block(2, &[request])]), [[0; 0]]);
         let z = "retention:z";
         assert_eq!(of(&[block(1, &[z]), block(2, &[request]), block(3, &[request, z])]), [&[1, 3][..], &[2]]);
+    }
+
+    #[test]
+    fn what_was_asked_for_counts_when_no_input_is_left_to_do() {
+        let asked = BlockId::new(50, 0).to_string();
+        let block = |made: u64, min_time: i64, ids: &[&str]| {
+            let mut meta = input(made, min_time, min_time + 10, 1, &[made], &[]);
+            let deletion = |id: &&str| block::meta::Deletion {
+                request_id: (*id).to_owned(),
+                intervals: vec![DeletionInterval { min_time: 0, max_time: 15 }],
+                ..Default::default()
+            };
+            let deletions_applied = ids.iter().map(deletion).collect();
+            meta.thanos.as_mut().unwrap().rewrites = vec![Rewrite { deletions_applied, ..Rewrite::default() }];
+            Arc::new(meta)
+        };
+        for (what, other, want) in [
+            ("applied too", block(2, 10, &[&asked]), 1),
+            ("made later", block(51, 10, &[]), 1),
+            ("of another time", block(2, 16, &[]), 1),
+            ("not reached yet", block(2, 10, &[]), 0),
+        ] {
+            assert_eq!(rewrites(&[block(1, 0, &[&asked]), other]).len(), want, "{what}");
+        }
+        // not ours, so that nobody would do it again
+        assert_eq!(rewrites(&[block(1, 0, &["by hand"]), block(2, 10, &[])]).len(), 1);
     }
 }
