@@ -92,11 +92,15 @@ impl<'a> Cursor<'a> {
     pub(crate) fn uvarint32_pair(&mut self) -> Result<(u32, u32)> {
         if let Some(bytes) = self.data[self.at..].first_chunk::<8>() {
             let word = u64::from_le_bytes(*bytes);
-            if let Some((first, first_len)) = short_uvarint(word as u32)
-                && let Some((second, second_len)) = short_uvarint((word >> (8 * first_len)) as u32)
-            {
-                self.at += (first_len + second_len) as usize;
-                return Ok((first, second));
+            // Top bits that are not set end a number. Where the next pair begins follows from them alone, so that the
+            // processor need not wait for the values.
+            let ends = !word & 0x8080_8080_8080_8080;
+            let second_ends = ends & ends.wrapping_sub(1);
+            let (first_bits, bits) = (ends.trailing_zeros() + 1, second_ends.trailing_zeros() + 1);
+            if second_ends != 0 && first_bits <= 32 && bits - first_bits <= 32 {
+                self.at += bits as usize / 8;
+                let first = short_uvarint(word as u32, first_bits);
+                return Ok((first, short_uvarint((word >> first_bits) as u32, bits - first_bits)));
             }
         }
         Ok((self.uvarint32()?, self.uvarint32()?))
@@ -124,21 +128,16 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// The number in the low bytes of `word`, and how many of them it takes; `None` when more than four.
+/// The number in the low `bits` of `word`, 8 to 32 of them.
 #[inline]
-fn short_uvarint(word: u32) -> Option<(u32, u32)> {
-    let ends = !word & 0x8080_8080;
-    if ends == 0 {
-        return None;
-    }
-    let x = word & (ends ^ (ends - 1));
-    let value = x & 0x7f | x >> 1 & 0x3f80 | x >> 2 & 0x1f_c000 | x >> 3 & 0xfe0_0000;
-    Some((value, ends.trailing_zeros() / 8 + 1))
+fn short_uvarint(word: u32, bits: u32) -> u32 {
+    let x = word & u32::MAX >> (32 - bits);
+    x & 0x7f | x >> 1 & 0x3f80 | x >> 2 & 0x1f_c000 | x >> 3 & 0xfe0_0000
 }
 
 /// Checks `body` against the CRC32C stored behind it; `offset` is where `body` begins in the file.
 pub(crate) fn check_crc(file: &str, offset: u64, what: &str, body: &[u8], stored: u32) -> Result<()> {
-    let computed = crc32c::crc32c(body);
+    let computed = crate::checksum::crc32c(body);
     if computed == stored {
         return Ok(());
     }
@@ -171,14 +170,10 @@ pub fn put_uvarint(out: &mut Vec<u8>, mut value: u64) {
     if value < 0x80 {
         return out.push(value as u8);
     }
-    if value < 1 << 28 {
-        // Seven bits into each of four bytes, of which as many are kept as there are: no branch for each.
-        let v = value as u32;
-        let x = v & 0x7f | (v & 0x3f80) << 1 | (v & 0x1f_c000) << 2 | (v & 0xfe0_0000) << 3;
-        let len = (38 - v.leading_zeros()) / 7;
-        let more = 0x0080_8080 & ((1 << (8 * (len - 1))) - 1);
-        let end = out.len() + len as usize;
-        out.extend_from_slice(&(x | more).to_le_bytes());
+    if let Ok(value) = u32::try_from(value) {
+        let (bytes, len) = uvarint_bytes(value);
+        let end = out.len() + len;
+        out.extend_from_slice(&bytes);
         return out.truncate(end);
     }
     let (mut bytes, mut len) = ([0; 10], 0);
@@ -189,6 +184,63 @@ pub fn put_uvarint(out: &mut Vec<u8>, mut value: u64) {
     }
     bytes[len] = value as u8;
     out.extend_from_slice(&bytes[..=len]);
+}
+
+/// Numbers on their way behind a vector, whose room is made once for all.
+pub(crate) struct Numbers<'a> {
+    out: &'a mut Vec<u8>,
+    at: usize,
+}
+
+impl<'a> Numbers<'a> {
+    /// Room for `count` numbers more.
+    pub(crate) fn behind(out: &'a mut Vec<u8>, count: usize) -> Self {
+        let at = out.len();
+        // What is written of a number too much goes behind it.
+        out.resize(at + 10 * count + 8, 0);
+        Self { out, at }
+    }
+
+    /// A `uvarint`.
+    #[inline]
+    pub(crate) fn put(&mut self, value: u64) {
+        let Ok(short) = u32::try_from(value) else { return self.put_long(value) };
+        let (bytes, len) = uvarint_bytes(short);
+        self.out[self.at..self.at + 8].copy_from_slice(&bytes);
+        self.at += len;
+    }
+
+    #[inline(never)]
+    fn put_long(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.out[self.at] = value as u8 | 0x80;
+            self.at += 1;
+            value >>= 7;
+        }
+        self.out[self.at] = value as u8;
+        self.at += 1;
+    }
+
+    /// A zigzag `varint`.
+    #[inline]
+    pub(crate) fn put_signed(&mut self, value: i64) {
+        self.put((value << 1 ^ value >> 63) as u64);
+    }
+
+    /// Gives back the room that was not needed.
+    pub(crate) fn end(self) {
+        self.out.truncate(self.at);
+    }
+}
+
+/// A `uvarint` and how many of the bytes it takes: seven bits into each of five, without a branch for each.
+#[inline]
+fn uvarint_bytes(value: u32) -> ([u8; 8], usize) {
+    let v = u64::from(value);
+    let x = v & 0x7f | (v & 0x3f80) << 1 | (v & 0x1f_c000) << 2 | (v & 0xfe0_0000) << 3 | (v & 0xf000_0000) << 4;
+    let len = (38 - (value | 1).leading_zeros()) / 7;
+    let more = 0x8080_8080 & ((1 << (8 * (len - 1))) - 1);
+    ((x | more).to_le_bytes(), len as usize)
 }
 
 /// Appends a zigzag `varint`.
@@ -221,6 +273,12 @@ mod tests {
                     twice.extend_from_slice(&bytes);
                     let mut cursor = Cursor::new("", 0, &twice);
                     let pair = u32::try_from(value).ok().map(|v| (v, v));
+                    let (mut put, signed) = (vec![7], (value >> 1) as i64 ^ -((value & 1) as i64));
+                    let mut numbers = Numbers::behind(&mut put, 2);
+                    numbers.put(value);
+                    numbers.put_signed(signed);
+                    numbers.end();
+                    assert_eq!(put, [&[7], &bytes[..len], &bytes[..len]].concat(), "{value:x}");
                     assert_eq!(cursor.uvarint32_pair().ok(), pair, "{value:x}");
                     assert_eq!(cursor.at == 2 * len, pair.is_some(), "{value:x}");
                     let mut cursor = Cursor::new("", 0, &bytes[..len - 1]);

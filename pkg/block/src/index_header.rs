@@ -79,7 +79,7 @@ impl IndexParts {
         let footer = out.len();
         out.extend_from_slice(&(HEADER_LEN as u64).to_be_bytes());
         out.extend_from_slice(&table.to_be_bytes());
-        let crc = crc32c::crc32c(&out[footer..]);
+        let crc = crate::checksum::crc32c(&out[footer..]);
         out.extend_from_slice(&crc.to_be_bytes());
         Ok(out)
     }

@@ -183,7 +183,7 @@ impl<'a> Out<'a> {
 
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
         self.file.write_all(bytes).map_err(Error::io("write", self.path))?;
-        self.crc = crc32c::crc32c_append(self.crc, bytes);
+        self.crc = crate::checksum::crc32c_append(self.crc, bytes);
         self.at += bytes.len() as u64;
         Ok(())
     }

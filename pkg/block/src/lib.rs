@@ -3,6 +3,7 @@
 //!
 //! Every CRC is checked on every read. Formats: `docs/formats/blocks.md`.
 
+mod checksum;
 pub mod chunk_reader;
 mod chunk_writer;
 mod cursor;
@@ -24,8 +25,9 @@ pub mod toc;
 mod tombstones;
 mod writer;
 
-/// Numbers and texts as all files of a block have them.
+/// Numbers, texts and checksums as all files of a block have them.
 pub mod wire {
+    pub use crate::checksum::{crc32c, crc32c_append};
     pub use crate::cursor::{put_text, put_uvarint, put_varint};
 }
 

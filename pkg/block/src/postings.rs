@@ -34,7 +34,7 @@ pub fn encode(ids: &[u32], out: &mut Vec<u8>) {
     out.extend_from_slice(&(4 + 4 * ids.len() as u32).to_be_bytes());
     out.extend_from_slice(&(ids.len() as u32).to_be_bytes());
     out.extend(ids.iter().flat_map(|id| id.to_be_bytes()));
-    let crc = crc32c::crc32c(&out[start..]);
+    let crc = crate::checksum::crc32c(&out[start..]);
     out.extend_from_slice(&crc.to_be_bytes());
 }
 

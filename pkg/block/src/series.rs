@@ -2,7 +2,7 @@
 
 use labels::Labels;
 
-use crate::cursor::{Cursor, check_crc, put_uvarint, put_varint};
+use crate::cursor::{Cursor, Numbers, check_crc, put_uvarint};
 use crate::{Error, Result, Symbols};
 
 /// One chunk of a series, as the index tells it.
@@ -155,26 +155,28 @@ pub fn parse_entry(file: &str, offset: u64, bytes: &[u8], symbols: &Symbols) -> 
 /// Appends an entry's bytes to `out`; `body` is for reuse.
 pub fn put_entry(out: &mut Vec<u8>, body: &mut Vec<u8>, raw: &RawEntry) {
     body.clear();
-    put_uvarint(body, raw.labels.len() as u64);
+    let mut numbers = Numbers::behind(body, 2 + 2 * raw.labels.len() + 3 * raw.chunks.len());
+    numbers.put(raw.labels.len() as u64);
     for (name, value) in &raw.labels {
-        put_uvarint(body, u64::from(*name));
-        put_uvarint(body, u64::from(*value));
+        numbers.put(u64::from(*name));
+        numbers.put(u64::from(*value));
     }
-    put_uvarint(body, raw.chunks.len() as u64);
+    numbers.put(raw.chunks.len() as u64);
     let mut before: Option<&ChunkMeta> = None;
     for chunk in &raw.chunks {
         match before {
-            None => put_varint(body, chunk.min_time),
-            Some(b) => put_uvarint(body, chunk.min_time.wrapping_sub(b.max_time) as u64),
+            None => numbers.put_signed(chunk.min_time),
+            Some(b) => numbers.put(chunk.min_time.wrapping_sub(b.max_time) as u64),
         }
-        put_uvarint(body, chunk.max_time.wrapping_sub(chunk.min_time) as u64);
+        numbers.put(chunk.max_time.wrapping_sub(chunk.min_time) as u64);
         match before {
-            None => put_uvarint(body, chunk.reference),
-            Some(b) => put_varint(body, chunk.reference.wrapping_sub(b.reference) as i64),
+            None => numbers.put(chunk.reference),
+            Some(b) => numbers.put_signed(chunk.reference.wrapping_sub(b.reference) as i64),
         }
         before = Some(chunk);
     }
+    numbers.end();
     put_uvarint(out, body.len() as u64);
     out.extend_from_slice(body);
-    out.extend_from_slice(&crc32c::crc32c(body).to_be_bytes());
+    out.extend_from_slice(&crate::checksum::crc32c(body).to_be_bytes());
 }

@@ -70,7 +70,7 @@ impl Toc {
         for (slot, n) in out.chunks_exact_mut(8).zip(numbers) {
             slot.copy_from_slice(&n.to_be_bytes());
         }
-        let crc = crc32c::crc32c(&out[..48]);
+        let crc = crate::checksum::crc32c(&out[..48]);
         out[48..].copy_from_slice(&crc.to_be_bytes());
         out
     }

@@ -57,7 +57,7 @@ impl Tombstones {
                 put_varint(&mut out, range.max);
             }
         }
-        let crc = crc32c::crc32c(&out[HEADER_LEN..]);
+        let crc = crate::checksum::crc32c(&out[HEADER_LEN..]);
         out.extend_from_slice(&crc.to_be_bytes());
         out
     }

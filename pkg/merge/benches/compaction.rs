@@ -223,7 +223,7 @@ fn measure(what: &str, yaml: &str, root: &Path, kind: &str, shards: usize, serie
         let output = Command::new(me)
             .args(["merge", config.to_str().expect("path"), root.to_str().expect("path"), kind, &shards.to_string()])
             // As the program sets it.
-            .env("MIMALLOC_PURGE_DELAY", "0")
+            .env("MIMALLOC_PURGE_DELAY", "100")
             .stderr(Stdio::inherit())
             .output()
             .expect("child");

@@ -68,6 +68,9 @@ pub(crate) struct Checkpoint {
     pub(crate) repairs: Repairs,
     pub(crate) counts: Counts,
     pub(crate) current: Current,
+    /// Series of an input were found out of order: they are sorted before the merge.
+    #[serde(default)]
+    pub(crate) is_unordered: bool,
     /// Nothing is left to merge.
     pub(crate) ended: bool,
 }
@@ -104,9 +107,9 @@ impl Saver {
 }
 
 impl Checkpoint {
-    pub(crate) fn new(fingerprint: String, id: BlockId, shards: usize) -> Self {
+    pub(crate) fn new(fingerprint: String, id: BlockId, shards: usize, is_unordered: bool) -> Self {
         let shards = vec![ShardState::default(); shards];
-        Self { fingerprint, current: Current { id, shards, ..Current::default() }, ..Self::default() }
+        Self { fingerprint, is_unordered, current: Current { id, shards, ..Current::default() }, ..Self::default() }
     }
 }
 
@@ -116,7 +119,7 @@ pub(crate) fn fingerprint(job: &Job, options: &Options) -> String {
     let range = (job.meta.min_time, job.meta.max_time, job.meta.resolution_ms());
     let means = (options.segment_bytes, options.index_bytes_max, options.series_max, options.shards, options.hash);
     let text = format!(
-        "1 {inputs:?} {range:?} {:?} {:?} {} {:?} {:?} {means:?} {:?}",
+        "2 {inputs:?} {range:?} {:?} {:?} {} {:?} {:?} {means:?} {:?}",
         job.vertical,
         job.deletions,
         job.tombstones,

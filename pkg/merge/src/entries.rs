@@ -1,6 +1,6 @@
 //! Series of one input, in label order, with the numbers of the joint symbol table.
 
-use block::series::{entry_len, parse_labels, parse_parts};
+use block::series::{entry_len, parse_parts};
 use block::{BlockId, ChunkMeta};
 
 use crate::error::{Error, Result};
@@ -22,6 +22,8 @@ pub(crate) struct Entry {
     pub(crate) chunks: Vec<ChunkMeta>,
     /// What the input's postings and tombstones call it.
     pub(crate) id: u64,
+    /// Whether the input had the labels in another order.
+    pub(crate) labels_out_of_order: bool,
 }
 
 /// Where an input's series come from.
@@ -73,8 +75,6 @@ pub(crate) struct IndexEntries {
     end: u64,
     /// Where the entry read last began.
     last: u64,
-    /// Entries whose labels were not in order.
-    pub(crate) labels_out_of_order: u64,
 }
 
 impl IndexEntries {
@@ -88,7 +88,6 @@ impl IndexEntries {
             at: input.series.start,
             end: input.series.end,
             last: input.series.start,
-            labels_out_of_order: 0,
         }
     }
 
@@ -98,12 +97,20 @@ impl IndexEntries {
 
     /// Reads the next series; false at the end.
     pub(crate) fn next(&mut self, out: &mut Entry) -> Result<bool> {
-        if !self.read(out, true)? {
-            return Ok(false);
-        }
+        let Some(len) = self.next_len()? else { return Ok(false) };
+        let at = self.last;
+        let bytes = self.window.get(at, len as usize)?;
+        parse_parts("index", at, bytes, &mut out.labels, &mut out.chunks)
+            .map_err(|e| Error::of_input(self.block, e))?;
+        out.id = if self.version == 1 { at } else { at / 16 };
         self.map(&mut out.labels)?;
-        self.normalise(&mut out.labels, self.empty)?;
+        self.normalise(out)?;
         Ok(true)
+    }
+
+    /// Passes over the next series, unread; false at the end.
+    pub(crate) fn skip(&mut self) -> Result<bool> {
+        Ok(self.next_len()?.is_some())
     }
 
     /// Where the series read last begins, or the end.
@@ -111,57 +118,24 @@ impl IndexEntries {
         self.last
     }
 
-    /// Reads the next series without its chunks, and without looking its symbols up where that makes no difference to
-    /// the order: in version 2 both numbers ascend alike. [`Self::map`] looks them up.
-    pub(crate) fn next_in_order(&mut self, out: &mut Entry) -> Result<bool> {
-        if self.version == 1 {
-            return self.next(out);
-        }
-        if !self.read(out, false)? {
-            return Ok(false);
-        }
-        let bound = self.numbers.bound();
-        if let Some((name, value)) = out.labels.iter().find(|(n, v)| *n >= bound || *v >= bound) {
-            return Err(self.damaged(self.last, format!("symbol {name} or {value} does not exist")));
-        }
-        let empty = match self.empty {
-            Some(empty) if self.numbers.get(0)? == Some(empty) => Some(0),
-            _ => None,
-        };
-        self.normalise(&mut out.labels, empty)?;
-        Ok(true)
-    }
-
-    /// Whether [`Self::next_in_order`] gives the index's own numbers.
-    pub(crate) fn is_unmapped(&self) -> bool {
-        self.version != 1
-    }
-
-    fn read(&mut self, out: &mut Entry, chunks: bool) -> Result<bool> {
+    /// Goes past the next entry, which [`Self::position`] tells then, and gives its length; `None` at the end.
+    fn next_len(&mut self) -> Result<Option<u64>> {
         if self.version != 1 {
             self.at = self.at.next_multiple_of(16);
         }
-        self.last = self.at;
+        self.last = self.at.min(self.end);
         if self.at >= self.end {
-            self.last = self.end;
-            return Ok(false);
+            return Ok(None);
         }
         let at = self.at;
         let len = entry_len(self.window.get(at, 10)?).filter(|len| at + len <= self.end && *len <= ENTRY_BYTES_MAX);
         let Some(len) = len else { return Err(self.damaged(at, "series entry does not fit")) };
-        let bytes = self.window.get(at, len as usize)?;
-        let parsed = match chunks {
-            true => parse_parts("index", at, bytes, &mut out.labels, &mut out.chunks),
-            false => parse_labels("index", at, bytes, &mut out.labels),
-        };
-        parsed.map_err(|e| Error::of_input(self.block, e))?;
         self.at = at + len;
-        out.id = if self.version == 1 { at } else { at / 16 };
-        Ok(true)
+        Ok(Some(len))
     }
 
     /// From the index's references to the joint numbers.
-    pub(crate) fn map(&mut self, labels: &mut Pairs) -> Result<()> {
+    fn map(&mut self, labels: &mut Pairs) -> Result<()> {
         if let Some(numbers) = self.numbers.all() {
             for (name, value) in labels {
                 let (Some(a), Some(b)) = (numbers.get(*name as usize), numbers.get(*value as usize)) else {
@@ -181,12 +155,13 @@ impl IndexEntries {
     }
 
     /// Labels in order, without empty ones.
-    fn normalise(&mut self, labels: &mut Pairs, empty: Option<u32>) -> Result<()> {
-        if let Some(empty) = empty {
+    fn normalise(&mut self, entry: &mut Entry) -> Result<()> {
+        let labels = &mut entry.labels;
+        if let Some(empty) = self.empty {
             labels.retain(|(_, value)| *value != empty);
         }
-        if !labels.is_sorted_by(|a, b| a.0 < b.0) {
-            self.labels_out_of_order += 1;
+        entry.labels_out_of_order = !labels.is_sorted_by(|a, b| a.0 < b.0);
+        if entry.labels_out_of_order {
             labels.sort_unstable();
             labels.dedup();
             if labels.windows(2).any(|p| p[0].0 == p[1].0) {

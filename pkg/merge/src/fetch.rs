@@ -2,6 +2,9 @@
 //!
 //! Windows of the segments are fetched by tasks while the merge works on the one before. The first window at a new
 //! place is small and later ones double, so that reading along costs few requests and jumping about costs few bytes.
+//!
+//! Files of this machine are read by the merge itself, window by window: the bytes are in the cache of the processor that
+//! works on them, and nobody has to be woken.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -27,7 +30,7 @@ const FIRST_WINDOW: u64 = 64 << 10;
 pub(crate) struct Windows {
     /// Bytes of a window at most.
     pub(crate) max: u64,
-    /// Windows fetched beside the one in use.
+    /// Windows fetched beside the one in use; 0 = the merge reads them itself.
     pub(crate) ahead: usize,
 }
 
@@ -122,7 +125,7 @@ impl ChunkStream {
         done: Arc<AtomicU64>,
     ) -> Self {
         Self {
-            bucket: bucket.clone(),
+            bucket: if windows.ahead == 0 { bucket.reading_here() } else { bucket.clone() },
             wait: wait.clone(),
             segments,
             windows,
@@ -204,7 +207,7 @@ impl ChunkStream {
         let Some((body, stored)) = bytes[head..].split_last_chunk::<4>().filter(|(body, _)| !body.is_empty()) else {
             return Err(self.damaged(segment, offset, "chunk without encoding"));
         };
-        let (computed, stored) = (crc32c::crc32c(body), u32::from_be_bytes(*stored));
+        let (computed, stored) = (block::wire::crc32c(body), u32::from_be_bytes(*stored));
         if computed != stored {
             let what = format!("chunk: checksum of {} bytes is {computed:08x}, stored is {stored:08x}", body.len());
             return Err(self.damaged(segment, offset, what));
@@ -269,12 +272,19 @@ impl ChunkStream {
         self.flying.clear();
         self.window = FIRST_WINDOW.min(self.windows.max);
         let start = if offset < self.window / 2 { 0 } else { offset };
+        if self.windows.ahead == 0 {
+            return self.read_here(segment, start, 0);
+        }
         self.launch(segment, start, 0);
         self.land()
     }
 
     /// The piece that begins at `start`, right behind the current one; at least `want` bytes of it.
     fn advance(&mut self, segment: u32, start: u64, want: u64) -> Result<()> {
+        if self.windows.ahead == 0 {
+            self.window = (self.window * 2).min(self.windows.max);
+            return self.read_here(segment, start, want);
+        }
         if !self.flying.front().is_some_and(|f| f.segment == segment && f.start == start) {
             self.flying.clear();
             self.launch(segment, start, want);
@@ -297,17 +307,38 @@ impl ChunkStream {
                 Err(_) => Err(Error::Cancelled),
             }
         })?;
+        self.take(segment, start, bytes)?;
+        if !self.flying.is_empty() {
+            let (segment, end) = self.flying.back().map_or((segment, end), |f| (f.segment, f.end));
+            self.read_ahead(segment, end);
+        }
+        Ok(())
+    }
+
+    /// Makes what was read the current piece.
+    fn take(&mut self, segment: u32, start: u64, bytes: Bytes) -> Result<()> {
         if start == 0 {
             let file = Segments::file(segment);
             check_segment_header(&file, &bytes).map_err(|e| Error::of_input(self.block(), e))?;
         }
         self.done.fetch_add(bytes.len() as u64, Relaxed);
         self.current = Some(Piece { segment, start, bytes });
-        if !self.flying.is_empty() {
-            let (segment, end) = self.flying.back().map_or((segment, end), |f| (f.segment, f.end));
-            self.read_ahead(segment, end);
-        }
         Ok(())
+    }
+
+    /// Reads the piece that begins at `start`, at least `want` bytes of it.
+    fn read_here(&mut self, segment: u32, start: u64, want: u64) -> Result<()> {
+        // Its memory is for the next one.
+        self.current = None;
+        let range = start..self.end_of(segment, start, want);
+        let bytes = self.wait.on(read(&self.bucket, self.block(), &Segments::file(segment), range))?;
+        self.take(segment, start, bytes)
+    }
+
+    /// Where a window ends that begins at `start` and has at least `want` bytes.
+    fn end_of(&self, segment: u32, start: u64, want: u64) -> u64 {
+        let size = self.segments.sizes.get(segment as usize).copied().unwrap_or(0);
+        (start + self.window.max(want)).min(size)
     }
 
     /// Fills up what is fetched ahead, from `end` of `segment` on.
@@ -331,8 +362,7 @@ impl ChunkStream {
 
     /// Begins to fetch; gives the end of the range.
     fn launch(&mut self, segment: u32, start: u64, want: u64) -> u64 {
-        let size = self.segments.sizes.get(segment as usize).copied().unwrap_or(0);
-        let end = (start + self.window.max(want)).min(size);
+        let end = self.end_of(segment, start, want);
         let (bucket, block) = (self.bucket.clone(), self.block());
         let task =
             self.wait.runtime.spawn(async move { read(&bucket, block, &Segments::file(segment), start..end).await });
@@ -348,7 +378,7 @@ fn checked_head(piece: &Bytes, at: usize) -> Option<Head> {
     let (len, head) = uvarint(bytes)?;
     let len = head + usize::try_from(len).ok().filter(|len| *len < bytes.len())? + 5;
     let (body, stored) = bytes.get(head..len)?.split_last_chunk::<4>()?;
-    if crc32c::crc32c(body) != u32::from_be_bytes(*stored) {
+    if block::wire::crc32c(body) != u32::from_be_bytes(*stored) {
         return None;
     }
     let encoding = Encoding::from_byte(*body.first()?)?;

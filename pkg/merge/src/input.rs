@@ -53,7 +53,7 @@ pub(crate) struct OpenInput {
     pub(crate) index: LocalFile,
     pub(crate) series: Range<u64>,
     pub(crate) segments: Arc<Segments>,
-    pub(crate) tombstones: Tombstones,
+    pub(crate) tombstones: Arc<Tombstones>,
 }
 
 /// Lists a block's files and compares them with its meta.
@@ -169,7 +169,8 @@ pub(crate) async fn open(
         false => Tombstones::default(),
     };
     let index = LocalFile::open(&path)?;
-    Ok(OpenInput { meta, replica, version, toc, index, series, segments: files.segments.clone(), tombstones })
+    let (segments, tombstones) = (files.segments.clone(), Arc::new(tombstones));
+    Ok(OpenInput { meta, replica, version, toc, index, series, segments, tombstones })
 }
 
 async fn fetch_index(bucket: &Bucket, id: BlockId, end: u64, path: &Path, fetch_bytes: u64) -> Result<()> {

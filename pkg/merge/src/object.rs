@@ -93,7 +93,7 @@ impl ObjectWriter {
     /// Appends bytes that the section's checksum covers.
     #[inline]
     pub(crate) fn put_checked(&mut self, bytes: &[u8]) -> Result<()> {
-        self.crc = crc32c::crc32c_append(self.crc, bytes);
+        self.crc = block::wire::crc32c_append(self.crc, bytes);
         self.put(bytes)
     }
 

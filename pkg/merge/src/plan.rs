@@ -3,22 +3,19 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use block::Tombstones;
-
 use crate::deletion::Deletions;
 use crate::entries::{Entry, Pairs};
 use crate::error::Result;
 use crate::input::OpenInput;
 use crate::job::Job;
 use crate::relabel_pass::relabel_all;
-use crate::survey::{EntriesOf, Survey, survey};
+use crate::survey::{EntriesOf, Survey, sort, survey};
 use crate::symbols::{SymbolSection, SymbolTable, join};
 
 /// All that the threads share.
 pub(crate) struct Plan {
     pub(crate) inputs: Vec<OpenInput>,
     pub(crate) entries: Vec<EntriesOf>,
-    pub(crate) tombstones: Vec<Arc<Tombstones>>,
     pub(crate) symbols: SymbolTable,
     pub(crate) deletions: Arc<Deletions>,
     pub(crate) labels_out_of_order: u64,
@@ -33,13 +30,21 @@ pub(crate) struct ShardRange {
     pub(crate) positions: Vec<u64>,
     /// The first series that is no longer part; none = to the end.
     pub(crate) before: Option<Pairs>,
+    /// Where each input must be at the end: at the next range's begin. Empty = at its end.
+    pub(crate) ends: Vec<u64>,
     /// For each input the first chunk that is no longer part.
     pub(crate) until: Vec<Option<u64>>,
 }
 
 impl Plan {
-    /// Reads every series of every input. `memory` bounds what is held, in bytes.
-    pub(crate) fn make(mut inputs: Vec<OpenInput>, job: &Job, dir: &Path, memory: u64) -> Result<Self> {
+    /// `memory` bounds what is held, in bytes; `is_unordered` says that an input's series were found out of order.
+    pub(crate) fn make(
+        mut inputs: Vec<OpenInput>,
+        job: &Job,
+        dir: &Path,
+        memory: u64,
+        is_unordered: bool,
+    ) -> Result<Self> {
         let sections: Vec<SymbolSection> = inputs
             .iter()
             .map(|input| SymbolSection {
@@ -58,7 +63,10 @@ impl Plan {
         let (mut surveys, mut entries) = (Vec::new(), Vec::new());
         if job.relabel.is_empty() {
             for (n, (input, map)) in inputs.iter().zip(&maps).enumerate() {
-                let found = survey(input, map, empty, &dir.join(format!("sorted.{n}")), memory / 4)?;
+                let mut found = survey(input, map, empty)?;
+                if is_unordered {
+                    sort(input, map, empty, &dir.join(format!("sorted.{n}")), memory / 4, &mut found)?;
+                }
                 entries.push(EntriesOf { numbers: map.clone(), empty, sorted: found.sorted.clone() });
                 surveys.push(found);
             }
@@ -67,13 +75,11 @@ impl Plan {
                 relabel_all(&mut inputs, &maps, empty, &symbols, &job.relabel, &deletions, dir, memory / 4)?;
             deletions = Arc::default();
         }
-        let tombstones = inputs.iter_mut().map(|i| Arc::new(std::mem::take(&mut i.tombstones))).collect();
         Ok(Self {
             labels_out_of_order: surveys.iter().map(|s| s.labels_out_of_order).sum(),
             series: surveys.iter().map(|s| s.series).sum(),
             inputs,
             entries,
-            tombstones,
             symbols,
             deletions,
             surveys,
@@ -102,10 +108,11 @@ impl Plan {
                 next_positions.push(position);
                 until.push(first_chunk);
             }
-            ranges.push(ShardRange { positions, before: Some(border.clone()), until });
+            let before = Some(border.clone());
+            ranges.push(ShardRange { positions, before, ends: next_positions.clone(), until });
             positions = next_positions;
         }
-        ranges.push(ShardRange { positions, before: None, until: vec![None; self.inputs.len()] });
+        ranges.push(ShardRange { positions, until: vec![None; self.inputs.len()], ..ShardRange::default() });
         Ok(ranges)
     }
 

@@ -39,20 +39,19 @@ pub(crate) fn relabel_all(
         let own = deletions.of(&input.meta);
         let mut spool = Sorter::create(&dir.join(format!("relabelled.{n}")), memory)?;
         let (mut entry, mut ranges, mut builder) = (Entry::default(), Vec::new(), Builder::new());
-        let mut tombstones = std::mem::take(&mut input.tombstones);
-        let mut series = 0;
+        let tombstones = Arc::make_mut(&mut input.tombstones);
+        let mut found = Survey::default();
         while entries.next(&mut entry)? {
+            found.labels_out_of_order += u64::from(entry.labels_out_of_order);
             ranges.clear();
             own.add_ranges(&entry.labels, &mut ranges);
             ranges.drain(..).for_each(|range| tombstones.add(entry.id, range));
             if let Some(labels) = texts.relabel(rules, &entry, &mut builder)? {
-                spool.push(Entry { labels, chunks: entry.chunks.clone(), id: entry.id })?;
-                series += 1;
+                spool.push(Entry { labels, chunks: entry.chunks.clone(), ..entry })?;
+                found.series += 1;
             }
         }
-        input.tombstones = tombstones;
-        let labels_out_of_order = entries.labels_out_of_order;
-        surveys.push(Survey { series, labels_out_of_order, places: Vec::new(), sorted: None });
+        surveys.push(found);
         spools.push(spool.finish()?);
     }
     let mut more: Vec<(String, u32)> = texts.new.into_iter().collect();

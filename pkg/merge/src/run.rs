@@ -101,7 +101,9 @@ pub async fn run(
         Err(error) => {
             if matches!(error, Error::Input { .. } | Error::Vanished { .. } | Error::Refused(_)) {
                 // The same job cannot end otherwise: nothing of it is kept.
-                remove_objects(&bucket, options, job).await;
+                if let Err(error) = remove_objects(&bucket, options, job).await {
+                    tracing::warn!(%error, "cannot remove what a failed merge left; a later cleaning will");
+                }
                 remove_dir(options);
             }
             Err(error)
@@ -116,7 +118,7 @@ fn remove_dir(options: &Options) {
 }
 
 /// Removes what the checkpoint and the job know of outputs; they have no meta, so nobody has seen them.
-async fn remove_objects(bucket: &Bucket, options: &Options, job: &Job) {
+async fn remove_objects(bucket: &Bucket, options: &Options, job: &Job) -> Result<()> {
     let mut ids = vec![job.meta.ulid];
     if let Some(checkpoint) = Saver::new(&options.dir).load(&fingerprint(job, options)) {
         ids.extend(checkpoint.finished.iter().map(|meta| meta.ulid));
@@ -125,20 +127,15 @@ async fn remove_objects(bucket: &Bucket, options: &Options, job: &Job) {
     ids.sort_unstable();
     ids.dedup();
     for id in ids {
-        let removed = async {
-            if bucket.exists(&format!("{id}/{META_FILE}")).await? {
-                return Ok(());
-            }
-            let objects: Vec<_> = bucket.list_recursive(&id.to_string()).try_collect().await?;
-            for object in objects {
-                bucket.delete(&object.path).await?;
-            }
-            Ok::<_, objstore::Error>(())
-        };
-        if let Err(error) = removed.await {
-            tracing::warn!(block = %id, err = %error, "cannot remove what a failed merge left; a later cleaning will");
+        if bucket.exists(&format!("{id}/{META_FILE}")).await? {
+            continue;
+        }
+        let objects: Vec<_> = bucket.list_recursive(&id.to_string()).try_collect().await?;
+        for object in objects {
+            bucket.delete(&object.path).await?;
         }
     }
+    Ok(())
 }
 
 /// Whether what a checkpoint tells of is in the bucket still, in full.
@@ -219,34 +216,53 @@ struct Shared {
 }
 
 impl Shared {
-    fn merge(&self, inputs: Vec<OpenInput>, resumed: Option<Checkpoint>, fingerprint: String) -> Result<Finished> {
-        let memory = self.options.memory_bytes;
-        let plan = Plan::make(inputs, &self.job, &self.options.dir, memory)?;
-        self.options.failpoints.hit("merge.after_inputs")?;
-        let split = self.split(&plan);
-        let shards = if split.is_some() { 1 } else { self.options.shards };
-        let ranges = plan.cut(shards)?;
-        let checkpoint = match resumed {
-            Some(checkpoint) if checkpoint.ended || checkpoint.current.shards.len() == ranges.len() => checkpoint,
-            _ => Checkpoint::new(fingerprint.clone(), self.job.meta.ulid, ranges.len()),
-        };
-        let checkpoint = Mutex::new(checkpoint);
-        // What an earlier run left may be spoilt all the same: then from the begin.
-        let mut outcome = self.outputs(&plan, &ranges, split, &checkpoint);
-        if let Err(Error::Local { source, .. }) = &outcome
-            && matches!(source.kind(), InvalidData | NotFound | UnexpectedEof)
-        {
-            tracing::warn!(%source, "what an earlier run left is spoilt, the merge starts anew");
-            *checkpoint.lock() = Checkpoint::new(fingerprint, self.job.meta.ulid, ranges.len());
+    fn merge(
+        &self,
+        mut inputs: Vec<OpenInput>,
+        mut resumed: Option<Checkpoint>,
+        fingerprint: String,
+    ) -> Result<Finished> {
+        let begin =
+            |shards, is_unordered| Checkpoint::new(fingerprint.clone(), self.job.meta.ulid, shards, is_unordered);
+        loop {
+            let is_unordered = resumed.as_ref().is_some_and(|c| c.is_unordered);
+            let plan = Plan::make(inputs, &self.job, &self.options.dir, self.options.memory_bytes, is_unordered)?;
+            self.options.failpoints.hit("merge.after_inputs")?;
+            let split = self.split(&plan);
+            let shards = if split.is_some() { 1 } else { self.options.shards };
+            let ranges = plan.cut(shards)?;
+            let checkpoint = match resumed {
+                Some(checkpoint) if checkpoint.ended || checkpoint.current.shards.len() == ranges.len() => checkpoint,
+                _ => begin(ranges.len(), is_unordered),
+            };
+            let checkpoint = Mutex::new(checkpoint);
+            // What an earlier run left may be spoilt all the same: then from the begin.
+            let mut outcome = self.outputs(&plan, &ranges, split, &checkpoint);
+            if let Err(Error::Local { source, .. }) = &outcome
+                && matches!(source.kind(), InvalidData | NotFound | UnexpectedEof)
+            {
+                tracing::warn!(%source, "what an earlier run left is spoilt, the merge starts anew");
+                *checkpoint.lock() = begin(ranges.len(), is_unordered);
+                self.series_done.store(0, Relaxed);
+                outcome = self.outputs(&plan, &ranges, split, &checkpoint);
+            }
+            if outcome? {
+                let checkpoint = checkpoint.into_inner();
+                let mut repairs = checkpoint.repairs;
+                repairs.labels_out_of_order += plan.labels_out_of_order;
+                let outputs = checkpoint.finished.into_iter().map(|meta| Output { meta }).collect();
+                return Ok(Finished { outputs, repairs, counts: checkpoint.counts });
+            }
+            if is_unordered {
+                return Err(Error::spoilt(&self.options.dir, "sorted series are not in order"));
+            }
+            tracing::info!(block = %self.job.meta.ulid, "an input's series are out of order; sorting them first");
+            self.wait.on(remove_objects(&self.bucket, &self.options, &self.job))?;
+            resumed = Some(begin(0, true));
+            inputs = plan.inputs;
             self.series_done.store(0, Relaxed);
-            outcome = self.outputs(&plan, &ranges, split, &checkpoint);
+            self.bytes_done.store(0, Relaxed);
         }
-        outcome?;
-        let checkpoint = checkpoint.into_inner();
-        let mut repairs = checkpoint.repairs;
-        repairs.labels_out_of_order = plan.labels_out_of_order;
-        let outputs = checkpoint.finished.into_iter().map(|meta| Output { meta }).collect();
-        Ok(Finished { outputs, repairs, counts: checkpoint.counts })
     }
 
     /// Limits of an output, if the inputs are large enough for them to matter.
@@ -257,19 +273,22 @@ impl Shared {
         may.then_some(SplitAt { series: options.series_max, index_bytes: options.index_bytes_max })
     }
 
-    /// Writes outputs until the inputs are at their end.
+    /// Writes outputs until the inputs are at their end; false when one is found to be out of order.
     fn outputs(
         &self,
         plan: &Plan,
         ranges: &[ShardRange],
         split: Option<SplitAt>,
         checkpoint: &Mutex<Checkpoint>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         loop {
             if checkpoint.lock().ended {
-                return Ok(());
+                return Ok(true);
             }
             let (stopped, used, spools) = self.chunks(plan, ranges, split, checkpoint)?;
+            if stopped == Stopped::Unordered {
+                return Ok(false);
+            }
             self.options.failpoints.hit("merge.after_chunks")?;
             let current = checkpoint.lock().current.clone();
             let mut stats = Stats::default();
@@ -320,7 +339,7 @@ impl Shared {
         let wait = Wait { runtime: self.wait.runtime.clone(), cancel: stop.clone() };
         let work = |n: usize| {
             let outcome = self.shard(plan, ranges, n, split, &current, &ledger, &wait, checkpoint);
-            if outcome.is_err() {
+            if !matches!(outcome, Ok((Stopped::End | Stopped::Full, ..))) {
                 stop.cancel();
             }
             outcome
@@ -338,12 +357,14 @@ impl Shared {
         };
         let mut used = Bits::new(plan.symbols.len());
         let (mut spools, mut stopped, mut failed) = (Vec::new(), Stopped::End, None);
+        let mut is_unordered = false;
         for outcome in outcomes {
             match outcome {
                 Ok((how, bits, spool)) => {
                     used.union(&bits);
                     spools.push(spool);
                     stopped = how;
+                    is_unordered |= how == Stopped::Unordered;
                 }
                 // What ended the others says more than that they were ended.
                 Err(Error::Cancelled) => _ = failed.get_or_insert(Error::Cancelled),
@@ -354,6 +375,7 @@ impl Shared {
             }
         }
         match failed {
+            Some(Error::Cancelled) | None if is_unordered => Ok((Stopped::Unordered, used, spools)),
             Some(error) => Err(error),
             None => Ok((stopped, used, spools)),
         }
@@ -390,7 +412,7 @@ impl Shared {
                     range.until[at],
                     self.bytes_done.clone(),
                 ),
-                tombstones: plan.tombstones[at].clone(),
+                tombstones: input.tombstones.clone(),
                 deletions: plan.deletions.of(&input.meta),
                 head: Default::default(),
                 has_head: false,
@@ -403,7 +425,7 @@ impl Shared {
             wait,
             &self.options.failpoints,
             inputs,
-            range.before.clone(),
+            range,
             maker,
             segments,
             &self.options.dir.join(format!("spool.{n}")),
@@ -444,6 +466,9 @@ impl Shared {
     /// Windows are small enough to be in the processor's cache still when they are read.
     fn windows(&self, inputs: usize, shards: usize) -> Windows {
         let share = self.options.memory_bytes / 2 / (inputs * shards).max(1) as u64;
+        if self.bucket.settings().is_local {
+            return Windows { max: (share / 2).clamp(64 << 10, 256 << 10), ahead: 0 };
+        }
         let max = (share / 6).clamp(256 << 10, 1 << 20);
         Windows { max, ahead: (share / max).saturating_sub(2).clamp(1, 4) as usize }
     }
@@ -459,8 +484,9 @@ impl Shared {
     /// The other half is for writing: two parts flying, one waiting, one being filled in each thread.
     fn parts(&self, shards: usize, object_bytes: u64) -> Parts {
         let share = self.options.memory_bytes / 2 / shards as u64;
-        let least = PART_BYTES_MIN.max(object_bytes / PARTS_MAX);
-        let bytes = (share / 4).clamp(least, (8 << 20).max(least));
+        let usual = self.bucket.settings().part_bytes;
+        let least = PART_BYTES_MIN.min(usual).max(object_bytes / PARTS_MAX);
+        let bytes = (share / 4).clamp(least, usual.min(8 << 20).max(least));
         Parts {
             bytes,
             in_flight: if bytes * 4 <= share { 2 } else { 1 },

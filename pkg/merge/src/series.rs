@@ -348,7 +348,7 @@ fn put_record(out: &mut Vec<u8>, chunk: &TimedChunk) -> u64 {
     let start = out.len();
     out.push(chunk.encoding as u8);
     out.extend_from_slice(&chunk.data);
-    let crc = crc32c::crc32c(&out[start..]);
+    let crc = block::wire::crc32c(&out[start..]);
     out.extend_from_slice(&crc.to_be_bytes());
     (out.len() - begin) as u64
 }

@@ -1,8 +1,10 @@
 //! The merge of a range of series: the least labels of all inputs, their chunks, the next.
 
+use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use block::series::{RawEntry, put_entry};
 use block::{ChunkMeta, Tombstones};
@@ -18,6 +20,7 @@ use crate::fetch::{ChunkStream, Head, Record};
 use crate::job::{Counts, Repairs};
 use crate::local::{LocalFile, LocalWriter};
 use crate::object::Uploaded;
+use crate::plan::ShardRange;
 use crate::segments::SegmentWriter;
 use crate::series::{Fetch, OutSeries, SeriesMaker, Share};
 use crate::symbols::{SymbolReader, SymbolTable};
@@ -54,6 +57,8 @@ pub(crate) enum Stopped {
     End,
     /// The output is full; the rest goes to another.
     Full,
+    /// Series of an input are not in order: nothing that was written counts.
+    Unordered,
 }
 
 /// Called with the state at the border of two series, after segments were finished.
@@ -74,6 +79,8 @@ pub(crate) struct Shard {
     pub(crate) inputs: Vec<ShardInput>,
     /// The first series of the next shard.
     pub(crate) before: Option<Pairs>,
+    /// Where the inputs must be then; empty = at their ends.
+    pub(crate) ends: Vec<u64>,
     pub(crate) maker: SeriesMaker,
     pub(crate) segments: SegmentWriter,
     spool: LocalWriter,
@@ -103,7 +110,7 @@ impl Shard {
         wait: &Wait,
         failpoints: &Failpoints,
         inputs: Vec<ShardInput>,
-        before: Option<Pairs>,
+        range: &ShardRange,
         maker: SeriesMaker,
         segments: SegmentWriter,
         spool: &Path,
@@ -124,7 +131,8 @@ impl Shard {
             wait: wait.clone(),
             failpoints: failpoints.clone(),
             inputs,
-            before,
+            before: range.before.clone(),
+            ends: range.ends.clone(),
             maker,
             segments,
             spool: spool_out,
@@ -166,7 +174,7 @@ impl Shard {
     /// Merges until the end or until the output is full. The last segment is finished then.
     pub(crate) fn run(&mut self, save: &mut Save<'_>) -> Result<Stopped> {
         let outcome = self.merge(save);
-        if outcome.is_err() {
+        if !matches!(outcome, Ok(Stopped::End | Stopped::Full)) {
             self.segments.abort();
         }
         outcome
@@ -185,9 +193,15 @@ impl Shard {
                 break Stopped::Full;
             }
             if !self.find_least() {
+                // Threads begin where the next series would be if all were in order.
+                if !self.ends.is_empty() && self.ends != self.positions {
+                    return Ok(Stopped::Unordered);
+                }
                 break Stopped::End;
             }
-            self.take_shares()?;
+            if !self.take_shares()? {
+                return Ok(Stopped::Unordered);
+            }
             self.make()?;
             if self.out.chunks.is_empty() {
                 continue;
@@ -225,12 +239,12 @@ impl Shard {
         here.clear();
         for (at, input) in inputs.iter().enumerate().filter(|(_, i)| i.has_head) {
             match here.first().map(|first| input.head.labels.cmp(&inputs[*first].head.labels)) {
-                None | Some(std::cmp::Ordering::Equal) => here.push(at),
-                Some(std::cmp::Ordering::Less) => {
+                None | Some(Ordering::Equal) => here.push(at),
+                Some(Ordering::Less) => {
                     here.clear();
                     here.push(at);
                 }
-                Some(std::cmp::Ordering::Greater) => {}
+                Some(Ordering::Greater) => {}
             }
         }
         let Some(first) = here.first() else { return false };
@@ -238,17 +252,15 @@ impl Shard {
         self.before.as_ref().is_none_or(|before| self.least < *before)
     }
 
-    /// Takes what the inputs have of the series and moves them past it.
-    fn take_shares(&mut self) -> Result<()> {
+    /// Takes what the inputs have of the series and moves them past it; false when one goes backwards.
+    fn take_shares(&mut self) -> Result<bool> {
         self.spare.append(&mut self.shares);
         for n in 0..self.here.len() {
             let at = self.here[n];
-            let mut twice = false;
-            while self.inputs[at].has_head && self.inputs[at].head.labels == self.least {
-                self.state.repairs.series_twice += u64::from(twice);
-                twice = true;
+            loop {
                 let mut share = self.spare.pop().unwrap_or_default();
                 let input = &mut self.inputs[at];
+                self.state.repairs.labels_out_of_order += u64::from(input.head.labels_out_of_order);
                 share.input = at;
                 std::mem::swap(&mut share.chunks, &mut input.head.chunks);
                 share.deleted.clear();
@@ -259,9 +271,14 @@ impl Shard {
                 self.shares.push(share);
                 input.advance()?;
                 self.positions[at] = input.entries.position();
+                match input.head.labels.cmp(&self.least) {
+                    Ordering::Equal if input.has_head => self.state.repairs.series_twice += 1,
+                    Ordering::Less if input.has_head => return Ok(false),
+                    _ => break,
+                }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Makes the output's chunks.

@@ -118,7 +118,7 @@ impl Run {
         let mut raw =
             RawEntry { labels: std::mem::take(&mut self.head.labels), chunks: std::mem::take(&mut self.head.chunks) };
         parse_raw("series", self.at, &bytes[head..], &mut raw).map_err(|e| spoilt(e.to_string()))?;
-        self.head = Entry { labels: raw.labels, chunks: raw.chunks, id };
+        self.head = Entry { labels: raw.labels, chunks: raw.chunks, id, labels_out_of_order: false };
         self.at += (head + len) as u64;
         Ok(())
     }

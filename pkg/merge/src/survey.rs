@@ -1,5 +1,7 @@
-//! A first pass over an input's series: every entry's checksum is checked before anything is written, the order is
-//! tested, and places are noted where threads may begin.
+//! A first pass over an input's series: they are counted, and places are noted where threads may begin.
+//!
+//! It steps from entry to entry and reads few. Whether series are in order the merge finds out as it reads them; then it
+//! begins anew, and [`sort`] reads and orders them beforehand.
 
 use std::path::Path;
 
@@ -14,10 +16,11 @@ const EVERY: u64 = 16;
 /// Places kept; beyond that every other one goes.
 const PLACES: usize = 4096;
 
-/// What the pass found.
-#[derive(Debug)]
+/// What is known of an input's series before the merge.
+#[derive(Debug, Default)]
 pub(crate) struct Survey {
     pub(crate) series: u64,
+    /// Those that the merge will not count itself.
     pub(crate) labels_out_of_order: u64,
     /// Series, first of all, with the position to seek to.
     pub(crate) places: Vec<(Pairs, u64)>,
@@ -42,28 +45,21 @@ impl EntriesOf {
     }
 }
 
-/// Reads all series of an input; sorts them into `spool` where they are not in order.
-pub(crate) fn survey(
-    input: &OpenInput,
-    numbers: &NumberMap,
-    empty: Option<u32>,
-    spool: &Path,
-    memory: u64,
-) -> Result<Survey> {
+/// Counts the series of an input.
+pub(crate) fn survey(input: &OpenInput, numbers: &NumberMap, empty: Option<u32>) -> Result<Survey> {
     let mut entries = IndexEntries::new(input, numbers, empty);
-    let mut found = Survey { series: 0, labels_out_of_order: 0, places: Vec::new(), sorted: None };
-    let (mut entry, mut before) = (Entry::default(), Entry::default());
-    let (mut stray, mut every) = (0, EVERY);
-    while entries.next_in_order(&mut entry)? {
-        if found.series > 0 && entry.labels < before.labels {
-            stray += 1;
-        }
-        if found.series.is_multiple_of(every) {
-            let mut labels = entry.labels.clone();
-            if entries.is_unmapped() {
-                entries.map(&mut labels)?;
+    let mut found = Survey::default();
+    let (mut entry, mut every) = (Entry::default(), EVERY);
+    loop {
+        if !found.series.is_multiple_of(every) {
+            if !entries.skip()? {
+                return Ok(found);
             }
-            found.places.push((labels, entries.position()));
+        } else {
+            if !entries.next(&mut entry)? {
+                return Ok(found);
+            }
+            found.places.push((entry.labels.clone(), entries.position()));
             if found.places.len() > PLACES {
                 let mut keep = false;
                 found.places.retain(|_| {
@@ -74,17 +70,36 @@ pub(crate) fn survey(
             }
         }
         found.series += 1;
+    }
+}
+
+/// Reads all series of an input, and sorts them into `spool` where they are not in order.
+pub(crate) fn sort(
+    input: &OpenInput,
+    numbers: &NumberMap,
+    empty: Option<u32>,
+    spool: &Path,
+    memory: u64,
+    found: &mut Survey,
+) -> Result<()> {
+    let mut entries = IndexEntries::new(input, numbers, empty);
+    let (mut entry, mut before) = (Entry::default(), Entry::default());
+    let (mut stray, mut odd) = (0, 0);
+    while entries.next(&mut entry)? {
+        stray += u64::from(entry.labels < before.labels);
+        odd += u64::from(entry.labels_out_of_order);
         std::mem::swap(&mut entry, &mut before);
     }
-    found.labels_out_of_order = entries.labels_out_of_order + stray;
     if stray > 0 {
         let mut sorter = Sorter::create(spool, memory)?;
         let mut entries = IndexEntries::new(input, numbers, empty);
         while entries.next(&mut entry)? {
             sorter.push(entry.clone())?;
         }
+        // The merge does not see any more which ones were odd.
+        found.labels_out_of_order = stray + odd;
         found.sorted = Some(sorter.finish()?);
         found.places.clear();
     }
-    Ok(found)
+    Ok(())
 }

@@ -152,16 +152,6 @@ pub(crate) struct Numbers {
 }
 
 impl Numbers {
-    /// References by ordinal are below this.
-    pub(crate) fn bound(&self) -> u32 {
-        match &self.map {
-            NumberMap::Identity(count) => *count,
-            NumberMap::Memory(numbers) => numbers.len() as u32,
-            NumberMap::Disk(file) => (file.len() / 4) as u32,
-            NumberMap::ByOffset(_) => u32::MAX,
-        }
-    }
-
     /// All numbers by ordinal, where they are in memory so.
     #[inline]
     pub(crate) fn all(&self) -> Option<&[u32]> {
@@ -229,7 +219,7 @@ impl SymbolSection {
         while at < end {
             let part = &mut buffer[..(end - at).min(256 << 10) as usize];
             self.index.read_exact_at(at, part)?;
-            crc = crc32c::crc32c_append(crc, part);
+            crc = block::wire::crc32c_append(crc, part);
             at += part.len() as u64;
         }
         let mut stored = [0; 4];

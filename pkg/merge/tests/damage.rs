@@ -63,7 +63,7 @@ async fn flipped_bits_are_told() {
         for bit in (0..bytes.len() * 8).step_by(7) {
             let mut bad = files.clone();
             bad[n].1[bit / 8] ^= 1 << (bit % 8);
-            let bucket = Bucket::in_memory();
+            let bucket = read_as(Bucket::in_memory(), bit % 2 == 0);
             let meta = upload(&bucket, meta.clone(), &bad).await;
             let mut job = job(&[meta]);
             job.meta.ulid = id(500 + bit as u64);
@@ -97,7 +97,7 @@ async fn every_prefix_of_a_segment_is_told() {
     let files = files_of(&[raw(&[("a", "1")], ramp(0, 1000, 240, 0.0))], Layout::default());
     for with_sizes in [true, false] {
         for len in (0..files[0].1.len()).step_by(29) {
-            let bucket = Bucket::in_memory();
+            let bucket = read_as(Bucket::in_memory(), len % 2 == 0);
             let mut meta = upload(&bucket, meta_of(id(1), 0, HOUR, &[]), &files).await;
             bucket.put(&format!("{}/chunks/000001", id(1)), files[0].1[..len].to_vec()).await.unwrap();
             if !with_sizes {
@@ -195,12 +195,15 @@ async fn every_operation_may_fail() {
 async fn transient_damage_is_read_again() {
     let dir = tempfile::tempdir().unwrap();
     let faults = Faults::new();
-    let bucket = Bucket::in_memory().decorated(faults.clone());
-    let metas = blocks(&bucket).await;
-    // A body cut short is repeated below, by the bucket itself.
-    faults.once("short", Op::GetRange, "chunks/000001", Effect::Short(100));
-    let (finished, _) = merged(&bucket, &job(&metas), &options(dir.path()), dir.path()).await;
-    assert_eq!((finished.outputs.len(), faults.hits("short")), (1, 1));
+    for is_local in [false, true] {
+        let bucket = read_as(Bucket::in_memory().decorated(faults.clone()), is_local);
+        let metas = blocks(&bucket).await;
+        // A body cut short is repeated below, by the bucket itself.
+        faults.once("short", Op::GetRange, "chunks/000001", Effect::Short(100));
+        let (finished, _) = merged(&bucket, &job(&metas), &options(dir.path()), dir.path()).await;
+        assert_eq!((finished.outputs.len(), faults.hits("short")), (1, 1 + u64::from(is_local)));
+        std::fs::remove_dir_all(dir.path().join(finished.outputs[0].meta.ulid.to_string())).unwrap();
+    }
 }
 
 /// Ended at each failpoint, at its n-th time: the run after goes on, and the files are those of a run that was not
@@ -208,7 +211,7 @@ async fn transient_damage_is_read_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_anywhere_it_goes_on() {
     let (mut resumed, mut stops) = (0, 0);
-    for (shards, series_max) in [(1, 0), (3, 0), (1, 15)] {
+    for (shards, series_max, is_local) in [(1, 0, true), (3, 0, false), (1, 15, false)] {
         let limits = |o: merge::Options| merge::Options { segment_bytes: 2_000, shards, series_max, ..o };
         let clean = Bucket::in_memory();
         let metas = blocks(&clean).await;
@@ -216,7 +219,7 @@ async fn killed_anywhere_it_goes_on() {
         let (whole, want) = merged(&clean, &job(&metas), &limits(options(dir.path())), dir.path()).await;
         for point in ["merge.after_inputs", "merge.after_segment", "merge.after_chunks", "merge.after_index"] {
             for nth in 1.. {
-                let bucket = Bucket::in_memory();
+                let bucket = read_as(Bucket::in_memory(), is_local);
                 let metas = blocks(&bucket).await;
                 let dir = tempfile::tempdir().unwrap();
                 let hits = Arc::new(AtomicUsize::new(0));
@@ -316,4 +319,76 @@ async fn cancelled_it_ends_soon_and_goes_on_later() {
         merge::run(&bucket, &job, &options, &progress, &tokio_util::sync::CancellationToken::new()).await.unwrap();
     assert_eq!(finished.outputs[0].meta.stats.num_series, 40);
     assert_eq!(progress.series_done.load(Ordering::Relaxed), 40);
+}
+
+/// Series out of order are met late, in whichever thread and output, and each run may be ended anywhere: nothing of what
+/// was written until then is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn out_of_order_wherever_it_is_met_and_killed_anywhere() {
+    let labels = |n: usize| format!("{n:03}");
+    let put = async |bucket: &Bucket, moved: Option<(usize, usize)>| {
+        let mut metas = Vec::new();
+        for b in 0..2u64 {
+            let chunks = |n: usize| ramp(b as i64 * HOUR, 1000, 40, n as f64);
+            let mut series: Vec<_> = (0..120).map(|n| raw(&[("n", &labels(n))], chunks(n))).collect();
+            if let Some((from, to)) = moved.filter(|_| b == 1) {
+                let one = series.remove(from);
+                series.insert(to, one);
+            }
+            let range = (b as i64 * HOUR, (b as i64 + 1) * HOUR);
+            metas.push(put_block(bucket, b, range, &series, Layout::default()).await);
+        }
+        metas
+    };
+    let clean = Bucket::in_memory();
+    let metas = put(&clean, None).await;
+    let dir = tempfile::tempdir().unwrap();
+    let (_, want) = merged(&clean, &job(&metas), &options(dir.path()), dir.path()).await;
+    let (mut stops, mut in_pieces) = (0, 0);
+    for moved in [(119, 0), (0, 119), (64, 58), (119, 118)] {
+        for (shards, series_max) in [(1, 0), (2, 0), (4, 0), (1, 25)] {
+            for point in ["none", "merge.after_inputs", "merge.after_segment", "merge.after_index"] {
+                for nth in [1, 3, 8] {
+                    let bucket = Bucket::in_memory();
+                    let metas = put(&bucket, Some(moved)).await;
+                    let dir = tempfile::tempdir().unwrap();
+                    let hits = Arc::new(AtomicUsize::new(0));
+                    let hook = move |name: &str| name == point && hits.fetch_add(1, Ordering::Relaxed) + 1 == nth;
+                    let limits = |o: merge::Options| merge::Options { segment_bytes: 2_000, shards, series_max, ..o };
+                    let mut first = limits(options(dir.path()));
+                    first.failpoints = Failpoints::hook(hook);
+                    let ended = run(&bucket, &job(&metas), &first).await.is_err();
+                    stops += usize::from(ended);
+                    if !ended {
+                        // The directory is gone, and so would be the objects.
+                        remove_outputs(&bucket).await;
+                    }
+                    let (finished, found) =
+                        merged(&bucket, &job(&metas), &limits(options(dir.path())), dir.path()).await;
+                    assert!(found == want, "{moved:?} {shards} {series_max} {point} {nth}");
+                    assert_eq!(finished.repairs.labels_out_of_order, 1, "{moved:?} {shards} {point} {nth}");
+                    in_pieces += usize::from(finished.outputs.len() > 1);
+                    for output in &finished.outputs {
+                        let id = output.meta.ulid;
+                        let objects: Vec<_> = bucket.list_recursive(&id.to_string()).try_collect().await.unwrap();
+                        let files = &output.meta.thanos.as_ref().unwrap().files;
+                        assert_eq!(objects.len(), files.len(), "{objects:?} {files:?}");
+                    }
+                    if !ended {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    assert!(stops > 60 && in_pieces > 20, "{stops} {in_pieces}");
+}
+
+async fn remove_outputs(bucket: &Bucket) {
+    let objects: Vec<_> = bucket.list_recursive("").try_collect().await.unwrap();
+    for object in objects {
+        if !object.path.starts_with(&id(0).to_string()) && !object.path.starts_with(&id(1).to_string()) {
+            bucket.delete(&object.path).await.unwrap();
+        }
+    }
 }

@@ -17,10 +17,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const HOUR: i64 = 3_600_000;
 const DIR: &str = "AION_MERGE_TEST_DIR";
+/// Set to read as from a store far away.
+const FAR: &str = "AION_MERGE_TEST_FAR";
 
 fn bucket(dir: &Path) -> Bucket {
     let yaml = format!("type: FILESYSTEM\nconfig:\n  directory: {}\n", dir.join("bucket").display());
-    Config::parse(&yaml, &|_| None).unwrap().open(&OpenOptions::default()).unwrap()
+    let bucket = Config::parse(&yaml, &|_| None).unwrap().open(&OpenOptions::default()).unwrap();
+    assert!(bucket.settings().is_local);
+    read_as(bucket, std::env::var_os(FAR).is_none())
 }
 
 fn write(dir: &Path, series: usize) {
@@ -60,12 +64,13 @@ fn child() {
 
 #[test]
 fn ten_times_the_input_in_the_same_memory() {
-    let peak = |series: usize| {
+    let peak = |series: usize, is_far: bool| {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), series);
         let output = Command::new(std::env::current_exe().unwrap())
             .args(["child", "--exact", "--ignored", "--nocapture"])
             .env(DIR, dir.path())
+            .envs(is_far.then_some((FAR, "1")))
             .env("MIMALLOC_PURGE_DELAY", "0")
             .output()
             .unwrap();
@@ -75,8 +80,10 @@ fn ten_times_the_input_in_the_same_memory() {
         peak.parse::<u64>().unwrap()
     };
     // The smaller one fills the buffers already.
-    let (small, large) = (peak(3_500), peak(35_000));
-    println!("{small} and {large} KiB");
-    assert!(large < small + (12 << 10), "{small} KiB, with ten times the input {large} KiB");
-    assert!(large < 100 << 10, "{large} KiB");
+    for is_far in [false, true] {
+        let (small, large) = (peak(3_500, is_far), peak(35_000, is_far));
+        println!("{small} and {large} KiB");
+        assert!(large < small + (12 << 10), "{small} KiB, with ten times the input {large} KiB");
+        assert!(large < 100 << 10, "{large} KiB");
+    }
 }

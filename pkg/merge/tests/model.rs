@@ -150,11 +150,12 @@ proptest! {
         shards in 1..4usize,
         segment_bytes in 100..5000u64,
         sizes in 200..3000usize,
+        is_local: bool,
         delete in prop::option::of((0..12u8, 0..HOUR, 0..HOUR)),
     ) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async {
-            let (bucket, dir) = (Bucket::in_memory(), tempfile::tempdir().unwrap());
+            let (bucket, dir) = (read_as(Bucket::in_memory(), is_local), tempfile::tempdir().unwrap());
             let gone = |series: &RawSeries, time: i64| delete.is_some_and(|(name, a, b)| {
                 series.labels[1].1 == format!("{name:02}") && (a.min(b)..=a.max(b)).contains(&time)
             });

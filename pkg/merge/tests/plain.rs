@@ -47,11 +47,14 @@ async fn chunks_of_blocks_that_follow_each_other_are_copied() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn threads_segments_and_memory_do_not_change_the_content() {
-    let bucket = Bucket::in_memory();
-    let (metas, want) = aligned(&bucket, 3, 300).await;
+    let memory = Bucket::in_memory();
+    let (metas, want) = aligned(&memory, 3, 300).await;
     for (n, (shards, segment_bytes, memory_bytes)) in
-        [(1, 30_000, 32 << 20), (2, 30_000, 0), (4, 512 << 20, 1 << 20), (4, 300, 64 << 20)].into_iter().enumerate()
+        [(1, 30_000, 32 << 20), (2, 30_000, 0), (4, 512 << 20, 1 << 20), (4, 300, 64 << 20), (3, 30_000, 32 << 20)]
+            .into_iter()
+            .enumerate()
     {
+        let bucket = read_as(memory.clone(), n.is_multiple_of(2));
         let dir = tempfile::tempdir().unwrap();
         let mut job = job(&metas);
         job.meta.ulid = id(5000 + n as u64);

@@ -17,7 +17,7 @@ use object_store::{
 };
 use tokio::io::AsyncReadExt;
 
-use crate::decorate::AsksExistence;
+use crate::decorate::{AsksExistence, ReadsHere};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pool::{BufferPool, PooledBuffer};
 use crate::unfinished::Unfinished;
@@ -36,6 +36,8 @@ pub struct Settings {
     pub parts_in_flight: usize,
     /// False = each file in one request, held in memory whole: for stores that know no multipart uploads.
     pub multipart: bool,
+    /// Whether objects are files of this machine, which are read in the time of a copy mostly.
+    pub is_local: bool,
     /// Ranges closer than this are fetched as one.
     pub coalesce_gap_bytes: u64,
     /// How often a read that came short is repeated.
@@ -55,6 +57,7 @@ impl Default for Settings {
             part_bytes: 16 << 20,
             parts_in_flight: 2,
             multipart: true,
+            is_local: false,
             coalesce_gap_bytes: 512 << 10,
             short_body_retries: 3,
             operation_timeout: Duration::from_secs(300),
@@ -94,6 +97,8 @@ pub struct Bucket {
     settings: Arc<Settings>,
     /// Where ranges are read into, see [`Self::with_pool`].
     pool: Option<BufferPool>,
+    /// See [`Self::reading_here`].
+    reads_here: bool,
     /// What the store leaves of uploads that were broken off; `None` = nothing.
     pub(crate) unfinished: Option<Arc<dyn Unfinished>>,
 }
@@ -147,7 +152,7 @@ impl fmt::Debug for Bucket {
 impl Bucket {
     /// A bucket called `name` (in errors and metrics) over `store`.
     pub fn new(name: impl Into<Arc<str>>, store: Arc<dyn ObjectStore>, settings: Settings) -> Self {
-        Self { name: name.into(), store, settings: Arc::new(settings), pool: None, unfinished: None }
+        Self { name: name.into(), store, settings: Arc::new(settings), pool: None, reads_here: false, unfinished: None }
     }
 
     /// A bucket in memory, for tests.
@@ -172,6 +177,13 @@ impl Bucket {
     #[must_use]
     pub fn with_pool(&self, pool: BufferPool) -> Self {
         Self { pool: Some(pool), ..self.clone() }
+    }
+
+    /// The same bucket for a thread that may block: where [`Settings::is_local`], ranges are read on the thread that
+    /// asks, so that they are in its processor's cache, and what follows them is called into the page cache.
+    #[must_use]
+    pub fn reading_here(&self) -> Self {
+        Self { reads_here: self.settings.is_local, ..self.clone() }
     }
 
     /// The same bucket, over a store that keeps what multipart uploads leave until somebody aborts them.
@@ -476,6 +488,9 @@ impl Bucket {
         let mut options = GetOptions::new().with_range(Some(GetRange::Bounded(range)));
         if let Some(pool) = &self.pool {
             options.extensions.insert(pool.clone());
+        }
+        if self.reads_here {
+            options.extensions.insert(ReadsHere);
         }
         let result = self.store.get_opts(location, options).await.map_err(|e| self.error("get_range", path, e))?;
         let (size, expected) = (result.meta.size, result.range.end.saturating_sub(result.range.start));

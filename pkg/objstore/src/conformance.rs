@@ -88,22 +88,27 @@ async fn ranges(bucket: &Bucket, dir: &str) {
     let path = format!("{dir}/range");
     let body: Bytes = (0..1000u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>().into();
     bucket.put(&path, body.clone()).await.expect("put");
-    for range in [0..1, 0..4000, 3999..4000, 17..1234] {
-        let got = bucket.get_range(&path, range.clone()).await.expect("range");
-        assert_eq!(got, body.slice(range.start as usize..range.end as usize), "{range:?}");
+    for bucket in [bucket, &bucket.reading_here()] {
+        for range in [0..1, 0..4000, 3999..4000, 17..1234] {
+            let got = bucket.get_range(&path, range.clone()).await.expect("range");
+            assert_eq!(got, body.slice(range.start as usize..range.end as usize), "{range:?}");
+        }
+        assert!(bucket.get_range(&path, 5..5).await.expect("empty range").is_empty());
+        let past = bucket.get_range(&path, 3990..4010).await.expect_err("past the end");
+        assert_eq!(past.kind(), ErrorKind::ShortBody);
+        let (tail, size) = bucket.get_range_clamped(&path, 3990..4010).await.expect("clamped");
+        assert_eq!((tail, size), (body.slice(3990..), 4000));
+        assert!(bucket.get_range_clamped(&path, 4000..4010).await.is_err(), "wholly past the end");
+        for absent in ["no/such", dir] {
+            let error = bucket.get_range(absent, 0..1).await.expect_err("absent");
+            assert_eq!(error.kind(), ErrorKind::NotFound, "{absent}");
+        }
     }
-    assert!(bucket.get_range(&path, 5..5).await.expect("empty range").is_empty());
-    let past = bucket.get_range(&path, 3990..4010).await.expect_err("past the end");
-    assert_eq!(past.kind(), ErrorKind::ShortBody);
-    let (tail, size) = bucket.get_range_clamped(&path, 3990..4010).await.expect("clamped");
-    assert_eq!((tail, size), (body.slice(3990..), 4000));
-    assert!(bucket.get_range_clamped(&path, 4000..4010).await.is_err(), "wholly past the end");
     let many = [10..20, 3000..3010, 0..5, 15..30];
     let got = bucket.get_ranges(&path, &many).await.expect("ranges");
     for (range, bytes) in many.iter().zip(got) {
         assert_eq!(bytes, body.slice(range.start as usize..range.end as usize), "{range:?}");
     }
-    assert_eq!(bucket.get_range("no/such", 0..1).await.expect_err("absent").kind(), ErrorKind::NotFound);
     bucket.delete(&path).await.expect("delete");
 }
 

@@ -2,7 +2,8 @@
 //! [`metrics`](crate::metrics), [`limit`](crate::limit), [`latency`](crate::latency), [`faults`](crate::faults).
 
 use std::fmt;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{IoSliceMut, Read, Seek, SeekFrom};
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -81,6 +82,10 @@ const READ_AHEAD_BYTES: usize = 64 << 20;
 /// Put into a request's extensions to tell [`Op::Exists`] from [`Op::Attributes`]: both are one HEAD.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AsksExistence;
+
+/// Put into the extensions of those who may block: a file is read on their thread.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReadsHere;
 
 /// What is done around operations.
 pub trait Hook: fmt::Debug + Send + Sync + 'static {
@@ -176,12 +181,25 @@ impl<H: Hook> Running<H> {
     }
 }
 
+/// Has the system read what is not in the page cache yet while the caller works on what came before. Where it cannot,
+/// it is read when it is asked for.
+fn call_into_cache(file: &std::fs::File, at: u64, len: u64) {
+    use rustix::fs::Advice;
+    use rustix::io::{Errno, ReadWriteFlags, preadv2};
+    // advice costs a look at each page, mostly to find them all there: one is asked for first
+    let first = preadv2(file, &mut [IoSliceMut::new(&mut [0])], at, ReadWriteFlags::NOWAIT);
+    if first == Err(Errno::AGAIN) {
+        _ = rustix::fs::fadvise(file, at, NonZeroU64::new(len), Advice::WillNeed);
+    }
+}
+
 /// `range` of an open file, as far as the file goes.
 async fn read_file(
     mut file: std::fs::File,
     path: std::path::PathBuf,
     range: Range<u64>,
     pool: Option<BufferPool>,
+    here: bool,
 ) -> Result<Bytes> {
     let failed = move |e: std::io::Error| object_store::Error::Generic {
         store: "LocalFileSystem",
@@ -192,9 +210,15 @@ async fn read_file(
         file.seek(SeekFrom::Start(range.start))?;
         let capacity = usize::try_from(len).unwrap_or(usize::MAX).min(READ_AHEAD_BYTES);
         let mut buffer = pool.unwrap_or_else(|| BufferPool::new(0)).take(capacity);
-        file.take(len).read_to_end(buffer.bytes_mut())?;
+        (&file).take(len).read_to_end(buffer.bytes_mut())?;
+        if here {
+            call_into_cache(&file, range.end, len);
+        }
         Ok(buffer.freeze())
     };
+    if here {
+        return read().map_err(failed);
+    }
     match tokio::task::spawn_blocking(read).await {
         Ok(outcome) => outcome.map_err(failed),
         Err(e) => Err(failed(std::io::Error::other(e))),
@@ -223,6 +247,7 @@ impl<H: Hook> ObjectStore for Decorated<H> {
             (None, false) => Op::Get,
         };
         let pool = options.extensions.get::<BufferPool>().cloned();
+        let here = options.extensions.get::<ReadsHere>().is_some();
         let mut running = Running::begin(&self.hook, op, location.as_ref()).await?;
         let mut result = match self.inner.get_opts(location, options).await {
             Ok(result) if matches!(op, Op::Get | Op::GetRange) => result,
@@ -232,7 +257,7 @@ impl<H: Hook> ObjectStore for Decorated<H> {
         let (attributes, extensions) = (std::mem::take(&mut result.attributes), std::mem::take(&mut result.extensions));
         let body = match result.payload {
             // one read of the file instead of many small ones
-            GetResultPayload::File(file, path) => match read_file(file, path, range.clone(), pool).await {
+            GetResultPayload::File(file, path) => match read_file(file, path, range.clone(), pool, here).await {
                 Ok(bytes) => stream::once(async { Ok(bytes) }).boxed(),
                 Err(error) => return running.end(Err(error)),
             },

@@ -177,6 +177,11 @@ fn index_of(series: &[RawSeries], metas: &[Vec<ChunkMeta>], version: u8) -> Vec<
     out
 }
 
+/// The same bucket, as a folder would be read or as a store far away.
+pub fn read_as(bucket: Bucket, is_local: bool) -> Bucket {
+    bucket.with_settings(objstore::Settings { is_local, ..bucket.settings().clone() })
+}
+
 /// Puts a block into the bucket and gives its meta.
 pub async fn upload(bucket: &Bucket, mut meta: BlockMeta, files: &Files) -> Arc<BlockMeta> {
     let id = meta.ulid;

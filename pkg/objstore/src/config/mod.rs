@@ -29,6 +29,9 @@ use crate::metrics::MetricsHook;
 use crate::traced::TraceHook;
 use crate::unfinished::{LocalUnfinished, Unfinished};
 
+/// Parts of a file in a folder: no store asks for large ones, and small ones stay in the processor's cache.
+const LOCAL_PART_BYTES: u64 = 2 << 20;
+
 /// Why a configuration was refused. Texts hold no values: they may be secrets.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -215,6 +218,7 @@ impl Config {
                 std::fs::create_dir_all(directory).map_err(|e| failed(e.into()))?;
                 let store = LocalStore::new(directory).map_err(|e| failed(e.into()))?;
                 unfinished = Some(Arc::new(LocalUnfinished(directory.join(&self.prefix))));
+                (settings.is_local, settings.part_bytes) = (true, LOCAL_PART_BYTES);
                 (directory.display().to_string(), Arc::new(store), 0)
             }
         };

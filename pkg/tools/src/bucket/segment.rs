@@ -81,7 +81,7 @@ impl SegmentCheck {
             }
             State::Body { start, left, crc } => {
                 let taken = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
-                *crc = crc32c::crc32c_append(*crc, &bytes[..taken]);
+                *crc = block::wire::crc32c_append(*crc, &bytes[..taken]);
                 *left -= taken as u64;
                 if *left > 0 {
                     return Ok(taken);
@@ -137,7 +137,7 @@ mod tests {
             let start = out.len();
             out.push(1);
             out.extend_from_slice(data);
-            let crc = crc32c::crc32c(&out[start..]);
+            let crc = block::wire::crc32c(&out[start..]);
             out.extend_from_slice(&crc.to_be_bytes());
         }
         out
