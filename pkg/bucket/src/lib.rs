@@ -12,6 +12,7 @@ pub mod deletions;
 pub mod download;
 pub mod fetch;
 pub mod filters;
+pub mod flags;
 pub mod lineage;
 pub mod listing;
 pub mod marks;

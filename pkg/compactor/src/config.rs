@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bucket::{Discovery, FetchOptions, Filters};
+use bucket::flags::TimeLimits;
+use bucket::{FetchOptions, Filters};
 use flags::Parsed;
 use merge::Vertical;
 use transport::ServeOptions;
@@ -76,10 +77,7 @@ impl Config {
     pub fn new(parsed: &Parsed) -> Result<Self, Error> {
         let (http, web) = transport::flags::http_server(parsed)?;
         let wrong = |flag: &str, why: String| Error::Config(format!("--{flag}: {why}"));
-        let shard = match parsed.content("selector.relabel-config")? {
-            Some(yaml) => relabel::parse_rules(&yaml).map_err(|e| wrong("selector.relabel-config", e.to_string()))?,
-            None => Vec::new(),
-        };
+        let shard = bucket::flags::selector(parsed)?;
         let retention = ["raw", "5m", "1h"].map(|r| parsed.duration_ms(&format!("retention.resolution-{r}")).max(0));
         let policy = match parsed.content("retention.policy")? {
             Some(yaml) => Policy::parse(&yaml, retention).map_err(|e| wrong("retention.policy", e))?,
@@ -111,23 +109,12 @@ impl Config {
                 return Err(wrong(flag, "must be at least 1".to_owned()));
             }
         }
-        let (min_time, max_time) = (parsed.text("min-time").to_owned(), parsed.text("max-time").to_owned());
-        let at = |text: &str| flags::parse_time_or_duration(text, 0).unwrap_or_default();
-        if at(&min_time) > at(&max_time) && !min_time.starts_with('-') && !max_time.starts_with('-') {
-            return Err(Error::Config(format!(
-                "--min-time '{min_time}' can't be greater than --max-time '{max_time}'"
-            )));
-        }
         let millis = |flag: &str| Duration::from_millis(parsed.duration_ms(flag).max(0) as u64);
         let lease_ttl = millis("compact.lease-ttl");
         if lease_ttl < Duration::from_secs(5) {
             return Err(wrong("compact.lease-ttl", "below 5s a slow answer of the store loses leases".to_owned()));
         }
         let data_dir = PathBuf::from(parsed.text("data-dir"));
-        let discovery: Discovery = match parsed.is_set("block-discovery-strategy") {
-            true => parsed.text("block-discovery-strategy").parse().map_err(Error::Config)?,
-            false => Discovery::Recursive,
-        };
         let concurrency =
             (parsed.count("compact.concurrency") as usize, parsed.count("downsample.concurrency") as usize);
         let at_a_time = concurrency.0.saturating_add(concurrency.1).max(1);
@@ -154,8 +141,7 @@ impl Config {
                 consistency_delay_ms: parsed.duration_ms("consistency-delay"),
                 ..Filters::default()
             },
-            min_time,
-            max_time,
+            times: TimeLimits::new(parsed)?,
             policy,
             steps: [STEPS[0], STEPS[1]].map(|step| Step { age_min_ms: parsed.duration_ms(age_flag(&step)), ..step }),
             downsampling: !parsed.switch("downsampling.disable"),
@@ -177,12 +163,7 @@ impl Config {
             web,
             objstore: parsed.content("objstore.config")?.unwrap_or_default(),
             settings,
-            fetch: FetchOptions {
-                discovery,
-                concurrency: parsed.count("block-meta-fetch-concurrency").max(1) as usize,
-                cache_dir: Some(data_dir.join("meta-syncer")),
-                ..FetchOptions::default()
-            },
+            fetch: bucket::flags::fetch(parsed, Some(data_dir.join("meta-syncer")))?,
             wait: parsed.switch("wait"),
             wait_interval,
             cleanup_interval: if cleanup.is_zero() { wait_interval } else { cleanup },

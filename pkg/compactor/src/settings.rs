@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bucket::Filters;
+use bucket::flags::TimeLimits;
 use merge::Vertical;
 
 use crate::downsampling::{STEPS, Step};
@@ -30,10 +31,8 @@ pub struct Settings {
     pub tenant_label: String,
     /// Which blocks are worked on; times, replica labels and marks are put in here.
     pub filters: Filters,
-    /// `--min-time`; may be relative.
-    pub min_time: String,
-    /// `--max-time`; may be relative.
-    pub max_time: String,
+    /// See [`TimeLimits`].
+    pub times: TimeLimits,
     /// How long what is kept.
     pub policy: Policy,
     /// Which blocks are made coarser.
@@ -75,8 +74,7 @@ impl Default for Settings {
             replica_labels: Vec::new(),
             tenant_label: "tenant_id".to_owned(),
             filters: Filters::default(),
-            min_time: "0000-01-01T00:00:00Z".to_owned(),
-            max_time: "9999-12-31T23:59:59Z".to_owned(),
+            times: TimeLimits::default(),
             policy: Policy::default(),
             steps: STEPS,
             downsampling: true,

@@ -57,8 +57,8 @@ impl Snapshot {
         let coverage = Coverage::new(metas.values());
         view.metas = metas;
         let mut filters = settings.filters.clone();
-        let at = |text: &str, or: i64| flags::parse_time_or_duration(text, now_ms).unwrap_or(or);
-        filters.time = Some((at(&settings.min_time, i64::MIN), at(&settings.max_time, i64::MAX)));
+        let times = settings.times.at(now_ms);
+        filters.time = Some((times.min, times.max));
         filters.remove_replica_labels = settings.replica_labels.clone();
         filters.shard_ignores = settings.replica_labels.clone();
         filters.ignore_deletion_marks_delay_ms = None;

@@ -49,7 +49,7 @@ pub(crate) struct OpenInput {
     pub(crate) replica: u64,
     pub(crate) version: u8,
     pub(crate) toc: Toc,
-    /// Holds the index's bytes from its start to the end of the series.
+    /// Holds the index's bytes from its start to the end of the series, or beyond.
     pub(crate) index: LocalFile,
     pub(crate) series: Range<u64>,
     pub(crate) segments: Arc<Segments>,
@@ -144,7 +144,8 @@ pub(crate) fn series_range(toc: &Toc) -> Range<u64> {
     toc.series..next.min().unwrap_or(toc.series)
 }
 
-/// Fetches what the merge needs of an index: all but the postings. What lies in `dir` already is taken as it is.
+/// Fetches what the merge needs of an index: all but the postings. What lies in `dir` already is taken as it is; where the
+/// bucket is a folder, the index is read where it is.
 pub(crate) async fn open(
     bucket: &Bucket,
     meta: Arc<BlockMeta>,
@@ -157,10 +158,16 @@ pub(crate) async fn open(
     let id = meta.ulid;
     let (version, toc) = read_toc(bucket, id, files.index_bytes).await?;
     let series = series_range(&toc);
-    let path = dir.join(format!("{id}.index"));
-    if std::fs::metadata(&path).map(|m| m.len()).unwrap_or(0) != series.end {
-        fetch_index(bucket, id, series.end, &path, fetch_bytes).await?;
-    }
+    let path = match bucket.file(&format!("{id}/index")) {
+        Some(path) => path,
+        None => {
+            let path = dir.join(format!("{id}.index"));
+            if std::fs::metadata(&path).map(|m| m.len()).unwrap_or(0) != series.end {
+                fetch_index(bucket, id, series.end, &path, fetch_bytes).await?;
+            }
+            path
+        }
+    };
     let tombstones = match files.tombstones && tombstones {
         true => {
             let bytes = bucket.get(&format!("{id}/{TOMBSTONES_FILE}")).await?;
@@ -168,7 +175,12 @@ pub(crate) async fn open(
         }
         false => Tombstones::default(),
     };
-    let index = LocalFile::open(&path)?;
+    let index = match LocalFile::open(&path) {
+        Err(Error::Local { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            return Err(missing_or_vanished(bucket, id, Error::input(id, "index", "is missing")).await);
+        }
+        opened => opened?,
+    };
     let (segments, tombstones) = (files.segments.clone(), Arc::new(tombstones));
     Ok(OpenInput { meta, replica, version, toc, index, series, segments, tombstones })
 }

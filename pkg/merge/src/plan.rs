@@ -37,12 +37,14 @@ pub(crate) struct ShardRange {
 }
 
 impl Plan {
-    /// `memory` bounds what is held, in bytes; `is_unordered` says that an input's series were found out of order.
+    /// `memory` bounds what is held, in bytes. Series are counted, and can be cut into ranges, only if `is_counted`;
+    /// `is_unordered` says that an input's were found out of order.
     pub(crate) fn make(
         mut inputs: Vec<OpenInput>,
         job: &Job,
         dir: &Path,
         memory: u64,
+        is_counted: bool,
         is_unordered: bool,
     ) -> Result<Self> {
         let sections: Vec<SymbolSection> = inputs
@@ -63,7 +65,7 @@ impl Plan {
         let (mut surveys, mut entries) = (Vec::new(), Vec::new());
         if job.relabel.is_empty() {
             for (n, (input, map)) in inputs.iter().zip(&maps).enumerate() {
-                let mut found = survey(input, map, empty)?;
+                let mut found = if is_counted { survey(input, map, empty)? } else { Survey::default() };
                 if is_unordered {
                     sort(input, map, empty, &dir.join(format!("sorted.{n}")), memory / 4, &mut found)?;
                 }

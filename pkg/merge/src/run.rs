@@ -226,7 +226,9 @@ impl Shared {
             |shards, is_unordered| Checkpoint::new(fingerprint.clone(), self.job.meta.ulid, shards, is_unordered);
         loop {
             let is_unordered = resumed.as_ref().is_some_and(|c| c.is_unordered);
-            let plan = Plan::make(inputs, &self.job, &self.options.dir, self.options.memory_bytes, is_unordered)?;
+            let options = &self.options;
+            let is_counted = options.shards > 1 || options.series_max > 0;
+            let plan = Plan::make(inputs, &self.job, &options.dir, options.memory_bytes, is_counted, is_unordered)?;
             self.options.failpoints.hit("merge.after_inputs")?;
             let split = self.split(&plan);
             let shards = if split.is_some() { 1 } else { self.options.shards };

@@ -119,3 +119,25 @@ async fn symbols_are_those_that_occur() {
     let index = bucket.get(&format!("{}/index", finished.outputs[0].meta.ulid)).await.unwrap();
     assert!(!index.windows(6).any(|w| w == b"secret"));
 }
+
+/// With a prefix, which is a directory; the inputs are left as they were.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_is_read_where_it_is() {
+    let (place, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let yaml = format!("type: FILESYSTEM\nconfig:\n  directory: {}\nprefix: a/b\n", place.path().display());
+    let bucket = objstore::Config::parse(&yaml, &|_| None).unwrap().open(&objstore::OpenOptions::default()).unwrap();
+    let (metas, want) = aligned(&bucket, 3, 300).await;
+    let index = place.path().join(format!("a/b/{}/index", id(1)));
+    let before = std::fs::read(&index).unwrap();
+    for (n, shards) in [1, 3].into_iter().enumerate() {
+        let mut job = job(&metas);
+        job.meta.ulid = id(9000 + n as u64);
+        let options = merge::Options { shards, segment_bytes: 30_000, ..options(dir.path()) };
+        let (_, found) = merged(&bucket, &job, &options, dir.path()).await;
+        assert!(found == want, "{shards} shards");
+        assert!(std::fs::read(&index).unwrap() == before);
+    }
+    std::fs::remove_file(&index).unwrap();
+    let error = run(&bucket, &job(&metas), &options(dir.path())).await.unwrap_err();
+    assert!(matches!(&error, merge::Error::Input { block, .. } if *block == id(1)), "{error}");
+}

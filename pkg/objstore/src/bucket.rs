@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::ops::Range;
-use std::path::Path as LocalPath;
+use std::path::{Path as LocalPath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +38,8 @@ pub struct Settings {
     pub multipart: bool,
     /// Whether objects are files of this machine, which are read in the time of a copy mostly.
     pub is_local: bool,
+    /// The directory they are in, where keys are paths.
+    pub directory: Option<PathBuf>,
     /// Ranges closer than this are fetched as one.
     pub coalesce_gap_bytes: u64,
     /// How often a read that came short is repeated.
@@ -58,6 +60,7 @@ impl Default for Settings {
             parts_in_flight: 2,
             multipart: true,
             is_local: false,
+            directory: None,
             coalesce_gap_bytes: 512 << 10,
             short_body_retries: 3,
             operation_timeout: Duration::from_secs(300),
@@ -177,6 +180,12 @@ impl Bucket {
     #[must_use]
     pub fn with_pool(&self, pool: BufferPool) -> Self {
         Self { pool: Some(pool), ..self.clone() }
+    }
+
+    /// The file that an object is, where there is one: for those who read it from front to back and know what its bytes
+    /// must be. It may be deleted at any time and stays readable then.
+    pub fn file(&self, path: &str) -> Option<PathBuf> {
+        self.settings.directory.as_ref().map(|directory| directory.join(path))
     }
 
     /// The same bucket for a thread that may block: where [`Settings::is_local`], ranges are read on the thread that

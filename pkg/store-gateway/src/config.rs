@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bucket::{Discovery, FetchOptions, Filters};
+use bucket::flags::TimeLimits;
+use bucket::{FetchOptions, Filters};
 use flags::Parsed;
 use serde::Deserialize;
 use storeapi::StoreLimits;
@@ -13,7 +14,6 @@ use transport::{RequestLog, ServeOptions};
 
 use crate::chunk_cache::ChunkCacheOptions;
 use crate::error::Error;
-use crate::gateway::TimeLimits;
 use crate::header::HeaderOptions;
 use crate::index_cache::IndexCacheOptions;
 use crate::limits::Limits;
@@ -98,12 +98,7 @@ impl Config {
     /// The first flag or file that cannot be used.
     pub fn new(parsed: &Parsed) -> Result<Self, Error> {
         let (http, web) = transport::flags::http_server(parsed)?;
-        let shard = match parsed.content("selector.relabel-config")? {
-            Some(yaml) => {
-                relabel::parse_rules(&yaml).map_err(|e| Error::Config(format!("--selector.relabel-config: {e}")))?
-            }
-            None => Vec::new(),
-        };
+        let shard = bucket::flags::selector(parsed)?;
         let index_cache = match parsed.content("index-cache.config")? {
             Some(yaml) => index_cache(&yaml).map_err(|e| Error::Config(format!("--index-cache.config: {e}")))?,
             None => IndexCacheOptions { max_bytes: parsed.size_bytes("index-cache-size"), max_item_bytes: 0 },
@@ -114,30 +109,14 @@ impl Config {
             }
             None => None,
         };
-        let times = TimeLimits { min: parsed.text("min-time").to_owned(), max: parsed.text("max-time").to_owned() };
-        if times.at(0).is_empty() && !times.min.starts_with('-') && !times.max.starts_with('-') {
-            return Err(Error::Config(format!(
-                "invalid argument: --min-time '{}' can't be greater than --max-time '{}'",
-                times.min, times.max
-            )));
-        }
+        let times = TimeLimits::new(parsed)?;
         for flag in ["block-sync-concurrency", "store.grpc.series-max-concurrency"] {
             if parsed.count(flag) == 0 {
                 return Err(Error::Config(format!("--{flag} must be at least 1")));
             }
         }
         let data_dir = parsed.switch("cache-index-header").then(|| PathBuf::from(parsed.text("data-dir")));
-        // Thanos' default, `concurrent`, costs a request per block at each sync; it is followed only when it is asked for.
-        let discovery: Discovery = match parsed.is_set("block-discovery-strategy") {
-            true => parsed.text("block-discovery-strategy").parse().map_err(Error::Config)?,
-            false => Discovery::Recursive,
-        };
-        let fetch = FetchOptions {
-            discovery,
-            concurrency: parsed.count("block-meta-fetch-concurrency").max(1) as usize,
-            cache_dir: data_dir.as_ref().map(|d| d.join("meta-syncer")),
-            ..FetchOptions::default()
-        };
+        let fetch = bucket::flags::fetch(parsed, data_dir.as_ref().map(|d| d.join("meta-syncer")))?;
         let either = |new: &str, old: &str| match parsed.count(new) {
             0 => parsed.count(old),
             n => n,
@@ -351,7 +330,10 @@ mod tests {
             (900, 10_000, 65_536, 16_000)
         );
         assert_eq!(c.filters.ignore_deletion_marks_delay_ms, Some(86_400_000));
-        assert_eq!((c.fetch.discovery, c.fetch.concurrency, c.header_concurrency), (Discovery::Recursive, 32, 20));
+        assert_eq!(
+            (c.fetch.discovery, c.fetch.concurrency, c.header_concurrency),
+            (bucket::Discovery::Recursive, 32, 20)
+        );
         assert!(c.eager_headers && c.chunk_cache.is_none() && c.limits == Limits::default());
         assert_eq!(c.data_dir, Some("./data".into()));
     }

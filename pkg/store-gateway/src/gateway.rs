@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use block::{BlockId, IndexHeader};
+use bucket::flags::TimeLimits;
 use futures::future::BoxFuture;
 use futures::stream::{self, FuturesUnordered, StreamExt};
 use labels::Labels;
@@ -64,29 +65,6 @@ impl Shared {
             tracing::warn!(block = %block.id, err = ?error, "block did not answer");
         }
         error.or_warning(mode, block.name())
-    }
-}
-
-/// `--min-time` and `--max-time`, which may be relative to now.
-#[derive(Debug, Clone)]
-pub struct TimeLimits {
-    /// RFC 3339 or a duration.
-    pub min: String,
-    /// RFC 3339 or a duration.
-    pub max: String,
-}
-
-impl TimeLimits {
-    /// The limits at `now_ms`. A text that is neither sets no limit; flags are checked before.
-    pub fn at(&self, now_ms: i64) -> TimeRange {
-        let parse = |text: &str| flags::parse_time_or_duration(text, now_ms);
-        TimeRange::new(parse(&self.min).unwrap_or(i64::MIN), parse(&self.max).unwrap_or(i64::MAX))
-    }
-}
-
-impl Default for TimeLimits {
-    fn default() -> Self {
-        Self { min: "0000-01-01T00:00:00Z".to_owned(), max: "9999-12-31T23:59:59Z".to_owned() }
     }
 }
 

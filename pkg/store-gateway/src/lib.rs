@@ -29,7 +29,7 @@ pub use chunk_cache::{ChunkCache, ChunkCacheOptions};
 pub use component::{Component, Deps, run};
 pub use config::Config;
 pub use error::Error;
-pub use gateway::{StoreGateway, TimeLimits};
+pub use gateway::StoreGateway;
 pub use header::HeaderOptions;
 pub use index_cache::{IndexCache, IndexCacheOptions};
 pub use limits::Limits;

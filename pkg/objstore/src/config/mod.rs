@@ -219,6 +219,7 @@ impl Config {
                 let store = LocalStore::new(directory).map_err(|e| failed(e.into()))?;
                 unfinished = Some(Arc::new(LocalUnfinished(directory.join(&self.prefix))));
                 (settings.is_local, settings.part_bytes) = (true, LOCAL_PART_BYTES);
+                settings.directory = Some(directory.join(&self.prefix));
                 (directory.display().to_string(), Arc::new(store), 0)
             }
         };

@@ -38,7 +38,7 @@ pub(super) async fn run(parsed: &Parsed, deps: &mut Deps<'_>) -> Result<Verdict,
     let options = Options {
         delete_delay_ms: parsed.duration_ms("delete-delay"),
         partial_age_ms: parsed.duration_ms("consistency-delay").max(PARTIAL_AGE_MS),
-        shard: Filters { shard: common::selector(parsed)?, ..Filters::default() },
+        shard: Filters { shard: ::bucket::flags::selector(parsed)?, ..Filters::default() },
     };
     let dry_run = parsed.switch("dry-run");
     let bucket = common::open_bucket(parsed, deps)?;

@@ -8,7 +8,6 @@ use block::BlockId;
 use flags::{Flag, Kind, Parsed};
 use labels::Labels;
 use objstore::{Bucket, OpenOptions};
-use relabel::Rule;
 use transport::http::{HttpMetrics, Probe, common_routes};
 
 use crate::output::Format;
@@ -89,14 +88,6 @@ pub(super) fn needed_block_ids(parsed: &Parsed) -> Result<BTreeSet<BlockId>, Err
     match block_ids(parsed)? {
         ids if ids.is_empty() => Err(Error::Usage("required flag --id not provided".to_owned())),
         ids => Ok(ids),
-    }
-}
-
-/// `--selector.relabel-config`.
-pub(super) fn selector(parsed: &Parsed) -> Result<Vec<Rule>, Error> {
-    match parsed.content("selector.relabel-config")? {
-        Some(yaml) => relabel::parse_rules(&yaml).map_err(|e| Error::Usage(format!("--selector.relabel-config: {e}"))),
-        None => Ok(Vec::new()),
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) async fn run(parsed: &Parsed, deps: &mut Deps<'_>) -> Result<Verdict,
     let now_ms = deps.clock.now_ms();
     let filters = Filters {
         time: Some(common::times(parsed, now_ms)?),
-        shard: common::selector(parsed)?,
+        shard: ::bucket::flags::selector(parsed)?,
         ignore_deletion_marks_delay_ms: parsed.switch("exclude-delete").then_some(0),
         ..Filters::default()
     };

@@ -71,7 +71,7 @@ pub(super) async fn run(parsed: &Parsed, deps: &mut Deps<'_>) -> Result<Verdict,
         one_hour_ms: parsed.duration_ms("retention.resolution-1h"),
     };
     let filters = Filters {
-        shard: common::selector(parsed)?,
+        shard: ::bucket::flags::selector(parsed)?,
         consistency_delay_ms: parsed.duration_ms("consistency-delay"),
         ignore_deletion_marks_delay_ms: Some(parsed.duration_ms("delete-delay") / 2),
         deduplicate: true,
