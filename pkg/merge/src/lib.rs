@@ -17,6 +17,7 @@ mod input;
 mod job;
 mod local;
 mod object;
+mod part;
 mod plan;
 mod postings;
 mod recode;

@@ -1,10 +1,10 @@
 //! One object of the output, written front to back straight into the bucket.
 
 use objstore::{Bucket, PartsWriter};
-use objstore::{BufferPool, PooledBuffer};
 use sha2::{Digest, Sha256};
 
 use crate::error::Result;
+use crate::part::{Part, PartPool};
 use crate::wait::Wait;
 
 /// How objects are uploaded.
@@ -15,7 +15,7 @@ pub(crate) struct Parts {
     /// Whether to compute SHA-256.
     pub(crate) hash: bool,
     /// Where parts take their memory from.
-    pub(crate) pool: BufferPool,
+    pub(crate) pool: PartPool,
 }
 
 /// What was uploaded.
@@ -30,10 +30,8 @@ pub(crate) struct ObjectWriter {
     wait: Wait,
     writer: PartsWriter,
     parts: Parts,
-    buffer: PooledBuffer,
-    /// Bytes in the buffer.
-    len: usize,
-    /// Bytes before the buffer.
+    part: Part,
+    /// Bytes before the part.
     before: u64,
     crc: u32,
     sha: Option<Sha256>,
@@ -44,8 +42,7 @@ impl ObjectWriter {
         Ok(Self {
             wait: wait.clone(),
             writer: bucket.put_parts_writer_of(path, parts.bytes, parts.in_flight)?,
-            buffer: parts.pool.take(parts.bytes as usize),
-            len: 0,
+            part: parts.pool.take(parts.bytes as usize, false)?,
             before: 0,
             crc: 0,
             sha: parts.hash.then(Sha256::new),
@@ -56,34 +53,27 @@ impl ObjectWriter {
     /// Bytes so far.
     #[inline]
     pub(crate) fn at(&self) -> u64 {
-        self.before + self.len as u64
+        self.before + self.part.len() as u64
     }
 
     /// Appends bytes.
     #[inline]
     pub(crate) fn put(&mut self, mut bytes: &[u8]) -> Result<()> {
-        let part = self.parts.bytes as usize;
-        while self.len + bytes.len() >= part {
-            let (head, tail) = bytes.split_at(part - self.len);
-            self.fill(head);
-            self.send()?;
-            self.buffer = self.parts.pool.take(part);
-            bytes = tail;
+        loop {
+            let taken = self.part.fill(bytes);
+            if self.part.room() > 0 {
+                return Ok(());
+            }
+            bytes = &bytes[taken..];
+            // What fills one part mostly fills another.
+            let next = self.parts.pool.take(self.parts.bytes as usize, true)?;
+            self.send(next)?;
         }
-        self.fill(bytes);
-        Ok(())
     }
 
-    #[inline]
-    fn fill(&mut self, bytes: &[u8]) {
-        self.buffer.bytes_mut().extend_from_slice(bytes);
-        self.len += bytes.len();
-    }
-
-    fn send(&mut self) -> Result<()> {
-        let bytes = std::mem::replace(&mut self.buffer, self.parts.pool.take(0)).freeze();
+    fn send(&mut self, next: Part) -> Result<()> {
+        let bytes = std::mem::replace(&mut self.part, next).freeze();
         self.before += bytes.len() as u64;
-        self.len = 0;
         if let Some(sha) = &mut self.sha {
             sha.update(&bytes);
         }
@@ -117,7 +107,7 @@ impl ObjectWriter {
 
     /// Completes the object.
     pub(crate) fn finish(mut self) -> Result<Uploaded> {
-        self.send()?;
+        self.send(Part::default())?;
         let sha256 = self.sha.map(|sha| sha.finalize().iter().map(|b| format!("{b:02x}")).collect());
         let bytes = self.wait.on(self.writer.finish())?;
         Ok(Uploaded { bytes, sha256 })

@@ -10,8 +10,7 @@ use block::meta::{BlockFile, FileHash, IndexStats};
 use block::{BlockId, BlockMeta, META_FILE, ThanosMeta};
 use futures::TryStreamExt;
 use model::TimeRange;
-use objstore::Bucket;
-use objstore::BufferPool;
+use objstore::{Bucket, BufferPool};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +24,7 @@ use crate::input::{self, OpenInput};
 use crate::job::{Counts, Finished, Job, Options, Output, Progress, Repairs};
 use crate::local::LocalFile;
 use crate::object::{Parts, Uploaded};
+use crate::part::PartPool;
 use crate::plan::{Plan, ShardRange};
 use crate::segments::{Ledger, SegmentWriter};
 use crate::series::{InputRules, Rules, SeriesMaker};
@@ -57,7 +57,7 @@ pub async fn run(
     }
     let traffic = Traffic::default();
     let pool = BufferPool::new(usize::try_from(options.memory_bytes).unwrap_or(usize::MAX));
-    let bucket = bucket.decorated(traffic.clone()).with_pool(pool.clone());
+    let bucket = bucket.decorated(traffic.clone()).with_pool(pool);
     let cancel = cancel.child_token();
     // Whoever drops this future ends the threads too.
     let _end = cancel.clone().drop_guard();
@@ -84,7 +84,7 @@ pub async fn run(
                 job: job.clone(),
                 options: options.clone(),
                 saver,
-                pool,
+                parts: PartPool::default(),
                 bytes_done: Arc::default(),
                 series_done: Arc::default(),
             };
@@ -210,7 +210,7 @@ struct Shared {
     job: Job,
     options: Options,
     saver: Saver,
-    pool: BufferPool,
+    parts: PartPool,
     bytes_done: Arc<AtomicU64>,
     series_done: Arc<AtomicU64>,
 }
@@ -493,7 +493,7 @@ impl Shared {
             bytes,
             in_flight: if bytes * 4 <= share { 2 } else { 1 },
             hash: self.options.hash,
-            pool: self.pool.clone(),
+            pool: self.parts.clone(),
         }
     }
 

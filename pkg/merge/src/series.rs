@@ -137,6 +137,9 @@ impl SeriesMaker {
         repairs: &mut Repairs,
         counts: &mut Counts,
     ) -> Result<()> {
+        if self.is_sequence(shares) {
+            return self.copy_all(shares, fetch, out, counts);
+        }
         if self.is_plain(shares) {
             return self.copy(shares, fetch, out, counts);
         }
@@ -153,6 +156,57 @@ impl SeriesMaker {
         Ok(())
     }
 
+    /// Whether all chunks can be copied one after the other: as it is mostly, where blocks follow each other.
+    fn is_sequence(&self, shares: &[Share]) -> bool {
+        let mut before = None;
+        self.rules.downsampling.is_none()
+            && shares.iter().all(|share| {
+                let range = self.rules.inputs[share.input].range;
+                share.deleted.is_empty()
+                    && share.chunks.iter().all(|c| {
+                        let follows = before.replace(c.max_time).is_none_or(|before| before < c.min_time);
+                        follows && range.min <= c.min_time && c.min_time <= c.max_time && c.max_time <= range.max
+                    })
+            })
+    }
+
+    /// Copies all chunks, as many at a time as lie one behind the other.
+    fn copy_all(
+        &mut self,
+        shares: &[Share],
+        fetch: &mut impl Fetch,
+        out: &mut OutSeries,
+        counts: &mut Counts,
+    ) -> Result<()> {
+        for share in shares {
+            let mut left = &share.chunks[..];
+            while !left.is_empty() {
+                left = &left[self.copy_run(share.input, left, fetch, out, counts)?..];
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies the first of `chunks` and those that lie behind it one by one; gives how many.
+    fn copy_run(
+        &mut self,
+        input: usize,
+        chunks: &[ChunkMeta],
+        fetch: &mut impl Fetch,
+        out: &mut OutSeries,
+        counts: &mut Counts,
+    ) -> Result<usize> {
+        self.heads.clear();
+        out.shared.push(fetch.run(input, chunks, &mut self.heads)?);
+        for (head, chunk) in self.heads.iter().zip(chunks) {
+            let Head { len, encoding, samples } = *head;
+            let (min_time, max_time) = (chunk.min_time, chunk.max_time);
+            out.chunks.push(OutChunk { min_time, max_time, encoding, samples, len: u64::from(len) });
+        }
+        counts.chunks_copied += self.heads.len() as u64;
+        Ok(self.heads.len())
+    }
+
     /// Copies all chunks in `order`, as many at a time as lie one behind the other.
     fn copy(
         &mut self,
@@ -161,20 +215,12 @@ impl SeriesMaker {
         out: &mut OutSeries,
         counts: &mut Counts,
     ) -> Result<()> {
-        let mut left = &self.order[..];
-        while let Some((_, _, s, at)) = left.first() {
-            let share = &shares[*s];
+        let mut done = 0;
+        while let Some((_, _, s, at)) = self.order.get(done).copied() {
+            let share = &shares[s];
             // Of one input, chunks in order of time are in the order of the index.
-            let own = left.iter().take_while(|next| next.2 == *s).count();
-            self.heads.clear();
-            out.shared.push(fetch.run(share.input, &share.chunks[*at..at + own], &mut self.heads)?);
-            for (head, chunk) in self.heads.iter().zip(&share.chunks[*at..]) {
-                let Head { len, encoding, samples } = *head;
-                let (min_time, max_time) = (chunk.min_time, chunk.max_time);
-                out.chunks.push(OutChunk { min_time, max_time, encoding, samples, len: u64::from(len) });
-            }
-            counts.chunks_copied += self.heads.len() as u64;
-            left = &left[self.heads.len()..];
+            let own = self.order[done..].iter().take_while(|next| next.2 == s).count();
+            done += self.copy_run(share.input, &share.chunks[at..at + own], fetch, out, counts)?;
         }
         Ok(())
     }
