@@ -166,24 +166,13 @@ pub(crate) fn section<'a>(file: &str, offset: u64, what: &str, data: &'a [u8]) -
 
 /// Appends a `uvarint`.
 #[inline]
-pub fn put_uvarint(out: &mut Vec<u8>, mut value: u64) {
+pub fn put_uvarint(out: &mut Vec<u8>, value: u64) {
     if value < 0x80 {
         return out.push(value as u8);
     }
-    if let Ok(value) = u32::try_from(value) {
-        let (bytes, len) = uvarint_bytes(value);
-        let end = out.len() + len;
-        out.extend_from_slice(&bytes);
-        return out.truncate(end);
-    }
-    let (mut bytes, mut len) = ([0; 10], 0);
-    while value >= 0x80 {
-        bytes[len] = value as u8 | 0x80;
-        value >>= 7;
-        len += 1;
-    }
-    bytes[len] = value as u8;
-    out.extend_from_slice(&bytes[..=len]);
+    let mut numbers = Numbers::behind(out, 1);
+    numbers.put(value);
+    numbers.end();
 }
 
 /// Numbers on their way behind a vector, whose room is made once for all.

@@ -138,7 +138,13 @@ impl SeriesMaker {
         counts: &mut Counts,
     ) -> Result<()> {
         if self.is_sequence(shares) {
-            return self.copy_all(shares, fetch, out, counts);
+            for share in shares {
+                let mut left = &share.chunks[..];
+                while !left.is_empty() {
+                    left = &left[self.copy_run(share.input, left, fetch, out, counts)?..];
+                }
+            }
+            return Ok(());
         }
         if self.is_plain(shares) {
             return self.copy(shares, fetch, out, counts);
@@ -168,23 +174,6 @@ impl SeriesMaker {
                         follows && range.min <= c.min_time && c.min_time <= c.max_time && c.max_time <= range.max
                     })
             })
-    }
-
-    /// Copies all chunks, as many at a time as lie one behind the other.
-    fn copy_all(
-        &mut self,
-        shares: &[Share],
-        fetch: &mut impl Fetch,
-        out: &mut OutSeries,
-        counts: &mut Counts,
-    ) -> Result<()> {
-        for share in shares {
-            let mut left = &share.chunks[..];
-            while !left.is_empty() {
-                left = &left[self.copy_run(share.input, left, fetch, out, counts)?..];
-            }
-        }
-        Ok(())
     }
 
     /// Copies the first of `chunks` and those that lie behind it one by one; gives how many.
@@ -247,10 +236,7 @@ impl SeriesMaker {
                 return false;
             }
         }
-        // Mostly the inputs follow each other.
-        if !self.order.is_sorted() {
-            self.order.sort_unstable();
-        }
+        self.order.sort_unstable();
         self.order.windows(2).all(|p| p[0].1 < p[1].0)
     }
 
