@@ -2,20 +2,14 @@
 
 use std::collections::VecDeque;
 
-use futures::StreamExt;
-use storage::{Select, Series, SeriesEvent};
-use tokio::sync::mpsc;
-use tracing::Instrument;
+use storage::{Ahead, Select, Series, SeriesEvent};
 
 use crate::QueryError;
 use crate::eval::{Cx, Result};
 
-/// Batches read ahead per select.
-const AHEAD: usize = 2;
-
 /// The series of one select, in label order, each once.
 pub(crate) struct Fetch {
-    events: mpsc::Receiver<storage::Result<SeriesEvent>>,
+    events: Ahead,
     queue: VecDeque<Series>,
     done: bool,
 }
@@ -23,37 +17,9 @@ pub(crate) struct Fetch {
 impl Fetch {
     /// Starts reading.
     pub fn start(cx: &Cx, select: Select) -> Self {
-        let (sender, events) = mpsc::channel(AHEAD);
-        let mut stream = {
-            // Sources may spawn while they open.
-            let _runtime = cx.runtime.enter();
-            cx.source.select(&cx.ctx, select)
-        };
-        let ctx = cx.ctx.clone();
-        let read = async move {
-            let deadline = ctx.deadline.map(tokio::time::Instant::from_std);
-            let past_deadline = async move {
-                match deadline {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::pin!(past_deadline);
-            loop {
-                let event = tokio::select! {
-                    event = stream.next() => event,
-                    () = ctx.cancel.cancelled() => Some(Err(storage::Error::Cancelled)),
-                    () = &mut past_deadline => Some(Err(storage::Error::Timeout("query timed out".to_owned()))),
-                    () = sender.closed() => return,
-                };
-                let Some(event) = event else { return };
-                let failed = event.is_err();
-                if sender.send(event).await.is_err() || failed {
-                    return;
-                }
-            }
-        };
-        cx.runtime.spawn(read.in_current_span());
+        // Sources may spawn while they open.
+        let _runtime = cx.runtime.enter();
+        let events = storage::read_ahead(&cx.ctx, cx.source.select(&cx.ctx, select));
         Self { events, queue: VecDeque::new(), done: false }
     }
 
@@ -80,7 +46,7 @@ impl Fetch {
     fn fill(&mut self, cx: &mut Cx, want: usize) -> Result<()> {
         while self.queue.len() < want && !self.done {
             cx.check()?;
-            match self.events.blocking_recv() {
+            match self.events.blocking_next() {
                 None => {
                     // The task ends early when the query is cancelled; do not take that for the end of the data.
                     cx.check()?;

@@ -11,6 +11,7 @@ mod frames;
 mod order;
 mod read;
 mod samples;
+mod slots;
 mod status;
 #[doc(hidden)]
 pub mod untrusted;

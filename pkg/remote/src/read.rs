@@ -9,22 +9,23 @@ use bytes::Bytes;
 use chunkenc::Encoding;
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
-use labels::{Labels, MatchType, Matcher};
+use labels::{Labels, METRIC_NAME, MatchType, Matcher};
 use model::TimeRange;
 use prost::Message;
 use proto::prometheus as wire;
 use reqwest::Response;
 use storage::{
-    Answer, Chunk, Ctx, Error, LabelQuery, Reservation, Result, Select, Series, SeriesEvent, SeriesSource,
-    SeriesStream, SourceInfo, merge_sorted_names,
+    AheadSender, Answer, Chunk, Ctx, Error, LabelQuery, Reservation, Result, Select, Series, SeriesEvent, SeriesSource,
+    SeriesStream, SourceInfo, ahead, merge_sorted_names,
 };
-use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::client::PromClient;
 use crate::external::{Narrowed, narrow};
 use crate::frames::FrameDecoder;
 use crate::order::Sorter;
 use crate::samples::{self, labels_of};
+use crate::slots::Slots;
 
 const READ: &str = "/api/v1/read";
 const STREAMED: &str = "application/x-streamed-protobuf";
@@ -56,11 +57,18 @@ pub struct RemoteReadOptions {
     pub sampled_bytes_max: usize,
     /// The longest silence of Prometheus, before the head of its answer and between parts of it.
     pub idle_timeout: Duration,
+    /// Remote reads at a time; 0 = no limit. More than the server answers at a time wait there.
+    pub concurrency: usize,
 }
 
 impl Default for RemoteReadOptions {
     fn default() -> Self {
-        Self { frame_bytes_max: 50_000_000, sampled_bytes_max: 512 << 20, idle_timeout: Duration::from_secs(120) }
+        Self {
+            frame_bytes_max: 50_000_000,
+            sampled_bytes_max: 512 << 20,
+            idle_timeout: Duration::from_secs(120),
+            concurrency: 10,
+        }
     }
 }
 
@@ -70,6 +78,7 @@ pub struct RemoteRead {
     client: PromClient,
     identity: Arc<dyn Fn() -> Option<Identity> + Send + Sync>,
     options: RemoteReadOptions,
+    slots: Slots,
 }
 
 impl fmt::Debug for RemoteRead {
@@ -85,7 +94,8 @@ impl RemoteRead {
         identity: impl Fn() -> Option<Identity> + Send + Sync + 'static,
         options: RemoteReadOptions,
     ) -> Self {
-        Self { client, identity: Arc::new(identity), options }
+        let slots = Slots::new(options.concurrency);
+        Self { client, identity: Arc::new(identity), options, slots }
     }
 
     fn who(&self) -> Result<Identity> {
@@ -103,14 +113,15 @@ impl RemoteRead {
         }
     }
 
-    async fn run(&self, ctx: &Ctx, want: &Select, out: &Sink) -> Result<()> {
+    async fn run(&self, ctx: &Ctx, want: &Select, out: &mut Sink) -> Result<()> {
         let Some(plan) = self.plan(want.range, &want.matchers)? else { return Ok(()) };
-        if plan.matchers.is_empty() {
-            return Err(Error::Invalid("no matchers specified (excluding external labels)".to_owned()));
+        if want.matchers.is_empty() {
+            return Err(Error::Invalid("no matchers specified".to_owned()));
         }
         if want.skip_chunks {
-            return self.labels_only(want, &plan, out).await;
+            return self.labels_only(ctx, want, &plan, out).await;
         }
+        let _slot = self.slots.take().await?;
         let response = self.ask(want, &plan).await?;
         let content = response.headers().get(reqwest::header::CONTENT_TYPE);
         let content = content.and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
@@ -123,11 +134,11 @@ impl RemoteRead {
         }
     }
 
-    async fn labels_only(&self, want: &Select, plan: &Plan, out: &Sink) -> Result<()> {
+    async fn labels_only(&self, ctx: &Ctx, want: &Select, plan: &Plan, out: &mut Sink) -> Result<()> {
         // a limit may be passed on only if every series found is one of the answer
         let exact = want.shard.is_none() && want.without_replica_labels.is_empty() && !plan.may_clash(want);
         let limit = if exact { want.limit } else { 0 };
-        let answer = self.client.series(plan.range, &plan.matchers, limit).await?;
+        let answer = self.series(ctx, plan, limit).await?;
         let external = &plan.identity.external;
         let mut found: Vec<Labels> =
             answer.value.iter().map(|l| l.overlay(external).without(&want.without_replica_labels)).collect();
@@ -147,12 +158,35 @@ impl RemoteRead {
         Ok(())
     }
 
+    /// Label sets; of some more than `limit` perhaps.
+    async fn series(&self, ctx: &Ctx, plan: &Plan, limit: usize) -> Result<Answer<Vec<Labels>>> {
+        let mut answer = self.client.series(plan.range, &plan.named(), limit).await?;
+        if plan.matches_empty() {
+            answer.value.extend(self.nameless(ctx, plan).await?);
+        }
+        Ok(answer)
+    }
+
+    /// Label sets of series without a name. Prometheus' API has no selector for all of them; remote read has.
+    async fn nameless(&self, ctx: &Ctx, plan: &Plan) -> Result<Vec<Labels>> {
+        let nameless = Matcher::equal(METRIC_NAME, "");
+        let matchers: Vec<Matcher> = plan.matchers.iter().cloned().chain([nameless]).collect();
+        let mut events = self.select(ctx, Select::new(plan.range, matchers));
+        let mut found = Vec::new();
+        while let Some(event) = events.next().await {
+            if let SeriesEvent::Batch(batch) = event? {
+                found.extend(batch.into_iter().map(|series| series.labels));
+            }
+        }
+        Ok(found)
+    }
+
     async fn ask(&self, want: &Select, plan: &Plan) -> Result<Response> {
         let message = wire::ReadRequest {
             queries: vec![wire::Query {
                 start_timestamp_ms: plan.range.min,
                 end_timestamp_ms: plan.range.max,
-                matchers: plan.matchers.iter().map(matcher_to_wire).collect(),
+                matchers: plan.for_read().iter().map(matcher_to_wire).collect(),
                 hints: Some(wire::ReadHints {
                     step_ms: want.step_ms,
                     func: want.function.as_deref().unwrap_or("").to_owned(),
@@ -185,7 +219,14 @@ impl RemoteRead {
         tokio::time::timeout(self.options.idle_timeout, work).await.map_err(|_| silent())?
     }
 
-    async fn streamed(&self, ctx: &Ctx, want: &Select, plan: &Plan, mut response: Response, out: &Sink) -> Result<()> {
+    async fn streamed(
+        &self,
+        ctx: &Ctx,
+        want: &Select,
+        plan: &Plan,
+        mut response: Response,
+        out: &mut Sink,
+    ) -> Result<()> {
         let mut decoder = FrameDecoder::new(self.options.frame_bytes_max);
         let mut sorter = plan.sorter(want, !plan.may_clash(want));
         let mut held = Holding::new(ctx)?;
@@ -215,7 +256,7 @@ impl RemoteRead {
         batch.flush(out).await.map(drop)
     }
 
-    async fn sampled(&self, ctx: &Ctx, want: &Select, plan: &Plan, response: Response, out: &Sink) -> Result<()> {
+    async fn sampled(&self, ctx: &Ctx, want: &Select, plan: &Plan, response: Response, out: &mut Sink) -> Result<()> {
         let max = self.options.sampled_bytes_max;
         let body = self.within(self.client.body(READ, response, max)).await?;
         let mut held = Holding::new(ctx)?;
@@ -238,6 +279,33 @@ struct Plan {
 }
 
 impl Plan {
+    /// Whether a series without any label would match. Prometheus' API refuses such selectors.
+    fn matches_empty(&self) -> bool {
+        self.matchers.iter().all(Matcher::matches_empty)
+    }
+
+    /// Matchers for Prometheus' API; where that would refuse them, for series that have a name.
+    fn named(&self) -> Vec<Matcher> {
+        let named = Matcher::new(MatchType::NotEqual, METRIC_NAME, "").ok().filter(|_| self.matches_empty());
+        self.matchers.iter().cloned().chain(named).collect()
+    }
+
+    /// Matchers for remote read, which wants one at least.
+    fn for_read(&self) -> Vec<Matcher> {
+        let all = Matcher::new(MatchType::Regex, METRIC_NAME, ".*").ok().filter(|_| self.matchers.is_empty());
+        self.matchers.iter().cloned().chain(all).collect()
+    }
+
+    /// Whether label calls have to ask for series without a name apart: without any matcher Prometheus tells of all.
+    fn apart(&self) -> bool {
+        !self.matchers.is_empty() && self.matches_empty()
+    }
+
+    /// Matchers for label calls.
+    fn for_labels(&self) -> Vec<Matcher> {
+        if self.matchers.is_empty() { Vec::new() } else { self.named() }
+    }
+
     /// Whether a series may have a label of its own that is replaced or taken away.
     fn may_clash(&self, want: &Select) -> bool {
         let Some(names) = &self.identity.label_names else { return true };
@@ -272,11 +340,14 @@ impl Holding {
 }
 
 /// Where events go.
-struct Sink(mpsc::Sender<Result<SeriesEvent>>);
+struct Sink {
+    queue: AheadSender,
+    slots: Slots,
+}
 
 impl Sink {
-    async fn send(&self, event: SeriesEvent) -> Result<()> {
-        self.0.send(Ok(event)).await.map_err(|_| Error::Cancelled)
+    async fn send(&mut self, event: SeriesEvent) -> Result<()> {
+        self.queue.send_unless(Ok(event), self.slots.wanted()).await
     }
 }
 
@@ -293,7 +364,7 @@ impl Batch {
     }
 
     /// Sends what there is; true when the limit is reached.
-    async fn flush(&mut self, out: &Sink) -> Result<bool> {
+    async fn flush(&mut self, out: &mut Sink) -> Result<bool> {
         let mut part = Vec::new();
         let mut bytes = 0;
         let mut full = false;
@@ -362,10 +433,10 @@ impl SeriesSource for RemoteRead {
     }
 
     fn select(&self, ctx: &Ctx, want: Select) -> SeriesStream {
-        let (tx, rx) = mpsc::channel(2);
+        let (queue, events) = ahead(ctx);
         let (this, ctx) = (self.clone(), ctx.clone());
-        tokio::spawn(async move {
-            let out = Sink(tx.clone());
+        let read = async move {
+            let mut out = Sink { queue, slots: this.slots.clone() };
             let deadline = async {
                 match ctx.deadline {
                     Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -373,29 +444,33 @@ impl SeriesSource for RemoteRead {
                 }
             };
             let result = tokio::select! {
-                result = this.run(&ctx, &want, &out) => result,
-                () = tx.closed() => return,
+                result = this.run(&ctx, &want, &mut out) => result,
                 () = ctx.cancel.cancelled() => Err(Error::Cancelled),
                 () = deadline => Err(Error::Timeout("query timed out".to_owned())),
             };
             if let Err(e) = result {
-                let e = match e {
+                out.queue.fail(match e {
                     Error::Cancelled | Error::Invalid(_) => e,
                     e if e.to_string().starts_with("prometheus ") => e,
                     e => e.within(format!("prometheus {}{READ}", this.client.base())),
-                };
-                // nobody to tell when the receiver has gone
-                let _ = tx.send(Err(e)).await;
+                });
             }
-        });
-        stream::unfold(rx, |mut rx| async move { rx.recv().await.map(|event| (event, rx)) }).boxed()
+        };
+        let task = AbortOnDropHandle::new(tokio::spawn(read));
+        let events = events.into_stream();
+        stream::unfold((events, task), |(mut events, task)| async move { Some((events.next().await?, (events, task))) })
+            .boxed()
     }
 
-    fn label_names(&self, _: &Ctx, want: LabelQuery) -> BoxFuture<'static, Result<Answer<Vec<String>>>> {
-        let this = self.clone();
+    fn label_names(&self, ctx: &Ctx, want: LabelQuery) -> BoxFuture<'static, Result<Answer<Vec<String>>>> {
+        let (this, ctx) = (self.clone(), ctx.clone());
         Box::pin(async move {
             let Some(plan) = this.plan(want.range, &want.matchers)? else { return Ok(Answer::default()) };
-            let answer = this.client.label_names(plan.range, &plan.matchers, 0).await?;
+            let mut answer = this.client.label_names(plan.range, &plan.for_labels(), 0).await?;
+            if plan.apart() {
+                let nameless = this.nameless(&ctx, &plan).await?;
+                answer.value.extend(nameless.iter().flat_map(|l| l.iter().map(|(n, _)| n.to_owned())));
+            }
             if answer.value.is_empty() {
                 return Ok(answer);
             }
@@ -409,8 +484,8 @@ impl SeriesSource for RemoteRead {
         })
     }
 
-    fn label_values(&self, _: &Ctx, name: &str, want: LabelQuery) -> BoxFuture<'static, Result<Answer<Vec<String>>>> {
-        let (this, name) = (self.clone(), name.to_owned());
+    fn label_values(&self, ctx: &Ctx, name: &str, want: LabelQuery) -> BoxFuture<'static, Result<Answer<Vec<String>>>> {
+        let (this, ctx, name) = (self.clone(), ctx.clone(), name.to_owned());
         Box::pin(async move {
             if want.without_replica_labels.contains(&name) {
                 return Ok(Answer::default());
@@ -420,11 +495,16 @@ impl SeriesSource for RemoteRead {
                 if plan.matchers.is_empty() {
                     return Ok(vec![value.to_owned()].into());
                 }
-                let found = this.client.series(plan.range, &plan.matchers, 1).await?;
+                let found = this.series(&ctx, &plan, 1).await?;
                 let value = if found.value.is_empty() { vec![] } else { vec![value.to_owned()] };
                 return Ok(Answer { value, warnings: found.warnings });
             }
-            let answer = this.client.label_values(&name, plan.range, &plan.matchers, want.limit).await?;
+            let matchers = plan.for_labels();
+            let mut answer = this.client.label_values(&name, plan.range, &matchers, want.limit).await?;
+            if plan.apart() {
+                let nameless = this.nameless(&ctx, &plan).await?;
+                answer.value.extend(nameless.iter().filter_map(|l| l.get(&name).map(str::to_owned)));
+            }
             Ok(Answer { value: merge_sorted_names(vec![answer.value], want.limit), warnings: answer.warnings })
         })
     }

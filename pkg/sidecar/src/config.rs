@@ -132,7 +132,10 @@ impl Config {
             },
             request_bytes_max: parsed.size_bytes("store.max-request-bytes"),
             requests_bytes_max: parsed.size_bytes("store.max-request-bytes-total"),
-            read: RemoteReadOptions::default(),
+            read: RemoteReadOptions {
+                concurrency: usize::try_from(parsed.count("prometheus.remote-read-concurrency")).unwrap_or(usize::MAX),
+                ..RemoteReadOptions::default()
+            },
             reloader,
         })
     }

@@ -73,6 +73,7 @@ const MORE: &[Flag] = &[
     Flag::switch("shipper.skip-corrupted-blocks", "Skip damaged blocks.").hidden().ignored("damaged blocks never stop the others"),
     Flag::word("hash-func", &["SHA256", ""], "", "Which hash function to use when calculating the hashes of uploaded files.").hidden(),
     Flag::word("shipper.verify", &["index", "full"], "index", "What is checked of a block before it is uploaded: its index tables, or every series and chunk as well.").hidden(),
+    Flag::count("prometheus.remote-read-concurrency", "10", "Remote reads of Prometheus at a time, as many as its --storage.remote.read-concurrent-limit allows. 0 means no limit.").hidden(),
     Flag::size("store.max-request-bytes", "1GiB", "Maximum bytes a single Series request can hold in memory. 0 means no limit.").hidden(),
     Flag::size("store.max-request-bytes-total", "0", "Maximum bytes all Series requests together can hold in memory. 0 means no limit.").hidden(),
 ];

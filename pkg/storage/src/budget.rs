@@ -8,6 +8,9 @@ use model::ByteSize;
 
 use crate::{Error, Result};
 
+/// What a budget without a limit spares a quarter of.
+const SPARE_BYTES: u64 = 1 << 30;
+
 /// A limit on bytes held at one time.
 #[derive(Debug)]
 pub struct Budget {
@@ -50,6 +53,20 @@ impl Budget {
         let mut reservation = Reservation { budget: self.clone(), bytes: 0 };
         reservation.grow(bytes)?;
         Ok(reservation)
+    }
+
+    /// Takes `bytes` if, with them, no more than a quarter of any limit is taken (of 1 GiB where there is none): for what
+    /// is of use but not needed.
+    pub fn reserve_spare(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
+        let mut level = Some(self);
+        while let Some(budget) = level {
+            let max_bytes = if budget.max_bytes == 0 { SPARE_BYTES } else { budget.max_bytes };
+            if budget.used_bytes().saturating_add(bytes) > max_bytes / 4 {
+                return None;
+            }
+            level = budget.parent.as_ref();
+        }
+        self.reserve(bytes).ok()
     }
 
     /// Bytes held now.
@@ -146,5 +163,17 @@ mod tests {
         assert_eq!((a.used_bytes(), b.used_bytes(), process.used_bytes()), (70, 0, 70));
         drop(held);
         assert_eq!((a.used_bytes(), process.used_bytes(), a.peak_bytes()), (0, 0, 70));
+    }
+
+    #[test]
+    fn a_quarter_of_each_limit_may_be_spared() {
+        let process = Budget::new("the process", "--p", 200, None);
+        let query = Budget::new("query", "--q", 400, Some(process.clone()));
+        let spared = query.reserve_spare(50).unwrap();
+        assert!(query.reserve_spare(1).is_none(), "of the process");
+        drop(spared);
+        let unlimited = Budget::new("query", "--q", 0, None);
+        assert!(unlimited.reserve_spare(256 << 20).is_some());
+        assert!(unlimited.reserve_spare((256 << 20) + 1).is_none());
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Partial success is a value: warnings travel beside the data. This crate knows no gRPC, no files, no bucket.
 
+mod ahead;
 mod budget;
 mod chunk;
 pub mod conformance;
@@ -15,6 +16,7 @@ mod report;
 mod select;
 mod source;
 
+pub use ahead::{Ahead, AheadSender, ahead, read_ahead};
 pub use budget::{Budget, Reservation};
 pub use chunk::{AggrChunk, Aggregate, Aggregates, Chunk, ChunkData, EncodedChunk, Series, replica_id};
 pub use context::Ctx;

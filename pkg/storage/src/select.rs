@@ -23,6 +23,8 @@ pub struct Select {
     /// Where nothing of the allowed resolution is, coarser will do; and downsampled data is wanted from three of its
     /// windows before `range` to one after it.
     pub coarser: bool,
+    /// With `coarser`: no coarser than this, in ms.
+    pub coarsest_ms: i64,
     /// Which aggregates to send where a chunk is downsampled.
     pub aggregates: Aggregates,
     /// Labels to leave out of the answer; the order is by what is left (StoreAPI `without_replica_labels`).
@@ -49,6 +51,7 @@ impl Select {
             limit: 0,
             max_resolution_ms: 0,
             coarser: false,
+            coarsest_ms: i64::MAX,
             aggregates: Aggregates::NONE,
             without_replica_labels: Arc::from([]),
             shard: None,

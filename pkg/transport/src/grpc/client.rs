@@ -16,6 +16,7 @@ use tower::Service;
 
 use super::follow::Follow;
 use super::metrics::ClientMetrics;
+use super::pool::Pool;
 use super::snappy;
 use crate::Error;
 use crate::tls::ClientTlsConfig;
@@ -44,10 +45,10 @@ pub struct ClientOptions {
     pub connect_timeout: Duration,
 }
 
-/// A channel to one address, for the generated clients. Cheap to clone.
+/// A channel to one address, for the generated clients, over as many connections as its streams need. Cheap to clone.
 #[derive(Clone)]
 pub struct Channel {
-    inner: tonic::transport::Channel,
+    pool: Pool,
     address: Arc<str>,
     compression: Compression,
     metrics: ClientMetrics,
@@ -68,8 +69,6 @@ pub fn connect(address: &str, options: &ClientOptions) -> Result<Channel, Error>
         .map_err(|e| Error::Config(format!("gRPC address {address:?}: {e}")))?
         .connect_timeout(options.connect_timeout)
         .tcp_nodelay(true)
-        .initial_stream_window_size(2 << 20)
-        .initial_connection_window_size(8 << 20)
         .http2_keep_alive_interval(Duration::from_secs(10))
         .keep_alive_timeout(Duration::from_secs(5));
     let tls = match &options.tls {
@@ -97,7 +96,7 @@ pub fn connect(address: &str, options: &ClientOptions) -> Result<Channel, Error>
     });
     Ok(Channel {
         address: address.into(),
-        inner: endpoint.connect_with_connector_lazy(connector),
+        pool: Pool::new(endpoint, move |endpoint| endpoint.connect_with_connector_lazy(connector.clone())),
         compression: options.compression,
         metrics: options.metrics.clone(),
     })
@@ -111,21 +110,26 @@ impl Service<http::Request<Body>> for Channel {
     type Error = tonic::transport::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
+    /// Which connection a request takes, and whether that is ready, shows in the call.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
-        let mut call = self.metrics.start(request.uri().path());
+        let (mut channel, place) = self.pool.take();
+        let mut call = self.metrics.start(request.uri().path(), place);
         let path = request.uri().path().to_owned();
         let span = grpc_client(&self.address, &path, request.headers_mut());
         let request = match self.compression {
             Compression::None => request,
             Compression::Snappy => snappy::pack_request(request),
         };
-        let response = self.inner.call(request);
         Box::pin(async move {
             let mut traced = Follow::of(span);
+            let response = async {
+                std::future::poll_fn(|cx| channel.poll_ready(cx)).await?;
+                channel.call(request).await
+            };
             match response.await {
                 Ok(response) => {
                     let response = call.response(snappy::unpack_response(response));

@@ -10,6 +10,7 @@ use axum::response::Response;
 use telemetry::{CounterVec, HistogramVec, Metrics};
 
 use super::follow::{Follow, code_name};
+use super::pool::Place;
 
 const BUCKETS: [f64; 14] = [0.001, 0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0];
 
@@ -50,7 +51,7 @@ impl ServerMetrics {
         router.layer(middleware::from_fn(move |request: Request, next: Next| {
             let families = families.clone();
             async move {
-                let call = families.start(request.uri().path());
+                let call = families.start(request.uri().path(), ());
                 let response: Response = next.run(request).await;
                 call.response(response).map(Body::new)
             }
@@ -73,8 +74,9 @@ impl ClientMetrics {
         })
     }
 
-    pub(super) fn start(&self, path: &str) -> Follow {
-        self.0.start(path)
+    /// Counts a call as begun. `place` is given back when it ends.
+    pub(super) fn start(&self, path: &str, place: Place) -> Follow {
+        self.0.start(path, place)
     }
 }
 
@@ -82,8 +84,8 @@ const METHOD: &[&str] = &["grpc_type", "grpc_service", "grpc_method"];
 const CODE: &[&str] = &["grpc_type", "grpc_service", "grpc_method", "grpc_code"];
 
 impl Families {
-    /// Counts a call as begun; what is returned must be told how it ends.
-    fn start(&self, path: &str) -> Follow {
+    /// Counts a call as begun; what is returned must be told how it ends, and keeps `held` until then.
+    fn start(&self, path: &str, held: impl Send + 'static) -> Follow {
         let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or(("unknown", "unknown"));
         let known = service.starts_with("thanos") || service.starts_with("grpc.");
         let (service, method) = if known { (service, method) } else { ("unknown", "unknown") };
@@ -93,6 +95,7 @@ impl Families {
         let (families, service, method) = (self.clone(), service.to_owned(), method.to_owned());
         let started = Instant::now();
         Follow::new(move |code| {
+            drop(held);
             families.handled.with(&[kind, &service, &method, code_name(code)]).inc();
             families.duration.with(&[kind, &service, &method]).observe(started.elapsed().as_secs_f64());
         })

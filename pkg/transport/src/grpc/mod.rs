@@ -5,6 +5,7 @@ mod client;
 pub(crate) mod follow;
 mod health;
 mod metrics;
+mod pool;
 mod snappy;
 mod stack;
 
