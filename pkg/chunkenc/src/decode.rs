@@ -106,6 +106,25 @@ fn each_float(encoding: Encoding, data: &[u8], sink: impl FnMut(i64, u64) -> Con
     }
 }
 
+/// The time from a float chunk's first sample to its second, ms, read without the rest; none with fewer samples.
+///
+/// # Errors
+/// As [`decode_floats`], as far as it reads.
+pub fn first_spacing(encoding: Encoding, data: &[u8]) -> Result<Option<i64>, Error> {
+    let (mut first, mut spacing) = (None, None);
+    each_float(encoding, data, |time, _| match first {
+        None => {
+            first = Some(time);
+            ControlFlow::Continue(())
+        }
+        Some(first) => {
+            spacing = Some(time.saturating_sub(first));
+            ControlFlow::Break(())
+        }
+    })?;
+    Ok(spacing)
+}
+
 /// How many samples a chunk holds, by its header.
 ///
 /// # Errors

@@ -22,7 +22,7 @@ mod xor2;
 
 pub use column::{Column, HistogramColumn};
 pub use counter::CounterReader;
-pub use decode::{decode_floats, decode_floats_between, num_samples};
+pub use decode::{decode_floats, decode_floats_between, first_spacing, num_samples};
 pub use encoding::Encoding;
 pub use histogram_read::{decode_histograms, decode_histograms_between};
 pub use histogram_write::{Appended, FloatHistogramAppender, HistogramAppender, ResetFlag};

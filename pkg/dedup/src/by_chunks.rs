@@ -4,12 +4,12 @@ use bytes::Bytes;
 use chunkenc::{Encoding, TimedChunk, encode_xor};
 use storage::{Chunk, ChunkData};
 
-use crate::Method;
 use crate::rewrite::{LaneChunk, MergeError, SeriesMerger};
+use crate::{DedupOptions, Method};
 
 /// Follows one replica. Raw chunks only, sorted by time. The second value tells of chunks that did not decode; the other
 /// replicas stand in for them.
-pub(crate) fn dedup(chunks: Vec<Chunk>, gap_max_ms: i64) -> (Vec<Chunk>, Vec<String>) {
+pub(crate) fn dedup(chunks: Vec<Chunk>, options: &DedupOptions) -> (Vec<Chunk>, Vec<String>) {
     let mut damage = Vec::new();
     let mut lanes: Vec<LaneChunk> = Vec::with_capacity(chunks.len());
     for chunk in chunks {
@@ -19,7 +19,7 @@ pub(crate) fn dedup(chunks: Vec<Chunk>, gap_max_ms: i64) -> (Vec<Chunk>, Vec<Str
             Err(e) => damage.push(format!("chunk from {} to {} ms: {e}", chunk.min_time, chunk.max_time)),
         }
     }
-    let mut merger = SeriesMerger::new(gap_max_ms);
+    let mut merger = SeriesMerger::new(options.lookback_ms).until(options.end_ms);
     let mut out = Vec::new();
     let mut result = merger.merge(lanes.clone(), Method::Penalty, &mut out);
     if let Err(MergeError::Chunk { .. }) = result {

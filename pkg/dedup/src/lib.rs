@@ -14,8 +14,11 @@
 //! pass, all replicas', with the replica on each. Knows nothing of gRPC or of who asks.
 
 mod by_chunks;
+mod catch_up;
+mod density;
 mod lanes;
 mod pick;
+mod quiet;
 mod read;
 pub mod rewrite;
 mod stream;

@@ -1,17 +1,17 @@
 //! Deduplication of a stream of series.
 
+use chunkenc::Column;
 use futures::stream::{self, StreamExt};
 use storage::{Chunk, ChunkData, Series, SeriesEvent, SeriesStream};
 
-use crate::by_chunks;
-use crate::lanes;
 use crate::pick::{Rules, pick};
-use crate::read::{Lane, is_float};
+use crate::read::{Lane, decode, is_float};
+use crate::{by_chunks, lanes, quiet};
 
 /// How replicas are put together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Method {
-    /// Follow one replica, leave it at gaps.
+    /// Follow one replica, leave it where it has a gap or another one is denser.
     #[default]
     Penalty,
     /// Show every sample of every replica.
@@ -27,6 +27,8 @@ pub struct DedupOptions {
     pub lookback_ms: i64,
     /// The PromQL function around the selector.
     pub function: Option<String>,
+    /// The end of the selected range, ms: what chunks hold beyond is not shown.
+    pub end_ms: i64,
 }
 
 impl DedupOptions {
@@ -128,15 +130,30 @@ pub fn dedup_series(mut series: Series, options: &DedupOptions) -> (Series, Vec<
         if !followed {
             return (series, Vec::new());
         }
-        let (chunks, damage) = by_chunks::dedup(std::mem::take(&mut series.chunks), options.lookback_ms);
+        let (chunks, damage) = by_chunks::dedup(std::mem::take(&mut series.chunks), options);
         series.chunks = chunks;
         let damage = damage.into_iter().map(|d| format!("{}: {d}", series.labels)).collect();
         return (series, damage);
     }
-    let mut lanes: Vec<Lane> = split.into_iter().map(Lane::new).collect();
-    let rules = Rules { gap_max_ms: options.lookback_ms, counter: options.counter(), keep_values: false };
-    let column = pick(&mut lanes, rules);
+    let mut damage = Vec::new();
+    let column = floats(&split, options, &mut damage);
     series.chunks = Chunk::decoded(column).into_iter().collect();
-    let damage = lanes.into_iter().flat_map(|l| l.damage).map(|d| format!("{}: {d}", series.labels)).collect();
+    let damage = damage.into_iter().map(|d| format!("{}: {d}", series.labels)).collect();
     (series, damage)
+}
+
+/// Puts lanes of floats together. All but the one that begins first are decoded only if they may have something to add.
+fn floats(lanes: &[Vec<Chunk>], options: &DedupOptions, damage: &mut Vec<String>) -> Column {
+    let (gap_max_ms, end) = (options.lookback_ms, options.end_ms);
+    let starts = lanes.iter().enumerate().filter_map(|(i, lane)| Some((lane.first()?.min_time, i)));
+    let first = starts.min().map_or(0, |(_, i)| i);
+    let followed = decode(&lanes[first], end, damage);
+    let others = || lanes.iter().enumerate().filter(|(i, _)| *i != first);
+    if damage.is_empty() && quiet::is_enough(&followed, others().map(|(_, lane)| &lane[..]), gap_max_ms, end) {
+        return followed;
+    }
+    let mut columns: Vec<Column> = others().map(|(_, lane)| decode(lane, end, damage)).collect();
+    columns.insert(first, followed);
+    let mut lanes: Vec<Lane> = columns.into_iter().map(Lane::new).collect();
+    pick(&mut lanes, Rules { gap_max_ms, counter: options.counter(), keep_values: false })
 }

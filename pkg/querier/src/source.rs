@@ -43,9 +43,9 @@ struct RequestSource {
 }
 
 impl RequestSource {
+    /// Replica labels show among names and values, as they do in Thanos: dashboards let one choose a replica.
     fn labels(&self, want: LabelQuery) -> LabelQuery {
-        let without = if self.dedup { self.replica_labels.clone() } else { want.without_replica_labels.clone() };
-        LabelQuery { without_replica_labels: without, partial_response: self.options.partial_response, ..want }
+        LabelQuery { partial_response: self.options.partial_response, ..want }
     }
 }
 
@@ -56,7 +56,8 @@ impl SeriesSource for RequestSource {
 
     fn select(&self, ctx: &Ctx, mut want: Select) -> SeriesStream {
         want.partial_response = self.options.partial_response;
-        if !self.options.auto_resolution {
+        // The engine sets a limit for each selector; who asks for labels only sets none.
+        if want.skip_chunks {
             want.max_resolution_ms = want.max_resolution_ms.max(self.options.max_resolution_ms);
         }
         if want.shard.is_none() {
@@ -70,6 +71,7 @@ impl SeriesSource for RequestSource {
             method: self.method,
             lookback_ms: self.options.lookback_ms,
             function: want.function.as_deref().map(str::to_owned),
+            end_ms: want.range.max,
         };
         let skip_chunks = want.skip_chunks;
         let stream = self.fanout.select(ctx, want);
@@ -81,10 +83,6 @@ impl SeriesSource for RequestSource {
     }
 
     fn label_values(&self, ctx: &Ctx, name: &str, want: LabelQuery) -> BoxFuture<'static, Result<Answer<Vec<String>>>> {
-        let want = self.labels(want);
-        if want.without_replica_labels.iter().any(|n| n == name) {
-            return Box::pin(std::future::ready(Ok(Answer::default())));
-        }
-        self.fanout.label_values(ctx, name, want)
+        self.fanout.label_values(ctx, name, self.labels(want))
     }
 }

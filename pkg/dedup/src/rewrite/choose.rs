@@ -43,7 +43,7 @@ fn distinct(run: &[LaneChunk], decoded: &[Decoded], chunks: &[u32]) -> Vec<Ref> 
 }
 
 /// Follows one replica, as queries do.
-pub(crate) fn penalty(run: &[LaneChunk], decoded: &[Decoded], gap_max_ms: i64) -> Vec<Ref> {
+pub(crate) fn penalty(run: &[LaneChunk], decoded: &[Decoded], gap_max_ms: i64, end_ms: i64) -> Vec<Ref> {
     let mut names: Vec<u64> = run.iter().map(|c| c.replica).collect();
     names.sort_unstable();
     names.dedup();
@@ -55,9 +55,13 @@ pub(crate) fn penalty(run: &[LaneChunk], decoded: &[Decoded], gap_max_ms: i64) -
         let mut column = Column::new();
         for r in list {
             let samples = &decoded[r.chunk as usize];
-            column.push(samples.times[r.sample as usize], samples.values[r.sample as usize]);
+            let time = samples.times[r.sample as usize];
+            if time > end_ms {
+                break;
+            }
+            column.push(time, samples.values[r.sample as usize]);
         }
-        lanes.push(Lane::of_column(column));
+        lanes.push(Lane::new(column));
     }
     let rules = Rules { gap_max_ms, counter: false, keep_values: true };
     pick_places(&mut lanes, rules).into_iter().map(|(lane, at)| refs[lane as usize][at as usize]).collect()

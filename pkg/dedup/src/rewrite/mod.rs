@@ -96,6 +96,7 @@ const LOOKBACK_MS: i64 = 300_000;
 #[derive(Debug)]
 pub struct SeriesMerger {
     gap_max_ms: i64,
+    end_ms: i64,
     decoded: Vec<Decoded>,
     writer: Writer,
 }
@@ -109,7 +110,12 @@ impl Default for SeriesMerger {
 impl SeriesMerger {
     /// A merger for queries whose look-back is `gap_max_ms`: no pause that the merge makes is longer.
     pub fn new(gap_max_ms: i64) -> Self {
-        Self { gap_max_ms, decoded: Vec::new(), writer: Writer::default() }
+        Self { gap_max_ms, end_ms: i64::MAX, decoded: Vec::new(), writer: Writer::default() }
+    }
+
+    /// The same that knows of no raw samples later than `end_ms` where it follows replicas.
+    pub fn until(self, end_ms: i64) -> Self {
+        Self { end_ms, ..self }
     }
 
     /// Merges a series' chunks, in any order; appended to `out` in order of time, no two overlapping.
@@ -171,7 +177,7 @@ impl SeriesMerger {
             }
             let chosen = match vertical {
                 Method::Chain => choose::all(run, &self.decoded),
-                Method::Penalty => choose::penalty(run, &self.decoded, self.gap_max_ms),
+                Method::Penalty => choose::penalty(run, &self.decoded, self.gap_max_ms, self.end_ms),
             };
             let decoded: usize = self.decoded.iter().map(Decoded::len).sum();
             merged.samples_left_out += (decoded - chosen.len()) as u64;

@@ -15,7 +15,12 @@ use storage::{Chunk, ChunkData, Series};
 const LOOKBACK: i64 = 300_000;
 
 fn options(function: &str) -> DedupOptions {
-    DedupOptions { method: Method::Penalty, lookback_ms: LOOKBACK, function: Some(function.to_owned()) }
+    DedupOptions {
+        method: Method::Penalty,
+        lookback_ms: LOOKBACK,
+        function: Some(function.to_owned()),
+        end_ms: i64::MAX,
+    }
 }
 
 /// Chunks of at most `size` samples.
@@ -79,13 +84,28 @@ fn follows_one_replica_and_fills_its_gap() {
     assert!(times.windows(2).all(|w| w[1] - w[0] <= 45), "{times:?}");
 }
 
-/// Else `irate` would be zero at the right edge of each graph.
+/// Else `irate` would be zero at the right edge of each graph, and `count_over_time` one too many.
 #[test]
-fn a_counter_does_not_end_with_the_same_scrape_twice() {
-    let (a, b) = (scrapes(0, 30, 601, 0..0), scrapes(7, 30, 608, 0..0));
-    assert_eq!(run(&[a.clone(), b.clone()], &options("irate")), a);
-    let last = run(&[a, b], &options("max_over_time")).last().copied();
-    assert_eq!(last, Some((607_000, 607.0)), "what is no counter is shown as new as it is");
+fn no_series_ends_with_the_same_scrape_twice() {
+    for offset in [1, 7, 14, 22, 29] {
+        let (a, b) = (scrapes(0, 30, 601, 0..0), scrapes(offset, 30, 601 + offset, 0..0));
+        for function in ["irate", "max_over_time"] {
+            assert_eq!(run(&[a.clone(), b.clone()], &options(function)), a, "{offset} {function}");
+        }
+        // So too where only the selected range ends, and b's chunk goes on.
+        let a = scrapes(0, 30, 421, 0..0);
+        let selected = DedupOptions { end_ms: 449_999, ..options("max_over_time") };
+        assert_eq!(run(&[a.clone(), b], &selected), a, "{offset}");
+    }
+}
+
+#[test]
+fn a_series_that_ends_within_a_pause_says_so() {
+    // a is cut off, and right behind its last sample b is told that the series is gone.
+    let (a, mut b) = (scrapes(0, 30, 601, 0..0), scrapes(7, 30, 608, 0..0));
+    b.push((615_000, stale_nan()));
+    let got = run(&[a, b], &options("sum"));
+    assert!(got.last().is_some_and(|(t, v)| *t == 615_000 && is_stale(*v)), "{got:?}");
 }
 
 #[test]
@@ -251,7 +271,7 @@ fn the_near_double_counts_when_it_is_all_there_is() {
     let a: Vec<(i64, f64)> = (1..15).map(|i| (i * 290_000, 0.0)).chain([(4_640_000, 0.0)]).collect();
     let b: Vec<(i64, f64)> = (130..138).map(|i| (i * 30_000, 1.0)).collect();
     let got = run(&[a, b], &options("sum"));
-    assert!(got.ends_with(&[(4_060_000, 0.0), (4_080_000, 1.0), (4_110_000, 1.0), (4_640_000, 0.0)]), "{got:?}");
+    assert!(got.ends_with(&[(4_080_000, 1.0), (4_110_000, 1.0), (4_640_000, 0.0)]), "{got:?}");
 }
 
 proptest! {

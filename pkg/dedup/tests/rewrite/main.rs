@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod chain;
+mod density;
 mod histograms;
 mod kinds;
 mod penalty;

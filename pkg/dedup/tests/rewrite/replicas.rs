@@ -200,8 +200,12 @@ fn at_query(lanes: &[LaneChunk]) -> Vec<(i64, f64, bool)> {
     };
     let mut chunks: Vec<Chunk> = lanes.iter().map(chunk).collect();
     chunks.sort_by_key(|c| (c.min_time, c.max_time));
-    let options =
-        DedupOptions { method: Method::Penalty, lookback_ms: LOOKBACK, function: Some("max_over_time".to_owned()) };
+    let options = DedupOptions {
+        method: Method::Penalty,
+        lookback_ms: LOOKBACK,
+        function: Some("max_over_time".to_owned()),
+        end_ms: i64::MAX,
+    };
     let (series, damage) = dedup_series(Series { labels: Labels::empty(), chunks }, &options);
     assert_eq!(damage, [] as [String; 0]);
     let encoded = |c: Chunk| match c.data {

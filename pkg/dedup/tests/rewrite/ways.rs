@@ -53,14 +53,14 @@ fn blocks(scrapers: &[Scraper]) -> Vec<(u64, usize, Vec<Scrape>)> {
 
 /// What a reader finds at a time.
 #[derive(Debug, Clone, PartialEq)]
-enum Value {
+pub enum Value {
     Stale,
     Number(f64),
     Histogram(Box<FloatHistogram>),
 }
 
 impl Value {
-    fn same(&self, other: &Self) -> bool {
+    pub fn same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Histogram(a), Self::Histogram(b)) => plain(a) == plain(b),
             _ => self == other,
@@ -68,7 +68,7 @@ impl Value {
     }
 }
 
-fn values(chunks: &[TimedChunk]) -> Vec<(i64, Value)> {
+pub fn values(chunks: &[TimedChunk]) -> Vec<(i64, Value)> {
     let mut out = Vec::new();
     for chunk in chunks {
         if chunk.encoding == Encoding::Xor {
@@ -86,7 +86,7 @@ fn values(chunks: &[TimedChunk]) -> Vec<(i64, Value)> {
     out
 }
 
-fn exposed(kind: Kind, process: &Process, seen: Option<i64>) -> Value {
+pub fn exposed(kind: Kind, process: &Process, seen: Option<i64>) -> Value {
     match seen {
         None => Value::Stale,
         Some(time) if kind.is_histogram() => Value::Histogram(Box::new(histogram(kind, process, time).to_float())),
@@ -94,14 +94,19 @@ fn exposed(kind: Kind, process: &Process, seen: Option<i64>) -> Value {
     }
 }
 
-fn at_query(lanes: &[LaneChunk], function: &str) -> Vec<(i64, Value)> {
+pub fn at_query(lanes: &[LaneChunk], function: &str) -> Vec<(i64, Value)> {
     let chunk = |l: &LaneChunk| Chunk {
         replica: l.replica,
         ..Chunk::raw(l.chunk.min_time, l.chunk.max_time, l.chunk.encoding, l.chunk.data.clone())
     };
     let mut chunks: Vec<Chunk> = lanes.iter().map(chunk).collect();
     chunks.sort_by_key(|c| (c.min_time, c.max_time));
-    let options = DedupOptions { method: Method::Penalty, lookback_ms: LOOKBACK, function: Some(function.to_owned()) };
+    let options = DedupOptions {
+        method: Method::Penalty,
+        lookback_ms: LOOKBACK,
+        function: Some(function.to_owned()),
+        end_ms: i64::MAX,
+    };
     let (series, damage) = dedup_series(Series { labels: Labels::empty(), chunks }, &options);
     assert_eq!(damage, [] as [String; 0]);
     let encoded = |c: Chunk| match c.data {
@@ -120,7 +125,7 @@ fn at_query(lanes: &[LaneChunk], function: &str) -> Vec<(i64, Value)> {
 }
 
 /// Whether a reader sees a reset between two samples, with what is told of it and without.
-fn resets(before: &Value, now: &Value) -> (bool, bool) {
+pub fn resets(before: &Value, now: &Value) -> (bool, bool) {
     match (before, now) {
         (Value::Number(a), Value::Number(b)) => (b < a, b < a),
         (Value::Histogram(a), Value::Histogram(b)) => (b.is_reset_since(a), plain(b).is_reset_since(a)),
@@ -151,8 +156,8 @@ fn if_number(v: &Value) -> f64 {
 
 /// What a window holds: how many samples; the sum, of histograms that and the sum of counts; the least, the most.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Window {
-    count: f64,
+pub struct Window {
+    pub count: f64,
     sum: [f64; 2],
     range: [f64; 2],
 }
@@ -172,7 +177,7 @@ fn put(windows: &mut BTreeMap<i64, Window>, key: i64, window: Window) {
 }
 
 /// As the definition has it.
-fn windows(samples: &[(i64, Value)], resolution: i64) -> BTreeMap<i64, Window> {
+pub fn windows(samples: &[(i64, Value)], resolution: i64) -> BTreeMap<i64, Window> {
     let mut out = BTreeMap::new();
     for (t, v) in samples {
         let window = match v {
@@ -185,7 +190,7 @@ fn windows(samples: &[(i64, Value)], resolution: i64) -> BTreeMap<i64, Window> {
     out
 }
 
-fn told(chunks: &[TimedChunk], resolution: i64) -> BTreeMap<i64, Window> {
+pub fn told(chunks: &[TimedChunk], resolution: i64) -> BTreeMap<i64, Window> {
     let mut out = BTreeMap::new();
     for chunk in chunks {
         let parts = aggr::decode(&chunk.data).unwrap();
