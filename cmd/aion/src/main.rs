@@ -1,5 +1,6 @@
 //! The `aion` binary: a table of subcommands, and what all of them have in common.
 
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,7 +63,7 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut args = std::env::args().skip(1);
     let Some(name) = args.next() else {
-        print!("{}", usage());
+        print_and_succeed(&usage());
         return ExitCode::from(2);
     };
     match name.as_str() {
@@ -82,9 +83,17 @@ fn main() -> ExitCode {
     }
 }
 
+/// A reader that has seen enough is no failure.
 fn print_and_succeed(text: &str) -> ExitCode {
-    println!("{}", text.trim_end());
-    ExitCode::SUCCESS
+    let mut out = std::io::stdout().lock();
+    let written = writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush());
+    match written {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("aion: write to standard output: {e}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 /// The parsed flags, or the exit code after help, version or a usage error.
@@ -126,6 +135,9 @@ fn run_component(component: &Component, args: Vec<String>) -> ExitCode {
     info!(component = component.name, version = VERSION, "starting");
     let ended = runtime.block_on(async move {
         let signalled = shutdown.clone();
+        tokio::spawn(service::hangups(|| {
+            info!("SIGHUP: files that are watched are read again by themselves, nothing else is reloaded");
+        }));
         tokio::spawn(async move {
             let signal = service::signal().await;
             info!(signal, "shutting down");
@@ -203,6 +215,8 @@ fn tools_command(args: Vec<String>) -> ExitCode {
     match ended {
         Some(Ok(tools::Verdict::Fine)) => ExitCode::SUCCESS,
         Some(Ok(tools::Verdict::Problems)) => ExitCode::FAILURE,
+        // A reader that has seen enough is no failure.
+        Some(Err(tools::Error::Output(e))) if e.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Some(Err(e)) => {
             eprintln!("aion {}: {e}", call.name());
             ExitCode::from(if matches!(e, tools::Error::Usage(_)) { 2 } else { 1 })

@@ -1,5 +1,6 @@
 //! The progress of tasks as a line of text.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -46,7 +47,8 @@ pub(crate) async fn show(compactor: Arc<Compactor>, shutdown: CancellationToken)
             text.push_str(line);
             text.push('\n');
         }
-        eprint!("{text}");
+        // A terminal that is gone ends no compaction.
+        let _ = std::io::stderr().write_all(text.as_bytes());
         lines_before = lines.len();
     }
 }

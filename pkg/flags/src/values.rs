@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use model::{ByteSize, DurationError, parse_duration};
+use model::{ByteSize, DurationError, parse_duration, redact_urls};
 
 use crate::{Command, Flag, Kind, UsageError};
 
@@ -124,7 +124,7 @@ impl Parsed {
                 _ => self.raw(name).to_owned(),
             };
             let secret = flag.placeholder == "<content>" && !value.is_empty();
-            (name, if secret { "<secret>".to_owned() } else { value })
+            (name, if secret { "<secret>".to_owned() } else { redact_urls(&value).into_owned() })
         };
         self.order.iter().map(|n| shown(n)).collect()
     }

@@ -7,6 +7,7 @@ mod clock;
 mod duration;
 mod limits;
 mod meta;
+mod redact;
 mod staleness;
 mod time;
 
@@ -15,5 +16,6 @@ pub use clock::{Clock, FakeClock, SystemClock};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use limits::ByteSize;
 pub use meta::{Exemplar, ExemplarSeries, MetricMetadata, MetricType};
+pub use redact::redact_urls;
 pub use staleness::{STALE_NAN_BITS, is_stale, stale_nan};
 pub use time::{MAX_TIME_MS, MIN_TIME_MS, TimeRange, format_rfc3339_ms};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use labels::Matcher;
-use model::{MAX_TIME_MS, MIN_TIME_MS, TimeRange};
+use model::{MAX_TIME_MS, MIN_TIME_MS, TimeRange, redact_urls};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -36,6 +36,8 @@ impl Default for ClientOptions {
 #[derive(Debug, Clone)]
 pub struct PromClient {
     base: Arc<str>,
+    /// `base` without its password.
+    shown: Arc<str>,
     http: HttpClient,
     options: ClientOptions,
 }
@@ -62,12 +64,13 @@ struct Failure {
 impl PromClient {
     /// The server at `base`, `http://host:9090` or with a path before the API's.
     pub fn new(base: &str, http: HttpClient, options: ClientOptions) -> Self {
-        Self { base: base.trim_end_matches('/').into(), http, options }
+        let base = base.trim_end_matches('/');
+        Self { base: base.into(), shown: redact_urls(base).into(), http, options }
     }
 
-    /// The URL it was made with.
+    /// The URL it was made with, its password left out.
     pub fn base(&self) -> &str {
-        &self.base
+        &self.shown
     }
 
     /// The same server with other limits.
@@ -81,7 +84,7 @@ impl PromClient {
     }
 
     pub(crate) fn at(&self, path: &str) -> String {
-        format!("prometheus {}{path}", self.base)
+        format!("prometheus {}{path}", self.shown)
     }
 
     pub(crate) fn get(&self, path: &str) -> Result<RequestBuilder> {
@@ -123,6 +126,7 @@ impl PromClient {
             text = format!("{text}: {c}");
             cause = c.source();
         }
+        let text = redact_urls(&text);
         match e.is_timeout() {
             true => Error::Timeout(format!("{}: {text}", self.at(path))),
             false => Error::Unavailable(format!("{}: {text}", self.at(path))),

@@ -11,6 +11,17 @@ pub use failpoints::{Failpoint, Failpoints};
 pub use group::{Ended, Group};
 pub use repeat::{Every, repeat};
 
+/// Calls `hangup` at each SIGHUP, for ever. A signal that asks for a reload never ends the process, whatever can be
+/// reloaded.
+pub async fn hangups(hangup: impl Fn()) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut hup) = signal(SignalKind::hangup()) else { return std::future::pending().await };
+    while hup.recv().await.is_some() {
+        hangup();
+    }
+    std::future::pending().await
+}
+
 /// Completes at SIGINT or SIGTERM with the signal's name.
 pub async fn signal() -> &'static str {
     use tokio::signal::unix::{SignalKind, signal};

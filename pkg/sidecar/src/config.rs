@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use flags::Parsed;
+use model::redact_urls;
 use remote::RemoteReadOptions;
 use storeapi::StoreLimits;
 use transport::http::{ClientConfig, HttpClient, WebConfig};
@@ -82,7 +83,7 @@ impl Config {
             .map_err(|e| ConfigError(format!("--prometheus.http-client: {e}")))?;
         let url = parsed.text("prometheus.url");
         if !url.starts_with("http://") && !url.starts_with("https://") {
-            return Err(ConfigError(format!("--prometheus.url: {url:?} is no http or https URL")));
+            return Err(ConfigError(format!("--prometheus.url: {:?} is no http or https URL", redact_urls(url))));
         }
         let meta_file_name = parsed.text("shipper.meta-file-name").to_owned();
         if meta_file_name.is_empty() || meta_file_name.contains(['/', '\\']) {

@@ -1,7 +1,7 @@
 //! A StoreAPI endpoint as a source.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
@@ -20,6 +20,8 @@ use crate::series_codec::{ClientCodec, SERIES_PATH};
 use crate::series_decode::Incoming;
 use crate::status::error_from_status;
 
+/// The longest timeout that is sent; gRPC has 8 digits for it.
+const TIMEOUT_MAX: Duration = Duration::from_secs(366 * 86_400);
 /// Series asked for in one frame.
 const BATCH: usize = 64;
 
@@ -56,7 +58,7 @@ impl StoreClient {
 pub(crate) fn request<T>(ctx: &Ctx, message: T) -> Request<T> {
     let mut request = Request::new(message);
     if let Some(deadline) = ctx.deadline {
-        request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+        request.set_timeout(deadline.saturating_duration_since(Instant::now()).min(TIMEOUT_MAX));
     }
     if let Ok(tenant) = ctx.tenant.parse()
         && !ctx.tenant.is_empty()

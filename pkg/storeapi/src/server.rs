@@ -184,10 +184,11 @@ pub(crate) fn context(metadata: &MetadataMap, budget: Arc<Budget>) -> Ctx {
     }
 }
 
-/// gRPC's `grpc-timeout`: up to 8 digits and a unit.
+/// gRPC's `grpc-timeout`: up to 8 digits and a unit. Anything else is no timeout.
 fn parse_timeout(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let n: u64 = digits.parse().ok()?;
+    let n = digits.parse().ok().filter(|_| digits.len() <= 8 && digits.bytes().all(|b| b.is_ascii_digit()));
+    let n: u64 = n?;
     Some(match unit {
         "H" => Duration::from_secs(n * 3600),
         "M" => Duration::from_secs(n * 60),
@@ -349,5 +350,30 @@ impl Frames {
             )));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_of_strangers() {
+        for (text, want) in [
+            ("1H", Some(Duration::from_secs(3600))),
+            ("99999999H", Some(Duration::from_secs(99_999_999 * 3600))),
+            ("10m", Some(Duration::from_millis(10))),
+            ("0n", Some(Duration::ZERO)),
+            ("100000000S", None),
+            ("18446744073709551615H", None),
+            ("+1S", None),
+            ("-1S", None),
+            ("1", None),
+            ("S", None),
+            ("", None),
+            ("1\u{b5}", None),
+        ] {
+            assert_eq!(parse_timeout(text), want, "{text:?}");
+        }
     }
 }

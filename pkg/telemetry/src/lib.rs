@@ -14,6 +14,7 @@
 //! This crate knows no HTTP: whoever serves `/metrics` calls [`Metrics::encode`].
 
 mod metrics;
+mod occasionally;
 mod text;
 mod vec;
 
@@ -25,6 +26,7 @@ pub mod logs;
 pub mod process;
 
 pub use metrics::{Metrics, exponential_buckets};
+pub use occasionally::Occasionally;
 pub use prometheus_client::metrics::histogram::Histogram;
 pub use text::CONTENT_TYPE;
 pub use vec::{Counter, CounterVec, FloatCounter, FloatCounterVec, Gauge, GaugeVec, HistogramVec, LabelSet};

@@ -33,7 +33,23 @@ pub const HTTP: &[Flag] = &[
         "",
         "Path to the configuration file that can enable TLS or authentication for all HTTP endpoints.",
     ),
+    Flag::count(HTTP_LIMITS[0], "1024", MAX_CONNECTIONS).hidden(),
+    Flag::duration(HTTP_LIMITS[1], "30s", HEADER_TIMEOUT).hidden(),
+    Flag::duration(HTTP_LIMITS[2], "30s", BODY_TIMEOUT).hidden(),
+    Flag::duration(HTTP_LIMITS[3], "2m", WRITE_TIMEOUT).hidden(),
 ];
+
+const MAX_CONNECTIONS: &str = "Maximum number of connections. At the limit, connections without a request are closed; if there are none, only probes are answered. 0 means no limit.";
+const HEADER_TIMEOUT: &str =
+    "Time within which a connection must complete the TLS handshake and send a whole request head.";
+const BODY_TIMEOUT: &str = "Longest pause within a request body. 0 means no limit.";
+const WRITE_TIMEOUT: &str = "Longest time in which a client takes no byte of an answer. 0 means no limit.";
+
+/// Limits of one listener's connections.
+const HTTP_LIMITS: [&str; 4] =
+    ["http.max-connections", "http.header-timeout", "http.body-timeout", "http.write-timeout"];
+const GRPC_LIMITS: [&str; 4] =
+    ["grpc.max-connections", "grpc.header-timeout", "grpc.body-timeout", "grpc.write-timeout"];
 
 /// The gRPC listener.
 pub const GRPC_SERVER: &[Flag] = &[
@@ -67,6 +83,10 @@ pub const GRPC_SERVER: &[Flag] = &[
         "The grpc server max connection age. This controls how often to re-establish connections and redo TLS handshakes.",
     ),
     Flag::duration("grpc-grace-period", "2m", "Time to wait after an interrupt received for GRPC Server."),
+    Flag::count(GRPC_LIMITS[0], "1024", MAX_CONNECTIONS).hidden(),
+    Flag::duration(GRPC_LIMITS[1], "30s", HEADER_TIMEOUT).hidden(),
+    Flag::duration(GRPC_LIMITS[2], "30s", BODY_TIMEOUT).hidden(),
+    Flag::duration(GRPC_LIMITS[3], "2m", WRITE_TIMEOUT).hidden(),
 ];
 
 /// The querier's gRPC clients.
@@ -102,8 +122,26 @@ pub const REQUEST_LOG: &[Flag] = &[
         .placeholder("<content>"),
 ];
 
-fn grace(parsed: &Parsed, flag: &str) -> Duration {
+fn duration(parsed: &Parsed, flag: &str) -> Duration {
     Duration::from_millis(parsed.duration_ms(flag).max(0) as u64)
+}
+
+fn limited(
+    options: ServeOptions,
+    parsed: &Parsed,
+    [connections, header, body, write]: [&str; 4],
+) -> Result<ServeOptions, Error> {
+    let header_timeout = duration(parsed, header);
+    if header_timeout.is_zero() {
+        return Err(Error::Config(format!("--{header} must be longer than 0")));
+    }
+    Ok(ServeOptions {
+        connections_max: usize::try_from(parsed.count(connections)).unwrap_or(usize::MAX),
+        header_timeout,
+        body_timeout: duration(parsed, body),
+        write_timeout: duration(parsed, write),
+        ..options
+    })
 }
 
 /// Options of the HTTP listener, and what its configuration file asks for.
@@ -112,8 +150,8 @@ fn grace(parsed: &Parsed, flag: &str) -> Duration {
 /// A bad `--http.config` file.
 pub fn http_server(parsed: &Parsed) -> Result<(ServeOptions, WebConfig), Error> {
     let web = WebConfig::load(parsed.text("http.config"))?;
-    let options = ServeOptions { tls: web.tls.clone(), ..ServeOptions::http(grace(parsed, "http-grace-period")) };
-    Ok((options, web))
+    let options = ServeOptions { tls: web.tls.clone(), ..ServeOptions::http(duration(parsed, "http-grace-period")) };
+    Ok((limited(options, parsed, HTTP_LIMITS)?, web))
 }
 
 /// Options of the gRPC listener.
@@ -121,8 +159,9 @@ pub fn http_server(parsed: &Parsed) -> Result<(ServeOptions, WebConfig), Error> 
 /// # Errors
 /// Bad TLS files or names.
 pub fn grpc_server(parsed: &Parsed) -> Result<ServeOptions, Error> {
-    let age = grace(parsed, "grpc-server-max-connection-age");
-    let options = ServeOptions::grpc(grace(parsed, "grpc-grace-period"), age);
+    let age = duration(parsed, "grpc-server-max-connection-age");
+    let options = ServeOptions::grpc(duration(parsed, "grpc-grace-period"), age);
+    let options = limited(options, parsed, GRPC_LIMITS)?;
     let path = |flag: &str| parsed.text_opt(flag).map(PathBuf::from);
     let (cert, key) = (path("grpc-server-tls-cert"), path("grpc-server-tls-key"));
     let client_ca = path("grpc-server-tls-client-ca");

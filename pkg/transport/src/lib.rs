@@ -3,11 +3,13 @@
 //! A server is a listener (bound by the caller, so tests bind port 0), a router, a TLS source and a shutdown token; see
 //! [`serve`]. The same accept loop carries HTTP and gRPC. Nothing here knows what is served.
 
+mod connections;
 pub mod flags;
 pub mod grpc;
 pub mod http;
 mod request_log;
 mod serve;
+mod stall;
 pub mod tls;
 pub mod traces;
 

@@ -124,7 +124,8 @@ impl ClientConfig {
             builder = builder.redirect(reqwest::redirect::Policy::none());
         }
         if let Some(proxy) = &self.proxy_url {
-            let proxy = reqwest::Proxy::all(proxy).map_err(|e| Error::Config(format!("proxy_url {proxy:?}: {e}")))?;
+            let proxy = reqwest::Proxy::all(proxy)
+                .map_err(|e| Error::Config(format!("proxy_url {:?}: {e}", model::redact_urls(proxy))))?;
             builder = builder.proxy(proxy);
         }
         let client = builder.build().map_err(|e| Error::Config(format!("HTTP client: {e}")))?;
