@@ -93,6 +93,7 @@ pub struct IndexHeader {
     symbols: Symbols,
     table: PostingsTable,
     size_bytes: u64,
+    source_bytes: u64,
 }
 
 impl IndexHeader {
@@ -145,7 +146,8 @@ impl IndexHeader {
             return Err(Error::damaged(file, footer as u64, what));
         }
         let tail = bytes.slice(table_at as usize..footer);
-        let source = Toc::parse(file, postings_end.saturating_add(tail.len() as u64), &tail)?;
+        let source_bytes = postings_end.saturating_add(tail.len() as u64);
+        let source = Toc::parse(file, source_bytes, &tail)?;
         if source.postings_offset_table != postings_end || source.series - source.symbols != table_at - symbols_at {
             return Err(Error::damaged(file, 6, "header and the index's table of contents disagree"));
         }
@@ -153,7 +155,7 @@ impl IndexHeader {
         let symbols = bytes.slice(symbols_at as usize..table_at as usize);
         let symbols = Symbols::open(name.clone(), symbols_at, source.symbols, version, &symbols)?;
         let table = PostingsTable::open(name, table_at, postings_end, version, &tail)?;
-        Ok(Self { version, source, symbols, table, size_bytes: size as u64 })
+        Ok(Self { version, source, symbols, table, size_bytes: size as u64, source_bytes })
     }
 
     /// Version of the index, 1 or 2.
@@ -164,6 +166,11 @@ impl IndexHeader {
     /// The index's table of contents.
     pub fn source_toc(&self) -> Toc {
         self.source
+    }
+
+    /// Bytes of the index that it was made from.
+    pub fn source_bytes(&self) -> u64 {
+        self.source_bytes
     }
 
     /// Bytes of the header file.

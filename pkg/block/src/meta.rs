@@ -6,7 +6,7 @@ use std::io;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::{BlockId, Error};
+use crate::{BlockId, Error, keys};
 
 /// The file's name.
 pub const META_FILE: &str = "meta.json";
@@ -19,10 +19,10 @@ pub struct BlockMeta {
     /// The block; equal to the directory's name.
     pub ulid: BlockId,
     /// First ms, inclusive.
-    #[serde(rename = "minTime", default)]
+    #[serde(rename = "minTime")]
     pub min_time: i64,
     /// Last ms, exclusive.
-    #[serde(rename = "maxTime", default)]
+    #[serde(rename = "maxTime")]
     pub max_time: i64,
     /// Counts.
     #[serde(default)]
@@ -109,7 +109,7 @@ pub struct ThanosMeta {
     #[serde(skip_serializing_if = "is_default")]
     pub version: u32,
     /// The external labels. Written as `null` when empty.
-    #[serde(serialize_with = "empty_as_null", deserialize_with = "null_as_default")]
+    #[serde(serialize_with = "empty_as_null", deserialize_with = "each_once")]
     pub labels: BTreeMap<String, String>,
     /// How coarse.
     pub downsample: Downsample,
@@ -258,13 +258,15 @@ impl BlockMeta {
     /// Reads `meta.json`; `file` is named in errors.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when it is no such JSON or ends before it begins, [`Error::Version`] when its version is not ours.
+    /// [`Error::Damaged`] when it is no such JSON, ends before it begins, or lacks a key in whose place stands one that
+    /// differs from it by a character; [`Error::Version`] when its version is not ours.
     pub fn parse(file: &str, json: &[u8]) -> Result<Self, Error> {
         let meta: Self = serde_json::from_slice(json).map_err(|e| Error::Damaged {
             file: file.to_owned(),
             offset: 0,
             what: format!("no block meta: {e}"),
         })?;
+        let damaged = |what: String| Err(Error::damaged(file, 0, what));
         let version = |what: &str, found: u32| {
             Err(Error::Version { file: file.to_owned(), what: what.to_owned(), found: u64::from(found) })
         };
@@ -272,12 +274,13 @@ impl BlockMeta {
             _ if meta.version != 1 => version("meta", meta.version),
             Some(thanos) if thanos.version > 1 => version("thanos section", thanos.version),
             // no sample could lie in it: a merge would leave all of the block out
-            _ if meta.max_time < meta.min_time => Err(Error::Damaged {
-                file: file.to_owned(),
-                offset: 0,
-                what: format!("maxTime {} is before minTime {}", meta.max_time, meta.min_time),
-            }),
-            _ => Ok(meta),
+            _ if meta.max_time < meta.min_time => {
+                damaged(format!("maxTime {} is before minTime {}", meta.max_time, meta.min_time))
+            }
+            _ => match keys::misspelt(json) {
+                Some(what) => damaged(what),
+                None => Ok(meta),
+            },
         }
     }
 
@@ -328,6 +331,34 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 
 fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+/// A map in which no key stands twice: of two labels of one name one would go unsaid.
+fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    struct Once;
+
+    impl<'de> serde::de::Visitor<'de> for Once {
+        type Value = BTreeMap<String, String>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a map of texts, or null")
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(BTreeMap::new())
+        }
+
+        fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut found = BTreeMap::new();
+            while let Some((name, value)) = map.next_entry::<String, String>()? {
+                if found.insert(name.clone(), value).is_some() {
+                    return Err(serde::de::Error::custom(format!("duplicate label {name:?}")));
+                }
+            }
+            Ok(found)
+        }
+    }
+    deserializer.deserialize_any(Once)
 }
 
 fn empty_as_null<S: Serializer>(map: &BTreeMap<String, String>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -553,8 +584,23 @@ mod tests {
             ("", "m: offset 0: no block meta: EOF"),
             ("{}", "missing field `ulid`"),
             (r#"{"ulid":"x","version":1}"#, "is no block id"),
-            (r#"{"ulid":"01M7XNEDBRHMVA77T71GPE1DE5"}"#, "m: meta version 0"),
-            (r#"{"ulid":"01M7XNEDBRHMVA77T71GPE1DE5","version":1,"thanos":{"version":2}}"#, "thanos section version 2"),
+            (r#"{"ulid":"01M7XNEDBRHMVA77T71GPE1DE5","version":1}"#, "missing field `minTime`"),
+            (r#"{"ulid":"01M7XNEDBRHMVA77T71GPE1DE5","minTime":1,"maxTime":2}"#, "m: meta version 0"),
+            (
+                r#"{"ulid":"01M7XNEDBRHMVA77T71GPE1DE5","minTime":1,"maxTime":2,"version":1,"thanos":{"version":2}}"#,
+                "thanos section version 2",
+            ),
+            (r#"{"ulid":"01M7XNEDBRHMVA77T71GPE1DE5","minTime":2,"maxTime":1,"version":1}"#, "is before minTime"),
+            (r#"{"ulid":"01M7XNEDBRHMVA77T71GPE1DE5","minTime":1,"minTime":1,"maxTime":2,"version":1}"#, "duplicate"),
+            (
+                r#"{"ulid":"01M7XNEDBRHMVA77T71GPE1DE5","minTime":1,"maxTime":2,"version":1,
+                    "thanos":{"labels":{"a":"1","a":"2"}}}"#,
+                "duplicate label \"a\"",
+            ),
+            (
+                r#"{"ulid":"01M7XNEDBRHMVA77T71GPE1DE5","minTime":1,"maxTime":2,"version":1,"thanoz":{}}"#,
+                "key \"thanoz\" is not known, \"thanos\" is missing",
+            ),
         ] {
             let error = BlockMeta::parse("m", json.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(want), "{json}: {error}");

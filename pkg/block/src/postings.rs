@@ -8,6 +8,32 @@ use crate::{Error, Result};
 /// # Errors
 /// [`Error::Damaged`] when it is cut, its checksum differs or ids do not ascend.
 pub fn decode(file: &str, offset: u64, bytes: &[u8]) -> Result<Vec<u32>> {
+    let list = decode_as_is(file, offset, bytes)?;
+    if !is_ascending(&list) {
+        return Err(Error::damaged(file, offset, "postings do not ascend"));
+    }
+    Ok(list)
+}
+
+/// As [`decode`], but puts ids that do not ascend in order; tells whether they did not.
+///
+/// # Errors
+/// [`Error::Damaged`] when it is cut or its checksum differs.
+pub fn decode_sorted(file: &str, offset: u64, bytes: &[u8]) -> Result<(Vec<u32>, bool)> {
+    let mut list = decode_as_is(file, offset, bytes)?;
+    let is_disordered = !is_ascending(&list);
+    if is_disordered {
+        list.sort_unstable();
+        list.dedup();
+    }
+    Ok((list, is_disordered))
+}
+
+fn is_ascending(list: &[u32]) -> bool {
+    list.is_sorted_by(|a, b| a < b)
+}
+
+fn decode_as_is(file: &str, offset: u64, bytes: &[u8]) -> Result<Vec<u32>> {
     let body = section(file, offset, "postings", bytes)?;
     let Some((head, ids)) = body.split_first_chunk::<4>() else {
         return Err(Error::damaged(file, offset, "postings without a count"));
@@ -16,11 +42,7 @@ pub fn decode(file: &str, offset: u64, bytes: &[u8]) -> Result<Vec<u32>> {
     if ids.len() != count.saturating_mul(4) {
         return Err(Error::damaged(file, offset, format!("{count} postings in {} bytes", ids.len())));
     }
-    let list: Vec<u32> = ids.chunks_exact(4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]])).collect();
-    if !list.is_sorted_by(|a, b| a < b) {
-        return Err(Error::damaged(file, offset, "postings do not ascend"));
-    }
-    Ok(list)
+    Ok(ids.chunks_exact(4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]])).collect())
 }
 
 /// Bytes of the whole list at the start of `bytes`, or `None` when not even the length is there.

@@ -56,6 +56,11 @@ impl Toc {
         Ok(toc)
     }
 
+    /// Where the section of the series ends: the next one begins there.
+    pub fn series_end(self) -> u64 {
+        if self.label_indices > self.series { self.label_indices.min(self.postings) } else { self.postings }
+    }
+
     /// Its bytes.
     pub fn to_bytes(self) -> [u8; TOC_LEN] {
         let numbers = [

@@ -16,8 +16,8 @@ use parking_lot::Mutex;
 
 use crate::cache::{DiskCache, Origin};
 use crate::error::Result;
-use crate::listing::{BlockObjects, list_blocks, list_blocks_one_by_one};
-use crate::marks::{self, DeletionMark};
+use crate::listing::{BlockObjects, list_block, list_blocks, list_blocks_one_by_one};
+use crate::marks::{self, DeletionMark, Found, Mark, NoCompactMark, NoDownsampleMark};
 use crate::metrics::SyncMetrics;
 
 /// `--block-discovery-strategy`.
@@ -84,6 +84,9 @@ pub struct View {
     pub broken: BTreeMap<BlockId, String>,
     /// Deletion marks.
     pub deletion_marks: BTreeMap<BlockId, DeletionMark>,
+    /// Marks that are damaged, of another block or of a version that is not known, with what is wrong. A deletion mark
+    /// among them hides nothing; the others protect their block by being there.
+    pub odd_marks: BTreeMap<BlockId, Vec<String>>,
     /// Each block's objects.
     pub objects: BTreeMap<BlockId, BlockObjects>,
 }
@@ -122,7 +125,16 @@ pub struct MetaFetcher {
 #[derive(Debug, Clone, Default)]
 struct Seen {
     meta: Option<(Origin, Arc<BlockMeta>)>,
-    deletion_mark: Option<(Origin, Option<DeletionMark>)>,
+    deletion_mark: Option<(Origin, Told<DeletionMark>)>,
+    no_compact: Option<(Origin, Told<NoCompactMark>)>,
+    no_downsample: Option<(Origin, Told<NoDownsampleMark>)>,
+}
+
+/// A mark, or what is wrong with it.
+#[derive(Debug, Clone)]
+struct Told<M> {
+    mark: Option<M>,
+    odd: Option<String>,
 }
 
 enum Meta {
@@ -135,6 +147,7 @@ struct Fetched {
     id: BlockId,
     meta: Meta,
     mark: std::result::Result<Option<DeletionMark>, String>,
+    odd_marks: Vec<String>,
     seen: Seen,
 }
 
@@ -198,6 +211,9 @@ impl MetaFetcher {
                     view.failed.insert(block.id, why);
                 }
             }
+            if !block.odd_marks.is_empty() {
+                view.odd_marks.insert(block.id, block.odd_marks);
+            }
             seen.insert(block.id, block.seen);
         }
         view.objects = objects;
@@ -212,11 +228,20 @@ impl MetaFetcher {
             None => Meta::Partial(Partial::NoMeta),
             Some(object) => self.fetch_meta(id, object, &mut seen).await,
         };
-        let mark = match objects.deletion_mark() {
-            None => Ok(None),
-            Some(object) => self.fetch_mark(id, object, &mut seen).await,
+        let mut odd_marks = Vec::new();
+        let mark = match self.fetch_mark(id, objects.deletion_mark(), &mut seen.deletion_mark).await {
+            Ok(told) => {
+                odd_marks.extend(told.odd);
+                Ok(told.mark)
+            }
+            Err(e) => Err(e.to_string()),
         };
-        Fetched { id, meta, mark, seen }
+        // these hold by being there: one that cannot be read now is looked at again at the next sync
+        let no_compact = self.fetch_mark(id, objects.no_compact_mark(), &mut seen.no_compact).await;
+        odd_marks.extend(no_compact.ok().and_then(|told| told.odd));
+        let no_downsample = self.fetch_mark(id, objects.no_downsample_mark(), &mut seen.no_downsample).await;
+        odd_marks.extend(no_downsample.ok().and_then(|told| told.odd));
+        Fetched { id, meta, mark, odd_marks, seen }
     }
 
     async fn fetch_meta(&self, id: BlockId, object: &Object, seen: &mut Seen) -> Meta {
@@ -241,8 +266,7 @@ impl MetaFetcher {
         }
         let (json, read) = match self.bucket.get_with_meta(&object.path).await {
             Ok(read) => read,
-            // deleted since the listing
-            Err(e) if e.is_not_found() => return Meta::Partial(Partial::NoMeta),
+            Err(e) if e.is_not_found() => return self.deleted_meta(id, &origin, &e).await,
             Err(e) => return Meta::Failed(e.to_string()),
         };
         match parse(id, &json) {
@@ -264,21 +288,44 @@ impl MetaFetcher {
         }
     }
 
-    async fn fetch_mark(
+    /// A `meta.json` that was listed and not found: deleted meanwhile, unless the listing goes on showing it.
+    async fn deleted_meta(&self, id: BlockId, origin: &Origin, error: &objstore::Error) -> Meta {
+        match list_block(&self.bucket, id).await {
+            Ok(there) if there.meta().is_none() => Meta::Partial(Partial::NoMeta),
+            Ok(there) if there.meta().map(Origin::of).as_ref() == Some(origin) => {
+                Meta::Failed(format!("listed, but {error}"))
+            }
+            Ok(_) => Meta::Failed(format!("written while it was read: {error}")),
+            Err(e) => Meta::Failed(e.to_string()),
+        }
+    }
+
+    async fn fetch_mark<M: Mark + Clone>(
         &self,
         id: BlockId,
-        object: &Object,
-        seen: &mut Seen,
-    ) -> std::result::Result<Option<DeletionMark>, String> {
+        object: Option<&Object>,
+        seen: &mut Option<(Origin, Told<M>)>,
+    ) -> Result<Told<M>> {
+        let Some(object) = object else {
+            *seen = None;
+            return Ok(Told { mark: None, odd: None });
+        };
         let origin = Origin::of(object);
-        if let Some((kept, mark)) = &seen.deletion_mark
+        if let Some((kept, told)) = seen
             && *kept == origin
         {
-            return Ok(mark.clone());
+            return Ok(told.clone());
         }
-        let mark = marks::read::<DeletionMark>(&self.bucket, id).await.map_err(|e| e.to_string())?;
-        seen.deletion_mark = Some((origin, mark.clone()));
-        Ok(mark)
+        let told = match marks::look::<M>(&self.bucket, id).await? {
+            Found::Absent => Told { mark: None, odd: None },
+            Found::Mark(mark) => Told { mark: Some(mark), odd: None },
+            Found::Unreadable { why, .. } => {
+                tracing::warn!(block = %id, why, "mark is not readable: write it anew, or delete it");
+                Told { mark: None, odd: Some(why) }
+            }
+        };
+        *seen = Some((origin, told.clone()));
+        Ok(told)
     }
 
     async fn read_disk(&self, id: BlockId, origin: &Origin) -> Option<Vec<u8>> {

@@ -125,14 +125,9 @@ impl Filters {
             out.hide(State::LabelExcluded, |id, meta| !self.is_in_shard(id, meta));
         }
         if self.consistency_delay_ms > 0 {
-            out.hide(State::TooFresh, |id, meta| self.is_too_fresh(id, meta, now_ms));
+            out.hide(State::TooFresh, |id, meta| self.is_too_fresh(id, meta, view, now_ms));
         }
-        if let Some(delay) = self.ignore_deletion_marks_delay_ms {
-            out.hide(State::MarkedForDeletion, |id, _| {
-                let marked = view.deletion_marks.get(&id).map(|m| m.deletion_time.saturating_mul(1000));
-                marked.is_some_and(|at| now_ms.saturating_sub(at) > delay)
-            });
-        }
+        out.hide(State::MarkedForDeletion, |id, _| self.hides_deleted(view, id, now_ms));
         if !self.remove_replica_labels.is_empty() {
             for meta in out.kept.values_mut() {
                 if let Some(changed) = without_labels(meta, &self.remove_replica_labels) {
@@ -151,6 +146,13 @@ impl Filters {
         out
     }
 
+    /// Whether a block is hidden since it was marked for deletion.
+    pub fn hides_deleted(&self, view: &View, id: BlockId, now_ms: i64) -> bool {
+        let marked = view.deletion_marks.get(&id).map(|m| m.deletion_time.saturating_mul(1000));
+        let delay = self.ignore_deletion_marks_delay_ms;
+        marked.zip(delay).is_some_and(|(at, delay)| now_ms.saturating_sub(at) > delay)
+    }
+
     fn is_in_shard(&self, id: BlockId, meta: &BlockMeta) -> bool {
         let mut builder = Builder::new();
         builder.set(BLOCK_ID_LABEL, &id.to_string());
@@ -162,7 +164,7 @@ impl Filters {
         relabel::apply_to(&self.shard, &mut builder) && !builder.build().is_empty()
     }
 
-    fn is_too_fresh(&self, id: BlockId, meta: &BlockMeta, now_ms: i64) -> bool {
+    fn is_too_fresh(&self, id: BlockId, meta: &BlockMeta, view: &View, now_ms: i64) -> bool {
         let (source, uploaded) = match &meta.thanos {
             Some(thanos) => (thanos.source.as_str(), thanos.upload_time_ms()),
             None => ("", None),
@@ -170,7 +172,13 @@ impl Filters {
         if matches!(source, "compactor" | "compactor.repair" | "bucket.repair") {
             return false;
         }
-        now_ms.saturating_sub(uploaded.unwrap_or(id.time_ms())) < self.consistency_delay_ms
+        // a time of upload that has not come yet would hide the block until then
+        let listed = || view.objects.get(&id).and_then(|o| o.meta()).map(|o| o.last_modified_ms);
+        let uploaded = match uploaded {
+            Some(at) if at > now_ms => listed().unwrap_or(at),
+            uploaded => uploaded.unwrap_or(id.time_ms()),
+        };
+        now_ms.saturating_sub(uploaded) < self.consistency_delay_ms
     }
 }
 

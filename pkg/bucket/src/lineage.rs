@@ -49,11 +49,15 @@ pub fn superseded(metas: &BTreeMap<BlockId, Arc<BlockMeta>>) -> BTreeSet<BlockId
     found
 }
 
-/// Blocks whose sources are all among those of another one that is kept, within a group of equal labels and resolution.
-/// More sources win, then the block that was made from the other ([`superseded`]), then the older one, as in Thanos.
+/// Blocks whose sources and time are all among those of another one that is kept, within a group of equal labels and
+/// resolution. A block that reaches beyond the other one's time is kept: one of the two `meta.json` is wrong. More sources win, then the block that was made from the other ([`superseded`]), then the older one, as in Thanos.
 pub fn duplicates(kept: &BTreeMap<BlockId, Arc<BlockMeta>>) -> BTreeSet<BlockId> {
     let mut hidden = superseded(kept);
     let mut groups: BTreeMap<Group<'_>, Vec<(BlockId, BTreeSet<BlockId>)>> = BTreeMap::new();
+    let lies_within = |id: &BlockId, other: &BlockId| match (kept.get(id), kept.get(other)) {
+        (Some(meta), Some(other)) => other.min_time <= meta.min_time && meta.max_time <= other.max_time,
+        _ => false,
+    };
     for (id, meta) in kept.iter().filter(|(id, _)| !hidden.contains(id)) {
         groups.entry(group(meta)).or_default().push((*id, sources(meta)));
     }
@@ -64,7 +68,8 @@ pub fn duplicates(kept: &BTreeMap<BlockId, Arc<BlockMeta>>) -> BTreeSet<BlockId>
         for (place, (id, sources)) in group.iter().enumerate() {
             let first = sources.iter().next();
             let candidates = first.and_then(|source| having.get(source)).map(Vec::as_slice).unwrap_or_default();
-            if candidates.iter().any(|other| sources.is_subset(&group[*other].1)) {
+            let covers = |(other, its): &(BlockId, BTreeSet<BlockId>)| sources.is_subset(its) && lies_within(id, other);
+            if candidates.iter().any(|place| covers(&group[*place])) {
                 hidden.insert(*id);
                 continue;
             }

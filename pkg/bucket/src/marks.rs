@@ -101,29 +101,57 @@ pub fn path<M: Mark>(block: BlockId) -> String {
     format!("{block}/{}", M::FILE)
 }
 
-/// Reads a mark; `None` if there is none, or if it is unreadable, which is logged.
+/// What lies where a mark would lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found<M> {
+    /// Nothing.
+    Absent,
+    /// A mark of this block.
+    Mark(M),
+    /// Something else; says what. Of a deletion mark it means nothing. Marks that protect a block protect it by being there.
+    Unreadable {
+        /// What is wrong with it.
+        why: String,
+        /// It has a version that is not known, so that it may mean something to others.
+        of_other_version: bool,
+    },
+}
+
+/// Looks at the place of a mark.
+///
+/// # Errors
+/// Failures of the store.
+pub async fn look<M: Mark>(bucket: &Bucket, block: BlockId) -> Result<Found<M>> {
+    let body = match bucket.get(&path::<M>(block)).await {
+        Ok(body) => body,
+        Err(e) if e.is_not_found() => return Ok(Found::Absent),
+        Err(e) => return Err(e.into()),
+    };
+    let unreadable = |why: String, of_other_version: bool| Ok(Found::Unreadable { why, of_other_version });
+    match serde_json::from_slice::<M>(&body) {
+        Ok(mark) if mark.version() != MARK_VERSION => {
+            unreadable(format!("{} has version {}, not {MARK_VERSION}", M::FILE, mark.version()), true)
+        }
+        Ok(mark) if mark.block() != block => unreadable(format!("{} speaks of block {}", M::FILE, mark.block()), false),
+        Ok(mark) => Ok(Found::Mark(mark)),
+        Err(_) if is_of_other_version(&body) => {
+            unreadable(format!("{} is of a version that is not known, {MARK_VERSION} is", M::FILE), true)
+        }
+        Err(e) => unreadable(format!("{} is damaged: {e}", M::FILE), false),
+    }
+}
+
+/// Reads a mark; `None` if there is none, or if it is damaged or speaks of another block, which is logged.
 ///
 /// # Errors
 /// Failures of the store, and a version that is not ours: what such a mark means is not known.
 pub async fn read<M: Mark>(bucket: &Bucket, block: BlockId) -> Result<Option<M>> {
-    let path = path::<M>(block);
-    let body = match bucket.get(&path).await {
-        Ok(body) => body,
-        Err(e) if e.is_not_found() => return Ok(None),
-        Err(e) => return Err(e.into()),
-    };
-    match serde_json::from_slice::<M>(&body) {
-        Ok(mark) if mark.version() != MARK_VERSION => {
-            let what = format!("{} has version {}, not {MARK_VERSION}", M::FILE, mark.version());
-            Err(Error::Damaged { block, what })
-        }
-        Ok(mark) => Ok(Some(mark)),
-        Err(_) if is_of_other_version(&body) => {
-            let what = format!("{} is of a version that is not known, {MARK_VERSION} is", M::FILE);
-            Err(Error::Damaged { block, what })
-        }
-        Err(e) => {
-            tracing::warn!(%block, mark = M::FILE, err = %e, "mark unreadable, taken as absent; delete it if it stays so");
+    match look(bucket, block).await? {
+        Found::Absent => Ok(None),
+        Found::Mark(mark) => Ok(Some(mark)),
+        Found::Unreadable { why, of_other_version: true } => Err(Error::Damaged { block, what: why }),
+        Found::Unreadable { why, .. } => {
+            tracing::warn!(%block, why, "mark unreadable, taken as absent; delete it if it stays so");
             Ok(None)
         }
     }

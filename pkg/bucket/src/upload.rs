@@ -86,11 +86,14 @@ pub async fn upload_block(
     let there = list_block(bucket, id).await?;
     if there.meta().is_some() {
         let stored = bucket.get(&format!("{id}/{META_FILE}")).await?;
-        same_block(id, &meta, &stored)?;
-        if there.deletion_mark().is_none() && names_files(&stored, &files) {
-            still_whole(bucket, id, &files, options).await?;
+        if !is_damaged(&stored) {
+            same_block(id, &meta, &stored)?;
+            if there.deletion_mark().is_none() && names_files(&stored, &files) {
+                still_whole(bucket, id, &files, options).await?;
+            }
+            return Ok(Uploaded::Already);
         }
-        return Ok(Uploaded::Already);
+        tracing::warn!(block = %id, "meta.json in the bucket is damaged, it is written again");
     }
     if there.deletion_mark().is_some() {
         return unfit("is being deleted from the bucket");
@@ -180,28 +183,65 @@ fn names_files(stored: &[u8], files: &[LocalFile]) -> bool {
     files.iter().all(|f| named.get(&f.described.rel_path) == Some(&f.described.size_bytes))
 }
 
-async fn put_meta(bucket: &Bucket, meta: &BlockMeta, conditional: ConditionalCreate) -> Result<Created> {
+/// Whether `stored` is no `meta.json` of any version: cut, or garbage.
+fn is_damaged(stored: &[u8]) -> bool {
+    matches!(BlockMeta::parse(META_FILE, stored), Err(block::Error::Damaged { .. }))
+}
+
+/// Writes `meta.json` unless there is a readable one, and reads it back: only what is stored whole makes a block visible.
+///
+/// # Errors
+/// [`Error::Damaged`] if another block of this name is there, or if what is stored differs twice; failures of the store.
+pub async fn put_meta(bucket: &Bucket, meta: &BlockMeta, conditional: ConditionalCreate) -> Result<Created> {
     let path = format!("{}/{META_FILE}", meta.ulid);
     let json: Bytes = meta.to_json().into();
     if json.is_empty() {
         return Err(Error::Unfit { block: meta.ulid, why: "meta.json cannot be written".to_owned() });
     }
-    let outcome = match conditional {
+    let put = match conditional {
         ConditionalCreate::Honoured => bucket.put_if_absent(&path, json.clone()).await,
         ConditionalCreate::Ignored => bucket.put(&path, json.clone()).await.map(|()| Created::Created),
     };
-    match outcome {
-        Ok(Created::AlreadyExists) => {
-            same_block(meta.ulid, meta, &bucket.get(&path).await?)?;
-            Ok(Created::AlreadyExists)
-        }
+    let outcome = match put {
         // the answer was lost, not necessarily the object (thanos-io/thanos#3626)
         Err(e) if e.kind().is_transient() || e.kind() == ErrorKind::Other => match bucket.get(&path).await {
-            Ok(stored) if stored == json => Ok(Created::Created),
-            _ => Err(e.into()),
+            Ok(stored) if stored == json => return Ok(Created::Created),
+            _ => return Err(e.into()),
         },
-        outcome => Ok(outcome?),
+        outcome => outcome?,
+    };
+    let stored = bucket.get(&path).await?;
+    match outcome {
+        Created::AlreadyExists if !is_damaged(&stored) => same_block(meta.ulid, meta, &stored).map(|()| outcome),
+        Created::Created if is_as_written(meta, &json, &stored) => Ok(outcome),
+        _ => {
+            tracing::warn!(block = %meta.ulid, bytes = stored.len(), "meta.json is not stored as it was sent, sending it again");
+            put_over(bucket, &path, meta, json).await
+        }
     }
+}
+
+async fn put_over(bucket: &Bucket, path: &str, meta: &BlockMeta, json: Bytes) -> Result<Created> {
+    bucket.put(path, json.clone()).await?;
+    let stored = bucket.get(path).await?;
+    if is_as_written(meta, &json, &stored) {
+        return Ok(Created::Created);
+    }
+    let what =
+        format!("{META_FILE} has {} bytes in the bucket and is not what was sent, {} bytes", stored.len(), json.len());
+    Err(Error::Damaged { block: meta.ulid, what })
+}
+
+/// Whether `stored` is what was sent, or what another uploader of the same block sent at another time.
+fn is_as_written(ours: &BlockMeta, json: &[u8], stored: &[u8]) -> bool {
+    if stored == json {
+        return true;
+    }
+    let Ok(mut theirs) = BlockMeta::parse(META_FILE, stored) else { return false };
+    if let (Some(theirs), Some(ours)) = (&mut theirs.thanos, &ours.thanos) {
+        theirs.upload_time.clone_from(&ours.upload_time);
+    }
+    theirs == *ours
 }
 
 /// Whether `stored` describes the block that `ours` does.

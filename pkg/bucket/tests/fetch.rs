@@ -7,12 +7,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use block::meta::Rewrite;
 use block::{BlockId, BlockMeta};
 use bucket::fetch::Partial;
-use bucket::marks::DeletionMark;
+use bucket::marks::{DELETION_MARK, DeletionMark, NO_COMPACT_MARK, NO_DOWNSAMPLE_MARK};
 use bucket::{Discovery, FetchOptions, Filters, MetaFetcher, State, SyncMetrics, View};
 use common::*;
+use futures::future::BoxFuture;
+use objstore::decorate::Hook;
 use objstore::faults::{Effect, Faults};
 use objstore::{Bucket, ErrorKind, Op};
 use testkit::s3::{self, FaultKind, Operation, Server};
+
+/// Long after all marks.
+const NOW_MS: i64 = 1_700_000_000_000;
 
 async fn put_block(bucket: &Bucket, meta: &BlockMeta) {
     let dir = tempfile::tempdir().unwrap();
@@ -200,12 +205,111 @@ async fn hist_12_failures_are_not_absence() {
     assert!(view.partial.is_empty());
     let filters = Filters { ignore_deletion_marks_delay_ms: Some(0), ..Default::default() };
     assert!(filters.apply(&view, i64::MAX).kept.contains_key(&id(2)), "not known to be marked");
-    // deleted between the listing and the reading: gone, not failed
+    // not found, though the listing goes on showing it: not known
     faults.clear();
     faults.always("gone", Some(Op::Get), &meta_1, Effect::Fail(ErrorKind::NotFound));
     let view = fetcher(&bucket, FetchOptions::default()).fetch().await.unwrap();
+    assert!(!view.is_complete() && view.partial.is_empty());
+    assert!(view.failed[&id(1)].starts_with("listed, but "), "{:?}", view.failed);
+    // deleted between the listing and the reading: gone, not failed
+    let deleting = inner.decorated(Deleting { path: meta_1, from: inner.clone() });
+    let view = fetcher(&deleting, FetchOptions::default()).fetch().await.unwrap();
     assert!(view.is_complete());
     assert_eq!(view.partial[&id(1)], Partial::NoMeta);
+}
+
+/// Deletes an object when somebody is about to read it.
+#[derive(Debug)]
+struct Deleting {
+    path: String,
+    from: Bucket,
+}
+
+impl Hook for Deleting {
+    type Guard = ();
+
+    fn before<'a>(&'a self, op: Op, path: &'a str) -> BoxFuture<'a, object_store::Result<()>> {
+        Box::pin(async move {
+            if op == Op::Get && path == self.path {
+                self.from.delete(path).await.unwrap();
+            }
+            Ok(())
+        })
+    }
+
+    fn after(&self, (): (), _: Op, _: &str, _: u64, _: Option<&object_store::Error>) -> Option<object_store::Error> {
+        None
+    }
+}
+
+/// A deletion mark that is not one of its block hides nothing; one that protects does so however it looks. Each is told.
+#[tokio::test]
+async fn odd_marks_are_told_and_hide_nothing() {
+    let bucket = Bucket::in_memory();
+    put_block(&bucket, &meta(id(1))).await;
+    let filters = Filters { ignore_deletion_marks_delay_ms: Some(0), ..Default::default() };
+    let whole = format!(
+        "{{\"id\":\"{}\",\"version\":1,\"deletion_time\":5,\"no_compact_time\":5,\
+                         \"no_downsample_time\":5,\"reason\":\"manual\"}}",
+        id(1)
+    );
+    let bodies = [
+        (whole.clone(), None),
+        (whole.replace(&id(1).to_string(), &id(2).to_string()), Some(format!("speaks of block {}", id(2)))),
+        (whole.replace("\"version\":1", "\"version\":2"), Some("has version 2, not 1".to_owned())),
+        (whole[..30].to_owned(), Some("is damaged: ".to_owned())),
+        (String::new(), Some("is damaged: ".to_owned())),
+        (whole.replace(":5", ":\"x\""), Some("is damaged: ".to_owned())),
+        (whole.replace(":5", ":99999999999999999999"), Some("is damaged: ".to_owned())),
+    ];
+    for (body, odd) in bodies {
+        for file in [DELETION_MARK, NO_COMPACT_MARK, NO_DOWNSAMPLE_MARK] {
+            bucket.put(&format!("{}/{file}", id(1)), body.clone()).await.unwrap();
+            let fetcher = fetcher(&bucket, FetchOptions::default());
+            // the second time from memory
+            for _ in 0..2 {
+                let view = fetcher.fetch().await.unwrap();
+                assert!(view.is_complete(), "{:?}", view.failed);
+                let told = view.odd_marks.get(&id(1)).map(|whats| whats.join("; "));
+                match &odd {
+                    None => assert_eq!(told, None, "{file}: {body}"),
+                    Some(want) => {
+                        let told = told.unwrap_or_default();
+                        assert!(told.contains(file) && told.contains(want), "{body}: {told}");
+                    }
+                }
+                let filtered = filters.apply(&view, NOW_MS);
+                let is_hidden = file == DELETION_MARK && odd.is_none();
+                assert_eq!(filtered.kept.contains_key(&id(1)), !is_hidden, "{file}: {body}");
+                assert_eq!(filtered.no_compact, usize::from(file == NO_COMPACT_MARK), "{body}");
+                assert_eq!(filtered.no_downsample, usize::from(file == NO_DOWNSAMPLE_MARK), "{body}");
+            }
+            bucket.delete(&format!("{}/{file}", id(1))).await.unwrap();
+            assert!(fetcher.fetch().await.unwrap().odd_marks.is_empty());
+        }
+    }
+}
+
+/// Sources that are the same by damage take no block away whose time the other does not have.
+#[test]
+fn duplicates_lie_within_each_others_time() {
+    let of = |n: u128, range: (i64, i64)| {
+        with(n, |m| {
+            (m.min_time, m.max_time) = range;
+            m.compaction.sources = vec![id(7)];
+        })
+    };
+    let filters = Filters { deduplicate: true, ..Default::default() };
+    for (ranges, kept) in [
+        ([(0, 10), (0, 10)], &[1][..]),
+        ([(0, 10), (2, 9)], &[1]),
+        ([(0, 10), (10, 20)], &[1, 2]),
+        ([(0, 10), (0, 11)], &[1, 2]),
+    ] {
+        let view = view(vec![of(1, ranges[0]), of(2, ranges[1])]);
+        let want: Vec<BlockId> = kept.iter().map(|n| id(*n)).collect();
+        assert_eq!(filters.apply(&view, 0).kept.into_keys().collect::<Vec<_>>(), want, "{ranges:?}");
+    }
 }
 
 /// The age of a partial block is that of its newest object, whatever its ULID says.

@@ -5,6 +5,7 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use block::BlockMeta;
 use bucket::Error;
 use bucket::delete::delete_block;
 use bucket::download::download_block;
@@ -206,6 +207,48 @@ async fn r3626_over_http() {
 }
 
 /// Two uploaders of one block: both end well, one `meta.json`.
+/// A `meta.json` that is stored by half makes no block: it is sent again, and the upload fails if that does not help. A
+/// later upload writes it anew.
+#[tokio::test]
+async fn a_meta_stored_by_half() {
+    for conditional in [ConditionalCreate::Ignored, ConditionalCreate::Honoured] {
+        let options = UploadOptions { conditional, ..options() };
+        for kept in [0, 1, 200, 600] {
+            let dir = tempfile::tempdir().unwrap();
+            let (inner, faults) = (Bucket::in_memory(), Faults::new());
+            let bucket = inner.decorated(faults.clone());
+            let local = write_block(dir.path(), id(1));
+            let path = format!("{}/meta.json", id(1));
+            faults.once("half", Op::Upload, &path, Effect::StoredShort(kept));
+            let uploaded = upload_block(&bucket, &local, meta(id(1)), &options).await.unwrap();
+            let Uploaded::Now(uploaded) = uploaded else { panic!("not new") };
+            assert_eq!((faults.hits("half"), inner.get(&path).await.unwrap()), (1, uploaded.to_json().into()));
+            // and if each is
+            inner.delete(&path).await.unwrap();
+            faults.always("each", Some(Op::Upload), &path, Effect::StoredShort(kept));
+            let error = upload_block(&bucket, &local, meta(id(1)), &options).await.unwrap_err();
+            assert!(matches!(&error, Error::Damaged { what, .. } if what.contains("is not what was sent")), "{error}");
+            assert_eq!(inner.get(&path).await.unwrap().len(), kept);
+            // resumed
+            faults.clear();
+            let again = upload_block(&bucket, &local, meta(id(1)), &options).await.unwrap();
+            assert!(matches!(again, Uploaded::Now(_)), "{again:?}");
+            assert_eq!(inner.get(&path).await.unwrap(), uploaded.to_json());
+            assert_no_ghosts(&inner).await;
+            let known = upload_block(&bucket, &local, meta(id(1)), &options).await.unwrap();
+            assert_eq!(known, Uploaded::Already);
+        }
+    }
+    // a meta of a later program is not written over
+    let dir = tempfile::tempdir().unwrap();
+    let bucket = Bucket::in_memory();
+    let later = BlockMeta { version: 2, ..meta(id(1)) }.to_json();
+    bucket.put(&format!("{}/meta.json", id(1)), later.clone()).await.unwrap();
+    let local = write_block(dir.path(), id(1));
+    assert!(upload_block(&bucket, &local, meta(id(1)), &options()).await.is_err());
+    assert_eq!(bucket.get(&format!("{}/meta.json", id(1))).await.unwrap(), later);
+}
+
 #[tokio::test]
 async fn two_uploaders() {
     let dir = tempfile::tempdir().unwrap();

@@ -100,6 +100,11 @@ pub trait Hook: fmt::Debug + Send + Sync + 'static {
         body
     }
 
+    /// May change what is uploaded in one request.
+    fn payload(&self, _guard: &Self::Guard, payload: PutPayload) -> PutPayload {
+        payload
+    }
+
     /// After the operation, `bytes` having been moved. What is returned replaces a success.
     fn after(
         &self,
@@ -230,6 +235,10 @@ impl<H: Hook> ObjectStore for Decorated<H> {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         let mut running = Running::begin(&self.hook, Op::Upload, location.as_ref()).await?;
         running.bytes = payload.content_length() as u64;
+        let payload = match &running.guard {
+            Some(guard) => self.hook.payload(guard, payload),
+            None => payload,
+        };
         running.end(self.inner.put_opts(location, payload, opts).await)
     }
 

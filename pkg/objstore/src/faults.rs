@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{self, BoxStream, StreamExt};
-use object_store::Result;
+use object_store::{PutPayload, Result};
 use parking_lot::Mutex;
 
 use crate::decorate::{Hook, Op};
@@ -20,6 +20,8 @@ pub enum Effect {
     FailAfter(ErrorKind),
     /// The body of a GET ends after so many bytes, without an error.
     Short(u64),
+    /// An object uploaded in one request is stored up to so many bytes, and the caller hears that all is well.
+    StoredShort(usize),
     /// The operation never returns.
     Hang,
 }
@@ -127,6 +129,12 @@ impl Hook for Faults {
             }
         })
         .boxed()
+    }
+
+    fn payload(&self, guard: &Self::Guard, payload: PutPayload) -> PutPayload {
+        let Some(Effect::StoredShort(bytes)) = *guard else { return payload };
+        let whole: Vec<u8> = payload.iter().flatten().copied().take(bytes).collect();
+        PutPayload::from(whole)
     }
 
     fn after(

@@ -12,6 +12,7 @@ use object_store::client::{
 };
 use rustls::pki_types::ServerName;
 
+use crate::page::{BadListing, Protocol, check};
 use crate::tls;
 
 /// A page of a listing is at most a thousand keys of a kilobyte, escaped.
@@ -108,34 +109,29 @@ pub(crate) fn http_client(client: reqwest::Client) -> HttpClient {
     HttpClient::new(Checked(client))
 }
 
-/// Looks at S3 listings for what `object_store` does not. A page that says it goes on but not where, taken for the end,
-/// would make blocks vanish from a view of the bucket (thanos-io/thanos#4374). A key that is no path (`a//b`, `a/../b`),
-/// put there by some other tool, would make every listing fail.
+/// Looks at listings for what `object_store` does not. A body that is no listing, or a page that says it goes on but not
+/// where, taken for the end, would make blocks vanish from a view of the bucket (thanos-io/thanos#4374). A key that is no
+/// path (`a//b`, `a/../b`), put there by some other tool, would make every S3 listing fail.
 #[derive(Debug)]
 struct Checked(reqwest::Client);
 
 #[async_trait]
 impl HttpService for Checked {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let is_s3_list =
-            request.method() == Method::GET && request.uri().query().is_some_and(|q| q.contains("list-type=2"));
+        let listing = request.uri().query().and_then(Protocol::of).filter(|_| request.method() == Method::GET);
         let response = self.0.call(request).await?;
-        if !is_s3_list || !response.status().is_success() {
-            return Ok(response);
-        }
+        let Some(protocol) = listing.filter(|_| response.status().is_success()) else { return Ok(response) };
         let (parts, body) = response.into_parts();
         let mut page = Vec::new();
         let mut chunks = body.bytes_stream();
         while let Some(chunk) = chunks.try_next().await? {
             if page.len() + chunk.len() > LIST_PAGE_BYTES_MAX {
-                return Err(HttpError::new(HttpErrorKind::Decode, BadListing("a page is larger than 16 MiB")));
+                return Err(HttpError::new(HttpErrorKind::Decode, BadListing::new("a page is larger than 16 MiB")));
             }
             page.extend_from_slice(&chunk);
         }
-        if contains(&page, b"<IsTruncated>true</IsTruncated>") && !contains(&page, b"<NextContinuationToken>") {
-            return Err(HttpError::new(HttpErrorKind::Decode, BadListing("truncated without a continuation token")));
-        }
-        let page = without_odd_keys(page);
+        check(protocol, &page).map_err(|e| HttpError::new(HttpErrorKind::Decode, e))?;
+        let page = if protocol == Protocol::S3 { without_odd_keys(page) } else { page };
         Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(Bytes::from(page))))
     }
 }
@@ -180,14 +176,6 @@ fn is_odd(entry: &str, tag: &str) -> bool {
     });
     control || object_store::path::Path::parse(key).is_err()
 }
-
-fn contains(page: &[u8], what: &[u8]) -> bool {
-    page.windows(what.len()).any(|w| w == what)
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("listing: {0}")]
-struct BadListing(&'static str);
 
 #[cfg(test)]
 mod tests {

@@ -14,6 +14,7 @@ mod config;
 mod error;
 mod http;
 mod local;
+mod page;
 mod parts;
 mod pool;
 mod probe;

@@ -8,15 +8,15 @@ use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::FutureExt;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
@@ -36,13 +36,59 @@ const BUFFERED_BYTES: usize = 512 << 10;
 
 /// A directory, made durable with each change.
 #[derive(Debug)]
-pub(crate) struct LocalStore(LocalFileSystem);
+pub(crate) struct LocalStore(LocalFileSystem, Root);
+
+/// The directory itself. One that is gone (moved away, a volume that is not mounted) is no empty bucket: listings would
+/// show nothing, and writes would begin a second bucket in its place.
+#[derive(Debug, Clone)]
+struct Root {
+    path: PathBuf,
+    /// The file system it was on at the start.
+    device: Option<u64>,
+}
+
+impl Root {
+    fn new(path: &FilePath) -> Self {
+        Self { path: path.to_owned(), device: std::fs::metadata(path).ok().map(|m| m.dev()) }
+    }
+
+    /// Whether it is there.
+    async fn check(&self) -> Result<()> {
+        let device = self.device;
+        let gone = move |path: &FilePath| match std::fs::metadata(path) {
+            Ok(found) if !found.is_dir() => Some("is no directory any more".to_owned()),
+            // the mount point of a volume that was unmounted
+            Ok(found) if device.is_some_and(|d| d != found.dev()) && is_empty(path) => {
+                Some("is empty and on another file system than at the start: is its volume mounted?".to_owned())
+            }
+            Ok(_) => None,
+            Err(e) => Some(format!("cannot be found: {e}")),
+        };
+        let what = blocking(self.path.clone(), move |path| Ok(gone(path))).await?;
+        what.map_or(Ok(()), |what| {
+            let text = format!("the bucket's directory {} {what}", self.path.display());
+            Err(Error::Generic { store: "LocalFileSystem", source: text.into() })
+        })
+    }
+
+    /// `items`, unless it is gone before or after.
+    fn while_there(&self, items: BoxStream<'static, Result<ObjectMeta>>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (before, after) = (self.clone(), self.clone());
+        let items = stream::once(async move { before.check().await.map(|()| items) }).try_flatten();
+        let end = stream::once(async move { after.check().await.err().map(Err) }).filter_map(std::future::ready);
+        items.chain(end).boxed()
+    }
+}
+
+fn is_empty(dir: &FilePath) -> bool {
+    std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
+}
 
 impl LocalStore {
     pub(crate) fn new(directory: &FilePath) -> Result<Self> {
         let store = LocalFileSystem::new_with_prefix(directory)?;
         // a block is only then said to be uploaded when it would survive a power cut
-        Ok(Self(store.with_fsync(true).with_automatic_cleanup(true)))
+        Ok(Self(store.with_fsync(true).with_automatic_cleanup(true), Root::new(directory)))
     }
 
     /// Opens a file on this thread. `None` for all but an existing range that is asked for without conditions.
@@ -104,10 +150,12 @@ async fn blocking<T: Send + 'static>(
 #[async_trait]
 impl ObjectStore for LocalStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        self.1.check().await?;
         self.0.put_opts(location, payload, opts).await
     }
 
     async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.1.check().await?;
         if !opts.attributes.is_empty() {
             return self.0.put_multipart_opts(location, opts).await;
         }
@@ -134,15 +182,18 @@ impl ObjectStore for LocalStore {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.0.list(prefix)
+        self.1.while_there(self.0.list(prefix))
     }
 
     fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.0.list_with_offset(prefix, offset)
+        self.1.while_there(self.0.list_with_offset(prefix, offset))
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.0.list_with_delimiter(prefix).await
+        self.1.check().await?;
+        let listed = self.0.list_with_delimiter(prefix).await?;
+        self.1.check().await?;
+        Ok(listed)
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {

@@ -243,6 +243,64 @@ async fn r4374_truncated_listing_without_token() {
     assert!(outcome.is_err(), "{} of 1500 taken for all", outcome.unwrap().len());
 }
 
+/// What is no listing, or only a part of one, is never taken for an empty bucket.
+#[tokio::test]
+async fn a_body_that_is_no_listing_is_a_failure() {
+    let server = Server::start().await;
+    let bucket = open_with_retries(&server, 1);
+    bucket.put("a/b", "x").await.unwrap();
+    let whole = bucket.list_recursive("").try_collect::<Vec<_>>().await.unwrap().len();
+    for kind in [
+        FaultKind::Body("<html><body>Please log in</body></html>"),
+        FaultKind::Body("<ListBucketResult/>"),
+        FaultKind::Body("<ListBucketResult><Name>b</Name><KeyCount>0</KeyCount></ListBucketResult>"),
+        FaultKind::Body("{}"),
+        FaultKind::Body(""),
+        FaultKind::Short(120),
+        FaultKind::Short(250),
+    ] {
+        for dirs in [false, true] {
+            server.clear_faults();
+            server.fault(Fault::next(u64::MAX, Operation::List, "", kind));
+            let count = match dirs {
+                false => bucket.list_recursive("").try_collect::<Vec<_>>().await.map(|found| found.len()),
+                true => bucket.list_dirs("").await.map(|found| found.len()),
+            };
+            assert!(count.is_err(), "{kind:?}: {count:?} of {whole}");
+        }
+    }
+    server.clear_faults();
+    assert_eq!(bucket.list_dirs("").await.unwrap(), ["a"]);
+}
+
+/// A directory that is gone is no empty bucket; nothing is written in its place. Once it is back, all is as before.
+#[tokio::test]
+async fn a_directory_that_is_gone_is_a_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let (root, away) = (dir.path().join("bucket"), dir.path().join("away"));
+    let bucket = open(&format!("type: FILESYSTEM\nconfig:\n  directory: {}\n", root.display()));
+    let list = async || bucket.list_recursive("").try_collect::<Vec<_>>().await;
+    assert_eq!(list().await.unwrap().len(), 0);
+    bucket.put("a/b", "x").await.unwrap();
+    std::fs::rename(&root, &away).unwrap();
+    for is_file in [false, true] {
+        if is_file {
+            std::fs::write(&root, "").unwrap();
+        }
+        let error = list().await.unwrap_err();
+        assert!(error.to_string().contains(root.to_str().unwrap()) && !error.is_not_found(), "{error}");
+        assert!(bucket.list_dirs("").await.is_err());
+        assert!(bucket.put("a/c", "x").await.is_err());
+        assert!(bucket.put_if_absent("a/c", "x").await.is_err());
+    }
+    std::fs::remove_file(&root).unwrap();
+    std::fs::rename(&away, &root).unwrap();
+    assert_eq!(list().await.unwrap().len(), 1);
+    // one that was emptied is an empty bucket
+    bucket.delete("a/b").await.unwrap();
+    assert_eq!(list().await.unwrap().len(), 0);
+}
+
 /// The answer to a create was lost: the object found on the second try is our own.
 #[tokio::test]
 async fn r3626_create_retried_after_commit() {

@@ -71,6 +71,8 @@ pub enum FaultKind {
     Cut(usize),
     /// One bit of the body's byte at this place is turned.
     Flip(usize),
+    /// The body is this, its length header says so too.
+    Body(&'static str),
     /// A listing says that it goes on, and not where.
     TruncatedWithoutToken,
 }

@@ -146,6 +146,7 @@ async fn answer(
     Ok(match fault {
         Some(FaultKind::StatusAfter(status)) => refusal(status),
         Some(FaultKind::Short(len)) => changed(response, |body| body.truncate(len)).await,
+        Some(FaultKind::Body(text)) => changed(response, |body| *body = text.into()).await,
         Some(FaultKind::Flip(at)) => {
             let flip = |body: &mut BytesMut| {
                 if let Some(byte) = body.get_mut(at) {
