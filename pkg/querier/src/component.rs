@@ -27,7 +27,7 @@ use transport::http::{HttpMetrics, Probe, common_routes};
 
 use crate::chosen_sets::kept;
 use crate::config::Config;
-use crate::endpoints::{EndpointSet, Mode, SetOptions, Spec, file_sd_addresses, parse_sd};
+use crate::endpoints::{EndpointFiles, EndpointSet, Mode, SetOptions};
 use crate::fanout::{FanOut, FanOutOptions};
 use crate::grpc::QueryService;
 use crate::inspect::InspectFanOut;
@@ -55,6 +55,7 @@ pub struct Querier {
     config: Config,
     set: Arc<EndpointSet>,
     state: ApiState,
+    files: EndpointFiles,
     sources: Sources,
     inspect: Arc<InspectFanOut>,
     metrics: Metrics,
@@ -72,6 +73,10 @@ impl Querier {
             metric_labels: config.metric_labels.clone(),
         };
         let set = Arc::new(EndpointSet::new(options, &metrics));
+        let (sd_file, sd_targets) = (config.sd_file.clone(), config.sd_targets.clone());
+        let files = EndpointFiles::new(sd_file, sd_targets, config.endpoint_base.clone(), &metrics);
+        // From the first request on whoever is configured is a member.
+        set.configure(files.with(&config.endpoints));
         let fanout = FanOut::new(
             set.clone(),
             FanOutOptions {
@@ -81,7 +86,7 @@ impl Querier {
             },
         );
         let sources = Sources { fanout, replica_labels: config.replica_labels.clone(), method: config.method };
-        let inspect = Arc::new(InspectFanOut::new(set.clone(), config.replica_labels.clone()));
+        let inspect = Arc::new(InspectFanOut::new(set.clone(), config.replica_labels.clone(), config.response_timeout));
         let (shown, rules) = (set.clone(), config.relabel.clone());
         let state = ApiState {
             engine: Arc::new(Engine::new(config.engine.clone())),
@@ -95,7 +100,7 @@ impl Querier {
             clock,
             budget: Budget::new("all queries together", "--query.max-bytes-total", config.bytes_total_max, None),
         };
-        Self { config, set, state, sources, inspect, metrics, probe: Probe::new("starting") }
+        Self { config, set, state, files, sources, inspect, metrics, probe: Probe::new("starting") }
     }
 
     /// The endpoints, for those who want to wait until some answer.
@@ -108,7 +113,7 @@ impl Querier {
         let mut group = Group::new(shutdown);
         let router = self.http_router();
         let grpc = self.grpc_router();
-        let Self { config, set, probe, .. } = self;
+        let Self { config, set, files, probe, .. } = self;
         let grace = config.http.grace.max(config.grpc.grace) + Duration::from_secs(1);
         let token = group.shutdown();
         let http = transport::serve(listeners.http, router, config.http.clone(), token.clone());
@@ -122,7 +127,7 @@ impl Querier {
             Ok::<_, String>(())
         });
         group.spawn("endpoints", async move {
-            watch_endpoints(config, set, token).await;
+            watch_endpoints(config, set, files, token).await;
             Ok::<_, String>(())
         });
         probe.ready();
@@ -177,7 +182,9 @@ impl Querier {
         let fanout = self.sources.fanout.clone();
         InfoServer::new(move || {
             let source = fanout.info();
-            let sets = source.label_sets.iter().map(|labels| StoreSet { labels: labels.clone(), range: source.range });
+            // More than `source` names, where somebody is there whose label sets are not known.
+            let (label_sets, _) = fanout.label_sets();
+            let sets = label_sets.into_iter().map(|labels| StoreSet { labels, range: source.range });
             Some(EndpointInfo { component: ComponentType::Query, served, sets: sets.collect(), source })
         })
         .add_to(&mut routes);
@@ -208,8 +215,9 @@ fn stores(set: &EndpointSet, rules: &[Rule]) -> StoresAnswer {
     let status = |e: Arc<crate::endpoints::Endpoint>| {
         let health = e.health();
         let info = e.info();
-        let label_sets: Vec<Labels> = kept(rules, &info.label_sets).into_iter().cloned().collect();
-        if label_sets.is_empty() && !info.label_sets.is_empty() {
+        let named = e.label_sets();
+        let label_sets: Vec<Labels> = kept(rules, &named).into_iter().cloned().collect();
+        if label_sets.is_empty() && !named.is_empty() {
             return None;
         }
         Some(StoreStatus {
@@ -226,60 +234,39 @@ fn stores(set: &EndpointSet, rules: &[Rule]) -> StoresAnswer {
 }
 
 /// Keeps the set up to date: files, DNS, health.
-async fn watch_endpoints(config: Config, set: Arc<EndpointSet>, shutdown: CancellationToken) {
-    let from_files = parking_lot::Mutex::new(Vec::<Spec>::new());
-    let specs = || -> Vec<Spec> { config.endpoints.iter().cloned().chain(from_files.lock().iter().cloned()).collect() };
-    let read_files = || {
-        let mut found = Vec::new();
-        let mut failed = false;
-        if let Some(path) = &config.sd_file {
-            let parsed = std::fs::read_to_string(path)
-                .map_err(|e| format!("{path}: {e}"))
-                .and_then(|yaml| parse_sd(&yaml, &config.endpoint_base).map_err(|e| format!("{path}: {e}")));
-            match parsed {
-                Ok(specs) => found.extend(specs),
-                Err(e) => {
-                    warn!(err = e, "endpoint file does not load, keeping the endpoints before");
-                    failed = true;
-                }
-            }
-        }
-        match file_sd_addresses(&config.sd_targets) {
-            Ok(list) => found.extend(list.into_iter().map(|address| Spec { address, ..config.endpoint_base.clone() })),
-            Err(e) => {
-                warn!(err = %e, "endpoint file does not load, keeping the endpoints before");
-                failed = true;
-            }
-        }
-        if !failed {
-            *from_files.lock() = found;
-        }
-    };
-    read_files();
-    set.lookup(&specs()).await;
+async fn watch_endpoints(config: Config, set: Arc<EndpointSet>, files: EndpointFiles, shutdown: CancellationToken) {
     let every =
         |interval: Duration, wait_first| Every { interval: interval.max(Duration::from_millis(100)), wait_first };
-    let has_files = config.sd_file.is_some() || !config.sd_targets.is_empty();
-    let files = async {
-        if !has_files {
+    let read = async {
+        if !files.any() {
             return shutdown.cancelled().await;
         }
         // Small files: reading them again is cheaper than being told by the file system, and works for mounted ones.
         let interval = config.sd_interval.min(config.sd_targets_interval).min(Duration::from_secs(30));
+        let files = parking_lot::Mutex::new(files);
         repeat(every(interval, true), shutdown.clone(), || async {
-            read_files();
-            set.lookup(&specs()).await;
+            let configured = {
+                let mut files = files.lock();
+                files.reload();
+                files.with(&config.endpoints)
+            };
+            set.configure(configured);
+            set.lookup().await;
+            set.check(true).await;
         })
         .await;
     };
-    let dns = repeat(every(config.dns_interval, true), shutdown.clone(), || async { set.lookup(&specs()).await });
+    let dns = repeat(every(config.dns_interval, false), shutdown.clone(), || async {
+        set.lookup().await;
+        set.check(true).await;
+    });
     let health = repeat(every(Duration::ZERO, false), shutdown.clone(), || async {
-        set.update(&specs()).await;
+        set.check(false).await;
         // Who has just been started, here or there, should not have to wait long.
-        let new = set.all().iter().any(|e| e.health().info.is_none());
+        let new = set.all().iter().any(|e| e.reachable() && e.health().info.is_none());
         tokio::time::sleep(if new { CHECK_INTERVAL_NEW } else { CHECK_INTERVAL }).await;
     });
-    tokio::join!(files, dns, health);
+    tokio::join!(read, dns, health);
 }
 
 /// `aion query`.

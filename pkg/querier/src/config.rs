@@ -14,7 +14,7 @@ use transport::grpc::Compression;
 use transport::http::WebConfig;
 use transport::{ConfigError, RequestLog, ServeOptions};
 
-use crate::endpoints::{Mode, Spec, parse_sd};
+use crate::endpoints::{Mode, Spec, load_sd, parse_sd};
 use crate::resolve::is_dynamic;
 
 /// Prometheus' names of what can be enabled.
@@ -102,7 +102,11 @@ impl Config {
             ));
         }
         if let Some(yaml) = parsed.text_opt("endpoint.sd-config") {
-            endpoints.extend(parse_sd(yaml, &base).map_err(|e| ConfigError(e.to_string()))?);
+            let specs = parse_sd(yaml, &base).map_err(|e| ConfigError(format!("--endpoint.sd-config: {e}")))?;
+            endpoints.extend(specs);
+        }
+        if let Some(path) = parsed.text_opt("endpoint.sd-config-file") {
+            load_sd(path, &base).map_err(|e| ConfigError(format!("--endpoint.sd-config-file: {e}")))?;
         }
         let relabel = match parsed.content("selector.relabel-config")? {
             Some(yaml) => {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::{self, Stream, StreamExt};
-use labels::{Labels, Matcher};
+use labels::{Labels, METRIC_NAME, MatchType, Matcher};
 use model::TimeRange;
 use relabel::Rule;
 use storage::{
@@ -19,7 +19,8 @@ use storage::{
 };
 
 use crate::chosen_sets::{Choices, Chosen, kept};
-use crate::endpoints::{Endpoint, EndpointSet};
+use crate::endpoints::{Endpoint, EndpointSet, Members};
+use crate::strays::without_strays;
 
 /// How the fan-out behaves, whatever the request.
 #[derive(Debug, Clone, Default)]
@@ -54,11 +55,25 @@ impl FanOut {
         Self { chosen: selectors.into(), ..self.clone() }
     }
 
+    /// Endpoints that hold series, before it is known which of them matter.
+    async fn members(&self) -> Members {
+        let members = self.set.members(|served| served.store, &self.chosen).await;
+        match self.chosen.is_empty() {
+            true => members.or_none("no endpoint serves series"),
+            false => members,
+        }
+    }
+
     /// Endpoints that may have matching series, each with the matchers to ask it with. One of whose label sets only some
     /// are kept may come several times, for a part each.
-    fn candidates(&self, range: TimeRange, matchers: &Arc<[Matcher]>) -> Vec<(Arc<Endpoint>, Arc<[Matcher]>)> {
+    fn candidates(
+        &self,
+        members: Members,
+        range: TimeRange,
+        matchers: &Arc<[Matcher]>,
+    ) -> Vec<(Arc<Endpoint>, Arc<[Matcher]>)> {
         let asked = |endpoint: Arc<Endpoint>| {
-            let sets = endpoint.info().label_sets;
+            let sets = endpoint.label_sets();
             let parts = match &*self.choices.of(&self.options.relabel, &endpoint.name, &sets) {
                 Chosen::All => vec![Vec::new()],
                 Chosen::Parts(parts) => parts.clone(),
@@ -68,8 +83,22 @@ impl FanOut {
                 false => (endpoint.clone(), matchers.iter().cloned().chain(part).collect()),
             })
         };
-        let endpoints = self.set.active().into_iter().filter(|e| e.chosen_by(&self.chosen));
-        endpoints.flat_map(asked).filter(|(e, matchers)| e.may_have(range, matchers)).collect()
+        members.asked.into_iter().flat_map(asked).filter(|(e, matchers)| e.may_have(range, matchers)).collect()
+    }
+
+    /// The label sets of what is behind this querier, as far as they are known and kept, and whether all are known.
+    pub(crate) fn label_sets(&self) -> (Vec<Labels>, bool) {
+        let mut label_sets: Vec<Labels> = Vec::new();
+        let mut complete = true;
+        for endpoint in self.set.all().into_iter().filter(|e| self.serves_kept(e)) {
+            complete &= endpoint.known().is_some_and(|i| !i.source.label_sets.is_empty());
+            let sets = endpoint.label_sets();
+            label_sets
+                .extend(kept(&self.options.relabel, &sets).iter().map(|l| l.overlay(&self.options.selector_labels)));
+        }
+        label_sets.sort();
+        label_sets.dedup();
+        (label_sets, complete)
     }
 
     /// Matchers without those on selector labels; `None` when those exclude everything behind this querier.
@@ -95,31 +124,22 @@ impl FanOut {
     {
         let Some(matchers) = self.own_matchers(&want.matchers) else { return Ok(Answer::default()) };
         let want = LabelQuery { matchers, ..want.clone() };
-        let endpoints = self.candidates(want.range, &want.matchers);
+        let mut members = self.members().await;
+        let mut warnings = members.told(want.partial_response)?;
+        let endpoints = self.candidates(members, want.range, &want.matchers);
         let timeout = self.options.response_timeout;
         let calls = endpoints.into_iter().filter_map(|(e, matchers)| {
             let call = ask(e.clone(), LabelQuery { matchers, ..want.clone() })?;
-            Some(async move {
-                let answer = match timeout.is_zero() {
-                    true => call.await,
-                    false => match tokio::time::timeout(timeout, call).await {
-                        Ok(answer) => answer,
-                        Err(_) => Err(Error::Timeout(format!("{}: no answer within {timeout:?}", e.name))),
-                    },
-                };
-                (e.name.clone(), answer)
-            })
+            Some(async move { within(timeout, &e.name, call).await })
         });
-        let mut warnings = Vec::new();
         let mut lists = Vec::new();
-        for (_, answer) in futures::future::join_all(calls).await {
+        for answer in futures::future::join_all(calls).await {
             match answer {
                 Ok(answer) => {
                     warnings.extend(answer.warnings);
                     lists.push(answer.value);
                 }
-                Err(e) if want.partial_response == PartialResponse::Abort || fatal(&e) => return Err(e),
-                Err(e) => warnings.push(e.to_string()),
+                Err(e) => warnings.push(excused(e, want.partial_response)?),
             }
         }
         Ok(Answer { value: merge_sorted_names(lists, want.limit), warnings })
@@ -129,9 +149,32 @@ impl FanOut {
 /// The longest windows of downsampled data, ms.
 const COARSEST_MS: i64 = 3_600_000;
 
-/// Errors that are the asker's, not the endpoint's.
-fn fatal(error: &Error) -> bool {
-    matches!(error, Error::Invalid(_) | Error::Cancelled)
+/// An endpoint's failure as a warning. What it calls a bad request is its own failure too: what is wrong with a request
+/// is found before it is sent.
+///
+/// # Errors
+/// Where partial answers are not allowed, or nobody waits for the answer any more.
+pub(crate) fn excused(error: Error, partial: PartialResponse) -> Result<String> {
+    match (error, partial) {
+        (Error::Cancelled, _) => Err(Error::Cancelled),
+        (error, PartialResponse::Warn) => Ok(error.to_string()),
+        (Error::Invalid(text), PartialResponse::Abort) => Err(Error::other(text)),
+        // not to be taken for the end of the query's own time
+        (Error::Timeout(text), PartialResponse::Abort) => Err(Error::Unavailable(text)),
+        (error, PartialResponse::Abort) => Err(error),
+    }
+}
+
+/// What an endpoint answers within `timeout`; zero = as long as it takes.
+///
+/// # Errors
+/// Those of `call`, or the timeout's.
+pub(crate) async fn within<T>(timeout: Duration, name: &str, call: impl Future<Output = Result<T>>) -> Result<T> {
+    if timeout.is_zero() {
+        return call.await;
+    }
+    let late = |_| Err(Error::Timeout(format!("{name}: no answer within {timeout:?} (--store.response-timeout)")));
+    tokio::time::timeout(timeout, call).await.unwrap_or_else(late)
 }
 
 /// The time whose data can show in the answer. A coarse window does up to two windows after it ended, and a third because
@@ -143,59 +186,46 @@ fn reach(want: &Select) -> TimeRange {
 
 impl SeriesSource for FanOut {
     fn info(&self) -> SourceInfo {
-        let mut label_sets: Vec<Labels> = Vec::new();
+        let (label_sets, complete) = self.label_sets();
         let (mut min, mut max) = (i64::MAX, i64::MIN);
-        for endpoint in self.set.active() {
-            let info = endpoint.info();
-            let sets = kept(&self.options.relabel, &info.label_sets);
-            let none_kept = sets.is_empty() && !info.label_sets.is_empty();
-            if none_kept || !endpoint.health().info.is_some_and(|i| i.served.store) {
-                continue;
-            }
-            label_sets.extend(sets.into_iter().map(|l| l.overlay(&self.options.selector_labels)));
-            (min, max) = (min.min(info.range.min), max.max(info.range.max));
+        let all = self.set.all();
+        for endpoint in all.iter().filter(|e| self.serves_kept(e)) {
+            let range = endpoint.info().range;
+            (min, max) = (min.min(range.min), max.max(range.max));
         }
-        label_sets.sort();
-        label_sets.dedup();
-        let range = if min > max { TimeRange::new(0, 0) } else { TimeRange::new(min, max) };
+        let range = match (all.is_empty(), min > max) {
+            // whoever asks is told
+            (true, _) => TimeRange::ALL,
+            (false, true) => TimeRange::new(0, 0),
+            (false, false) => TimeRange::new(min, max),
+        };
+        let selector = &self.options.selector_labels;
+        let label_sets = match (complete, selector.is_empty()) {
+            (true, _) => label_sets,
+            (false, true) => Vec::new(),
+            (false, false) => vec![selector.clone()],
+        };
         SourceInfo { label_sets, range, supports_sharding: true, supports_without_replica_labels: true }
     }
 
     fn select(&self, ctx: &Ctx, mut want: Select) -> SeriesStream {
-        match self.own_matchers(&want.matchers) {
-            None => return stream::empty().boxed(),
-            Some(own) if own.is_empty() && !want.matchers.is_empty() => {
-                let error = Error::Invalid("no matchers specified (excluding selector labels)".to_owned());
-                return stream::once(std::future::ready(Err(error))).boxed();
+        let Some(own) = self.own_matchers(&want.matchers) else { return stream::empty().boxed() };
+        want.matchers = match own.is_empty() && !want.matchers.is_empty() {
+            true => any_name().into_iter().collect(),
+            false => own,
+        };
+        let (this, ctx) = (self.clone(), ctx.clone());
+        let started = async move {
+            let mut members = this.members().await;
+            match members.told(want.partial_response) {
+                Err(e) => stream::once(std::future::ready(Err(e))).boxed(),
+                Ok(told) => {
+                    let told = stream::iter(told.into_iter().map(|text| Ok(SeriesEvent::Warning(text))));
+                    told.chain(this.merged(&ctx, members, want)).boxed()
+                }
             }
-            Some(own) => want.matchers = own,
-        }
-        let streams = self
-            .candidates(reach(&want), &want.matchers)
-            .into_iter()
-            .filter_map(|(endpoint, matchers)| {
-                let info = endpoint.info();
-                let mut asked = Select { matchers, ..want.clone() };
-                let mut local = Local::default();
-                if !info.supports_sharding {
-                    local.shard = asked.shard.take();
-                }
-                if !info.supports_without_replica_labels && !want.without_replica_labels.is_empty() {
-                    asked.without_replica_labels = Arc::from([]);
-                    local.strip = want.without_replica_labels.clone();
-                }
-                if local.shard.is_some() || !local.strip.is_empty() {
-                    // What is taken away here must not count.
-                    asked.limit = 0;
-                }
-                let stream = endpoint.store()?.select(ctx, asked);
-                let stream = local.apply(ctx, stream);
-                let guarded =
-                    Guarded::new(&endpoint.name, stream, want.partial_response, self.options.response_timeout);
-                Some((endpoint.name.clone(), guarded.boxed()))
-            })
-            .collect();
-        limited(merge_streams(streams), want.limit)
+        };
+        stream::once(started).flatten().boxed()
     }
 
     fn label_names(&self, ctx: &Ctx, want: LabelQuery) -> BoxFuture<'static, Result<Answer<Vec<String>>>> {
@@ -219,9 +249,76 @@ impl SeriesSource for FanOut {
     }
 }
 
+impl FanOut {
+    /// The series of all candidates, as one stream.
+    fn merged(&self, ctx: &Ctx, members: Members, want: Select) -> SeriesStream {
+        let candidates = self.candidates(members, reach(&want), &want.matchers);
+        let requests = candidates.into_iter().flat_map(|(endpoint, matchers)| {
+            let asked = requests(&endpoint, Select { matchers, ..want.clone() });
+            asked.into_iter().map(move |asked| (endpoint.clone(), asked))
+        });
+        let streams = requests.filter_map(|(endpoint, mut asked)| {
+            let info = endpoint.info();
+            let stripped = asked.without_replica_labels.clone();
+            let mut local = Local { bare: want.skip_chunks && !asked.skip_chunks, ..Local::default() };
+            if !info.supports_sharding {
+                local.shard = asked.shard.take();
+            }
+            if !info.supports_without_replica_labels && !stripped.is_empty() {
+                asked.without_replica_labels = Arc::from([]);
+                local.strip = stripped.clone();
+            }
+            if local.shard.is_some() || !local.strip.is_empty() {
+                // What is taken away here must not count.
+                asked.limit = 0;
+            }
+            let matchers = asked.matchers.clone();
+            let stream = local.apply(ctx, endpoint.store()?.select(ctx, asked));
+            let stream = without_strays(&endpoint, stream, &matchers, &stripped);
+            let guarded = Guarded::new(&endpoint.name, stream, want.partial_response, self.options.response_timeout);
+            Some((endpoint.name.clone(), guarded.boxed()))
+        });
+        limited(merge_streams(streams.collect()), want.limit)
+    }
+
+    /// Whether it has series that relabelling lets through.
+    fn serves_kept(&self, endpoint: &Endpoint) -> bool {
+        let sets = endpoint.label_sets();
+        endpoint.serves(|s| s.store) && (sets.is_empty() || !kept(&self.options.relabel, &sets).is_empty())
+    }
+}
+
+/// What to ask an endpoint for `want`: peers may refuse a selector of nothing but external labels, so it gets a matcher
+/// that all series match. For label sets alone Prometheus wants one that the empty text does not match: then series
+/// without a name are asked for apart.
+fn requests(endpoint: &Endpoint, want: Select) -> Vec<Select> {
+    if !endpoint.only_external(&want.matchers) {
+        return vec![want];
+    }
+    let with = |want: &Select, more: Option<Matcher>| Select {
+        matchers: want.matchers.iter().cloned().chain(more).collect(),
+        ..want.clone()
+    };
+    match want.skip_chunks {
+        false => vec![with(&want, any_name())],
+        true => {
+            let named = Matcher::new(MatchType::NotEqual, METRIC_NAME, "").ok();
+            let nameless = with(&want, Some(Matcher::equal(METRIC_NAME, "")));
+            vec![with(&want, named), Select { skip_chunks: false, ..nameless }]
+        }
+    }
+}
+
+/// A matcher that every series matches.
+fn any_name() -> Option<Matcher> {
+    Matcher::new(MatchType::Regex, METRIC_NAME, ".*").ok()
+}
+
 /// What has to be done here because an endpoint does not do it.
 #[derive(Debug, Default)]
 struct Local {
+    /// Leave out chunks.
+    bare: bool,
     shard: Option<storage::Shard>,
     strip: Arc<[String]>,
 }
@@ -232,10 +329,15 @@ impl Local {
             true => stream,
             false => resorted(ctx, stream, self.strip),
         };
-        let Some(shard) = self.shard else { return stream };
+        if self.shard.is_none() && !self.bare {
+            return stream;
+        }
         let keep = move |event| match event {
             Ok(SeriesEvent::Batch(mut batch)) => {
-                batch.retain(|s| shard.matches(&s.labels));
+                batch.retain(|s| self.shard.as_ref().is_none_or(|shard| shard.matches(&s.labels)));
+                if self.bare {
+                    batch.iter_mut().for_each(|s| s.chunks = Vec::new());
+                }
                 Ok(SeriesEvent::Batch(batch))
             }
             other => other,
@@ -303,10 +405,7 @@ impl Guarded {
     /// The end of this endpoint's part.
     fn failed(&mut self, error: Error) -> Result<SeriesEvent> {
         self.done = true;
-        match self.partial {
-            PartialResponse::Warn if !fatal(&error) => Ok(SeriesEvent::Warning(error.to_string())),
-            _ => Err(error),
-        }
+        excused(error, self.partial).map(SeriesEvent::Warning)
     }
 
     fn disorder(&mut self, batch: &[Series]) -> Option<Error> {

@@ -68,7 +68,7 @@ const QUERY: &[Flag] = &[
     Flag::switch("query.enforce-tenancy", "Enforce tenancy on Query APIs. Responses are returned only if the label value of the configured tenant-label-name and the value of the tenant header matches."),
     Flag::text("query.tenant-label-name", "tenant_id", "Label name to use when enforcing tenancy (if --query.enforce-tenancy is enabled)."),
     Flag::duration("store.sd-dns-interval", "30s", "Interval between DNS resolutions."),
-    Flag::duration("store.unhealthy-timeout", "5m", "Timeout before an unhealthy store is cleaned from the store UI page."),
+    Flag::duration("store.unhealthy-timeout", "5m", "How long what an endpoint that stopped answering last said of its data decides which answers it is missing in. After that every answer says that it is missing."),
     Flag::text("endpoint.sd-config-file", "", "Path to YAML file with endpoint definitions, read again when it changes.").placeholder("<file-path>"),
     Flag::text("endpoint.sd-config", "", "Endpoint definitions, instead of a file.").placeholder("<content>"),
     Flag::duration("endpoint.sd-config-reload-interval", "5m", "Interval between endpoint config refreshes."),

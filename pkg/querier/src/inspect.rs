@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use labels::Labels;
@@ -13,41 +14,55 @@ use storage::{
 use storeapi::{InspectClient, Served};
 
 use crate::endpoints::EndpointSet;
+use crate::fanout::{excused, within};
 
 /// Asks every endpoint that serves an API, merges and deduplicates by replica labels.
 #[derive(Debug, Clone)]
 pub struct InspectFanOut {
-    set: Arc<EndpointSet>,
+    ask: Ask,
     replica_labels: Arc<[String]>,
 }
 
-impl InspectFanOut {
-    /// Over `set`; entries that differ only in `replica_labels` are one.
-    pub fn new(set: Arc<EndpointSet>, replica_labels: Arc<[String]>) -> Self {
-        Self { set, replica_labels }
-    }
+/// Whom to ask, and for how long.
+#[derive(Debug, Clone)]
+struct Ask {
+    set: Arc<EndpointSet>,
+    timeout: Duration,
+}
 
-    /// Asks all endpoints that `serve` chooses.
+impl InspectFanOut {
+    /// Over `set`; entries that differ only in `replica_labels` are one. An endpoint that does not answer within `timeout`
+    /// is given up; zero = never.
+    pub fn new(set: Arc<EndpointSet>, replica_labels: Arc<[String]>, timeout: Duration) -> Self {
+        Self { ask: Ask { set, timeout }, replica_labels }
+    }
+}
+
+impl Ask {
+    /// Asks all endpoints that serve `api`.
     async fn gather<T, F>(
-        set: Arc<EndpointSet>,
-        serve: impl Fn(&Served) -> bool,
+        &self,
+        api: impl Fn(&Served) -> bool,
         partial: PartialResponse,
         ask: impl Fn(InspectClient) -> F,
     ) -> Result<Answer<Vec<T>>>
     where
         F: Future<Output = Result<Answer<T>>>,
     {
-        let serving = set.active().into_iter().filter(|e| e.health().info.is_some_and(|i| serve(&i.served)));
-        let calls = serving.filter_map(|e| Some(ask(e.inspect()?)));
-        let mut out: Answer<Vec<T>> = Answer { value: Vec::new(), warnings: Vec::new() };
+        let mut members = self.set.members(api, &[]).await;
+        let warnings = members.told(partial)?;
+        let calls = members.asked.into_iter().filter_map(|endpoint| {
+            let call = ask(endpoint.inspect()?);
+            Some(async move { within(self.timeout, &endpoint.name, call).await })
+        });
+        let mut out: Answer<Vec<T>> = Answer { value: Vec::new(), warnings };
         for answer in futures::future::join_all(calls).await {
             match answer {
                 Ok(answer) => {
                     out.value.push(answer.value);
                     out.warnings.extend(answer.warnings);
                 }
-                Err(e) if partial == PartialResponse::Abort => return Err(e),
-                Err(e) => out.warnings.push(e.to_string()),
+                Err(e) => out.warnings.push(excused(e, partial)?),
             }
         }
         Ok(out)
@@ -56,20 +71,20 @@ impl InspectFanOut {
 
 impl Inspect for InspectFanOut {
     fn rules(&self, ctx: &Ctx, want: RulesQuery) -> BoxFuture<'static, Result<Answer<Vec<RuleGroup>>>> {
-        let (set, ctx, names) = (self.set.clone(), ctx.clone(), self.replica_labels.clone());
+        let (ask, ctx, names) = (self.ask.clone(), ctx.clone(), self.replica_labels.clone());
         Box::pin(async move {
             let partial = want.partial_response;
-            let got = Self::gather(set, |s| s.rules, partial, |client| client.rules(&ctx, want.clone())).await?;
+            let got = ask.gather(|s| s.rules, partial, |client| client.rules(&ctx, want.clone())).await?;
             let groups = got.value.into_iter().flatten().collect();
             Ok(Answer { value: merge_groups(groups, &names), warnings: got.warnings })
         })
     }
 
     fn targets(&self, ctx: &Ctx, want: TargetsQuery) -> BoxFuture<'static, Result<Answer<Targets>>> {
-        let (set, ctx, names) = (self.set.clone(), ctx.clone(), self.replica_labels.clone());
+        let (ask, ctx, names) = (self.ask.clone(), ctx.clone(), self.replica_labels.clone());
         Box::pin(async move {
             let partial = want.partial_response;
-            let got = Self::gather(set, |s| s.targets, partial, |client| client.targets(&ctx, want.clone())).await?;
+            let got = ask.gather(|s| s.targets, partial, |client| client.targets(&ctx, want.clone())).await?;
             let mut all = Targets::default();
             for targets in got.value {
                 all.active.extend(targets.active);
@@ -99,10 +114,10 @@ impl Inspect for InspectFanOut {
         ctx: &Ctx,
         want: MetadataQuery,
     ) -> BoxFuture<'static, Result<Answer<BTreeMap<String, Vec<MetricMetadata>>>>> {
-        let (set, ctx) = (self.set.clone(), ctx.clone());
+        let (ask, ctx) = (self.ask.clone(), ctx.clone());
         Box::pin(async move {
             let partial = want.partial_response;
-            let got = Self::gather(set, |s| s.metadata, partial, |client| client.metadata(&ctx, want.clone())).await?;
+            let got = ask.gather(|s| s.metadata, partial, |client| client.metadata(&ctx, want.clone())).await?;
             let mut all: BTreeMap<String, Vec<MetricMetadata>> = BTreeMap::new();
             for (metric, metas) in got.value.into_iter().flatten() {
                 if want.limit > 0 && all.len() >= want.limit && !all.contains_key(&metric) {
@@ -120,11 +135,10 @@ impl Inspect for InspectFanOut {
     }
 
     fn exemplars(&self, ctx: &Ctx, want: ExemplarsQuery) -> BoxFuture<'static, Result<Answer<Vec<ExemplarSeries>>>> {
-        let (set, ctx, names) = (self.set.clone(), ctx.clone(), self.replica_labels.clone());
+        let (ask, ctx, names) = (self.ask.clone(), ctx.clone(), self.replica_labels.clone());
         Box::pin(async move {
             let partial = want.partial_response;
-            let got =
-                Self::gather(set, |s| s.exemplars, partial, |client| client.exemplars(&ctx, want.clone())).await?;
+            let got = ask.gather(|s| s.exemplars, partial, |client| client.exemplars(&ctx, want.clone())).await?;
             let mut all: BTreeMap<Labels, Vec<model::Exemplar>> = BTreeMap::new();
             for series in got.value.into_iter().flatten() {
                 let known = all.entry(series.labels.without(&names)).or_default();
@@ -147,10 +161,10 @@ impl Inspect for InspectFanOut {
         ctx: &Ctx,
         want: StatisticsQuery,
     ) -> BoxFuture<'static, Result<Answer<BTreeMap<String, TsdbStatistics>>>> {
-        let (set, ctx) = (self.set.clone(), ctx.clone());
+        let (ask, ctx) = (self.ask.clone(), ctx.clone());
         Box::pin(async move {
             let partial = want.partial_response;
-            let got = Self::gather(set, |s| s.status, partial, |client| client.statistics(&ctx, want.clone())).await?;
+            let got = ask.gather(|s| s.status, partial, |client| client.statistics(&ctx, want.clone())).await?;
             let mut all: BTreeMap<String, TsdbStatistics> = BTreeMap::new();
             for (tenant, one) in got.value.into_iter().flatten() {
                 match all.get_mut(&tenant) {

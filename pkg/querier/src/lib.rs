@@ -15,6 +15,7 @@ mod inspect;
 mod page;
 pub mod resolve;
 pub mod source;
+mod strays;
 
 pub use component::{Listeners, Querier, run};
 pub use config::Config;

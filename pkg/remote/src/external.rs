@@ -1,6 +1,6 @@
 //! External labels and matchers on them.
 
-use labels::{Labels, Matcher};
+use labels::{Labels, MatchType, Matcher};
 
 /// Matchers once those on external labels are judged.
 #[derive(Debug, PartialEq)]
@@ -11,13 +11,14 @@ pub(crate) enum Narrowed {
     Left(Vec<Matcher>),
 }
 
-/// Splits off the matchers on `external` labels, which hold for every series alike.
+/// Splits off the matchers on `external` labels, which hold for every series alike, and those that match anything.
 pub(crate) fn narrow(external: &Labels, matchers: &[Matcher]) -> Narrowed {
     let mut left = Vec::with_capacity(matchers.len());
     for matcher in matchers {
         match external.get(matcher.name()) {
             Some(value) if !matcher.matches(value) => return Narrowed::Nothing,
             Some(_) => {}
+            None if matcher.kind() == MatchType::Regex && matcher.value() == ".*" => {}
             None => left.push(matcher.clone()),
         }
     }
@@ -36,7 +37,8 @@ mod tests {
         let cases = [
             (vec![], Narrowed::Left(vec![])),
             (vec![up.clone(), a.clone()], Narrowed::Left(vec![up.clone()])),
-            (vec![a], Narrowed::Left(vec![])),
+            (vec![a.clone()], Narrowed::Left(vec![])),
+            (vec![a, Matcher::new(MatchType::Regex, "__name__", ".*").unwrap()], Narrowed::Left(vec![])),
             (vec![up, b], Narrowed::Nothing),
             (vec![Matcher::equal("replica", "")], Narrowed::Nothing),
         ];

@@ -124,10 +124,11 @@ fn without_external(want: &ExemplarsQuery, external: &labels::Labels) -> Option<
     let mut left = Vec::new();
     for selector in &want.selectors {
         if selector.iter().filter(|m| on_external(m)).all(|m| m.matches(external.value(m.name()))) {
-            let own: Vec<String> = selector.iter().filter(|m| !on_external(m)).map(Matcher::to_string).collect();
-            if !own.is_empty() {
-                left.push(format!("{{{}}}", own.join(",")));
-            }
+            let own = || selector.iter().filter(|m| !on_external(m));
+            // Prometheus wants one that the empty text does not match.
+            let any = own().all(Matcher::matches_empty).then(|| r#"__name__=~".+""#.to_owned());
+            let texts: Vec<String> = own().map(Matcher::to_string).chain(any).collect();
+            left.push(format!("{{{}}}", texts.join(",")));
         }
     }
     (!left.is_empty()).then(|| left.join(" or "))
@@ -150,7 +151,8 @@ mod tests {
             (vec![vec![up.clone(), a.clone()]], Some(r#"{__name__="up"}"#)),
             (vec![vec![up.clone(), b.clone()]], None),
             (vec![vec![up.clone(), b], vec![up.clone(), a.clone()]], Some(r#"{__name__="up"}"#)),
-            (vec![vec![a]], None),
+            (vec![vec![a.clone()]], Some(r#"{__name__=~".+"}"#)),
+            (vec![vec![a, Matcher::equal("job", "")]], Some(r#"{job="",__name__=~".+"}"#)),
         ];
         for (selectors, want) in cases {
             let query = ExemplarsQuery {

@@ -146,8 +146,27 @@ async fn answers_equal_prometheus() {
         let got = collect_series(store.select(&ctx, select(range, matchers))).await.unwrap();
         assert_eq!(got.value.len(), found);
     }
-    let only_external = collect_series(store.select(&ctx, select(range, vec![Matcher::equal("replica", "a")]))).await;
-    assert!(matches!(only_external, Err(storage::Error::Invalid(_))), "{only_external:?}");
+    // and of nothing else: all series, with chunks and without
+    let not_of = |name: &str| Matcher::equal(name, "");
+    for (matchers, all) in [
+        (vec![Matcher::equal("replica", "a")], true),
+        (vec![Matcher::equal("replica", "a"), re("__name__", ".*")], true),
+        (vec![Matcher::equal("replica", "a"), re("cluster", "eu|us"), not_of("nowhere")], true),
+        (vec![Matcher::equal("replica", "a"), not_of("job")], false),
+        (vec![Matcher::equal("replica", "b")], false),
+    ] {
+        for skip_chunks in [false, true] {
+            let want_all = Select { skip_chunks, ..select(range, matchers.clone()) };
+            let got = collect_series(store.select(&ctx, want_all)).await.unwrap().value;
+            let found: Vec<_> = got.iter().map(|s| &s.labels).filter(|l| want.contains_key(*l)).collect();
+            assert_eq!(found, if all { want.keys().collect() } else { Vec::new() }, "{matchers:?}");
+        }
+        let query = LabelQuery::new(range, matchers.clone());
+        let jobs = store.label_values(&ctx, "job", query.clone()).await.unwrap().value;
+        assert_eq!(jobs, if all { vec!["self"] } else { Vec::new() }, "{matchers:?}");
+        let names = store.label_names(&ctx, query).await.unwrap().value;
+        assert_eq!(names.contains(&"instance".to_owned()), all, "{matchers:?}");
+    }
     let mut without = select(range, everything.to_vec());
     without.without_replica_labels = Arc::from(["replica".to_owned()]);
     let got = collect_series(store.select(&ctx, without.clone())).await.unwrap();

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use chunkenc::Encoding;
 use labels::SortedBuilder;
 use storage::{AggrChunk, Aggregate, Chunk, ChunkData, EncodedChunk, Error, Result, Series};
+use xxhash_rust::xxh64::xxh64;
 
 /// One message of an answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -220,7 +221,11 @@ fn chunk(message: &Bytes, range: Range<usize>) -> Result<Chunk> {
             _ => {}
         }
     }
+    let within = |c: &EncodedChunk| first_time(c).is_none_or(|first| (min_time..=max_time).contains(&first));
     let data = match raw {
+        Some(raw) if !within(&raw) => {
+            return Err(Error::Corrupt(format!("chunk {min_time}..{max_time} holds samples of other times")));
+        }
         Some(raw) => ChunkData::Raw(raw),
         None if parts.iter().all(Option::is_none) => {
             let text = format!("chunk {min_time}..{max_time} holds neither samples nor aggregates");
@@ -231,16 +236,35 @@ fn chunk(message: &Bytes, range: Range<usize>) -> Result<Chunk> {
     Ok(Chunk { min_time, max_time, data, replica })
 }
 
+/// The time of the first sample, where that costs nothing to find: behind a count of two bytes, as a signed varint.
+fn first_time(chunk: &EncodedChunk) -> Option<i64> {
+    if chunk.encoding != Encoding::Xor {
+        return None;
+    }
+    let mut value = 0u64;
+    for (i, byte) in chunk.data.get(2..)?.iter().take(10).enumerate() {
+        value |= u64::from(byte & 0x7f) << (7 * i);
+        if *byte < 0x80 {
+            return Some((value >> 1) as i64 ^ -((value & 1) as i64));
+        }
+    }
+    None
+}
+
 /// On this wire an encoding is the block's number less one; 3 to 5 are ours, among ourselves.
 fn encoded(message: &Bytes, range: Range<usize>) -> Result<EncodedChunk> {
-    let (mut kind, mut data) = (0u64, Bytes::new());
+    let (mut kind, mut data, mut hash) = (0u64, Bytes::new(), 0);
     let mut fields = Fields::new(message, range);
     while let Some(field) = fields.next()? {
         match field {
             (1, Value::Number(n)) => kind = n,
             (2, Value::Bytes(range)) => data = message.slice(range),
+            (3, Value::Number(n)) => hash = n,
             _ => {}
         }
+    }
+    if hash != 0 && hash != xxh64(&data, 0) {
+        return Err(Error::Corrupt(format!("chunk of {} bytes does not have the hash it came with", data.len())));
     }
     let byte = kind.checked_add(1).and_then(|n| u8::try_from(n).ok());
     match byte.and_then(Encoding::from_byte) {
@@ -270,7 +294,7 @@ mod tests {
     }
 
     fn chunk(min_time: i64, data: &'static [u8]) -> wire::AggrChunk {
-        let raw = Some(wire::Chunk { r#type: 0, data: Bytes::from_static(data), hash: 99 });
+        let raw = Some(wire::Chunk { r#type: 1, data: Bytes::from_static(data), hash: xxh64(data, 0) });
         wire::AggrChunk { min_time, max_time: min_time + 9, raw, ..Default::default() }
     }
 
@@ -345,6 +369,48 @@ mod tests {
         ] {
             let error = read(&bytes).unwrap_err().to_string();
             assert!(error.contains(want), "{want:?} not in {error:?}");
+        }
+    }
+
+    /// What is changed on the way does not have the hash it was sent with; one without is taken as it is.
+    #[test]
+    fn hashes_are_checked() {
+        let aggr = |hash| {
+            let count = wire::Chunk { r#type: 0, data: Bytes::from_static(b"\0\0"), hash };
+            wire::AggrChunk { count: Some(count), ..Default::default() }
+        };
+        let with = |chunk| message(wire::Series { labels: vec![label("a", "1")], chunks: vec![chunk] });
+        for (message, good) in [
+            (with(chunk(0, b"x")), true),
+            (with(aggr(0)), true),
+            (with(aggr(xxh64(b"\0\0", 0))), true),
+            (with(aggr(1)), false),
+        ] {
+            let got = read(&message);
+            assert_eq!(got.is_ok(), good, "{got:?}");
+            let told = got.err().map(|e| e.to_string());
+            assert!(told.is_none_or(|t| t.contains("does not have the hash it came with")));
+        }
+        // the known vector of the empty text
+        assert_eq!(xxh64(b"", 0), 0xef46_db37_51d8_e999);
+    }
+
+    #[test]
+    fn samples_lie_where_the_chunk_says() {
+        for first in [0, -1, 1, 1_700_000_000_123, i64::MIN / 4, i64::MAX / 4] {
+            let data: Bytes = chunkenc::encode_xor([(first, 1.0), (first + 10, 2.0)].into_iter()).unwrap().into();
+            for (min_time, max_time, good) in [
+                (first, first + 10, true),
+                (first - 5, i64::MAX, true),
+                (first + 1, first + 10, false),
+                (first - 10, first - 1, false),
+                (first + 10, first, false),
+            ] {
+                let raw = Some(wire::Chunk { r#type: 0, data: data.clone(), hash: 0 });
+                let chunk = wire::AggrChunk { min_time, max_time, raw, ..Default::default() };
+                let got = read(&message(wire::Series { labels: vec![label("a", "1")], chunks: vec![chunk] }));
+                assert_eq!(got.is_ok(), good, "{first}: {min_time}..{max_time}: {got:?}");
+            }
         }
     }
 

@@ -199,7 +199,7 @@ mod tests {
                 &[("a", "1")],
                 vec![
                     raw(0, 0, Encoding::Xor, b"", 0),
-                    raw(1, 2, Encoding::Xor, b"one", 7),
+                    raw(1, 2, Encoding::FloatHistogram, b"one", 7),
                     raw(300, i64::MAX, Encoding::Histogram, b"two", u64::MAX),
                     raw(1 << 40, 1 << 41, Encoding::FloatHistogram, b"three", 1 << 50),
                 ],

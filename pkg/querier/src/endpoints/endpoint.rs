@@ -1,5 +1,6 @@
 //! One endpoint: its channels, what it has, how it fares.
 
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -7,19 +8,21 @@ use labels::{Labels, Matcher};
 use model::TimeRange;
 use parking_lot::RwLock;
 use storage::SourceInfo;
-use storeapi::{EndpointInfo, InspectClient, StoreClient, fetch_info};
+use storeapi::{EndpointInfo, InspectClient, Served, StoreClient, fetch_info};
 use transport::grpc::Channel;
 
 use super::set::Spec;
 
-/// An endpoint as last seen.
+/// An endpoint as last seen. One that has not answered yet, or has no address yet, is an endpoint too: it may have
+/// anything, so its absence must show.
 #[derive(Debug)]
 pub struct Endpoint {
     /// How it was configured.
     pub spec: Spec,
-    /// The address shown in warnings and in `/api/v1/stores`; of a group, the group's.
+    /// The address shown in warnings and in `/api/v1/stores`; of a group, the group's; of a name that does not resolve,
+    /// the name.
     pub name: String,
-    /// One per address: a group has several and is asked in turn.
+    /// One per address: a group has several and is asked in turn. None = it cannot be asked, `last_error` says why.
     channels: RwLock<Vec<Member>>,
     turn: AtomicUsize,
     health: RwLock<Health>,
@@ -43,18 +46,37 @@ pub struct Health {
     pub last_good_ms: Option<i64>,
     /// Why the last try failed.
     pub last_error: Option<String>,
+    /// `info` is so old that what it says of the data counts no more.
+    pub outdated: bool,
+    /// Label sets in `info` of which it does not say from when to when their data is.
+    untimed: Arc<[Labels]>,
+    /// All external label sets in `info`, each once.
+    label_sets: Arc<[Labels]>,
+}
+
+impl Health {
+    /// What counts of what it said.
+    fn known(&self) -> Option<&Arc<EndpointInfo>> {
+        self.info.as_ref().filter(|_| !self.outdated)
+    }
 }
 
 impl Endpoint {
-    pub(super) fn new(spec: Spec, name: String, channels: Vec<(String, Channel)>) -> Self {
+    /// One that is reached through `channels`; `health` is what is known of it from before.
+    pub(super) fn new(spec: Spec, name: String, channels: Vec<(String, Channel)>, health: Health) -> Self {
         let members = channels.into_iter().map(|(address, channel)| Member { address, channel, healthy: true });
         Self {
             spec,
             name,
             channels: RwLock::new(members.collect()),
             turn: AtomicUsize::new(0),
-            health: RwLock::new(Health::default()),
+            health: RwLock::new(health),
         }
+    }
+
+    /// One that cannot be asked, and why; `None` = that is not known yet.
+    pub(super) fn unreachable(spec: Spec, name: String, why: Option<String>) -> Self {
+        Self::new(spec, name, Vec::new(), Health { last_error: why, ..Health::default() })
     }
 
     /// What is known of it.
@@ -62,9 +84,23 @@ impl Endpoint {
         self.health.read().clone()
     }
 
+    /// Whether it has an address.
+    pub fn reachable(&self) -> bool {
+        !self.channels.read().is_empty()
+    }
+
+    /// Whether nothing came of it yet, neither an answer nor a failure.
+    pub(super) fn is_new(&self) -> bool {
+        let health = self.health.read();
+        health.last_check_ms.is_none() && health.last_error.is_none()
+    }
+
     /// Asks each address who it is and notes the answer.
     pub(super) async fn check(&self, ctx: &storage::Ctx, now_ms: i64) {
         let members = self.channels.read().clone();
+        if members.is_empty() {
+            return;
+        }
         let asked = members.iter().map(|m| fetch_info(ctx, &m.address, m.channel.clone()));
         let answers = futures::future::join_all(asked).await;
         {
@@ -75,8 +111,6 @@ impl Endpoint {
                 }
             }
         }
-        let mut health = self.health.write();
-        health.last_check_ms = Some(now_ms);
         let mut failure = None;
         let mut good = None;
         for answer in answers {
@@ -85,34 +119,42 @@ impl Endpoint {
                 Err(e) => failure = Some(e.to_string()),
             }
         }
+        let mut health = self.health.write();
+        health.last_check_ms = Some(now_ms);
         match good {
             Some(info) => {
                 health.last_good_ms = Some(now_ms);
                 health.last_error = None;
+                health.outdated = false;
+                health.untimed = untimed(&info);
+                health.label_sets = named(&info);
                 health.info = Some(Arc::new(info));
             }
-            None => health.last_error = Some(failure.unwrap_or_else(|| "no address".to_owned())),
+            None => health.last_error = failure,
         }
     }
 
-    /// Whether it stands for exactly these addresses.
-    pub(super) fn has(&self, addresses: &[String]) -> bool {
+    /// Whether it is what `spec` and `addresses` say, and can be asked.
+    pub(super) fn is(&self, spec: &Spec, addresses: &[String]) -> bool {
         let channels = self.channels.read();
-        channels.len() == addresses.len() && channels.iter().all(|c| addresses.contains(&c.address))
+        self.spec.same(spec)
+            && !channels.is_empty()
+            && channels.len() == addresses.len()
+            && channels.iter().all(|c| addresses.contains(&c.address))
     }
 
-    /// Drops what it said, when that is too long ago.
+    /// What it said of its data counts no more, when that is too long ago.
     pub(super) fn forget_if_silent(&self, now_ms: i64, timeout_ms: i64) {
         let mut health = self.health.write();
         let silent = health.last_error.is_some();
         if silent && health.last_good_ms.is_some_and(|good| now_ms - good > timeout_ms) {
-            health.info = None;
+            health.outdated = true;
         }
     }
 
-    /// What it has. An endpoint that has not answered yet, or is always to be asked, may have anything.
+    /// What it has. An endpoint that has not answered yet, or not for long, may have anything.
     pub fn info(&self) -> SourceInfo {
-        match &self.health.read().info {
+        match self.health.read().known() {
             Some(info) => info.source.clone(),
             None => SourceInfo {
                 label_sets: Vec::new(),
@@ -121,6 +163,54 @@ impl Endpoint {
                 supports_without_replica_labels: false,
             },
         }
+    }
+
+    /// What it said of itself, as far as that counts.
+    pub fn known(&self) -> Option<Arc<EndpointInfo>> {
+        self.health.read().known().cloned()
+    }
+
+    /// All external label sets that it names, whether or not it claims that there are no others.
+    pub fn label_sets(&self) -> Arc<[Labels]> {
+        let health = self.health.read();
+        if health.known().is_some() { health.label_sets.clone() } else { Arc::from([]) }
+    }
+
+    /// Whether what `matchers` say of labels that are not external would fit a series without any label. Some peers refuse
+    /// such requests.
+    pub fn only_external(&self, matchers: &[Matcher]) -> bool {
+        let own: Vec<&Matcher> = matchers.iter().filter(|m| !m.matches_empty()).collect();
+        if matchers.is_empty() || own.iter().any(|m| m.name() == labels::METRIC_NAME) {
+            return false;
+        }
+        own.iter().all(|m| self.is_external(m.name()))
+    }
+
+    /// Whether one of its label sets has this label.
+    pub fn is_external(&self, name: &str) -> bool {
+        self.label_sets().iter().any(|s| s.get(name).is_some())
+    }
+
+    /// Whether it serves an API; one that never answered may serve any.
+    pub fn serves(&self, api: impl Fn(&Served) -> bool) -> bool {
+        self.health.read().info.as_ref().is_none_or(|i| api(&i.served))
+    }
+
+    /// Why it is not worth asking: it has not answered since the start, or not for long. Strict ones are asked always.
+    pub fn missing(&self) -> Option<String> {
+        let health = self.health.read();
+        let reachable = self.reachable();
+        if reachable && (self.spec.strict || health.known().is_some()) {
+            return None;
+        }
+        let Some(error) = &health.last_error else { return Some(format!("{}: has not been asked yet", self.name)) };
+        let why = error.strip_prefix(&self.name).and_then(|e| e.strip_prefix(": ")).unwrap_or(error);
+        let since = match (reachable, health.outdated) {
+            (false, _) => "",
+            (true, false) => "has not answered since the start: ",
+            (true, true) => "has not answered for longer than --store.unhealthy-timeout: ",
+        };
+        Some(format!("{}: {since}{why}", self.name))
     }
 
     fn member(&self) -> Option<Member> {
@@ -143,28 +233,30 @@ impl Endpoint {
     /// Whether it may have series that match, within `range`.
     pub fn may_have(&self, range: TimeRange, matchers: &[Matcher]) -> bool {
         let health = self.health.read();
-        let Some(info) = &health.info else { return true };
-        if !info.served.store || !info.source.range.overlaps(range) {
+        let Some(info) = health.known() else { return true };
+        if !info.source.range.overlaps(range) {
             return false;
         }
-        if !info.sets.is_empty() {
-            return info.sets.iter().any(|s| s.range.overlaps(range) && set_may_match(&s.labels, matchers));
-        }
-        let sets = &info.source.label_sets;
-        sets.is_empty() || sets.iter().any(|s| set_may_match(s, matchers))
+        info.source.label_sets.is_empty()
+            || info.sets.iter().any(|s| s.range.overlaps(range) && set_may_match(&s.labels, matchers))
+            || health.untimed.iter().any(|s| set_may_match(s, matchers))
     }
 
-    /// Whether one of the `storeMatch[]` selectors chooses it, by `__address__` or external labels.
+    /// Whether one of the `storeMatch[]` selectors chooses it, by `__address__` or external labels. What is not known of
+    /// it may be what they choose.
     pub fn chosen_by(&self, selectors: &[Vec<Matcher>]) -> bool {
-        let sets = self.info().label_sets;
+        let health = self.health.read();
+        let sets = health.known().map(|i| &i.source.label_sets);
+        let addressed = self.reachable();
         let chosen = |selector: &Vec<Matcher>| {
-            let value = |m: &Matcher, set: Option<&Labels>| match m.name() {
-                "__address__" => m.matches(&self.name),
-                name => m.matches(set.map_or("", |s| s.value(name))),
+            let fits = |m: &Matcher, set: Option<&Labels>| match (m.name(), sets) {
+                ("__address__", _) => !addressed || m.matches(&self.name),
+                (_, None) => true,
+                (name, Some(_)) => m.matches(set.map_or("", |s| s.value(name))),
             };
-            match sets.is_empty() {
-                true => selector.iter().all(|m| value(m, None)),
-                false => sets.iter().any(|set| selector.iter().all(|m| value(m, Some(set)))),
+            match sets.filter(|s| !s.is_empty()) {
+                None => selector.iter().all(|m| fits(m, None)),
+                Some(sets) => sets.iter().any(|set| selector.iter().all(|m| fits(m, Some(set)))),
             }
         };
         selectors.is_empty() || selectors.iter().any(chosen)
@@ -174,4 +266,17 @@ impl Endpoint {
 /// Whether series with these external labels may match: labels the set lacks may be the series' own.
 fn set_may_match(set: &Labels, matchers: &[Matcher]) -> bool {
     matchers.iter().all(|m| set.get(m.name()).is_none_or(|value| m.matches(value)))
+}
+
+/// The label sets without times of their own.
+fn untimed(info: &EndpointInfo) -> Arc<[Labels]> {
+    let timed: HashSet<&Labels> = info.sets.iter().map(|s| &s.labels).collect();
+    info.source.label_sets.iter().filter(|l| !timed.contains(l)).cloned().collect()
+}
+
+/// All label sets, each once.
+fn named(info: &EndpointInfo) -> Arc<[Labels]> {
+    let timed = info.sets.iter().map(|s| &s.labels).filter(|l| !l.is_empty());
+    let sets: BTreeSet<&Labels> = info.source.label_sets.iter().chain(timed).collect();
+    sets.into_iter().cloned().collect()
 }

@@ -1,8 +1,9 @@
 //! Endpoints from files: `--endpoint.sd-config` and the older `--store.sd-files`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde_saphyr::Spanned;
 use transport::grpc::Compression;
 use transport::tls::ClientTlsConfig;
 
@@ -17,7 +18,7 @@ pub struct SdError(pub String);
 #[serde(deny_unknown_fields, default)]
 struct File {
     default_client_config: Client,
-    endpoints: Vec<Entry>,
+    endpoints: Vec<Spanned<Entry>>,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -49,35 +50,57 @@ struct Tls {
     min_version: Option<String>,
 }
 
+/// Reads a file of `--endpoint.sd-config-file`, see [`parse_sd`].
+///
+/// # Errors
+/// As [`parse_sd`], or a file that cannot be read; names the file.
+pub fn load_sd(path: &str, base: &Spec) -> Result<Vec<Spec>, SdError> {
+    let yaml = std::fs::read_to_string(path).map_err(|e| SdError(format!("{path}: {e}")))?;
+    parse_sd(&yaml, base).map_err(|e| SdError(format!("{path}: {e}")))
+}
+
 /// Parses the YAML of `--endpoint.sd-config`; what an entry leaves open comes from the file's defaults, then from
 /// `base`, the flags.
 ///
 /// # Errors
-/// Unknown keys, missing addresses, contradictions.
+/// Unknown keys, missing addresses, contradictions; names the line.
 pub fn parse_sd(yaml: &str, base: &Spec) -> Result<Vec<Spec>, SdError> {
     let file: File = match yaml.trim() {
         "" => File::default(),
-        _ => serde_saphyr::from_str(yaml).map_err(|e| SdError(format!("endpoint configuration: {e}")))?,
+        _ => serde_saphyr::from_str(yaml).map_err(|e| SdError(plain(&e)))?,
     };
     let defaults = file.default_client_config;
-    file.endpoints
-        .into_iter()
-        .map(|entry| {
-            let address = entry.address;
-            if address.is_empty() {
-                return Err(SdError("endpoint configuration: an endpoint without address".to_owned()));
-            }
-            if entry.strict && crate::resolve::is_dynamic(&address) && !entry.group {
-                return Err(SdError(format!("{address} is a dynamically specified endpoint i.e. it uses SD and that is not permitted under strict mode")));
-            }
-            if entry.service_config.is_some() {
-                tracing::debug!(address, "service_config has no effect, groups are asked in turn");
-            }
-            let (tls, compression) = client(&entry.client_config, &defaults, base)?;
-            let mode = if entry.group { Mode::Group } else { Mode::Each };
-            Ok(Spec { address, strict: entry.strict, mode, tls, compression })
-        })
-        .collect()
+    let one = |entry: Spanned<Entry>| {
+        let line = entry.referenced.line();
+        spec(entry.value, &defaults, base).map_err(|e| SdError(format!("line {line}: {e}")))
+    };
+    file.endpoints.into_iter().map(one).collect()
+}
+
+/// What is wrong with a YAML, and where, in one line.
+fn plain(error: &serde_saphyr::Error) -> String {
+    let text = error.without_snippet().to_string();
+    match error.location() {
+        Some(at) => format!("line {}: {text}", at.line()),
+        None => text,
+    }
+}
+
+fn spec(entry: Entry, defaults: &Client, base: &Spec) -> Result<Spec, SdError> {
+    let address = entry.address;
+    if address.is_empty() {
+        return Err(SdError("an endpoint without address".to_owned()));
+    }
+    if entry.strict && crate::resolve::is_dynamic(&address) && !entry.group {
+        let why = "is a dynamically specified endpoint i.e. it uses SD and that is not permitted under strict mode";
+        return Err(SdError(format!("{address} {why}")));
+    }
+    if entry.service_config.is_some() {
+        tracing::debug!(address, "service_config has no effect, groups are asked in turn");
+    }
+    let (tls, compression) = client(&entry.client_config, defaults, base)?;
+    let mode = if entry.group { Mode::Group } else { Mode::Each };
+    Ok(Spec { address, strict: entry.strict, mode, tls, compression })
 }
 
 fn client(own: &Client, defaults: &Client, base: &Spec) -> Result<(Option<ClientTlsConfig>, Compression), SdError> {
@@ -85,7 +108,7 @@ fn client(own: &Client, defaults: &Client, base: &Spec) -> Result<(Option<Client
         None => base.compression,
         Some("snappy") => Compression::Snappy,
         Some("none" | "") => Compression::None,
-        Some(other) => return Err(SdError(format!("endpoint configuration: compression {other:?} is unknown"))),
+        Some(other) => return Err(SdError(format!("compression {other:?} is unknown"))),
     };
     let (t, d) = (&own.tls_config, &defaults.tls_config);
     let enabled = t.enabled.or(d.enabled).unwrap_or(base.tls.is_some());
@@ -110,24 +133,19 @@ struct TargetGroup {
     targets: Vec<String>,
 }
 
-/// The addresses in files of Prometheus' file discovery format (YAML or JSON); `patterns` may end in `*.yml` and the
-/// like.
+/// The addresses in a file of Prometheus' file discovery format, YAML or JSON.
 ///
 /// # Errors
-/// The first file that does not parse. A missing file has no addresses yet.
-pub fn file_sd_addresses(patterns: &[String]) -> Result<Vec<String>, SdError> {
-    let mut out = Vec::new();
-    for path in patterns.iter().flat_map(|p| expand(p)) {
-        let Ok(text) = std::fs::read_to_string(&path) else { continue };
-        let groups: Vec<TargetGroup> =
-            serde_saphyr::from_str(&text).map_err(|e| SdError(format!("{}: {e}", path.display())))?;
-        out.extend(groups.into_iter().flat_map(|g| g.targets));
-    }
-    Ok(out)
+/// A file that cannot be read or does not parse; names it.
+pub(super) fn load_targets(path: &Path) -> Result<Vec<String>, SdError> {
+    let of_file = |e: &dyn std::fmt::Display| SdError(format!("{}: {e}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|e| of_file(&e))?;
+    let groups: Vec<TargetGroup> = serde_saphyr::from_str(&text).map_err(|e| of_file(&plain(&e)))?;
+    Ok(groups.into_iter().flat_map(|g| g.targets).collect())
 }
 
 /// A path, or all files of a folder that match one `*` in the last part.
-fn expand(pattern: &str) -> Vec<PathBuf> {
+pub(super) fn expand(pattern: &str) -> Vec<PathBuf> {
     let path = PathBuf::from(pattern);
     let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
     let Some((before, after)) = name.split_once('*') else { return vec![path] };
@@ -170,15 +188,19 @@ endpoints:
 
     #[test]
     fn refusals() {
-        for (yaml, text) in [
-            ("endpoints: [{addres: a}]", "addres"),
-            ("endpoints: [{strict: true}]", "without address"),
-            ("endpoints: [{address: dns+a:1, strict: true}]", "not permitted under strict mode"),
-            ("endpoints: [{address: a:1, client_config: {compression: zip}}]", "zip"),
+        for (yaml, line, text) in [
+            ("endpoints:\n- {addres: a}", 2, "addres"),
+            ("endpoints:\n- {address: a:1}\n- {strict: true}", 3, "without address"),
+            ("endpoints: [{address: dns+a:1, strict: true}]", 1, "not permitted under strict mode"),
+            ("endpoints:\n\n- address: a:1\n  client_config: {compression: zip}", 3, "zip"),
+            ("endpoints: [", 1, ""),
         ] {
             let error = parse_sd(yaml, &base()).unwrap_err().to_string();
-            assert!(error.contains(text), "{yaml}: {error}");
+            assert!(error.starts_with(&format!("line {line}: ")) && error.contains(text), "{yaml}: {error}");
+            assert!(!error.contains('\n'), "{error}");
         }
+        let error = load_sd("/no/such/file.yml", &base()).unwrap_err().to_string();
+        assert!(error.starts_with("/no/such/file.yml: No such file"), "{error}");
     }
 
     #[test]
@@ -186,10 +208,11 @@ endpoints:
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("a.yml"), "- targets: [x:1, y:2]\n  labels: {a: b}\n").unwrap();
         std::fs::write(dir.path().join("b.yml"), "[{\"targets\": [\"z:3\"]}]").unwrap();
-        std::fs::write(dir.path().join("c.json"), "broken").unwrap();
-        let pattern = dir.path().join("*.yml").display().to_string();
-        assert_eq!(file_sd_addresses(&[pattern]).unwrap(), ["x:1", "y:2", "z:3"]);
-        let broken = dir.path().join("c.json").display().to_string();
-        assert!(file_sd_addresses(&[broken]).unwrap_err().to_string().contains("c.json"));
+        std::fs::write(dir.path().join("c.json"), "[\n  {\"targets\": 1}\n]").unwrap();
+        let found = expand(&dir.path().join("*.yml").display().to_string());
+        let addresses: Vec<_> = found.iter().flat_map(|p| load_targets(p).unwrap()).collect();
+        assert_eq!(addresses, ["x:1", "y:2", "z:3"]);
+        let error = load_targets(&dir.path().join("c.json")).unwrap_err().to_string();
+        assert!(error.contains("c.json: line 2: "), "{error}");
     }
 }

@@ -1,20 +1,25 @@
-//! The set of endpoints, kept up to date by [`EndpointSet::update`].
+//! The set of endpoints. Whatever is configured is a member at once: [`EndpointSet::configure`] takes it in,
+//! [`EndpointSet::lookup`] finds the addresses behind names, [`EndpointSet::check`] asks who is there.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::Clock;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use storage::{Budget, Ctx};
 use telemetry::{Counter, GaugeVec, Metrics};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use transport::grpc::{ClientMetrics, ClientOptions, Compression, connect};
+use transport::grpc::{Channel, ClientMetrics, ClientOptions, Compression, connect};
 use transport::tls::ClientTlsConfig;
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Health};
 use crate::resolve::{Resolver, is_dynamic, resolve};
+
+/// How much longer than one check may take the first ones are waited for.
+const SETTLE_SLACK: Duration = Duration::from_secs(1);
 
 /// How the addresses behind one configured address are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,6 +45,26 @@ pub struct Spec {
     pub compression: Compression,
 }
 
+impl Spec {
+    /// The same for another address.
+    pub(super) fn at(&self, address: String) -> Self {
+        Self { address, ..self.clone() }
+    }
+
+    /// Whether endpoints of both are reached and used in the same way.
+    pub(super) fn same(&self, other: &Self) -> bool {
+        let tls = |a: &ClientTlsConfig, b: &ClientTlsConfig| {
+            (&a.ca, &a.cert, &a.key, &a.server_name, a.skip_verify, &a.min_version)
+                == (&b.ca, &b.cert, &b.key, &b.server_name, b.skip_verify, &b.min_version)
+        };
+        let same_tls = match (&self.tls, &other.tls) {
+            (Some(a), Some(b)) => tls(a, b),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        same_tls && (self.strict, self.mode, self.compression) == (other.strict, other.mode, other.compression)
+    }
+}
+
 /// What the set needs.
 #[derive(Debug, Clone)]
 pub struct SetOptions {
@@ -47,7 +72,7 @@ pub struct SetOptions {
     pub resolver: Arc<dyn Resolver>,
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// How long an endpoint that stopped answering is remembered, and its absence told in every answer.
+    /// How long what a silent endpoint said of its data counts.
     pub unhealthy_timeout: Duration,
     /// How long one Info call may take.
     pub check_timeout: Duration,
@@ -55,13 +80,40 @@ pub struct SetOptions {
     pub metric_labels: Vec<String>,
 }
 
+/// What there is to ask.
+#[derive(Debug, Clone, Default)]
+pub struct Configured {
+    /// Endpoints, each at least an address.
+    pub specs: Vec<Spec>,
+    /// Files whose endpoints are not known, with the reason.
+    pub unread: Vec<(String, String)>,
+}
+
+/// What a name was last found to stand for.
+#[derive(Debug, Clone, Default)]
+struct Resolved {
+    addresses: Vec<String>,
+    /// Why the last lookup failed; `addresses` are from before.
+    failure: Option<String>,
+}
+
+/// One endpoint that there is to be.
+struct Wanted {
+    spec: Spec,
+    /// Or why there are none; `None` = that is not known yet.
+    addresses: Result<Vec<String>, Option<String>>,
+}
+
 /// The endpoints in use.
 #[derive(Debug)]
 pub struct EndpointSet {
     options: SetOptions,
     client_metrics: ClientMetrics,
+    configured: Mutex<Configured>,
+    resolved: Mutex<BTreeMap<String, Resolved>>,
     endpoints: RwLock<BTreeMap<String, Arc<Endpoint>>>,
-    resolved: RwLock<BTreeMap<String, Vec<String>>>,
+    /// Since when there are endpoints that were never asked.
+    unsettled: watch::Sender<Option<Instant>>,
     lookups: Counter,
     lookup_failures: Counter,
     nodes: GaugeVec,
@@ -73,8 +125,10 @@ impl EndpointSet {
         Self {
             options,
             client_metrics: ClientMetrics::new(metrics),
+            configured: Mutex::default(),
+            resolved: Mutex::default(),
             endpoints: RwLock::default(),
-            resolved: RwLock::default(),
+            unsettled: watch::Sender::new(None),
             lookups: metrics.counter("thanos_query_store_apis_dns_lookups_total", "DNS lookups of endpoint addresses."),
             lookup_failures: metrics.counter(
                 "thanos_query_store_apis_dns_failures_total",
@@ -88,43 +142,72 @@ impl EndpointSet {
         }
     }
 
-    /// All endpoints, by name.
+    /// All endpoints, by name: those that answer, and those whose absence must show.
     pub fn all(&self) -> Vec<Arc<Endpoint>> {
         self.endpoints.read().values().cloned().collect()
     }
 
-    /// Endpoints to ask: those that answer, those that lately did (their absence must show), strict ones.
-    pub fn active(&self) -> Vec<Arc<Endpoint>> {
-        self.all().into_iter().filter(|e| e.spec.strict || e.health().info.is_some()).collect()
+    /// Names that do not resolve any more while their addresses are still asked, each as a sentence.
+    pub fn remarks(&self) -> Vec<String> {
+        let resolved = self.resolved.lock();
+        let failed = resolved.iter().filter(|(_, r)| !r.addresses.is_empty());
+        failed
+            .filter_map(|(name, r)| {
+                Some(format!("{name}: does not resolve, the addresses found before are asked: {}", r.failure.as_ref()?))
+            })
+            .collect()
     }
 
-    /// Looks DNS names up again; on failure the addresses found before stay.
-    pub async fn lookup(&self, specs: &[Spec]) {
-        let mut resolved = BTreeMap::new();
-        for spec in specs {
-            if !is_dynamic(&spec.address) {
-                resolved.insert(spec.address.clone(), vec![spec.address.clone()]);
-                continue;
-            }
+    /// Returns when each endpoint was asked once, or that takes too long.
+    pub async fn settle(&self) {
+        let Some(since) = *self.unsettled.borrow() else { return };
+        let until = since + self.options.check_timeout + SETTLE_SLACK;
+        let mut unsettled = self.unsettled.subscribe();
+        let asked = unsettled.wait_for(Option::is_none);
+        // Too late: what has not answered by now is told.
+        let _ = tokio::time::timeout_at(until.into(), asked).await;
+    }
+
+    /// Makes what is configured the members.
+    pub fn configure(&self, configured: Configured) {
+        *self.configured.lock() = configured;
+        self.align();
+    }
+
+    /// Looks DNS names up again, all at the same time; on failure the addresses found before stay.
+    pub async fn lookup(&self) {
+        let mut names: Vec<String> = self.configured.lock().specs.iter().map(|s| s.address.clone()).collect();
+        names.retain(|n| is_dynamic(n));
+        names.sort();
+        names.dedup();
+        let looked_up = names.iter().map(|name| async {
             self.lookups.inc();
-            match resolve(&*self.options.resolver, &spec.address).await {
-                Ok(found) => {
-                    resolved.insert(spec.address.clone(), found);
-                }
-                Err(e) => {
-                    self.lookup_failures.inc();
-                    let before = self.resolved.read().get(&spec.address).cloned().unwrap_or_default();
-                    warn!(address = spec.address, err = e, kept = before.len(), "endpoint address does not resolve");
-                    resolved.insert(spec.address.clone(), before);
-                }
+            let found = resolve(&*self.options.resolver, name).await;
+            self.note(name, found);
+            // what is found can be asked while others are still looked up
+            self.align();
+        });
+        futures::future::join_all(looked_up).await;
+        let configured = self.configured.lock();
+        self.resolved.lock().retain(|name, _| configured.specs.iter().any(|s| s.address == *name));
+    }
+
+    fn note(&self, name: &str, found: Result<Vec<String>, String>) {
+        let mut resolved = self.resolved.lock();
+        let known = resolved.entry(name.to_owned()).or_default();
+        match found {
+            Ok(addresses) => *known = Resolved { addresses, failure: None },
+            Err(e) => {
+                self.lookup_failures.inc();
+                warn!(address = name, err = e, kept = known.addresses.len(), "endpoint address does not resolve");
+                known.failure = Some(e);
             }
         }
-        *self.resolved.write() = resolved;
     }
 
-    /// Brings the set in line with `specs` and asks every endpoint who it is.
-    pub async fn update(&self, specs: &[Spec]) {
-        self.align(specs);
+    /// Asks endpoints who they are: all, or those that were never asked.
+    pub async fn check(&self, only_new: bool) {
+        self.align();
         let ctx = Ctx {
             cancel: CancellationToken::new(),
             deadline: Some(Instant::now() + self.options.check_timeout),
@@ -133,71 +216,116 @@ impl EndpointSet {
             report: None,
         };
         let now_ms = self.options.clock.now_ms();
-        let all = self.all();
-        let before: Vec<_> = all.iter().map(|e| e.health()).collect();
-        futures::future::join_all(all.iter().map(|e| e.check(&ctx, now_ms))).await;
-        for (endpoint, before) in all.iter().zip(before) {
-            let now = endpoint.health();
-            match (&before.last_error, before.info.is_some(), &now.last_error) {
-                (_, _, Some(e)) if before.last_error.is_none() => {
-                    warn!(address = endpoint.name, err = e, "endpoint does not answer");
-                }
-                (Some(_), _, None) | (None, false, None) => {
-                    let kind = now.info.as_ref().map_or("", |i| i.component.as_str());
-                    info!(address = endpoint.name, component = kind, "endpoint answers");
-                }
-                _ => {}
+        let asked = self.all().into_iter().filter(|e| !only_new || e.is_new());
+        let checks = asked.map(|endpoint| {
+            let ctx = &ctx;
+            async move {
+                let before = endpoint.health();
+                endpoint.check(ctx, now_ms).await;
+                log_change(&endpoint, &before);
+                self.note_settled();
             }
-        }
+        });
+        futures::future::join_all(checks).await;
+        self.note_settled();
         self.forget(now_ms);
         self.count();
     }
 
-    fn align(&self, specs: &[Spec]) {
-        let resolved = self.resolved.read().clone();
-        let mut wanted: BTreeMap<String, (Spec, Vec<String>)> = BTreeMap::new();
-        for spec in specs {
-            let addresses = match resolved.get(&spec.address) {
-                Some(list) => list.clone(),
-                None if is_dynamic(&spec.address) => Vec::new(),
-                None => vec![spec.address.clone()],
+    fn note_settled(&self) {
+        let settled = !self.endpoints.read().values().any(|e| e.is_new());
+        self.unsettled.send_if_modified(|since| settled && since.take().is_some());
+    }
+
+    /// Brings the members in line with what is configured and what names stand for.
+    fn align(&self) {
+        let configured = self.configured.lock().clone();
+        let wanted = self.wanted(configured);
+        let mut endpoints = self.endpoints.write();
+        let before = std::mem::take(&mut *endpoints);
+        for (name, Wanted { spec, addresses }) in wanted {
+            let known = before.get(&name);
+            let endpoint = match (addresses, known) {
+                (Ok(addresses), Some(known)) if known.is(&spec, &addresses) => known.clone(),
+                (Ok(addresses), known) => Arc::new(self.connect(spec, &name, addresses, known)),
+                (Err(why), _) => Arc::new(Endpoint::unreachable(spec, name.clone(), why)),
             };
-            match spec.mode {
-                Mode::Group => {
-                    wanted.insert(spec.address.clone(), (spec.clone(), addresses));
-                }
-                Mode::Each => {
+            endpoints.insert(name, endpoint);
+        }
+        if endpoints.values().any(|e| e.is_new()) {
+            let now = Instant::now();
+            self.unsettled.send_if_modified(|since| {
+                let was_settled = since.is_none();
+                since.get_or_insert(now);
+                was_settled
+            });
+        }
+    }
+
+    /// Endpoints by name.
+    fn wanted(&self, configured: Configured) -> BTreeMap<String, Wanted> {
+        let resolved = self.resolved.lock();
+        let mut wanted: BTreeMap<String, Wanted> = BTreeMap::new();
+        for spec in configured.specs {
+            let addresses = match (is_dynamic(&spec.address), resolved.get(&spec.address)) {
+                (false, _) => Ok(vec![spec.address.clone()]),
+                (true, None) => Err(None),
+                (true, Some(r)) if !r.addresses.is_empty() => Ok(r.addresses.clone()),
+                (true, Some(Resolved { failure: Some(e), .. })) => Err(Some(format!("does not resolve: {e}"))),
+                (true, Some(_)) => Err(Some("resolves to no address".to_owned())),
+            };
+            match (spec.mode, addresses) {
+                (Mode::Each, Ok(addresses)) => {
                     for address in addresses {
-                        let entry = wanted.entry(address.clone()).or_insert_with(|| (spec.clone(), vec![address]));
-                        entry.0.strict |= spec.strict;
+                        let one = || Wanted { spec: spec.clone(), addresses: Ok(vec![address.clone()]) };
+                        wanted.entry(address.clone()).or_insert_with(one).spec.strict |= spec.strict;
                     }
+                }
+                (_, addresses) => {
+                    wanted.insert(spec.address.clone(), Wanted { spec, addresses });
                 }
             }
         }
-        let mut endpoints = self.endpoints.write();
-        endpoints.retain(|name, e| wanted.get(name).is_some_and(|(_, addresses)| e.has(addresses)));
-        for (name, (spec, addresses)) in wanted {
-            if endpoints.contains_key(&name) || addresses.is_empty() {
-                continue;
-            }
-            let options = ClientOptions {
-                tls: spec.tls.clone(),
-                compression: spec.compression,
-                metrics: self.client_metrics.clone(),
-                connect_timeout: self.options.check_timeout,
+        for (address, why) in configured.unread {
+            let addresses = Err(Some(format!("does not load, its endpoints are not known: {why}")));
+            let spec = Spec {
+                address: address.clone(),
+                strict: false,
+                mode: Mode::Each,
+                tls: None,
+                compression: Compression::None,
             };
-            let channels: Result<Vec<_>, _> =
-                addresses.into_iter().map(|a| connect(&a, &options).map(|channel| (a, channel))).collect();
-            match channels {
-                Ok(channels) => {
-                    endpoints.insert(name.clone(), Arc::new(Endpoint::new(spec, name, channels)));
+            wanted.insert(address, Wanted { spec, addresses });
+        }
+        wanted
+    }
+
+    /// An endpoint of these addresses. What is known of one of this name stays known.
+    fn connect(&self, spec: Spec, name: &str, addresses: Vec<String>, known: Option<&Arc<Endpoint>>) -> Endpoint {
+        let options = ClientOptions {
+            tls: spec.tls.clone(),
+            compression: spec.compression,
+            metrics: self.client_metrics.clone(),
+            connect_timeout: self.options.check_timeout,
+        };
+        let channels: Result<Vec<(String, Channel)>, _> =
+            addresses.into_iter().map(|a| connect(&a, &options).map(|channel| (a, channel))).collect();
+        match channels {
+            Ok(channels) => {
+                let health = known.map(|e| e.health()).filter(|h| h.info.is_some()).unwrap_or_default();
+                Endpoint::new(spec, name.to_owned(), channels, health)
+            }
+            Err(e) => {
+                let why = format!("cannot be used: {e}");
+                if known.is_none_or(|k| k.health().last_error.as_ref() != Some(&why)) {
+                    warn!(address = name, err = %e, "endpoint cannot be used");
                 }
-                Err(e) => warn!(address = name, err = %e, "endpoint cannot be used"),
+                Endpoint::unreachable(spec, name.to_owned(), Some(why))
             }
         }
     }
 
-    /// After the timeout a silent endpoint is taken for gone: it is not asked until it answers again.
+    /// After the timeout it is not known any more what a silent endpoint has.
     fn forget(&self, now_ms: i64) {
         let timeout_ms = self.options.unhealthy_timeout.as_millis() as i64;
         for endpoint in self.all() {
@@ -219,5 +347,18 @@ impl EndpointSet {
                 self.nodes.with(&[&labels, kind]).inc();
             }
         }
+    }
+}
+
+fn log_change(endpoint: &Endpoint, before: &Health) {
+    let now = endpoint.health();
+    match (&before.last_error, before.info.is_some(), &now.last_error) {
+        (None, _, Some(e)) => warn!(address = endpoint.name, err = e, "endpoint does not answer"),
+        (Some(_), _, None) | (None, false, None) => {
+            if let Some(info) = &now.info {
+                info!(address = endpoint.name, component = info.component.as_str(), "endpoint answers");
+            }
+        }
+        _ => {}
     }
 }

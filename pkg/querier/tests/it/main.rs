@@ -1,6 +1,8 @@
 //! A querier over real loopback connections to stores that behave, fail, stall and lie.
 
+mod absent;
 mod conformance;
+mod peers;
 mod world;
 
 use std::time::Duration;
@@ -34,11 +36,17 @@ async fn clusters_side_by_side_and_replicas_as_one() {
         .await;
     assert_eq!(world::vector(&raw)[0].1, 4.0, "without dedup both replicas show");
     let names = world.get("/api/v1/labels", &[]).await;
-    assert_eq!(names["data"], serde_json::json!(["__name__", "cluster", "job"]));
+    assert_eq!(names["data"], serde_json::json!(["__name__", "cluster", "job", "replica"]));
+    let replicas = world.get("/api/v1/label/replica/values", &[]).await;
+    assert_eq!(replicas["data"], serde_json::json!(["a", "b"]), "dashboards choose replicas by them");
+    let of_us = [("match[]", "up{cluster=\"us\"}")];
+    let replicas = world.get("/api/v1/label/replica/values", &of_us).await;
+    assert_eq!(replicas["data"], serde_json::json!(["a"]));
     let values = world.get("/api/v1/label/cluster/values", &[]).await;
     assert_eq!(values["data"], serde_json::json!(["eu", "us"]));
     let found = world.get("/api/v1/series", &[("match[]", "up{cluster=\"eu\"}")]).await;
     assert_eq!(found["data"].as_array().unwrap().len(), 2, "{found}");
+    assert!(found["data"][0].get("replica").is_none(), "{found}");
 }
 
 #[tokio::test]

@@ -1,17 +1,19 @@
 //! Stores on loopback and a querier over them.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use chunkenc::{Encoding, encode_xor};
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
-use labels::Labels;
+use labels::{Labels, Matcher};
 use model::SystemClock;
-use querier::resolve::SystemResolver;
+use querier::resolve::Resolver;
 use querier::{Config, Listeners, Querier};
 use serde_json::Value;
 use storage::{
@@ -21,6 +23,7 @@ use storage::{
 use storeapi::{ComponentType, EndpointInfo, InfoServer, Served, ServerOptions, StoreLimits, store_routes};
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
+use tonic::Code;
 use tonic::service::Routes;
 use transport::ServeOptions;
 use transport::grpc::{ServerMetrics, ServerStack};
@@ -44,7 +47,7 @@ pub fn series(jobs: &[&str], steps: Range<i64>) -> Vec<Series> {
 }
 
 /// What a store does when asked for series.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Behaviour {
     Good,
     /// Fails at once.
@@ -55,6 +58,16 @@ pub enum Behaviour {
     Lie,
     /// Sends nothing, for ever.
     Stall,
+    /// Refuses with this status.
+    Refuse(tonic::Code),
+    /// Sends all it has, whatever is asked.
+    Stray,
+    /// Refuses selectors of nothing but external labels.
+    Picky,
+    /// Says who it is a while after it was asked.
+    Slow,
+    /// Is never ready to say who it is.
+    NotReady,
 }
 
 pub struct Store {
@@ -93,22 +106,74 @@ impl SeriesSource for Source {
         self.asked.fetch_add(1, Ordering::SeqCst);
         assert!(!self.plain || want.without_replica_labels.is_empty(), "asked for what it cannot do");
         let fire = || Err(Error::other("the disk is on fire"));
+        if let Err(e) = self.refusal().and_then(|()| self.picked(&want.matchers)) {
+            return stream::once(async move { Err(e) }).boxed();
+        }
+        let all = Select { matchers: Vec::new().into(), ..want.clone() };
         let good = self.inner.select(ctx, want);
         match self.behaviour {
-            Behaviour::Good => good,
             Behaviour::Fail => stream::once(async move { fire() }).boxed(),
             Behaviour::FailLater => good.take(1).chain(stream::once(async move { fire() })).boxed(),
             Behaviour::Lie => good.map(|event| event.map(super::reversed)).boxed(),
             Behaviour::Stall => stream::pending().boxed(),
+            Behaviour::Stray => self.inner.select(ctx, all),
+            _ => good,
         }
     }
 
     fn label_names(&self, ctx: &Ctx, want: LabelQuery) -> BoxFuture<'static, Result<Answer<Vec<String>>>> {
-        self.inner.label_names(ctx, want)
+        match self.refusal() {
+            Err(e) => Box::pin(async move { Err(e) }),
+            Ok(()) => self.inner.label_names(ctx, want),
+        }
     }
 
     fn label_values(&self, ctx: &Ctx, name: &str, want: LabelQuery) -> BoxFuture<'static, Result<Answer<Vec<String>>>> {
-        self.inner.label_values(ctx, name, want)
+        match self.refusal() {
+            Err(e) => Box::pin(async move { Err(e) }),
+            Ok(()) => self.inner.label_values(ctx, name, want),
+        }
+    }
+}
+
+impl Source {
+    fn refusal(&self) -> Result<()> {
+        let text = "refused for the test".to_owned();
+        match self.behaviour {
+            Behaviour::Refuse(Code::InvalidArgument) => Err(Error::Invalid(text)),
+            Behaviour::Refuse(Code::ResourceExhausted) => Err(Error::Limit(text)),
+            Behaviour::Refuse(Code::Unimplemented) => Err(Error::Unsupported(text)),
+            Behaviour::Refuse(Code::DataLoss) => Err(Error::Corrupt(text)),
+            Behaviour::Refuse(Code::Cancelled) => Err(Error::Cancelled),
+            Behaviour::Refuse(Code::DeadlineExceeded) => Err(Error::Timeout(text)),
+            Behaviour::Refuse(_) => Err(Error::other(text)),
+            _ => Ok(()),
+        }
+    }
+
+    /// As Thanos' sidecar does.
+    fn picked(&self, matchers: &[Matcher]) -> Result<()> {
+        let sets = self.inner.info().label_sets;
+        let own = |m: &Matcher| sets.iter().all(|set| set.get(m.name()).is_none());
+        if self.behaviour != Behaviour::Picky || matchers.iter().any(own) {
+            return Ok(());
+        }
+        Err(Error::Invalid("no matchers specified (excluding external labels)".to_owned()))
+    }
+}
+
+/// Names and what they stand for, to be changed while a test runs.
+#[derive(Debug, Default, Clone)]
+pub struct Names(pub Arc<Mutex<BTreeMap<String, std::result::Result<Vec<IpAddr>, String>>>>);
+
+impl Resolver for Names {
+    fn addresses(&self, host: &str) -> BoxFuture<'static, std::result::Result<Vec<IpAddr>, String>> {
+        let found = self.0.lock().unwrap().get(host).cloned();
+        Box::pin(std::future::ready(found.unwrap_or_else(|| Err(format!("look up {host}: no such name")))))
+    }
+
+    fn services(&self, name: &str) -> BoxFuture<'static, std::result::Result<Vec<(String, u16)>, String>> {
+        Box::pin(std::future::ready(Err(format!("look up SRV {name}: no such name"))))
     }
 }
 
@@ -130,6 +195,12 @@ impl Drop for World {
 impl World {
     /// Starts all and waits until the querier knows every endpoint.
     pub async fn start(stores: Vec<Store>, args: &[&str]) -> Self {
+        let count = stores.len() + args.iter().filter(|a| a.starts_with("--endpoint=")).count();
+        Self::start_with(stores, args, Names::default(), count).await
+    }
+
+    /// Starts all and waits until the querier knows so many endpoints.
+    pub async fn start_with(stores: Vec<Store>, args: &[&str], names: Names, count: usize) -> Self {
         // The test's own HTTP client wants it; tests of one process may each try.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut running = Vec::new();
@@ -138,15 +209,13 @@ impl World {
         }
         let endpoints = running.iter().map(|(address, ..)| format!("--endpoint={address}"));
         let args: Vec<String> = endpoints.chain(args.iter().map(|a| (*a).to_owned())).collect();
-        let count = args.iter().filter(|a| a.starts_with("--endpoint=")).count();
         let Ok(flags::Outcome::Run(parsed)) = flags::parse(&querier::command(), args, "") else { panic!("bad flags") };
         let config = Config {
             http: ServeOptions::http(Duration::ZERO),
             grpc: ServeOptions::grpc(Duration::ZERO, Duration::ZERO),
             ..Config::new(&parsed, 0).unwrap()
         };
-        let querier =
-            Querier::new(config, Arc::new(SystemResolver::new().unwrap()), Arc::new(SystemClock), Metrics::new());
+        let querier = Querier::new(config, Arc::new(names), Arc::new(SystemClock), Metrics::new());
         let listeners = Listeners {
             http: transport::bind("127.0.0.1:0").await.unwrap(),
             grpc: transport::bind("127.0.0.1:0").await.unwrap(),
@@ -223,7 +292,14 @@ async fn serve(store: Store) -> (String, CancellationToken, Arc<AtomicUsize>) {
         source: source.info(),
         sets: vec![],
     };
-    InfoServer::new(move || Some(info.clone())).add_to(&mut routes);
+    let behaviour = store.behaviour;
+    InfoServer::new(move || {
+        if behaviour == Behaviour::Slow {
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        (behaviour != Behaviour::NotReady).then(|| info.clone())
+    })
+    .add_to(&mut routes);
     let router = ServerStack::new(ServerMetrics::new(&Metrics::new()), Probe::default()).router(routes.routes());
     let listener = transport::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();

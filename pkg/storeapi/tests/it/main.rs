@@ -107,7 +107,7 @@ async fn series_survive_the_wire() {
 
 #[tokio::test]
 async fn a_series_larger_than_a_frame_is_split_and_joined() {
-    let chunk = |t: i64| Chunk::raw(t, t + 1, Encoding::Xor, Bytes::from(vec![7u8; 300_000]));
+    let chunk = |t: i64| Chunk::raw(t, t + 1, Encoding::FloatHistogram, Bytes::from(vec![7u8; 300_000]));
     let input = vec![series(0, (0..20).map(|i| chunk(i * 10)).collect()), series(1, vec![chunk(0)])];
     let served = serve(MemorySource::new(input.clone()), StoreLimits::default(), Compression::None).await;
     let got = collect_series(served.client.select(&Ctx::background(), all())).await.unwrap();
