@@ -8,6 +8,9 @@ use crate::read::Lane;
 /// Over so many look-backs samples shown may be given up for those of a less dense lane, and a lane is held to lag behind.
 const PATIENCE: i64 = 8;
 
+/// What falls so often within a few samples is no counter.
+pub(crate) const FALLS: u32 = 2;
+
 impl State {
     /// Passes over samples of the lane offered that lag behind the value shown last, as long as that makes no hole; else
     /// takes the lane up earlier, in place of what was shown. False when lane `from` goes on before it has caught up.
@@ -19,6 +22,7 @@ impl State {
         let hole = until.saturating_sub(last) > gap_max;
         let fell = self.fell(lanes, from, to);
         let fits = |v: f64| v >= raw || v.is_nan() || raw.is_nan() || fell(v);
+        let (mut passed, mut falls) = (f64::NEG_INFINITY, 0);
         while let Some((t, v)) = lanes[to].peek() {
             if is_stale(v) {
                 lanes[to].at += 1;
@@ -36,6 +40,12 @@ impl State {
             if fits(v) {
                 return true;
             }
+            falls += u32::from(v < passed);
+            if falls >= FALLS {
+                lanes[to].at = begin;
+                return true;
+            }
+            passed = v;
             lanes[to].at += 1;
         }
         if goes_on && !hole {

@@ -3,6 +3,7 @@
 use chunkenc::Column;
 use model::is_stale;
 
+use crate::catch_up::FALLS;
 use crate::density::{least, pause_of};
 use crate::read::Lane;
 
@@ -208,26 +209,37 @@ impl State {
         let last = self.last.map_or(i64::MIN, |(t, _, _)| t);
         let gap_max = self.rules.gap_max_ms;
         let own_spacing = lanes[current].spacing();
-        let mut best: Option<Offer> = None;
+        let [mut best, mut double, mut end]: [Option<Offer>; 3] = [None; 3];
         for (i, lane) in lanes.iter_mut().enumerate().filter(|(i, _)| *i != current) {
             lane.seek_after(last);
             let spacing = lane.spacing_min();
             let near = least(own_spacing, spacing);
             let until = match pause {
-                // The series may go on after what is known of it: what comes before the next sample was due is no more
-                // than the same scrape.
-                Pause::End if lane.ends_alive_by(last.saturating_add(near.min(gap_max / 4))) => continue,
                 Pause::End => i64::MAX,
                 Pause::Gap { own: false, .. } if !lane.is_denser => continue,
                 Pause::Gap { next, .. } => next,
                 Pause::Stale(t, _) => t.saturating_add(pause_of(own_spacing.max(lane.spacing()), gap_max)),
             };
-            let Some((time, _)) = lane.next_after_switch(last, near, until, gap_max) else { continue };
+            // The series may go on after what is known of it: what ends before the next sample was due is no more than the
+            // same scrape.
+            let due = last.saturating_add((near + near / 4).min(gap_max / 4));
+            let ends = matches!(pause, Pause::End) && lane.ends_alive_by(due);
+            let Some((time, is_double)) = lane.next_after_switch(last, near, until, gap_max) else { continue };
             let goes_on = matches!(pause, Pause::Gap { .. });
             let offer = Offer { lane: i, time, spacing, until, goes_on };
-            best = Some(best.map_or(offer, |best| best.or(offer)));
+            let kind = match (ends, is_double) {
+                (true, _) => &mut end,
+                (false, true) => &mut double,
+                (false, false) => &mut best,
+            };
+            *kind = Some(kind.map_or(offer, |best| best.or(offer)));
         }
-        best
+        // A scrape is shown twice only where there would be a hole.
+        match best {
+            Some(best) if best.time.saturating_sub(last) <= gap_max => Some(best),
+            Some(_) => double.or(end).or(best),
+            None => double,
+        }
     }
 
     /// Whether another lane lives behind a marker at `t`, only that its values lagged behind what was shown.
@@ -247,7 +259,7 @@ impl State {
         lanes[to].interval = if offer.spacing > 0 { offer.spacing } else { lanes[from].interval };
         // Whoever comes back after the series was gone does not lag behind what was shown before. What falls again and
         // again is no counter.
-        let may_lag = self.rules.keep_values && !self.gone && self.falls.count_ones() < 2;
+        let may_lag = self.rules.keep_values && !self.gone && self.falls.count_ones() < FALLS;
         if may_lag && !self.catch_up(lanes, from, offer) {
             return false;
         }
@@ -262,7 +274,10 @@ impl State {
     /// Makes the samples of lane `to` go on from the counter's value shown last.
     fn rebase(&mut self, lanes: &mut [Lane], from: usize, to: usize, interval: i64) {
         let (Some((last, shown, _)), Some((t, v))) = (self.last, lanes[to].peek()) else { return };
-        if t.saturating_sub(last) <= (interval / 2).min(self.rules.gap_max_ms / 2) {
+        let following =
+            lanes[to].samples.times.get(lanes[to].at + 1).map_or(i64::MAX, |next| next.saturating_sub(last));
+        if t.saturating_sub(last) <= (interval / 2).min(self.rules.gap_max_ms / 2) && following <= self.rules.gap_max_ms
+        {
             // The same scrape seen twice: nothing can be said to have been counted in between. Shown again, it would make
             // `irate` zero; the lane's next sample comes before there is a hole.
             self.shift = shown - v;

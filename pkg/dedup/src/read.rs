@@ -53,32 +53,32 @@ impl Lane {
         passed.find(|(time, v)| *time <= t && !is_stale(*v))
     }
 
-    /// Moves to the next sample after `t` that is not stale and returns it, without crossing `until`.
-    fn next_live(&mut self, t: i64, until: i64) -> Option<(i64, f64)> {
+    /// Moves to the next sample after `t` that is not stale and returns its time, without crossing `until`.
+    fn next_live(&mut self, t: i64, until: i64) -> Option<i64> {
         self.seek_after(t);
         loop {
             match self.peek()? {
                 (time, _) if time >= until => return None,
                 (_, value) if is_stale(value) => self.at += 1,
-                sample => return Some(sample),
+                (time, _) => return Some(time),
             }
         }
     }
 
-    /// A live sample after `last` and before `until`, to go on with after a switch. One that is nearer to `last` than
-    /// half an interval is most likely the same scrape seen twice, whose closeness would upset `irate`; it is taken only
-    /// where nothing else comes within `gap_max_ms`.
-    pub fn next_after_switch(&mut self, last: i64, interval: i64, until: i64, gap_max_ms: i64) -> Option<(i64, f64)> {
+    /// The time of a live sample after `last` and before `until`, to go on with after a switch. One that is nearer to `last`
+    /// than half an interval is most likely the same scrape seen twice, whose closeness would upset `irate`; it is given only
+    /// where the lane has nothing else within `gap_max_ms`, and said to be a double.
+    pub fn next_after_switch(&mut self, last: i64, interval: i64, until: i64, gap_max_ms: i64) -> Option<(i64, bool)> {
         let near = last.saturating_add((interval / 2).min(gap_max_ms / 2));
         let first = self.next_live(last, until)?;
-        if first.0 > near {
-            return Some(first);
+        if first > near {
+            return Some((first, false));
         }
         let later = self.samples.times.get(self.place_after(self.at, near)).copied().unwrap_or(i64::MAX);
         if later.min(until).saturating_sub(last) > gap_max_ms {
-            return Some(first);
+            return Some((first, true));
         }
-        self.next_live(near, until)
+        Some((self.next_live(near, until)?, false))
     }
 
     /// Whether all that is left are live samples no later than `t`.

@@ -82,12 +82,16 @@ const LOOKBACK_MS: i64 = 300_000;
 /// Merges series after series in the same memory; one per thread.
 ///
 /// [`Method::Chain`] keeps every distinct time. [`Method::Penalty`] follows one replica and leaves it where it pauses
-/// while another has samples. It gives what a query's deduplication gives with these promises:
+/// while another has samples, or where another is clearly denser. It gives what a query's deduplication gives with these
+/// promises:
+/// * the result is at every place about as dense as the densest replica there;
 /// * where any replica has a sample within the look-back, so has the result;
 /// * a stale marker shows only when no replica is alive;
 /// * values are never changed, for whether they are a counter's is not known here. Yet no false reset arises: where the
 ///   next replica lags behind the value shown last, its samples are passed over until it has caught up, or else it is
-///   taken up earlier. Where both would make a hole, one of at most one and a half of its intervals is made.
+///   taken up earlier. Where both would make a hole, one of at most one and a half of its intervals is made. A denser
+///   replica that lags is taken up once it shows more samples than are passed over, where that makes no hole longer than
+///   the look-back. What fell twice in the last 16 samples, or does not rise, is no counter that lags.
 ///
 /// Downsampled chunks are merged window by window, by either method: in each window one replica's aggregates are taken,
 /// and its counter goes on by its own increase, so that going from one replica to another is no reset. Of native

@@ -191,6 +191,30 @@ fn damage_in_one_replica_is_told_and_covered_by_the_other() {
     assert!(samples(&series).len() >= 119);
 }
 
+/// What cannot be read is told only if somebody has tried to.
+#[test]
+fn regular_replicas_beside_a_regular_one_are_not_decoded() {
+    let with = |b: &[(i64, f64)], gap: std::ops::Range<i64>| {
+        let mut all = chunks(1, &scrapes(0, 15, 7200, gap), 120);
+        let mut others = chunks(2, b, 120);
+        others.iter_mut().for_each(|chunk| {
+            if let ChunkData::Raw(c) = &mut chunk.data {
+                c.data = c.data.slice(..c.data.len() - 1);
+            }
+        });
+        all.append(&mut others);
+        let (series, damage) = dedup_series(Series { labels: Labels::empty(), chunks: all }, &options("rate"));
+        assert!(samples(&series).len() >= 470, "all of the first");
+        damage.len()
+    };
+    assert_eq!(with(&scrapes(7, 15, 7200, 0..0), 0..0), 0);
+    assert_eq!(with(&scrapes(7, 60, 7200, 0..0), 0..0), 0, "a sparse one has nothing to add");
+    assert!(with(&scrapes(7, 10, 7200, 0..0), 0..0) > 0, "a denser one has");
+    assert!(with(&scrapes(7, 15, 7200, 0..0), 3600..3660) > 0, "there is a gap");
+    assert!(with(&scrapes(7, 15, 7200, 2000..2100), 0..0) > 0, "it is not regular");
+    assert!(with(&scrapes(7, 15, 7300, 0..0), 0..0) > 0, "it goes on");
+}
+
 #[test]
 fn chain_shows_everything() {
     let (a, b) = (scrapes(0, 30, 300, 0..0), scrapes(10, 30, 300, 0..0));
