@@ -78,17 +78,14 @@ impl Component {
         let api = Api {
             compactor: self.compactor.clone(),
             label: self.config.web_label.clone(),
+            prefixes: self.config.prefixes.clone(),
             admin_disabled: self.config.admin_disabled,
             cors_disabled: self.config.cors_disabled,
             page_disabled: self.config.web_disabled,
             flags: self.config.shown_flags.iter().cloned().collect(),
             start_ms: self.compactor.clock.now_ms(),
         };
-        let routes = match self.config.route_prefix.as_str() {
-            "" => api.routes(),
-            prefix => Router::new().nest(&format!("/{prefix}"), api.routes()),
-        };
-        let router = common_routes(self.metrics.clone(), self.probe.clone()).merge(routes);
+        let router = common_routes(self.metrics.clone(), self.probe.clone()).merge(api.routes());
         self.config.web.wrap(HttpMetrics::new(&self.metrics).wrap(router))
     }
 
@@ -132,6 +129,9 @@ impl Component {
     /// The part that failed.
     pub async fn serve(self, http: TcpListener, shutdown: CancellationToken) -> Result<(), Error> {
         let this = Arc::new(self);
+        if let Some(kept) = this.config.settings.replicas_kept() {
+            tracing::info!(labels = ?this.config.settings.replica_labels, "{kept}");
+        }
         let mut group = Group::new(shutdown);
         let (router, options) = (this.http_router(), this.config.http.clone());
         let grace = options.grace;

@@ -8,7 +8,7 @@ use bucket::{FetchOptions, Filters};
 use flags::Parsed;
 use merge::Vertical;
 use transport::ServeOptions;
-use transport::http::WebConfig;
+use transport::http::{Prefixes, WebConfig};
 
 use crate::downsampling::{STEPS, Step};
 use crate::error::Error;
@@ -55,8 +55,8 @@ pub struct Config {
     pub web_disabled: bool,
     /// `--web.disable-cors`.
     pub cors_disabled: bool,
-    /// `--web.route-prefix`.
-    pub route_prefix: String,
+    /// `--web.route-prefix` and the other prefixes.
+    pub prefixes: Prefixes,
     /// `--bucket-web-label`.
     pub web_label: String,
     /// `--disable-admin-operations`.
@@ -184,7 +184,11 @@ impl Config {
             },
             web_disabled: parsed.switch("web.disable"),
             cors_disabled: parsed.switch("web.disable-cors"),
-            route_prefix: parsed.text("web.route-prefix").trim_matches('/').to_owned(),
+            prefixes: Prefixes::new(
+                parsed.text("web.route-prefix"),
+                parsed.text("web.external-prefix"),
+                parsed.text("web.prefix-header"),
+            ),
             web_label: parsed.text("bucket-web-label").to_owned(),
             admin_disabled: parsed.switch("disable-admin-operations"),
             dry_run: parsed.switch("dry-run"),
@@ -240,6 +244,9 @@ mod tests {
         assert!(c.wait && !c.settings.policy.keeps_all() && c.settings.split);
         assert_eq!(c.settings.replica_labels, ["a", "b", "c"]);
         assert_eq!((c.settings.vertical, c.settings.ranges_ms.len()), (Vertical::Penalty, 3));
+        assert_eq!(c.settings.replicas_kept(), None);
+        let all = config(&["--deduplication.replica-label=a"]).unwrap().settings.replicas_kept();
+        assert!(all.is_some_and(|text| text.contains("all samples of all replicas")), "{all:?}");
         assert_eq!((c.cleanup_interval, c.memory_bytes), (c.wait_interval, 256 << 20));
     }
 
@@ -247,6 +254,7 @@ mod tests {
     fn refuses() {
         for (args, want) in [
             (&["--deduplication.func=penalty"][..], "needs at least one"),
+            (&["--deduplication.func=chain"], "is none of penalty"),
             (&["--debug.max-compaction-level=5"], "4 is the highest"),
             (&["--compact.concurrency=0"], "at least 1"),
             (&["--compact.lease-ttl=1s"], "below 5s"),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Query, RawQuery};
-use axum::response::{Html, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use block::{BlockId, BlockMeta};
 use bucket::deletions::{self, Request};
@@ -16,7 +16,9 @@ use bucket::marks::{self, RequestError};
 use labels::Matcher;
 use model::{TimeRange, format_rfc3339_ms};
 use serde_json::{Value, json};
+use transport::http::Prefixes;
 use transport::http::answers::{bad_data as bad, build_info, cors, internal as failed, runtime_info, success};
+use transport::http::pages::{escape, page, same_origin};
 
 use crate::compactor::Compactor;
 use crate::group::resolution_text;
@@ -33,6 +35,8 @@ pub(crate) struct Api {
     pub(crate) compactor: Arc<Compactor>,
     /// `--bucket-web-label`.
     pub(crate) label: String,
+    /// `--web.route-prefix` and the other prefixes.
+    pub(crate) prefixes: Prefixes,
     pub(crate) admin_disabled: bool,
     pub(crate) cors_disabled: bool,
     pub(crate) page_disabled: bool,
@@ -88,14 +92,24 @@ impl Api {
                 get(move || async move { runtime_info(&format_rfc3339_ms(h.start_ms)) }),
             )
             .route("/api/v1/status/buildinfo", get(|| async { build_info(env!("CARGO_PKG_VERSION")) }));
+        let shown = get({
+            let api = api.clone();
+            move || async move { api.page() }
+        });
         if !api.page_disabled {
-            for path in ["/", "/global", "/loaded", "/blocks"] {
-                let api = api.clone();
-                router = router.route(path, get(move || async move { api.page() }));
+            for path in ["/global", "/loaded", "/blocks"] {
+                router = router.route(path, shown.clone());
             }
         }
         let router = router.layer(axum::extract::DefaultBodyLimit::max(FORM_BYTES_MAX));
-        if api.cors_disabled { router } else { router.layer(axum::middleware::map_response(cors)) }
+        let mut router = router.layer(axum::middleware::from_fn(same_origin));
+        if !api.cors_disabled {
+            router = router.layer(axum::middleware::map_response(cors));
+        }
+        match api.page_disabled {
+            true => api.prefixes.nest(router),
+            false => api.prefixes.mount("global", shown, router),
+        }
     }
 
     fn status(&self) -> Response {
@@ -276,13 +290,9 @@ impl Api {
         }
     }
 
-    fn page(&self) -> Html<String> {
+    pub(crate) fn page(&self) -> Response {
         let snapshot = self.compactor.latest();
-        let mut out = String::from(
-            "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Compactor</title><style>\
-             body{font:14px system-ui,sans-serif;margin:2em}table{border-collapse:collapse}\
-             th,td{text-align:left;padding:.2em .8em;border-bottom:1px solid #8884}td.n{text-align:right}</style>",
-        );
+        let mut out = String::new();
         let _ = write!(
             out,
             "<h1>Compactor</h1><p>{} blocks in {} groups, read {} · <a href=\"api/v1/compact/status\">status</a> · \
@@ -335,8 +345,8 @@ impl Api {
                 group.blocks.iter().map(|b| snapshot.bytes(b.ulid)).sum::<u64>(),
             );
         }
-        out.push_str("</table></html>");
-        Html(out)
+        out.push_str("</table>");
+        page("aion compact", &out)
     }
 }
 
@@ -377,8 +387,4 @@ fn parse_time(text: &str, now_ms: i64) -> Option<i64> {
         Ok(_) => None,
         Err(_) => flags::parse_time_or_duration(text, now_ms),
     }
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -149,7 +149,7 @@ impl Sidecar {
         let list = self.shipper.as_ref().map(|s| s.list_path());
         let page = get(move || {
             let shown = page::render(&state, list.as_deref().map(shipped_count));
-            async move { axum::response::Html(shown) }
+            async move { shown }
         });
         let pages = self.config.request_log.http(HttpMetrics::new(&self.metrics).wrap(Router::new().route("/", page)));
         self.config.web.wrap(pages.merge(common_routes(self.metrics.clone(), self.probe.clone())))

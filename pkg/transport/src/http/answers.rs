@@ -19,6 +19,11 @@ pub fn internal(text: &str) -> Response {
     error(StatusCode::INTERNAL_SERVER_ERROR, "internal", text)
 }
 
+/// 403: whoever asks may not.
+pub fn forbidden(text: &str) -> Response {
+    error(StatusCode::FORBIDDEN, "forbidden", text)
+}
+
 fn error(status: StatusCode, kind: &str, text: &str) -> Response {
     (status, axum::Json(json!({"status": "error", "errorType": kind, "error": text}))).into_response()
 }

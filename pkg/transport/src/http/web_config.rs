@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::pages::nosniff;
 use super::rate_limit::{self, RateLimit};
 use crate::Error;
 use crate::tls::{ClientAuth, ServerTls, ServerTlsConfig};
@@ -155,7 +156,7 @@ impl WebConfig {
                 }
             }));
         }
-        router
+        router.layer(middleware::map_response(nosniff))
     }
 }
 
