@@ -137,7 +137,8 @@ impl SeriesMaker {
         repairs: &mut Repairs,
         counts: &mut Counts,
     ) -> Result<()> {
-        if self.is_sequence(shares) {
+        let as_they_are = self.rules.downsampling.is_none() && self.are_of_one_lane(shares);
+        if as_they_are && self.is_sequence(shares) {
             for share in shares {
                 let mut left = &share.chunks[..];
                 while !left.is_empty() {
@@ -146,7 +147,7 @@ impl SeriesMaker {
             }
             return Ok(());
         }
-        if self.is_plain(shares) {
+        if as_they_are && self.is_plain(shares) {
             return self.copy(shares, fetch, out, counts);
         }
         self.fetched.resize_with(shares.len().max(self.fetched.len()), Vec::new);
@@ -162,18 +163,23 @@ impl SeriesMaker {
         Ok(())
     }
 
+    /// Whether no replica is to be followed after another: what one saw last and the next first may be the same scrape.
+    fn are_of_one_lane(&self, shares: &[Share]) -> bool {
+        let replica = |share: &Share| self.rules.inputs[share.input].replica;
+        self.rules.vertical == Vertical::Merge || shares.windows(2).all(|pair| replica(&pair[0]) == replica(&pair[1]))
+    }
+
     /// Whether all chunks can be copied one after the other: as it is mostly, where blocks follow each other.
     fn is_sequence(&self, shares: &[Share]) -> bool {
         let mut before = None;
-        self.rules.downsampling.is_none()
-            && shares.iter().all(|share| {
-                let range = self.rules.inputs[share.input].range;
-                share.deleted.is_empty()
-                    && share.chunks.iter().all(|c| {
-                        let follows = before.replace(c.max_time).is_none_or(|before| before < c.min_time);
-                        follows && range.min <= c.min_time && c.min_time <= c.max_time && c.max_time <= range.max
-                    })
-            })
+        shares.iter().all(|share| {
+            let range = self.rules.inputs[share.input].range;
+            share.deleted.is_empty()
+                && share.chunks.iter().all(|c| {
+                    let follows = before.replace(c.max_time).is_none_or(|before| before < c.min_time);
+                    follows && range.min <= c.min_time && c.min_time <= c.max_time && c.max_time <= range.max
+                })
+        })
     }
 
     /// Copies the first of `chunks` and those that lie behind it one by one; gives how many.
@@ -217,9 +223,6 @@ impl SeriesMaker {
     /// Whether all chunks can be copied; then `order` is theirs.
     fn is_plain(&mut self, shares: &[Share]) -> bool {
         self.order.clear();
-        if self.rules.downsampling.is_some() {
-            return false;
-        }
         for (s, share) in shares.iter().enumerate() {
             let range = self.rules.inputs[share.input].range;
             for (at, c) in share.chunks.iter().enumerate() {

@@ -45,6 +45,26 @@ async fn chunks_of_blocks_that_follow_each_other_are_copied() {
     assert!(requests > 10 && bytes_read > 10_000, "{:?}", finished.counts);
 }
 
+/// Where one replica's block ends and another's begins, one scrape is not kept twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_whose_blocks_follow_each_other_are_put_together() {
+    let (bucket, dir) = (Bucket::in_memory(), tempfile::tempdir().unwrap());
+    let (labels, mut metas) = ([("__name__", "up")], Vec::new());
+    // The second begins 3 ms after the first has ended.
+    for (b, start) in [0, 480 * 15_000 - 15_000 + 3].into_iter().enumerate() {
+        let list = [raw(&labels, ramp(start, 15_000, 480, 480.0 * b as f64))];
+        metas.push(put_block(&bucket, b as u64, (start, start + 2 * HOUR), &list, Layout::default()).await);
+    }
+    for (replicas, kept) in [([1, 2], 959), ([1, 1], 960)] {
+        let mut job = job(&metas);
+        job.vertical = merge::Vertical::Penalty;
+        job.meta.ulid = id(1_000_000 + kept);
+        job.inputs.iter_mut().zip(replicas).for_each(|(input, replica)| input.replica = replica);
+        let (_, found) = merged(&bucket, &job, &options(dir.path()), dir.path()).await;
+        assert_eq!(found.values().map(|samples| samples.len() as u64).sum::<u64>(), kept);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn threads_segments_and_memory_do_not_change_the_content() {
     let memory = Bucket::in_memory();
