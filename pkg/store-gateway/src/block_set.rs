@@ -43,19 +43,18 @@ impl<B: Spans + Clone> BlockSet<B> {
     }
 
     /// The blocks that answer for `range`: the coarsest that `max_resolution_ms` allows, finer ones where those have
-    /// gaps. With `coarser`, what is still a gap then is filled from coarser blocks than allowed, finest first, and
-    /// downsampled blocks are needed from three of their windows earlier to one later. Each comes once, with the time it
+    /// gaps. With `coarsest_ms`, what is still a gap then is filled from coarser blocks, finest first, that are no
+    /// coarser than this, and downsampled blocks are needed from three of their windows earlier to one later. Each comes once, with the time it
     /// is needed for.
-    pub fn get_for(&self, range: TimeRange, max_resolution_ms: i64, coarser: bool) -> Vec<(B, TimeRange)> {
+    pub fn get_for(&self, range: TimeRange, max_resolution_ms: i64, coarsest_ms: Option<i64>) -> Vec<(B, TimeRange)> {
         let first = RESOLUTIONS_MS.iter().position(|r| *r <= max_resolution_ms).unwrap_or(RESOLUTIONS_MS.len() - 1);
         let mut order: Vec<usize> = (first..RESOLUTIONS_MS.len()).collect();
-        if coarser {
-            order.extend((0..first).rev());
-        }
+        let within = |level: &usize| coarsest_ms.is_some_and(|max| RESOLUTIONS_MS[*level] <= max);
+        order.extend((0..first).rev().filter(within));
         let mut found: Vec<(usize, usize, TimeRange)> = Vec::new();
         self.fill(range, &order, &mut found);
-        if coarser && !range.is_empty() {
-            self.reach_back(range, &mut found);
+        if let (Some(coarsest_ms), false) = (coarsest_ms, range.is_empty()) {
+            self.reach_back(range, coarsest_ms.max(max_resolution_ms), &mut found);
         }
         found.sort_by_key(|(level, at, r)| (*level, *at, r.min));
         // A fine block that fills two gaps answers once, from the first gap to the last.
@@ -100,7 +99,7 @@ impl<B: Spans + Clone> BlockSet<B> {
     /// What coarse windows show lies up to two windows back, and a chunk may end in the middle of a third: widens what
     /// downsampled blocks are needed for, and, where no block holds the begin of `range`, adds the finest that end not
     /// long before it.
-    fn reach_back(&self, range: TimeRange, found: &mut Vec<(usize, usize, TimeRange)>) {
+    fn reach_back(&self, range: TimeRange, coarsest_ms: i64, found: &mut Vec<(usize, usize, TimeRange)>) {
         let reach = |level: usize| RESOLUTIONS_MS[level].saturating_mul(3);
         let begin_held = found.iter().any(|(level, at, _)| {
             let block = &self.levels[*level][*at];
@@ -111,7 +110,8 @@ impl<B: Spans + Clone> BlockSet<B> {
             // The window that holds the end ends after it.
             needed.max = needed.max.saturating_add(RESOLUTIONS_MS[*level]);
         }
-        let downsampled = (0..RESOLUTIONS_MS.len()).rev().filter(|level| RESOLUTIONS_MS[*level] > 0);
+        let downsampled =
+            (0..RESOLUTIONS_MS.len()).rev().filter(|level| (1..=coarsest_ms).contains(&RESOLUTIONS_MS[*level]));
         for level in downsampled.filter(|_| !begin_held) {
             let from = range.min.saturating_sub(reach(level));
             let ended = |b: &B| b.max_time() > from && b.max_time() <= range.min;
@@ -151,7 +151,7 @@ mod tests {
     const HOUR: i64 = 3_600_000;
 
     fn show(blocks: &[B], range: (i64, i64), max: i64) -> String {
-        show_found(&BlockSet::new(blocks.to_vec()).get_for(TimeRange::new(range.0, range.1), max, false))
+        show_found(&BlockSet::new(blocks.to_vec()).get_for(TimeRange::new(range.0, range.1), max, None))
     }
 
     fn show_found(found: &[(B, TimeRange)]) -> String {
@@ -228,7 +228,7 @@ mod tests {
         let at = |from: i64, to: i64| TimeRange::new(from * 24 * H, to * 24 * H - 1);
         let days = |t: i64| t as f64 / (24 * H) as f64;
         let brief = |blocks: &[B], range: TimeRange, max: i64| -> Vec<String> {
-            let found = BlockSet::new(blocks.to_vec()).get_for(range, max, true);
+            let found = BlockSet::new(blocks.to_vec()).get_for(range, max, Some(i64::MAX));
             let one = |(b, r): &(B, TimeRange)| {
                 let back = match b.2 {
                     RAW => 0,
@@ -253,17 +253,25 @@ mod tests {
         // Of coarser ones the finest.
         assert_eq!(brief(&kept[..2], at(7, 8), RAW), ["5m 6-10 for 7-8"]);
         assert_eq!(brief(&kept[..1], at(7, 8), RAW), ["1h 0-10 for 7-8"]);
+        // No coarser than that.
+        let set = BlockSet::new(kept.to_vec());
+        let at_most =
+            |range, coarsest| set.get_for(range, RAW, Some(coarsest)).iter().map(|(b, _)| b.2).collect::<Vec<_>>();
+        assert_eq!(
+            [at_most(at(7, 8), FIVE), at_most(at(1, 2), FIVE), at_most(at(7, 8), RAW)],
+            [vec![FIVE], vec![], vec![]]
+        );
         // A hole in the middle, and one at the end that nothing fills.
         let holes = [day(0, 3, RAW), day(4, 6, RAW), day(2, 5, HOUR)];
         assert_eq!(brief(&holes, at(0, 8), RAW), ["1h 2-5 for 3-4", "raw 0-3 for 0-8", "raw 4-6 for 0-8"]);
         // The windows just before the range, where nothing holds its begin.
         let now = TimeRange::new(10 * 24 * H + H, 11 * 24 * H - 1);
-        let found = BlockSet::new(kept.to_vec()).get_for(now, RAW, true);
+        let found = BlockSet::new(kept.to_vec()).get_for(now, RAW, Some(i64::MAX));
         assert_eq!(found, [(kept[0].clone(), TimeRange::new(10 * 24 * H - 2 * H, now.min))]);
-        assert_eq!(BlockSet::new(kept.to_vec()).get_for(now, RAW, false), []);
+        assert_eq!(BlockSet::new(kept.to_vec()).get_for(now, RAW, None), []);
         let live = [kept[0].clone(), day(10, 11, RAW)];
-        assert_eq!(BlockSet::new(live.to_vec()).get_for(now, RAW, true), [(live[1].clone(), now)]);
-        assert_eq!(BlockSet::new(kept.to_vec()).get_for(TimeRange::new(10, 9), RAW, true), []);
+        assert_eq!(BlockSet::new(live.to_vec()).get_for(now, RAW, Some(i64::MAX)), [(live[1].clone(), now)]);
+        assert_eq!(BlockSet::new(kept.to_vec()).get_for(TimeRange::new(10, 9), RAW, Some(i64::MAX)), []);
     }
 
     /// What is allowed does not depend on whether coarser will do; what is not is filled as far as any block reaches.
@@ -285,7 +293,7 @@ mod tests {
             let range = TimeRange::new(from, from + (1 + next(12) as i64) * HOUR - 1);
             let max = RESOLUTIONS_MS[next(3) as usize];
             let set = BlockSet::new(blocks.clone());
-            let (strict, wide) = (set.get_for(range, max, false), set.get_for(range, max, true));
+            let (strict, wide) = (set.get_for(range, max, None), set.get_for(range, max, Some(i64::MAX)));
             assert!(strict.iter().all(|(b, _)| b.2 <= max));
             for (block, r) in &strict {
                 let kept = wide.iter().any(|(b, w)| b == block && w.min <= r.min && w.max >= r.max);

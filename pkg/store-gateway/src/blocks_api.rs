@@ -7,7 +7,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Query};
-use axum::response::{Html, Redirect, Response};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
 use axum::routing::{get, post};
 use block::BlockMeta;
 use bucket::marks::{self, RequestError};
@@ -15,7 +16,9 @@ use model::{Clock, format_rfc3339_ms};
 use objstore::Bucket;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use transport::http::Prefixes;
 use transport::http::answers::{bad_data as bad, build_info, cors, internal as failed, runtime_info, success};
+use transport::http::pages::{escape, page, same_origin};
 
 use crate::sync::Syncer;
 
@@ -27,8 +30,8 @@ pub(crate) struct BlocksApi {
     pub(crate) clock: Arc<dyn Clock>,
     /// `--bucket-web-label`.
     pub(crate) label: String,
-    /// `--web.external-prefix`.
-    pub(crate) prefix: String,
+    /// `--web.external-prefix` and `--web.prefix-header`.
+    pub(crate) prefixes: Prefixes,
     pub(crate) admin_disabled: bool,
     pub(crate) cors_disabled: bool,
     pub(crate) page_disabled: bool,
@@ -78,13 +81,17 @@ impl BlocksApi {
             )
             .route("/api/v1/status/buildinfo", get(|| async { build_info(env!("CARGO_PKG_VERSION")) }));
         if !api.page_disabled {
-            let to = format!("{}/loaded", api.prefix);
-            let both = page.clone();
+            let (both, prefixes) = (page.clone(), api.prefixes.clone());
+            let home = get(move |headers: HeaderMap| async move {
+                let to = format!("{}/loaded", prefixes.seen_at(&headers));
+                (StatusCode::FOUND, [(header::LOCATION, to)])
+            });
             router = router
-                .route("/", get(move || async move { Redirect::temporary(&to) }))
+                .route("/", home)
                 .route("/loaded", get(move || async move { page.page(true) }))
                 .route("/blocks", get(move || async move { both.page(false) }));
         }
+        let router = router.layer(axum::middleware::from_fn(same_origin));
         if api.cors_disabled { router } else { router.layer(axum::middleware::map_response(cors)) }
     }
 
@@ -94,7 +101,16 @@ impl BlocksApi {
             Some("loaded") => seen.loaded,
             _ => seen.global,
         };
+        let unreadable: Vec<Value> = seen
+            .unread
+            .iter()
+            .map(|(id, unread)| json!({ "ulid": id, "err": unread.why, "served": unread.is_known }))
+            .collect();
+        let odd_marks: Vec<Value> =
+            seen.odd_marks.iter().map(|(id, whats)| json!({ "ulid": id, "err": whats.join("; ") })).collect();
         success(json!({
+            "unreadable": unreadable,
+            "unreadableMarks": odd_marks,
             "label": self.label,
             "blocks": blocks.iter().map(|m| &**m).collect::<Vec<&BlockMeta>>(),
             "refreshedAt": format_rfc3339_ms(seen.refreshed_ms),
@@ -114,15 +130,11 @@ impl BlocksApi {
         }
     }
 
-    fn page(&self, loaded: bool) -> Html<String> {
+    fn page(&self, loaded: bool) -> Response {
         let seen = self.syncer.seen();
         let (title, mut blocks) = if loaded { ("Loaded blocks", seen.loaded) } else { ("All blocks", seen.global) };
         blocks.sort_by_key(|m| (m.min_time, m.ulid));
-        let mut out = String::from(
-            "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Blocks</title><style>\
-             body{font:14px system-ui,sans-serif;margin:2em}table{border-collapse:collapse}\
-             th,td{text-align:left;padding:.2em .8em;border-bottom:1px solid #8884}td.n{text-align:right}</style>",
-        );
+        let mut out = String::new();
         let _ = write!(
             out,
             "<h1>{title}</h1><p><a href=\"loaded\">loaded</a> · <a href=\"blocks\">all</a> · {} blocks, read {}</p>",
@@ -131,6 +143,14 @@ impl BlocksApi {
         );
         if let Some(error) = &seen.error {
             let _ = write!(out, "<p><strong>Last sync failed:</strong> {}</p>", escape(error));
+        }
+        for (id, unread) in &seen.unread {
+            let state = if unread.is_known { "served as it was known before" } else { "not served" };
+            let _ = write!(out, "<p><strong>{state}:</strong> <code>{id}</code> {}</p>", escape(&unread.why));
+        }
+        for (id, whats) in &seen.odd_marks {
+            let what = escape(&whats.join("; "));
+            let _ = write!(out, "<p><strong>Mark not readable:</strong> <code>{id}</code> {what}</p>");
         }
         out.push_str(
             "<table><tr><th>Block<th>From<th>To<th>Resolution<th>Level<th>Series<th>Samples<th>Source<th>Labels",
@@ -159,11 +179,7 @@ impl BlocksApi {
                 labels.join(", "),
             );
         }
-        out.push_str("</table></html>");
-        Html(out)
+        out.push_str("</table>");
+        page("aion store", &out)
     }
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -1,14 +1,17 @@
 //! One block of the bucket: what the sync knows of it, and its index-header once a query has needed it.
 
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use block::survey::Survey;
 use block::{BlockId, BlockMeta, INDEX_HEADER_FILE, IndexHeader};
 use bucket::BlockObjects;
 use labels::{Labels, Matcher};
 use model::Clock;
-use objstore::Bucket;
+use objstore::{Bucket, Object};
 use parking_lot::Mutex;
 
 use crate::block_set::Spans;
@@ -33,9 +36,13 @@ pub struct BucketBlock {
     pub meta: Arc<BlockMeta>,
     /// External labels.
     pub labels: Labels,
-    index_bytes: Option<u64>,
-    /// Names and sizes of the chunk segments, by number.
-    segments: Vec<(String, u64)>,
+    index: Option<Object>,
+    /// Names and sizes of the chunk segments, by the number that is their name.
+    segments: BTreeMap<u32, (String, u64)>,
+    /// Changes with the index and the segments that the listing shows.
+    stamp: u64,
+    /// What is cached of the block goes under this: another block put in its place gets another.
+    cache_id: BlockId,
     /// `<data-dir>/<id>`, or nothing is kept on disk.
     dir: Option<PathBuf>,
     header: Mutex<Option<Arc<IndexHeader>>>,
@@ -44,15 +51,32 @@ pub struct BucketBlock {
     used_ms: AtomicI64,
     /// The longest entry and chunk record that was read, bytes.
     seen_bytes: [AtomicU32; 2],
+    /// What its series entries told when the header was made.
+    survey: OnceLock<Survey>,
+    /// Set when they contradict `meta.json`.
+    contradiction: OnceLock<Contradiction>,
+    disordered: AtomicBool,
+    odd_postings: AtomicBool,
+}
+
+/// Data outside of the time that `meta.json` tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Contradiction {
+    /// What `meta.json` tells and what was seen, together.
+    range: (i64, i64),
+    /// Whether there can be no data outside of that.
+    pub(crate) is_complete: bool,
+    /// For people.
+    pub(crate) text: String,
 }
 
 impl Spans for Arc<BucketBlock> {
     fn min_time(&self) -> i64 {
-        self.meta.min_time
+        self.range().0
     }
 
     fn max_time(&self) -> i64 {
-        self.meta.max_time
+        self.range().1
     }
 
     fn resolution_ms(&self) -> i64 {
@@ -65,28 +89,113 @@ impl BucketBlock {
     pub fn new(meta: Arc<BlockMeta>, objects: Option<&BlockObjects>, data_dir: Option<&PathBuf>) -> Self {
         let id = meta.ulid;
         let labels = Labels::from_pairs(meta.thanos.iter().flat_map(|t| &t.labels));
-        let mut segments: Vec<(String, u64)> = objects
-            .iter()
-            .flat_map(|o| o.objects.range("chunks/".to_owned().."chunks0".to_owned()))
-            .filter(|(path, _)| {
-                let name = &path["chunks/".len()..];
-                !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit())
-            })
-            .map(|(path, object)| (path.clone(), object.size))
-            .collect();
-        segments.sort_unstable();
+        let index = objects.and_then(|o| o.objects.get("index")).cloned();
+        let stamp = stamp(objects);
+        let random = id.0.random() ^ u128::from(stamp);
         Self {
             id,
             labels,
-            index_bytes: objects.and_then(|o| o.objects.get("index")).map(|o| o.size),
-            segments,
+            index,
+            segments: segments(objects),
+            stamp,
+            cache_id: BlockId::new(id.time_ms() as u64, random),
             dir: data_dir.map(|d| d.join(id.to_string())),
             meta,
             header: Mutex::new(None),
             making: tokio::sync::Mutex::new(()),
             used_ms: AtomicI64::new(0),
             seen_bytes: Default::default(),
+            survey: OnceLock::new(),
+            contradiction: OnceLock::new(),
+            disordered: AtomicBool::new(false),
+            odd_postings: AtomicBool::new(false),
         }
+    }
+
+    /// Whether it is the block that `meta` and the listing tell of.
+    pub(crate) fn is_of(&self, meta: &Arc<BlockMeta>, objects: Option<&BlockObjects>) -> bool {
+        (Arc::ptr_eq(&self.meta, meta) || self.meta == *meta) && self.stamp == stamp(objects)
+    }
+
+    /// The time of its data, the end excluded.
+    pub(crate) fn range(&self) -> (i64, i64) {
+        self.contradiction.get().map_or((self.meta.min_time, self.meta.max_time), |c| c.range)
+    }
+
+    /// Under what its parts are cached.
+    pub(crate) fn cache_id(&self) -> BlockId {
+        self.cache_id
+    }
+
+    /// The size of its index, if the listing showed it.
+    pub(crate) fn index_bytes(&self) -> Option<u64> {
+        self.index.as_ref().map(|o| o.size)
+    }
+
+    /// Takes over what an earlier run found out when it made the header that is kept on disk, if it is this index'.
+    pub(crate) fn recall(&self) {
+        let (Some(file), Some(index)) = (self.header_file(), &self.index) else { return };
+        if let Some(survey) = header::kept_survey(&file, self.id, index) {
+            self.surveyed(survey);
+        }
+    }
+
+    fn surveyed(&self, survey: Survey) {
+        if survey.is_disordered {
+            self.disordered.store(true, Ordering::Relaxed);
+        }
+        _ = self.survey.set(survey);
+    }
+
+    /// Whether its series were found out of order.
+    pub(crate) fn is_disordered(&self) -> bool {
+        self.disordered.load(Ordering::Relaxed)
+    }
+
+    /// Whether all its series are known to stand in order.
+    pub(crate) fn is_ordered(&self) -> bool {
+        !self.is_disordered() && self.survey.get().is_some_and(|s| s.is_complete)
+    }
+
+    /// Notes that its series are out of order; true if that is news.
+    pub(crate) fn found_disordered(&self) -> bool {
+        !self.disordered.swap(true, Ordering::Relaxed)
+    }
+
+    /// Notes that one of its postings lists is out of order.
+    pub(crate) fn found_odd_postings(&self) {
+        self.odd_postings.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether one of its postings lists was found out of order.
+    pub(crate) fn has_odd_postings(&self) -> bool {
+        self.odd_postings.load(Ordering::Relaxed)
+    }
+
+    /// What is known to contradict `meta.json`.
+    pub(crate) fn contradiction(&self) -> Option<&Contradiction> {
+        self.contradiction.get()
+    }
+
+    /// Holds `meta.json` against what was seen of the series; true if that was found out now. The block is from then on
+    /// asked for the time of both.
+    pub(crate) fn contradicts(&self) -> bool {
+        let Some(survey) = self.survey.get().filter(|s| s.min_time <= s.max_time) else { return false };
+        let (min, max) = (self.meta.min_time, self.meta.max_time);
+        // what a window of downsampled data shows bears the time of its end
+        let spare = self.meta.resolution_ms().max(0);
+        let inside = survey.min_time.saturating_add(spare) >= min && survey.max_time.saturating_sub(spare) <= max;
+        if inside || self.contradiction.get().is_some() {
+            return false;
+        }
+        let end = survey.max_time.saturating_add(1);
+        let text = format!(
+            "its meta.json is damaged: it tells of data from {min} to {max}, its index has some from {} to {}; find a sound \
+             copy of meta.json, or correct it",
+            survey.min_time, survey.max_time
+        );
+        let range = (min.min(survey.min_time), max.max(end));
+        self.contradiction.set(Contradiction { range, is_complete: survey.is_complete, text }).is_ok()
     }
 
     /// How it is called in warnings.
@@ -101,7 +210,7 @@ impl BucketBlock {
 
     /// The name inside the block and the size (if the listing showed it) of segment `n`, counted from 0.
     pub fn segment(&self, n: u32) -> (String, Option<u64>) {
-        match self.segments.get(n as usize) {
+        match self.segments.get(&n.saturating_add(1)) {
             Some((name, size)) => (name.clone(), Some(*size)),
             None => (format!("chunks/{:06}", u64::from(n) + 1), None),
         }
@@ -109,7 +218,7 @@ impl BucketBlock {
 
     /// The size of segment `n`, if the listing showed it.
     pub fn segment_bytes(&self, n: u32) -> Option<u64> {
-        self.segments.get(n as usize).map(|(_, size)| *size)
+        self.segments.get(&n.saturating_add(1)).map(|(_, size)| *size)
     }
 
     /// A guess for the longest series entry: what the block's maker found, else somewhat more than the longest that was
@@ -197,9 +306,11 @@ impl BucketBlock {
         }
         let began = std::time::Instant::now();
         metrics.header_loads.inc();
-        let file = self.dir.as_ref().map(|d| d.join(INDEX_HEADER_FILE));
-        match header::open_or_make(bucket, &self.index_path(), self.index_bytes, file, options).await {
-            Ok(header) => {
+        let path = self.index_path();
+        let source = header::Source { id: self.id, path: &path, index: self.index.as_ref() };
+        match header::open_or_make(bucket, source, self.header_file(), options).await {
+            Ok((header, survey)) => {
+                self.surveyed(survey);
                 metrics.block_load_seconds.observe(began.elapsed().as_secs_f64());
                 let header = Arc::new(header);
                 *self.header.lock() = Some(header.clone());
@@ -228,13 +339,36 @@ impl BucketBlock {
         self.header.lock().is_some()
     }
 
-    /// Whether a header lies on disk, whole or not.
+    /// Whether a header of this very index lies on disk, whole or not.
     pub(crate) fn is_on_disk(&self) -> bool {
-        self.dir.as_ref().is_some_and(|d| d.join(INDEX_HEADER_FILE).exists())
+        self.survey.get().is_some() && self.header_file().is_some_and(|file| file.exists())
+    }
+
+    fn header_file(&self) -> Option<PathBuf> {
+        self.dir.as_ref().map(|d| d.join(INDEX_HEADER_FILE))
     }
 
     /// Where its files are kept.
     pub(crate) fn dir(&self) -> Option<&PathBuf> {
         self.dir.as_ref()
     }
+}
+
+fn segments(objects: Option<&BlockObjects>) -> BTreeMap<u32, (String, u64)> {
+    let listed = objects.iter().flat_map(|o| o.objects.range("chunks/".to_owned().."chunks0".to_owned()));
+    let numbered = listed.filter_map(|(path, object)| {
+        let name = &path["chunks/".len()..];
+        let is_number = !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit());
+        Some((name.parse().ok().filter(|_| is_number)?, (path.clone(), object.size)))
+    });
+    numbered.collect()
+}
+
+fn stamp(objects: Option<&BlockObjects>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let data = objects.iter().flat_map(|o| &o.objects);
+    for (path, object) in data.filter(|(path, _)| *path == "index" || path.starts_with("chunks/")) {
+        (path, object.size, object.last_modified_ms, &object.etag).hash(&mut hasher);
+    }
+    hasher.finish()
 }

@@ -38,6 +38,9 @@ const PART_BYTES: u64 = 16 << 20;
 const IDLE_BUFFER_BYTES: usize = 16 << 20;
 /// How often unused index-headers are looked for.
 const CLOSE_EVERY: Duration = Duration::from_secs(60);
+/// After a sync that failed, or that left blocks of which nothing is known, the next one comes after this; then after
+/// twice as long, and so on.
+const RETRY_PAUSE: Duration = Duration::from_secs(5);
 /// After a block turned out to be gone, the next sync comes no sooner than this.
 const RESYNC_PAUSE: Duration = Duration::from_secs(1);
 
@@ -146,7 +149,7 @@ impl Component {
             bucket: self.deps.bucket.clone(),
             clock: self.deps.clock.clone(),
             label: self.config.web_label.clone(),
-            prefix: self.config.external_prefix.clone(),
+            prefixes: self.config.prefixes.clone(),
             admin_disabled: self.config.admin_disabled,
             cors_disabled: self.config.cors_disabled,
             page_disabled: self.config.web_disabled,
@@ -202,20 +205,24 @@ impl Component {
     }
 }
 
-/// Syncs now, then at each interval, and soon after a query found a block gone.
+/// Syncs now, then at each interval, and soon after a query found a block gone. What the store did not answer is asked
+/// again sooner.
 async fn sync_forever(syncer: &Syncer, shared: &Shared, config: &Config) {
+    let mut pause = RETRY_PAUSE;
     loop {
-        let interval = match syncer.sync().await {
-            Ok(()) => config.sync_interval,
-            Err(e) => {
-                tracing::warn!(err = %e, "cannot sync blocks, serving those known");
-                // Until there is a first view, nothing is served: try again soon.
-                if syncer.gateway.loaded().is_none() {
-                    Duration::from_secs(5).min(config.sync_interval)
-                } else {
-                    config.sync_interval
-                }
-            }
+        let outcome = syncer.sync().await;
+        if let Err(e) = &outcome {
+            tracing::warn!(err = %e, "cannot sync blocks, serving those known");
+        }
+        let interval = if outcome.is_ok() && !syncer.seen().is_incomplete {
+            pause = RETRY_PAUSE;
+            config.sync_interval
+        } else if syncer.gateway.loaded().is_none() {
+            // Until there is a first view, nothing is served: try again soon.
+            RETRY_PAUSE.min(config.sync_interval)
+        } else {
+            pause = pause.saturating_mul(2);
+            pause.min(config.sync_interval)
         };
         let prepare = async {
             if config.eager_headers {

@@ -9,7 +9,7 @@ use bucket::{FetchOptions, Filters};
 use flags::Parsed;
 use serde::Deserialize;
 use storeapi::StoreLimits;
-use transport::http::WebConfig;
+use transport::http::{Prefixes, WebConfig};
 use transport::{RequestLog, ServeOptions};
 
 use crate::chunk_cache::ChunkCacheOptions;
@@ -81,8 +81,8 @@ pub struct Config {
     pub web_disabled: bool,
     /// `--web.disable-cors`.
     pub cors_disabled: bool,
-    /// `--web.external-prefix`.
-    pub external_prefix: String,
+    /// `--web.external-prefix` and `--web.prefix-header`.
+    pub prefixes: Prefixes,
     /// `--bucket-web-label`.
     pub web_label: String,
     /// `--disable-admin-operations`.
@@ -167,7 +167,7 @@ impl Config {
             requests_max: 128,
             web_disabled: parsed.switch("web.disable"),
             cors_disabled: parsed.switch("web.disable-cors"),
-            external_prefix: parsed.text("web.external-prefix").trim_end_matches('/').to_owned(),
+            prefixes: Prefixes::new("", parsed.text("web.external-prefix"), parsed.text("web.prefix-header")),
             web_label: parsed.text("bucket-web-label").to_owned(),
             admin_disabled: parsed.switch("disable-admin-operations"),
             shown_flags: parsed.all().into_iter().map(|(n, v)| (n.to_owned(), v)).collect(),

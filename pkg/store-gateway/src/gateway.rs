@@ -1,14 +1,14 @@
 //! The blocks of a bucket as one source of series.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use block::{BlockId, IndexHeader};
+use block::IndexHeader;
 use bucket::flags::TimeLimits;
 use futures::future::BoxFuture;
 use futures::stream::{self, FuturesUnordered, StreamExt};
-use labels::Labels;
+use labels::Matcher;
 use model::{Clock, TimeRange};
 use objstore::Bucket;
 use parking_lot::RwLock;
@@ -16,18 +16,18 @@ use storage::{
     Answer, Ctx, Error, LabelQuery, PartialResponse, Result, Select, SeriesEvent, SeriesSource, SeriesStream,
     SourceInfo, Work, merge_streams,
 };
-use storeapi::{ComponentType, EndpointInfo, Served, StoreSet};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use storeapi::{ComponentType, EndpointInfo, Served};
+use tokio::sync::{Notify, Semaphore};
 
-use crate::block_set::BlockSet;
 use crate::bucket_block::BucketBlock;
 use crate::chunk_cache::ChunkCache;
 use crate::error::{BlockError, BlockResult};
 use crate::index_cache::IndexCache;
 use crate::limits::{BatchSizes, Data, Limits, Request};
-use crate::mask::{Mask, masks};
+use crate::loaded::Loaded;
 use crate::metrics::GatewayMetrics;
 use crate::read::{self, LabelsOf, Names, ReadOptions, Wanted};
+use crate::turn::Turn;
 
 /// What the reading of all blocks shares.
 #[derive(Debug)]
@@ -68,51 +68,6 @@ impl Shared {
     }
 }
 
-/// The blocks that are served.
-#[derive(Debug, Default)]
-pub(crate) struct Loaded {
-    pub(crate) blocks: BTreeMap<BlockId, Arc<BucketBlock>>,
-    /// What requests to delete leave out, by block.
-    masks: BTreeMap<BlockId, Arc<Mask>>,
-    sets: Vec<(Labels, BlockSet<Arc<BucketBlock>>)>,
-}
-
-impl Loaded {
-    pub(crate) fn new(blocks: BTreeMap<BlockId, Arc<BucketBlock>>, deletions: &[bucket::deletions::Request]) -> Self {
-        let masks = masks(deletions, blocks.values().map(|b| (&*b.meta, &b.labels)));
-        let mut by_labels: BTreeMap<Labels, Vec<Arc<BucketBlock>>> = BTreeMap::new();
-        for block in blocks.values() {
-            by_labels.entry(block.labels.clone()).or_default().push(block.clone());
-        }
-        let sets = by_labels.into_iter().map(|(labels, blocks)| (labels, BlockSet::new(blocks))).collect();
-        Self { blocks, masks, sets }
-    }
-
-    fn tsdb_infos(&self, limits: TimeRange) -> Vec<StoreSet> {
-        let mut out: Vec<StoreSet> = Vec::new();
-        for (labels, set) in &self.sets {
-            let mut spans: Vec<(i64, i64)> =
-                set.overlapping(TimeRange::ALL).map(|b| (b.meta.min_time, b.meta.max_time)).collect();
-            spans.sort_unstable();
-            let mut open: Option<TimeRange> = None;
-            for (min, max) in spans {
-                match &mut open {
-                    Some(range) if min <= range.max => range.max = range.max.max(max),
-                    _ => {
-                        let done = open.replace(TimeRange::new(min, max));
-                        out.extend(done.map(|range| StoreSet { labels: labels.clone(), range }));
-                    }
-                }
-            }
-            out.extend(open.map(|range| StoreSet { labels: labels.clone(), range }));
-        }
-        for set in &mut out {
-            set.range = TimeRange::new(set.range.min.max(limits.min), set.range.max.min(limits.max));
-        }
-        out
-    }
-}
-
 /// The store gateway's series. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct StoreGateway {
@@ -127,12 +82,23 @@ pub(crate) struct Inner {
     gate: Arc<Semaphore>,
     /// `None` before the first sync.
     loaded: RwLock<Option<Arc<Loaded>>>,
+    /// Why the last sync failed.
+    sync_failure: RwLock<Option<String>>,
 }
 
 impl StoreGateway {
     pub(crate) fn new(shared: Arc<Shared>, times: TimeLimits, limits: Limits, concurrency: usize) -> Self {
         let gate = Arc::new(Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS)));
-        Self { inner: Arc::new(Inner { shared, times, limits, gate, loaded: RwLock::new(None) }) }
+        Self {
+            inner: Arc::new(Inner {
+                shared,
+                times,
+                limits,
+                gate,
+                loaded: RwLock::new(None),
+                sync_failure: RwLock::new(None),
+            }),
+        }
     }
 
     pub(crate) fn loaded(&self) -> Option<Arc<Loaded>> {
@@ -141,6 +107,30 @@ impl StoreGateway {
 
     pub(crate) fn replace(&self, loaded: Loaded) {
         *self.inner.loaded.write() = Some(Arc::new(loaded));
+    }
+
+    /// Notes how the last sync ended: after one that failed, blocks may be missing that nobody knows of.
+    pub(crate) fn synced(&self, failure: Option<String>) {
+        *self.inner.sync_failure.write() = failure;
+    }
+
+    /// What may be missing from an answer: blocks that cannot be served, those that came since a sync failed.
+    ///
+    /// # Errors
+    /// Where parts must not be missing.
+    fn lacking(
+        &self,
+        loaded: &Loaded,
+        range: TimeRange,
+        asked: [&[Matcher]; 2],
+        mode: PartialResponse,
+    ) -> Result<Vec<String>> {
+        let mut texts = loaded.lacking(range, asked);
+        texts.extend(self.inner.sync_failure.read().clone());
+        match (mode, texts.first()) {
+            (PartialResponse::Abort, Some(text)) => Err(Error::Unavailable(text.clone())),
+            _ => Ok(texts),
+        }
     }
 
     /// The blocks that are served now, by id.
@@ -155,7 +145,7 @@ impl StoreGateway {
             component: ComponentType::Store,
             served: Served { store: true, ..Served::default() },
             source: self.info(),
-            sets: loaded.tsdb_infos(self.time_limits()),
+            sets: loaded.tsdb_infos(self.time_limits(), self.is_unsure(&loaded)),
         })
     }
 
@@ -165,6 +155,12 @@ impl StoreGateway {
         let closed = self.blocks().iter().filter(|b| b.close_unused(before)).count();
         self.inner.shared.metrics.header_unloads.inc_by(closed as u64);
         closed
+    }
+
+    /// Whether there may be data of any time and any external labels beside what is served. Then others are to ask, so
+    /// that they are told.
+    fn is_unsure(&self, loaded: &Loaded) -> bool {
+        loaded.lacks_anything() || self.inner.sync_failure.read().is_some()
     }
 
     fn time_limits(&self) -> TimeRange {
@@ -181,33 +177,18 @@ impl StoreGateway {
         TimeRange::new(range.min.max(limits.min), range.max.min(limits.max))
     }
 
-    async fn enter(&self, ctx: &Ctx) -> Result<Entered> {
-        let metrics = &self.inner.shared.metrics;
-        let began = Instant::now();
-        let wait = self.inner.gate.clone().acquire_owned();
-        let permit = match ctx.deadline {
-            None => wait.await.ok(),
-            Some(deadline) => match tokio::time::timeout_at(deadline.into(), wait).await {
-                Ok(permit) => permit.ok(),
-                Err(_) => {
-                    let text = "query timed out while waiting for its turn, see --store.grpc.series-max-concurrency";
-                    return Err(Error::Timeout(text.to_owned()));
-                }
-            },
-        };
-        metrics.gate_seconds.observe(began.elapsed().as_secs_f64());
-        metrics.gate_in_flight.inc();
-        Ok(Entered { metrics: metrics.clone(), _permit: permit })
-    }
-
     async fn start(self, ctx: Ctx, mut want: Select) -> Result<SeriesStream> {
         let loaded = self.ready()?;
-        let entered = self.enter(&ctx).await?;
         let shared = &self.inner.shared;
+        let turn = Turn::wait(&self.inner.gate, &ctx, &shared.metrics).await?;
         want.range = self.clip(want.range);
+        let asked = [&want.block_matchers[..], &want.matchers[..]];
+        let lacking = self.lacking(&loaded, want.range, asked, want.partial_response)?;
         let mut chosen = Vec::new();
         for (_, set) in loaded.sets.iter().filter(|_| !want.range.is_empty()) {
-            for (block, range) in set.get_for(want.range, want.max_resolution_ms, want.coarser) {
+            for (block, range) in
+                set.get_for(want.range, want.max_resolution_ms, want.coarser.then_some(want.coarsest_ms))
+            {
                 if !block.matches(&want.block_matchers) {
                     continue;
                 }
@@ -227,10 +208,11 @@ impl StoreGateway {
         let inputs = chosen.into_iter().map(|(block, range, matchers)| {
             let mask = loaded.masks.get(&block.id).cloned();
             let wanted = Wanted { select: want.clone(), matchers, range, mask };
-            (block.name(), read::stream(shared.clone(), block, wanted, request.clone()))
+            (block.name(), read::stream(shared.clone(), block, wanted, request.clone(), turn.work()))
         });
-        let merged = merge_streams(inputs.collect());
-        let seen = Seen::new(shared.metrics.clone(), tenant, request, entered);
+        let lacking = stream::iter(lacking.into_iter().map(|text| Ok(SeriesEvent::Warning(text))));
+        let merged = lacking.chain(merge_streams(inputs.collect())).boxed();
+        let seen = Seen::new(shared.metrics.clone(), tenant, request);
         Ok(stream::unfold((merged, seen, limit), |(mut merged, mut seen, left)| async move {
             if left == 0 {
                 return None;
@@ -271,7 +253,9 @@ impl StoreGateway {
                 }
             }
         }
-        let mut answer = Answer::default();
+        let asked_for = [&want.block_matchers[..], &want.matchers[..]];
+        let warnings = self.lacking(&loaded, range, asked_for, want.partial_response)?;
+        let mut answer = Answer { warnings, ..Answer::default() };
         let mut all = BTreeSet::new();
         while let Some((block, outcome)) = asked.next().await {
             match outcome {
@@ -292,13 +276,13 @@ impl SeriesSource for StoreGateway {
     fn info(&self) -> SourceInfo {
         let loaded = self.loaded().unwrap_or_default();
         let limits = self.time_limits();
-        let spans = || loaded.blocks.values().map(|b| &b.meta);
+        let range = match self.is_unsure(&loaded) {
+            true => limits,
+            false => loaded.range(limits),
+        };
         SourceInfo {
-            label_sets: loaded.sets.iter().map(|(l, _)| l.clone()).filter(|l| !l.is_empty()).collect(),
-            range: TimeRange::new(
-                spans().map(|m| m.min_time).min().unwrap_or(i64::MAX).max(limits.min),
-                spans().map(|m| m.max_time).max().unwrap_or(i64::MIN).min(limits.max),
-            ),
+            label_sets: loaded.label_sets(),
+            range,
             supports_sharding: true,
             supports_without_replica_labels: true,
         }
@@ -339,26 +323,12 @@ impl SeriesSource for StoreGateway {
     }
 }
 
-/// A call's place behind the gate.
-#[derive(Debug)]
-struct Entered {
-    metrics: GatewayMetrics,
-    _permit: Option<OwnedSemaphorePermit>,
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        self.metrics.gate_in_flight.dec();
-    }
-}
-
 /// Counts what a Series call sends; shows it when the call ends, however it ends.
 #[derive(Debug)]
 struct Seen {
     metrics: GatewayMetrics,
     tenant: String,
     request: Arc<Request>,
-    _entered: Entered,
     began: Instant,
     first: Option<Instant>,
     series: u64,
@@ -367,10 +337,10 @@ struct Seen {
 }
 
 impl Seen {
-    fn new(metrics: GatewayMetrics, tenant: String, request: Arc<Request>, entered: Entered) -> Self {
+    fn new(metrics: GatewayMetrics, tenant: String, request: Arc<Request>) -> Self {
         let chunk_bytes = metrics.sent_chunk_bytes.with(&[&tenant]);
         let began = Instant::now();
-        Self { metrics, tenant, request, _entered: entered, began, first: None, series: 0, chunks: 0, chunk_bytes }
+        Self { metrics, tenant, request, began, first: None, series: 0, chunks: 0, chunk_bytes }
     }
 
     fn batch(&mut self, batch: &[storage::Series]) {

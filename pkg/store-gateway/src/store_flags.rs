@@ -44,8 +44,7 @@ const STORE: &[Flag] = &[
     Flag::word("store.index-header-lazy-download-strategy", &["eager", "lazy"], "eager", "When to download index-headers: eager downloads them after each sync, in the background; lazy during the first query that needs them."),
     Flag::switch("web.disable", "Disable the block viewer page."),
     Flag::text("web.external-prefix", "", "Static prefix for all HTML links and redirect URLs in the bucket web UI interface. Actual endpoints are still served on /."),
-    Flag::text("web.prefix-header", "", "Name of HTTP request header used for dynamic prefixing of UI links and redirects.")
-        .ignored("the page's links are relative"),
+    Flag::text("web.prefix-header", "", "Name of HTTP request header used for dynamic prefixing of UI links and redirects."),
     Flag::switch("web.disable-cors", "Whether to disable CORS headers to be set by Thanos. By default Thanos sets CORS headers to be allowed by all."),
     Flag::text("bucket-web-label", "", "External block label to use as group title in the bucket web UI").placeholder("BUCKET-WEB-LABEL"),
     Flag::count("matcher-cache-size", "0", "Max number of cached matchers items. Using 0 disables caching.")

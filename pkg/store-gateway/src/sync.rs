@@ -1,6 +1,6 @@
 //! Keeping the set of blocks in step with the bucket.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,9 +11,10 @@ use futures::stream::{self, StreamExt};
 use parking_lot::RwLock;
 use transport::http::Probe;
 
-use crate::block_set::RESOLUTIONS_MS;
 use crate::bucket_block::BucketBlock;
-use crate::gateway::{Loaded, StoreGateway};
+use crate::gateway::StoreGateway;
+use crate::loaded::{Lack, Loaded};
+use crate::unread::{self, Unread};
 
 /// What the last sync saw, for the blocks API.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +27,12 @@ pub struct Seen {
     pub refreshed_ms: i64,
     /// Why the last sync failed, if it did.
     pub error: Option<String>,
+    /// Blocks whose `meta.json` cannot be used.
+    pub unread: BTreeMap<BlockId, Unread>,
+    /// Marks that mean nothing as they are, by block.
+    pub odd_marks: BTreeMap<BlockId, Vec<String>>,
+    /// The store did not answer for all blocks: the next sync may know more.
+    pub is_incomplete: bool,
 }
 
 /// Syncs the blocks of one gateway.
@@ -49,7 +56,7 @@ impl Syncer {
         self.seen.read().clone()
     }
 
-    /// One sync. Blocks are dropped only if the view was complete.
+    /// One sync. What cannot be read of a block known before does not change it.
     ///
     /// # Errors
     /// When the bucket could not be listed; the blocks stay as they were.
@@ -57,21 +64,40 @@ impl Syncer {
         let clock = &self.gateway.inner.shared.clock;
         let outcome = self.fetcher.fetch().await;
         let now_ms = clock.now_ms();
-        let view = match outcome {
+        let mut view = match outcome {
             Ok(view) => view,
             Err(e) => {
                 let mut seen = self.seen.write();
                 seen.refreshed_ms = now_ms;
                 seen.error = Some(e.to_string());
+                self.gateway.synced(Some(format!(
+                    "the bucket could not be listed: {e}: blocks that came since are missing (as of {})",
+                    model::format_rfc3339_ms(now_ms)
+                )));
                 return Err(e);
             }
         };
         self.sync_deletions().await;
+        let before = self.seen.read().clone();
+        let known = before.global.iter().map(|meta| (meta.ulid, meta.clone())).collect();
+        let unread = unread::recall(&mut view, &known);
+        unread::tell(&unread, &before.unread);
         let limits = self.gateway.inner.times.at(now_ms);
         let filters = Filters { time: Some((limits.min, limits.max)), ..self.filters.clone() };
-        let filtered = filters.apply(&view, now_ms);
+        let mut filtered = filters.apply(&view, now_ms);
+        let lacks = unread::lacks(&unread, &view, &mut filtered, |id| filters.hides_deleted(&view, id, now_ms));
         self.metrics.show(&view, &filtered);
-        let dropped = self.replace(&view, filtered.kept.values().cloned().collect(), now_ms);
+        let kept = filtered.kept.values().cloned().collect();
+        let seen = Seen {
+            global: view.metas.values().cloned().collect(),
+            refreshed_ms: now_ms,
+            odd_marks: view.odd_marks.clone(),
+            is_incomplete: !view.is_complete(),
+            unread,
+            ..Seen::default()
+        };
+        let dropped = self.replace(&view, kept, lacks, seen);
+        self.gateway.synced(None);
         self.probe.ready();
         self.remove_files(&view, dropped).await;
         Ok(())
@@ -91,56 +117,50 @@ impl Syncer {
     }
 
     /// Puts the blocks in place; gives those that went.
-    fn replace(&self, view: &View, kept: Vec<Arc<BlockMeta>>, now_ms: i64) -> Vec<Arc<BucketBlock>> {
+    fn replace(&self, view: &View, kept: Vec<Arc<BlockMeta>>, lacks: Vec<Lack>, seen: Seen) -> Vec<Arc<BucketBlock>> {
         let metrics = &self.gateway.inner.shared.metrics;
         let before = self.gateway.loaded().unwrap_or_default();
-        let mut blocks = std::collections::BTreeMap::new();
+        let mut blocks = BTreeMap::new();
         for meta in kept {
-            let id = meta.ulid;
-            if let Some(known) = before.blocks.get(&id).filter(|b| Arc::ptr_eq(&b.meta, &meta) || b.meta == meta) {
+            let (id, objects) = (meta.ulid, view.objects.get(&meta.ulid));
+            if let Some(known) = before.blocks.get(&id).filter(|b| b.is_of(&meta, objects)) {
                 blocks.insert(id, known.clone());
                 continue;
             }
             metrics.block_loads.inc();
-            if !RESOLUTIONS_MS.contains(&meta.resolution_ms()) {
-                metrics.block_load_failures.inc();
-                tracing::warn!(block = %id, resolution_ms = meta.resolution_ms(), "block of an unknown resolution is not served");
-                continue;
+            if before.blocks.contains_key(&id) {
+                tracing::info!(block = %id, "block was replaced under its name, it is loaded anew");
             }
             if let Some(broken) = view.broken.get(&id) {
                 tracing::warn!(block = %id, broken, "block lacks files that its meta.json names");
             }
-            metrics.last_loaded.set(now_ms as f64 / 1000.0);
-            blocks.insert(id, Arc::new(BucketBlock::new(meta, view.objects.get(&id), self.data_dir.as_ref())));
+            metrics.last_loaded.set(seen.refreshed_ms as f64 / 1000.0);
+            let block = BucketBlock::new(meta, objects, self.data_dir.as_ref());
+            block.recall();
+            tell_contradiction(&block);
+            blocks.insert(id, Arc::new(block));
         }
-        if !view.is_complete() {
-            // What the store did not tell of may well be there.
-            for (id, block) in &before.blocks {
-                blocks.entry(*id).or_insert_with(|| block.clone());
-            }
-            tracing::warn!(blocks = view.failed.len(), "the store did not tell of all blocks, none is dropped");
-        }
+        // those that cannot be served would be attempts again and again
+        let loads_failed = seen.unread.keys().filter(|id| !self.seen.read().unread.contains_key(id)).count();
+        metrics.block_loads.inc_by(loads_failed as u64);
+        metrics.block_load_failures.inc_by(loads_failed as u64);
         let dropped: Vec<_> = before.blocks.values().filter(|b| !blocks.contains_key(&b.id)).cloned().collect();
         metrics.block_drops.inc_by(dropped.len() as u64);
         metrics.blocks_loaded.set(blocks.len() as f64);
-        *self.seen.write() = Seen {
-            global: view.metas.values().cloned().collect(),
-            loaded: blocks.values().map(|b| b.meta.clone()).collect(),
-            refreshed_ms: now_ms,
-            error: None,
-        };
+        *self.seen.write() = Seen { loaded: blocks.values().map(|b| b.meta.clone()).collect(), ..seen };
         let (added, count) = (blocks.keys().filter(|id| !before.blocks.contains_key(id)).count(), blocks.len());
         if added > 0 || !dropped.is_empty() {
             tracing::info!(added, dropped = dropped.len(), blocks = count, "blocks synced");
         }
-        self.gateway.replace(Loaded::new(blocks, &self.deletions.read().clone()));
+        self.gateway.replace(Loaded::new(blocks, &self.deletions.read().clone(), lacks));
         dropped
     }
 
     /// Removes what is kept on disk of blocks that are no longer served. Queries that still read them have them mapped.
     async fn remove_files(&self, view: &View, dropped: Vec<Arc<BucketBlock>>) {
         let Some(data_dir) = self.data_dir.clone() else { return };
-        let served: BTreeSet<BlockId> = self.gateway.blocks().iter().map(|b| b.id).collect();
+        let unread: Vec<BlockId> = self.seen.read().unread.keys().copied().collect();
+        let served: BTreeSet<BlockId> = self.gateway.blocks().iter().map(|b| b.id).chain(unread).collect();
         let complete = view.is_complete();
         let failures = tokio::task::spawn_blocking(move || {
             let mut failures = 0;
@@ -169,7 +189,26 @@ impl Syncer {
                 }
             })
             .await;
+        self.settle_contradictions();
     }
+
+    /// Has blocks whose data contradict their `meta.json` asked for the time of these data too.
+    fn settle_contradictions(&self) {
+        let Some(loaded) = self.gateway.loaded() else { return };
+        let found = loaded.blocks.values().filter(|block| tell_contradiction(block)).count();
+        if found > 0 {
+            self.gateway.replace(loaded.again(&self.deletions.read().clone()));
+        }
+    }
+}
+
+/// Whether data of the block contradict its `meta.json`, which was not known before.
+fn tell_contradiction(block: &BucketBlock) -> bool {
+    let is_new = block.contradicts();
+    if let Some(found) = block.contradiction().filter(|_| is_new) {
+        tracing::warn!(block = %block.id, why = found.text, "meta.json of a block is contradicted by its data");
+    }
+    is_new
 }
 
 fn remove(dir: &Path) -> bool {

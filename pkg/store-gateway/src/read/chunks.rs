@@ -106,13 +106,15 @@ impl ChunkLoader<'_> {
     async fn segment(&self, segment: u32, mut wants: Vec<Want>) -> BlockResult<SegmentRead> {
         let (file, size) = self.block.segment(segment);
         let path = format!("{}/{file}", self.block.id);
+        let name = format!("{}/{file}", self.block.cache_id());
         let reader = ObjectReader {
             bucket: &self.shared.bucket,
             path: &path,
+            size,
             data: Data::Chunks,
             options: &self.shared.read.fetch,
             request: self.request,
-            cache: self.shared.chunk_cache.as_ref(),
+            cache: self.shared.chunk_cache.as_ref().map(|cache| (cache, name.as_str())),
         };
         let mut out = SegmentRead::default();
         wants.sort_by_key(|w| w.range.start);
@@ -134,7 +136,7 @@ impl ChunkLoader<'_> {
                 // Not from the cache: what it holds did not do.
                 true => {
                     if let Some(cache) = &self.shared.chunk_cache {
-                        ranges.iter().for_each(|r| cache.forget(&path, r));
+                        ranges.iter().for_each(|r| cache.forget(&name, r));
                     }
                     ObjectReader { cache: None, ..reader.clone() }.fetch(&ranges).await?
                 }
@@ -185,6 +187,9 @@ impl ChunkLoader<'_> {
             return Ok(Chunk::raw(meta.min_time, meta.max_time, encoding, data));
         }
         let damaged = |what: String| BlockError::Damaged(format!("{file}: offset {}: {what}", meta.offset()));
+        if self.block.meta.resolution_ms() == 0 {
+            return Err(damaged("a downsampled chunk, in a block of raw data by its meta.json".to_owned()));
+        }
         let mut parts = AggrChunk::default();
         let decoded = aggr::decode(&data).map_err(|e| damaged(e.to_string()))?;
         for (aggregate, part) in Aggregate::ALL.into_iter().zip(decoded) {

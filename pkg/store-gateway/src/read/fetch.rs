@@ -132,11 +132,13 @@ impl Fetched {
 pub(crate) struct ObjectReader<'a> {
     pub(crate) bucket: &'a Bucket,
     pub(crate) path: &'a str,
+    /// What the listing told of its size.
+    pub(crate) size: Option<u64>,
     pub(crate) data: Data,
     pub(crate) options: &'a FetchOptions,
     pub(crate) request: &'a Request,
-    /// For objects whose parts are kept in memory.
-    pub(crate) cache: Option<&'a ChunkCache>,
+    /// For objects whose parts are kept in memory, with the name they are kept under.
+    pub(crate) cache: Option<(&'a ChunkCache, &'a str)>,
 }
 
 impl ObjectReader<'_> {
@@ -160,9 +162,9 @@ impl ObjectReader<'_> {
 
     async fn part(&self, range: Range<u64>) -> BlockResult<(u64, Bytes)> {
         let start = range.start;
-        if let Some(cache) = self.cache {
+        if let Some((cache, name)) = self.cache {
             let fetch = |range: Range<u64>| self.get(range);
-            return Ok((start, cache.read(self.path, range, fetch).await?));
+            return Ok((start, cache.read(name, range, fetch).await?));
         }
         Ok((start, self.get(range).await?))
     }
@@ -171,6 +173,7 @@ impl ObjectReader<'_> {
     async fn get(&self, range: Range<u64>) -> BlockResult<Bytes> {
         // The semaphore is never closed.
         let _permit = self.options.permits.acquire().await;
+        let start = range.start;
         let get = get_clamped(self.bucket, self.path, range);
         let answer = match self.request.ctx.deadline {
             None => get.await,
@@ -182,21 +185,36 @@ impl ObjectReader<'_> {
                 }
             },
         };
-        Ok(answer?)
+        let (bytes, now) = answer?;
+        match self.size {
+            Some(listed) if listed != now => {
+                let file = self.path.split_once('/').map_or(self.path, |(_, file)| file);
+                Err(replaced(file, start, now, listed))
+            }
+            _ => Ok(bytes),
+        }
     }
 }
 
-/// `range` as far as the object goes: nothing where it begins behind the object's end, which not every store tells
+/// The error for an object that has another size than was listed.
+pub(crate) fn replaced(file: &str, offset: u64, now: u64, listed: u64) -> BlockError {
+    BlockError::Vanished(format!(
+        "{file}: offset {offset}: it has {now} bytes, {listed} when it was listed: it was cut or replaced, the block is looked \
+         at again"
+    ))
+}
+
+/// `range` as far as the object goes, and the object's size: nothing where it begins behind the object's end, which not every store tells
 /// apart from other refusals.
 ///
 /// # Errors
 /// Failures of the store.
-pub(crate) async fn get_clamped(bucket: &Bucket, path: &str, range: Range<u64>) -> objstore::Result<Bytes> {
+pub(crate) async fn get_clamped(bucket: &Bucket, path: &str, range: Range<u64>) -> objstore::Result<(Bytes, u64)> {
     let start = range.start;
     match bucket.get_range_clamped(path, range).await {
-        Ok((bytes, _)) => Ok(bytes),
+        Ok(read) => Ok(read),
         Err(e) if matches!(e.kind(), ErrorKind::Precondition | ErrorKind::Other) => match bucket.head(path).await {
-            Ok(object) if object.size <= start => Ok(Bytes::new()),
+            Ok(object) if object.size <= start => Ok((Bytes::new(), object.size)),
             _ => Err(e),
         },
         Err(e) => Err(e),

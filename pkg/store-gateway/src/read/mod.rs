@@ -12,7 +12,7 @@ mod postings;
 mod series;
 mod stream;
 
-pub(crate) use fetch::{FetchOptions, JoinRule, get_clamped};
+pub(crate) use fetch::{FetchOptions, JoinRule, get_clamped, replaced};
 pub(crate) use names::{LabelsOf, Names};
 pub(crate) use stream::{Wanted, stream};
 

@@ -134,8 +134,8 @@ impl LabelsOf {
     /// The values whose lists have a matching series: cheaper than reading all those series, where the lists are shorter.
     /// `None` where they are not, or where only some of the block's time or series count, of which lists know nothing.
     async fn values_by_lists(&self, header: &IndexHeader, name: &str) -> BlockResult<Option<BTreeSet<String>>> {
-        let (range, meta) = (self.want.range, &self.block.meta);
-        let covered = range.min <= meta.min_time && meta.max_time.saturating_sub(1) <= range.max;
+        let (range, (min_time, max_time)) = (self.want.range, self.block.range());
+        let covered = range.min <= min_time && max_time.saturating_sub(1) <= range.max;
         if !covered || self.mask.is_some() {
             return Ok(None);
         }
@@ -165,7 +165,7 @@ impl LabelsOf {
             Ok(())
         })
         .await?;
-        Ok(warnings.take(&self.block))
+        Ok(warnings.take(&self.block, self.want.partial_response))
     }
 
     /// Reads entries of the time asked for, with their chunks, as the index has them.
@@ -178,6 +178,7 @@ impl LabelsOf {
             range: self.want.range,
             skip_chunks: false,
             mode: self.want.partial_response,
+            matchers: &self.matchers,
             relabel: None,
             mask: None,
         }
@@ -204,7 +205,7 @@ impl LabelsOf {
 
     /// The time asked for, as far as the block has any.
     pub(super) fn asked(&self) -> TimeRange {
-        let (range, meta) = (self.want.range, &self.block.meta);
-        TimeRange::new(range.min.max(meta.min_time), range.max.min(meta.max_time.saturating_sub(1)))
+        let (range, (min_time, max_time)) = (self.want.range, self.block.range());
+        TimeRange::new(range.min.max(min_time), range.max.min(max_time.saturating_sub(1)))
     }
 }

@@ -33,7 +33,7 @@ pub(crate) async fn expand(
 ) -> BlockResult<Expanded> {
     let began = Instant::now();
     let key: Arc<str> = matchers.iter().map(Matcher::to_string).collect::<Vec<_>>().join(";").into();
-    if let Some(ids) = shared.cache.expanded(block.id, &key) {
+    if let Some(ids) = shared.cache.expanded(block.cache_id(), &key) {
         request.touch(Data::Postings, 1, ids.len() as u64 * 4);
         request.touch_series(ids.len() as u64)?;
         return Ok(Expanded { _held: request.hold(ids.len() as u64 * 4)?, ids });
@@ -44,7 +44,7 @@ pub(crate) async fn expand(
     if ids.is_empty() {
         shared.metrics.empty_postings.with(&[tenant]).inc();
     }
-    shared.cache.put_expanded(block.id, &key, ids.clone());
+    shared.cache.put_expanded(block.cache_id(), &key, ids.clone());
     request.touch_series(ids.len() as u64)?;
     Ok(Expanded { _held: request.hold(ids.len() as u64 * 4)?, ids })
 }
@@ -80,13 +80,15 @@ pub(crate) async fn lists(
     ranges: &[Range<u64>],
     request: &Request,
 ) -> BlockResult<Vec<Arc<[u32]>>> {
-    let mut lists: Vec<Option<Arc<[u32]>>> = ranges.iter().map(|r| shared.cache.postings(block.id, r.start)).collect();
+    let mut lists: Vec<Option<Arc<[u32]>>> =
+        ranges.iter().map(|r| shared.cache.postings(block.cache_id(), r.start)).collect();
     let missing: Vec<Range<u64>> =
         ranges.iter().zip(&lists).filter(|(_, c)| c.is_none()).map(|(r, _)| r.clone()).collect();
     let path = block.index_path();
     let reader = ObjectReader {
         bucket: &shared.bucket,
         path: &path,
+        size: block.index_bytes(),
         data: Data::Postings,
         options: &shared.read.fetch,
         request,
@@ -105,10 +107,13 @@ pub(crate) async fn lists(
         let fetched = reader.fetch(&wanted).await?;
         let mut again = Vec::new();
         for (range, list) in ranges.iter().zip(&mut lists).filter(|(_, list)| list.is_none()) {
-            match postings::decode("index", range.start, &fetched.from(range.start)) {
-                Ok(ids) => {
+            match postings::decode_sorted("index", range.start, &fetched.from(range.start)) {
+                Ok((ids, is_disordered)) => {
+                    if is_disordered {
+                        block.found_odd_postings();
+                    }
                     let ids: Arc<[u32]> = ids.into();
-                    shared.cache.put_postings(block.id, range.start, ids.clone());
+                    shared.cache.put_postings(block.cache_id(), range.start, ids.clone());
                     *list = Some(ids);
                 }
                 Err(_) if !last => again.push(range.clone()),

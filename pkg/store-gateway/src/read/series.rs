@@ -1,11 +1,12 @@
 //! From ids to series entries.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Instant;
 
 use block::series::{RawEntry, entry_len, entry_offset, parse_raw};
 use block::{ChunkMeta, IndexHeader, Symbols};
-use labels::{Labels, SortedBuilder};
+use labels::{Labels, Matcher, SortedBuilder};
 use model::TimeRange;
 use parking_lot::Mutex;
 use storage::PartialResponse;
@@ -62,6 +63,8 @@ pub(crate) struct SeriesReader<'a> {
     pub(crate) skip_chunks: bool,
     /// Whether damaged entries are warnings.
     pub(crate) mode: PartialResponse,
+    /// Those about the series' own labels, for series whose labels tell something else than the postings.
+    pub(crate) matchers: &'a [Matcher],
     /// What is done to the labels; `None` leaves them as they are in the index.
     pub(crate) relabel: Option<&'a Relabel<'a>>,
     /// What is to be left out: series of which nothing in the range is left are.
@@ -98,7 +101,7 @@ impl SeriesReader<'_> {
         let began = Instant::now();
         let version = self.header.index_version();
         let (guess, section_end) = (self.block.series_bytes(self.shared.read.series_bytes), self.section_end());
-        let missing = ids.iter().filter(|id| !self.shared.cache.has_series(self.block.id, **id));
+        let missing = ids.iter().filter(|id| !self.shared.cache.has_series(self.block.cache_id(), **id));
         let wanted: Vec<Range<u64>> = missing
             .map(|id| {
                 let start = entry_offset(version, *id);
@@ -116,6 +119,7 @@ impl SeriesReader<'_> {
         let reader = ObjectReader {
             bucket: &self.shared.bucket,
             path: &path,
+            size: self.block.index_bytes(),
             data: Data::Series,
             options: &self.shared.read.fetch,
             request: self.request,
@@ -126,8 +130,7 @@ impl SeriesReader<'_> {
 
     /// Series end where the next section of the index begins.
     fn section_end(&self) -> u64 {
-        let toc = self.header.source_toc();
-        if toc.label_indices > toc.series { toc.label_indices.min(toc.postings) } else { toc.postings }
+        self.header.source_toc().series_end()
     }
 
     /// The entries of the batch's ids in `places`, in their order; damaged ones become `warnings`.
@@ -142,7 +145,7 @@ impl SeriesReader<'_> {
     ) -> BlockResult<Vec<Entry>> {
         let ids = &batch.ids[places];
         let version = self.header.index_version();
-        let (cache, block) = (&self.shared.cache, self.block.id);
+        let (cache, block) = (&self.shared.cache, self.block.cache_id());
         let symbols = Recent::new(self.header.symbols());
         let mut scratch = Scratch { raw: RawEntry::default(), labels: SortedBuilder::new(), symbols };
         let mut entries: Vec<Option<Entry>> = Vec::with_capacity(ids.len());
@@ -157,7 +160,7 @@ impl SeriesReader<'_> {
                 Some(parsed) => parsed.map_err(BlockError::from),
                 None => self.parse(start, batch.fetched.slice_from(start), *id, &mut scratch.raw),
             };
-            match found.and_then(|len| Ok((len, self.entry(*id, &mut scratch)?))) {
+            match found.and_then(|len| Ok((len, self.entry(*id, &mut scratch, warnings)?))) {
                 Ok((len, entry)) => {
                     (count, bytes) = (count + 1, bytes + len);
                     entries.push(entry);
@@ -184,7 +187,7 @@ impl SeriesReader<'_> {
             for at in again {
                 let start = entry_offset(version, ids[at]);
                 let parsed = self.parse(start, fetched.slice_from(start), ids[at], &mut scratch.raw);
-                match parsed.and_then(|len| Ok((len, self.entry(ids[at], &mut scratch)?))) {
+                match parsed.and_then(|len| Ok((len, self.entry(ids[at], &mut scratch, warnings)?))) {
                     Ok((len, entry)) => {
                         (count, bytes) = (count + 1, bytes + len);
                         entries[at] = entry;
@@ -214,41 +217,34 @@ impl SeriesReader<'_> {
         parse_raw("index", offset, bytes, raw)?;
         let len = entry_len(bytes).unwrap_or(0).min(bytes.len() as u64);
         self.block.saw_series(len);
-        self.shared.cache.put_series(self.block.id, id, &bytes[..len as usize]);
+        self.shared.cache.put_series(self.block.cache_id(), id, &bytes[..len as usize]);
         Ok(len)
     }
 
     /// What was read into `scratch`; `None` if no chunk is in range.
-    fn entry(&self, id: u32, scratch: &mut Scratch<'_>) -> BlockResult<Option<Entry>> {
+    fn entry(&self, id: u32, scratch: &mut Scratch<'_>, warnings: &Warnings) -> BlockResult<Option<Entry>> {
         let Scratch { raw, labels, symbols } = scratch;
+        if let Some(odd) = raw.chunks.iter().find(|c| c.max_time < c.min_time) {
+            let offset = entry_offset(self.header.index_version(), id);
+            let (min, max) = (odd.min_time, odd.max_time);
+            return Err(BlockError::Damaged(format!("index: offset {offset}: a chunk from {min} to {max}")));
+        }
         let inside = |c: &ChunkMeta| self.range.overlaps(TimeRange::new(c.min_time, c.max_time));
         let mut in_range = raw.chunks.iter().filter(|c| inside(c)).count();
         if in_range == 0 {
             return Ok(None);
         }
-        let disorder = |e: labels::LabelsError| {
-            let offset = entry_offset(self.header.index_version(), id);
-            BlockError::Damaged(format!("index: offset {offset}: {e}"))
+        let (put, mut replica) = match self.relabel.and_then(Relabel::constant) {
+            Some((put, replica)) => (Some(put), replica),
+            None => (None, 0),
         };
-        labels.clear();
-        let (mut put, mut replica) = (None, 0);
-        if let Some(relabel) = self.relabel {
-            (put, replica) = relabel.constant().map_or((None, 0), |(put, replica)| (Some(put.iter()), replica));
-        }
-        let mut put = put.into_iter().flatten();
-        let mut next_put = put.next();
-        for (name, value) in &raw.labels {
-            let (name, value) = (symbols.get(*name)?, symbols.get(*value)?);
-            while let Some((other, its)) = next_put.filter(|(other, _)| *other < name) {
-                labels.push(other, its).map_err(disorder)?;
-                next_put = put.next();
-            }
-            labels.push(name, value).map_err(disorder)?;
-        }
-        for (name, value) in next_put.into_iter().chain(put) {
-            labels.push(name, value).map_err(disorder)?;
-        }
-        let mut labels = labels.finish();
+        let mut labels = match with_labels(labels, symbols, &raw.labels, put)? {
+            Some(labels) => labels,
+            None => match self.put_right(symbols, &raw.labels, put, warnings)? {
+                Some(labels) => labels,
+                None => return Ok(None),
+            },
+        };
         // The mask is about own labels, which may be taken away below.
         let deleted = self.mask.map(|mask| mask.deleted(&labels)).unwrap_or_default();
         let left = |c: &ChunkMeta| {
@@ -277,8 +273,68 @@ impl SeriesReader<'_> {
                 chunks.push(WantedChunk { meta: *meta, end });
             }
         }
+        if chunks.windows(2).any(|c| c[1].meta.min_time <= c[0].meta.max_time) {
+            warnings.note(Repair::Chunks);
+            chunks.sort_by_key(|c| (c.meta.min_time, c.meta.max_time));
+        }
         Ok(Some(Entry { id, labels, chunks, chunk_bytes, replica, deleted }))
     }
+
+    /// Labels that are out of order, or of which one stands twice: sorted, the first of each name. `None` if a matcher
+    /// refuses what is left: the postings lead to such a series by each of its values.
+    fn put_right(
+        &self,
+        symbols: &mut Recent<'_>,
+        raw: &[(u32, u32)],
+        put: Option<&Labels>,
+        warnings: &Warnings,
+    ) -> BlockResult<Option<Labels>> {
+        let mut pairs = Vec::with_capacity(raw.len());
+        for (name, value) in raw {
+            pairs.push((symbols.get(*name)?, symbols.get(*value)?));
+        }
+        pairs.sort_by_key(|(name, _)| *name);
+        let count = pairs.len();
+        pairs.dedup_by_key(|(name, _)| *name);
+        let is_twice = pairs.len() < count;
+        warnings.note(if is_twice { Repair::LabelTwice } else { Repair::Labels });
+        let own = Labels::from_pairs(pairs);
+        if is_twice && !self.matchers.iter().all(|m| m.matches(own.value(m.name()))) {
+            return Ok(None);
+        }
+        Ok(Some(put.map_or_else(|| own.clone(), |put| own.overlay(put))))
+    }
+}
+
+/// The labels that `raw` refers to, with `put` between them; `None` where they are not in order.
+#[inline]
+fn with_labels(
+    labels: &mut SortedBuilder,
+    symbols: &mut Recent<'_>,
+    raw: &[(u32, u32)],
+    put: Option<&Labels>,
+) -> BlockResult<Option<Labels>> {
+    labels.clear();
+    let mut put = put.map(Labels::iter).into_iter().flatten();
+    let mut next_put = put.next();
+    for (name, value) in raw {
+        let (name, value) = (symbols.get(*name)?, symbols.get(*value)?);
+        while let Some((other, its)) = next_put.filter(|(other, _)| *other < name) {
+            if labels.push(other, its).is_err() {
+                return Ok(None);
+            }
+            next_put = put.next();
+        }
+        if labels.push(name, value).is_err() {
+            return Ok(None);
+        }
+    }
+    for (name, value) in next_put.into_iter().chain(put) {
+        if labels.push(name, value).is_err() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(labels.finish()))
 }
 
 /// Memory that is used again from entry to entry.
@@ -317,9 +373,43 @@ impl<'h> Recent<'h> {
     }
 }
 
-/// What is missing of a block, bounded in number.
+/// What was put right while it was read: nothing of it is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Repair {
+    /// Series stand in another order than their labels.
+    Series,
+    /// The labels of a series are out of order.
+    Labels,
+    /// A series has a label twice.
+    LabelTwice,
+    /// Chunks of a series are out of order or overlap.
+    Chunks,
+    /// A postings list is out of order.
+    Postings,
+}
+
+impl Repair {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Series => "series are out of order",
+            Self::Labels => "labels of series are out of order",
+            Self::LabelTwice => "series have a label twice, the first value is taken",
+            Self::Chunks => "chunks of series are out of order or overlap",
+            Self::Postings => "postings are out of order",
+        }
+    }
+}
+
+/// What is missing of a block, bounded in number, and what was put right.
 #[derive(Debug, Default)]
-pub(crate) struct Warnings(Mutex<(Vec<String>, usize)>);
+pub(crate) struct Warnings(Mutex<Noted>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    texts: Vec<String>,
+    more: usize,
+    repairs: BTreeSet<Repair>,
+}
 
 impl Warnings {
     /// Texts told of one block and request; the others are counted.
@@ -334,22 +424,40 @@ impl Warnings {
         if mode == PartialResponse::Abort || !damaged {
             return Err(error);
         }
-        let (texts, more) = &mut *self.0.lock();
-        if texts.len() >= Self::MAX {
-            *more += 1;
+        let noted = &mut *self.0.lock();
+        if noted.texts.len() >= Self::MAX {
+            noted.more += 1;
             return Ok(());
         }
         let text = error.or_warning(mode, block.name()).map_err(BlockError::Fatal)?;
         tracing::warn!(block = %block.id, err = text, "part of a block is damaged");
-        texts.push(text);
+        noted.texts.push(text);
         Ok(())
     }
 
-    /// The texts, at the end of the block.
-    pub(crate) fn take(&self, block: &BucketBlock) -> Vec<String> {
-        let (mut texts, more) = std::mem::take(&mut *self.0.lock());
+    /// Notes that something was put right.
+    pub(crate) fn note(&self, repair: Repair) {
+        self.0.lock().repairs.insert(repair);
+    }
+
+    /// The texts, at the end of the block. What was put right is told where parts may be missing: where they must not, a
+    /// warning would be taken for a part that is.
+    pub(crate) fn take(&self, block: &BucketBlock, mode: PartialResponse) -> Vec<String> {
+        let Noted { mut texts, more, mut repairs } = std::mem::take(&mut *self.0.lock());
         if more > 0 {
             texts.push(format!("{}: {more} more parts are damaged", block.name()));
+        }
+        if block.has_odd_postings() {
+            repairs.insert(Repair::Postings);
+        }
+        if mode == PartialResponse::Warn && !repairs.is_empty() {
+            let what: Vec<_> = repairs.into_iter().map(Repair::text).collect();
+            texts.push(format!(
+                "{}: {}: put right while it was read, nothing is missing; `aion compact` writes it in order when it merges \
+                 the block",
+                block.name(),
+                what.join(", ")
+            ));
         }
         texts
     }

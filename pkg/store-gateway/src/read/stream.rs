@@ -1,9 +1,10 @@
 //! The series of one block, batch by batch, read ahead by a task of its own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
-use labels::Matcher;
+use labels::{Labels, Matcher};
 use model::TimeRange;
 use storage::{Chunk, Reservation, Select, Series, SeriesEvent, SeriesStream};
 use tokio::sync::mpsc;
@@ -13,15 +14,19 @@ use tracing::Instrument;
 use super::chunks::ChunkLoader;
 use super::order::{Order, Relabel};
 use super::postings::expand;
-use super::series::{Entry, SeriesBatch, SeriesReader, Warnings};
+use super::series::{Entry, Repair, SeriesBatch, SeriesReader, Warnings};
 use crate::bucket_block::BucketBlock;
 use crate::error::{BlockError, BlockResult};
 use crate::gateway::Shared;
 use crate::limits::{Data, Request};
 use crate::mask::Mask;
+use crate::turn::Work;
 
 /// Entries decoded at a time: enough that nothing is done often, few enough that they take little memory.
 const DECODE_SERIES: usize = 512;
+
+/// A reader that took nothing for this long stands still.
+const STILL_AFTER: Duration = Duration::from_millis(50);
 
 /// What to read of one block.
 #[derive(Debug, Clone)]
@@ -44,6 +49,7 @@ pub(crate) fn stream(
     block: Arc<BucketBlock>,
     wanted: Wanted,
     request: Arc<Request>,
+    work: Work,
 ) -> SeriesStream {
     let (sender, receiver) = mpsc::channel::<Item>(1);
     let read = async move {
@@ -55,9 +61,10 @@ pub(crate) fn stream(
             request: &request,
             warnings: Warnings::default(),
             sender,
+            work,
         };
         let end = producer.run().await;
-        let texts = producer.warnings.take(&block);
+        let texts = producer.warnings.take(&block, mode);
         for text in texts {
             producer.send(Ok(SeriesEvent::Warning(text)), Vec::new()).await;
         }
@@ -82,6 +89,7 @@ struct Producer<'a> {
     request: &'a Request,
     warnings: Warnings,
     sender: mpsc::Sender<Item>,
+    work: Work,
 }
 
 impl Producer<'_> {
@@ -98,15 +106,16 @@ impl Producer<'_> {
             range: self.wanted.range,
             skip_chunks: select.skip_chunks,
             mode: select.partial_response,
+            matchers: &self.wanted.matchers,
             relabel: Some(&relabel),
             mask: self.wanted.mask.as_deref(),
         };
-        let mut queue = Queue {
-            order: relabel.order(),
-            ready: Vec::new(),
-            held: self.request.hold(0)?,
-            left: if select.limit == 0 { usize::MAX } else { select.limit },
-        };
+        let left = if select.limit == 0 { usize::MAX } else { select.limit };
+        let mut queue = Queue::new(relabel.order(), self.request.hold(0)?, left);
+        if self.block.is_disordered() {
+            self.warnings.note(Repair::Series);
+            queue.sort_all();
+        }
         let mut rest: &[u32] = &expanded.ids;
         let mut next = self.next_batch(&reader, &mut rest, queue.left).await?;
         while let Some(batch) = next.take() {
@@ -114,17 +123,17 @@ impl Producer<'_> {
                 let to = batch.ids.len().min(from + DECODE_SERIES);
                 for entry in reader.decode(&batch, from..to, &self.warnings).await? {
                     if select.shard.as_ref().is_none_or(|s| s.matches(&entry.labels)) {
-                        queue.push(entry)?;
+                        self.push(&mut queue, entry)?;
                     }
                 }
                 let last = to == batch.ids.len();
                 if last && rest.is_empty() {
-                    queue.finish();
+                    self.finish(&mut queue)?;
                     self.emit(&mut queue, true).await?;
                     return Ok(());
                 }
                 if !last {
-                    if !self.emit(&mut queue, false).await? {
+                    if !self.may_be_disordered(&queue) && !self.emit(&mut queue, false).await? {
                         return Ok(());
                     }
                     continue;
@@ -135,20 +144,73 @@ impl Producer<'_> {
                     Order::All => queue.left,
                     _ => queue.left.saturating_sub(queue.ready.len()),
                 };
-                let (sent, fetched) =
-                    futures::join!(self.emit(&mut queue, false), self.next_batch(&reader, &mut rest, left));
+                let fetch = self.next_batch(&reader, &mut rest, left);
+                let (sent, fetched) = match self.may_be_disordered(&queue) {
+                    true => (Ok(true), fetch.await),
+                    false => futures::join!(self.emit(&mut queue, false), fetch),
+                };
                 if !sent? {
                     return Ok(());
                 }
                 next = fetched?;
                 if next.is_none() {
-                    queue.finish();
+                    self.finish(&mut queue)?;
                     self.emit(&mut queue, true).await?;
                     return Ok(());
                 }
             }
         }
         Ok(())
+    }
+
+    /// Adds the next series.
+    fn push(&self, queue: &mut Queue, entry: Entry) -> BlockResult<()> {
+        if queue.is_sorting
+            && let Some(spare) = self.request.ctx.budget.reserve_spare(entry.size_bytes())
+        {
+            drop(spare);
+        } else if queue.is_sorting {
+            return Err(BlockError::Damaged(format!(
+                "series are out of order, and there is no room in memory to sort them ({} bytes are taken): narrow the \
+                 selector, or raise --store.limits.request-bytes and --chunk-pool-size",
+                queue.held.bytes()
+            )));
+        }
+        queue.push(entry)?;
+        self.settle(queue)
+    }
+
+    /// After the last entry.
+    fn finish(&self, queue: &mut Queue) -> BlockResult<()> {
+        queue.finish();
+        self.settle(queue)?;
+        if queue.is_sorting {
+            queue.finish();
+        }
+        Ok(())
+    }
+
+    /// A series that belongs before others has all of them sorted first, unless some are sent already.
+    fn settle(&self, queue: &mut Queue) -> BlockResult<()> {
+        if queue.is_in_order() {
+            return Ok(());
+        }
+        if self.block.found_disordered() {
+            tracing::warn!(block = %self.block.id, "series of a block are out of order, they are sorted at each query");
+        }
+        if queue.sent.is_some() {
+            let text = "series are out of order, which was found after some of them were sent: the others are missing, a \
+                        further query sorts them";
+            return Err(BlockError::Damaged(text.to_owned()));
+        }
+        self.warnings.note(Repair::Series);
+        queue.sort_all();
+        Ok(())
+    }
+
+    /// Whether what is ready is held back for a while: as long as nothing is sent, disorder can be put right.
+    fn may_be_disordered(&self, queue: &Queue) -> bool {
+        queue.sent.is_none() && !self.block.is_ordered() && queue.held.bytes() < self.request.batch.series_bytes
     }
 
     /// The next batch of entries, taken off `rest`; `None` at the end, or when none is `left` to send.
@@ -199,8 +261,8 @@ impl Producer<'_> {
             };
             self.request.ctx.check().map_err(BlockError::Fatal)?;
             // What is read lies in memory until it is taken: nothing is read that nobody has room for.
-            let Ok(permit) = self.sender.reserve().await else { return Ok(false) };
-            let entries: Vec<Entry> = queue.ready.drain(..count).collect();
+            let Some(permit) = self.place().await? else { return Ok(false) };
+            let entries = queue.take(count);
             let bytes: u64 = entries.iter().map(Entry::size_bytes).sum();
             queue.left = queue.left.saturating_sub(count);
             let (batch, held) = self.load(&loader, entries).await?;
@@ -258,8 +320,22 @@ impl Producer<'_> {
         Ok(left)
     }
 
-    async fn send(&self, event: storage::Result<SeriesEvent>, held: Vec<Reservation>) -> bool {
-        self.sender.send((event, held)).await.is_ok()
+    /// A place in the queue, `None` when nobody listens any more. While the reader stands still, others have their turn.
+    async fn place(&self) -> BlockResult<Option<mpsc::Permit<'_, Item>>> {
+        if let Ok(place) = tokio::time::timeout(STILL_AFTER, self.sender.reserve()).await {
+            return Ok(place.ok());
+        }
+        self.work.rest();
+        let Ok(place) = self.sender.reserve().await else { return Ok(None) };
+        self.work.resume().await.map_err(BlockError::Fatal)?;
+        Ok(Some(place))
+    }
+
+    /// Sends what needs no more work.
+    async fn send(&self, event: storage::Result<SeriesEvent>, held: Vec<Reservation>) {
+        self.work.rest();
+        // Nobody is told when the reader is gone.
+        let _ = self.sender.send((event, held)).await;
     }
 }
 
@@ -268,6 +344,12 @@ struct Queue {
     order: Order,
     /// In the order of the answer, unless that is known only at the end.
     ready: Vec<Entry>,
+    /// How many of `ready` are known to be in order.
+    checked: usize,
+    /// The labels of the last series sent.
+    sent: Option<Labels>,
+    /// Sorting all of them because the block has them out of order.
+    is_sorting: bool,
     /// The memory of all entries here.
     held: Reservation,
     /// How many may still be sent.
@@ -275,6 +357,10 @@ struct Queue {
 }
 
 impl Queue {
+    fn new(order: Order, held: Reservation, left: usize) -> Self {
+        Self { order, ready: Vec::new(), checked: 0, sent: None, is_sorting: false, held, left }
+    }
+
     fn push(&mut self, entry: Entry) -> BlockResult<()> {
         self.held.grow(entry.size_bytes())?;
         match &mut self.order {
@@ -282,6 +368,42 @@ impl Queue {
             Order::Kept | Order::All => self.ready.push(entry),
         }
         Ok(())
+    }
+
+    /// Whether what is ready comes behind what was sent, in order. Always where all is sorted at the end.
+    fn is_in_order(&mut self) -> bool {
+        if matches!(self.order, Order::All) {
+            return true;
+        }
+        let mut before = match self.checked.checked_sub(1) {
+            Some(last) => self.ready.get(last).map(|e| &e.labels),
+            None => self.sent.as_ref(),
+        };
+        for entry in self.ready.iter().skip(self.checked) {
+            if before.is_some_and(|before| *before > entry.labels) {
+                return false;
+            }
+            before = Some(&entry.labels);
+        }
+        self.checked = self.ready.len();
+        true
+    }
+
+    /// From now on all series are sorted at the end.
+    fn sort_all(&mut self) {
+        if let Order::Groups(groups) = &mut self.order {
+            groups.flush(&mut self.ready);
+        }
+        self.order = Order::All;
+        self.is_sorting = true;
+    }
+
+    /// The first `count`, to be sent.
+    fn take(&mut self, count: usize) -> Vec<Entry> {
+        let entries: Vec<Entry> = self.ready.drain(..count).collect();
+        self.checked = self.checked.saturating_sub(count);
+        self.sent = entries.last().map(|e| e.labels.clone()).or(self.sent.take());
+        entries
     }
 
     /// After the last entry.

@@ -2,13 +2,17 @@
 
 mod common;
 mod conformance;
+mod crafted;
 mod damage;
 mod deletions;
+mod disorder;
 mod hints;
 mod labels;
 mod matchers;
+mod replaced;
 mod requests;
 mod select;
 mod serve;
 mod sync;
 mod thanos;
+mod unread;
