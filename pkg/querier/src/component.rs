@@ -252,16 +252,12 @@ async fn watch_endpoints(config: Config, set: Arc<EndpointSet>, files: EndpointF
             };
             set.configure(configured);
             set.lookup().await;
-            set.check(true).await;
         })
         .await;
     };
-    let dns = repeat(every(config.dns_interval, false), shutdown.clone(), || async {
-        set.lookup().await;
-        set.check(true).await;
-    });
+    let dns = repeat(every(config.dns_interval, false), shutdown.clone(), || async { set.lookup().await });
     let health = repeat(every(Duration::ZERO, false), shutdown.clone(), || async {
-        set.check(false).await;
+        set.check().await;
         // Who has just been started, here or there, should not have to wait long.
         let new = set.all().iter().any(|e| e.reachable() && e.health().info.is_none());
         tokio::time::sleep(if new { CHECK_INTERVAL_NEW } else { CHECK_INTERVAL }).await;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use labels::{Labels, Matcher};
 use model::TimeRange;
@@ -26,7 +27,12 @@ pub struct Endpoint {
     channels: RwLock<Vec<Member>>,
     turn: AtomicUsize,
     health: RwLock<Health>,
+    /// Held while it is asked who it is.
+    checking: tokio::sync::Mutex<()>,
 }
+
+/// An endpoint whose check failed within this time can be asked again at once: that costs a request no more.
+const QUICK: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone)]
 struct Member {
@@ -46,6 +52,8 @@ pub struct Health {
     pub last_good_ms: Option<i64>,
     /// Why the last try failed.
     pub last_error: Option<String>,
+    /// When the last try ended, and how long it took.
+    last_try: Option<(Instant, Duration)>,
     /// `info` is so old that what it says of the data counts no more.
     pub outdated: bool,
     /// Label sets in `info` of which it does not say from when to when their data is.
@@ -71,6 +79,7 @@ impl Endpoint {
             channels: RwLock::new(members.collect()),
             turn: AtomicUsize::new(0),
             health: RwLock::new(health),
+            checking: tokio::sync::Mutex::new(()),
         }
     }
 
@@ -95,11 +104,24 @@ impl Endpoint {
         health.last_check_ms.is_none() && health.last_error.is_none()
     }
 
-    /// Asks each address who it is and notes the answer.
-    pub(super) async fn check(&self, ctx: &storage::Ctx, now_ms: i64) {
+    /// Whether it was not there when last asked, which showed at once and some time ago: it may just have been started.
+    pub(super) fn may_be_back(&self) -> bool {
+        let late = |(ended, took): (Instant, Duration)| took < QUICK && ended.elapsed() > QUICK;
+        self.missing().is_some() && self.health.read().last_try.is_some_and(late)
+    }
+
+    /// Asks each address who it is and notes the answer, if that is still `due` once nobody else asks. What was known
+    /// before.
+    pub(super) async fn check(&self, ctx: &storage::Ctx, now_ms: i64, due: impl Fn(&Self) -> bool) -> Option<Health> {
+        let _alone = self.checking.lock().await;
+        let before = self.health();
+        if !due(self) {
+            return None;
+        }
+        let began = Instant::now();
         let members = self.channels.read().clone();
         if members.is_empty() {
-            return;
+            return None;
         }
         let asked = members.iter().map(|m| fetch_info(ctx, &m.address, m.channel.clone()));
         let answers = futures::future::join_all(asked).await;
@@ -121,6 +143,7 @@ impl Endpoint {
         }
         let mut health = self.health.write();
         health.last_check_ms = Some(now_ms);
+        health.last_try = Some((Instant::now(), began.elapsed()));
         match good {
             Some(info) => {
                 health.last_good_ms = Some(now_ms);
@@ -132,6 +155,7 @@ impl Endpoint {
             }
             None => health.last_error = failure,
         }
+        Some(before)
     }
 
     /// Whether it is what `spec` and `addresses` say, and can be asked.

@@ -27,6 +27,7 @@ impl EndpointSet {
     /// who it is, for some seconds at most.
     pub async fn members(&self, api: impl Fn(&Served) -> bool, selectors: &[Vec<Matcher>]) -> Members {
         self.settle().await;
+        self.check_back().await;
         let all = self.all();
         if all.is_empty() {
             let text = format!("{NONE_AVAILABLE}: no endpoint is configured (--endpoint, --endpoint.sd-config-file)");

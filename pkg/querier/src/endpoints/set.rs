@@ -21,6 +21,9 @@ use crate::resolve::{Resolver, is_dynamic, resolve};
 /// How much longer than one check may take the first ones are waited for.
 const SETTLE_SLACK: Duration = Duration::from_secs(1);
 
+/// How long a request waits for endpoints that may be back.
+const BACK_WAIT: Duration = Duration::from_millis(250);
+
 /// How the addresses behind one configured address are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Mode {
@@ -174,7 +177,8 @@ impl EndpointSet {
         self.align();
     }
 
-    /// Looks DNS names up again, all at the same time; on failure the addresses found before stay.
+    /// Looks DNS names up again, all at the same time, and asks who was not known yet; on failure the addresses found
+    /// before stay.
     pub async fn lookup(&self) {
         let mut names: Vec<String> = self.configured.lock().specs.iter().map(|s| s.address.clone()).collect();
         names.retain(|n| is_dynamic(n));
@@ -188,8 +192,9 @@ impl EndpointSet {
             self.align();
         });
         futures::future::join_all(looked_up).await;
-        let configured = self.configured.lock();
+        let configured = self.configured.lock().clone();
         self.resolved.lock().retain(|name, _| configured.specs.iter().any(|s| s.address == *name));
+        self.check_new().await;
     }
 
     fn note(&self, name: &str, found: Result<Vec<String>, String>) {
@@ -205,9 +210,30 @@ impl EndpointSet {
         }
     }
 
-    /// Asks endpoints who they are: all, or those that were never asked.
-    pub async fn check(&self, only_new: bool) {
+    /// Asks all endpoints who they are.
+    pub async fn check(&self) {
         self.align();
+        self.ask(|_| true).await;
+        self.forget(self.options.clock.now_ms());
+        self.count();
+    }
+
+    /// Asks those that were never asked.
+    pub async fn check_new(&self) {
+        self.align();
+        self.ask(Endpoint::is_new).await;
+        self.count();
+    }
+
+    /// Asks those again that may have been started since, if that takes no time.
+    pub async fn check_back(&self) {
+        if self.all().iter().any(|e| e.may_be_back()) {
+            // Who takes longer is told as missing.
+            let _ = tokio::time::timeout(BACK_WAIT, self.ask(Endpoint::may_be_back)).await;
+        }
+    }
+
+    async fn ask(&self, due: impl Fn(&Endpoint) -> bool) {
         let ctx = Ctx {
             cancel: CancellationToken::new(),
             deadline: Some(Instant::now() + self.options.check_timeout),
@@ -216,20 +242,15 @@ impl EndpointSet {
             report: None,
         };
         let now_ms = self.options.clock.now_ms();
-        let asked = self.all().into_iter().filter(|e| !only_new || e.is_new());
-        let checks = asked.map(|endpoint| {
-            let ctx = &ctx;
-            async move {
-                let before = endpoint.health();
-                endpoint.check(ctx, now_ms).await;
+        let (ctx, due) = (&ctx, &due);
+        let checks = self.all().into_iter().filter(|e| due(e)).map(|endpoint| async move {
+            if let Some(before) = endpoint.check(ctx, now_ms, due).await {
                 log_change(&endpoint, &before);
                 self.note_settled();
             }
         });
         futures::future::join_all(checks).await;
         self.note_settled();
-        self.forget(now_ms);
-        self.count();
     }
 
     fn note_settled(&self) {

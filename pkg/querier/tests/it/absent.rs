@@ -164,6 +164,17 @@ async fn the_first_request_waits_until_all_were_asked() {
 }
 
 #[tokio::test]
+async fn who_comes_late_is_found() {
+    let late = refusing().await;
+    let mut world = World::start_with(vec![], &[&format!("--endpoint={late}")], Names::default(), 0).await;
+    let answer = world.query("up", "1700001500").await;
+    assert!(answer["warnings"].to_string().contains(&late), "{answer}");
+    world.start_store(&late, good()).await;
+    until("it is found", async || world.query("up", "1700001500").await.get("warnings").is_none()).await;
+    assert_eq!(vector(&world.query("up", "1700001500").await).len(), 1);
+}
+
+#[tokio::test]
 async fn stacked_queriers_pass_it_on() {
     let gone = refusing().await;
     let lower = World::start_with(vec![good()], &[&format!("--endpoint={gone}")], Names::default(), 1).await;

@@ -22,6 +22,7 @@ use storage::{
 };
 use storeapi::{ComponentType, EndpointInfo, InfoServer, Served, ServerOptions, StoreLimits, store_routes};
 use telemetry::Metrics;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tonic::service::Routes;
@@ -181,6 +182,7 @@ pub struct World {
     /// Where the HTTP API is.
     pub http: String,
     pub grpc: String,
+    client: reqwest::Client,
     stores: Vec<(String, CancellationToken, Arc<AtomicUsize>)>,
     shutdown: CancellationToken,
 }
@@ -229,11 +231,12 @@ impl World {
             assert!(std::time::Instant::now() < deadline, "endpoints do not answer: {:?}", set.all());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        Self { http: format!("http://{http}"), grpc, stores: running, shutdown }
+        let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
+        Self { http: format!("http://{http}"), grpc, client, stores: running, shutdown }
     }
 
     pub async fn get(&self, path: &str, params: &[(&str, &str)]) -> Value {
-        let request = reqwest::Client::new().get(format!("{}{path}", self.http)).query(params);
+        let request = self.client.get(format!("{}{path}", self.http)).query(params);
         let text = request.send().await.unwrap().text().await.unwrap();
         serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"))
     }
@@ -249,6 +252,12 @@ impl World {
 
     pub fn store_address(&self, i: usize) -> String {
         self.stores[i].0.clone()
+    }
+
+    /// Starts a store at an address where none is.
+    pub async fn start_store(&mut self, address: &str, store: Store) {
+        let listener = transport::bind(address).await.unwrap();
+        self.stores.push(serve_at(listener, store));
     }
 
     /// Ends a store and returns its address.
@@ -274,6 +283,10 @@ pub fn vector(answer: &Value) -> Vec<(String, f64)> {
 }
 
 async fn serve(store: Store) -> (String, CancellationToken, Arc<AtomicUsize>) {
+    serve_at(transport::bind("127.0.0.1:0").await.unwrap(), store)
+}
+
+fn serve_at(listener: TcpListener, store: Store) -> (String, CancellationToken, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let source: Arc<dyn SeriesSource> = Arc::new(Source {
         inner: MemorySource::with_external_labels(store.series, store.labels),
@@ -301,7 +314,6 @@ async fn serve(store: Store) -> (String, CancellationToken, Arc<AtomicUsize>) {
     })
     .add_to(&mut routes);
     let router = ServerStack::new(ServerMetrics::new(&Metrics::new()), Probe::default()).router(routes.routes());
-    let listener = transport::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let stop = CancellationToken::new();
     tokio::spawn(transport::serve(listener, router, ServeOptions::grpc(Duration::ZERO, Duration::ZERO), stop.clone()));
