@@ -35,7 +35,7 @@ impl Looks {
             return false;
         }
         // The first stretch that ends at or after `min`.
-        let ahead = (min - self.first_end).max(0) as u64;
+        let ahead = min.saturating_sub(self.first_end).max(0) as u64;
         let end = self.first_end + (ahead.div_ceil(self.step_ms as u64) * self.step_ms as u64) as i64;
         end <= self.last_end && max > end - self.reach_ms
     }
@@ -44,9 +44,8 @@ impl Looks {
 /// The longest windows, ms.
 const WINDOW_MAX_MS: i64 = 3_600_000;
 
-/// How far before the stretches looked at downsampled data still matters where its resolution was chosen automatically:
-/// two windows, and a third because a chunk may end in the middle of one, ms. After them it is the window that holds the
-/// last look.
+/// How far before the stretches looked at downsampled data still matters: two windows, and a third because a chunk may end
+/// in the middle of one, ms. After them it is the window that holds the last look.
 const COARSE_REACH_MS: i64 = 3 * WINDOW_MAX_MS;
 
 /// Decodes with buffers of its own, one per operator.
@@ -61,8 +60,11 @@ pub(crate) struct Decoder {
 }
 
 impl Decoder {
-    pub fn new(wanted: Wanted) -> Self {
-        Self { merged: Column::new(), raw: Column::new(), overlay: Overlay::new(wanted), saw_histograms: false }
+    /// For what `cx`'s query allows.
+    pub fn new(wanted: Wanted, cx: &Cx) -> Self {
+        let coarsest_ms = if cx.query.auto_resolution { i64::MAX } else { cx.query.max_resolution_ms };
+        let overlay = Overlay::new(wanted, coarsest_ms);
+        Self { merged: Column::new(), raw: Column::new(), overlay, saw_histograms: false }
     }
 
     /// Fills `out` with the samples of the chunks that `looks` touches, ascending, each time once. There may be more
@@ -112,10 +114,8 @@ impl Decoder {
     /// Whole windows are needed to settle what stands for them, hence all chunks from first to last look.
     fn downsampled(&mut self, chunks: &[Chunk], looks: Looks, out: &mut Samples, cx: &mut Cx) -> Result<()> {
         let mut range = looks.range();
-        if cx.query.auto_resolution {
-            range.min = range.min.saturating_sub(COARSE_REACH_MS);
-            range.max = range.max.saturating_add(WINDOW_MAX_MS);
-        }
+        range.min = range.min.saturating_sub(COARSE_REACH_MS);
+        range.max = range.max.saturating_add(WINDOW_MAX_MS);
         self.overlay.clear();
         let mut raw = std::mem::take(&mut self.raw);
         raw.clear();
@@ -135,7 +135,7 @@ impl Decoder {
             }
             cx.check_size(raw.len() + self.overlay.len(), "samples of one series")?;
         }
-        self.overlay.finish(&raw, blended, cx.query.auto_resolution, out);
+        self.overlay.finish(&raw, blended, out);
         self.raw = raw;
         Ok(())
     }

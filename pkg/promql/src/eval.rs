@@ -7,6 +7,7 @@ use promql_syntax::Span;
 use storage::{Ctx, Reservation, Select, SeriesSource};
 
 use crate::notes::Notes;
+use crate::overlay;
 use crate::plan::SelectPlan;
 use crate::series::StepSeries;
 use crate::wanted::Wanted;
@@ -166,16 +167,20 @@ impl Cx {
         self.release(series.column.count(), series.size_bytes());
     }
 
-    /// A select over `range` with this query's settings; `range_ms` is a range selector's own.
+    /// A select over `range` with this query's settings; `range_ms` is a range selector's own, else that of a subquery
+    /// counts. Where the resolution was chosen by the client, it stays the limit.
     pub fn select(&self, range: TimeRange, plan: &SelectPlan, wanted: Wanted, range_ms: Option<i64>) -> Select {
         let mut select = Select::new(range, plan.matchers.clone());
-        select.max_resolution_ms = self.query.max_resolution_ms;
-        if self.query.auto_resolution {
-            // A range of two windows is the least that has a rate.
-            select.max_resolution_ms =
-                range_ms.map_or(select.max_resolution_ms, |r| select.max_resolution_ms.min(r / 2));
-            select.coarser = true;
+        let allowed_ms = self.query.max_resolution_ms;
+        // A range of two windows is the least that can be reckoned with; where there are none so short, longer will do.
+        select.max_resolution_ms = range_ms.or(plan.within_ms).map_or(allowed_ms, |r| allowed_ms.min(r / 2));
+        select.coarser = self.query.auto_resolution || select.max_resolution_ms < allowed_ms;
+        if !self.query.auto_resolution {
+            select.coarsest_ms = allowed_ms;
         }
+        // Windows that hold the first or the last look end outside of the range.
+        let window_ms = overlay::RESOLUTIONS_MS.into_iter().rev().find(|r| *r <= select.max_resolution_ms).unwrap_or(0);
+        select.range = TimeRange::new(range.min.saturating_sub(window_ms), range.max.saturating_add(window_ms));
         select.aggregates = wanted.aggregates();
         select.without_replica_labels = self.query.without_replica_labels.clone();
         select.block_matchers = self.query.block_matchers.clone();

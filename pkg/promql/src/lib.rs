@@ -7,6 +7,7 @@
 mod aggregate;
 mod binary;
 mod coarse;
+mod curve;
 mod decode;
 mod engine;
 mod error;
@@ -15,6 +16,7 @@ mod fetch;
 mod functions;
 mod go_float;
 mod limits;
+mod marks;
 mod merge;
 mod notes;
 mod open;

@@ -13,7 +13,7 @@ use crate::samples::{Cover, Samples};
 use crate::wanted::Wanted;
 
 /// The resolutions of downsampled data, ms.
-const RESOLUTIONS_MS: [i64; 2] = [300_000, 3_600_000];
+pub(crate) const RESOLUTIONS_MS: [i64; 2] = [300_000, 3_600_000];
 
 /// One sample of a lane.
 #[derive(Debug, Clone, Copy)]
@@ -56,14 +56,17 @@ struct Part {
 #[derive(Debug)]
 pub(crate) struct Overlay {
     wanted: Wanted,
+    /// No windows are longer, ms.
+    coarsest_ms: i64,
     parts: Vec<Part>,
     values: Column,
     counts: Column,
 }
 
 impl Overlay {
-    pub fn new(wanted: Wanted) -> Self {
-        Self { wanted, parts: Vec::new(), values: Column::new(), counts: Column::new() }
+    /// Of windows that are no longer than `coarsest_ms`.
+    pub fn new(wanted: Wanted, coarsest_ms: i64) -> Self {
+        Self { wanted, coarsest_ms, parts: Vec::new(), values: Column::new(), counts: Column::new() }
     }
 
     /// Samples added since the last [`Overlay::finish`].
@@ -79,7 +82,11 @@ impl Overlay {
     /// Adds a chunk, chunks in order of time. False when what is wanted of it is native histograms.
     pub fn add(&mut self, aggr: &AggrChunk, replica: u64) -> Result<bool, chunkenc::Error> {
         let aggregate = self.wanted.aggregate();
-        let Some(part) = aggr.get(aggregate) else { return Ok(true) };
+        let Some(part) = aggr.get(aggregate) else {
+            // Native histograms have counts, but no minima and maxima.
+            let extremes = matches!(self.wanted, Wanted::Min | Wanted::Max);
+            return Ok(!extremes || aggr.get(Aggregate::Count).is_none());
+        };
         if !part.encoding.is_float() {
             return Ok(false);
         }
@@ -107,7 +114,10 @@ impl Overlay {
         if self.wanted == Wanted::Average {
             rows.iter_mut().for_each(|r| r.value /= r.cover.count);
         }
-        let resolution_ms = resolution_of(&rows[extra..]);
+        let resolution_ms = match RESOLUTIONS_MS {
+            [fine, coarse] if self.coarsest_ms < coarse => Some(fine),
+            _ => resolution_of(&rows[extra..]),
+        };
         if !rows.is_empty() {
             self.parts.push(Part { resolution_ms, replica, rows });
         }
@@ -115,9 +125,8 @@ impl Overlay {
     }
 
     /// Puts all that was added, and `raw`, into `out`. `blended`: the raw values are put together from several replicas,
-    /// so that a counter may be a little off. `even`: windows that are full all stand at their ends, also those that are
-    /// cut short because their chunk ends.
-    pub fn finish(&mut self, raw: &Column, blended: bool, even: bool, out: &mut Samples) {
+    /// so that a counter may be a little off.
+    pub fn finish(&mut self, raw: &Column, blended: bool, out: &mut Samples) {
         let mut lanes = vec![Lane::default()];
         lanes[0].rows = if self.wanted == Wanted::Counter { raw_counter_rows(raw) } else { raw_rows(raw) };
         assign(std::mem::take(&mut self.parts), self.wanted == Wanted::Counter, &mut lanes);
@@ -135,9 +144,8 @@ impl Overlay {
         if self.wanted == Wanted::Counter {
             crate::totals::join(&mut rows, &lanes, blended);
         }
-        if even {
-            make_even(&mut rows);
-        }
+        make_even(&mut rows);
+        part(&mut rows);
         out.clear();
         out.column.times.extend(rows.iter().map(|r| r.time));
         out.column.values.extend(rows.iter().map(|r| r.value));
@@ -340,6 +348,15 @@ fn make_even(rows: &mut Vec<Row>) {
         }
         !extra
     });
+}
+
+/// Lets no window begin before the sample before it, of whatever lane, has ended.
+fn part(rows: &mut [Row]) {
+    let mut ended = i64::MIN;
+    for row in rows {
+        row.cover.since_ms = row.cover.since_ms.max(ended).min(row.time);
+        ended = row.time + 1;
+    }
 }
 
 /// How many raw samples that are numbers.

@@ -82,6 +82,8 @@ pub(crate) struct SelectPlan {
     pub at_ms: Option<i64>,
     pub anchored: bool,
     pub smoothed: bool,
+    /// The range of the subquery that it is in, ms.
+    pub within_ms: Option<i64>,
     /// The function or aggregation around it, a hint to the source.
     pub hint: Option<Arc<str>>,
     pub span: Span,
@@ -272,7 +274,7 @@ pub(crate) const METADATA_LABELS: [&str; 3] = [labels::METRIC_NAME, "__type__", 
 
 /// Plans a query.
 pub(crate) fn plan(expr: &Expr, times: QueryTimes, options: &EngineOptions) -> Result<Root, QueryError> {
-    let planner = Planner { times, options };
+    let planner = Planner { times, options, within_ms: None };
     match expr.value_type() {
         ValueType::Scalar => Ok(Root::Scalar(planner.scalar(expr)?.it)),
         ValueType::String => match expr.unparen() {
@@ -289,9 +291,12 @@ pub(crate) fn plan(expr: &Expr, times: QueryTimes, options: &EngineOptions) -> R
     }
 }
 
+#[derive(Clone, Copy)]
 struct Planner<'a> {
     times: QueryTimes,
     options: &'a EngineOptions,
+    /// The range of the innermost subquery around, ms.
+    within_ms: Option<i64>,
 }
 
 type Hint<'h> = Option<&'h Arc<str>>;
@@ -355,6 +360,7 @@ impl Planner<'_> {
             at_ms: self.at(v.at),
             anchored: v.anchored,
             smoothed: v.smoothed,
+            within_ms: self.within_ms,
             hint: hint.cloned(),
             span: v.span,
         })
@@ -368,9 +374,11 @@ impl Planner<'_> {
             },
             None => self.options.default_subquery_step_ms,
         };
+        let range_ms = self.duration_ms(&s.range, false)?;
+        let inside = Self { within_ms: Some(range_ms), ..*self };
         Ok(SubqueryPlan {
-            inner: self.vector(&s.expr, hint)?.wrapped(),
-            range_ms: self.duration_ms(&s.range, false)?,
+            inner: inside.vector(&s.expr, hint)?.wrapped(),
+            range_ms,
             step_ms: step_ms.max(1),
             offset_ms: self.duration_ms(&s.offset, true)?,
             at_ms: self.at(s.at),

@@ -64,39 +64,44 @@ impl Samples {
         covers.truncate(to);
     }
 
-    /// Up to when, that ms not included, an instant selector shows sample `i` of data whose resolution was chosen
-    /// automatically: for the lookback, and as long as data of this resolution has no more to show. Else a lookback
-    /// shorter than the windows would leave gaps where there is data.
-    pub fn shown_until(&self, i: usize, lookback_ms: i64) -> i64 {
+    /// The middle of sample `i`'s window, ms; a raw sample's own time.
+    pub fn middle(&self, i: usize) -> i64 {
         let time = self.column.times[i];
-        let plain = time.saturating_add(lookback_ms);
-        let Some(cover) = self.covers.get(i) else { return plain };
-        let mut until = plain;
-        if cover.resolution_ms > 0 {
-            until = until.max(cover.window_end(time) + 1 + cover.resolution_ms);
+        match self.covers[i] {
+            Cover { resolution_ms: 0, .. } => time,
+            cover => time - (time - cover.since_ms) / 2,
         }
-        if self.next_adjoins(i, lookback_ms) {
-            until = until.max(self.column.times[i + 1]);
-        }
-        until
     }
 
-    /// Whether the sample after `i` is a window that goes on where `i` ends, without a pause of more than the lookback
-    /// or a window.
-    pub fn next_adjoins(&self, i: usize, lookback_ms: i64) -> bool {
+    /// Whether the sample after `i` goes on where `i` ends: windows adjoin, other samples are at most `near_ms` apart.
+    pub fn goes_on(&self, i: usize, near_ms: i64) -> bool {
         let (Some(cover), Some(next)) = (self.covers.get(i), self.covers.get(i + 1)) else { return false };
-        if next.resolution_ms == 0 {
-            return false;
+        let (time, next_time) = (self.column.times[i], self.column.times[i + 1]);
+        let begin = next.window_end(next_time) + 1 - next.resolution_ms;
+        match (cover.resolution_ms, next.resolution_ms) {
+            (0, 0) => next_time - time <= near_ms,
+            (0, _) => begin - time <= near_ms,
+            (_, 0) => next_time - time <= near_ms,
+            _ => begin <= cover.window_end(time) + 1,
         }
-        let begin = next.window_end(self.column.times[i + 1]) + 1 - next.resolution_ms;
-        cover.window_end(self.column.times[i]).saturating_add(lookback_ms.max(cover.resolution_ms)) >= begin
     }
 
-    /// The last ms at which data as coarse as sample `i` would have shown nothing newer.
-    pub fn newest_until(&self, i: usize) -> i64 {
-        let time = self.column.times[i];
-        self.covers.get(i).map_or(time, |c| c.window_end(time) + c.resolution_ms)
+    /// The longest window that `after..=last` cuts, ms.
+    pub fn coarsest(&self, after: i64, last: i64) -> Option<i64> {
+        let cut = |(time, cover): &(&i64, &Cover)| **time > after && cover.since_ms <= last;
+        self.column.times.iter().zip(&self.covers).filter(cut).map(|(_, cover)| cover.resolution_ms).max()
     }
+
+    /// Whether sample `i`, later than `at_ms`, is a window that began by then.
+    pub fn holds(&self, i: usize, at_ms: i64) -> bool {
+        self.covers.get(i).is_some_and(|c| c.resolution_ms > 0 && c.since_ms <= at_ms)
+    }
+}
+
+/// What windows see of a step at `at_ms`: they end a ms before multiples of 5 minutes, and a step on the first ms of a window
+/// is one at the end of the window before.
+pub(crate) fn aligned(at_ms: i64) -> i64 {
+    at_ms - i64::from(at_ms.rem_euclid(300_000) == 0)
 }
 
 #[cfg(test)]
@@ -116,24 +121,27 @@ mod tests {
     }
 
     #[test]
-    fn coarse_samples_are_shown_until_the_next() {
+    fn windows_go_on_from_what_they_adjoin() {
         let minute = 60_000;
         let lookback = 5 * minute;
         for (list, want) in [
-            // Raw only: the lookback.
-            (&[(0, 0), (HOUR, 0)][..], [5 * minute, HOUR + 5 * minute]),
-            // Two windows: each for an hour after its end.
-            (&[(HOUR - 1, HOUR), (2 * HOUR - 1, HOUR)], [2 * HOUR, 3 * HOUR]),
-            // A window cut short, then the rest of the hour.
-            (&[(HOUR / 2, HOUR), (HOUR - 1, HOUR)], [2 * HOUR, 2 * HOUR]),
-            // Raw, then windows, without and with a pause.
-            (&[(HOUR - 1000, 0), (2 * HOUR - 1, HOUR)], [2 * HOUR - 1, 3 * HOUR]),
-            (&[(HOUR - 6 * minute, 0), (2 * HOUR - 1, HOUR)], [HOUR - minute, 3 * HOUR]),
-            // Windows of 5 minutes, the first cut short.
-            (&[(3 * minute, 5 * minute), (10 * minute - 1, 5 * minute)], [10 * minute, 15 * minute]),
+            (&[(0, 0), (lookback, 0)][..], true),
+            (&[(0, 0), (lookback + 1, 0)], false),
+            (&[(HOUR - 1, HOUR), (2 * HOUR - 1, HOUR)], true),
+            // One is missing in between.
+            (&[(HOUR - 1, HOUR), (3 * HOUR - 1, HOUR)], false),
+            // A window cut short, then the rest of the hour, or the next one.
+            (&[(HOUR / 2, HOUR), (HOUR - 1, HOUR)], true),
+            (&[(HOUR / 2, HOUR), (2 * HOUR - 1, HOUR)], true),
+            (&[(HOUR - 1, HOUR), (HOUR + lookback - 1, lookback)], true),
+            (&[(HOUR - 1, HOUR), (HOUR + 2 * lookback - 1, lookback)], false),
+            // Raw, then windows, without and with a pause; and back.
+            (&[(HOUR - 1000, 0), (2 * HOUR - 1, HOUR)], true),
+            (&[(HOUR - 6 * minute, 0), (2 * HOUR - 1, HOUR)], false),
+            (&[(HOUR - 1, HOUR), (HOUR + minute, 0)], true),
+            (&[(HOUR - 1, HOUR), (HOUR + 6 * minute, 0)], false),
         ] {
-            let s = samples(list);
-            assert_eq!([s.shown_until(0, lookback), s.shown_until(1, lookback)], want, "{list:?}");
+            assert_eq!(samples(list).goes_on(0, lookback), want, "{list:?}");
         }
     }
 

@@ -9,7 +9,7 @@ use crate::decode::{Decoder, Looks};
 use crate::eval::{Cx, Operator, Result};
 use crate::fetch::Fetch;
 use crate::plan::SelectPlan;
-use crate::samples::Samples;
+use crate::samples::{Samples, aligned};
 use crate::series::{StepSeries, bits};
 use crate::wanted::Wanted;
 
@@ -31,7 +31,7 @@ impl InstantSelector {
         let select = cx.select(range, &plan, wanted, None);
         Self {
             fetch: Fetch::start(cx, select),
-            decoder: Decoder::new(wanted),
+            decoder: Decoder::new(wanted, cx),
             plan,
             grid,
             samples: Samples::default(),
@@ -89,14 +89,20 @@ impl Operator for InstantSelector {
             let mut column = cx.column(steps);
             let found = if self.plan.smoothed {
                 self.smooth(&mut column, cx.lookback_ms)
-            } else if cx.query.auto_resolution && self.samples.aggregated() {
-                self.look_up(&mut column, |i| self.samples.shown_until(i, cx.lookback_ms))
+            } else if self.samples.aggregated() {
+                // A window stands for all of its time: the one that holds the step is nearer than the one before.
+                self.look_up(&mut column, cx.lookback_ms, |next, at| self.samples.holds(next, aligned(at)))
             } else {
-                self.look_up(&mut column, |i| self.samples.column.times[i].saturating_add(cx.lookback_ms))
+                self.look_up(&mut column, cx.lookback_ms, |_, _| false)
             };
             if found == 0 {
                 cx.recycle(column);
                 continue;
+            }
+            if let Some(range_ms) = self.plan.within_ms
+                && let Some(ms) = self.samples.coarsest(after, last).filter(|ms| ms.saturating_mul(2) > range_ms)
+            {
+                cx.notes.too_coarse(range_ms, ms, self.plan.span);
             }
             cx.stats.total_samples += found;
             if let Some(counts) = cx.step_counters(self.grid) {
@@ -109,8 +115,8 @@ impl Operator for InstantSelector {
 }
 
 impl InstantSelector {
-    /// `until` tells up to when, that ms not included, a sample is shown.
-    fn look_up(&self, column: &mut crate::StepColumn, until: impl Fn(usize) -> i64) -> u64 {
+    /// Sets the last sample within the lookback, or the sample after it where it `holds` the time.
+    fn look_up(&self, column: &mut crate::StepColumn, lookback_ms: i64, holds: impl Fn(usize, i64) -> bool) -> u64 {
         let (times, values) = (&self.samples.column.times[..], &self.samples.column.values[..]);
         let n = times.len();
         let (mut next, mut found) = (0, 0);
@@ -122,11 +128,10 @@ impl InstantSelector {
             while next < n && times[next] <= at {
                 next += 1;
             }
-            if next == 0 {
-                continue;
-            }
-            let (t, v) = (times[next - 1], values[next - 1]);
-            if at < until(next - 1) && !is_stale(v) {
+            let i = if holds(next, at) { next } else { next.wrapping_sub(1) };
+            let (Some(t), Some(v)) = (times.get(i), values.get(i)) else { continue };
+            let (t, v) = ((*t).min(at), *v);
+            if at < t.saturating_add(lookback_ms) && !is_stale(v) {
                 column.set(step, if self.sample_times { t as f64 / 1000.0 } else { v });
                 found += 1;
             }

@@ -12,7 +12,7 @@ use storage::{Aggregate, Aggregates};
 /// | `sum_over_time`, `min/max_over_time`, `ts_of_min/max_over_time` | sum, min, max: exact, times are window ends |
 /// | `avg_over_time` | sum and count, each window by its weight: exact |
 /// | `rate`, `irate`, `increase` | counter: resets within windows counted |
-/// | `resets` | min, which falls once with each reset; two of them in neighbouring windows may count once |
+/// | `resets`, `changes` | min: never more than the samples have; what happens within a window, or in neighbouring ones, may count once |
 /// | all others | the average of each window |
 ///
 /// Instant selectors read averages; `min`, `max` and `count` (also around subqueries) theirs.
@@ -41,7 +41,7 @@ impl Wanted {
             | "ts_of_last_over_time" => Self::Count,
             "sum_over_time" => Self::Sum,
             "avg_over_time" => Self::WeightedSum,
-            "min_over_time" | "ts_of_min_over_time" | "resets" => Self::Min,
+            "min_over_time" | "ts_of_min_over_time" | "resets" | "changes" => Self::Min,
             "max_over_time" | "ts_of_max_over_time" => Self::Max,
             "rate" | "irate" | "increase" => Self::Counter,
             _ => Self::Average,
@@ -52,6 +52,8 @@ impl Wanted {
     pub fn instant(function: Option<&str>) -> Self {
         match Self::range(function) {
             Self::Sum | Self::WeightedSum => Self::Average,
+            // What a gauge does from instant to instant is not what its minima do.
+            Self::Min if matches!(function, Some("resets" | "changes")) => Self::Average,
             Self::Average => match function.unwrap_or("") {
                 "min" => Self::Min,
                 "max" => Self::Max,
@@ -118,7 +120,8 @@ mod tests {
             ("min_over_time", Wanted::Min, Wanted::Min),
             ("max_over_time", Wanted::Max, Wanted::Max),
             ("rate", Wanted::Counter, Wanted::Counter),
-            ("resets", Wanted::Min, Wanted::Min),
+            ("resets", Wanted::Min, Wanted::Average),
+            ("changes", Wanted::Min, Wanted::Average),
             ("delta", Wanted::Average, Wanted::Average),
             ("last_over_time", Wanted::Average, Wanted::Average),
             ("quantile_over_time", Wanted::Average, Wanted::Average),

@@ -67,6 +67,7 @@ pub(crate) struct RangeOp {
     pub samples: Samples,
     falls: Vec<u32>,
     scratch: Vec<f64>,
+    coarse: coarse::Buffers,
 }
 
 impl RangeOp {
@@ -75,7 +76,7 @@ impl RangeOp {
             RangeInput::Select(select, range_ms) => (
                 Input::Select {
                     fetch: start_range(select, *range_ms, grid, cx),
-                    decoder: Box::new(Decoder::new(Wanted::range(select.hint.as_deref()))),
+                    decoder: Box::new(Decoder::new(Wanted::range(select.hint.as_deref()), cx)),
                     plan: select.clone(),
                 },
                 *range_ms,
@@ -105,6 +106,7 @@ impl RangeOp {
             samples: Samples::default(),
             falls: Vec::new(),
             scratch: Vec::new(),
+            coarse: coarse::Buffers::default(),
         })
     }
 }
@@ -259,6 +261,12 @@ impl RangeOp {
     }
 
     fn run(&mut self, column: &mut StepColumn, cx: &mut Cx) -> Result<()> {
+        if self.samples.aggregated() {
+            let mut buffers = std::mem::take(&mut self.coarse);
+            let result = coarse::run(self, column, &mut buffers, cx);
+            self.coarse = buffers;
+            return result;
+        }
         let mut falls = std::mem::take(&mut self.falls);
         let mut scratch = std::mem::take(&mut self.scratch);
         let result = self.run_with(column, &mut falls, &mut scratch, cx);
@@ -273,9 +281,6 @@ impl RangeOp {
         scratch: &mut Vec<f64>,
         cx: &mut Cx,
     ) -> Result<()> {
-        if self.samples.aggregated() {
-            return coarse::run(self, column, scratch, cx);
-        }
         let arg = |at: usize, step: usize| self.argument(at, step);
         match self.function {
             RangeFn::Rate | RangeFn::Increase | RangeFn::Delta => {
@@ -410,7 +415,7 @@ pub(crate) fn top_matrix(
     cx: &mut Cx,
 ) -> Result<Vec<(labels::Labels, Column)>> {
     let mut fetch = start_range(plan, range_ms, grid, cx);
-    let mut decoder = Decoder::new(Wanted::range(plan.hint.as_deref()));
+    let mut decoder = Decoder::new(Wanted::range(plan.hint.as_deref()), cx);
     let (_, end_ms) = plan.bounds(grid);
     let start_ms = end_ms - range_ms;
     let (before, after) = reach(plan.anchored, plan.smoothed, cx.lookback_ms);

@@ -4,10 +4,10 @@ mod common;
 
 use std::sync::Arc;
 
-use chunkenc::{Column, CounterReader, Encoding, encode_xor};
+use chunkenc::{Encoding, encode_xor};
 use common::{DAY, FIVE, HOUR, Levels, MINUTE, Random, Sample, assert_near, engine, range, rise, source, steps};
 use promql::{QueryOptions, Value};
-use storage::{Chunk, ChunkData, Ctx, SeriesSource};
+use storage::{AggrChunk, Aggregate, Chunk, Ctx, EncodedChunk, SeriesSource};
 
 const START: i64 = 472_222 * HOUR;
 
@@ -257,8 +257,8 @@ async fn finer_data_shows_where_it_is_whole() {
     chunks.extend(half.raw);
     let times = (START + 4 * HOUR + 30 * MINUTE, START + 6 * HOUR, 10 * MINUTE);
     let got = values(&source(chunks), "m", times, &wide()).await;
-    // The sixth hour is a window, its mean is shown at its end; until then what was last before it.
-    let want = [270.0, 280.0, 290.0, 299.0, 299.0, 299.0, 299.0, 299.0, 299.0, 329.5];
+    // The sixth hour is a window, and shows its mean.
+    let want = [270.0, 280.0, 290.0, 299.0, 329.5, 329.5, 329.5, 329.5, 329.5, 329.5];
     assert_eq!(got, want.map(Some));
 }
 
@@ -367,63 +367,6 @@ async fn r2548_replicas_of_a_counter_rise_once() {
     }
 }
 
-/// With a resolution that was asked for, ranges and instants see the aggregates' samples and nothing else, as in Thanos.
-#[tokio::test]
-async fn explicit_resolutions_stay_strict() {
-    let mut random = Random(13);
-    let samples = counter(60, &mut random, |i| (i % 977 == 976).then_some(1.0));
-    let levels = Levels::of(&samples);
-    for resolution in [FIVE, HOUR] {
-        let chunks = levels.level(resolution);
-        let coarse = source(chunks.to_vec());
-        // What Thanos' iterators give.
-        let mut counters = Column::new();
-        let mut reader = CounterReader::new();
-        let mut averages = Column::new();
-        for c in chunks {
-            let ChunkData::Aggr(aggr) = &c.data else { panic!("raw") };
-            let part = |a: usize| aggr.parts[a].as_ref().unwrap();
-            reader.read(part(4).encoding, &part(4).data, &mut counters).unwrap();
-            let (mut counts, mut sums) = (Column::new(), Column::new());
-            chunkenc::decode_floats(part(0).encoding, &part(0).data, &mut counts).unwrap();
-            chunkenc::decode_floats(part(1).encoding, &part(1).data, &mut sums).unwrap();
-            sums.iter().zip(&counts.values).for_each(|((t, s), n)| averages.push(t, s / n));
-        }
-        let plain = |c: &Column| {
-            let data = encode_xor(c.iter()).unwrap().into();
-            source(vec![Chunk::raw(c.times[0], c.times[c.len() - 1], Encoding::Xor, data)])
-        };
-        let (counters, averages) = (plain(&counters), plain(&averages));
-        for step in [MINUTE, 7 * MINUTE, HOUR] {
-            let times = (START - HOUR, START + 63 * HOUR, step);
-            for (same, queries) in [
-                (&counters, &["rate(m[5m])", "rate(m[30m])", "increase(m[2h])", "irate(m[3h])", "increase(m[1d])"][..]),
-                (
-                    &averages,
-                    &[
-                        "m",
-                        "sum(m)",
-                        "delta(m[3h])",
-                        "deriv(m[1d])",
-                        "last_over_time(m[30m])",
-                        "stddev_over_time(m[6h])",
-                        "changes(m[6h])",
-                        "quantile_over_time(0.3, m[6h])",
-                    ],
-                ),
-            ] {
-                for query in queries {
-                    let (got, want) =
-                        (values(&coarse, query, times, &strict()).await, values(same, query, times, &strict()).await);
-                    for (i, (got, want)) in got.iter().zip(&want).enumerate() {
-                        assert_near(*got, *want, &format!("{query} at {resolution} ms, step {i} of {step} ms"));
-                    }
-                }
-            }
-        }
-    }
-}
-
 /// A day of 1 h windows as raw data would have it: no sample is lost where a chunk begins or ends.
 #[tokio::test]
 async fn long_series_keep_every_sample() {
@@ -436,5 +379,29 @@ async fn long_series_keep_every_sample() {
         for v in values(&coarse, "count_over_time(m[1d])", times, &strict()).await {
             assert_eq!(v, Some(1440.0));
         }
+    }
+}
+
+/// Downsampled native histograms have counts; what they do not have is told.
+#[tokio::test]
+async fn histograms_left_out_are_told() {
+    let count = encode_xor((0..10).map(|i| (START + (i + 1) * FIVE - 1, 5.0))).unwrap();
+    let mut aggr = AggrChunk::default();
+    aggr.parts[Aggregate::Count as usize] = Some(EncodedChunk { encoding: Encoding::Xor, data: count.into() });
+    for aggregate in [Aggregate::Sum, Aggregate::Counter] {
+        let data = vec![0, 0, 0].into();
+        aggr.parts[aggregate as usize] = Some(EncodedChunk { encoding: Encoding::FloatHistogram, data });
+    }
+    let source = source(vec![Chunk::aggr(START, START + 10 * FIVE - 1, aggr)]);
+    let times = (START + 4 * FIVE - 1, START + 10 * FIVE - 1, FIVE);
+    for (function, want) in [("count", Some(20.0)), ("present", Some(1.0)), ("sum", None), ("min", None), ("max", None)]
+    {
+        let result = range(&source, &format!("{function}_over_time(m[20m])"), times, &strict()).await;
+        assert!(steps(&result).iter().all(|v| *v == want), "{function}: {:?}", steps(&result));
+        assert_eq!(result.annotations.iter().count(), usize::from(want.is_none()), "{function}");
+    }
+    for query in ["m", "rate(m[20m])", "sum(m)"] {
+        let result = range(&source, query, times, &strict()).await;
+        assert!(result.annotations.iter().any(|a| a.text.contains("native histogram")), "{query}");
     }
 }

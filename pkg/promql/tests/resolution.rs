@@ -2,100 +2,12 @@
 
 mod common;
 
-use std::sync::Arc;
-
 use chunkenc::{Encoding, encode_xor};
+use common::blocks::{PIECE, RESOLUTIONS, START, store};
 use common::{DAY, FIVE, HOUR, Levels, MINUTE, Random, Sample, range, steps};
-use futures::future::BoxFuture;
-use futures::stream::{self, StreamExt};
-use labels::Labels;
-use model::{Severity, TimeRange};
+use model::Severity;
 use promql::{QueryError, QueryOptions};
-use storage::{
-    AggrChunk, Answer, Chunk, Ctx, EncodedChunk, LabelQuery, Result, Select, Series, SeriesEvent, SeriesSource,
-    SeriesStream, SourceInfo,
-};
-
-const START: i64 = 20_000 * DAY;
-/// Blocks begin and end at its multiples.
-const PIECE: i64 = 2 * HOUR;
-const RESOLUTIONS: [i64; 3] = [0, FIVE, HOUR];
-
-/// A store of blocks: for each piece of time, the resolutions that it has.
-#[derive(Debug)]
-struct Blocks {
-    /// By resolution; what a block's downsampling would give. Chunks may span blocks.
-    levels: Vec<Vec<Chunk>>,
-    /// Piece `i` begins at `START + i * PIECE`.
-    pieces: Vec<Vec<i64>>,
-}
-
-impl Blocks {
-    /// The resolution that answers for a piece: the coarsest allowed, or else the finest that is coarser.
-    fn choice(&self, piece: usize, want: &Select) -> Option<i64> {
-        let has = &self.pieces[piece];
-        let allowed = has.iter().filter(|r| **r <= want.max_resolution_ms).max();
-        allowed.or_else(|| has.iter().min().filter(|_| want.coarser)).copied()
-    }
-}
-
-impl SeriesSource for Blocks {
-    fn info(&self) -> SourceInfo {
-        SourceInfo {
-            label_sets: Vec::new(),
-            range: TimeRange::ALL,
-            supports_sharding: false,
-            supports_without_replica_labels: false,
-        }
-    }
-
-    fn select(&self, _: &Ctx, want: Select) -> SeriesStream {
-        let mut chunks: Vec<Chunk> = Vec::new();
-        for piece in 0..self.pieces.len() {
-            let begin = START + piece as i64 * PIECE;
-            let Some(resolution) = self.choice(piece, &want) else { continue };
-            let (back, on) = if want.coarser { (3 * resolution, resolution) } else { (0, 0) };
-            let needed =
-                TimeRange::new((want.range.min - back).max(begin), (want.range.max + on).min(begin + PIECE - 1));
-            let level = RESOLUTIONS.iter().position(|r| *r == resolution).unwrap();
-            if !needed.is_empty() {
-                let inside = |c: &&Chunk| needed.overlaps(TimeRange::new(c.min_time, c.max_time));
-                chunks.extend(self.levels[level].iter().filter(inside).cloned());
-            }
-        }
-        chunks.sort_by_key(|c| (c.min_time, c.max_time));
-        chunks.dedup();
-        let labels = Labels::from_pairs([("__name__", "m_total")]);
-        let batch = if chunks.is_empty() { vec![] } else { vec![Series { labels, chunks }] };
-        stream::iter([Ok(SeriesEvent::Batch(batch))]).boxed()
-    }
-
-    fn label_names(&self, _: &Ctx, _: LabelQuery) -> BoxFuture<'static, Result<Answer<Vec<String>>>> {
-        Box::pin(std::future::ready(Ok(Answer::default())))
-    }
-
-    fn label_values(&self, _: &Ctx, _: &str, _: LabelQuery) -> BoxFuture<'static, Result<Answer<Vec<String>>>> {
-        Box::pin(std::future::ready(Ok(Answer::default())))
-    }
-}
-
-/// Chunks end where blocks do, as they do when blocks are compacted, or do not, as where retention cuts.
-fn store(samples: &[Sample], cut_every: i64, resolutions: impl Fn(usize) -> Vec<i64>) -> Arc<dyn SeriesSource> {
-    let mut levels = vec![Vec::new(); 3];
-    let mut rest = samples;
-    while let Some(first) = rest.first() {
-        let end = START + ((first.0 - START) / cut_every + 1) * cut_every;
-        let (part, more) = rest.split_at(rest.partition_point(|s| s.0 < end));
-        rest = more;
-        let part = Levels::of(part);
-        for (level, resolution) in levels.iter_mut().zip(RESOLUTIONS) {
-            level.extend_from_slice(part.level(resolution));
-        }
-    }
-    let last = samples.last().map_or(START, |s| s.0);
-    let pieces = (0..=((last - START) / PIECE) as usize).map(resolutions).collect();
-    Arc::new(Blocks { levels, pieces })
-}
+use storage::{AggrChunk, Chunk, Ctx, EncodedChunk};
 
 /// One a minute, each one more than the one before by 60; some of them missing.
 fn steady(days: i64) -> Vec<Sample> {
@@ -219,8 +131,8 @@ async fn rates_and_counts_are_those_of_the_range() {
             for (i, v) in steps(&result).into_iter().enumerate() {
                 let now = 1e6 + (first - START + i as i64 * step) as f64 / 1000.0;
                 let old = now - v.unwrap();
-                // The mean of a window is half a window old at its end, and it is shown until the next one ends.
-                if !(-60.0..=2.1 * 3600.0).contains(&old) {
+                // The mean of the window that holds it is half a window too new or too old.
+                if !(-1_860.0..=2.1 * 3600.0).contains(&old) {
                     wrong.push(format!("{name}: {query} is {old} s old at step {i}"));
                 }
             }
@@ -252,10 +164,17 @@ async fn wider_windows_are_told_of() {
     ] {
         assert_eq!(remarks(range(source, query, times, &auto(MINUTE)).await), [""; 0], "{query}");
     }
-    // Not where the resolution was given.
+    // A resolution that was given is a limit, and no reason to be silent.
     let given = QueryOptions { max_resolution_ms: HOUR, ..QueryOptions::default() };
-    let result = range(&coarse, "rate(m_total[5m])", times, &given).await;
-    assert!(steps(&result).iter().all(Option::is_none));
+    assert_eq!(remarks(range(&coarse, "1 + rate(m_total[5m])", times, &given).await), got);
+    for limit in [0, FIVE] {
+        let given = QueryOptions { max_resolution_ms: limit, ..QueryOptions::default() };
+        let result = range(&coarse, "rate(m_total[5m])", times, &given).await;
+        assert!(steps(&result).iter().all(Option::is_none));
+        assert_eq!(remarks(result), [""; 0]);
+    }
+    let got = remarks(range(&coarse, "max_over_time(m_total[90m:5m])", times, &auto(MINUTE)).await);
+    assert!(got.len() == 1 && got[0].contains("downsampled to 1h, too coarse for a range of 1h30m"), "{got:?}");
 }
 
 /// A series that ends, and one that pauses, do not go on for longer than their data is coarse.
@@ -415,6 +334,37 @@ async fn nonsense_is_harmless() {
                     assert!(fine, "round {round}: {query}: {result:?}");
                 }
             }
+        }
+    }
+}
+
+/// Each selector of a query takes what its own range can be told from, also at a resolution that was given.
+#[tokio::test]
+async fn each_range_has_its_own_resolution() {
+    let samples = steady(2);
+    let source = store(&samples, 2 * DAY, |_| vec![0, FIVE, HOUR]);
+    let times = (START + 9 * HOUR + 33_000, START + 40 * HOUR, 7 * MINUTE);
+    for limit in [0, FIVE, HOUR] {
+        let given = QueryOptions { max_resolution_ms: limit, ..QueryOptions::default() };
+        for (query, want) in [
+            ("rate(m_total[1h])", 1.0),
+            ("rate(m_total[5m]) + rate(m_total[10m]) + rate(m_total[3h])", 3.0),
+            ("max_over_time(rate(m_total[5m])[1h:10m])", 1.0),
+            ("rate(m_total[1h] offset 3h)", 1.0),
+            ("rate(m_total[6m] @ 1728050000)", 1.0),
+            ("rate(m_total[30m:1m])", 1.0),
+            ("count_over_time(m_total[5m])", 5.0),
+            ("min_over_time(count_over_time(m_total[30m])[2h:10m])", 30.0),
+            ("avg_over_time(m_total[10m]) - avg_over_time(m_total[10m] offset 1h)", 3600.0),
+        ] {
+            let result = range(&source, query, times, &given).await;
+            for (i, v) in steps(&result).into_iter().enumerate() {
+                // Instants show averages, one for all of a window.
+                let off = if query.contains("[30m:1m]") { 0.2 } else { 0.03 };
+                let right = v.is_some_and(|v| (v - want).abs() <= want * off);
+                assert!(right, "{query} at {limit} is {v:?} at step {i}");
+            }
+            assert_eq!(result.annotations.iter().count(), 0, "{query} at {limit}");
         }
     }
 }

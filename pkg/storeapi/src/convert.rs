@@ -97,6 +97,7 @@ pub(crate) fn select_from_wire(request: wire::SeriesRequest) -> Result<(Select, 
         limit: usize::try_from(request.limit).unwrap_or(0),
         max_resolution_ms: request.max_resolution_window.max(0),
         coarser: request.coarser,
+        coarsest_ms: if request.coarsest_window > 0 { request.coarsest_window } else { i64::MAX },
         aggregates: Aggregates::of(&aggregates),
         without_replica_labels: request.without_replica_labels.into(),
         shard: request.shard_info.filter(|s| s.total_shards > 1).map(|s| Shard {
@@ -145,6 +146,7 @@ pub(crate) fn select_to_wire(want: &Select, batch: usize) -> wire::SeriesRequest
         limit: want.limit as i64,
         response_batch_size: batch as i64,
         coarser: want.coarser,
+        coarsest_window: if want.coarsest_ms == i64::MAX { 0 } else { want.coarsest_ms },
     }
 }
 

@@ -11,7 +11,7 @@ use crate::eval::{Cx, Operator, Result, Stream};
 use crate::fetch::Fetch;
 use crate::merge::Collector;
 use crate::plan::SelectPlan;
-use crate::samples::Samples;
+use crate::samples::{Samples, aligned};
 use crate::series::StepSeries;
 use crate::wanted::Wanted;
 use crate::{Grid, QueryError, StepColumn};
@@ -93,26 +93,24 @@ impl Info {
             at_ms: self.at_ms,
             anchored: false,
             smoothed: false,
+            within_ms: None,
             hint: Some(Arc::from("info")),
             span: promql_syntax::Span::default(),
         };
         let looks = plan.looks(self.grid, cx.lookback_ms, 0);
         let select = cx.select(looks.range(), &plan, Wanted::Count, None);
         let mut fetch = Fetch::start(cx, select);
-        let mut decoder = Decoder::new(Wanted::Count);
+        let mut decoder = Decoder::new(Wanted::Count, cx);
         let mut samples = Samples::default();
         let mut out = Vec::new();
         while let Some(series) = fetch.next(cx)? {
             decoder.series(&series.chunks, looks, &mut samples, cx)?;
             let times = (0..self.grid.steps()).map(|i| {
                 let at = self.at_ms.unwrap_or_else(|| self.grid.time(i)) - self.offset_ms;
-                let last = samples.column.times.partition_point(|t| *t <= at).checked_sub(1)?;
-                let (t, v) = (samples.column.times[last], samples.column.values[last]);
-                let shown = match cx.query.auto_resolution {
-                    true => at < samples.shown_until(last, cx.lookback_ms),
-                    false => t > at - cx.lookback_ms,
-                };
-                (shown && !model::is_stale(v)).then_some(t)
+                let next = samples.column.times.partition_point(|t| *t <= at);
+                let shown = if samples.holds(next, aligned(at)) { next } else { next.checked_sub(1)? };
+                let (t, v) = (samples.column.times[shown].min(at), samples.column.values[shown]);
+                (t > at - cx.lookback_ms && !model::is_stale(v)).then_some(t)
             });
             let times: Vec<Option<i64>> = times.collect();
             if times.iter().any(Option::is_some) {

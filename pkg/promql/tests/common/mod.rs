@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub mod blocks;
+
 use std::sync::Arc;
 
 use chunkenc::{Encoding, TimedChunk, encode_xor};
