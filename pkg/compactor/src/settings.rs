@@ -63,6 +63,17 @@ pub struct Settings {
     pub backoff_max_ms: i64,
 }
 
+impl Settings {
+    /// What becomes of the samples of replicas, where an operator may expect less of them.
+    pub fn replicas_kept(&self) -> Option<&'static str> {
+        let all = !self.replica_labels.is_empty() && self.vertical == Vertical::Merge;
+        all.then_some(
+            "replicas are merged one to one: all samples of all replicas are kept, but those of the same time; \
+             --deduplication.func=penalty follows one replica and fills its gaps from the others",
+        )
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
