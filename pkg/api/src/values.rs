@@ -1,6 +1,6 @@
 //! Times, durations, limits and switches as parameters write them.
 
-use model::{MAX_TIME_MS, MIN_TIME_MS, parse_duration as parse_prometheus_duration};
+use model::{MAX_TIME_MS, MIN_TIME_MS, parse_duration as parse_prometheus_duration, parse_go_float};
 
 /// What Prometheus prints for its earliest and its latest time; five-digit years no parser takes.
 const MIN_TIME_TEXT: &str = "-292273086-05-16T16:47:06Z";
@@ -41,9 +41,8 @@ pub(crate) fn parse_duration(text: &str) -> Result<i64, String> {
     parse_prometheus_duration(text).map_err(|_| format!("cannot parse {} to a valid duration", labels::quote(text)))
 }
 
-/// Numbers as Go's `strconv.ParseFloat` takes them, the decimal ones.
 fn parse_number(text: &str) -> Option<f64> {
-    text.parse().ok()
+    parse_go_float(text).ok()
 }
 
 /// A count; empty is 0, no limit.

@@ -5,6 +5,7 @@
 mod annotations;
 mod clock;
 mod duration;
+mod float;
 mod limits;
 mod meta;
 mod redact;
@@ -14,6 +15,7 @@ mod time;
 pub use annotations::{Annotation, Annotations, Severity};
 pub use clock::{Clock, FakeClock, SystemClock};
 pub use duration::{DurationError, format_duration, parse_duration};
+pub use float::{FloatError, parse_go_float};
 pub use limits::ByteSize;
 pub use meta::{Exemplar, ExemplarSeries, MetricMetadata, MetricType};
 pub use redact::redact_urls;

@@ -10,24 +10,7 @@ pub(crate) fn parse_number(text: &str) -> Result<f64, String> {
     if let Some(int) = parse_int(text) {
         return Ok(int as f64);
     }
-    let bad = |why: &str| format!("strconv.ParseFloat: parsing {}: {why}", quote(text));
-    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    match unsigned.to_ascii_lowercase().as_str() {
-        "inf" => return Ok(if text.starts_with('-') { f64::NEG_INFINITY } else { f64::INFINITY }),
-        "nan" => return Ok(f64::NAN),
-        _ => {}
-    }
-    let plain = !unsigned.is_empty()
-        && unsigned.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-' | b'_'))
-        && underscores_separate_digits(unsigned);
-    if !plain {
-        return Err(bad("invalid syntax"));
-    }
-    match text.replace('_', "").parse::<f64>() {
-        Ok(value) if value.is_infinite() => Err(bad("value out of range")),
-        Ok(value) => Ok(value),
-        Err(_) => Err(bad("invalid syntax")),
-    }
+    model::parse_go_float(text).map_err(|e| format!("strconv.ParseFloat: parsing {}: {e}", quote(text)))
 }
 
 fn parse_int(text: &str) -> Option<i64> {

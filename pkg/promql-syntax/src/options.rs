@@ -5,8 +5,6 @@
 pub struct ParseOptions {
     /// Functions marked experimental, `limitk`, `limit_ratio`.
     pub experimental_functions: bool,
-    /// Arithmetic, `step()`, `range()`, `min_of()`, `max_of()` in ranges, steps and offsets.
-    pub duration_expr: bool,
     /// `anchored` and `smoothed`.
     pub extended_range_selectors: bool,
     /// `fill`, `fill_left`, `fill_right`.
@@ -21,18 +19,12 @@ pub struct ParseOptions {
 
 impl ParseOptions {
     /// Everything experimental on.
-    pub const ALL: Self = Self {
-        experimental_functions: true,
-        duration_expr: true,
-        extended_range_selectors: true,
-        fill_modifiers: true,
-        ..Self::STABLE
-    };
+    pub const ALL: Self =
+        Self { experimental_functions: true, extended_range_selectors: true, fill_modifiers: true, ..Self::STABLE };
 
     /// Everything experimental off.
     pub const STABLE: Self = Self {
         experimental_functions: false,
-        duration_expr: false,
         extended_range_selectors: false,
         fill_modifiers: false,
         max_length: 1 << 20,

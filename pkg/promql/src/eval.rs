@@ -134,6 +134,20 @@ impl Cx {
         Ok(())
     }
 
+    /// Refuses a label value of `bytes` that is too long or would not fit into memory; called before it is made.
+    pub fn check_label(&self, bytes: usize, name: &str) -> Result<()> {
+        self.check()?;
+        let max = self.options.max_label_bytes;
+        if max > 0 && bytes > max {
+            return Err(QueryError::Limit(format!(
+                "the query would make a value of label {name:?} of {bytes} bytes, over the limit of {max} \
+                 (--query.max-label-bytes)"
+            )));
+        }
+        self.ctx.budget.reserve(bytes as u64)?;
+        Ok(())
+    }
+
     /// Counts samples and bytes that stay in memory from here on.
     pub fn hold(&mut self, samples: usize, bytes: usize) -> Result<()> {
         self.samples += samples;

@@ -13,6 +13,8 @@ pub struct EngineOptions {
     pub max_concurrent: usize,
     /// The most bytes one query may hold, counted against the request's own budget as well.
     pub max_query_bytes: u64,
+    /// The longest label value that a query may make, bytes.
+    pub max_label_bytes: usize,
     /// The step of a subquery that names none, ms.
     pub default_subquery_step_ms: i64,
     /// Drop `__name__` at the end of the evaluation only, so that labels can still be told apart by it in between
@@ -34,6 +36,7 @@ impl Default for EngineOptions {
             timeout_ms: 120_000,
             max_concurrent: 20,
             max_query_bytes: 0,
+            max_label_bytes: 16 << 20,
             default_subquery_step_ms: 60_000,
             delayed_name_removal: false,
             max_points_per_series: 11_000,

@@ -23,7 +23,7 @@ use tonic::service::Routes;
 use tracing::{info, warn};
 use transport::ConfigError;
 use transport::grpc::{ServerMetrics, ServerStack};
-use transport::http::{HttpMetrics, Probe, common_routes};
+use transport::http::{HttpMetrics, Probe, common_routes, pages};
 
 use crate::chosen_sets::kept;
 use crate::config::Config;
@@ -140,17 +140,17 @@ impl Querier {
         let (set, rules) = (self.set.clone(), self.config.relabel.clone());
         let page = get(move || {
             let shown = page::render(&stores(&set, &rules));
-            async move { axum::response::Html(shown) }
+            async move { pages::page("aion query", &shown) }
         });
-        let mut pages = Router::new().route("/", page.clone()).route("/graph", page.clone()).route("/stores", page);
-        pages = pages.merge(api::router(self.state.clone()));
-        let pages = match self.config.route_prefix.as_str() {
-            "" => pages,
-            prefix => Router::new().nest(prefix, pages),
-        };
-        let pages = self.config.request_log.http(pages);
-        let router =
-            HttpMetrics::new(&self.metrics).wrap(pages).merge(common_routes(self.metrics.clone(), self.probe.clone()));
+        let common = common_routes(self.metrics.clone(), self.probe.clone());
+        let mut routes = Router::new().route("/graph", page.clone()).route("/stores", page.clone());
+        routes = routes.merge(api::router(self.state.clone()));
+        if !self.config.prefixes.is_root() {
+            // A page's link to the metrics is relative too.
+            routes = routes.merge(common.clone());
+        }
+        let routes = self.config.request_log.http(self.config.prefixes.mount("graph", page, routes));
+        let router = HttpMetrics::new(&self.metrics).wrap(routes).merge(common);
         self.config.web.wrap(router)
     }
 

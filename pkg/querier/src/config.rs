@@ -11,7 +11,7 @@ use relabel::Rule;
 use storage::PartialResponse;
 use storeapi::StoreLimits;
 use transport::grpc::Compression;
-use transport::http::WebConfig;
+use transport::http::{Prefixes, WebConfig};
 use transport::{ConfigError, RequestLog, ServeOptions};
 
 use crate::endpoints::{Mode, Spec, load_sd, parse_sd};
@@ -75,8 +75,8 @@ pub struct Config {
     pub api: api::ApiOptions,
     /// `--query.conn-metric.label`.
     pub metric_labels: Vec<String>,
-    /// `--web.route-prefix`, without slash at the end.
-    pub route_prefix: String,
+    /// `--web.route-prefix` and the other prefixes.
+    pub prefixes: Prefixes,
     /// All flags with their values, for the API.
     pub shown_flags: Vec<(String, String)>,
 }
@@ -136,11 +136,11 @@ impl Config {
             timeout_ms: parsed.duration_ms("query.timeout").max(0) as u64,
             max_concurrent: parsed.count("query.max-concurrent") as usize,
             max_query_bytes: parsed.size_bytes("query.max-bytes"),
+            max_label_bytes: usize::try_from(parsed.size_bytes("query.max-label-bytes")).unwrap_or(usize::MAX),
             default_subquery_step_ms: parsed.duration_ms("query.default-evaluation-interval").max(1),
             delayed_name_removal: has("promql-delayed-name-removal"),
             parse: promql_syntax::ParseOptions {
                 experimental_functions: has("promql-experimental-functions"),
-                duration_expr: has("promql-duration-expr"),
                 extended_range_selectors: has("promql-extended-range-selectors"),
                 fill_modifiers: has("promql-binop-fill-modifiers"),
                 ..promql_syntax::ParseOptions::STABLE
@@ -169,7 +169,6 @@ impl Config {
             ..api::ApiOptions::default()
         };
         let prefix = parsed.text_opt("web.route-prefix").unwrap_or(parsed.text("web.external-prefix"));
-        let prefix = prefix.trim_matches('/');
         let replica_labels: Vec<String> =
             parsed.list("query.replica-label").iter().flat_map(|l| l.split(',')).map(|l| l.trim().to_owned()).collect();
         let millis = |flag: &str| Duration::from_millis(parsed.duration_ms(flag).max(0) as u64);
@@ -200,7 +199,7 @@ impl Config {
             bytes_total_max: parsed.size_bytes("query.max-bytes-total"),
             api,
             metric_labels: parsed.list("query.conn-metric.label"),
-            route_prefix: if prefix.is_empty() { String::new() } else { format!("/{prefix}") },
+            prefixes: Prefixes::new(prefix, parsed.text("web.external-prefix"), parsed.text("web.prefix-header")),
             shown_flags: parsed.all().into_iter().map(|(n, v)| (n.to_owned(), v)).collect(),
         })
     }
@@ -276,7 +275,7 @@ mod tests {
         let c = config(&[]).unwrap();
         assert_eq!((c.engine.lookback_ms, c.engine.timeout_ms, c.engine.max_concurrent), (300_000, 120_000, 20));
         assert_eq!(c.api.partial_response, PartialResponse::Warn);
-        assert!(c.endpoints.is_empty() && c.replica_labels.is_empty() && c.route_prefix.is_empty());
+        assert!(c.endpoints.is_empty() && c.replica_labels.is_empty() && c.prefixes.is_root());
     }
 
     #[test]
@@ -295,7 +294,7 @@ mod tests {
         let shown: Vec<_> = c.endpoints.iter().map(|s| (s.address.as_str(), s.strict, s.mode)).collect();
         assert_eq!(shown, [("a:1", false, Mode::Each), ("dns+c:3", false, Mode::Group), ("b:2", true, Mode::Each)]);
         assert_eq!(*c.replica_labels, ["replica", "prometheus_replica", "rule_replica"]);
-        assert_eq!((c.selector_labels.get("site"), c.route_prefix.as_str()), (Some("eu"), "/aion"));
+        assert_eq!((c.selector_labels.get("site"), c.prefixes.is_root()), (Some("eu"), false));
         assert_eq!(c.api.partial_response, PartialResponse::Abort);
     }
 

@@ -8,8 +8,7 @@ const ONE_ENGINE: &str = "there is one engine, with Prometheus' answers";
 const QUERY: &[Flag] = &[
     Flag::text("web.route-prefix", "", "Prefix for API and UI endpoints. Defaults to the value of --web.external-prefix."),
     Flag::text("web.external-prefix", "", "Static prefix for all HTML links and redirect URLs in the UI."),
-    Flag::text("web.prefix-header", "", "Name of HTTP request header used for dynamic prefixing of UI links and redirects.")
-        .ignored("there are no links to prefix yet"),
+    Flag::text("web.prefix-header", "", "Name of HTTP request header used for dynamic prefixing of UI links and redirects."),
     Flag::switch("web.disable-cors", "Whether to disable CORS headers to be set by Thanos."),
     Flag::duration("query.timeout", "2m", "Maximum time to process query by query node."),
     Flag::word("query.promql-engine", &["prometheus", "thanos"], "prometheus", "Default PromQL engine to use.")
@@ -124,6 +123,11 @@ const MORE: &[Flag] = &[
         "query.max-bytes",
         "2GiB",
         "Maximum bytes a single query can hold in memory. A query that would hold more fails. 0 means no limit.",
+    ),
+    Flag::size(
+        "query.max-label-bytes",
+        "16MiB",
+        "Longest label value that a query can make, as with label_replace. A query that would make a longer one fails. 0 means no limit.",
     ),
     Flag::size(
         "query.max-bytes-total",

@@ -2,6 +2,7 @@
 
 use api::StoresAnswer;
 use model::format_rfc3339_ms;
+use transport::http::pages::escape;
 
 /// Queries worth a first click.
 const TRY: [(&str, &str); 4] = [
@@ -11,14 +12,10 @@ const TRY: [(&str, &str); 4] = [
     ("time() - process_start_time_seconds", "how long processes live"),
 ];
 
-/// The page as HTML.
+/// The page's body as HTML.
 pub(crate) fn render(stores: &StoresAnswer) -> String {
     let mut out = String::from(
-        "<!doctype html><html lang=en><meta charset=utf-8><title>aion query</title><style>\
-         body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}\
-         table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #ddd}\
-         code{background:#f4f4f4;padding:.1rem .3rem}.down{color:#b00}input{width:70%;font:inherit;padding:.3rem}</style>\
-         <h1>aion query</h1><form action=api/v1/query><input name=query value=up aria-label=PromQL> <button>Run</button></form>\
+        "<h1>aion query</h1><form action=api/v1/query><input name=query value=up aria-label=PromQL> <button>Run</button></form>\
          <h2>Endpoints</h2>",
     );
     if stores.stores.is_empty() {
@@ -64,10 +61,6 @@ fn time(ms: i64) -> String {
         ms if ms >= 253_402_300_799_000 => "now".to_owned(),
         ms => format_rfc3339_ms(ms),
     }
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

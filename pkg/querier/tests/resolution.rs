@@ -277,7 +277,7 @@ async fn without_the_flag_only_raw_data_shows() {
     let system = System::start(EACH_A_DAY, &[]).await;
     let times = (START, START + DAYS * DAY - 1, HOUR);
     for (resolution, empty) in [("", 49), ("auto", 1)] {
-        // The first sample is a second after the hour; of the first window nothing shows before it ends.
+        // The first sample is a second after the hour.
         let got = system.range("both_total", times, resolution).await;
         assert_eq!(got.iter().position(Option::is_some), Some(empty), "{resolution}: {got:?}");
         assert!(got[empty..].iter().all(Option::is_some), "{resolution}: {got:?}");

@@ -97,34 +97,42 @@ impl Regex {
     /// are empty, `$$` is `$`, any other `$` stays.
     pub fn expand(&self, template: &str, captures: &Captures<'_>) -> String {
         let mut out = String::with_capacity(template.len());
-        let mut rest = template;
-        while let Some(at) = rest.find('$') {
-            out.push_str(&rest[..at]);
-            rest = &rest[at + 1..];
-            if let Some(after) = rest.strip_prefix('$') {
-                out.push('$');
-                rest = after;
-            } else if let Some((name, after)) = group_name(rest) {
-                rest = after;
-                self.push_group(&mut out, name, captures);
-            } else {
-                out.push('$');
-            }
-        }
-        out.push_str(rest);
+        self.each_piece(template, captures, |piece| out.push_str(piece));
         out
     }
 
-    fn push_group(&self, out: &mut String, name: &str, captures: &Captures<'_>) {
+    /// How many bytes [`Self::expand`] would give.
+    pub fn expanded_len(&self, template: &str, captures: &Captures<'_>) -> usize {
+        let mut len = 0_usize;
+        self.each_piece(template, captures, |piece| len = len.saturating_add(piece.len()));
+        len
+    }
+
+    fn each_piece(&self, template: &str, captures: &Captures<'_>, mut piece: impl FnMut(&str)) {
+        let mut rest = template;
+        while let Some(at) = rest.find('$') {
+            piece(&rest[..at]);
+            rest = &rest[at + 1..];
+            if let Some(after) = rest.strip_prefix('$') {
+                piece("$");
+                rest = after;
+            } else if let Some((name, after)) = group_name(rest) {
+                rest = after;
+                piece(self.group(name, captures));
+            } else {
+                piece("$");
+            }
+        }
+        piece(rest);
+    }
+
+    fn group<'c>(&self, name: &str, captures: &'c Captures<'_>) -> &'c str {
         if let Some(number) = group_number(name) {
-            out.push_str(captures.get(number).unwrap_or(""));
-            return;
+            return captures.get(number).unwrap_or("");
         }
         // Of groups with the same name, the first that took part.
         let groups = self.names.iter().enumerate().filter(|(_, n)| n.as_deref() == Some(name));
-        if let Some(text) = groups.filter_map(|(i, _)| captures.get(i + 1)).next() {
-            out.push_str(text);
-        }
+        groups.filter_map(|(i, _)| captures.get(i + 1)).next().unwrap_or("")
     }
 }
 

@@ -80,7 +80,7 @@ impl Parser<'_> {
                         self.duration_operators(signed, 0).map(Spanned::into_whole)
                     }
                     _ => {
-                        let operand = self.signed_offset_operand(token)?;
+                        let operand = self.signed_offset_operand()?;
                         self.signed(token, operand).map(Spanned::into_whole)
                     }
                 }
@@ -92,16 +92,12 @@ impl Parser<'_> {
 
     /// Behind one sign. The reference forgets to ask there whether parentheses are allowed, and reports calls at the
     /// sign.
-    fn signed_offset_operand(&mut self, sign: Token) -> Parsed<Spanned> {
+    fn signed_offset_operand(&mut self) -> Parsed<Spanned> {
         let token = self.peek()?;
         match token.tok {
             Tok::LeftParen => self.duration_paren(token, false),
             Tok::Number | Tok::Duration => self.duration_literal(),
-            _ => {
-                let operand = self.duration_call(token)?;
-                self.experimental(sign.span())?;
-                Ok(operand)
-            }
+            _ => self.duration_call(token),
         }
     }
 
@@ -127,7 +123,6 @@ impl Parser<'_> {
             }
             self.next()?;
             let rhs = self.duration(if right { binds } else { binds + 1 })?;
-            self.experimental(lhs.span)?;
             match op {
                 BinaryOp::Div if rhs.is_zero() => return self.fail(token.span(), "division by zero"),
                 BinaryOp::Mod if rhs.is_zero() => return self.fail(token.span(), "modulo by zero"),
@@ -160,7 +155,6 @@ impl Parser<'_> {
             Tok::LeftParen => self.duration_paren(token, true),
             _ => {
                 let call = self.duration_call(token)?;
-                self.experimental(call.span)?;
                 Ok(call)
             }
         }
@@ -170,9 +164,7 @@ impl Parser<'_> {
         self.next()?;
         let Spanned { node, span } = self.duration(0)?;
         let close = self.expect(Tok::RightParen)?;
-        if experimental {
-            self.experimental(span)?;
-        }
+        if experimental {}
         // An expression keeps its place without the parentheses, as in the reference; a literal gets them.
         let is_literal = matches!(node, Node::Literal { .. });
         let span = if is_literal { Span { start: open.start, end: close.end } } else { span };
@@ -229,12 +221,5 @@ impl Parser<'_> {
             }
             node @ Node::Expr(_) => Ok(Spanned { node, span: operand.span }),
         }
-    }
-
-    fn experimental(&self, span: Span) -> Parsed<()> {
-        if self.options.duration_expr {
-            return Ok(());
-        }
-        self.fail(span, "experimental duration expression is not enabled")
     }
 }

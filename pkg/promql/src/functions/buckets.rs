@@ -204,7 +204,7 @@ impl Operator for BucketsOp {
 }
 
 fn parse_bound(text: &str) -> Option<f64> {
-    text.parse().ok()
+    model::parse_go_float(text).ok()
 }
 
 /// Buckets with one bound become one; `buckets` is ascending.
