@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 use crate::cache::{DiskCache, Origin};
 use crate::error::Result;
-use crate::listing::{BlockObjects, list_block, list_blocks, list_blocks_one_by_one};
+use crate::listing::{Apart, BlockObjects, list_block, list_blocks, list_blocks_one_by_one};
 use crate::marks::{self, DeletionMark, Found, Mark, NoCompactMark, NoDownsampleMark};
 use crate::metrics::SyncMetrics;
 
@@ -177,10 +177,7 @@ impl MetaFetcher {
     }
 
     async fn fetch_view(&self) -> Result<View> {
-        let objects = match self.options.discovery {
-            Discovery::Recursive => list_blocks(&self.bucket).await?,
-            Discovery::Concurrent => list_blocks_one_by_one(&self.bucket, self.options.concurrency).await?,
-        };
+        let (mut objects, unlisted) = self.list().await?;
         // a block that shows nothing but a mark was deleted and marked again; it has no data to speak of
         let fetches: Vec<_> = objects.iter().map(|(id, objects)| self.fetch_block(*id, objects)).collect();
         let fetched: Vec<Fetched> =
@@ -216,10 +213,29 @@ impl MetaFetcher {
             }
             seen.insert(block.id, block.seen);
         }
+        for (id, why) in unlisted {
+            objects.insert(id, BlockObjects::default());
+            view.failed.insert(id, why);
+        }
         view.objects = objects;
         *self.seen.lock() = seen;
         self.tidy_disk(&view).await;
         Ok(view)
+    }
+
+    async fn list(&self) -> Result<Apart> {
+        let one_by_one = || list_blocks_one_by_one(&self.bucket, self.options.concurrency);
+        match self.options.discovery {
+            Discovery::Concurrent => one_by_one().await,
+            Discovery::Recursive => match list_blocks(&self.bucket).await {
+                // one directory that cannot be read ends the listing of all
+                Err(e) if self.bucket.settings().is_local => {
+                    tracing::debug!(err = %e, "listing failed, each block is listed by itself");
+                    one_by_one().await
+                }
+                listed => listed.map(|objects| (objects, BTreeMap::new())),
+            },
+        }
     }
 
     async fn fetch_block(&self, id: BlockId, objects: &BlockObjects) -> Fetched {

@@ -75,18 +75,37 @@ pub async fn list_blocks(bucket: &Bucket) -> Result<BTreeMap<BlockId, BlockObjec
     Ok(blocks)
 }
 
+/// Blocks that could be listed, and those that could not, with the reason.
+pub type Apart = (BTreeMap<BlockId, BlockObjects>, BTreeMap<BlockId, String>);
+
 /// The same from one listing of the root and one for each block, `concurrency` at a time: for stores with so many
-/// objects beside the blocks that a recursive listing takes too long.
+/// objects beside the blocks that a recursive listing takes too long, and where a single block cannot be listed.
 ///
 /// # Errors
-/// As [`list_blocks`].
-pub async fn list_blocks_one_by_one(bucket: &Bucket, concurrency: usize) -> Result<BTreeMap<BlockId, BlockObjects>> {
+/// When the listing of the root was not complete, or no block could be listed.
+pub async fn list_blocks_one_by_one(bucket: &Bucket, concurrency: usize) -> Result<Apart> {
     let ids: Vec<BlockId> = bucket.list_dirs("").await?.iter().filter_map(|dir| BlockId::parse(dir).ok()).collect();
     let listings = ids.into_iter().map(|id| {
         let bucket = bucket.clone();
-        async move { list_block(&bucket, id).await.map(|objects| (id, objects)) }
+        async move { (id, list_block(&bucket, id).await) }
     });
-    stream::iter(listings).buffer_unordered(concurrency.max(1)).try_collect().await
+    let mut listings = stream::iter(listings).buffer_unordered(concurrency.max(1));
+    let (mut listed, mut failed, mut first) = (BTreeMap::new(), BTreeMap::new(), None);
+    while let Some((id, outcome)) = listings.next().await {
+        match outcome {
+            Ok(objects) => {
+                listed.insert(id, objects);
+            }
+            Err(e) => {
+                failed.insert(id, e.to_string());
+                first.get_or_insert(e);
+            }
+        }
+    }
+    match first {
+        Some(e) if listed.is_empty() => Err(e),
+        _ => Ok((listed, failed)),
+    }
 }
 
 /// One block's objects; none if there is no such block.

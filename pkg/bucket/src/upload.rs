@@ -111,6 +111,9 @@ pub async fn upload_block(
         thanos.set_upload_time_ms(options.clock.now_ms());
     }
     let outcome = put_meta(bucket, &meta, options.conditional).await?;
+    if outcome == Created::AlreadyExists {
+        same_block(id, &meta, &bucket.get(&format!("{id}/{META_FILE}")).await?)?;
+    }
     options.failpoints.hit("upload.after_meta")?;
     still_whole(bucket, id, &files, options).await?;
     tracing::info!(block = %id, files = files.len(), "block uploaded");
@@ -189,9 +192,11 @@ fn is_damaged(stored: &[u8]) -> bool {
 }
 
 /// Writes `meta.json` unless there is a readable one, and reads it back: only what is stored whole makes a block visible.
+/// [`Created::AlreadyExists`] tells nothing of what the other one says.
 ///
 /// # Errors
-/// [`Error::Damaged`] if another block of this name is there, or if what is stored differs twice; failures of the store.
+/// [`Error::Damaged`] if what is stored differs twice from what was sent, [`Error::CleanedUp`] if it is gone again; failures
+/// of the store.
 pub async fn put_meta(bucket: &Bucket, meta: &BlockMeta, conditional: ConditionalCreate) -> Result<Created> {
     let path = format!("{}/{META_FILE}", meta.ulid);
     let json: Bytes = meta.to_json().into();
@@ -210,9 +215,12 @@ pub async fn put_meta(bucket: &Bucket, meta: &BlockMeta, conditional: Conditiona
         },
         outcome => outcome?,
     };
-    let stored = bucket.get(&path).await?;
+    let stored = match bucket.get(&path).await {
+        Err(e) if e.is_not_found() => return Err(Error::CleanedUp { block: meta.ulid }),
+        stored => stored?,
+    };
     match outcome {
-        Created::AlreadyExists if !is_damaged(&stored) => same_block(meta.ulid, meta, &stored).map(|()| outcome),
+        Created::AlreadyExists if !is_damaged(&stored) => Ok(outcome),
         Created::Created if is_as_written(meta, &json, &stored) => Ok(outcome),
         _ => {
             tracing::warn!(block = %meta.ulid, bytes = stored.len(), "meta.json is not stored as it was sent, sending it again");

@@ -13,7 +13,7 @@ use common::*;
 use futures::future::BoxFuture;
 use objstore::decorate::Hook;
 use objstore::faults::{Effect, Faults};
-use objstore::{Bucket, ErrorKind, Op};
+use objstore::{Bucket, Config, ErrorKind, Op, OpenOptions};
 use testkit::s3::{self, FaultKind, Operation, Server};
 
 /// Long after all marks.
@@ -287,6 +287,23 @@ async fn odd_marks_are_told_and_hide_nothing() {
             bucket.delete(&format!("{}/{file}", id(1))).await.unwrap();
             assert!(fetcher.fetch().await.unwrap().odd_marks.is_empty());
         }
+    }
+}
+
+/// A block whose directory cannot be read is not known; the others are.
+#[tokio::test]
+async fn a_directory_that_cannot_be_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    let yaml = format!("type: FILESYSTEM\nconfig:\n  directory: {}\n", dir.path().display());
+    let bucket = Config::parse(&yaml, &|_| None).unwrap().open(&OpenOptions::default()).unwrap();
+    put_block(&bucket, &meta(id(1))).await;
+    put_block(&bucket, &meta(id(2))).await;
+    // a loop
+    std::os::unix::fs::symlink(dir.path().join(id(2).to_string()), dir.path().join(format!("{}/loop", id(2)))).unwrap();
+    for discovery in [Discovery::Recursive, Discovery::Concurrent] {
+        let view = fetcher(&bucket, FetchOptions { discovery, ..Default::default() }).fetch().await.unwrap();
+        assert_eq!((ids(&view), view.failed.keys().collect::<Vec<_>>()), (vec![id(1)], vec![&id(2)]));
+        assert!(!view.is_complete() && view.partial.is_empty() && view.objects.contains_key(&id(2)));
     }
 }
 

@@ -11,7 +11,7 @@ use bucket::BlockObjects;
 use bucket::listing::list_block;
 use bucket::marks::{self, MARK_VERSION, Marked, NO_COMPACT_MARK, NoCompactMark};
 use model::Clock;
-use objstore::{Bucket, Created};
+use objstore::{Bucket, ConditionalCreate, Created};
 use serde::{Deserialize, Serialize};
 use service::Failpoints;
 
@@ -196,10 +196,9 @@ impl Committer {
     }
 
     async fn make_visible(&self, meta: &BlockMeta) -> Result<(), CommitError> {
-        let path = format!("{}/{META_FILE}", meta.ulid);
-        let json = meta.to_json();
         // without conditional creates this writes the same bytes again, or over what a tool has changed since
-        if self.bucket.put_if_absent(&path, json).await? == Created::AlreadyExists {
+        let put = bucket::upload::put_meta(&self.bucket, meta, ConditionalCreate::Honoured).await?;
+        if put == Created::AlreadyExists {
             tracing::warn!(block = %meta.ulid, "meta.json is there already and differs, it stays as it is");
         }
         Ok(())

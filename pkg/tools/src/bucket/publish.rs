@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ::bucket::listing::list_block;
-use block::{BlockId, BlockMeta, META_FILE};
+use ::bucket::upload::put_meta;
+use block::{BlockId, BlockMeta};
 use merge::{Finished, Input, Job, Progress, Vertical};
 use model::Clock;
-use objstore::{Bucket, Created};
+use objstore::{Bucket, ConditionalCreate, Created};
 use service::Failpoints;
 use tokio_util::sync::CancellationToken;
 
@@ -101,7 +102,7 @@ impl Workshop {
         if let Some(thanos) = &mut meta.thanos {
             thanos.set_upload_time_ms(self.clock.now_ms());
         }
-        match self.bucket.put_if_absent(&format!("{id}/{META_FILE}"), meta.to_json()).await? {
+        match put_meta(&self.bucket, &meta, ConditionalCreate::Honoured).await? {
             Created::Created => Ok(()),
             Created::AlreadyExists => Err(damaged("another block has this name".to_owned())),
         }
