@@ -8,7 +8,7 @@ use crate::read::Lane;
 /// Over so many look-backs samples shown may be given up for those of a less dense lane, and a lane is held to lag behind.
 const PATIENCE: i64 = 8;
 
-/// What falls so often within a few samples is no counter.
+/// What falls so often within a few samples or a look-back is no counter.
 pub(crate) const FALLS: u32 = 2;
 
 impl State {
@@ -22,7 +22,9 @@ impl State {
         let hole = until.saturating_sub(last) > gap_max;
         let fell = self.fell(lanes, from, to);
         let fits = |v: f64| v >= raw || v.is_nan() || raw.is_nan() || fell(v);
-        let (mut passed, mut falls) = (f64::NEG_INFINITY, 0);
+        if lanes[to].falls_often(last.saturating_add(gap_max)) {
+            return true;
+        }
         while let Some((t, v)) = lanes[to].peek() {
             if is_stale(v) {
                 lanes[to].at += 1;
@@ -40,12 +42,6 @@ impl State {
             if fits(v) {
                 return true;
             }
-            falls += u32::from(v < passed);
-            if falls >= FALLS {
-                lanes[to].at = begin;
-                return true;
-            }
-            passed = v;
             lanes[to].at += 1;
         }
         if goes_on && !hole {
@@ -114,7 +110,7 @@ impl State {
     /// counts as no gap.
     fn step_over(&self, lanes: &mut [Lane], from: usize, to: usize, until: i64) {
         let Some((last, _, raw)) = self.last else { return };
-        let interval = lanes[from].interval.max(lanes[to].interval);
+        let interval = lanes[from].interval.max(lanes[to].interval).min(self.rules.gap_max_ms);
         let reach = last.saturating_add(interval.saturating_add(interval / 2)).min(until);
         let lane = &mut lanes[to];
         // All that is left may be such a double of what was shown.
@@ -158,6 +154,15 @@ impl State {
 }
 
 impl Lane {
+    /// Whether the next samples, up to `reach`, fall as no counter's do.
+    fn falls_often(&self, reach: i64) -> bool {
+        let ahead = self.samples.times.iter().zip(&self.samples.values).skip(self.at);
+        let live = ahead.take_while(|(t, _)| **t <= reach).map(|(_, v)| *v).filter(|v| !is_stale(*v));
+        let mut before = f64::NEG_INFINITY;
+        let falls = live.filter(|v| *v < std::mem::replace(&mut before, *v));
+        falls.take(FALLS as usize).count() == FALLS as usize
+    }
+
     /// From place `from` back to the first one after `t`. None where there is a marker or a hole on the way: what another
     /// lane has shown there must stay.
     fn back_to(&self, mut from: usize, t: i64, gap_max_ms: i64) -> Option<usize> {

@@ -91,7 +91,7 @@ const LOOKBACK_MS: i64 = 300_000;
 ///   next replica lags behind the value shown last, its samples are passed over until it has caught up, or else it is
 ///   taken up earlier. Where both would make a hole, one of at most one and a half of its intervals is made. A denser
 ///   replica that lags is taken up once it shows more samples than are passed over, where that makes no hole longer than
-///   the look-back. What fell twice in the last 16 samples, or does not rise, is no counter that lags.
+///   the look-back. What falls twice within 16 samples or the look-back, or does not rise, is no counter that lags.
 ///
 /// Downsampled chunks are merged window by window, by either method: in each window one replica's aggregates are taken,
 /// and its counter goes on by its own increase, so that going from one replica to another is no reset. Of native
