@@ -3,6 +3,7 @@
 mod absent;
 mod conformance;
 mod peers;
+mod streams;
 mod world;
 
 use std::time::Duration;

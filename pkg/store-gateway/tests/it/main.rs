@@ -15,4 +15,5 @@ mod select;
 mod serve;
 mod sync;
 mod thanos;
+mod turns;
 mod unread;
