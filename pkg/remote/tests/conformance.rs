@@ -107,6 +107,10 @@ fn text(query: RawQuery, body: Bytes) -> String {
 
 async fn series(State(server): State<Arc<Server>>, query: RawQuery, body: Bytes) -> Response {
     let (range, matchers, limit) = asked(&text(query, body));
+    if matchers.iter().all(Matcher::matches_empty) {
+        return (axum::http::StatusCode::BAD_REQUEST, "match[] must contain at least one non-empty matcher")
+            .into_response();
+    }
     let found = server.found(Select { limit, skip_chunks: true, ..Select::new(range, matchers) }).await;
     let maps = found.iter().map(|s| s.labels.iter().collect::<std::collections::BTreeMap<_, _>>());
     data(maps.collect::<Vec<_>>())
@@ -125,7 +129,11 @@ async fn values(State(server): State<Arc<Server>>, Path(name): Path<String>, que
 }
 
 async fn source(frames: bool, names_are_known: bool) -> RemoteRead {
-    let server = Server { source: MemorySource::new(conformance::series()), frames };
+    source_of(conformance::series(), frames, names_are_known).await
+}
+
+async fn source_of(series_of: Vec<Series>, frames: bool, names_are_known: bool) -> RemoteRead {
+    let server = Server { source: MemorySource::new(series_of), frames };
     let router = Router::new()
         .route("/api/v1/read", post(read))
         .route("/api/v1/series", get(series).post(series))
@@ -165,4 +173,43 @@ async fn in_frames_that_must_be_put_in_order() {
 #[tokio::test]
 async fn as_samples() {
     conformance::run(&source(false, true).await, TRAITS).await;
+}
+
+/// Selectors of external labels alone, and of labels that are not there, find every series, also one without a name.
+#[tokio::test]
+async fn what_prometheus_api_refuses_to_select() {
+    let mut list = conformance::series();
+    let nameless = Labels::from_pairs([("instance", "nameless")]);
+    list.push(Series { labels: nameless, chunks: list[0].chunks.clone() });
+    let count = list.len();
+    for frames in [true, false] {
+        let source = source_of(list.clone(), frames, true).await;
+        let ctx = Ctx::background();
+        let eu = || Matcher::equal("cluster", "eu");
+        let any = || Matcher::new(MatchType::Regex, "__name__", ".*").unwrap();
+        for (matchers, found) in [
+            (vec![eu()], count),
+            (vec![eu(), any()], count),
+            (vec![eu(), Matcher::equal("nowhere", "")], count),
+            (vec![eu(), Matcher::equal("__name__", "")], 1),
+            (vec![Matcher::equal("cluster", "us")], 0),
+        ] {
+            for skip_chunks in [false, true] {
+                let want = Select { skip_chunks, ..Select::new(conformance::range(), matchers.clone()) };
+                let got = collect_series(source.select(&ctx, want)).await.unwrap().value;
+                assert_eq!(got.len(), found, "{matchers:?}");
+                assert!(got.is_sorted_by(|a, b| a.labels < b.labels), "{matchers:?}");
+                assert!(got.iter().all(|s| s.chunks.is_empty() == skip_chunks && s.labels.value("cluster") == "eu"));
+            }
+            let query = || LabelQuery::new(conformance::range(), matchers.clone());
+            let values = source.label_values(&ctx, "instance", query()).await.unwrap().value;
+            assert_eq!(values.contains(&"nameless".to_owned()), found > 0, "{matchers:?}");
+            let names = source.label_names(&ctx, query()).await.unwrap().value;
+            assert_eq!((names.contains(&"job".to_owned()), names.is_empty()), (found > 1, found == 0), "{matchers:?}");
+            let external = source.label_values(&ctx, "replica", query()).await.unwrap().value;
+            assert_eq!(external.len(), usize::from(found > 0), "{matchers:?}");
+        }
+        let none = collect_series(source.select(&ctx, Select::new(conformance::range(), vec![]))).await;
+        assert!(matches!(none, Err(storage::Error::Invalid(_))), "{none:?}");
+    }
 }

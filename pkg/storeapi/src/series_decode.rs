@@ -398,7 +398,7 @@ mod tests {
     #[test]
     fn samples_lie_where_the_chunk_says() {
         for first in [0, -1, 1, 1_700_000_000_123, i64::MIN / 4, i64::MAX / 4] {
-            let data: Bytes = chunkenc::encode_xor([(first, 1.0), (first + 10, 2.0)].into_iter()).unwrap().into();
+            let data: Bytes = chunkenc::encode_xor([(first, 1.0), (first + 10, 2.0)]).unwrap().into();
             for (min_time, max_time, good) in [
                 (first, first + 10, true),
                 (first - 5, i64::MAX, true),
