@@ -85,7 +85,8 @@ pub struct View {
     /// Deletion marks.
     pub deletion_marks: BTreeMap<BlockId, DeletionMark>,
     /// Marks that are damaged, of another block or of a version that is not known, with what is wrong. A deletion mark
-    /// among them hides nothing; the others protect their block by being there.
+    /// among them hides nothing; one of a later version counts among `failed` too. The others protect their block by being
+    /// there.
     pub odd_marks: BTreeMap<BlockId, Vec<String>>,
     /// Each block's objects.
     pub objects: BTreeMap<BlockId, BlockObjects>,
@@ -135,6 +136,14 @@ struct Seen {
 struct Told<M> {
     mark: Option<M>,
     odd: Option<String>,
+    /// It may mean something to a newer program.
+    of_other_version: bool,
+}
+
+impl<M> Told<M> {
+    fn nothing() -> Self {
+        Self { mark: None, odd: None, of_other_version: false }
+    }
 }
 
 enum Meta {
@@ -247,8 +256,12 @@ impl MetaFetcher {
         let mut odd_marks = Vec::new();
         let mark = match self.fetch_mark(id, objects.deletion_mark(), &mut seen.deletion_mark).await {
             Ok(told) => {
-                odd_marks.extend(told.odd);
-                Ok(told.mark)
+                odd_marks.extend(told.odd.clone());
+                match told.odd.filter(|_| told.of_other_version) {
+                    // what it means is not known: whoever changes blocks leaves this one alone
+                    Some(why) => Err(why),
+                    None => Ok(told.mark),
+                }
             }
             Err(e) => Err(e.to_string()),
         };
@@ -324,7 +337,7 @@ impl MetaFetcher {
     ) -> Result<Told<M>> {
         let Some(object) = object else {
             *seen = None;
-            return Ok(Told { mark: None, odd: None });
+            return Ok(Told::nothing());
         };
         let origin = Origin::of(object);
         if let Some((kept, told)) = seen
@@ -333,11 +346,11 @@ impl MetaFetcher {
             return Ok(told.clone());
         }
         let told = match marks::look::<M>(&self.bucket, id).await? {
-            Found::Absent => Told { mark: None, odd: None },
-            Found::Mark(mark) => Told { mark: Some(mark), odd: None },
-            Found::Unreadable { why, .. } => {
+            Found::Absent => Told::nothing(),
+            Found::Mark(mark) => Told { mark: Some(mark), ..Told::nothing() },
+            Found::Unreadable { why, of_other_version } => {
                 tracing::warn!(block = %id, why, "mark is not readable: write it anew, or delete it");
-                Told { mark: None, odd: Some(why) }
+                Told { mark: None, odd: Some(why), of_other_version }
             }
         };
         *seen = Some((origin, told.clone()));
