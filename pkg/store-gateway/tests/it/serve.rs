@@ -161,7 +161,7 @@ async fn http() {
     assert!(call(&component, "GET", "/api/v1/status/buildinfo", "").await.1.contains(r#""version":"#));
     let (status, page) = call(&component, "GET", "/loaded", "").await;
     assert!(status == StatusCode::OK && page.contains(&id.to_string()) && page.contains("&lt;a&gt;"), "{page}");
-    assert_eq!(call(&component, "GET", "/", "").await.0, StatusCode::TEMPORARY_REDIRECT);
+    assert_eq!(call(&component, "GET", "/", "").await.0, StatusCode::FOUND);
     for (body, want) in [
         ("", "ID cannot be empty"),
         ("id=x", "Action cannot be empty"),
