@@ -10,8 +10,8 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path as FilePath, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -36,25 +36,32 @@ const BUFFERED_BYTES: usize = 512 << 10;
 
 /// A directory, made durable with each change.
 #[derive(Debug)]
-pub(crate) struct LocalStore(LocalFileSystem, Root);
+pub(crate) struct LocalStore {
+    root: Root,
+    /// Once the directory is there: who only reads does not make it.
+    files: OnceLock<LocalFileSystem>,
+}
 
 /// The directory itself. One that is gone (moved away, a volume that is not mounted) is no empty bucket: listings would
 /// show nothing, and writes would begin a second bucket in its place.
 #[derive(Debug, Clone)]
 struct Root {
     path: PathBuf,
-    /// The file system it was on at the start.
-    device: Option<u64>,
+    /// The file system it was on when it was first seen.
+    device: Arc<OnceLock<u64>>,
 }
 
 impl Root {
-    fn new(path: &FilePath) -> Self {
-        Self { path: path.to_owned(), device: std::fs::metadata(path).ok().map(|m| m.dev()) }
+    /// Notes that it is there.
+    fn seen(&self) {
+        if let Ok(found) = std::fs::metadata(&self.path) {
+            let _ = self.device.set(found.dev());
+        }
     }
 
     /// Whether it is there.
     async fn check(&self) -> Result<()> {
-        let device = self.device;
+        let device = self.device.get().copied();
         let gone = move |path: &FilePath| match std::fs::metadata(path) {
             Ok(found) if !found.is_dir() => Some("is no directory any more".to_owned()),
             // the mount point of a volume that was unmounted
@@ -85,10 +92,44 @@ fn is_empty(dir: &FilePath) -> bool {
 }
 
 impl LocalStore {
+    /// The store of `directory`, which need not be there yet.
+    ///
+    /// # Errors
+    /// Something else is there.
     pub(crate) fn new(directory: &FilePath) -> Result<Self> {
-        let store = LocalFileSystem::new_with_prefix(directory)?;
+        let root = Root { path: directory.to_owned(), device: Arc::default() };
+        let store = Self { root, files: OnceLock::new() };
+        if directory.exists() {
+            store.files()?;
+        }
+        Ok(store)
+    }
+
+    /// The directory, if it is there.
+    fn files(&self) -> Result<&LocalFileSystem> {
+        if let Some(files) = self.files.get() {
+            return Ok(files);
+        }
+        let path = &self.root.path;
+        let found = std::fs::metadata(path);
+        if let Err(e) = &found {
+            let text = format!("the bucket's directory {} cannot be found: {e}", path.display());
+            return Err(Error::Generic { store: "LocalFileSystem", source: text.into() });
+        }
+        let files = LocalFileSystem::new_with_prefix(path)?;
+        self.root.seen();
         // a block is only then said to be uploaded when it would survive a power cut
-        Ok(Self(store.with_fsync(true).with_automatic_cleanup(true), Root::new(directory)))
+        Ok(self.files.get_or_init(|| files.with_fsync(true).with_automatic_cleanup(true)))
+    }
+
+    /// The directory to write into. It is made if it was never there; one that is gone is not.
+    async fn files_to_write(&self) -> Result<&LocalFileSystem> {
+        if self.files.get().is_none() {
+            blocking(self.root.path.clone(), create_dirs).await?;
+        }
+        let files = self.files()?;
+        self.root.check().await?;
+        Ok(files)
     }
 
     /// Opens a file on this thread. `None` for all but an existing range that is asked for without conditions.
@@ -102,7 +143,7 @@ impl LocalStore {
         if options.if_modified_since.is_some() || options.if_unmodified_since.is_some() || options.version.is_some() {
             return Ok(None);
         }
-        let path = self.0.path_to_filesystem(location)?;
+        let path = self.files()?.path_to_filesystem(location)?;
         let opened = File::open(&path).and_then(|file| file.metadata().map(|metadata| (file, metadata)));
         let (file, metadata) = opened.map_err(|e| failed(&path, e))?;
         let (size, modified) = (metadata.len(), metadata.modified().map_err(|e| failed(&path, e))?);
@@ -123,7 +164,7 @@ impl LocalStore {
 
 impl fmt::Display for LocalStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        write!(f, "LocalFileSystem({})", self.root.path.display())
     }
 }
 
@@ -150,16 +191,15 @@ async fn blocking<T: Send + 'static>(
 #[async_trait]
 impl ObjectStore for LocalStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
-        self.1.check().await?;
-        self.0.put_opts(location, payload, opts).await
+        self.files_to_write().await?.put_opts(location, payload, opts).await
     }
 
     async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        self.1.check().await?;
+        let files = self.files_to_write().await?;
         if !opts.attributes.is_empty() {
-            return self.0.put_multipart_opts(location, opts).await;
+            return files.put_multipart_opts(location, opts).await;
         }
-        let target = self.0.path_to_filesystem(location)?;
+        let target = files.path_to_filesystem(location)?;
         let (staged, file) = blocking(target.clone(), stage).await?;
         Ok(Box::new(Upload { target, staged: Some(staged), file: Arc::new(file), at: 0 }))
     }
@@ -170,35 +210,49 @@ impl ObjectStore for LocalStore {
         {
             return Ok(found);
         }
-        self.0.get_opts(location, options).await
+        self.files()?.get_opts(location, options).await
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.0.get_ranges(location, ranges).await
+        self.files()?.get_ranges(location, ranges).await
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.0.delete_stream(locations)
+        match self.files() {
+            Ok(files) => files.delete_stream(locations),
+            Err(e) => failing(e),
+        }
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.1.while_there(self.0.list(prefix))
+        match self.files() {
+            Ok(files) => self.root.while_there(files.list(prefix)),
+            Err(e) => failing(e),
+        }
     }
 
     fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.1.while_there(self.0.list_with_offset(prefix, offset))
+        match self.files() {
+            Ok(files) => self.root.while_there(files.list_with_offset(prefix, offset)),
+            Err(e) => failing(e),
+        }
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.1.check().await?;
-        let listed = self.0.list_with_delimiter(prefix).await?;
-        self.1.check().await?;
+        let files = self.files()?;
+        self.root.check().await?;
+        let listed = files.list_with_delimiter(prefix).await?;
+        self.root.check().await?;
         Ok(listed)
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.0.copy_opts(from, to, options).await
+        self.files_to_write().await?.copy_opts(from, to, options).await
     }
+}
+
+fn failing<T: Send + 'static>(e: Error) -> BoxStream<'static, Result<T>> {
+    stream::once(std::future::ready(Err(e))).boxed()
 }
 
 /// Opens `<target>#<number>`, which listings pass over and [`crate::Unfinished`] finds.

@@ -106,6 +106,15 @@ async fn embedded_s3() {
     assert_eq!(bucket.head("x").await.unwrap().path, "x");
     assert_eq!(bucket.list_dirs("").await.unwrap(), Vec::<String>::new());
     assert_eq!(server.backend().keys(Server::BUCKET), ["some/where/x"]);
+    for prefix in ["team~a", "a b%25c", "größe/[1]*+#?", "a&b=c"] {
+        let bucket = open(&format!("{}prefix: \"{prefix}\"\n", server.config_yaml()));
+        bucket.put("x/y", "z").await.unwrap();
+        assert!(server.backend().keys(Server::BUCKET).contains(&format!("{prefix}/x/y")), "{prefix}");
+        assert_eq!(bucket.get("x/y").await.unwrap(), "z", "{prefix}");
+        assert_eq!(bucket.list_dirs("").await.unwrap(), ["x"], "{prefix}");
+        let listed: Vec<_> = bucket.list_recursive("").try_collect().await.unwrap();
+        assert_eq!(listed.into_iter().map(|o| o.path).collect::<Vec<_>>(), ["x/y"], "{prefix}");
+    }
     assert_eq!(server.backend().uploads_open(), 0);
     assert!(server.requests(Operation::Delete) > 0, "deletes in a form that every store knows");
     assert_eq!(server.requests(Operation::Other), 0);
@@ -280,8 +289,11 @@ async fn a_directory_that_is_gone_is_a_failure() {
     let (root, away) = (dir.path().join("bucket"), dir.path().join("away"));
     let bucket = open(&format!("type: FILESYSTEM\nconfig:\n  directory: {}\n", root.display()));
     let list = async || bucket.list_recursive("").try_collect::<Vec<_>>().await;
-    assert_eq!(list().await.unwrap().len(), 0);
+    // Who reads makes nothing; the first write does.
+    assert!(list().await.is_err() && bucket.list_dirs("").await.is_err() && bucket.get("a/b").await.is_err());
+    assert!(!bucket.get("a/b").await.unwrap_err().is_not_found() && !root.exists());
     bucket.put("a/b", "x").await.unwrap();
+    assert_eq!(list().await.unwrap().len(), 1);
     std::fs::rename(&root, &away).unwrap();
     for is_file in [false, true] {
         if is_file {
@@ -356,4 +368,35 @@ async fn metrics_as_thanos_counts() {
     assert_eq!(at("operation_transferred_bytes_count", "upload"), 1.0);
     assert_eq!((at("operation_duration_seconds_count", "get"), at("operations_total", "iter")), (1.0, 0.0));
     assert!(text.contains("last_successful_upload_time{") && text.contains("} 1700000000.5\n"), "{text}");
+}
+
+/// Keys below a prefix are what Thanos writes: as they stand, whatever the prefix holds.
+#[tokio::test]
+async fn prefixes_are_not_escaped() {
+    for prefix in [
+        "team~a",
+        "a b",
+        "a%25b",
+        "50%",
+        "a[1]*?",
+        "a\\\\b",
+        "a^b|c{d}<e>",
+        "größe",
+        "a#b",
+        "a/b~c/d",
+        "a&b=c+d;e,f@g:h!i$j'k",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let yaml = format!("type: FILESYSTEM\nconfig:\n  directory: {}\nprefix: \"{prefix}\"\n", dir.path().display());
+        let (bucket, plain) = (open(&yaml), prefix.replace("\\\\", "\\"));
+        bucket.put("x/meta.json", "1").await.unwrap();
+        assert!(dir.path().join(&plain).join("x/meta.json").is_file(), "{prefix}");
+        std::fs::write(dir.path().join(&plain).join("x/index"), "22").unwrap();
+        assert_eq!(bucket.get("x/index").await.unwrap(), "22");
+        let listed: Vec<_> = bucket.list_recursive("").try_collect().await.unwrap();
+        let mut paths: Vec<_> = listed.into_iter().map(|o| o.path).collect();
+        paths.sort();
+        assert_eq!(paths, ["x/index", "x/meta.json"], "{prefix}");
+        assert_eq!(bucket.list_dirs("").await.unwrap(), ["x"]);
+    }
 }

@@ -7,9 +7,9 @@ use object_store::azure::MicrosoftAzureBuilder;
 use object_store::{ObjectStore, RetryConfig};
 use serde::Deserialize;
 
-use super::ConfigError;
 use super::http::{HttpYaml, retries};
 use super::yaml::{Key, Span, line, text};
+use super::{ConfigError, checked};
 use crate::http::{Connector, HttpSettings};
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -94,12 +94,23 @@ impl AzureYaml {
             .unwrap_or_else(|| "blob.core.windows.net".into());
         let endpoint = in_connection("BlobEndpoint").unwrap_or_else(|| format!("{scheme}://{account}.{suffix}"));
         let endpoint = endpoint.trim_end_matches('/').to_owned();
+        checked::name(line(&self.container), "container", &container)?;
+        checked::name(line(&self.storage_account), "storage_account", &account)?;
+        checked::url(line(&self.endpoint), "endpoint", &endpoint)?;
         let (client_id, client_secret) = (text(&self.client_id), text(&self.client_secret));
         let tenant = text(&self.az_tenant_id);
         let set = [&tenant, &client_id, &client_secret].into_iter().flatten().count();
         if client_secret.is_some() && set != 3 {
             let why = "az_tenant_id, client_id and client_secret go together";
             return refused(line(&self.client_secret), "client_secret", why);
+        }
+        for (key, name) in [
+            (&self.az_tenant_id, "az_tenant_id"),
+            (&self.client_id, "client_id"),
+            (&self.client_secret, "client_secret"),
+            (&self.user_assigned_id, "user_assigned_id"),
+        ] {
+            checked::header(line(key), name, &text(key).unwrap_or_default())?;
         }
         let (mut http, connections_max) =
             self.http_config.clone().unwrap_or_default().check(endpoint.starts_with("http://"))?;

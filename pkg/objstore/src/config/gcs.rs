@@ -7,9 +7,9 @@ use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
 use object_store::{ObjectStore, RetryConfig, StaticCredentialProvider};
 use serde::Deserialize;
 
-use super::ConfigError;
 use super::http::{HttpYaml, is_true, retries};
 use super::yaml::{Key, line, text, value};
+use super::{ConfigError, checked};
 use crate::bucket::Settings;
 use crate::http::{Connector, HttpSettings, http_client};
 use crate::unfinished::{Auth, XmlUnfinished};
@@ -61,9 +61,13 @@ impl GcsYaml {
             let why = "only the JSON and XML protocols are spoken: leave it false";
             return Err(ConfigError::refused(line(&self.use_grpc), "config.use_grpc", why));
         }
+        checked::name(line(&self.bucket), "bucket", &bucket)?;
         let emulator = env("STORAGE_EMULATOR_HOST")
             .filter(|h| !h.is_empty())
             .map(|host| if host.contains("://") { host } else { format!("http://{host}") });
+        if let Some(emulator) = &emulator {
+            checked::url(0, "STORAGE_EMULATOR_HOST of the environment", emulator)?;
+        }
         let (http, connections_max) = self.http_config.clone().unwrap_or_default().check(emulator.is_some())?;
         // here 1 means no retries at all
         let retry = match self.max_retries {

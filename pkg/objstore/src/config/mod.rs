@@ -3,6 +3,7 @@
 //! Every key Thanos knows is either obeyed or refused with its line and a reason; what is not known is an error.
 
 mod azure;
+mod checked;
 mod env;
 mod gcs;
 mod http;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use model::Clock;
 use object_store::ObjectStore;
+use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use serde::Deserialize;
 
@@ -36,7 +38,7 @@ const LOCAL_PART_BYTES: u64 = 2 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// `$(NAME)` with nothing of that name in the environment.
-    #[error("line {line}: environment variable {name:?} is not set")]
+    #[error("{}environment variable {name:?} is not set", at(*.line))]
     Env {
         /// Where.
         line: u64,
@@ -44,7 +46,7 @@ pub enum ConfigError {
         name: String,
     },
     /// Not YAML, not of the right shape, or an unknown key.
-    #[error("line {line}: {text}")]
+    #[error("{}{text}", at(*.line))]
     Yaml {
         /// Where; 0 when unknown.
         line: u64,
@@ -52,7 +54,7 @@ pub enum ConfigError {
         text: String,
     },
     /// A key or value that is understood and not supported.
-    #[error("line {line}: {key}: {why}")]
+    #[error("{}{key}: {why}", at(*.line))]
     Refused {
         /// Where; 0 when unknown.
         line: u64,
@@ -70,6 +72,11 @@ pub enum ConfigError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// Where an error is, if that is known.
+fn at(line: u64) -> String {
+    if line == 0 { String::new() } else { format!("line {line}: ") }
 }
 
 impl ConfigError {
@@ -102,7 +109,7 @@ pub enum Provider {
     Azure(Box<Azure>),
     /// A local directory.
     Filesystem {
-        /// Its root; made when absent.
+        /// Its root; made by the first upload when absent.
         directory: PathBuf,
     },
 }
@@ -187,6 +194,9 @@ impl Config {
             other => return Err(ConfigError::refused(line, "type", unsupported(other))),
         };
         let prefix = prefix.unwrap_or_default().trim_matches('/').to_owned();
+        if let Err(e) = Path::parse(&prefix) {
+            return Err(ConfigError::refused(0, "prefix", format!("cannot be a part of keys: {e}")));
+        }
         Ok(Self { provider, prefix })
     }
 
@@ -215,7 +225,6 @@ impl Config {
                 let failed = |e: Box<dyn std::error::Error + Send + Sync>| {
                     ConfigError::open(format!("bucket directory {}", directory.display()), e)
                 };
-                std::fs::create_dir_all(directory).map_err(|e| failed(e.into()))?;
                 let store = LocalStore::new(directory).map_err(|e| failed(e.into()))?;
                 unfinished = Some(Arc::new(LocalUnfinished(directory.join(&self.prefix))));
                 (settings.is_local, settings.part_bytes) = (true, LOCAL_PART_BYTES);
@@ -225,7 +234,11 @@ impl Config {
         };
         let store: Arc<dyn ObjectStore> = match self.prefix.as_str() {
             "" => store,
-            prefix => Arc::new(PrefixStore::new(store, prefix)),
+            // as it is written: `Path::from` would escape what keys may well hold
+            prefix => {
+                let prefix = Path::parse(prefix).map_err(|e| ConfigError::open("prefix", e))?;
+                Arc::new(PrefixStore::new(store, prefix))
+            }
         };
         let limit = [limit, options.concurrency_max].into_iter().filter(|l| *l > 0).min();
         let store: Arc<dyn ObjectStore> = match limit {

@@ -9,9 +9,9 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::{Attribute, ObjectStore, RetryConfig};
 use serde::Deserialize;
 
-use super::ConfigError;
 use super::http::{HttpYaml, is_true, retries};
 use super::yaml::{Key, line, text, value};
+use super::{ConfigError, checked};
 use crate::bucket::Settings;
 use crate::http::{Connector, HttpSettings, http_client};
 use crate::unfinished::{Auth, XmlUnfinished};
@@ -190,6 +190,31 @@ impl S3Yaml {
             false => format!("{scheme}://{host}"),
         };
         let region = text(&self.region).or_else(|| env("AWS_REGION")).unwrap_or_else(|| region_of(&host));
+        checked::name(line(&self.bucket), "bucket", &bucket)?;
+        checked::url(line(&self.endpoint), "endpoint", &format!("{scheme}://{host}"))?;
+        if virtual_hosted && checked::url(0, "", &endpoint).is_err() {
+            let why = "a bucket's name cannot stand before this endpoint: set bucket_lookup_type: path";
+            return refused(line(&self.endpoint), "endpoint", why);
+        }
+        if let Some(sts) = text(&self.sts_endpoint) {
+            checked::url(line(&self.sts_endpoint), "sts_endpoint", &sts)?;
+        }
+        checked::header(line(&self.region), "region", &region)?;
+        for (key, name) in
+            [(&self.access_key, "access_key"), (&self.secret_key, "secret_key"), (&self.session_token, "session_token")]
+        {
+            checked::header(line(key), name, &text(key).unwrap_or_default())?;
+        }
+        for (name, value) in self.put_user_metadata.iter().flatten() {
+            let key = format!("put_user_metadata.{name}");
+            if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
+                return refused(0, &key, "is no name of a header");
+            }
+            checked::header(0, &key, value)?;
+        }
+        for (_, value) in &from_env {
+            checked::header(0, "aws_sdk_auth: a variable AWS_… of the environment", value)?;
+        }
         Ok(S3 {
             region,
             bucket,
@@ -221,9 +246,12 @@ impl SseYaml {
         match text(&self.kind).as_deref() {
             None => Ok(Sse::None),
             Some("SSE-S3") => Ok(Sse::S3),
-            Some("SSE-KMS") => text(&self.kms_key_id)
-                .map(Sse::Kms)
-                .ok_or_else(|| ConfigError::refused(at, key("kms_key_id"), "must be set for SSE-KMS")),
+            Some("SSE-KMS") => {
+                let id = text(&self.kms_key_id)
+                    .ok_or_else(|| ConfigError::refused(at, key("kms_key_id"), "must be set for SSE-KMS"))?;
+                checked::header(line(&self.kms_key_id), "sse_config.kms_key_id", &id)?;
+                Ok(Sse::Kms(id))
+            }
             Some("SSE-C") => {
                 let path = text(&self.encryption_key);
                 let path = path.ok_or_else(|| {
