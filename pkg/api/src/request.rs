@@ -88,7 +88,8 @@ pub(crate) fn reading(
     };
     let lookback_ms = asked_lookback.filter(|ms| *ms > 0).unwrap_or_else(|| {
         let engine = shared.state.engine.options().lookback_ms;
-        if options.dynamic_lookback { lookback_for(engine, max_resolution_ms) } else { engine }
+        // A resolution that is chosen for the client must not make a series go on after its end; windows show anyway.
+        if options.dynamic_lookback && !auto { lookback_for(engine, max_resolution_ms) } else { engine }
     });
     let partial_response = partial_response(params, options.partial_response)?;
     let source = shared.state.source.for_request(SourceOptions {

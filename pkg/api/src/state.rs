@@ -146,7 +146,7 @@ pub struct ApiOptions {
     pub auto_downsampling: bool,
     /// What `auto` means for instant queries, ms (`--query.instant.default.max_source_resolution`).
     pub instant_max_resolution_ms: i64,
-    /// Look back at least as far as the resolution allowed (`--query.dynamic-lookback-delta`).
+    /// Look back at least as far as the resolution that is asked for (`--query.dynamic-lookback-delta`).
     pub dynamic_lookback: bool,
     /// The least step of range queries that name none, ms (`--query.default-step`).
     pub default_step_ms: i64,

@@ -413,7 +413,7 @@ async fn source_options() {
     assert!(!asked.dedup && asked.auto_resolution);
     assert_eq!(asked.replica_labels.unwrap(), ["r1", "r2"]);
     assert_eq!(asked.partial_response, PartialResponse::Abort);
-    assert_eq!((asked.max_resolution_ms, asked.lookback_ms), (720_000, 3_600_000));
+    assert_eq!((asked.max_resolution_ms, asked.lookback_ms), (720_000, 300_000));
     assert_eq!(asked.store_matchers[0][0].to_string(), "__address__=\"a\"");
     let shard = asked.shard.unwrap();
     assert_eq!((shard.index, shard.total, shard.by, shard.labels), (1, 2, true, vec!["job".to_owned()]));

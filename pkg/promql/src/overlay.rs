@@ -376,7 +376,8 @@ fn lay_over(fine: &[Row], windows: &[Row], resolution_ms: i64, blurred: bool) ->
         let (before, from) = fine.split_at(fine.partition_point(|r| r.time < window * resolution_ms));
         out.extend_from_slice(before);
         let last = inside.last().map_or(first.time, |r| r.time);
-        let (same, after) = from.split_at(from.partition_point(|r| r.time <= last));
+        // A finer window that began before the coarse data ends tells of the same time.
+        let (same, after) = from.split_at(from.partition_point(|r| r.cover.since_ms <= last));
         fine = after;
         let counted = held(inside);
         let enough = if blurred { counted * 0.95 - 1.0 } else { counted };

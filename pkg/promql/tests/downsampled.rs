@@ -405,3 +405,38 @@ async fn histograms_left_out_are_told() {
         assert!(result.annotations.iter().any(|a| a.text.contains("native histogram")), "{query}");
     }
 }
+
+/// One replica's data is left at 5 m, the other's at 1 h, and each was down for a time.
+#[tokio::test]
+async fn replicas_at_different_resolutions_count_once() {
+    let replica = |offset: i64, down: std::ops::Range<i64>| -> Vec<Sample> {
+        let ticks = (0..48 * 60).filter(|i| !down.contains(&(i / 60)));
+        ticks.map(|i| (START + offset + i * MINUTE, (i * 60) as f64)).collect()
+    };
+    let (a, b) = (replica(1000, 10..14), replica(31_000, 20..23));
+    for (of_a, of_b) in [(FIVE, HOUR), (HOUR, FIVE)] {
+        let mut chunks: Vec<Chunk> = Vec::new();
+        for (id, samples, level) in [(7, &a, of_a), (8, &b, of_b)] {
+            chunks.extend(Levels::of(samples).level(level).iter().map(|c| Chunk { replica: id, ..c.clone() }));
+        }
+        let both = source(chunks);
+        let times = (START + 3 * HOUR - 1, START + 48 * HOUR - 1, 20 * MINUTE);
+        for automatic in [false, true] {
+            let o = QueryOptions { auto_resolution: automatic, ..strict() };
+            for (query, want) in [
+                ("count_over_time(m[2h])", 120.0),
+                ("count_over_time(m[5m])", 5.0),
+                ("increase(m[2h])", 7200.0),
+                ("rate(m[10m])", 1.0),
+                ("sum_over_time(m[1h]) / avg_over_time(m[1h])", 60.0),
+                ("present_over_time(m[5m])", 1.0),
+                ("count(m)", 1.0),
+            ] {
+                for (i, v) in values(&both, query, times, &o).await.into_iter().enumerate() {
+                    let near = v.is_some_and(|v| (v - want).abs() <= want * 0.05);
+                    assert!(near, "{query} over {of_a} and {of_b} ms, automatic {automatic}, is {v:?} at step {i}");
+                }
+            }
+        }
+    }
+}
