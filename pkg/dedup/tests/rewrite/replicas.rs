@@ -20,6 +20,10 @@ use crate::kinds::Scrape;
 use crate::{Samples, lane, merge};
 
 pub const LOOKBACK: i64 = 300_000;
+
+/// So long after the last sample of all a sample must be visible: the last scrape that one replica saw is not shown again as
+/// another saw it.
+pub const TAIL: i64 = LOOKBACK - LOOKBACK / 4;
 pub const FINE: i64 = 300_000;
 
 /// A process that counts four a second from each of its starts on, ms.
@@ -312,7 +316,7 @@ proptest! {
             prop_assert!(samples.iter().any(known), "{} at {} was invented", v, t);
         }
         let markers = samples.iter().flatten().any(|(_, v)| is_stale(*v));
-        let end = samples.iter().flatten().map(|(t, _)| *t).max().unwrap() + LOOKBACK;
+        let end = samples.iter().flatten().map(|(t, _)| *t).max().unwrap() + TAIL;
         for t in (0..end).step_by(7_001) {
             // Once another replica has told that the series went stale, a sample counts while its replica lives.
             let lives = |(r, s): (&Replica, &Samples)| {

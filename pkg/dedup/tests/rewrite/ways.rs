@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use storage::{Chunk, ChunkData, Series};
 
 use crate::kinds::{Kind, Scrape, chunks, histogram, kind, number, plain};
-use crate::replicas::{FINE, LOOKBACK, Process, Replica, process, read, replica, visible};
+use crate::replicas::{FINE, LOOKBACK, Process, Replica, TAIL, process, read, replica, visible};
 use crate::{Samples, merge};
 
 const COARSE: i64 = 3_600_000;
@@ -299,7 +299,7 @@ fn covered(scrapers: &[Scraper], got: &[(i64, Value)]) -> Result<(), TestCaseErr
     let samples: Vec<Samples> =
         scrapers.iter().map(|s| s.replica.scrapes().iter().map(|(t, seen)| (*t, stale(seen))).collect()).collect();
     let markers = samples.iter().flatten().any(|(_, v)| is_stale(*v));
-    let end = samples.iter().flatten().map(|(t, _)| *t).max().unwrap_or(0) + LOOKBACK;
+    let end = samples.iter().flatten().map(|(t, _)| *t).max().unwrap_or(0) + TAIL;
     let shown: Samples =
         got.iter().map(|(t, v)| (*t, if *v == Value::Stale { model::stale_nan() } else { 0.0 })).collect();
     for t in (0..end).step_by(7_001) {
