@@ -42,7 +42,7 @@ pub fn parse_go_float(text: &str) -> Result<f64, FloatError> {
 /// Whether each `_` stands between digits; the prefix of a base counts as a digit.
 fn underscores_separate_digits(text: &str) -> bool {
     let bytes = text.as_bytes();
-    let is_hexadecimal = text.len() > 2 && text[..2].eq_ignore_ascii_case("0x");
+    let is_hexadecimal = text.len() > 2 && text.get(..2).is_some_and(|t| t.eq_ignore_ascii_case("0x"));
     let is_digit = |b: &u8| b.is_ascii_digit() || (is_hexadecimal && b.is_ascii_hexdigit());
     bytes.iter().enumerate().filter(|(_, b)| **b == b'_').all(|(i, _)| {
         let before = i.checked_sub(1).and_then(|at| bytes.get(at)).is_some_and(is_digit) || (is_hexadecimal && i == 2);
@@ -149,7 +149,7 @@ mod tests {
         let wrong = [
             "", "+", "-", ".", "e5", "1e", "1e+", "+nan", "-NaN", "infi", "_1", "1_", "1__0", "1_.5", "1._5", "1e_5",
             "0x", "0x1", "0x1.8", "0xp1", "0x.p1", "0x1p", "0x1p+", "0x1pf", "1 ", " 1", "1f", "١", "0b1", "--1",
-            "+-1", "0_x1p1",
+            "+-1", "0_x1p1", "Cé", "1é_0", "é_1",
         ];
         for text in wrong {
             assert_eq!(parse_go_float(text), Err(FloatError::Syntax), "{text}");
