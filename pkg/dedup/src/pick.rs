@@ -298,9 +298,11 @@ impl State {
     /// Tells of values next in lane `to`, less than the last one of lane `from`, whether they are less because of a reset.
     pub fn fell(&self, lanes: &[Lane], from: usize, to: usize) -> impl Fn(f64) -> bool + use<> {
         let (last, raw) = self.last.map_or((i64::MIN, f64::NAN), |(t, _, raw)| (t, raw));
-        // An older sample of the new lane tells of a fall since then, which may lie before what was shown last.
-        let reach = pause_of(lanes[to].interval, self.rules.gap_max_ms);
-        let own = lanes[to].previous(last).filter(|(time, _)| last.saturating_sub(*time) <= reach);
+        // An older sample of the new lane tells of a fall since then. It may lie before what was shown last, unless that is
+        // no less.
+        let (near, far) = (pause_of(lanes[to].interval, self.rules.gap_max_ms), self.rules.gap_max_ms);
+        let reach = |value: f64| if value <= raw { far } else { near };
+        let own = lanes[to].previous(last).filter(|(time, v)| last.saturating_sub(*time) <= reach(*v));
         // The old lane's next sample tells too.
         let next = lanes[from].peek().filter(|(_, next)| !is_stale(*next));
         move |v| match (own, next) {
