@@ -26,6 +26,8 @@ use crate::schedule::{Pass, Work};
 
 /// After a look at the bucket that failed, the next try comes no later than this.
 const RETRY: Duration = Duration::from_secs(30);
+/// After the first failure to reach it, at the start.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
 
 /// `aion compact` put together and not started.
 #[derive(Debug)]
@@ -242,6 +244,50 @@ async fn wait(pause: Duration, token: &CancellationToken) {
     }
 }
 
+/// What the store can do, and `http` again. One that goes on for ever waits for a store that cannot be reached or written to,
+/// and says so on `http` meanwhile. `None` at `shutdown`.
+async fn first_contact(
+    config: &Config,
+    bucket: &Bucket,
+    clock: &dyn Clock,
+    metrics: &Metrics,
+    http: TcpListener,
+    shutdown: &CancellationToken,
+) -> Result<Option<(TcpListener, ConditionalCreate)>, Error> {
+    let mut rng = rand::make_rng::<rand::rngs::StdRng>();
+    if !config.wait {
+        return Ok(Some((http, bucket.probe_conditional_create(clock, &mut rng).await?)));
+    }
+    let listen = |e: std::io::Error| Error::Config(format!("--http-address: {e}"));
+    let http = http.into_std().map_err(listen)?;
+    let meanwhile = TcpListener::from_std(http.try_clone().map_err(listen)?).map_err(listen)?;
+    let (probe, stop) = (Probe::new("the bucket was not reached yet"), shutdown.child_token());
+    let routes = config.web.wrap(common_routes(metrics.clone(), probe.clone()));
+    let server = tokio::spawn(transport::serve(meanwhile, routes, config.http.clone(), stop.clone()));
+    let mut pause = FIRST_RETRY;
+    let found = loop {
+        let asked = tokio::select! {
+            asked = bucket.probe_conditional_create(clock, &mut rng) => asked,
+            () = shutdown.cancelled() => break None,
+        };
+        match asked {
+            Ok(conditional) => break Some(conditional),
+            Err(e) => {
+                tracing::warn!(err = %e, "cannot read and write the bucket, trying again");
+                probe.not_ready(&format!("cannot read and write the bucket: {e}"));
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(RETRY),
+            () = shutdown.cancelled() => break None,
+        }
+    };
+    stop.cancel();
+    let _ = server.await;
+    let Some(conditional) = found else { return Ok(None) };
+    Ok(Some((TcpListener::from_std(http).map_err(listen)?, conditional)))
+}
+
 /// A name that no other process has or had.
 fn holder(rng: &mut impl Rng) -> String {
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "compactor".to_owned());
@@ -276,7 +322,10 @@ pub async fn run(parsed: &Parsed, shutdown: CancellationToken, metrics: Metrics)
         let _ = std::io::stdout().write_all(plan.as_bytes());
         return Ok(());
     }
-    let conditional = bucket.probe_conditional_create(&*clock, &mut rand::make_rng::<rand::rngs::StdRng>()).await?;
+    let http = transport::bind(parsed.text("http-address")).await?;
+    let Some((http, conditional)) = first_contact(&config, &bucket, &*clock, &metrics, http, &shutdown).await? else {
+        return Ok(());
+    };
     match (conditional, config.settings.single_instance) {
         (ConditionalCreate::Honoured, false) => {}
         (ConditionalCreate::Honoured, true) => {
@@ -288,6 +337,5 @@ pub async fn run(parsed: &Parsed, shutdown: CancellationToken, metrics: Metrics)
             );
         }
     }
-    let http = transport::bind(parsed.text("http-address")).await?;
     Component::new(config, bucket, conditional, clock, metrics, failpoints).serve(http, shutdown).await
 }

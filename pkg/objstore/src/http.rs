@@ -11,6 +11,7 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
 };
 use rustls::pki_types::ServerName;
+use telemetry::Occasionally;
 
 use crate::page::{BadListing, Protocol, check};
 use crate::tls;
@@ -106,20 +107,69 @@ impl HttpConnector for Connector {
 
 /// The one client as `object_store` takes it.
 pub(crate) fn http_client(client: reqwest::Client) -> HttpClient {
-    HttpClient::new(Checked(client))
+    HttpClient::new(Checked { client, unreachable: Occasionally::minutely(), refused: Occasionally::minutely() })
 }
 
 /// Looks at listings for what `object_store` does not. A body that is no listing, or a page that says it goes on but not
 /// where, taken for the end, would make blocks vanish from a view of the bucket (thanos-io/thanos#4374). A key that is no
 /// path (`a//b`, `a/../b`), put there by some other tool, would make every S3 listing fail.
+///
+/// What is retried for long is told at once: that the store cannot be reached, or refuses the credentials.
 #[derive(Debug)]
-struct Checked(reqwest::Client);
+struct Checked {
+    client: reqwest::Client,
+    unreachable: Occasionally,
+    refused: Occasionally,
+}
+
+impl Checked {
+    async fn ask(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let (host, method) = (request.uri().authority().map(ToString::to_string), request.method().clone());
+        let host = host.as_deref().and_then(|h| h.rsplit('@').next()).unwrap_or_default().to_owned();
+        let outcome = self.client.call(request).await;
+        match &outcome {
+            Err(e) => {
+                if let Some(events) = self.unreachable.count() {
+                    let (cause, err) = cause(e);
+                    tracing::warn!(host, cause, err, events, "object store does not answer");
+                }
+            }
+            Ok(response) if matches!(response.status().as_u16(), 401 | 403) => {
+                if let Some(events) = self.refused.count() {
+                    let status = response.status().as_u16();
+                    tracing::warn!(host, %method, status, cause = "credentials or rights", events, "object store refuses");
+                }
+            }
+            Ok(_) => {}
+        }
+        outcome
+    }
+}
+
+/// What kind of failure it was, in a word, and in the words of its innermost cause.
+fn cause(error: &HttpError) -> (&'static str, String) {
+    let chain = || std::iter::successors(Some(error as &dyn std::error::Error), |e| e.source());
+    let io = chain().filter_map(|e| e.downcast_ref::<std::io::Error>()).map(std::io::Error::kind).last();
+    let text = chain().map(ToString::to_string).last().unwrap_or_default();
+    let lower = chain().map(|e| e.to_string().to_lowercase()).collect::<Vec<_>>().join(" ");
+    let word = match io {
+        _ if lower.contains("dns error") || lower.contains("lookup address") => "DNS",
+        _ if lower.contains("certificate") || lower.contains("tls") || chain().any(|e| e.is::<rustls::Error>()) => {
+            "TLS"
+        }
+        Some(std::io::ErrorKind::ConnectionRefused) => "refused",
+        Some(std::io::ErrorKind::TimedOut) => "timeout",
+        _ if error.kind() == HttpErrorKind::Timeout => "timeout",
+        _ => "connection",
+    };
+    (word, text)
+}
 
 #[async_trait]
 impl HttpService for Checked {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let listing = request.uri().query().and_then(Protocol::of).filter(|_| request.method() == Method::GET);
-        let response = self.0.call(request).await?;
+        let response = self.ask(request).await?;
         let Some(protocol) = listing.filter(|_| response.status().is_success()) else { return Ok(response) };
         let (parts, body) = response.into_parts();
         let mut page = Vec::new();

@@ -30,8 +30,12 @@ impl Bucket {
         rng: &mut (dyn Rng + Send),
     ) -> Result<ConditionalCreate> {
         let path = format!("{PROBE_DIR}/{}-{:016x}", clock.now_ms(), rng.next_u64());
+        // A directory that is not there is not made for the question's sake.
+        self.exists(&path).await?;
         let outcome = self.create_twice(&path).await;
-        if let Err(e) = self.delete(&path).await {
+        if let Err(e) = self.delete(&path).await
+            && outcome.is_ok()
+        {
             tracing::warn!(bucket = self.name(), path, err = %e, "probe object left behind");
         }
         outcome

@@ -90,6 +90,8 @@ where
     let targets = ["h2", "hyper", "hyper_util", "reqwest", "rustls", "tonic", "tower", "s3s", "hickory_proto", "mio"]
         .into_iter()
         .fold(Targets::new().with_default(LevelFilter::from_level(level)), |t, name| t.with_target(name, quiet))
+        // each of its retries; the first is told by us, the last is an error
+        .with_target("object_store", if level > Level::INFO { level } else { level.min(Level::WARN) })
         .with_target(crate::TRACE, LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer().event_format(Lines(format)).with_writer(to).with_ansi(false);
     let only_traces = Targets::new().with_target(crate::TRACE, LevelFilter::TRACE);
