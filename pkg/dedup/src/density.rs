@@ -87,9 +87,12 @@ impl Lane {
     /// Finds out whether this lane is denser than the followed one, which has a sample at `last` and its next at `next`.
     pub fn compare(&mut self, last: i64, next: i64) {
         self.seek_after(last);
-        let ahead = self.samples.times[self.at..].iter().zip(&self.samples.values[self.at..]);
-        let within = ahead.take(SAMPLES_MAX).take_while(|(t, _)| **t <= next);
-        let live = within.filter(|(_, v)| !is_stale(**v)).count() as i64;
+        let (times, values) = (&self.samples.times, &self.samples.values);
+        let (mut live, mut at) = (0, self.at);
+        while at < times.len().min(self.at + SAMPLES_MAX) && times[at] <= next {
+            live += i64::from(!is_stale(values[at]));
+            at += 1;
+        }
         self.lead = (self.lead + SAMPLE * live - EXPECTED).clamp(0, SAMPLE * SAMPLES_MAX as i64);
         self.is_denser = self.lead >= LEAD_MIN || live > 0 && self.is_gap_here(next.saturating_sub(last));
     }

@@ -22,6 +22,9 @@ pub(crate) struct Rules {
 /// Follows one lane, leaves it where it has a gap or another is denser.
 pub(crate) fn pick(lanes: &mut [Lane], rules: Rules) -> Column {
     let mut state = State::new(rules);
+    let longest = lanes.iter().map(|lane| lane.samples.len()).max().unwrap_or(0);
+    state.column.times.reserve(longest);
+    state.column.values.reserve(longest);
     if let Some(lane) = first(lanes) {
         state.run(lanes, lane);
     }

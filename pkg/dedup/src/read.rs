@@ -39,11 +39,15 @@ impl Lane {
     /// The first place from `from` on with a sample after `t`, which is most often near.
     pub fn place_after(&self, from: usize, t: i64) -> usize {
         const NEAR: usize = 8;
-        let ahead = &self.samples.times[from.min(self.samples.len())..];
-        match ahead.iter().take(NEAR).position(|time| *time > t) {
-            Some(near) => from + near,
-            None => from + ahead.partition_point(|time| *time <= t),
+        let times = &self.samples.times;
+        let mut at = from;
+        while at < times.len() && times[at] <= t {
+            at += 1;
+            if at == from + NEAR {
+                return at + times[at..].partition_point(|time| *time <= t);
+            }
         }
+        at
     }
 
     /// The last sample that is not stale before the next one and no later than `t`.
