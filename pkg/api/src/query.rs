@@ -10,7 +10,7 @@ use tracing::{Instrument, Span};
 
 use crate::error::ApiError;
 use crate::explain;
-use crate::json::{MatrixJson, Once, VectorJson, write_plain_float, write_string, write_timestamp};
+use crate::json::{Counted, MatrixJson, Once, VectorJson, write_plain_float, write_string, write_timestamp};
 use crate::params::Params;
 use crate::request::{RequestCtx, reading};
 use crate::respond::{Answered, stream_success, success};
@@ -179,10 +179,16 @@ fn answer(params: &Params, shared: &Shared, expr: &Expr, mut result: QueryResult
     let max = shared.state.options.annotations_max;
     let head = |kind: &str| format!("{{\"resultType\":\"{kind}\",\"result\":").into_bytes();
     Ok(match result.value {
-        Value::Matrix(matrix) => stream_success(head("matrix"), MatrixJson::new(matrix), after, &notes, max),
-        Value::Vector { time_ms, samples } => {
-            stream_success(head("vector"), VectorJson::new(time_ms, samples), after, &notes, max)
+        Value::Matrix(matrix) => {
+            stream_success(head("matrix"), Counted::new(MatrixJson::new(matrix), result.held), after, &notes, max)
         }
+        Value::Vector { time_ms, samples } => stream_success(
+            head("vector"),
+            Counted::new(VectorJson::new(time_ms, samples), result.held),
+            after,
+            &notes,
+            max,
+        ),
         Value::Scalar { time_ms, value } => {
             let mut point = vec![b'['];
             write_timestamp(&mut point, time_ms);

@@ -1,15 +1,16 @@
 //! `series`, `labels`, `label/<name>/values`.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use futures::StreamExt;
 use labels::{Labels, Matcher};
 use model::{Annotations, MAX_TIME_MS, MIN_TIME_MS, TimeRange};
-use storage::{LabelQuery, Select, SeriesEvent, SeriesStream, merge_streams};
+use storage::{LabelQuery, Reservation, Select, SeriesEvent, SeriesStream, merge_streams};
 
 use crate::error::ApiError;
-use crate::json::{LabelSets, Names};
+use crate::json::{Counted, LabelSets, Names};
 use crate::params::Params;
 use crate::query::TRUNCATED;
 use crate::request::{RequestCtx, label_source};
@@ -47,20 +48,21 @@ pub(crate) async fn series(State(shared): State<Shared>, params: Params) -> Answ
     };
 
     let mut notes = Annotations::new();
-    let (found, truncated) = gather(&request, stream, limit, &mut notes).await?;
+    let (found, truncated, held) = gather(&request, stream, limit, &mut notes).await?;
     if truncated {
         notes.warn(TRUNCATED);
     }
-    Ok(stream_success(Vec::new(), LabelSets::new(found), Vec::new(), &notes, shared.state.options.annotations_max))
+    let sets = Counted::new(LabelSets::new(found), Some(Arc::new(held)));
+    Ok(stream_success(Vec::new(), sets, Vec::new(), &notes, shared.state.options.annotations_max))
 }
 
-/// Reads label sets up to `limit`; also whether there were more.
+/// Reads label sets up to `limit`; also whether there were more, and what the sets count for in the request's budget.
 async fn gather(
     request: &RequestCtx,
     mut stream: SeriesStream,
     limit: usize,
     notes: &mut Annotations,
-) -> Result<(Vec<Labels>, bool), ApiError> {
+) -> Result<(Vec<Labels>, bool, Reservation), ApiError> {
     let mut found: Vec<Labels> = Vec::new();
     let mut held = request.ctx.budget.reserve(0)?;
     while let Some(event) = within(request, stream.next()).await? {
@@ -73,15 +75,15 @@ async fn gather(
                         continue;
                     }
                     if limit > 0 && found.len() == limit {
-                        return Ok((found, true));
+                        return Ok((found, true, held));
                     }
-                    held.grow(series.labels.size_bytes() as u64)?;
+                    held.grow((series.labels.size_bytes() + size_of::<Labels>()) as u64)?;
                     found.push(series.labels);
                 }
             }
         }
     }
-    Ok((found, false))
+    Ok((found, false, held))
 }
 
 /// `/api/v1/labels`: the names of labels.
@@ -120,7 +122,9 @@ async fn names(shared: &Shared, params: &Params, values_of: Option<&str>) -> Ans
     let mut notes = Annotations::new();
     let one = answers.len() == 1;
     let mut names = Vec::new();
+    let mut held = request.ctx.budget.reserve(0)?;
     for answer in answers {
+        held.grow(answer.value.iter().map(|n: &String| (n.len() + size_of::<String>()) as u64).sum())?;
         answer.warnings.into_iter().for_each(|text| notes.warn(text));
         names.extend(answer.value);
     }
@@ -131,7 +135,8 @@ async fn names(shared: &Shared, params: &Params, values_of: Option<&str>) -> Ans
         names.truncate(limit);
         notes.warn(TRUNCATED);
     }
-    Ok(stream_success(Vec::new(), Names::new(names), Vec::new(), &notes, shared.state.options.annotations_max))
+    let names = Counted::new(Names::new(names), Some(Arc::new(held)));
+    Ok(stream_success(Vec::new(), names, Vec::new(), &notes, shared.state.options.annotations_max))
 }
 
 /// Awaits `work` as long as the request may take.

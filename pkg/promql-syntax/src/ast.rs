@@ -270,7 +270,11 @@ pub enum DurationExpr {
         lhs: Box<DurationExpr>,
         /// Right operand.
         rhs: Box<DurationExpr>,
+        /// Place.
+        span: Span,
     },
+    /// All of a length that is to be computed, and its place.
+    Whole(Box<DurationExpr>, Span),
     /// `min_of(a, b)`.
     MinOf(Box<DurationExpr>, Box<DurationExpr>),
     /// `max_of(a, b)`.

@@ -193,10 +193,11 @@ fn write_duration(out: &mut String, duration: &DurationExpr, wrapped: bool) {
         // A plain number in parentheses is a sum with one term.
         literal @ (DurationExpr::Literal(_) | DurationExpr::Number(_)) => ("+", None, Some(literal)),
         DurationExpr::Paren(inner) => return write_duration(out, inner, true),
+        DurationExpr::Whole(inner, _) => return write_duration(out, inner, wrapped),
         DurationExpr::Step => ("step", None, None),
         DurationExpr::Range => ("range", None, None),
         DurationExpr::Sign { negative, expr } => (if *negative { "-" } else { "+" }, None, Some(expr)),
-        DurationExpr::Binary { op, lhs, rhs } => (op.as_str(), Some(lhs), Some(rhs)),
+        DurationExpr::Binary { op, lhs, rhs, .. } => (op.as_str(), Some(lhs), Some(rhs)),
         DurationExpr::MinOf(a, b) => ("min_of", Some(a), Some(b)),
         DurationExpr::MaxOf(a, b) => ("max_of", Some(a), Some(b)),
     };

@@ -1,11 +1,15 @@
 //! A series' chunks into one column of samples: raw or downsampled, overlapping or not.
 
+use std::fmt::Display;
+
 use chunkenc::{Column, decode_floats};
+use labels::Labels;
 use model::TimeRange;
-use storage::{Chunk, ChunkData};
+use storage::{Chunk, ChunkData, PartialResponse, Series};
 
 use crate::QueryError;
 use crate::eval::{Cx, Result};
+use crate::notes::shown_labels;
 use crate::overlay::Overlay;
 use crate::samples::Samples;
 use crate::wanted::Wanted;
@@ -48,6 +52,12 @@ const WINDOW_MAX_MS: i64 = 3_600_000;
 /// in the middle of one, ms. After them it is the window that holds the last look.
 const COARSE_REACH_MS: i64 = 3 * WINDOW_MAX_MS;
 
+/// Time and value.
+const SAMPLE_BYTES: usize = 16;
+
+/// A downsampled sample in the overlay, and once more in what comes out, about.
+const WINDOW_BYTES: usize = 128;
+
 /// Decodes with buffers of its own, one per operator.
 #[derive(Debug)]
 pub(crate) struct Decoder {
@@ -55,6 +65,8 @@ pub(crate) struct Decoder {
     /// Raw samples of a series that has downsampled ones as well.
     raw: Column,
     overlay: Overlay,
+    /// Counted for the buffers, which stay as long as they ever were.
+    held_bytes: usize,
     /// Whether the last series had native histogram chunks, which are not in the samples.
     pub saw_histograms: bool,
 }
@@ -64,20 +76,23 @@ impl Decoder {
     pub fn new(wanted: Wanted, cx: &Cx) -> Self {
         let coarsest_ms = if cx.query.auto_resolution { i64::MAX } else { cx.query.max_resolution_ms };
         let overlay = Overlay::new(wanted, coarsest_ms);
-        Self { merged: Column::new(), raw: Column::new(), overlay, saw_histograms: false }
+        let (merged, raw) = (Column::new(), Column::new());
+        Self { merged, raw, overlay, held_bytes: 0, saw_histograms: false }
     }
 
     /// Fills `out` with the samples of the chunks that `looks` touches, ascending, each time once. There may be more
-    /// samples than are looked at.
-    pub fn series(&mut self, chunks: &[Chunk], looks: Looks, out: &mut Samples, cx: &mut Cx) -> Result<()> {
+    /// samples than are looked at. A chunk that does not decode is left out, with a warning, where partial answers do.
+    pub fn series(&mut self, series: &Series, looks: Looks, out: &mut Samples, cx: &mut Cx) -> Result<()> {
+        let Series { labels, chunks } = series;
         out.clear();
         self.saw_histograms = false;
         if chunks.iter().any(|c| matches!(c.data, ChunkData::Aggr(_))) {
-            self.downsampled(chunks, looks, out, cx)?;
+            self.downsampled(series, looks, out, cx)?;
         } else {
             for chunk in chunks.iter().filter(|c| looks.touch(c.min_time, c.max_time)) {
-                self.chunk(chunk, &mut out.column, cx)?;
+                self.chunk(labels, chunk, &mut out.column, cx)?;
                 cx.check_size(out.column.len(), "samples of one series")?;
+                self.count(&out.column, cx)?;
             }
         }
         cx.stats.decoded_samples += out.column.len() as u64;
@@ -87,32 +102,37 @@ impl Decoder {
     /// Fills `out` with at least the last sample at or before `time` of the series, if it has one after `after`.
     pub fn last_before(
         &mut self,
-        chunks: &[Chunk],
+        series: &Series,
         after: i64,
         time: i64,
         out: &mut Samples,
         cx: &mut Cx,
     ) -> Result<()> {
+        let Series { labels, chunks } = series;
         let disjoint = chunks.windows(2).all(|w| w[0].max_time < w[1].min_time);
         let aggregated = chunks.iter().any(|c| matches!(c.data, ChunkData::Aggr(_)));
         if !disjoint || aggregated {
             let looks = Looks { first_end: time, last_end: time, step_ms: 1, reach_ms: time - after };
-            return self.series(chunks, looks, out, cx);
+            return self.series(series, looks, out, cx);
         }
         out.clear();
         self.saw_histograms = false;
-        // A chunk that begins by `time` holds a sample at or before it: its first.
-        if let Some(chunk) = chunks.iter().rev().find(|c| c.min_time <= time)
-            && chunk.max_time > after
-        {
-            self.chunk(chunk, &mut out.column, cx)?;
+        // A chunk that begins by `time` holds a sample at or before it: its first. Where it does not decode, there is the
+        // one before.
+        for chunk in chunks.iter().rev().skip_while(|c| c.min_time > time).take_while(|c| c.max_time > after) {
+            let decoded = self.chunk(labels, chunk, &mut out.column, cx)?;
+            self.count(&out.column, cx)?;
+            if decoded {
+                break;
+            }
         }
         cx.stats.decoded_samples += out.column.len() as u64;
         Ok(())
     }
 
     /// Whole windows are needed to settle what stands for them, hence all chunks from first to last look.
-    fn downsampled(&mut self, chunks: &[Chunk], looks: Looks, out: &mut Samples, cx: &mut Cx) -> Result<()> {
+    fn downsampled(&mut self, series: &Series, looks: Looks, out: &mut Samples, cx: &mut Cx) -> Result<()> {
+        let Series { labels, chunks } = series;
         let mut range = looks.range();
         range.min = range.min.saturating_sub(COARSE_REACH_MS);
         range.max = range.max.saturating_add(WINDOW_MAX_MS);
@@ -124,47 +144,70 @@ impl Decoder {
             match &chunk.data {
                 ChunkData::Aggr(aggr) => {
                     cx.stats.chunk_bytes += chunk.size_bytes() as u64;
-                    if !self.overlay.add(aggr, chunk.replica).map_err(|e| damaged(chunk, &e))? {
-                        self.saw_histograms = true;
+                    match self.overlay.add(aggr, chunk.replica) {
+                        Ok(is_float) => self.saw_histograms |= !is_float,
+                        Err(e) => damaged(labels, chunk, &e, cx)?,
                     }
                 }
                 data => {
                     blended |= matches!(data, ChunkData::Decoded(_));
-                    self.chunk(chunk, &mut raw, cx)?;
+                    self.chunk(labels, chunk, &mut raw, cx)?;
                 }
             }
             cx.check_size(raw.len() + self.overlay.len(), "samples of one series")?;
+            self.count(&raw, cx)?;
         }
         self.overlay.finish(&raw, blended, out);
         self.raw = raw;
         Ok(())
     }
 
-    fn chunk(&mut self, chunk: &Chunk, out: &mut Column, cx: &mut Cx) -> Result<()> {
+    /// Counts the buffers when they have grown.
+    fn count(&mut self, out: &Column, cx: &mut Cx) -> Result<()> {
+        let samples = out.times.capacity() + self.raw.times.capacity() + self.merged.times.capacity();
+        let bytes = samples * SAMPLE_BYTES + self.overlay.len() * WINDOW_BYTES;
+        if bytes > self.held_bytes {
+            cx.hold(0, bytes - self.held_bytes)?;
+            self.held_bytes = bytes;
+        }
+        Ok(())
+    }
+
+    /// Whether the chunk decoded.
+    fn chunk(&mut self, labels: &Labels, chunk: &Chunk, out: &mut Column, cx: &mut Cx) -> Result<bool> {
         let before = out.len();
         cx.stats.chunk_bytes += chunk.size_bytes() as u64;
         match &chunk.data {
             ChunkData::Raw(c) if c.encoding.is_float() => {
-                decode_floats(c.encoding, &c.data, out).map_err(|e| damaged(chunk, &e))?;
+                if let Err(e) = decode_floats(c.encoding, &c.data, out) {
+                    return damaged(labels, chunk, &e, cx).map(|()| false);
+                }
+                if !is_within(&out.times[before..], chunk) {
+                    out.times.truncate(before);
+                    out.values.truncate(before);
+                    return damaged(labels, chunk, &"it holds samples of other times", cx).map(|()| false);
+                }
             }
             ChunkData::Raw(_) => {
                 self.saw_histograms = true;
-                return Ok(());
+                return Ok(true);
             }
             ChunkData::Decoded(column) => {
                 out.times.extend_from_slice(&column.times);
                 out.values.extend_from_slice(&column.values);
             }
-            ChunkData::Aggr(_) => return Ok(()),
+            ChunkData::Aggr(_) => return Ok(true),
         }
+        cx.work(out.len() - before)?;
         if before > 0 && out.len() > before && out.times[before] <= out.times[before - 1] {
-            self.merge_tail(out, before);
+            cx.work(self.merge_tail(out, before))?;
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Merges `out[at..]` into `out[..at]`, both ascending. Of two samples at one time the earlier chunk's stays.
-    fn merge_tail(&mut self, out: &mut Column, at: usize) {
+    /// Merges `out[at..]` into `out[..at]`, both ascending. Of two samples at one time the earlier chunk's stays. Gives how
+    /// many samples it moved.
+    fn merge_tail(&mut self, out: &mut Column, at: usize) -> usize {
         let from = out.times[..at].partition_point(|t| *t < out.times[at]);
         let merged = &mut self.merged;
         merged.clear();
@@ -186,14 +229,25 @@ impl Decoder {
         out.values.truncate(from);
         out.times.extend_from_slice(&merged.times);
         out.values.extend_from_slice(&merged.values);
+        merged.len()
     }
 }
 
-fn damaged(chunk: &Chunk, error: &chunkenc::Error) -> QueryError {
-    QueryError::Storage(storage::Error::Corrupt(format!(
-        "chunk from {} to {} ms does not decode: {error}",
-        chunk.min_time, chunk.max_time
-    )))
+/// Whether the first and the last sample lie in the time that the chunk says it holds.
+fn is_within(times: &[i64], chunk: &Chunk) -> bool {
+    let (Some(first), Some(last)) = (times.first(), times.last()) else { return true };
+    *first >= chunk.min_time && *last <= chunk.max_time
+}
+
+/// A chunk cannot be used: a warning, or an error where no part may be missing.
+fn damaged(labels: &Labels, chunk: &Chunk, why: &dyn Display, cx: &mut Cx) -> Result<()> {
+    let (series, min, max) = (shown_labels(labels), chunk.min_time, chunk.max_time);
+    let text = format!("chunk of {series} from {min} to {max} ms is corrupt and left out: {why}");
+    if cx.query.partial_response == PartialResponse::Abort {
+        return Err(QueryError::Storage(storage::Error::Corrupt(text)));
+    }
+    cx.notes.source_warning(text);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -261,16 +261,17 @@ impl Work {
             Grid::instant(times.start_ms)
         };
         cx.check_size(grid.steps(), "steps")?;
+        cx.hold_grid(grid, 16)?;
         if cx.query.per_step_stats {
             cx.count_steps(grid);
         }
         let value =
             if is_range { run::range(&root, grid, &mut cx)? } else { run::instant(&root, times.start_ms, &mut cx)? };
         cx.stats.samples_per_step = cx.take_step_counts();
-        let Cx { notes, stats, .. } = cx;
+        let (notes, stats, held) = cx.into_result();
         let eval_seconds = began.elapsed().as_secs_f64();
         let stats = QueryStats { prepare_seconds, eval_seconds, ..stats };
-        Ok(QueryResult { value, annotations: notes.finish(), stats })
+        Ok(QueryResult { value, annotations: notes.finish(), stats, held: Some(Arc::new(held)) })
     }
 }
 

@@ -40,15 +40,27 @@ pub(crate) struct Cx {
     /// The query's own steps, and samples looked at by each, when that was asked for.
     per_step: Option<(Grid, Vec<u64>)>,
     samples: usize,
+    /// Bytes counted; never more than are reserved.
+    held_bytes: u64,
     reservation: Reservation,
+    /// Done since the last look at the clock, see [`Cx::work`].
+    worked: usize,
     spare: Vec<StepColumn>,
+    spare_bytes: usize,
 }
 
 /// No column is longer, whatever the limits say: 2 GiB of values.
 const STEPS_MAX: usize = 1 << 28;
 
-/// Emptied columns kept for reuse.
+/// Emptied columns kept for reuse: how many, and their bytes in all.
 const SPARE_MAX: usize = 16;
+const SPARE_BYTES_MAX: usize = 4 << 20;
+
+/// Reserved at one time, so that most of what a query holds is counted without asking its budget.
+const LUMP_BYTES: u64 = 64 << 10;
+
+/// Values looked at between two looks at the clock.
+const WORK: usize = 1 << 16;
 
 impl Cx {
     pub fn new(
@@ -74,8 +86,11 @@ impl Cx {
             stats: QueryStats::default(),
             per_step: None,
             samples: 0,
+            held_bytes: 0,
             reservation,
+            worked: 0,
             spare: Vec::new(),
+            spare_bytes: 0,
         })
     }
 
@@ -101,10 +116,31 @@ impl Cx {
         Ok(self.ctx.check()?)
     }
 
+    /// Counts `amount` values or bytes looked at; every now and then asks whether to go on.
+    #[inline]
+    pub fn work(&mut self, amount: usize) -> Result<()> {
+        self.worked = self.worked.saturating_add(amount);
+        if self.worked < WORK {
+            return Ok(());
+        }
+        self.worked = 0;
+        self.check()
+    }
+
+    /// The next series of `stream`. What is done with it later is in proportion to its size, so that counts as work here.
+    pub fn next(&mut self, stream: &mut Stream) -> Result<Option<StepSeries>> {
+        let next = stream.next(self)?;
+        if let Some(series) = &next {
+            self.work(series.column.steps() + series.labels.size_bytes() + 64)?;
+        }
+        Ok(next)
+    }
+
     /// A column without values, from the spare ones if there is one.
     pub fn column(&mut self, steps: usize) -> StepColumn {
         match self.spare.pop() {
             Some(mut column) => {
+                self.spare_bytes -= column.size_bytes();
                 column.reset(steps);
                 column
             }
@@ -114,7 +150,9 @@ impl Cx {
 
     /// Takes a column back for reuse.
     pub fn recycle(&mut self, column: StepColumn) {
-        if self.spare.len() < SPARE_MAX {
+        let bytes = column.size_bytes();
+        if self.spare.len() < SPARE_MAX && self.spare_bytes + bytes <= SPARE_BYTES_MAX {
+            self.spare_bytes += bytes;
             self.spare.push(column);
         }
     }
@@ -134,18 +172,34 @@ impl Cx {
         Ok(())
     }
 
-    /// Refuses a label value of `bytes` that is too long or would not fit into memory; called before it is made.
+    /// Counts what the columns of `grid` take that are on their way between operators, for the rest of the query;
+    /// `per_step` bytes each step.
+    pub fn hold_grid(&mut self, grid: Grid, per_step: usize) -> Result<()> {
+        self.hold(0, grid.steps().saturating_mul(per_step))
+    }
+
+    /// Refuses a label value of `bytes` that is too long; called before it is made.
     pub fn check_label(&self, bytes: usize, name: &str) -> Result<()> {
-        self.check()?;
         let max = self.options.max_label_bytes;
         if max > 0 && bytes > max {
             return Err(QueryError::Limit(format!(
-                "the query would make a value of label {name:?} of {bytes} bytes, over the limit of {max} \
-                 (--query.max-label-bytes)"
+                "the query would make a value of label {:?} of {bytes} bytes, over the limit of {max} \
+                 (--query.max-label-bytes)",
+                crate::notes::shown(name)
             )));
         }
-        self.ctx.budget.reserve(bytes as u64)?;
         Ok(())
+    }
+
+    /// Makes labels of about `bytes`, for which there must be room: the new value, the builder's copy, the encoded pairs
+    /// twice.
+    pub fn make_labels<T>(&mut self, bytes: usize, make: impl FnOnce() -> T) -> Result<T> {
+        let room = bytes.saturating_mul(4);
+        self.hold(0, room)?;
+        let labels = make();
+        self.release(0, room);
+        self.work(bytes)?;
+        Ok(labels)
     }
 
     /// Counts samples and bytes that stay in memory from here on.
@@ -160,15 +214,37 @@ impl Cx {
                 self.samples
             )));
         }
-        self.reservation.grow(bytes as u64)?;
-        self.stats.peak_bytes = self.stats.peak_bytes.max(self.reservation.bytes());
+        self.held_bytes = self.held_bytes.saturating_add(bytes as u64);
+        if self.held_bytes > self.reservation.bytes() {
+            self.reserve()?;
+        }
+        self.stats.peak_bytes = self.stats.peak_bytes.max(self.held_bytes);
         Ok(())
+    }
+
+    fn reserve(&mut self) -> Result<()> {
+        let missing = self.held_bytes - self.reservation.bytes();
+        // Close to the limit, no more than is needed.
+        if self.reservation.grow(missing.max(LUMP_BYTES)).is_err() {
+            self.reservation.grow(missing)?;
+        }
+        self.check()
     }
 
     /// Counts back what [`Cx::hold`] counted.
     pub fn release(&mut self, samples: usize, bytes: usize) {
         self.samples = self.samples.saturating_sub(samples);
-        self.reservation.shrink(bytes as u64);
+        self.held_bytes = self.held_bytes.saturating_sub(bytes as u64);
+        let unused = self.reservation.bytes().saturating_sub(self.held_bytes);
+        if unused > 4 * LUMP_BYTES {
+            self.reservation.shrink(unused - LUMP_BYTES);
+        }
+    }
+
+    /// What the answer holds, when the evaluation is over.
+    pub fn into_result(mut self) -> (Notes, QueryStats, Reservation) {
+        self.reservation.shrink(self.reservation.bytes().saturating_sub(self.held_bytes));
+        (self.notes, self.stats, self.reservation)
     }
 
     /// [`Cx::hold`] of a series.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use storage::{Ahead, Select, Series, SeriesEvent};
+use storage::{Ahead, Chunk, Select, Series, SeriesEvent};
 
 use crate::QueryError;
 use crate::eval::{Cx, Result};
@@ -11,6 +11,8 @@ use crate::eval::{Cx, Result};
 pub(crate) struct Fetch {
     events: Ahead,
     queue: VecDeque<Series>,
+    /// Counted for the series that was the largest so far.
+    held_bytes: usize,
     done: bool,
 }
 
@@ -20,19 +22,22 @@ impl Fetch {
         // Sources may spawn while they open.
         let _runtime = cx.runtime.enter();
         let events = storage::read_ahead(&cx.ctx, cx.source.select(&cx.ctx, select));
-        Self { events, queue: VecDeque::new(), done: false }
+        Self { events, queue: VecDeque::new(), held_bytes: 0, done: false }
     }
 
     /// The next series.
     pub fn next(&mut self, cx: &mut Cx) -> Result<Option<Series>> {
         self.fill(cx, 1)?;
         let Some(mut series) = self.queue.pop_front() else { return Ok(None) };
+        let mut bytes = 0;
         loop {
             self.fill(cx, 1)?;
             match self.queue.front() {
                 // A series with many chunks comes in several entries.
                 Some(more) if more.labels == series.labels => {
                     if let Some(more) = self.queue.pop_front() {
+                        bytes += more.chunks.iter().map(|c| c.size_bytes() + size_of::<Chunk>()).sum::<usize>();
+                        self.count(bytes, cx)?;
                         series.chunks.extend(more.chunks);
                     }
                 }
@@ -40,7 +45,17 @@ impl Fetch {
             }
         }
         cx.stats.series += 1;
+        cx.work(series.chunks.len() + series.labels.size_bytes())?;
         Ok(Some(series))
+    }
+
+    /// Counts the chunks of a series that came in more than one entry; one entry is as small as a message.
+    fn count(&mut self, bytes: usize, cx: &mut Cx) -> Result<()> {
+        if bytes > self.held_bytes {
+            cx.hold(0, bytes - self.held_bytes)?;
+            self.held_bytes = bytes;
+        }
+        Ok(())
     }
 
     fn fill(&mut self, cx: &mut Cx, want: usize) -> Result<()> {

@@ -28,6 +28,7 @@ mod samples;
 mod scalar;
 mod selector;
 mod series;
+mod sorting;
 mod totals;
 mod wanted;
 mod window;

@@ -16,7 +16,7 @@ pub(crate) fn same_labels() -> QueryError {
 #[derive(Debug, Default)]
 pub(crate) struct Collector {
     by_labels: HashMap<Labels, usize>,
-    pub series: Vec<StepSeries>,
+    series: Vec<StepSeries>,
 }
 
 impl Collector {
@@ -24,6 +24,7 @@ impl Collector {
     pub fn add(&mut self, series: StepSeries, cx: &mut Cx) -> Result<()> {
         match self.by_labels.get(&series.labels) {
             None => {
+                cx.hold(0, ENTRY_BYTES)?;
                 cx.hold_series(&series)?;
                 self.by_labels.insert(series.labels.clone(), self.series.len());
                 self.series.push(series);
@@ -35,6 +36,12 @@ impl Collector {
             }
         }
         Ok(())
+    }
+
+    /// The series, still counted.
+    pub fn finish(self, cx: &mut Cx) -> Vec<StepSeries> {
+        cx.release(0, self.by_labels.len() * ENTRY_BYTES);
+        self.series
     }
 }
 
@@ -56,32 +63,58 @@ fn join(whole: &mut StepSeries, part: &StepSeries) -> Result<()> {
     Ok(())
 }
 
+/// What an entry of a map takes beside the labels or bytes it is found by, about.
+pub(crate) const ENTRY_BYTES: usize = 96;
+
+/// The series that an operator has made ready, each counted with [`Cx::hold_series`] until it is handed out.
+#[derive(Default)]
+pub(crate) struct Ready {
+    list: Option<std::vec::IntoIter<StepSeries>>,
+}
+
+impl Ready {
+    /// Whether [`Ready::fill`] was called.
+    pub fn is_filled(&self) -> bool {
+        self.list.is_some()
+    }
+
+    /// Takes all series.
+    pub fn fill(&mut self, list: Vec<StepSeries>) {
+        self.list = Some(list.into_iter());
+    }
+
+    /// The next one.
+    pub fn next(&mut self, cx: &mut Cx) -> Option<StepSeries> {
+        let next = self.list.as_mut().and_then(Iterator::next);
+        if let Some(series) = &next {
+            cx.release_series(series);
+        }
+        next
+    }
+}
+
 /// Hands out whole series, for those who need that; holds all.
 pub(crate) struct Merged {
     inner: Stream,
-    ready: Option<std::vec::IntoIter<StepSeries>>,
+    ready: Ready,
 }
 
 impl Merged {
     pub fn new(inner: Stream) -> Self {
-        Self { inner, ready: None }
+        Self { inner, ready: Ready::default() }
     }
 }
 
 impl Operator for Merged {
     fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
-        if self.ready.is_none() {
+        if !self.ready.is_filled() {
             let mut all = Collector::default();
-            while let Some(series) = self.inner.next(cx)? {
+            while let Some(series) = cx.next(&mut self.inner)? {
                 all.add(series, cx)?;
             }
-            self.ready = Some(all.series.into_iter());
+            self.ready.fill(all.finish(cx));
         }
-        let next = self.ready.as_mut().and_then(Iterator::next);
-        if let Some(series) = &next {
-            cx.release_series(series);
-        }
-        Ok(next)
+        Ok(self.ready.next(cx))
     }
 }
 
@@ -101,10 +134,10 @@ impl Distinct {
 
 impl Operator for Distinct {
     fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
-        let Some(series) = self.inner.next(cx)? else { return Ok(None) };
+        let Some(series) = cx.next(&mut self.inner)? else { return Ok(None) };
         match self.seen.get_mut(&series.labels) {
             None => {
-                cx.hold(0, series.labels.size_bytes() + series.column.present.len() * 8 + 64)?;
+                cx.hold(0, series.labels.size_bytes() + series.column.present.len() * 8 + ENTRY_BYTES)?;
                 self.seen.insert(series.labels.clone(), series.column.present.clone());
             }
             Some(present) => {

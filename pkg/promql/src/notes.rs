@@ -1,8 +1,10 @@
 //! Remarks on a query, in Prometheus' words and with places. Equal remarks merge.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use labels::Labels;
 use model::{Annotation, Annotations, Severity, format_duration, format_rfc3339_ms};
 use promql_syntax::Span;
 
@@ -55,7 +57,7 @@ impl Notes {
 
     /// What a source said of itself.
     pub fn source_warning(&mut self, text: String) {
-        self.sources.warn(text);
+        self.sources.warn(cut(&text, WARNING_MAX));
     }
 
     pub fn bad_quantile(&mut self, q: f64, span: Span) {
@@ -68,7 +70,7 @@ impl Notes {
     }
 
     pub fn bad_bucket(&mut self, metric: &str, value: &str, span: Span) {
-        let of = for_metric(metric);
+        let (of, value) = (for_metric(metric), shown(value));
         self.warn(format_args!("bucket label \"le\" is missing or has a malformed value of {value:?}{of}"), span);
     }
 
@@ -79,12 +81,12 @@ impl Notes {
 
     pub fn maybe_no_counter(&mut self, metric: &str, span: Span) {
         let text = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket:";
-        self.info(format_args!("{text} {metric:?}"), span);
+        self.info(format_args!("{text} {:?}", shown(metric)), span);
     }
 
     pub fn maybe_no_counter_type(&mut self, metric: &str, of_type: &str, span: Span) {
         let text = "metric might not be a counter, __type__ label is not set to \"counter\" or \"histogram\"";
-        self.info(format_args!("{text}, got {of_type:?}: {metric:?}"), span);
+        self.info(format_args!("{text}, got {:?}: {:?}", shown(of_type), shown(metric)), span);
     }
 
     pub fn trim_of_floats(&mut self, op: &str, span: Span) {
@@ -109,7 +111,10 @@ impl Notes {
     }
 
     pub fn forced_monotonic(&mut self, metric: &str, forced: Forced, span: Span) {
+        let metric = &*shown(metric);
+        let is_full = self.forced.len() >= Annotations::KEPT_MAX;
         match self.forced.get_mut(metric) {
+            None if is_full => {}
             None => {
                 self.forced.insert(metric.to_owned(), (span, forced));
             }
@@ -155,5 +160,33 @@ impl Notes {
 }
 
 fn for_metric(metric: &str) -> String {
-    if metric.is_empty() { String::new() } else { format!(" for metric name {metric:?}") }
+    if metric.is_empty() { String::new() } else { format!(" for metric name {:?}", shown(metric)) }
+}
+
+/// The longest piece of data that a remark or an error repeats, bytes.
+const SHOWN_MAX: usize = 1024;
+/// The longest warning of a source that is passed on, bytes.
+const WARNING_MAX: usize = 16 << 10;
+/// The most labels of a series that an error shows.
+const LABELS_SHOWN_MAX: usize = 64;
+
+/// `text` as remarks and errors show it: what is long is cut.
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    cut(text, SHOWN_MAX)
+}
+
+fn cut(text: &str, max: usize) -> Cow<'_, str> {
+    if text.len() <= max {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("{}… ({} bytes)", &text[..text.floor_char_boundary(max)], text.len()))
+}
+
+/// The series as errors show it.
+pub(crate) fn shown_labels(labels: &Labels) -> String {
+    if labels.size_bytes() <= SHOWN_MAX {
+        return labels.to_string();
+    }
+    let pairs = labels.iter().take(LABELS_SHOWN_MAX).map(|(name, value)| (shown(name), shown(value)));
+    Labels::from_pairs(pairs).to_string()
 }

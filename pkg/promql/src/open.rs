@@ -13,7 +13,7 @@ use crate::functions::info::Info;
 use crate::functions::labels::{Relabel, RelabelOp};
 use crate::functions::math::MathOp;
 use crate::functions::sort::SortOp;
-use crate::merge::Distinct;
+use crate::merge::{Distinct, Ready};
 use crate::plan::Plan;
 use crate::scalar::ScalarOp;
 use crate::selector::InstantSelector;
@@ -82,7 +82,13 @@ pub(crate) fn open(plan: &Plan, grid: Grid, cx: &mut Cx) -> Result<Stream> {
         }
         Plan::Buckets(b) => {
             let function = Function::open(&b.function, grid, cx)?;
-            Box::new(BucketsOp { function, inner: open(&b.inner, grid, cx)?, grid, span: b.span, done: None })
+            Box::new(BucketsOp {
+                function,
+                inner: open(&b.inner, grid, cx)?,
+                grid,
+                span: b.span,
+                done: Ready::default(),
+            })
         }
         Plan::Info(info) => Box::new(Info {
             inner: open(&info.inner, grid, cx)?,
@@ -90,7 +96,7 @@ pub(crate) fn open(plan: &Plan, grid: Grid, cx: &mut Cx) -> Result<Stream> {
             at_ms: info.at_ms,
             offset_ms: info.offset_ms,
             grid,
-            done: None,
+            done: Ready::default(),
         }),
         Plan::Aggregate(aggregate) => aggregate::open(aggregate, grid, cx)?,
         Plan::Binary(b) => {
@@ -141,7 +147,7 @@ struct Repeat {
 
 impl Operator for Repeat {
     fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
-        let Some(mut series) = self.inner.next(cx)? else { return Ok(None) };
+        let Some(mut series) = cx.next(&mut self.inner)? else { return Ok(None) };
         if self.steps > 1 {
             series.column = match series.column.sparse_histograms.first() {
                 Some((_, h)) => {
@@ -160,7 +166,7 @@ struct NameDropped(Stream);
 
 impl Operator for NameDropped {
     fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
-        Ok(self.0.next(cx)?.map(|series| drop_name(series, cx)))
+        Ok(cx.next(&mut self.0)?.map(|series| drop_name(series, cx)))
     }
 }
 
@@ -168,7 +174,7 @@ struct Negate(Stream);
 
 impl Operator for Negate {
     fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
-        let Some(mut series) = self.0.next(cx)? else { return Ok(None) };
+        let Some(mut series) = cx.next(&mut self.0)? else { return Ok(None) };
         series.column.values.iter_mut().for_each(|v| *v = -*v);
         Ok(Some(drop_name(series, cx)))
     }
@@ -181,7 +187,7 @@ struct StepTime {
 
 impl Operator for StepTime {
     fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
-        let Some(mut series) = self.inner.next(cx)? else { return Ok(None) };
+        let Some(mut series) = cx.next(&mut self.inner)? else { return Ok(None) };
         for (i, _) in std::mem::take(&mut series.column.sparse_histograms) {
             series.column.set(i as usize, 0.0);
         }
@@ -197,7 +203,7 @@ struct Nothing(Stream);
 
 impl Operator for Nothing {
     fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
-        while let Some(series) = self.0.next(cx)? {
+        while let Some(series) = cx.next(&mut self.0)? {
             cx.recycle(series.column);
         }
         Ok(None)
@@ -210,6 +216,7 @@ impl Operator for FromScalar {
     fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
         let Some(mut scalar) = self.0.take() else { return Ok(None) };
         let column = StepColumn::full(scalar.eval(cx)?);
+        cx.release(0, column.steps() * 8);
         Ok(Some(StepSeries { labels: Labels::empty(), drop_name: false, column }))
     }
 }

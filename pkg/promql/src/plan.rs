@@ -316,7 +316,10 @@ impl Planner<'_> {
             return Ok(*ms);
         }
         let seconds = self.seconds(d)?;
-        let bad = |what: &str| Err(QueryError::Execution(format!("duration {what}")));
+        let bad = |what: &str| {
+            let place = if let DurationExpr::Whole(_, span) = d { *span } else { Span::default() };
+            Err(bad_duration(place, &format!("duration {what}")))
+        };
         if !seconds.is_finite() {
             return bad("is NaN or infinite");
         }
@@ -335,18 +338,18 @@ impl Planner<'_> {
             DurationExpr::Number(v) => *v,
             DurationExpr::Step => self.times.step_ms as f64 / 1000.0,
             DurationExpr::Range => (self.times.end_ms - self.times.start_ms) as f64 / 1000.0,
-            DurationExpr::Paren(inner) => self.seconds(inner)?,
+            DurationExpr::Paren(inner) | DurationExpr::Whole(inner, _) => self.seconds(inner)?,
             DurationExpr::Sign { negative, expr } => {
                 let v = self.seconds(expr)?;
                 if *negative { -v } else { v }
             }
             DurationExpr::MinOf(a, b) => go_min(self.seconds(a)?, self.seconds(b)?),
             DurationExpr::MaxOf(a, b) => go_max(self.seconds(a)?, self.seconds(b)?),
-            DurationExpr::Binary { op, lhs, rhs } => {
+            DurationExpr::Binary { op, lhs, rhs, span } => {
                 let (l, r) = (self.seconds(lhs)?, self.seconds(rhs)?);
                 match op {
-                    BinaryOp::Div if r == 0.0 => return Err(QueryError::Execution("division by zero".to_owned())),
-                    BinaryOp::Mod if r == 0.0 => return Err(QueryError::Execution("modulo by zero".to_owned())),
+                    BinaryOp::Div if r == 0.0 => return Err(bad_duration(*span, "division by zero")),
+                    BinaryOp::Mod if r == 0.0 => return Err(bad_duration(*span, "modulo by zero")),
                     _ => crate::binary::arith::scalar_op(*op, l, r),
                 }
             }
@@ -725,6 +728,11 @@ impl Planner<'_> {
             Expr::Number(_) | Expr::String(_) => Ok(None),
         }
     }
+}
+
+/// A length of time that cannot be computed; as Prometheus says it, with the bytes from and to.
+fn bad_duration(span: Span, why: &str) -> QueryError {
+    QueryError::Bad(format!("invalid parameter \"query\": {}:{}: {why}", span.start, span.end))
 }
 
 fn arg(c: &Call, at: usize) -> Result<&Expr, QueryError> {

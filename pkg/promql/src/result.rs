@@ -7,6 +7,7 @@ use chunkenc::Column;
 use histogram::FloatHistogram;
 use labels::Labels;
 use model::Annotations;
+use storage::Reservation;
 
 use crate::series::StepColumn;
 
@@ -19,6 +20,8 @@ pub struct QueryResult {
     pub annotations: Annotations,
     /// What it took.
     pub stats: QueryStats,
+    /// The memory that the answer counts for in the request's budget. Keep it as long as the data.
+    pub held: Option<Arc<Reservation>>,
 }
 
 /// The data of an answer.

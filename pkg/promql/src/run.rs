@@ -7,6 +7,7 @@ use crate::merge::Collector;
 use crate::plan::{METADATA_LABELS, Plan, Root};
 use crate::scalar::ScalarOp;
 use crate::series::StepSeries;
+use crate::sorting::sort_by;
 use crate::{Grid, InstantSample, Matrix, MatrixSeries, Points, StepColumn, Value, open, window};
 
 /// Evaluates at one time.
@@ -24,12 +25,12 @@ pub(crate) fn instant(root: &Root, time_ms: i64, cx: &mut Cx) -> Result<Value> {
                 .into_iter()
                 .map(|(labels, samples)| MatrixSeries { labels, points: Points::Samples(samples) })
                 .collect();
-            Ok(Value::Matrix(sorted(Matrix { grid, series })))
+            Ok(Value::Matrix(sorted(Matrix { grid, series }, cx)?))
         }
         Root::Vector(Plan::Subquery(sub)) => {
             let (stream, inner) = window::open_subquery(sub, grid, cx)?;
             let series = collect(stream, cx)?;
-            Ok(Value::Matrix(matrix(series, inner)))
+            Ok(Value::Matrix(matrix(series, inner, cx)?))
         }
         Root::Vector(plan) => {
             let stream = open::open(plan, grid, cx)?;
@@ -59,7 +60,7 @@ pub(crate) fn range(root: &Root, grid: Grid, cx: &mut Cx) -> Result<Value> {
         Root::Vector(plan) => {
             let stream = open::open(plan, grid, cx)?;
             let series = collect(stream, cx)?;
-            Ok(Value::Matrix(matrix(series, grid)))
+            Ok(Value::Matrix(matrix(series, grid, cx)?))
         }
     }
 }
@@ -67,24 +68,24 @@ pub(crate) fn range(root: &Root, grid: Grid, cx: &mut Cx) -> Result<Value> {
 /// All series, names dropped where they are to go, parts joined.
 fn collect(mut stream: Stream, cx: &mut Cx) -> Result<Vec<StepSeries>> {
     let mut all = Collector::default();
-    while let Some(mut series) = stream.next(cx)? {
+    while let Some(mut series) = cx.next(&mut stream)? {
         if series.drop_name && cx.delayed() {
             series.labels = series.labels.without(&METADATA_LABELS);
         }
         all.add(series, cx)?;
     }
-    Ok(all.series)
+    Ok(all.finish(cx))
 }
 
-fn matrix(series: Vec<StepSeries>, grid: Grid) -> Matrix {
+fn matrix(series: Vec<StepSeries>, grid: Grid, cx: &mut Cx) -> Result<Matrix> {
     let series =
         series.into_iter().map(|s| MatrixSeries { labels: s.labels, points: Points::Steps(s.column) }).collect();
-    sorted(Matrix { grid, series })
+    sorted(Matrix { grid, series }, cx)
 }
 
-fn sorted(mut matrix: Matrix) -> Matrix {
+fn sorted(mut matrix: Matrix, cx: &mut Cx) -> Result<Matrix> {
     if !matrix.series.is_sorted_by(|a, b| a.labels <= b.labels) {
-        matrix.series.sort_by(|a, b| a.labels.cmp(&b.labels));
+        sort_by(&mut matrix.series, cx, |s| s.labels.size_bytes(), |a, b| a.labels.cmp(&b.labels))?;
     }
-    matrix
+    Ok(matrix)
 }

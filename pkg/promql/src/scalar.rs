@@ -43,32 +43,38 @@ impl ScalarOp {
         })
     }
 
-    /// The value at each step.
+    /// The value at each step. The values count as held for the rest of the query; [`drop_values`] takes that back.
     pub fn eval(&mut self, cx: &mut Cx) -> Result<Vec<f64>> {
+        let steps = self.steps();
+        cx.work(steps)?;
+        cx.hold(0, steps * 8)?;
         Ok(match self {
             Self::Const(v, steps) => vec![*v; *steps],
             Self::Time(grid) => (0..grid.steps()).map(|i| grid.time(i) as f64 / 1000.0).collect(),
             Self::Date(f, grid) => (0..grid.steps()).map(|i| f.of((grid.time(i) / 1000) as f64)).collect(),
             Self::Negate(inner) => {
                 let mut values = inner.eval(cx)?;
+                cx.release(0, steps * 8);
                 values.iter_mut().for_each(|v| *v = -*v);
                 values
             }
             Self::Pair(pair, a, b) => {
                 let (mut left, right) = (a.eval(cx)?, b.eval(cx)?);
-                for (l, r) in left.iter_mut().zip(right) {
+                for (l, r) in left.iter_mut().zip(&right) {
                     *l = match pair {
-                        Pair::Op(op) => scalar_op(*op, *l, r),
-                        Pair::Min => go_min(*l, r),
-                        Pair::Max => go_max(*l, r),
+                        Pair::Op(op) => scalar_op(*op, *l, *r),
+                        Pair::Min => go_min(*l, *r),
+                        Pair::Max => go_max(*l, *r),
                     };
                 }
+                drop_values(right, cx);
+                cx.release(0, steps * 8);
                 left
             }
             Self::FromVector(stream, steps) => {
                 let mut values = vec![f64::NAN; *steps];
                 let mut seen = vec![0u8; *steps];
-                while let Some(series) = stream.next(cx)? {
+                while let Some(series) = cx.next(stream)? {
                     for (i, v) in series.column.floats() {
                         seen[i] = seen[i].saturating_add(1);
                         values[i] = if seen[i] == 1 { v } else { f64::NAN };
@@ -79,4 +85,17 @@ impl ScalarOp {
             }
         })
     }
+
+    fn steps(&self) -> usize {
+        match self {
+            Self::Const(_, steps) | Self::FromVector(_, steps) => *steps,
+            Self::Time(grid) | Self::Date(_, grid) => grid.steps(),
+            Self::Negate(inner) | Self::Pair(_, inner, _) => inner.steps(),
+        }
+    }
+}
+
+/// Lets values go that [`ScalarOp::eval`] gave.
+pub(crate) fn drop_values(values: Vec<f64>, cx: &mut Cx) {
+    cx.release(0, values.len() * 8);
 }

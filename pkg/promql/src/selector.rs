@@ -66,19 +66,15 @@ impl Operator for InstantSelector {
     fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
         let (first, last) = self.plan.bounds(self.grid);
         let steps = self.grid.steps();
-        let mut n = 0usize;
         while let Some(series) = self.fetch.next(cx)? {
-            n += 1;
-            if n.is_multiple_of(64) {
-                cx.check()?;
-            }
+            cx.work(steps)?;
             let after = first - cx.lookback_ms;
             if first == last && !self.plan.smoothed {
-                self.decoder.last_before(&series.chunks, after, last, &mut self.samples, cx)?;
+                self.decoder.last_before(&series, after, last, &mut self.samples, cx)?;
             } else {
                 let ahead = if self.plan.smoothed { cx.lookback_ms } else { 0 };
                 let looks = self.plan.looks(self.grid, cx.lookback_ms, ahead);
-                self.decoder.series(&series.chunks, looks, &mut self.samples, cx)?;
+                self.decoder.series(&series, looks, &mut self.samples, cx)?;
             }
             if self.decoder.saw_histograms {
                 cx.notes.histograms_unread(series.labels.metric_name(), self.plan.span);

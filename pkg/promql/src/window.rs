@@ -11,7 +11,7 @@ use crate::eval::{Cx, Operator, Result, Stream, drop_name, subquery_grid};
 use crate::fetch::Fetch;
 use crate::functions::over_time::{self, Extreme, RangeFn};
 use crate::functions::{extended, kahan, quantile, rate, regression};
-use crate::merge::Merged;
+use crate::merge::{ENTRY_BYTES, Merged};
 use crate::plan::{RangeInput, RangePlan, SelectPlan, SubqueryPlan};
 use crate::samples::Samples;
 use crate::scalar::ScalarOp;
@@ -115,6 +115,8 @@ impl RangeOp {
 pub(crate) fn open_subquery(sub: &SubqueryPlan, grid: Grid, cx: &mut Cx) -> Result<(Stream, Grid)> {
     let inner = subquery_grid(grid, sub.at_ms, sub.offset_ms, sub.range_ms, sub.step_ms);
     cx.check_size(inner.steps(), "steps of a subquery")?;
+    // A column on its way, and its samples with their times.
+    cx.hold_grid(inner, 32)?;
     let stream = open::open(&sub.inner, inner, cx)?;
     // A window needs whole series.
     let stream = if sub.inner.may_split(cx.delayed()) { Box::new(Merged::new(stream)) } else { stream };
@@ -178,7 +180,7 @@ impl RangeOp {
             Input::Select { plan, fetch, decoder } => {
                 let Some(series) = fetch.next(cx)? else { return Ok(None) };
                 let looks = range_looks(plan, self.range_ms, self.grid, cx.lookback_ms);
-                decoder.series(&series.chunks, looks, &mut self.samples, cx)?;
+                decoder.series(&series, looks, &mut self.samples, cx)?;
                 if decoder.saw_histograms {
                     cx.notes.histograms_unread(series.labels.metric_name(), self.span);
                 }
@@ -186,7 +188,7 @@ impl RangeOp {
                 Ok(Some((series.labels, false)))
             }
             Input::Subquery { stream, grid } => {
-                let Some(series) = stream.next(cx)? else { return Ok(None) };
+                let Some(series) = cx.next(stream)? else { return Ok(None) };
                 self.samples.clear();
                 for (i, v) in series.column.floats().filter(|(_, v)| !is_stale(*v)) {
                     self.samples.column.push(grid.time(i), v);
@@ -234,6 +236,7 @@ impl RangeOp {
             let end_ms = self.at_ms.unwrap_or(time_ms) - self.offset_ms;
             let start_ms = end_ms - self.range_ms;
             let (from, to) = (start_ms - before, end_ms + after);
+            cx.work(high - low + 1)?;
             if step == 0 {
                 high = times.partition_point(|t| *t <= to);
                 low = times[..high].partition_point(|t| *t <= from);
@@ -251,9 +254,6 @@ impl RangeOp {
             let w = Window { all_times: times, all_values: values, low, high, start_ms, end_ms, step, time_ms };
             if let Some(v) = f(&w) {
                 column.set(step, v);
-            }
-            if step % 256 == 255 {
-                cx.check()?;
             }
         }
         cx.stats.total_samples += looked_at;
@@ -423,7 +423,7 @@ pub(crate) fn top_matrix(
     while let Some(series) = fetch.next(cx)? {
         let mut samples = Samples::default();
         let looks = range_looks(plan, range_ms, grid, cx.lookback_ms);
-        decoder.series(&series.chunks, looks, &mut samples, cx)?;
+        decoder.series(&series, looks, &mut samples, cx)?;
         if decoder.saw_histograms {
             cx.notes.histograms_unread(series.labels.metric_name(), plan.span);
         }
@@ -453,7 +453,7 @@ pub(crate) fn top_matrix(
             continue;
         }
         cx.stats.total_samples += kept.len() as u64;
-        cx.hold(kept.len(), kept.len() * 16 + series.labels.size_bytes())?;
+        cx.hold(kept.len(), kept.times.capacity() * 16 + series.labels.size_bytes() + ENTRY_BYTES)?;
         out.push((series.labels, kept));
     }
     Ok(out)

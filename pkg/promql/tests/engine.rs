@@ -217,12 +217,7 @@ async fn queries_wait_for_a_place() {
 }
 
 #[tokio::test]
-async fn warnings_of_sources_pass_and_damage_fails() {
-    let chunk = Chunk::raw(0, 10, Encoding::Xor, vec![0, 9, 1].into());
-    let damaged = Arc::new(MemorySource::new(vec![series(&[("__name__", "m")], vec![chunk])]));
-    let e = instant(damaged, "m", 0).await.unwrap_err();
-    assert!(matches!(e, QueryError::Storage(_)), "{e}");
-
+async fn warnings_of_sources_pass() {
     let result = instant(Arc::new(Warns), "sum(m)", 0).await.unwrap();
     assert_eq!(result.annotations.texts(Severity::Warning, 0), ["store a:10901 is gone"]);
 }

@@ -75,6 +75,11 @@ impl Regex {
         &self.pattern
     }
 
+    /// Memory of the compiled program, bytes; the time that a search takes is at most in proportion to it and to the text.
+    pub fn size_bytes(&self) -> usize {
+        self.regex.memory_usage()
+    }
+
     /// How many groups capture, group 0 not counted.
     pub fn group_count(&self) -> usize {
         self.names.len()

@@ -15,11 +15,33 @@ pub(crate) use matrix::MatrixJson;
 pub(crate) use text::{write_labels, write_string};
 pub(crate) use vector::VectorJson;
 
+use std::sync::Arc;
+
+use storage::Reservation;
+
 /// Something that is written out piece by piece, so that a large answer is never one block of memory.
 pub(crate) trait Produce: Send + 'static {
     /// Appends the next piece, which may be empty, to `out`, stopping soon after `out` has grown past `full`. False when
     /// there is no more; then nothing was appended.
     fn produce(&mut self, out: &mut Vec<u8>, full: usize) -> bool;
+}
+
+/// Data that counts in the request's budget until all of it is written.
+pub(crate) struct Counted<P> {
+    data: P,
+    _held: Option<Arc<Reservation>>,
+}
+
+impl<P> Counted<P> {
+    pub fn new(data: P, held: Option<Arc<Reservation>>) -> Self {
+        Self { data, _held: held }
+    }
+}
+
+impl<P: Produce> Produce for Counted<P> {
+    fn produce(&mut self, out: &mut Vec<u8>, full: usize) -> bool {
+        self.data.produce(out, full)
+    }
 }
 
 /// One piece, then no more.

@@ -34,7 +34,7 @@ impl Spanned {
     /// As the whole: a bare number is a length in seconds.
     fn into_whole(self) -> DurationExpr {
         match self.node {
-            Node::Expr(expr) => expr,
+            Node::Expr(expr) => DurationExpr::Whole(Box::new(expr), self.span),
             Node::Literal { seconds, .. } => DurationExpr::Literal(to_ms(seconds)),
         }
     }
@@ -90,12 +90,11 @@ impl Parser<'_> {
         }
     }
 
-    /// Behind one sign. The reference forgets to ask there whether parentheses are allowed, and reports calls at the
-    /// sign.
+    /// Behind one sign.
     fn signed_offset_operand(&mut self) -> Parsed<Spanned> {
         let token = self.peek()?;
         match token.tok {
-            Tok::LeftParen => self.duration_paren(token, false),
+            Tok::LeftParen => self.duration_paren(token),
             Tok::Number | Tok::Duration => self.duration_literal(),
             _ => self.duration_call(token),
         }
@@ -130,7 +129,7 @@ impl Parser<'_> {
             }
             let span = Span { start: lhs.span.start, end: rhs.span.end };
             let (lhs_part, rhs_part) = (Box::new(lhs.into_part()), Box::new(rhs.into_part()));
-            let node = Node::Expr(DurationExpr::Binary { op, lhs: lhs_part, rhs: rhs_part });
+            let node = Node::Expr(DurationExpr::Binary { op, lhs: lhs_part, rhs: rhs_part, span });
             lhs = Spanned { node, span };
         }
     }
@@ -152,22 +151,18 @@ impl Parser<'_> {
                 let operand = self.duration(SIGN + 1)?;
                 self.signed(token, operand)
             }
-            Tok::LeftParen => self.duration_paren(token, true),
-            _ => {
-                let call = self.duration_call(token)?;
-                Ok(call)
-            }
+            Tok::LeftParen => self.duration_paren(token),
+            _ => self.duration_call(token),
         }
     }
 
-    fn duration_paren(&mut self, open: Token, experimental: bool) -> Parsed<Spanned> {
+    fn duration_paren(&mut self, open: Token) -> Parsed<Spanned> {
         self.next()?;
         let Spanned { node, span } = self.duration(0)?;
-        let close = self.expect(Tok::RightParen)?;
-        if experimental {}
-        // An expression keeps its place without the parentheses, as in the reference; a literal gets them.
+        self.expect(Tok::RightParen)?;
+        // An expression keeps its place without the parentheses, as in the reference; a literal gets the first one.
         let is_literal = matches!(node, Node::Literal { .. });
-        let span = if is_literal { Span { start: open.start, end: close.end } } else { span };
+        let span = if is_literal { Span { start: open.start, end: span.end } } else { span };
         let node = match (Spanned { node, span }).into_part() {
             // Twice the same parentheses are kept once.
             DurationExpr::Paren(once) => DurationExpr::Paren(once),

@@ -1,43 +1,52 @@
 //! `count_values`: a series per distinct value.
 
 use hashbrown::HashMap;
-use labels::{Builder, Labels};
+use labels::Builder;
 
 use super::Grouping;
 use crate::eval::{Cx, Operator, Result, Stream};
 use crate::go_float::format_f;
+use crate::merge::Ready;
 use crate::series::StepSeries;
 use crate::{Grid, StepColumn};
+
+/// Of a column and what finds values in it.
+const STEP_BYTES: usize = 9;
+/// The longest value as text: the largest float has 309 digits.
+const VALUE_BYTES: usize = 400;
 
 pub(crate) struct CountValues {
     inner: Stream,
     grouping: Grouping,
     label: String,
     grid: Grid,
-    done: Option<std::vec::IntoIter<StepSeries>>,
+    done: Ready,
 }
 
 impl CountValues {
     pub fn new(inner: Stream, mut grouping: Grouping, label: String, grid: Grid) -> Self {
         grouping.also_by(&label);
-        Self { inner, grouping, label, grid, done: None }
+        Self { inner, grouping, label, grid, done: Ready::default() }
     }
 
     fn drain(&mut self, cx: &mut Cx) -> Result<Vec<StepSeries>> {
         let steps = self.grid.steps();
         let mut columns: Vec<StepColumn> = Vec::new();
         let mut builder = Builder::new();
-        while let Some(series) = self.inner.next(cx)? {
-            // Values repeat from step to step: find each one's group once.
-            let mut groups: HashMap<u64, usize> = HashMap::new();
+        // Values repeat from step to step: find each one's group once.
+        let mut groups: HashMap<u64, usize> = HashMap::new();
+        while let Some(series) = cx.next(&mut self.inner)? {
+            groups.clear();
             for (i, v) in series.column.floats() {
                 let at = match groups.get(&v.to_bits()) {
                     Some(at) => *at,
                     None => {
-                        let with_value: Labels = builder.reset(&series.labels).set(&self.label, &format_f(v)).build();
-                        let (at, new) = self.grouping.of(&with_value);
+                        let with_value = cx.make_labels(series.labels.size_bytes() + VALUE_BYTES, || {
+                            builder.reset(&series.labels).set(&self.label, &format_f(v)).build()
+                        })?;
+                        let (at, new) = self.grouping.of(&with_value, cx)?;
                         if new {
-                            cx.hold(steps, steps * 8 + with_value.size_bytes())?;
+                            cx.hold(steps, steps * STEP_BYTES)?;
                             columns.push(StepColumn::absent(steps));
                         }
                         groups.insert(v.to_bits(), at);
@@ -49,16 +58,23 @@ impl CountValues {
             }
             cx.recycle(series.column);
         }
-        let labels = self.grouping.labels.iter().cloned();
-        Ok(labels.zip(columns).map(|(labels, column)| StepSeries { labels, drop_name: false, column }).collect())
+        let mut out = Vec::with_capacity(columns.len());
+        for (labels, column) in self.grouping.finish(cx).into_iter().zip(columns) {
+            cx.release(steps, steps * STEP_BYTES);
+            let series = StepSeries { labels, drop_name: false, column };
+            cx.hold_series(&series)?;
+            out.push(series);
+        }
+        Ok(out)
     }
 }
 
 impl Operator for CountValues {
     fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
-        if self.done.is_none() {
-            self.done = Some(self.drain(cx)?.into_iter());
+        if !self.done.is_filled() {
+            let all = self.drain(cx)?;
+            self.done.fill(all);
         }
-        Ok(self.done.as_mut().and_then(Iterator::next))
+        Ok(self.done.next(cx))
     }
 }

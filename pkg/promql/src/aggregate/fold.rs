@@ -5,6 +5,7 @@ use promql_syntax::AggregateOp;
 use super::Grouping;
 use crate::eval::{Cx, Operator, Result, Stream};
 use crate::functions::kahan::{self, Mean};
+use crate::merge::Ready;
 use crate::series::{StepSeries, bits};
 use crate::{Grid, StepColumn};
 
@@ -19,6 +20,9 @@ enum State {
     Variance(Vec<(f64, f64)>),
 }
 
+/// The most that a group holds each step.
+const STEP_BYTES: usize = 40;
+
 struct Group {
     column: StepColumn,
     state: State,
@@ -30,19 +34,19 @@ pub(crate) struct Fold {
     inner: Stream,
     grouping: Grouping,
     grid: Grid,
-    done: Option<std::vec::IntoIter<StepSeries>>,
+    done: Ready,
 }
 
 impl Fold {
     pub fn new(op: AggregateOp, inner: Stream, grouping: Grouping, grid: Grid) -> Self {
-        Self { op, inner, grouping, grid, done: None }
+        Self { op, inner, grouping, grid, done: Ready::default() }
     }
 
     fn drain(&mut self, cx: &mut Cx) -> Result<Vec<StepSeries>> {
         let steps = self.grid.steps();
         let mut groups: Vec<Group> = Vec::new();
-        while let Some(series) = self.inner.next(cx)? {
-            let (at, new) = self.grouping.of(&series.labels);
+        while let Some(series) = cx.next(&mut self.inner)? {
+            let (at, new) = self.grouping.of(&series.labels, cx)?;
             if new {
                 let state = match self.op {
                     AggregateOp::Sum => State::Sum(vec![0.0; steps]),
@@ -50,7 +54,7 @@ impl Fold {
                     AggregateOp::Stddev | AggregateOp::Stdvar => State::Variance(vec![(0.0, 0.0); steps]),
                     _ => State::Plain,
                 };
-                cx.hold(steps, steps * 40 + self.grouping.labels[at].size_bytes())?;
+                cx.hold(steps, steps * STEP_BYTES + size_of::<Group>())?;
                 groups.push(Group { column: StepColumn::absent(steps), state, drop_name: false });
             }
             let group = &mut groups[at];
@@ -59,12 +63,13 @@ impl Fold {
             cx.recycle(series.column);
         }
         let mut out = Vec::with_capacity(groups.len());
-        for (group, labels) in groups.into_iter().zip(&self.grouping.labels) {
+        for (group, labels) in groups.into_iter().zip(self.grouping.finish(cx)) {
             let Group { mut column, state, drop_name } = group;
-            cx.release(steps, steps * 40 + labels.size_bytes());
+            cx.release(steps, steps * STEP_BYTES + size_of::<Group>());
+            cx.work(steps)?;
             finish(self.op, &mut column, state);
             if !column.is_empty() {
-                let series = StepSeries { labels: labels.clone(), drop_name, column };
+                let series = StepSeries { labels, drop_name, column };
                 cx.hold_series(&series)?;
                 out.push(series);
             }
@@ -75,14 +80,11 @@ impl Fold {
 
 impl Operator for Fold {
     fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
-        if self.done.is_none() {
-            self.done = Some(self.drain(cx)?.into_iter());
+        if !self.done.is_filled() {
+            let all = self.drain(cx)?;
+            self.done.fill(all);
         }
-        let next = self.done.as_mut().and_then(Iterator::next);
-        if let Some(series) = &next {
-            cx.release_series(series);
-        }
-        Ok(next)
+        Ok(self.done.next(cx))
     }
 }
 

@@ -3,6 +3,9 @@
 use hashbrown::HashMap;
 use labels::{Builder, Labels, METRIC_NAME};
 
+use crate::eval::{Cx, Result};
+use crate::merge::ENTRY_BYTES;
+
 /// `by` and `without`, and the groups met so far, numbered in order of appearance.
 #[derive(Debug)]
 pub(crate) struct Grouping {
@@ -11,25 +14,27 @@ pub(crate) struct Grouping {
     without: bool,
     groups: HashMap<Box<[u8]>, usize>,
     key: Vec<u8>,
+    /// Bytes counted for the groups.
+    held_bytes: usize,
     /// The labels of each group.
-    pub labels: Vec<Labels>,
+    labels: Vec<Labels>,
 }
 
 impl Grouping {
     /// `names` must be sorted.
     pub fn new(names: Vec<String>, without: bool) -> Self {
-        Self { names, without, groups: HashMap::new(), key: Vec::new(), labels: Vec::new() }
+        Self { names, without, groups: HashMap::new(), key: Vec::new(), held_bytes: 0, labels: Vec::new() }
     }
 
-    /// The number of the group of `series`, and whether it is new.
-    pub fn of(&mut self, series: &Labels) -> (usize, bool) {
+    /// The number of the group of `series`, and whether it is new. Groups count as held.
+    pub fn of(&mut self, series: &Labels, cx: &mut Cx) -> Result<(usize, bool)> {
         if !self.without && self.names.is_empty() {
             // One group.
             let new = self.labels.is_empty();
             if new {
                 self.labels.push(Labels::empty());
             }
-            return (0, new);
+            return Ok((0, new));
         }
         self.key.clear();
         let mut names = self.names.iter().peekable();
@@ -45,16 +50,28 @@ impl Grouping {
             }
         }
         if let Some(at) = self.groups.get(self.key.as_slice()) {
-            return (*at, false);
+            return Ok((*at, false));
         }
         let at = self.labels.len();
+        // The key has as many bytes as the labels.
+        let bytes = 2 * self.key.len() + ENTRY_BYTES;
+        cx.hold(0, bytes)?;
+        self.held_bytes += bytes;
+        let labels = cx.make_labels(series.size_bytes(), || self.group_labels(series))?;
         self.groups.insert(self.key.clone().into_boxed_slice(), at);
-        self.labels.push(self.group_labels(series));
-        (at, true)
+        self.labels.push(labels);
+        Ok((at, true))
+    }
+
+    /// The labels of all groups, which no longer count; the groups are forgotten.
+    pub fn finish(&mut self, cx: &mut Cx) -> Vec<Labels> {
+        self.groups = HashMap::new();
+        cx.release(0, std::mem::take(&mut self.held_bytes));
+        std::mem::take(&mut self.labels)
     }
 
     /// The labels that the group of `series` has.
-    pub fn group_labels(&self, series: &Labels) -> Labels {
+    fn group_labels(&self, series: &Labels) -> Labels {
         if !self.without {
             return series.only(&self.names);
         }

@@ -30,9 +30,9 @@ impl Operator for LimitK {
         if let Some(param) = self.param.take() {
             self.k = super::checked_k(param, cx)?;
         }
-        while let Some(mut series) = self.inner.next(cx)? {
+        while let Some(mut series) = cx.next(&mut self.inner)? {
             let Some(k) = &self.k else { continue };
-            let (at, new) = self.grouping.of(&series.labels);
+            let (at, new) = self.grouping.of(&series.labels, cx)?;
             if new {
                 cx.hold(0, k.len() * 8)?;
                 self.taken.push(vec![0; k.len()]);
@@ -91,7 +91,7 @@ impl Operator for LimitRatio {
                 cx.notes.bad_ratio(min, -1.0, self.span);
             }
         }
-        while let Some(mut series) = self.inner.next(cx)? {
+        while let Some(mut series) = cx.next(&mut self.inner)? {
             let offset = label_hash(&series.labels) as f64 / u64::MAX as f64;
             let ratio = &self.ratio;
             let chosen = |i: usize| {

@@ -5,6 +5,7 @@ use promql_syntax::Span;
 use super::Grouping;
 use crate::eval::{Cx, Operator, Result, Stream};
 use crate::functions::quantile::quantile;
+use crate::merge::Ready;
 use crate::scalar::ScalarOp;
 use crate::series::StepSeries;
 use crate::{Grid, StepColumn};
@@ -15,20 +16,20 @@ pub(crate) struct Quantile {
     param: ScalarOp,
     span: Span,
     grid: Grid,
-    done: Option<std::vec::IntoIter<StepSeries>>,
+    done: Ready,
 }
 
 impl Quantile {
     pub fn new(inner: Stream, grouping: Grouping, param: ScalarOp, span: Span, grid: Grid) -> Self {
-        Self { inner, grouping, param, span, grid, done: None }
+        Self { inner, grouping, param, span, grid, done: Ready::default() }
     }
 
     fn drain(&mut self, cx: &mut Cx) -> Result<Vec<StepSeries>> {
         let q = self.param.eval(cx)?;
         let mut groups: Vec<(Vec<StepColumn>, bool)> = Vec::new();
-        while let Some(series) = self.inner.next(cx)? {
+        while let Some(series) = cx.next(&mut self.inner)? {
             cx.hold(series.column.count(), series.column.size_bytes())?;
-            let (at, new) = self.grouping.of(&series.labels);
+            let (at, new) = self.grouping.of(&series.labels, cx)?;
             if new {
                 groups.push((Vec::new(), false));
             }
@@ -48,10 +49,10 @@ impl Quantile {
         }
         let mut out = Vec::with_capacity(groups.len());
         let mut values = Vec::new();
-        for ((columns, drop_name), labels) in groups.into_iter().zip(&self.grouping.labels) {
-            cx.check()?;
+        for ((columns, drop_name), labels) in groups.into_iter().zip(self.grouping.finish(cx)) {
             let mut column = cx.column(self.grid.steps());
             for (i, q) in q.iter().enumerate() {
+                cx.work(columns.len())?;
                 values.clear();
                 values.extend(columns.iter().filter_map(|c| c.get(i)));
                 if !values.is_empty() {
@@ -62,7 +63,9 @@ impl Quantile {
                 cx.release(c.count(), c.size_bytes());
             }
             if !column.is_empty() {
-                out.push(StepSeries { labels: labels.clone(), drop_name, column });
+                let series = StepSeries { labels, drop_name, column };
+                cx.hold_series(&series)?;
+                out.push(series);
             }
         }
         Ok(out)
@@ -71,9 +74,10 @@ impl Quantile {
 
 impl Operator for Quantile {
     fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
-        if self.done.is_none() {
-            self.done = Some(self.drain(cx)?.into_iter());
+        if !self.done.is_filled() {
+            let all = self.drain(cx)?;
+            self.done.fill(all);
         }
-        Ok(self.done.as_mut().and_then(Iterator::next))
+        Ok(self.done.next(cx))
     }
 }

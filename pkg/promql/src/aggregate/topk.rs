@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use super::Grouping;
 use crate::Grid;
 use crate::eval::{Cx, Operator, Result, Stream};
+use crate::merge::{ENTRY_BYTES, Ready};
 use crate::scalar::ScalarOp;
 use crate::series::StepSeries;
 
@@ -19,12 +20,12 @@ pub(crate) struct TopK {
     grouping: Grouping,
     param: Option<ScalarOp>,
     grid: Grid,
-    done: Option<std::vec::IntoIter<StepSeries>>,
+    done: Ready,
 }
 
 impl TopK {
     pub fn new(top: bool, inner: Stream, grouping: Grouping, param: ScalarOp, grid: Grid) -> Self {
-        Self { top, inner, grouping, param: Some(param), grid, done: None }
+        Self { top, inner, grouping, param: Some(param), grid, done: Ready::default() }
     }
 
     /// Whether `a` belongs above `b` in the heap, whose top is the first to go.
@@ -85,12 +86,18 @@ impl TopK {
         let steps = self.grid.steps();
         let mut labels: Vec<(labels::Labels, bool)> = Vec::new();
         let mut heaps: Vec<Vec<Vec<Entry>>> = Vec::new();
-        while let Some(series) = self.inner.next(cx)? {
+        let (mut samples, mut bytes) = (0, 0);
+        let mut hold = |count: usize, size: usize, cx: &mut Cx| {
+            samples += count;
+            bytes += size;
+            cx.hold(count, size)
+        };
+        while let Some(series) = cx.next(&mut self.inner)? {
             let Some(k) = &k else { continue };
             let number = labels.len() as u32;
-            let (at, new) = self.grouping.of(&series.labels);
+            let (at, new) = self.grouping.of(&series.labels, cx)?;
             if new {
-                cx.hold(0, steps * size_of::<Vec<Entry>>())?;
+                hold(0, steps * size_of::<Vec<Entry>>(), cx)?;
                 heaps.push(vec![Vec::new(); steps]);
             }
             for (i, v) in series.column.floats() {
@@ -98,12 +105,13 @@ impl TopK {
                     let wanted = usize::try_from(k[i]).unwrap_or(usize::MAX);
                     let heap = &mut heaps[at][i];
                     if heap.len() == heap.capacity() && heap.len() < wanted {
-                        cx.hold(1, heap.len().max(1) * size_of::<Entry>())?;
+                        // The capacity doubles, to 4 at least.
+                        hold(1, heap.len().max(4) * size_of::<Entry>(), cx)?;
                     }
                     self.offer(heap, wanted, (v, number));
                 }
             }
-            cx.hold(0, series.labels.size_bytes() + 24)?;
+            hold(0, series.labels.size_bytes() + ENTRY_BYTES, cx)?;
             labels.push((series.labels, series.drop_name));
             cx.recycle(series.column);
         }
@@ -111,6 +119,7 @@ impl TopK {
         let mut out: Vec<StepSeries> = Vec::new();
         for group in heaps {
             for (step, mut heap) in group.into_iter().enumerate() {
+                cx.work(heap.len() + 1)?;
                 // The heap keeps the worst on top; the answer begins with the best, NaN last.
                 heap.sort_by(|a, b| match (self.less(a.0, b.0), self.less(b.0, a.0)) {
                     (true, true) | (false, false) => std::cmp::Ordering::Equal,
@@ -118,14 +127,25 @@ impl TopK {
                     (false, true) => std::cmp::Ordering::Less,
                 });
                 for (v, number) in heap {
-                    let at = *numbers.entry(number).or_insert_with(|| {
-                        let (labels, drop_name) = labels[number as usize].clone();
-                        out.push(StepSeries { labels, drop_name, column: crate::StepColumn::absent(steps) });
-                        out.len() - 1
-                    });
+                    let at = match numbers.get(&number) {
+                        Some(at) => *at,
+                        None => {
+                            let (labels, drop_name) = labels[number as usize].clone();
+                            let series = StepSeries { labels, drop_name, column: crate::StepColumn::absent(steps) };
+                            cx.hold(0, series.size_bytes())?;
+                            out.push(series);
+                            numbers.insert(number, out.len() - 1);
+                            out.len() - 1
+                        }
+                    };
                     out[at].column.set(step, v);
                 }
             }
+        }
+        self.grouping.finish(cx);
+        cx.release(samples, bytes);
+        for series in &out {
+            cx.hold(series.column.count(), 0)?;
         }
         Ok(out)
     }
@@ -133,9 +153,10 @@ impl TopK {
 
 impl Operator for TopK {
     fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
-        if self.done.is_none() {
-            self.done = Some(self.drain(cx)?.into_iter());
+        if !self.done.is_filled() {
+            let all = self.drain(cx)?;
+            self.done.fill(all);
         }
-        Ok(self.done.as_mut().and_then(Iterator::next))
+        Ok(self.done.next(cx))
     }
 }

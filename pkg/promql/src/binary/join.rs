@@ -9,6 +9,8 @@ use promql_syntax::{BinaryOp, Cardinality, Matching, Span};
 use super::arith::{arithmetic, changes_metric, compare, is_trim};
 use super::matching::{Signatures, match_labels, result_labels};
 use crate::eval::{Cx, Operator, Result, Stream};
+use crate::merge::ENTRY_BYTES;
+use crate::notes::shown_labels;
 use crate::series::StepSeries;
 use crate::{Grid, QueryError, StepColumn};
 
@@ -82,35 +84,45 @@ impl Join {
         (self.matching.fill_right, self.matching.fill_left)
     }
 
-    fn group(&mut self, labels: &Labels) -> usize {
-        let number = self.signatures.number(labels);
+    fn group(&mut self, labels: &Labels, cx: &mut Cx) -> Result<usize> {
+        let number = self.signatures.number(labels, cx)?;
         while self.groups.len() < self.signatures.len() {
+            cx.hold(0, size_of::<Group>())?;
             self.groups.push(Group::default());
         }
-        number
+        Ok(number)
     }
 
     fn read_one_side(&mut self, mut stream: Stream, cx: &mut Cx) -> Result<()> {
-        while let Some(series) = stream.next(cx)? {
+        while let Some(series) = cx.next(&mut stream)? {
             cx.hold_series(&series)?;
             union(&mut self.one_any, &series.column.present);
-            let number = self.group(&series.labels);
-            for other in &self.groups[number].one {
-                let both: Vec<u64> =
-                    series.column.present.iter().zip(&other.column.present).map(|(a, b)| a & b).collect();
-                if both.iter().any(|w| *w != 0) && self.clash.is_none() {
-                    self.clash = Some((both, self.clash_text(&series.labels, &other.labels)));
-                }
+            let number = self.group(&series.labels, cx)?;
+            if self.clash.is_none() {
+                self.find_clash(&series, number, cx)?;
             }
             self.groups[number].one.push(series);
         }
         Ok(())
     }
 
+    /// Notes the first two series of a group that share a step.
+    fn find_clash(&mut self, series: &StepSeries, number: usize, cx: &mut Cx) -> Result<()> {
+        for other in &self.groups[number].one {
+            cx.work(self.many_any.len())?;
+            if intersects(&series.column.present, &other.column.present) {
+                let both = series.column.present.iter().zip(&other.column.present).map(|(a, b)| a & b).collect();
+                self.clash = Some((both, self.clash_text(&series.labels, &other.labels)));
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn clash_text(&self, a: &Labels, b: &Labels) -> String {
         let side = if self.matching.cardinality == Cardinality::OneToMany { "left" } else { "right" };
-        let group = match_labels(a, &self.matching);
-        let (a, b) = (a.to_string(), b.to_string());
+        let group = shown_labels(&match_labels(a, &self.matching));
+        let (a, b) = (shown_labels(a), shown_labels(b));
         let (first, second) = if a > b { (b, a) } else { (a, b) };
         format!(
             "found duplicate series for the match group {group} on the {side} hand-side of the operation: [{first}, \
@@ -138,10 +150,12 @@ impl Join {
             cx.notes.trim_of_floats(self.op.as_str(), self.span);
         }
         let drops_now = changes_metric(self.op) || (self.return_bool && !cx.delayed());
-        let labels = result_labels(many.0, one.0, &self.matching, drops_now);
+        let size = many.0.size_bytes() + one.0.size_bytes();
+        let labels = cx.make_labels(size, || result_labels(many.0, one.0, &self.matching, drops_now))?;
         let words = self.words();
         let group = &mut self.groups[number];
         if group.matched.is_empty() {
+            cx.hold(0, words * 8)?;
             group.matched = vec![0; words];
         }
         if self.matching.cardinality == Cardinality::OneToOne {
@@ -152,7 +166,11 @@ impl Join {
                 ));
             }
         } else {
-            let seen = group.by_result.entry(labels.clone()).or_insert_with(|| vec![0; words]);
+            if !group.by_result.contains_key(&labels) {
+                cx.hold(0, labels.size_bytes() + words * 8 + ENTRY_BYTES)?;
+                group.by_result.insert(labels.clone(), vec![0; words]);
+            }
+            let seen = group.by_result.entry(labels.clone()).or_default();
             if intersects(seen, steps) {
                 return Err(QueryError::Execution(
                     "multiple matches for labels: grouping labels must ensure unique matches".to_owned(),
@@ -185,7 +203,9 @@ impl Join {
         if column.is_empty() {
             cx.recycle(column);
         } else {
-            self.ready.push_back(StepSeries { labels, drop_name: self.return_bool, column });
+            let series = StepSeries { labels, drop_name: self.return_bool, column };
+            cx.hold_series(&series)?;
+            self.ready.push_back(series);
         }
         Ok(())
     }
@@ -193,19 +213,24 @@ impl Join {
     fn match_many(&mut self, series: StepSeries, cx: &mut Cx) -> Result<()> {
         union(&mut self.many_any, &series.column.present);
         self.check_clash(&series.column.present)?;
-        let number = self.group(&series.labels);
+        let number = self.group(&series.labels, cx)?;
         let ones = std::mem::take(&mut self.groups[number].one);
         let mut unmatched = series.column.present.clone();
         let mut result = Ok(());
         for one in &ones {
+            result = cx.work(unmatched.len());
+            if result.is_err() {
+                break;
+            }
+            if !intersects(&series.column.present, &one.column.present) {
+                continue;
+            }
             let both: Vec<u64> = series.column.present.iter().zip(&one.column.present).map(|(a, b)| a & b).collect();
             unmatched.iter_mut().zip(&both).for_each(|(u, b)| *u &= !b);
-            if both.iter().any(|w| *w != 0) {
-                let many = (&series.labels, Some(&series.column), 0.0);
-                result = self.pair(number, many, (&one.labels, Some(&one.column), 0.0), &both, cx);
-                if result.is_err() {
-                    break;
-                }
+            let many = (&series.labels, Some(&series.column), 0.0);
+            result = self.pair(number, many, (&one.labels, Some(&one.column), 0.0), &both, cx);
+            if result.is_err() {
+                break;
             }
         }
         self.groups[number].one = ones;
@@ -227,6 +252,7 @@ impl Join {
             let ones = std::mem::take(&mut self.groups[number].one);
             let matched = self.groups[number].matched.clone();
             for one in &ones {
+                cx.work(matched.len() + 1)?;
                 let mut steps = one.column.present.clone();
                 steps.iter_mut().zip(&matched).for_each(|(s, m)| *s &= !m);
                 if steps.iter().any(|w| *w != 0) {
@@ -246,12 +272,13 @@ impl Operator for Join {
         }
         loop {
             if let Some(series) = self.ready.pop_front() {
+                cx.release_series(&series);
                 return Ok(Some(series));
             }
             if self.filled {
                 return Ok(None);
             }
-            match self.many.next(cx)? {
+            match cx.next(&mut self.many)? {
                 Some(series) => self.match_many(series, cx)?,
                 None => {
                     self.filled = true;

@@ -4,6 +4,9 @@ use hashbrown::HashMap;
 use labels::{Builder, Labels, METRIC_NAME};
 use promql_syntax::{Cardinality, Matching};
 
+use crate::eval::{Cx, Result};
+use crate::merge::ENTRY_BYTES;
+
 /// Match groups, numbered as they appear.
 #[derive(Debug)]
 pub(crate) struct Signatures {
@@ -30,15 +33,16 @@ impl Signatures {
         self.numbers.len()
     }
 
-    /// The number of a series' group, a new one if need be.
-    pub fn number(&mut self, labels: &Labels) -> usize {
+    /// The number of a series' group, a new one if need be. Groups count as held.
+    pub fn number(&mut self, labels: &Labels, cx: &mut Cx) -> Result<usize> {
         self.make_key(labels);
         if let Some(n) = self.numbers.get(self.key.as_slice()) {
-            return *n;
+            return Ok(*n);
         }
         let n = self.numbers.len();
+        cx.hold(0, self.key.len() + ENTRY_BYTES)?;
         self.numbers.insert(self.key.clone().into_boxed_slice(), n);
-        n
+        Ok(n)
     }
 
     fn make_key(&mut self, labels: &Labels) {

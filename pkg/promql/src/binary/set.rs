@@ -34,7 +34,7 @@ impl SetOp {
 
     /// Notes where `series` has samples; gives what its group has.
     fn note(&mut self, series: &StepSeries, cx: &mut Cx) -> Result<()> {
-        let number = self.signatures.number(&series.labels);
+        let number = self.signatures.number(&series.labels, cx)?;
         while self.present.len() < self.signatures.len() {
             cx.hold(0, self.words * 8 + 64)?;
             self.present.push(vec![0; self.words]);
@@ -48,8 +48,8 @@ impl SetOp {
     }
 
     /// Keeps of `series` the steps at which its group is present (`present`) or is not.
-    fn mask(&mut self, series: &mut StepSeries, when_present: bool) {
-        let number = self.signatures.number(&series.labels);
+    fn mask(&mut self, series: &mut StepSeries, when_present: bool, cx: &mut Cx) -> Result<()> {
+        let number = self.signatures.number(&series.labels, cx)?;
         let none = Vec::new();
         let group = self.present.get(number).unwrap_or(&none);
         for (w, word) in series.column.present.iter_mut().enumerate() {
@@ -60,6 +60,7 @@ impl SetOp {
             let have = group.get(*i as usize >> 6).is_some_and(|w| w & (1 << (i & 63)) != 0);
             have == when_present
         });
+        Ok(())
     }
 }
 
@@ -67,14 +68,14 @@ impl Operator for SetOp {
     fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
         if self.op == BinaryOp::Or {
             if !self.first_done {
-                if let Some(series) = self.lhs.next(cx)? {
+                if let Some(series) = cx.next(&mut self.lhs)? {
                     self.note(&series, cx)?;
                     return Ok(Some(series));
                 }
                 self.first_done = true;
             }
-            while let Some(mut series) = self.rhs.next(cx)? {
-                self.mask(&mut series, false);
+            while let Some(mut series) = cx.next(&mut self.rhs)? {
+                self.mask(&mut series, false, cx)?;
                 if !series.column.is_empty() {
                     return Ok(Some(series));
                 }
@@ -83,14 +84,14 @@ impl Operator for SetOp {
             return Ok(None);
         }
         if !self.first_done {
-            while let Some(series) = self.rhs.next(cx)? {
+            while let Some(series) = cx.next(&mut self.rhs)? {
                 self.note(&series, cx)?;
                 cx.recycle(series.column);
             }
             self.first_done = true;
         }
-        while let Some(mut series) = self.lhs.next(cx)? {
-            self.mask(&mut series, self.op == BinaryOp::And);
+        while let Some(mut series) = cx.next(&mut self.lhs)? {
+            self.mask(&mut series, self.op == BinaryOp::And, cx)?;
             if !series.column.is_empty() {
                 return Ok(Some(series));
             }

@@ -22,7 +22,7 @@ impl Operator for WithScalar {
             self.values = Some(self.scalar.eval(cx)?);
         }
         let scalars = self.values.as_deref().unwrap_or_default();
-        while let Some(mut series) = self.vector.next(cx)? {
+        while let Some(mut series) = cx.next(&mut self.vector)? {
             let column = &mut series.column;
             column.sparse_histograms.clear();
             if is_trim(self.op) {

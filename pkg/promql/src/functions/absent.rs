@@ -17,7 +17,7 @@ impl Operator for Absent {
         let Some(mut inner) = self.inner.take() else { return Ok(None) };
         let steps = self.grid.steps();
         let mut column = crate::StepColumn::constant(steps, 1.0);
-        while let Some(series) = inner.next(cx)? {
+        while let Some(series) = cx.next(&mut inner)? {
             column.present.iter_mut().zip(&series.column.present).for_each(|(mine, theirs)| *mine &= !theirs);
             for (i, _) in &series.column.sparse_histograms {
                 column.unset(*i as usize);

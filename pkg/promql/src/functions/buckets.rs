@@ -6,6 +6,7 @@ use promql_syntax::Span;
 
 use crate::eval::{Cx, Operator, Result, Stream, drop_name};
 use crate::go_float::format_open_metrics;
+use crate::merge::{ENTRY_BYTES, Ready};
 use crate::notes::Forced;
 use crate::plan::BucketsFn;
 use crate::scalar::ScalarOp;
@@ -47,8 +48,11 @@ pub(crate) struct BucketsOp {
     pub grid: Grid,
     /// Place of the vector argument.
     pub span: Span,
-    pub done: Option<std::vec::IntoIter<StepSeries>>,
+    pub done: Ready,
 }
+
+/// What a bucket takes beside its values.
+const BUCKET_BYTES: usize = size_of::<(f64, StepColumn)>();
 
 /// One classic histogram.
 struct Histogram {
@@ -60,7 +64,7 @@ impl BucketsOp {
     fn collect(&mut self, cx: &mut Cx) -> Result<Vec<Histogram>> {
         let mut numbers: HashMap<Labels, usize> = HashMap::new();
         let mut histograms: Vec<Histogram> = Vec::new();
-        while let Some(series) = self.inner.next(cx)? {
+        while let Some(series) = cx.next(&mut self.inner)? {
             let le = series.labels.value(BUCKET_LABEL);
             let Some(upper) = parse_bound(le) else {
                 let name = if cx.delayed() { series.labels.metric_name() } else { "" };
@@ -68,11 +72,16 @@ impl BucketsOp {
                 continue;
             };
             let labels = series.labels.without(&[BUCKET_LABEL]);
-            cx.hold(series.column.count(), series.column.size_bytes())?;
-            let at = *numbers.entry(labels).or_insert_with_key(|labels| {
-                histograms.push(Histogram { labels: labels.clone(), buckets: Vec::new() });
-                histograms.len() - 1
-            });
+            cx.hold(series.column.count(), series.column.size_bytes() + BUCKET_BYTES)?;
+            let at = match numbers.get(&labels) {
+                Some(at) => *at,
+                None => {
+                    cx.hold(0, labels.size_bytes() + ENTRY_BYTES)?;
+                    histograms.push(Histogram { labels: labels.clone(), buckets: Vec::new() });
+                    numbers.insert(labels, histograms.len() - 1);
+                    histograms.len() - 1
+                }
+            };
             histograms[at].buckets.push((upper, series.column));
         }
         for h in &mut histograms {
@@ -103,32 +112,42 @@ impl BucketsOp {
         }
         for (pass, label) in &passes {
             for h in &histograms {
-                cx.check()?;
-                let column = self.run(pass, h, &mut scratch, span, cx);
+                let column = self.run(pass, h, &mut scratch, span, cx)?;
                 if column.is_empty() {
                     continue;
                 }
                 match label {
                     None => {
                         let series = StepSeries { labels: h.labels.clone(), drop_name: true, column };
-                        out.push(drop_name(series, cx));
+                        let series = drop_name(series, cx);
+                        cx.hold_series(&series)?;
+                        out.push(series);
                     }
-                    Some(label) => split_by_quantile(pass, label, h, &column, self.grid, cx, &mut out),
+                    Some(label) => split_by_quantile(pass, label, h, &column, self.grid, cx, &mut out)?,
                 }
             }
         }
         for h in histograms {
+            cx.release(0, h.labels.size_bytes() + ENTRY_BYTES);
             for (_, c) in h.buckets {
-                cx.release(c.count(), c.size_bytes());
+                cx.release(c.count(), c.size_bytes() + BUCKET_BYTES);
             }
         }
         Ok(out)
     }
 
-    fn run(&self, pass: &Pass, h: &Histogram, scratch: &mut Vec<Bucket>, span: Span, cx: &mut Cx) -> StepColumn {
+    fn run(
+        &self,
+        pass: &Pass,
+        h: &Histogram,
+        scratch: &mut Vec<Bucket>,
+        span: Span,
+        cx: &mut Cx,
+    ) -> Result<StepColumn> {
         let steps = self.grid.steps();
         let mut column = StepColumn::absent(steps);
         for i in 0..steps {
+            cx.work(h.buckets.len())?;
             scratch.clear();
             let present = h.buckets.iter().filter_map(|(upper, c)| c.get(i).map(|count| (*upper, count)));
             scratch.extend(present.map(|(upper, count)| Bucket { upper, count }));
@@ -150,7 +169,7 @@ impl BucketsOp {
                 Pass::Fraction(lower, upper) => column.set(i, bucket_fraction(lower[i], upper[i], scratch)),
             }
         }
-        column
+        Ok(column)
     }
 }
 
@@ -174,32 +193,44 @@ fn split_by_quantile(
     h: &Histogram,
     column: &StepColumn,
     grid: Grid,
-    cx: &Cx,
+    cx: &mut Cx,
     out: &mut Vec<StepSeries>,
-) {
-    let Pass::Quantile(q) = pass else { return };
+) -> Result<()> {
+    let Pass::Quantile(q) = pass else { return Ok(()) };
     let mut by_bits: Vec<(u64, StepColumn)> = Vec::new();
     for (i, v) in column.floats() {
         let bits = q[i].to_bits();
-        let at = by_bits.iter().position(|(b, _)| *b == bits).unwrap_or_else(|| {
-            by_bits.push((bits, StepColumn::absent(grid.steps())));
-            by_bits.len() - 1
-        });
+        cx.work(by_bits.len())?;
+        let at = match by_bits.iter().position(|(b, _)| *b == bits) {
+            Some(at) => at,
+            None => {
+                let column = StepColumn::absent(grid.steps());
+                cx.hold(0, column.size_bytes())?;
+                by_bits.push((bits, column));
+                by_bits.len() - 1
+            }
+        };
         by_bits[at].1.set(i, v);
     }
     for (bits, column) in by_bits {
+        cx.release(0, column.size_bytes());
         let text = format_open_metrics(f64::from_bits(bits));
-        let labels = Builder::from_labels(&h.labels).set(label, &text).build();
-        out.push(drop_name(StepSeries { labels, drop_name: true, column }, cx));
+        let size = h.labels.size_bytes() + text.len();
+        let labels = cx.make_labels(size, || Builder::from_labels(&h.labels).set(label, &text).build())?;
+        let series = drop_name(StepSeries { labels, drop_name: true, column }, cx);
+        cx.hold_series(&series)?;
+        out.push(series);
     }
+    Ok(())
 }
 
 impl Operator for BucketsOp {
     fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
-        if self.done.is_none() {
-            self.done = Some(self.drain(cx)?.into_iter());
+        if !self.done.is_filled() {
+            let all = self.drain(cx)?;
+            self.done.fill(all);
         }
-        Ok(self.done.as_mut().and_then(Iterator::next))
+        Ok(self.done.next(cx))
     }
 }
 

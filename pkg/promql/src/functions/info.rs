@@ -9,7 +9,8 @@ use labels::{Builder, Labels, METRIC_NAME, MatchType, Matcher};
 use crate::decode::Decoder;
 use crate::eval::{Cx, Operator, Result, Stream};
 use crate::fetch::Fetch;
-use crate::merge::Collector;
+use crate::merge::{Collector, ENTRY_BYTES, Ready};
+use crate::notes::shown_labels;
 use crate::plan::SelectPlan;
 use crate::samples::{Samples, aligned};
 use crate::series::StepSeries;
@@ -25,8 +26,11 @@ pub(crate) struct Info {
     pub at_ms: Option<i64>,
     pub offset_ms: i64,
     pub grid: Grid,
-    pub done: Option<std::vec::IntoIter<StepSeries>>,
+    pub done: Ready,
 }
+
+/// A step of an info series, or of what was chosen among them.
+const TIME_BYTES: usize = size_of::<Option<i64>>();
 
 /// An info series, and the time of its sample at each step.
 struct InfoSeries {
@@ -81,8 +85,12 @@ impl Info {
         }
         let mut matchers = Vec::new();
         for (label, values) in values {
+            // Twice each text, and twice that when every character is quoted.
+            let bytes = values.iter().map(|v| 4 * v.len() + ENTRY_BYTES).sum();
+            cx.hold(0, bytes)?;
             let quoted: Vec<String> = values.into_iter().map(quote).collect();
             matchers.push(regex(label, &quoted.join("|"))?);
+            cx.release(0, bytes);
         }
         let given = self.matchers.iter().flat_map(|m| m.iter());
         matchers.extend(given.filter(|m| m.name() != METRIC_NAME).cloned());
@@ -104,7 +112,7 @@ impl Info {
         let mut samples = Samples::default();
         let mut out = Vec::new();
         while let Some(series) = fetch.next(cx)? {
-            decoder.series(&series.chunks, looks, &mut samples, cx)?;
+            decoder.series(&series, looks, &mut samples, cx)?;
             let times = (0..self.grid.steps()).map(|i| {
                 let at = self.at_ms.unwrap_or_else(|| self.grid.time(i)) - self.offset_ms;
                 let next = samples.column.times.partition_point(|t| *t <= at);
@@ -113,8 +121,10 @@ impl Info {
                 (t > at - cx.lookback_ms && !model::is_stale(v)).then_some(t)
             });
             let times: Vec<Option<i64>> = times.collect();
+            cx.work(times.len())?;
             if times.iter().any(Option::is_some) {
-                cx.hold(times.len(), times.len() * 16 + series.labels.size_bytes())?;
+                // The labels are held twice: what series are found by is copied.
+                cx.hold(times.len(), times.len() * TIME_BYTES + 2 * series.labels.size_bytes() + 2 * ENTRY_BYTES)?;
                 out.push(InfoSeries { labels: series.labels, times });
             }
         }
@@ -123,7 +133,7 @@ impl Info {
 
     fn drain(&mut self, cx: &mut Cx) -> Result<Vec<StepSeries>> {
         let mut base = Vec::new();
-        while let Some(series) = self.inner.next(cx)? {
+        while let Some(series) = cx.next(&mut self.inner)? {
             cx.hold_series(&series)?;
             base.push(series);
         }
@@ -143,14 +153,16 @@ impl Info {
         // Which info series counts at each step: the one with the newest sample.
         let mut chosen: HashMap<&Key, Vec<Option<usize>>> = HashMap::new();
         for (key, list) in &by_key {
+            cx.hold(0, self.grid.steps() * TIME_BYTES)?;
             let mut steps = vec![None; self.grid.steps()];
             for (i, slot) in steps.iter_mut().enumerate() {
+                cx.work(list.len())?;
                 let mut best: Option<(i64, usize)> = None;
                 for n in list {
                     let Some(t) = infos[*n].times[i] else { continue };
                     match best {
                         Some((have, other)) if have == t => {
-                            let (a, b) = (&infos[other].labels, &infos[*n].labels);
+                            let (a, b) = (shown_labels(&infos[other].labels), shown_labels(&infos[*n].labels));
                             return Err(QueryError::Execution(format!(
                                 "found duplicate series for info metric: existing {a} @ {t}, new {b} @ {t}"
                             )));
@@ -166,7 +178,8 @@ impl Info {
         let must_match = data.iter().any(|m| !m.matches_empty());
         let mut out = Collector::default();
         for series in base {
-            cx.check()?;
+            cx.release_series(&series);
+            cx.work(series.labels.size_bytes())?;
             if ignored.contains(&series.labels) {
                 out.add(series, cx)?;
                 continue;
@@ -178,18 +191,27 @@ impl Info {
                 if found.is_empty() && must_match {
                     continue;
                 }
-                let at = parts.iter().position(|(f, _)| *f == found).unwrap_or_else(|| {
-                    parts.push((found, StepColumn::absent(self.grid.steps())));
-                    parts.len() - 1
-                });
+                cx.work(parts.len() + keys.len())?;
+                let at = match parts.iter().position(|(f, _)| *f == found) {
+                    Some(at) => at,
+                    None => {
+                        let column = StepColumn::absent(self.grid.steps());
+                        cx.hold(0, column.size_bytes())?;
+                        parts.push((found, column));
+                        parts.len() - 1
+                    }
+                };
                 parts[at].1.set(i, v);
             }
             for (found, column) in parts {
-                let labels = enrich(&series.labels, found.iter().map(|n| &infos[*n].labels), &data)?;
+                cx.release(0, column.size_bytes());
+                let infos: Vec<&Labels> = found.iter().map(|n| &infos[*n].labels).collect();
+                let size = infos.iter().fold(series.labels.size_bytes(), |sum, l| sum + 2 * l.size_bytes());
+                let labels = cx.make_labels(size, || enrich(&series.labels, infos.into_iter(), &data))??;
                 out.add(StepSeries { labels, drop_name: series.drop_name, column }, cx)?;
             }
         }
-        Ok(out.series)
+        Ok(out.finish(cx))
     }
 }
 
@@ -231,9 +253,10 @@ fn quote(text: &str) -> String {
 
 impl Operator for Info {
     fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
-        if self.done.is_none() {
-            self.done = Some(self.drain(cx)?.into_iter());
+        if !self.done.is_filled() {
+            let all = self.drain(cx)?;
+            self.done.fill(all);
         }
-        Ok(self.done.as_mut().and_then(Iterator::next))
+        Ok(self.done.next(cx))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use labels::{Builder, METRIC_NAME};
+use labels::{Builder, Labels, METRIC_NAME};
 use re2::Regex;
 
 use crate::QueryError;
@@ -16,7 +16,12 @@ pub(crate) struct Replace {
     replacement: String,
     source: String,
     regex: Arc<Regex>,
+    /// Of the compiled expression.
+    program_bytes: u64,
 }
+
+/// The most bytes of text times bytes of program that are searched: some seconds in the worst case.
+const SEARCH_MAX: u64 = 1 << 38;
 
 impl Replace {
     /// Checks the arguments.
@@ -31,7 +36,8 @@ impl Replace {
         if !is_label_name(target) {
             return Err(QueryError::Execution(format!("invalid destination label name in label_replace(): {target}")));
         }
-        Ok(Self { target: target.to_owned(), replacement, source, regex: Arc::new(regex) })
+        let program_bytes = regex.size_bytes() as u64;
+        Ok(Self { target: target.to_owned(), replacement, source, regex: Arc::new(regex), program_bytes })
     }
 }
 
@@ -90,37 +96,56 @@ impl RelabelOp {
 
 impl Operator for RelabelOp {
     fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
-        let Some(mut series) = self.inner.next(cx)? else { return Ok(None) };
-        let (target, value) = match &self.what {
-            Owned::Replace(r) => match r.value(&series, cx)? {
-                Some(value) => (&r.target, value),
-                None => return Ok(Some(series)),
-            },
-            Owned::Join(j) => (&j.target, j.value(&series, cx)?),
+        let Some(mut series) = cx.next(&mut self.inner)? else { return Ok(None) };
+        let (target, labels) = match &self.what {
+            Owned::Replace(r) => (&r.target, r.labels(&series.labels, cx)?),
+            Owned::Join(j) => (&j.target, Some(j.labels(&series.labels, cx)?)),
         };
-        if target == METRIC_NAME {
-            series.drop_name = false;
+        if let Some(labels) = labels {
+            series.labels = labels;
+            series.drop_name &= target != METRIC_NAME;
         }
-        series.labels = Builder::from_labels(&series.labels).set(target, &value).build();
         Ok(Some(series))
     }
 }
 
 impl Replace {
     /// `None` where the pattern does not match.
-    fn value(&self, series: &StepSeries, cx: &Cx) -> Result<Option<String>> {
-        let text = series.labels.value(&self.source);
+    fn labels(&self, labels: &Labels, cx: &mut Cx) -> Result<Option<Labels>> {
+        let text = labels.value(&self.source);
+        self.check_cost(text)?;
         let Some(captures) = self.regex.captures(text) else { return Ok(None) };
-        cx.check_label(self.regex.expanded_len(&self.replacement, &captures), &self.target)?;
-        Ok(Some(self.regex.expand(&self.replacement, &captures)))
+        let bytes = self.regex.expanded_len(&self.replacement, &captures);
+        cx.check_label(bytes, &self.target)?;
+        let made = cx.make_labels(labels.size_bytes().saturating_add(bytes), || {
+            let value = self.regex.expand(&self.replacement, &captures);
+            Builder::from_labels(labels).set(&self.target, &value).build()
+        })?;
+        Ok(Some(made))
+    }
+
+    /// A search cannot be stopped halfway: what could take longer than seconds is not begun.
+    fn check_cost(&self, text: &str) -> Result<()> {
+        if (text.len() as u64).saturating_mul(self.program_bytes) <= SEARCH_MAX {
+            return Ok(());
+        }
+        Err(QueryError::Limit(format!(
+            "label_replace() would search a value of {} bytes with an expression of {} bytes when compiled: shorten either, \
+             for example with a lower --query.max-label-bytes",
+            text.len(),
+            self.program_bytes
+        )))
     }
 }
 
 impl Join {
-    fn value(&self, series: &StepSeries, cx: &Cx) -> Result<String> {
-        let values: Vec<&str> = self.sources.iter().map(|s| series.labels.value(s)).collect();
+    fn labels(&self, labels: &Labels, cx: &mut Cx) -> Result<Labels> {
+        let values: Vec<&str> = self.sources.iter().map(|s| labels.value(s)).collect();
         let separators = self.separator.len().saturating_mul(values.len().saturating_sub(1));
-        cx.check_label(values.iter().map(|v| v.len()).sum::<usize>().saturating_add(separators), &self.target)?;
-        Ok(values.join(&self.separator))
+        let bytes = values.iter().fold(separators, |sum, v| sum.saturating_add(v.len()));
+        cx.check_label(bytes, &self.target)?;
+        cx.make_labels(labels.size_bytes().saturating_add(bytes), || {
+            Builder::from_labels(labels).set(&self.target, &values.join(&self.separator)).build()
+        })
     }
 }

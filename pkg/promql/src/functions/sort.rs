@@ -4,7 +4,9 @@ use std::cmp::Ordering;
 
 use crate::Grid;
 use crate::eval::{Cx, Operator, Result, Stream};
+use crate::merge::Ready;
 use crate::series::StepSeries;
+use crate::sorting::sort_by;
 
 /// By what to sort.
 #[derive(Debug, Clone)]
@@ -17,12 +19,12 @@ pub(crate) struct SortOp {
     inner: Stream,
     order: SortOrder,
     grid: Grid,
-    ready: Option<std::vec::IntoIter<StepSeries>>,
+    ready: Ready,
 }
 
 impl SortOp {
     pub fn new(inner: Stream, order: SortOrder, grid: Grid) -> Self {
-        Self { inner, order, grid, ready: None }
+        Self { inner, order, grid, ready: Ready::default() }
     }
 }
 
@@ -30,12 +32,12 @@ impl Operator for SortOp {
     fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
         let floats_only = matches!(self.order, SortOrder::Value { .. });
         if self.grid.steps() != 1 {
-            let next = self.inner.next(cx)?;
+            let next = cx.next(&mut self.inner)?;
             return Ok(next);
         }
-        if self.ready.is_none() {
+        if !self.ready.is_filled() {
             let mut all = Vec::new();
-            while let Some(mut series) = self.inner.next(cx)? {
+            while let Some(mut series) = cx.next(&mut self.inner)? {
                 if floats_only {
                     series.column.sparse_histograms.clear();
                     if series.column.is_empty() {
@@ -49,18 +51,22 @@ impl Operator for SortOp {
                 SortOrder::Value { descending } => {
                     all.sort_by(|a, b| by_value(a.column.values[0], b.column.values[0], *descending));
                 }
-                SortOrder::Labels { labels, descending } => all.sort_by(|a, b| {
-                    let order = labels
-                        .iter()
-                        .map(|l| natural(a.labels.value(l), b.labels.value(l)))
-                        .find(|o| o.is_ne())
-                        .unwrap_or_else(|| a.labels.cmp(&b.labels));
-                    if *descending { order.reverse() } else { order }
-                }),
+                SortOrder::Labels { labels, descending } => {
+                    let by_labels = |a: &StepSeries, b: &StepSeries| {
+                        let order = labels
+                            .iter()
+                            .map(|l| natural(a.labels.value(l), b.labels.value(l)))
+                            .find(|o| o.is_ne())
+                            .unwrap_or_else(|| a.labels.cmp(&b.labels));
+                        if *descending { order.reverse() } else { order }
+                    };
+                    // Each label is looked for from the first one on.
+                    sort_by(&mut all, cx, |s| s.labels.size_bytes() + 64 * labels.len(), by_labels)?;
+                }
             }
-            self.ready = Some(all.into_iter());
+            self.ready.fill(all);
         }
-        Ok(self.ready.as_mut().and_then(Iterator::next))
+        Ok(self.ready.next(cx))
     }
 }
 
