@@ -5,11 +5,18 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flags::{Command, Outcome, Parsed};
+use flags::{Command, Found, Outcome, Parsed};
+use telemetry::build::BuildInfo;
 use telemetry::{Metrics, logs};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use transport::traces::Tracing;
+
+mod words;
+
+#[cfg(test)]
+#[path = "../build/git.rs"]
+mod git;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -61,25 +68,83 @@ fn main() -> ExitCode {
     give_memory_back();
     // One TLS provider for the whole process; the error is "set before", which cannot be this early.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut args = std::env::args().skip(1);
-    let Some(name) = args.next() else {
-        print_and_succeed(&usage());
-        return ExitCode::from(2);
-    };
-    match name.as_str() {
-        "help" | "--help" | "-h" | "--help-long" => print_and_succeed(&usage()),
-        "--version" | "version" => print_and_succeed(&version()),
-        "--completion-bash" => print_and_succeed(&subcommands()),
-        "--completion-script-bash" => print_and_succeed(flags::bash_script()),
-        "--completion-script-zsh" => print_and_succeed(flags::zsh_script()),
-        "tools" => tools_command(args.collect()),
-        _ => match COMPONENTS.iter().find(|c| c.name == name) {
-            Some(component) => run_component(component, args.collect()),
-            None => {
-                eprintln!("aion: unknown command {name:?}, try: aion help");
-                ExitCode::from(2)
+    let mut args: Vec<String> = std::env::args().skip(1).collect();
+    match args.first().map(String::as_str) {
+        None => {
+            print_and_succeed(&usage());
+            return ExitCode::from(2);
+        }
+        Some("--version" | "version") => return print_and_succeed(&version()),
+        Some("--completion-bash") => {
+            return print_and_succeed(&flags::complete(&commands(), &args[1..]).to_string());
+        }
+        Some("--completion-script-bash") => return print_and_succeed(flags::bash_script()),
+        Some("--completion-script-zsh") => return print_and_succeed(flags::zsh_script()),
+        Some("--completion-script-fish") => return print_and_succeed(flags::fish_script()),
+        _ => {}
+    }
+    let commands = commands();
+    match flags::find(&commands, &args) {
+        Found::Command(command, places) => {
+            let is_tool = command.name.starts_with("tools ");
+            // The tools read the rest of their names themselves.
+            let own = if is_tool { &places[..1] } else { &places };
+            own.iter().rev().for_each(|at| drop(args.remove(*at)));
+            match COMPONENTS.iter().find(|c| c.name == command.name) {
+                Some(component) => run_component(component, args),
+                None if is_tool => tools_command(args),
+                None => small_command(command, args),
             }
-        },
+        }
+        Found::Unknown { group, word } if word != "help" => words::unknown(&commands, &group, &word),
+        Found::Group(group) | Found::Unknown { group, .. } => group_command(&group, args),
+    }
+}
+
+/// The start of a command's name alone, perhaps with a wish for help.
+fn group_command(group: &str, mut args: Vec<String>) -> ExitCode {
+    if let Some(at) = args.iter().position(|word| word == "tools") {
+        args.remove(at);
+        return tools_command(args);
+    }
+    if args.iter().any(|arg| ["help", "--help", "-h", "--help-long"].contains(&arg.as_str())) {
+        return print_and_succeed(&usage());
+    }
+    match group {
+        "" => eprintln!("aion: a command is needed, try: aion --help"),
+        group => eprintln!("aion {group}: a shell is needed: bash, zsh or fish"),
+    }
+    ExitCode::from(2)
+}
+
+/// All commands, those that only print something among them.
+fn commands() -> Vec<Command> {
+    let small = |(name, about)| Command { name, about, flags: vec![], args: None };
+    let mut all: Vec<Command> = COMPONENTS.iter().map(|c| (c.command)()).collect();
+    all.extend(tools::commands());
+    all.extend(SMALL.map(small));
+    all
+}
+
+const SMALL: [(&str, &str); 5] = [
+    ("completion bash", "Print the completion of commands and flags for bash: eval \"$(aion completion bash)\"."),
+    ("completion zsh", "Print the completion of commands and flags for zsh: eval \"$(aion completion zsh)\"."),
+    ("completion fish", "Print the completion of commands and flags for fish: aion completion fish | source."),
+    ("version", "Print the version."),
+    ("help", "Print the commands."),
+];
+
+/// A command that prints something that is always the same.
+fn small_command(command: &Command, args: Vec<String>) -> ExitCode {
+    if let Err(code) = parse(command, args) {
+        return code;
+    }
+    match command.name {
+        "completion bash" => print_and_succeed(flags::bash_script()),
+        "completion zsh" => print_and_succeed(flags::zsh_script()),
+        "completion fish" => print_and_succeed(flags::fish_script()),
+        "version" => print_and_succeed(&version()),
+        _ => print_and_succeed(&usage()),
     }
 }
 
@@ -124,11 +189,7 @@ fn run_component(component: &Component, args: Vec<String>) -> ExitCode {
     for (flag, why) in parsed.ignored() {
         warn!(flag, why, "flag has no effect");
     }
-    let metrics = Metrics::new();
-    telemetry::build::register(
-        &metrics,
-        telemetry::build::BuildInfo { version: VERSION, revision: "", branch: "", rustc: "" },
-    );
+    let metrics = Metrics::of_program(BUILD);
     metrics.collect(telemetry::process::ProcessCollector::new("/proc"));
     let shutdown = CancellationToken::new();
     let run = (component.run)(parsed, shutdown.clone(), metrics);
@@ -235,9 +296,13 @@ fn runtime() -> tokio::runtime::Runtime {
 /// Logs as the flags say, and traces where one is to be exported to.
 fn start_logs(parsed: &Parsed, runtime: &tokio::runtime::Runtime) -> Result<Option<Tracing>, Failure> {
     let config = transport::flags::tracing(parsed)?;
-    let tracing = config.map(|c| Tracing::new(&c, runtime.handle().clone())).transpose()?;
+    let (exporter, warnings) = config.map_or((None, Vec::new()), |c| (c.exporter, c.warnings));
+    let tracing = exporter.map(|e| Tracing::new(&e, runtime.handle().clone())).transpose()?;
     let spans = tracing.as_ref().map(Tracing::layer);
     logs::init(logs::parse_level(parsed.text("log.level"))?, parsed.text("log.format").parse()?, spans)?;
+    for warning in warnings {
+        warn!("--tracing.config: {warning}");
+    }
     Ok(tracing)
 }
 
@@ -247,13 +312,24 @@ const TOOL_GRACE: Duration = Duration::from_secs(3);
 const LAST_SPANS: Duration = Duration::from_secs(5);
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+const BUILD: BuildInfo = BuildInfo {
+    version: VERSION,
+    revision: env!("AION_REVISION"),
+    branch: env!("AION_BRANCH"),
+    rustc: env!("AION_RUSTC"),
+};
 
+/// As Prometheus and Thanos print it.
 fn version() -> String {
-    format!("aion, version {VERSION}")
-}
-
-fn subcommands() -> String {
-    COMPONENTS.iter().map(|c| c.name).chain(["tools", "help"]).collect::<Vec<_>>().join("\n")
+    let BuildInfo { version, revision, branch, rustc } = BUILD;
+    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+    let mut out = format!("aion, version {version} (branch: {branch}, revision: {revision})\n");
+    let date = env!("AION_BUILD_DATE");
+    if !date.is_empty() {
+        out.push_str(&format!("  build date:       {date}\n"));
+    }
+    out.push_str(&format!("  rust version:     {rustc}\n  platform:         {os}/{arch}\n"));
+    out
 }
 
 fn usage() -> String {
@@ -261,9 +337,11 @@ fn usage() -> String {
         "usage: aion <command> [<flags>]\n\nThe long-term, global layer for Prometheus metrics.\n\nCommands:\n",
     );
     for component in COMPONENTS {
-        out.push_str(&format!("  {:<9}{}\n", component.name, component.about));
+        out.push_str(&format!("  {:<12}{}\n", component.name, component.about));
     }
-    out.push_str("  tools    One-shot commands: bucket …, promqltest.\n");
+    out.push_str("  tools       One-shot commands: bucket …, promqltest.\n");
+    out.push_str("  completion  Completion for bash, zsh or fish.\n");
+    out.push_str("  version     Version, revision and compiler.\n");
     out.push_str("\nStart with: aion demo. Each command has --help.\n");
     out
 }

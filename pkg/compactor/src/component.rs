@@ -86,6 +86,7 @@ impl Component {
             page_disabled: self.config.web_disabled,
             flags: self.config.shown_flags.iter().cloned().collect(),
             start_ms: self.compactor.clock.now_ms(),
+            build: self.metrics.build(),
         };
         let router = common_routes(self.metrics.clone(), self.probe.clone()).merge(api.routes());
         self.config.web.wrap(HttpMetrics::new(&self.metrics).wrap(router))
@@ -308,7 +309,7 @@ pub async fn run(parsed: &Parsed, shutdown: CancellationToken, metrics: Metrics)
     let options = OpenOptions { metrics: Some(metrics.clone()), clock: clock.clone(), ..OpenOptions::default() };
     let bucket = objstore::Config::parse(&config.objstore, &env)
         .and_then(|c| c.open(&options))
-        .map_err(|e| Error::Config(format!("--objstore.config: {e}")))?;
+        .map_err(|e| Error::Config(format!("{}: {e}", config.objstore_origin)))?;
     let bucket = match config.upload_concurrency {
         0 => bucket,
         n => bucket.with_settings(objstore::Settings { parts_in_flight: n, ..bucket.settings().clone() }),

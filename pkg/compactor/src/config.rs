@@ -25,6 +25,8 @@ pub struct Config {
     pub web: WebConfig,
     /// `--objstore.config`, as text.
     pub objstore: String,
+    /// Where it comes from, a file or the flag, for errors in it.
+    pub objstore_origin: String,
     /// Of the work.
     pub settings: Settings,
     /// How metas are fetched.
@@ -80,7 +82,8 @@ impl Config {
         let shard = bucket::flags::selector(parsed)?;
         let retention = ["raw", "5m", "1h"].map(|r| parsed.duration_ms(&format!("retention.resolution-{r}")).max(0));
         let policy = match parsed.content("retention.policy")? {
-            Some(yaml) => Policy::parse(&yaml, retention).map_err(|e| wrong("retention.policy", e))?,
+            Some(yaml) => Policy::parse(&yaml, retention)
+                .map_err(|e| Error::Config(format!("{}: {e}", parsed.origin("retention.policy"))))?,
             None => Policy::new(retention),
         };
         let replica_labels: Vec<String> = parsed
@@ -162,6 +165,7 @@ impl Config {
             http,
             web,
             objstore: parsed.content("objstore.config")?.unwrap_or_default(),
+            objstore_origin: parsed.origin("objstore.config"),
             settings,
             fetch: bucket::flags::fetch(parsed, Some(data_dir.join("meta-syncer")))?,
             wait: parsed.switch("wait"),

@@ -16,6 +16,7 @@ use bucket::marks::{self, RequestError};
 use labels::Matcher;
 use model::{TimeRange, format_rfc3339_ms};
 use serde_json::{Value, json};
+use telemetry::build::BuildInfo;
 use transport::http::Prefixes;
 use transport::http::answers::{bad_data as bad, build_info, cors, internal as failed, runtime_info, success};
 use transport::http::pages::{escape, page, same_origin};
@@ -42,6 +43,7 @@ pub(crate) struct Api {
     pub(crate) page_disabled: bool,
     pub(crate) flags: BTreeMap<String, String>,
     pub(crate) start_ms: i64,
+    pub(crate) build: BuildInfo,
 }
 
 type Form = Vec<(String, String)>;
@@ -64,6 +66,7 @@ impl Api {
     /// The routes.
     pub(crate) fn routes(self) -> Router {
         let api = Arc::new(self);
+        let build = api.build;
         let with = || api.clone();
         let (a, b, c, d, e, f, g, h) = (with(), with(), with(), with(), with(), with(), with(), with());
         let mut router = Router::new()
@@ -91,7 +94,7 @@ impl Api {
                 "/api/v1/status/runtimeinfo",
                 get(move || async move { runtime_info(&format_rfc3339_ms(h.start_ms)) }),
             )
-            .route("/api/v1/status/buildinfo", get(|| async { build_info(env!("CARGO_PKG_VERSION")) }));
+            .route("/api/v1/status/buildinfo", get(move || async move { build_info(build) }));
         let shown = get({
             let api = api.clone();
             move || async move { api.page() }

@@ -91,7 +91,7 @@ impl Policy {
     /// # Errors
     /// What is wrong, with the rule's name.
     pub fn parse(yaml: &str, default: Retention) -> Result<Self, String> {
-        let parsed: PolicyYaml = serde_saphyr::from_str(yaml).map_err(|e| e.to_string())?;
+        let parsed: PolicyYaml = flags::parse_yaml(yaml)?;
         let mut rules = Vec::with_capacity(parsed.rules.len());
         for rule in parsed.rules {
             let wrong = |what: String| format!("rule {:?}: {what}", rule.name);

@@ -1,6 +1,6 @@
 //! A command: a name, a purpose, flags, perhaps arguments.
 
-use crate::Flag;
+use crate::{Flag, Kind};
 
 /// Positional arguments of a command.
 #[derive(Debug, Clone, Copy)]
@@ -38,4 +38,65 @@ impl Command {
     pub fn find(&self, name: &str) -> Option<&'static Flag> {
         self.all().find(|f| f.name == name)
     }
+}
+
+/// What the words of a command line name.
+#[derive(Debug, Clone)]
+pub enum Found<'a> {
+    /// A command, and where the words of its name stand.
+    Command(&'a Command, Vec<usize>),
+    /// The start of several names, such as `tools bucket`; nothing at the top.
+    Group(String),
+    /// A word that no name goes on with.
+    Unknown {
+        /// The words before it that were known.
+        group: String,
+        /// The word.
+        word: String,
+    },
+}
+
+/// Walks `words` down the names of `commands`. Flags and their values may stand before and between the words of a name.
+pub fn find<'a>(commands: &'a [Command], words: &[String]) -> Found<'a> {
+    let (mut group, mut places) = (String::new(), Vec::new());
+    let mut skip = false;
+    for (at, word) in words.iter().enumerate() {
+        if std::mem::take(&mut skip) {
+            continue;
+        }
+        if word.starts_with('-') {
+            skip = flag_of(commands, word).is_some_and(|flag| flag.kind != Kind::Switch);
+            continue;
+        }
+        let name = if group.is_empty() { word.clone() } else { format!("{group} {word}") };
+        places.push(at);
+        if let Some(command) = commands.iter().find(|c| c.name == name) {
+            return Found::Command(command, places);
+        }
+        if next_words(commands, &name).is_empty() {
+            return Found::Unknown { group, word: word.clone() };
+        }
+        group = name;
+    }
+    Found::Group(group)
+}
+
+/// The flag `--name`, of whichever command has it.
+fn flag_of(commands: &[Command], word: &str) -> Option<&'static Flag> {
+    let name = word.strip_prefix("--")?;
+    commands.iter().find_map(|c| c.find(name))
+}
+
+/// The words that names which start with `group` go on with.
+pub(crate) fn next_words(commands: &[Command], group: &str) -> Vec<&'static str> {
+    let mut out = Vec::new();
+    for command in commands {
+        let rest = match group {
+            "" => Some(command.name),
+            group => command.name.strip_prefix(group).and_then(|rest| rest.strip_prefix(' ')),
+        };
+        let word = rest.and_then(|rest| rest.split(' ').next());
+        out.extend(word.filter(|word| !out.contains(word)));
+    }
+    out
 }

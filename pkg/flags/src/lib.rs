@@ -9,12 +9,16 @@ mod command;
 mod complete;
 mod flag;
 mod help;
+mod nearest;
 mod parse;
 mod values;
+mod yaml;
 
-pub use command::{Arg, Command};
-pub use complete::{bash_script, zsh_script};
+pub use command::{Arg, Command, Found, find};
+pub use complete::{Completion, bash_script, complete, fish_script, zsh_script};
 pub use flag::{Flag, Kind};
 pub use help::{help, man, markdown};
+pub use nearest::nearest;
 pub use parse::{Outcome, UsageError, parse};
 pub use values::{Parsed, parse_go_duration, parse_time_or_duration};
+pub use yaml::parse_yaml;

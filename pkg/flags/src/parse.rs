@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::nearest::nearest;
 use crate::values::check;
 use crate::{Command, Flag, Kind, Parsed};
 
@@ -60,6 +61,7 @@ pub fn parse(command: &Command, args: impl IntoIterator<Item = String>, version:
             ("completion-bash", None) => return Ok(Outcome::Print(crate::complete::words(command))),
             ("completion-script-bash", None) => return Ok(Outcome::Print(crate::bash_script().to_owned())),
             ("completion-script-zsh", None) => return Ok(Outcome::Print(crate::zsh_script().to_owned())),
+            ("completion-script-fish", None) => return Ok(Outcome::Print(crate::fish_script().to_owned())),
             _ => {}
         }
         let (flag, value) = match (command.find(name), name.strip_prefix("no-").and_then(|n| command.find(n))) {
@@ -129,29 +131,8 @@ fn expand_files(args: impl IntoIterator<Item = String>) -> Result<Vec<String>, U
 }
 
 fn unknown(command: &Command, name: &str) -> String {
-    let near = command
-        .all()
-        .map(|f| (distance(f.name, name), f.name))
-        .min()
-        .filter(|(d, n)| *d <= 1 + n.len() / 4)
-        .map(|(_, n)| format!(" (did you mean '--{n}'?)"));
+    let near = nearest(name, command.all().map(|f| f.name)).map(|n| format!(" (did you mean '--{n}'?)"));
     format!("unknown long flag '--{name}'{}", near.unwrap_or_default())
-}
-
-/// Edits between two names (Levenshtein), for suggestions.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let next = (diagonal + usize::from(x != *y)).min(row[j] + 1).min(row[j + 1] + 1);
-            diagonal = row[j + 1];
-            row[j + 1] = next;
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -108,6 +108,11 @@ impl Parsed {
         }
     }
 
+    /// Where [`content`](Self::content) comes from, for errors in it: the file's path, or the flag.
+    pub fn origin(&self, name: &str) -> String {
+        self.text_opt(&format!("{name}-file")).map_or_else(|| format!("--{name}"), str::to_owned)
+    }
+
     /// Given flags that have no effect, each with the reason: to be logged as warnings.
     pub fn ignored(&self) -> Vec<(&'static str, &'static str)> {
         let set = |name: &&&'static str| self.given.contains_key(**name) && !self.flags[**name].ignored.is_empty();

@@ -11,6 +11,7 @@ mod meta;
 mod redact;
 mod staleness;
 mod time;
+mod yaml;
 
 pub use annotations::{Annotation, Annotations, Severity};
 pub use clock::{Clock, FakeClock, SystemClock};
@@ -21,3 +22,4 @@ pub use meta::{Exemplar, ExemplarSeries, MetricMetadata, MetricType};
 pub use redact::redact_urls;
 pub use staleness::{STALE_NAN_BITS, is_stale, stale_nan};
 pub use time::{MAX_TIME_MS, MIN_TIME_MS, TimeRange, format_rfc3339_ms};
+pub use yaml::first_document;

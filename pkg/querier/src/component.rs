@@ -94,7 +94,7 @@ impl Querier {
             inspect: inspect.clone(),
             stores: Arc::new(move || stores(&shown, &rules)),
             flags: Arc::new(config.shown_flags.clone()),
-            build: build_info(),
+            build: metrics.build(),
             options: Arc::new(config.api.clone()),
             metrics: metrics.clone(),
             clock,
@@ -199,15 +199,6 @@ impl Querier {
 fn selectors(query: &str) -> Result<Vec<Vec<Matcher>>, String> {
     let expr = promql_syntax::parse(query).map_err(|e| e.to_string())?;
     Ok(promql_syntax::selectors(&expr).into_iter().map(|s| s.matchers.to_vec()).collect())
-}
-
-fn build_info() -> telemetry::build::BuildInfo {
-    telemetry::build::BuildInfo {
-        version: env!("CARGO_PKG_VERSION"),
-        revision: option_env!("AION_REVISION").unwrap_or("unknown"),
-        branch: option_env!("AION_BRANCH").unwrap_or("unknown"),
-        rustc: "",
-    }
 }
 
 /// The endpoints as `/api/v1/stores` and the page show them: without label sets that relabelling drops.

@@ -84,7 +84,8 @@ fn one_trace_through_all() {
         "type: OTLP\nconfig:\n  client_type: grpc\n  endpoint: {address}\n  insecure: true\n  service_name: all\n  \
          compression: gzip\n  headers: {{Authorization: Bearer secret}}\n  sampler_type: parentbasedneversample\n"
     );
-    let tracing = Tracing::new(&TracingConfig::parse(&yaml).unwrap(), runtime.handle().clone()).unwrap();
+    let tracing =
+        Tracing::new(&TracingConfig::parse(&yaml).unwrap().exporter.unwrap(), runtime.handle().clone()).unwrap();
     logs::init(tracing::Level::WARN, logs::Format::Logfmt, Some(tracing.layer())).unwrap();
 
     let world = runtime.block_on(async {

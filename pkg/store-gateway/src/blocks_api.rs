@@ -16,6 +16,7 @@ use model::{Clock, format_rfc3339_ms};
 use objstore::Bucket;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use telemetry::build::BuildInfo;
 use transport::http::Prefixes;
 use transport::http::answers::{bad_data as bad, build_info, cors, internal as failed, runtime_info, success};
 use transport::http::pages::{escape, page, same_origin};
@@ -37,6 +38,7 @@ pub(crate) struct BlocksApi {
     pub(crate) page_disabled: bool,
     pub(crate) flags: BTreeMap<String, String>,
     pub(crate) start_ms: i64,
+    pub(crate) build: BuildInfo,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -53,6 +55,7 @@ impl BlocksApi {
     /// The routes.
     pub(crate) fn routes(self) -> Router {
         let api = Arc::new(self);
+        let build = api.build;
         let (blocks, flags, runtime, page) = (api.clone(), api.clone(), api.clone(), api.clone());
         let marks = api.clone();
         let mut router = Router::new()
@@ -79,7 +82,7 @@ impl BlocksApi {
                 "/api/v1/status/runtimeinfo",
                 get(move || async move { runtime_info(&format_rfc3339_ms(runtime.start_ms)) }),
             )
-            .route("/api/v1/status/buildinfo", get(|| async { build_info(env!("CARGO_PKG_VERSION")) }));
+            .route("/api/v1/status/buildinfo", get(move || async move { build_info(build) }));
         if !api.page_disabled {
             let (both, prefixes) = (page.clone(), api.prefixes.clone());
             let home = get(move |headers: HeaderMap| async move {

@@ -155,6 +155,7 @@ impl Component {
             page_disabled: self.config.web_disabled,
             flags: self.config.shown_flags.iter().cloned().collect(),
             start_ms: self.deps.clock.now_ms(),
+            build: self.deps.metrics.build(),
         };
         let router = common_routes(self.deps.metrics.clone(), self.probe.clone()).merge(api.routes());
         let router = HttpMetrics::new(&self.deps.metrics).wrap(router);
@@ -181,9 +182,10 @@ impl Component {
         }
         let token = group.shutdown();
         let (syncer, gateway, config) = (self.syncer.clone(), self.gateway.clone(), self.config.clone());
+        let probe = self.probe.clone();
         let shared = gateway.inner.shared.clone();
         group.spawn("sync", async move {
-            token.run_until_cancelled(sync_forever(&syncer, &shared, &config)).await;
+            token.run_until_cancelled(sync_forever(&syncer, &shared, &config, &probe)).await;
             Ok::<_, Error>(())
         });
         if !self.config.header_idle.is_zero() {
@@ -207,12 +209,15 @@ impl Component {
 
 /// Syncs now, then at each interval, and soon after a query found a block gone. What the store did not answer is asked
 /// again sooner.
-async fn sync_forever(syncer: &Syncer, shared: &Shared, config: &Config) {
+async fn sync_forever(syncer: &Syncer, shared: &Shared, config: &Config, probe: &Probe) {
     let mut pause = RETRY_PAUSE;
     loop {
         let outcome = syncer.sync().await;
         if let Err(e) = &outcome {
             tracing::warn!(err = %e, "cannot sync blocks, serving those known");
+            if syncer.gateway.loaded().is_none() {
+                probe.not_ready(&format!("the bucket cannot be read: {e}"));
+            }
         }
         let interval = if outcome.is_ok() && !syncer.seen().is_incomplete {
             pause = RETRY_PAUSE;
@@ -253,7 +258,7 @@ pub async fn run(parsed: &Parsed, shutdown: CancellationToken, metrics: Metrics)
         .and_then(|c| {
             c.open(&OpenOptions { metrics: Some(metrics.clone()), clock: clock.clone(), ..OpenOptions::default() })
         })
-        .map_err(|e| Error::Config(format!("--objstore.config: {e}")))?;
+        .map_err(|e| Error::Config(format!("{}: {e}", config.objstore_origin)))?;
     let http = transport::bind(parsed.text("http-address")).await?;
     let grpc = transport::bind(parsed.text("grpc-address")).await?;
     Component::build(config, Deps { bucket, clock, metrics }).serve(http, grpc, shutdown).await

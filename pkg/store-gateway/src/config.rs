@@ -7,11 +7,12 @@ use std::time::Duration;
 use bucket::flags::TimeLimits;
 use bucket::{FetchOptions, Filters};
 use flags::Parsed;
-use serde::Deserialize;
 use storeapi::StoreLimits;
+use tracing::warn;
 use transport::http::{Prefixes, WebConfig};
 use transport::{RequestLog, ServeOptions};
 
+use crate::cache_config::{chunk_cache, index_cache};
 use crate::chunk_cache::ChunkCacheOptions;
 use crate::error::Error;
 use crate::header::HeaderOptions;
@@ -31,6 +32,8 @@ pub struct Config {
     pub request_log: RequestLog,
     /// `--objstore.config`, as text; empty when the bucket is given otherwise.
     pub objstore: String,
+    /// Where it comes from, a file or the flag, for errors in it.
+    pub objstore_origin: String,
     /// `--data-dir`, or `None` where nothing is kept on disk.
     pub data_dir: Option<PathBuf>,
     /// See [`IndexCacheOptions`].
@@ -99,13 +102,26 @@ impl Config {
     pub fn new(parsed: &Parsed) -> Result<Self, Error> {
         let (http, web) = transport::flags::http_server(parsed)?;
         let shard = bucket::flags::selector(parsed)?;
+        let wrong = |flag: &str, why: String| Error::Config(format!("{}: {why}", parsed.origin(flag)));
+        let told = |flag: &str, warning: Option<String>| {
+            if let Some(text) = warning {
+                warn!("{}: {text}", parsed.origin(flag));
+            }
+        };
+        let size = IndexCacheOptions { max_bytes: parsed.size_bytes("index-cache-size"), max_item_bytes: 0 };
         let index_cache = match parsed.content("index-cache.config")? {
-            Some(yaml) => index_cache(&yaml).map_err(|e| Error::Config(format!("--index-cache.config: {e}")))?,
-            None => IndexCacheOptions { max_bytes: parsed.size_bytes("index-cache-size"), max_item_bytes: 0 },
+            Some(yaml) => {
+                let (options, warning) = index_cache(&yaml, size).map_err(|e| wrong("index-cache.config", e))?;
+                told("index-cache.config", warning);
+                options
+            }
+            None => size,
         };
         let chunk_cache = match parsed.content("store.caching-bucket.config")? {
             Some(yaml) => {
-                Some(chunk_cache(&yaml).map_err(|e| Error::Config(format!("--store.caching-bucket.config: {e}")))?)
+                let (options, warning) = chunk_cache(&yaml).map_err(|e| wrong("store.caching-bucket.config", e))?;
+                told("store.caching-bucket.config", warning);
+                Some(options)
             }
             None => None,
         };
@@ -132,6 +148,7 @@ impl Config {
             grpc: transport::flags::grpc_server(parsed)?,
             request_log: transport::flags::request_log(parsed)?,
             objstore: parsed.content("objstore.config")?.unwrap_or_default(),
+            objstore_origin: parsed.origin("objstore.config"),
             data_dir,
             index_cache,
             chunk_cache,
@@ -184,122 +201,6 @@ impl Config {
             flags::Outcome::Print(text) => Err(Error::Config(text)),
         }
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CacheYaml {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    config: serde_json::Value,
-    #[serde(default, rename = "enabled_items")]
-    enabled: Vec<String>,
-    #[serde(default, rename = "ttl")]
-    _ttl: Option<serde_json::Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct InMemoryYaml {
-    #[serde(default = "default_max_size")]
-    max_size: serde_json::Value,
-    #[serde(default = "default_max_item_size")]
-    max_item_size: serde_json::Value,
-}
-
-fn default_max_size() -> serde_json::Value {
-    "250MB".into()
-}
-
-fn default_max_item_size() -> serde_json::Value {
-    "125MB".into()
-}
-
-fn size(key: &str, value: &serde_json::Value) -> Result<u64, String> {
-    let text = match value {
-        serde_json::Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    text.parse::<model::ByteSize>().map(|s| s.0).map_err(|e| format!("{key}: {e}"))
-}
-
-fn refuse(kind: &str, what: &str) -> String {
-    match kind {
-        "MEMCACHED" | "REDIS" | "GROUPCACHE" => format!(
-            "type {kind} is not built in: {what} is held in this process, use type IN-MEMORY with a max_size that fits the machine"
-        ),
-        _ => format!("type {kind:?} is unknown, use IN-MEMORY"),
-    }
-}
-
-/// `--index-cache.config`.
-fn index_cache(yaml: &str) -> Result<IndexCacheOptions, String> {
-    let cache: CacheYaml = serde_saphyr::from_str(yaml).map_err(|e| e.to_string())?;
-    if cache.kind.to_uppercase() != "IN-MEMORY" {
-        return Err(refuse(&cache.kind.to_uppercase(), "the index cache"));
-    }
-    let known = ["Postings", "Series", "ExpandedPostings"];
-    if let Some(item) = cache.enabled.iter().find(|i| !known.contains(&i.as_str())) {
-        return Err(format!("enabled_items: {item:?} is none of {}", known.join(", ")));
-    }
-    let config = if cache.config.is_null() { serde_json::json!({}) } else { cache.config };
-    let config: InMemoryYaml = serde_json::from_value(config).map_err(|e| format!("config: {e}"))?;
-    let options = IndexCacheOptions {
-        max_bytes: size("max_size", &config.max_size)?,
-        max_item_bytes: size("max_item_size", &config.max_item_size)?,
-    };
-    if options.max_item_bytes > options.max_bytes {
-        let (item, all) = (options.max_item_bytes, options.max_bytes);
-        return Err(format!("max item size ({item}) cannot be bigger than overall cache size ({all})"));
-    }
-    Ok(options)
-}
-
-/// Keys of Thanos' that have nothing to act on: listings and metas are kept by the syncer, sizes come with the listing.
-const WITHOUT_EFFECT: [&str; 9] = [
-    "blocks_iter_ttl",
-    "metafile_exists_ttl",
-    "metafile_doesnt_exist_ttl",
-    "metafile_content_ttl",
-    "metafile_max_size",
-    "chunk_object_attrs_ttl",
-    "chunk_subrange_ttl",
-    "max_item_size",
-    "ttl",
-];
-
-/// `--store.caching-bucket.config`.
-fn chunk_cache(yaml: &str) -> Result<ChunkCacheOptions, String> {
-    let map: std::collections::BTreeMap<String, serde_json::Value> =
-        serde_saphyr::from_str(yaml).map_err(|e| e.to_string())?;
-    let mut options = ChunkCacheOptions { max_bytes: 250 << 20, piece_bytes: 16_000, requests_max: 3 };
-    for (key, value) in &map {
-        match key.as_str() {
-            "type" => {
-                let kind = value.as_str().unwrap_or_default().to_uppercase();
-                if kind != "IN-MEMORY" {
-                    return Err(refuse(&kind, "the cache of chunks"));
-                }
-            }
-            "config" => {
-                let config: InMemoryYaml = match value {
-                    serde_json::Value::Null => serde_json::from_value(serde_json::json!({})),
-                    value => serde_json::from_value(value.clone()),
-                }
-                .map_err(|e| format!("config: {e}"))?;
-                options.max_bytes = size("max_size", &config.max_size)?;
-            }
-            "chunk_subrange_size" => options.piece_bytes = size(key, value)?.max(1),
-            "max_chunks_get_range_requests" => options.requests_max = size(key, value)?.max(1) as usize,
-            other if WITHOUT_EFFECT.contains(&other) => {}
-            other => return Err(format!("key {other:?} is unknown")),
-        }
-    }
-    if !map.contains_key("type") {
-        return Err("type is missing, use IN-MEMORY".to_owned());
-    }
-    Ok(options)
 }
 
 /// The store's budget per call.
@@ -359,21 +260,20 @@ mod tests {
         assert_eq!((c.store_limits.series, c.store_limits.samples), (5, 240));
         assert!(!c.eager_headers && c.data_dir.is_none() && c.fetch.cache_dir.is_none());
         assert_eq!((c.times.at(1_209_600_000).min, c.batch_series), (0, 7));
+        let c = config(&["--index-cache-size=1GB", "--index-cache.config={type: REDIS, config: {addr: r}}"]).unwrap();
+        assert_eq!(c.index_cache, IndexCacheOptions { max_bytes: 1 << 30, max_item_bytes: 0 });
     }
 
     #[test]
     fn contradictions_are_refused() {
         for (args, text) in [
-            (&["--index-cache.config={type: MEMCACHED, config: {}}"][..], "type MEMCACHED is not built in"),
-            (&["--index-cache.config={type: REDIS}"], "use type IN-MEMORY"),
-            (&["--index-cache.config={type: X}"], "is unknown, use IN-MEMORY"),
+            (&["--index-cache.config={type: X}"][..], "--index-cache.config: line 1: type \"X\" is unknown"),
             (
                 &["--index-cache.config={type: IN-MEMORY, config: {max_size: 1MB, max_item_size: 2MB}}"],
                 "cannot be bigger",
             ),
             (&["--index-cache.config={type: IN-MEMORY, config: {nonsense: 1}}"], "nonsense"),
-            (&["--store.caching-bucket.config={type: MEMCACHED}"], "type MEMCACHED is not built in"),
-            (&["--store.caching-bucket.config={type: IN-MEMORY, nonsense: 1}"], "\"nonsense\" is unknown"),
+            (&["--store.caching-bucket.config={type: IN-MEMORY, nonsense: 1}"], "nonsense"),
             (&["--min-time=2026-01-01T00:00:00Z", "--max-time=2025-01-01T00:00:00Z"], "can't be greater than"),
             (&["--block-sync-concurrency=0"], "must be at least 1"),
             (&["--selector.relabel-config=- {action: nonsense}"], "--selector.relabel-config"),

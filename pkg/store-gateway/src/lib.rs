@@ -8,6 +8,7 @@
 mod block_set;
 mod blocks_api;
 mod bucket_block;
+mod cache_config;
 mod chunk_cache;
 mod clock_cache;
 mod component;

@@ -1,9 +1,7 @@
-//! Which program this is, as a metric.
-
-use crate::Metrics;
+//! Which program this is, as a value and as metrics.
 
 /// Where a binary comes from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BuildInfo {
     /// Release, `1.2.3`.
     pub version: &'static str,
@@ -15,20 +13,9 @@ pub struct BuildInfo {
     pub rustc: &'static str,
 }
 
-/// Registers `aion_build_info` and, with the labels dashboards know, `thanos_build_info`; both are always 1.
-pub fn register(metrics: &Metrics, info: BuildInfo) {
-    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
-    metrics
-        .gauges("aion_build_info", "The running program.", &["version", "revision", "branch", "rustc", "os", "arch"])
-        .with(&[info.version, info.revision, info.branch, info.rustc, os, arch])
-        .set(1.0);
-    // `goversion` names the compiler, whichever it is: dashboards join on the label's presence
-    metrics
-        .gauges(
-            "thanos_build_info",
-            "The running program, under the name Thanos' dashboards ask for.",
-            &["version", "revision", "branch", "goversion", "goos", "goarch"],
-        )
-        .with(&[info.version, info.revision, info.branch, info.rustc, os, arch])
-        .set(1.0);
+impl Default for BuildInfo {
+    /// The version of the workspace, and nothing else known.
+    fn default() -> Self {
+        Self { version: env!("CARGO_PKG_VERSION"), revision: "", branch: "", rustc: "" }
+    }
 }

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::env::consts::{ARCH, OS};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -11,6 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
+use crate::build::BuildInfo;
 use crate::text;
 use crate::vec::{
     Buckets, Counter, CounterVec, FloatCounter, FloatCounterVec, Gauge, GaugeVec, HistogramVec, LabelSet, Names,
@@ -23,6 +25,7 @@ use crate::vec::{
 pub struct Metrics {
     shared: Arc<Mutex<Shared>>,
     constant: Arc<LabelSet>,
+    build: BuildInfo,
 }
 
 #[derive(Debug, Default)]
@@ -42,7 +45,26 @@ impl Metrics {
     pub fn with_labels(&self, labels: &[(&str, &str)]) -> Self {
         let mut constant = (*self.constant).clone();
         constant.extend(labels.iter().map(|(n, v)| (Cow::Owned((*n).to_owned()), (*v).to_owned())));
-        Self { shared: self.shared.clone(), constant: Arc::new(constant) }
+        Self { shared: self.shared.clone(), constant: Arc::new(constant), build: self.build }
+    }
+
+    /// The registry of the program `build`, with `aion_build_info` and, with the labels dashboards know,
+    /// `thanos_build_info`; both are always 1.
+    pub fn of_program(build: BuildInfo) -> Self {
+        let metrics = Self { build, ..Self::default() };
+        let values = [build.version, build.revision, build.branch, build.rustc, OS, ARCH];
+        let labels = &["version", "revision", "branch", "rustc", "os", "arch"];
+        metrics.gauges("aion_build_info", "The running program.", labels).with(&values).set(1.0);
+        // `goversion` names the compiler, whichever it is: dashboards join on the label's presence.
+        let labels = &["version", "revision", "branch", "goversion", "goos", "goarch"];
+        let help = "The running program, under the name Thanos' dashboards ask for.";
+        metrics.gauges("thanos_build_info", help, labels).with(&values).set(1.0);
+        metrics
+    }
+
+    /// The program whose metrics these are.
+    pub fn build(&self) -> BuildInfo {
+        self.build
     }
 
     /// A counter without labels. `name` ends in `_total`.

@@ -3,6 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use telemetry::build::BuildInfo;
 
 /// 200 with `data`.
 pub fn success(data: Value) -> Response {
@@ -41,14 +42,14 @@ pub fn runtime_info(started: &str) -> Response {
 }
 
 /// `/api/v1/status/buildinfo`.
-pub fn build_info(version: &str) -> Response {
+pub fn build_info(build: BuildInfo) -> Response {
     success(json!({
-        "version": version,
-        "revision": "",
-        "branch": "",
+        "version": build.version,
+        "revision": build.revision,
+        "branch": build.branch,
         "buildUser": "",
         "buildDate": "",
-        "goVersion": "",
+        "goVersion": build.rustc,
     }))
 }
 

@@ -13,9 +13,18 @@ use super::sampler::Sampling;
 use crate::Error;
 use crate::tls::ClientTlsConfig;
 
+/// What a configuration comes to.
+#[derive(Debug, Clone)]
+pub struct TracingConfig {
+    /// Where spans go; `None` where they cannot be exported as the configuration wants.
+    pub exporter: Option<ExporterConfig>,
+    /// What happens otherwise than the configuration says, to be logged once at start.
+    pub warnings: Vec<String>,
+}
+
 /// Where spans go, and which. Printing it shows no headers' values.
 #[derive(Clone)]
-pub struct TracingConfig {
+pub struct ExporterConfig {
     /// OTLP over HTTP, else over gRPC.
     pub(super) http: bool,
     /// `host:port`.
@@ -31,9 +40,9 @@ pub struct TracingConfig {
     pub(super) sampler: Sampling,
 }
 
-impl std::fmt::Debug for TracingConfig {
+impl std::fmt::Debug for ExporterConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TracingConfig").field("endpoint", &self.endpoint).finish_non_exhaustive()
+        f.debug_struct("ExporterConfig").field("endpoint", &self.endpoint).finish_non_exhaustive()
     }
 }
 
@@ -69,12 +78,12 @@ struct Otlp {
     client_type: String,
     service_name: String,
     resource_attributes: BTreeMap<String, String>,
-    reconnection_period: String,
+    reconnection_period: Text,
     compression: String,
     insecure: bool,
     endpoint: String,
     url_path: String,
-    timeout: String,
+    timeout: Text,
     retry_config: RetryYaml,
     headers: BTreeMap<String, String>,
     tls_config: Tls,
@@ -86,18 +95,18 @@ struct Otlp {
 #[serde(deny_unknown_fields, default)]
 struct RetryYaml {
     retry_enabled: bool,
-    retry_initial_interval: String,
-    retry_max_interval: String,
-    retry_max_elapsed_time: String,
+    retry_initial_interval: Text,
+    retry_max_interval: Text,
+    retry_max_elapsed_time: Text,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Tls {
-    ca_file: Option<PathBuf>,
-    cert_file: Option<PathBuf>,
-    key_file: Option<PathBuf>,
-    server_name: Option<String>,
+    ca_file: String,
+    cert_file: String,
+    key_file: String,
+    server_name: String,
     insecure_skip_verify: bool,
 }
 
@@ -106,6 +115,7 @@ struct Tls {
 #[serde(default)]
 struct Jaeger {
     service_name: String,
+    disabled: bool,
     tags: String,
     endpoint: String,
     sampler_type: String,
@@ -127,29 +137,41 @@ impl From<serde_json::Value> for Text {
     }
 }
 
+/// What a service that OTLP reaches only by another road is told about.
+const INSTEAD: &str = "no traces are exported; use type OTLP with the endpoint of an OpenTelemetry collector, or of the \
+                       service where it takes OTLP";
+
 impl TracingConfig {
-    /// Reads the YAML.
+    /// Reads the YAML. A configuration that Thanos takes is never refused: what cannot be done is a warning.
     ///
     /// # Errors
-    /// What is wrong with it; for a type that is not spoken, its line and what to use in its place.
+    /// A YAML that cannot be read, and a type that Thanos lacks, too; with the line.
     pub fn parse(yaml: &str) -> Result<Self, Error> {
-        let bad = |e: serde_saphyr::Error| Error::Config(e.to_string());
-        let head: Head = serde_saphyr::from_str(yaml).map_err(bad)?;
+        let head: Head = flags::parse_yaml(yaml).map_err(Error::Config)?;
         let kind = head.kind.value.to_uppercase();
-        let refuse = |why: String| Error::Config(format!("line {}: {why}", head.kind.referenced.line()));
         match kind.as_str() {
-            "OTLP" => Self::otlp(serde_saphyr::from_str::<File<Otlp>>(yaml).map_err(bad)?.config),
-            "JAEGER" => Self::jaeger(&serde_saphyr::from_str::<File<Jaeger>>(yaml).map_err(bad)?.config)
-                .map_err(|why| refuse(format!("type JAEGER: {why}"))),
-            "GOOGLE_CLOUD" | "STACKDRIVER" | "ELASTIC_APM" | "LIGHTSTEP" => Err(refuse(format!(
-                "type {kind} is not spoken: its service takes OTLP, itself or by an OpenTelemetry collector, so use \
-                 type OTLP with that endpoint"
-            ))),
-            _ => Err(refuse(format!("type {:?} is unknown, use OTLP", head.kind.value))),
+            "OTLP" => ExporterConfig::otlp(flags::parse_yaml::<File<Otlp>>(yaml).map_err(Error::Config)?.config),
+            "JAEGER" => ExporterConfig::jaeger(&flags::parse_yaml::<File<Jaeger>>(yaml).map_err(Error::Config)?.config),
+            "GOOGLE_CLOUD" | "STACKDRIVER" | "ELASTIC_APM" | "LIGHTSTEP" => Ok(Self {
+                exporter: None,
+                warnings: vec![format!("the protocol of type {kind} is not spoken, so {INSTEAD}")],
+            }),
+            _ => {
+                let (line, known) = (head.kind.referenced.line(), KINDS.join(", "));
+                Err(Error::Config(format!(
+                    "line {line}: type {:?} is unknown, use OTLP (known are {known})",
+                    head.kind.value
+                )))
+            }
         }
     }
+}
 
-    fn otlp(yaml: Otlp) -> Result<Self, Error> {
+const KINDS: [&str; 6] = ["OTLP", "JAEGER", "GOOGLE_CLOUD", "STACKDRIVER", "ELASTIC_APM", "LIGHTSTEP"];
+
+impl ExporterConfig {
+    fn otlp(yaml: Otlp) -> Result<TracingConfig, Error> {
+        let mut warnings = Vec::new();
         let http = match yaml.client_type.as_str() {
             "http" => true,
             "grpc" => false,
@@ -158,22 +180,29 @@ impl TracingConfig {
         let gzip = match yaml.compression.as_str() {
             "" | "none" => false,
             "gzip" => true,
-            other => return Err(Error::Config(format!("config.compression: {other:?} is neither gzip nor none"))),
+            other => {
+                warnings.push(format!("config.compression: {other:?} is neither gzip nor none, none is used"));
+                false
+            }
         };
         duration("reconnection_period", &yaml.reconnection_period, 0)?;
+        let path = |file: String| (!file.is_empty()).then(|| PathBuf::from(file));
         let tls = (!yaml.insecure).then(|| ClientTlsConfig {
-            ca: yaml.tls_config.ca_file,
-            cert: yaml.tls_config.cert_file,
-            key: yaml.tls_config.key_file,
-            server_name: yaml.tls_config.server_name,
+            ca: path(yaml.tls_config.ca_file),
+            cert: path(yaml.tls_config.cert_file),
+            key: path(yaml.tls_config.key_file),
+            server_name: Some(yaml.tls_config.server_name).filter(|name| !name.is_empty()),
             skip_verify: yaml.tls_config.insecure_skip_verify,
             min_version: String::new(),
         });
         let default_endpoint = if http { "localhost:4318" } else { "localhost:4317" };
         let r = &yaml.retry_config;
         // OpenTelemetry's exporters try again unless told otherwise, and Thanos does not tell them.
-        let own = |text: &str| if r.retry_enabled { text.to_owned() } else { String::new() };
-        Ok(Self {
+        let retry = |key: &str, text: &Text, default_s| {
+            let own = if r.retry_enabled { text } else { &Text::default() };
+            duration(&format!("retry_config.{key}"), own, default_s)
+        };
+        let exporter = Self {
             http,
             endpoint: if yaml.endpoint.is_empty() { default_endpoint.to_owned() } else { yaml.endpoint },
             url_path: match yaml.url_path.as_str() {
@@ -186,20 +215,22 @@ impl TracingConfig {
             headers: yaml.headers.into_iter().collect(),
             timeout: duration("timeout", &yaml.timeout, 10)?,
             retry: Retry {
-                first: duration("retry_config.retry_initial_interval", &own(&r.retry_initial_interval), 5)?,
-                longest: duration("retry_config.retry_max_interval", &own(&r.retry_max_interval), 30)?,
-                elapsed: duration("retry_config.retry_max_elapsed_time", &own(&r.retry_max_elapsed_time), 60)?,
+                first: retry("retry_initial_interval", &r.retry_initial_interval, 5)?,
+                longest: retry("retry_max_interval", &r.retry_max_interval, 30)?,
+                elapsed: retry("retry_max_elapsed_time", &r.retry_max_elapsed_time, 60)?,
             },
             service_name: service(yaml.service_name),
             attributes: yaml.resource_attributes.into_iter().collect(),
-            sampler: sampler(&yaml.sampler_type, &yaml.sampler_param.0),
-        })
+            sampler: sampler(&yaml.sampler_type, &yaml.sampler_param.0, &mut warnings),
+        };
+        Ok(TracingConfig { exporter: Some(exporter), warnings })
     }
 
     /// Jaeger takes OTLP since 1.35, on ports of its own: such an endpoint is used as it is.
-    fn jaeger(yaml: &Jaeger) -> Result<Self, String> {
-        let hint = "Jaeger's own protocol is not spoken; Jaeger takes OTLP on port 4317 (gRPC) and 4318 (HTTP), so use \
-                    type OTLP with client_type, endpoint and insecure, or give such an endpoint here";
+    fn jaeger(yaml: &Jaeger) -> Result<TracingConfig, Error> {
+        if yaml.disabled {
+            return Ok(TracingConfig { exporter: None, warnings: Vec::new() });
+        }
         let (tls, rest) = match yaml.endpoint.split_once("://") {
             Some(("https", rest)) => (true, rest),
             Some((_, rest)) => (false, rest),
@@ -210,16 +241,11 @@ impl TracingConfig {
             Some("4317") => false,
             Some("4318") => true,
             _ if path == "v1/traces" => true,
-            _ => return Err(hint.to_owned()),
-        };
-        let sampler = match (yaml.sampler_type.as_str(), yaml.sampler_param) {
-            ("const", param) if param >= 0.5 => Sampler::AlwaysOn,
-            ("const", _) => Sampler::AlwaysOff,
-            ("probabilistic", share) => Sampler::TraceIdRatioBased(share),
-            (other, _) => {
-                return Err(format!(
-                    "sampler_type {other:?} is neither const nor probabilistic, the others are Jaeger's own"
-                ));
+            _ => {
+                let why = "type JAEGER: Jaeger's own protocol is not spoken, so no traces are exported; Jaeger takes \
+                           OTLP on port 4317 (gRPC) and 4318 (HTTP): use type OTLP with client_type, endpoint and \
+                           insecure, or give such an endpoint here";
+                return Ok(TracingConfig { exporter: None, warnings: vec![why.to_owned()] });
             }
         };
         let tags = yaml.tags.split(',').filter_map(|pair| pair.split_once('='));
@@ -231,30 +257,48 @@ impl TracingConfig {
             endpoint: address.to_owned(),
             ..Otlp::default()
         };
-        let config = Self::otlp(otlp).map_err(|e| e.to_string())?;
-        Ok(Self { sampler: Sampling(Sampler::ParentBased(Box::new(sampler))), ..config })
+        let mut config = Self::otlp(otlp)?;
+        let sampler = match (yaml.sampler_type.as_str(), yaml.sampler_param) {
+            ("const", param) if param >= 0.5 => Sampler::AlwaysOn,
+            ("const", _) => Sampler::AlwaysOff,
+            ("probabilistic", share) => Sampler::TraceIdRatioBased(share),
+            (other, _) => {
+                config.warnings.push(format!(
+                    "config.sampler_type: {other:?} is neither const nor probabilistic, {UNTOLD} of the traces is \
+                     sampled, as Jaeger's clients do until they are told"
+                ));
+                Sampler::TraceIdRatioBased(UNTOLD)
+            }
+        };
+        let sampler = Sampling(Sampler::ParentBased(Box::new(sampler)));
+        Ok(TracingConfig { exporter: config.exporter.map(|e| Self { sampler, ..e }), ..config })
     }
 }
+
+/// The share of traces that Jaeger's clients sample while no server has told them.
+const UNTOLD: f64 = 0.001;
 
 fn service(name: String) -> String {
     if name.is_empty() { "aion".to_owned() } else { name }
 }
 
-fn duration(key: &str, text: &str, default_s: u64) -> Result<Duration, Error> {
-    match text {
-        "" => Ok(Duration::from_secs(default_s)),
-        text => match flags::parse_go_duration(text) {
-            Ok(ms) if ms >= 0 => Ok(Duration::from_millis(ms as u64)),
-            _ => Err(Error::Config(format!("config.{key}: {text:?} is no duration"))),
-        },
-    }
+/// A Go duration, or a number of nanoseconds; zero means the default, as in Thanos.
+fn duration(key: &str, text: &Text, default_s: u64) -> Result<Duration, Error> {
+    let text = text.0.as_str();
+    let length = match (text.parse::<u64>(), flags::parse_go_duration(text)) {
+        _ if text.is_empty() => Duration::ZERO,
+        (Ok(ns), _) => Duration::from_nanos(ns),
+        (_, Ok(ms)) if ms >= 0 => Duration::from_millis(ms as u64),
+        _ => return Err(Error::Config(format!("config.{key}: {text:?} is no duration"))),
+    };
+    Ok(if length.is_zero() { Duration::from_secs(default_s) } else { length })
 }
 
 /// By Thanos' names; an unknown one is the default there too.
-fn sampler(kind: &str, param: &str) -> Sampling {
-    let share = || {
+fn sampler(kind: &str, param: &str, warnings: &mut Vec<String>) -> Sampling {
+    let mut share = || {
         param.parse().unwrap_or_else(|_| {
-            tracing::warn!(sampler_param = param, "share of traces is no number, all are sampled");
+            warnings.push(format!("config.sampler_param: {param:?} is no number, all traces are sampled"));
             1.0
         })
     };
@@ -274,9 +318,15 @@ fn sampler(kind: &str, param: &str) -> Sampling {
 mod tests {
     use super::*;
 
+    fn exporter(yaml: &str) -> ExporterConfig {
+        let config = TracingConfig::parse(yaml).unwrap();
+        assert_eq!(config.warnings, [""; 0], "{yaml}");
+        config.exporter.unwrap()
+    }
+
     #[test]
     fn as_thanos_writes_it() {
-        let c = TracingConfig::parse(
+        let c = exporter(
             "type: OTLP
 config:
   client_type: http
@@ -293,17 +343,13 @@ config:
   sampler_type: traceidratiobased
   sampler_param: 0.25
 ",
-        )
-        .unwrap();
+        );
         assert_eq!((c.http, c.endpoint.as_str(), c.url_path.as_str()), (true, "collector:4318", "/custom/path"));
         assert_eq!((c.service_name.as_str(), c.gzip, c.timeout), ("store", true, Duration::from_secs(3)));
         assert_eq!((c.retry.first, c.retry.longest), (Duration::from_millis(10), Duration::from_secs(30)));
         assert_eq!(c.tls.unwrap().server_name.as_deref(), Some("c"));
         assert!(matches!(c.sampler.0, Sampler::TraceIdRatioBased(share) if share == 0.25));
-        let c = TracingConfig::parse(
-            "{type: otlp, config: {client_type: grpc, insecure: true, sampler_type: ALWAYSSAMPLE}}",
-        );
-        let c = c.unwrap();
+        let c = exporter("{type: otlp, config: {client_type: grpc, insecure: true, sampler_type: ALWAYSSAMPLE}}");
         assert_eq!((c.endpoint.as_str(), c.service_name.as_str(), c.tls.is_none()), ("localhost:4317", "aion", true));
         assert!(matches!(c.sampler.0, Sampler::AlwaysOn));
     }
@@ -317,28 +363,91 @@ config:
         ] {
             let yaml =
                 format!("{{type: JAEGER, config: {{endpoint: '{endpoint}', sampler_type: const, sampler_param: 1}}}}");
-            let c = TracingConfig::parse(&yaml).unwrap();
+            let c = exporter(&yaml);
             assert_eq!((c.http, c.endpoint.as_str(), c.tls.is_some()), (http, address, tls), "{endpoint}");
+        }
+    }
+
+    /// The keys of each type at the values that Thanos' documentation shows.
+    const DOCUMENTED: [(&str, &str); 6] = [
+        (
+            "OTLP",
+            r#"{client_type: "http", service_name: "", resource_attributes: {}, reconnection_period: 0s, compression: "",
+            insecure: false, endpoint: "", url_path: "", timeout: 0s, retry_config: {retry_enabled: true,
+            retry_initial_interval: 0s, retry_max_interval: 0s, retry_max_elapsed_time: 0s}, headers: {},
+            tls_config: {ca_file: "", cert_file: "", key_file: "", server_name: "", insecure_skip_verify: false},
+            sampler_type: "", sampler_param: ""}"#,
+        ),
+        (
+            "JAEGER",
+            r#"{service_name: "", disabled: false, rpc_metrics: false, tags: "", sampler_type: "", sampler_param: 0,
+            sampler_manager_host_port: "", sampler_max_operations: 0, sampler_refresh_interval: 0s,
+            sampler_parent_config: {local_parent_sampled: false, remote_parent_sampled: false},
+            sampling_server_url: "", operation_name_late_binding: false, reporter_max_queue_size: 0,
+            reporter_flush_interval: 0s, reporter_log_spans: false, reporter_disable_attempt_reconnecting: false,
+            reporter_attempt_reconnect_interval: 0s, endpoint: "", user: "", password: "", agent_host: "",
+            agent_port: 0, traceid_128bit: false}"#,
+        ),
+        ("STACKDRIVER", r#"{service_name: "", project_id: "", sample_factor: 16}"#),
+        ("google_cloud", r#"{service_name: "", project_id: "p", sample_factor: 0}"#),
+        ("ELASTIC_APM", r#"{service_name: "", service_version: "", service_environment: "", sample_rate: 0}"#),
+        (
+            "LIGHTSTEP",
+            r#"{access_token: "", collector: {scheme: "", host: "", port: 0, plaintext: false, custom_ca_cert_file: ""},
+            tags: ""}"#,
+        ),
+    ];
+
+    #[test]
+    fn what_thanos_documents_is_taken() {
+        for (kind, keys) in DOCUMENTED {
+            let config = TracingConfig::parse(&format!("type: {kind}\nconfig: {keys}\n")).unwrap();
+            let told = config.warnings.join("\n");
+            match kind {
+                "OTLP" => assert!(config.exporter.is_some() && told.is_empty(), "{told}"),
+                _ => {
+                    let all = ["no traces are exported", "type OTLP", &kind.to_uppercase()];
+                    assert!(config.exporter.is_none() && all.iter().all(|w| told.contains(w)), "{kind}: {told}");
+                }
+            }
+        }
+        let c = TracingConfig::parse(&format!("type: OTLP\nconfig: {}", DOCUMENTED[0].1)).unwrap().exporter.unwrap();
+        let tls = c.tls.unwrap();
+        assert!(tls.ca.is_none() && tls.cert.is_none() && tls.server_name.is_none());
+        let seconds = [c.timeout, c.retry.first, c.retry.longest, c.retry.elapsed].map(|d| d.as_secs());
+        assert_eq!(seconds, [10, 5, 30, 60]);
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_told() {
+        for (yaml, exported, told) in [
+            ("type: JAEGER\nconfig: {endpoint: 'http://j:14268/api/traces'}", false, "Jaeger's own protocol"),
+            ("type: JAEGER\nconfig: {agent_host: j, agent_port: 6831}", false, "use type OTLP"),
+            ("type: JAEGER\nconfig: {disabled: true}", false, ""),
+            ("type: JAEGER\nconfig: {endpoint: 'j:4317', sampler_type: remote}", true, "sampler_type: \"remote\""),
+            ("type: OTLP\nconfig: {client_type: grpc, compression: lz4}", true, "lz4"),
+            ("type: OTLP\nconfig: {client_type: grpc, sampler_type: traceidratiobased}", true, "all traces are"),
+            ("type: OTLP\nconfig: {client_type: grpc, timeout: 1000000000}", true, ""),
+            ("type: LIGHTSTEP", false, "no traces are exported"),
+        ] {
+            let config = TracingConfig::parse(yaml).unwrap();
+            assert_eq!(config.exporter.is_some(), exported, "{yaml}");
+            let warnings = config.warnings.join("\n");
+            assert!(warnings.contains(told) && warnings.is_empty() == told.is_empty(), "{yaml}: {warnings}");
         }
     }
 
     #[test]
     fn refusals() {
         for (yaml, why) in [
-            ("config: {}\ntype: GOOGLE_CLOUD", "line 2: type GOOGLE_CLOUD is not spoken"),
-            ("type: ELASTIC_APM", "line 1: type ELASTIC_APM is not spoken"),
-            ("type: LIGHTSTEP\nconfig: {access_token: x}", "use type OTLP"),
-            ("type: ZIPKIN", "line 1: type \"ZIPKIN\" is unknown"),
-            (
-                "type: JAEGER\nconfig: {endpoint: 'http://j:14268/api/traces'}",
-                "line 1: type JAEGER: Jaeger's own protocol",
-            ),
-            ("type: JAEGER\nconfig: {agent_host: j, agent_port: 6831}", "use type OTLP"),
-            ("type: JAEGER\nconfig: {endpoint: 'j:4317', sampler_type: remote}", "sampler_type \"remote\""),
+            ("config: {}\ntype: ZIPKIN", "line 2: type \"ZIPKIN\" is unknown"),
+            ("type: LIGHTSTEP\nconfig: {access_token: [x}", "line 2"),
+            ("type: JAEGER\nconfigs: {}", "configs"),
+            ("type: JAEGER\nconfig:\n  disabled: perhaps", "line 3"),
+            ("config: {}", "type"),
             ("type: OTLP\nconfig: {}", "client_type"),
             ("type: OTLP\nconfig: {client_type: grpc, endpont: x}", "endpont"),
             ("type: OTLP\nconfig: {client_type: grpc, timeout: soon}", "config.timeout: \"soon\""),
-            ("type: OTLP\nconfig: {client_type: grpc, compression: lz4}", "lz4"),
         ] {
             let error = TracingConfig::parse(yaml).unwrap_err().to_string();
             assert!(error.contains(why), "{yaml}: {error}");

@@ -20,7 +20,7 @@ use tonic::{Code, Request};
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 
-use super::config::{Retry, TracingConfig};
+use super::config::{ExporterConfig, Retry};
 use crate::Error;
 use crate::grpc::{Channel, ClientMetrics, ClientOptions, Compression, connect};
 use crate::tls::ClientTlsConfig;
@@ -54,7 +54,7 @@ impl fmt::Debug for Exporter {
 }
 
 impl Exporter {
-    pub(super) fn new(config: &TracingConfig, runtime: Handle) -> Result<Self, Error> {
+    pub(super) fn new(config: &ExporterConfig, runtime: Handle) -> Result<Self, Error> {
         let _entered = runtime.enter();
         let sender = match config.http {
             false => grpc(config)?,
@@ -65,7 +65,7 @@ impl Exporter {
     }
 }
 
-fn grpc(config: &TracingConfig) -> Result<Sender, Error> {
+fn grpc(config: &ExporterConfig) -> Result<Sender, Error> {
     let options = ClientOptions {
         tls: config.tls.clone(),
         compression: Compression::None,
@@ -85,7 +85,7 @@ fn grpc(config: &TracingConfig) -> Result<Sender, Error> {
     Ok(Sender::Grpc(Box::new(client), config.headers.iter().map(header).collect::<Result<_, Error>>()?))
 }
 
-fn http(config: &TracingConfig) -> Result<Sender, Error> {
+fn http(config: &ExporterConfig) -> Result<Sender, Error> {
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     // Without TLS its settings do not matter, but the client wants some, and a machine may have no CA bundle.
     let none = || ClientTlsConfig { skip_verify: true, ..ClientTlsConfig::default() };
@@ -194,6 +194,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
     use tracing_subscriber::layer::SubscriberExt;
 
+    use super::super::TracingConfig;
     use super::*;
     use crate::ServeOptions;
     use crate::traces::Tracing;
@@ -222,7 +223,8 @@ mod tests {
              compression: gzip, headers: {{x-scope: t}}, service_name: s, retry_config: {{retry_enabled: true, \
              retry_initial_interval: 10ms}}}}"
         );
-        let tracing = Tracing::new(&TracingConfig::parse(&yaml).unwrap(), runtime.handle().clone()).unwrap();
+        let tracing =
+            Tracing::new(&TracingConfig::parse(&yaml).unwrap().exporter.unwrap(), runtime.handle().clone()).unwrap();
         let subscriber = tracing_subscriber::registry().with(tracing.layer());
         tracing::subscriber::with_default(subscriber, || {
             drop(tracing::info_span!(target: telemetry::TRACE, "s", otel.name = "shown").entered());

@@ -19,7 +19,7 @@ use tracing_subscriber::Layer;
 
 use crate::Error;
 
-pub use config::TracingConfig;
+pub use config::{ExporterConfig, TracingConfig};
 
 /// Exports the spans of this process until it is shut down.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl Tracing {
     ///
     /// # Errors
     /// An address or TLS files that cannot be used.
-    pub fn new(config: &TracingConfig, runtime: Handle) -> Result<Self, Error> {
+    pub fn new(config: &ExporterConfig, runtime: Handle) -> Result<Self, Error> {
         let resource = Resource::builder_empty()
             .with_service_name(config.service_name.clone())
             .with_attributes(config.attributes.iter().map(|(k, v)| opentelemetry::KeyValue::new(k.clone(), v.clone())))
