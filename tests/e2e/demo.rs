@@ -1,5 +1,5 @@
 //! The demo as a newcomer starts it: queries answer the same before, while and after its compactor works, and its bucket
-//! comes to hold blocks of two days at three resolutions.
+//! comes to hold blocks of two days at three resolutions. Its replicas go on after the start, and its log has nothing to say.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -140,4 +140,31 @@ async fn the_demo_compacts_its_bucket() -> anyhow::Result<()> {
     let bad: Vec<_> = log.lines().filter(|l| l.contains("level=error") || l.contains("panicked at")).collect();
     ensure!(bad.is_empty(), "{}", bad.join("\n"));
     stop(second).await
+}
+
+/// The time of the newest sample of each cluster and replica, as a query at this moment sees it.
+async fn newest(api: &Api) -> anyhow::Result<Vec<(String, f64)>> {
+    let query = "max by (cluster, replica) (timestamp(up))";
+    let answer = api.get("/api/v1/query", &[("query", query), ("dedup", "false")]).await?;
+    let result = answer["data"]["result"].as_array().cloned().unwrap_or_default();
+    let mut out: Vec<_> =
+        result.iter().filter_map(|s| Some((s["metric"].to_string(), s["value"][1].as_str()?.parse().ok()?))).collect();
+    out.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(out)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_demo_stays_alive() -> anyhow::Result<()> {
+    let dir = tempfile::Builder::new().prefix("aion-demo-").tempdir()?;
+    let demo = demo(dir.path(), &["--no-compact", "--days=5"]).await?;
+    let first = newest(&demo.api).await?;
+    ensure!(first.len() == 4 && first.iter().all(|(_, t)| (now_s() as f64 - t) < 60.0), "{first:?}");
+    wait_for("newer samples of all replicas", WITHIN, async || {
+        let now = newest(&demo.api).await.unwrap_or_default();
+        now.len() == 4 && now.iter().zip(&first).all(|(now, first)| now.0 == first.0 && now.1 > first.1)
+    })
+    .await;
+    let log = std::fs::read_to_string(dir.path().join("demo.log"))?;
+    ensure!(log.is_empty(), "{log}");
+    stop(demo).await
 }

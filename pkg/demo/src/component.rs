@@ -6,14 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flags::{Command, Flag, Outcome, Parsed};
+use futures::FutureExt;
 use model::{Clock, SystemClock};
 use objstore::{Config, OpenOptions};
 use service::{Ended, Group};
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use transport::ServeOptions;
 
-use crate::history::{Error, History, backfill};
+use crate::history::{BLOCK_MS, Error, History, backfill, lanes};
+use crate::live::{self, Replica};
 use crate::prometheus::{self, Live};
 
 const DEMO: &[Flag] = &[
@@ -36,6 +39,16 @@ const DEMO: &[Flag] = &[
     Flag::switch_on("prometheus", "Start a live Prometheus with a sidecar when a prometheus is on PATH."),
 ];
 
+/// The common flags, with a log that leaves the screen to the addresses.
+const QUIET: &[Flag] = &{
+    let mut flags = [Flag::switch("", ""); transport::flags::COMMON.len()];
+    flags.copy_from_slice(transport::flags::COMMON);
+    flags[LOG_LEVEL].default = "warn";
+    flags
+};
+/// The place of `--log.level` among the common flags.
+const LOG_LEVEL: usize = 0;
+
 /// How long the parts may take to be ready.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
@@ -43,8 +56,8 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 pub fn command() -> Command {
     Command {
         name: "demo",
-        about: "Start a bucket with history, a store, a compactor, a querier and, where prometheus is on PATH, a live Prometheus with a sidecar, in one process.",
-        flags: vec![transport::flags::COMMON, DEMO],
+        about: "Start a bucket with history, the replicas that go on with it, a store, a compactor, a querier and, where prometheus is on PATH, a live Prometheus with a sidecar, in one process.",
+        flags: vec![QUIET, DEMO],
         args: None,
     }
 }
@@ -74,7 +87,9 @@ pub async fn run(parsed: &Parsed, shutdown: CancellationToken, metrics: Metrics)
         clock: clock.clone(),
         concurrency_max: 0,
     })?;
-    let history = History { days, end_ms: clock.now_ms(), scratch: dir.join("scratch") };
+    // The replicas serve what is newer.
+    let end_ms = clock.now_ms().div_euclid(BLOCK_MS) * BLOCK_MS;
+    let history = History { days, end_ms, scratch: dir.join("scratch") };
     let written = tokio::select! {
         written = backfill(&bucket, &history) => written?,
         () = shutdown.cancelled() => return Ok(()),
@@ -123,9 +138,23 @@ pub async fn run(parsed: &Parsed, shutdown: CancellationToken, metrics: Metrics)
     }
 
     let mut endpoints = vec![store_grpc];
+    for lane in lanes() {
+        let replica = Replica::new(lane, clock.clone(), end_ms);
+        let listener = transport::bind("127.0.0.1:0").await?;
+        endpoints.push(listener.local_addr()?.to_string());
+        let part = metrics.with_labels(&[("component", "replica")]);
+        let options = ServeOptions::grpc(Duration::from_secs(1), Duration::ZERO);
+        let serve = transport::serve(listener, live::routes(replica, &part), options, group.shutdown());
+        group.spawn("replica", serve.map(Ok::<_, String>));
+    }
+    let upload = live::upload(bucket, dir.join("scratch"), clock, end_ms, group.shutdown());
+    group.spawn("upload", upload.map(Ok::<_, String>));
     let targets: Vec<String> = [&store_http, &page].into_iter().chain(&compactor_http).cloned().collect();
     let live = start_prometheus(parsed, &dir, &targets);
+    let mut parts = vec![store_http];
     if let Some(live) = &live {
+        // A sidecar that comes first has only to say that it waits.
+        ready(&live.address, &group.shutdown()).await;
         let (grpc, http) = (any_port()?, any_port()?);
         let args = [
             format!("--tsdb.path={}", live.data.display()),
@@ -140,6 +169,10 @@ pub async fn run(parsed: &Parsed, shutdown: CancellationToken, metrics: Metrics)
         let (token, part) = (group.shutdown(), metrics.with_labels(&[("component", "sidecar")]));
         group.spawn("sidecar", async move { sidecar::run(&sidecar, token, part).await });
         endpoints.push(grpc);
+        parts.push(http);
+    }
+    for http in &parts {
+        ready(http, &group.shutdown()).await;
     }
 
     let mut args = vec![
@@ -215,6 +248,16 @@ fn start_prometheus(parsed: &Parsed, dir: &Path, targets: &[String]) -> Option<L
     }
 }
 
+/// Waits until the part whose HTTP address this is is ready, or will hardly be so any more.
+async fn ready(address: &str, shutdown: &CancellationToken) {
+    let asked = async {
+        while !reqwest::get(format!("http://{address}/-/ready")).await.is_ok_and(|a| a.status().is_success()) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let _ = shutdown.run_until_cancelled(tokio::time::timeout(READY_WITHIN, asked)).await;
+}
+
 /// What to say once all is up.
 struct Told {
     page: String,
@@ -256,7 +299,8 @@ async fn tell_when_ready(told: &Told) -> Result<(), Error> {
         unix_s() - 2 * 86_400,
         unix_s()
     );
-    println!("\nGrafana: add a Prometheus data source with the address {base}. Ctrl-C ends all.");
+    println!("\nGrafana: add a Prometheus data source with the address {base}");
+    println!("The page:  {base}/      Ctrl-C ends all.");
     Ok(())
 }
 
@@ -276,4 +320,18 @@ fn free_or_any(wanted: &str) -> Result<String, Error> {
 /// enough for a demo.
 fn any_port() -> Result<String, Error> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_is_quiet_unless_asked() {
+        let level = |args: &[&str]| match flags::parse(&command(), args.iter().map(|a| (*a).to_owned()), "") {
+            Ok(Outcome::Run(parsed)) => parsed.text("log.level").to_owned(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((level(&[]).as_str(), level(&["--log.level=info"]).as_str()), ("warn", "info"));
+    }
 }

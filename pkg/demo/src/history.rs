@@ -1,5 +1,6 @@
-//! Back-filling: the days before now, as the blocks that sidecars would have uploaded.
+//! Back-filling: the days before now, as the blocks that sidecars would have uploaded, and those of the hours since.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use block::{BlockId, BlockMeta, BlockWriter, BlockWriterOptions};
@@ -11,6 +12,8 @@ use crate::fleet::{Invented, fleet};
 
 const SCRAPE_MS: i64 = 30_000;
 const HOUR_MS: i64 = 3_600_000;
+/// What a Prometheus writes at a time.
+pub(crate) const BLOCK_MS: i64 = 2 * HOUR_MS;
 /// Blocks of the last day are two hours long, older ones eight, as after a compaction.
 const RECENT_MS: i64 = 24 * HOUR_MS;
 /// Samples per chunk, as Prometheus cuts them.
@@ -18,11 +21,39 @@ const CHUNK_SAMPLES: usize = 120;
 
 /// The clusters, each with two HA replicas.
 const CLUSTERS: [&str; 2] = ["eu-1", "us-1"];
-/// Replica, its scrape offset in ms, and the hours of each day in which it scrapes nothing.
-const REPLICAS: [Replica; 2] =
+/// Replica, its scrape offset in ms, and the hours of each day of history in which it scrapes nothing.
+const REPLICAS: [(&str, i64, Range<i64>); 2] =
     [("a", 123, 3 * HOUR_MS..3 * HOUR_MS + 1_200_000), ("b", 7_456, 15 * HOUR_MS..16 * HOUR_MS)];
 
-type Replica = (&'static str, i64, std::ops::Range<i64>);
+/// One replica of one cluster.
+#[derive(Debug, Clone)]
+pub(crate) struct Lane {
+    pub cluster: &'static str,
+    replica: &'static str,
+    offset_ms: i64,
+    down: Range<i64>,
+}
+
+/// All replicas.
+pub(crate) fn lanes() -> impl Iterator<Item = Lane> {
+    CLUSTERS
+        .into_iter()
+        .flat_map(|cluster| REPLICAS.map(|(replica, offset_ms, down)| Lane { cluster, replica, offset_ms, down }))
+}
+
+impl Lane {
+    /// Its external labels.
+    pub fn external(&self) -> [(&'static str, &'static str); 2] {
+        [("cluster", self.cluster), ("replica", self.replica)]
+    }
+
+    /// When it scrapes in `from..to`. From `always_ms` on it has no gaps.
+    pub fn scrapes(&self, from: i64, to: i64, always_ms: i64) -> Vec<i64> {
+        let up = |t: &i64| *t >= always_ms || !self.down.contains(&t.rem_euclid(24 * HOUR_MS));
+        let ticks = ((from - SCRAPE_MS).div_euclid(SCRAPE_MS) * SCRAPE_MS..to).step_by(SCRAPE_MS as usize);
+        ticks.map(|t| t + self.offset_ms).filter(|t| (from..to).contains(t) && up(t)).collect()
+    }
+}
 
 /// Which days to write.
 #[derive(Debug, Clone)]
@@ -52,8 +83,8 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 /// # Errors
 /// Disk or bucket.
 pub async fn backfill(bucket: &Bucket, history: &History) -> Result<Written, Error> {
-    let lanes =
-        CLUSTERS.iter().flat_map(|cluster| REPLICAS.map(|replica| backfill_lane(bucket, history, cluster, replica)));
+    let (ranges, scratch) = (ranges(history), &history.scratch);
+    let lanes = lanes().map(|lane| backfill_lane(bucket, scratch, lane, &ranges, history.end_ms));
     let written = futures::future::try_join_all(lanes).await?;
     Ok(written.iter().fold(Written::default(), |sum, lane| Written {
         blocks: sum.blocks + lane.blocks,
@@ -61,18 +92,33 @@ pub async fn backfill(bucket: &Bucket, history: &History) -> Result<Written, Err
     }))
 }
 
-/// What one replica of one cluster wrote.
+/// Uploads what all replicas scraped in `from..to`, which are bounds of blocks; there are no gaps from `always_ms` on.
+pub(crate) async fn upload_since(
+    bucket: &Bucket,
+    scratch: &Path,
+    from: i64,
+    to: i64,
+    always_ms: i64,
+) -> Result<(), Error> {
+    let ranges: Vec<_> = (from..to).step_by(BLOCK_MS as usize).map(|at| (at, at + BLOCK_MS)).collect();
+    for lane in lanes() {
+        backfill_lane(bucket, scratch, lane, &ranges, always_ms).await?;
+    }
+    Ok(())
+}
+
+/// Writes and uploads the blocks of one replica.
 async fn backfill_lane(
     bucket: &Bucket,
-    history: &History,
-    cluster: &'static str,
-    (replica, offset_ms, down): Replica,
+    scratch: &Path,
+    lane: Lane,
+    ranges: &[(i64, i64)],
+    always_ms: i64,
 ) -> Result<Written, Error> {
     let mut written = Written::default();
-    for (from, to) in ranges(history) {
-        let id = block_id(cluster, replica, from, to);
-        let (scratch, down) = (history.scratch.clone(), down.clone());
-        let task = move || write_block(&scratch, id, cluster, replica, offset_ms, &down, from, to);
+    for (from, to) in ranges.iter().copied() {
+        let (scratch, lane) = (scratch.to_owned(), lane.clone());
+        let task = move || write_block(&scratch, &lane, from, to, always_ms);
         let Some((dir, meta)) = tokio::task::spawn_blocking(task).await?? else { continue };
         written.blocks += 1;
         written.samples += meta.stats.num_samples;
@@ -90,7 +136,7 @@ fn ranges(history: &History) -> Vec<(i64, i64)> {
     let mut at = start.div_euclid(8 * HOUR_MS) * 8 * HOUR_MS;
     let mut out = Vec::new();
     while at < history.end_ms {
-        let length = if at + 8 * HOUR_MS <= history.end_ms - RECENT_MS { 8 * HOUR_MS } else { 2 * HOUR_MS };
+        let length = if at + 8 * HOUR_MS <= history.end_ms - RECENT_MS { 8 * HOUR_MS } else { BLOCK_MS };
         out.push((at, (at + length).min(history.end_ms)));
         at += length;
     }
@@ -104,34 +150,27 @@ fn block_id(cluster: &str, replica: &str, from: i64, to: i64) -> BlockId {
     BlockId::new(to as u64, random)
 }
 
-#[allow(clippy::too_many_arguments, reason = "one call site")]
 fn write_block(
     scratch: &Path,
-    id: BlockId,
-    cluster: &str,
-    replica: &str,
-    offset_ms: i64,
-    down: &std::ops::Range<i64>,
+    lane: &Lane,
     from: i64,
     to: i64,
+    always_ms: i64,
 ) -> Result<Option<(PathBuf, BlockMeta)>, Error> {
-    let times: Vec<i64> = (from.div_euclid(SCRAPE_MS) * SCRAPE_MS..to)
-        .step_by(SCRAPE_MS as usize)
-        .map(|t| t + offset_ms)
-        .filter(|t| (from..to).contains(t) && !down.contains(&t.rem_euclid(24 * HOUR_MS)))
-        .collect();
+    let id = block_id(lane.cluster, lane.replica, from, to);
+    let times = lane.scrapes(from, to, always_ms);
     if times.is_empty() {
         return Ok(None);
     }
     let options = BlockWriterOptions { tombstones: false, ..BlockWriterOptions::default() };
     let mut writer = BlockWriter::create(scratch, id, options)?;
-    for series in fleet(cluster) {
+    for series in fleet(lane.cluster) {
         writer.add_series(&series.labels, &chunks(&series, &times)?)?;
     }
     let mut meta = BlockMeta { ulid: id, min_time: from, max_time: to, version: 1, ..BlockMeta::default() };
-    meta.compaction.level = if to - from > 2 * HOUR_MS { 2 } else { 1 };
+    meta.compaction.level = if to - from > BLOCK_MS { 2 } else { 1 };
     meta.compaction.sources = vec![id];
-    let labels = [("cluster", cluster), ("replica", replica)].map(|(n, v)| (n.to_owned(), v.to_owned()));
+    let labels = lane.external().map(|(n, v)| (n.to_owned(), v.to_owned()));
     meta.thanos = Some(block::meta::ThanosMeta {
         version: 1,
         labels: labels.into_iter().collect(),
@@ -142,7 +181,8 @@ fn write_block(
     Ok(Some((scratch.join(id.to_string()), meta)))
 }
 
-fn chunks(series: &Invented, times: &[i64]) -> Result<Vec<chunkenc::TimedChunk>, Error> {
+/// The samples of a series at `times`.
+pub(crate) fn chunks(series: &Invented, times: &[i64]) -> Result<Vec<chunkenc::TimedChunk>, Error> {
     times
         .chunks(CHUNK_SAMPLES)
         .map(|part| {
