@@ -14,7 +14,7 @@ use crate::{Discovery, FetchOptions};
 /// The file cannot be read, or holds no rules.
 pub fn selector(parsed: &Parsed) -> Result<Vec<Rule>, UsageError> {
     let Some(yaml) = parsed.content("selector.relabel-config")? else { return Ok(Vec::new()) };
-    relabel::parse_rules(&yaml).map_err(|e| UsageError(format!("--selector.relabel-config: {e}")))
+    relabel::parse_rules(&yaml).map_err(|e| UsageError(format!("{}: {e}", parsed.origin("selector.relabel-config"))))
 }
 
 /// `--block-discovery-strategy` and `--block-meta-fetch-concurrency`; metas are kept in `cache_dir`.

@@ -10,12 +10,16 @@ use crate::rule::{Action, Rule};
 
 /// A list of rules that was refused.
 #[derive(Debug, thiserror::Error)]
-#[error("line {line}: {text}")]
+#[error("{}{text}", at(*.line))]
 pub struct ConfigError {
     /// Where; 0 when unknown.
     pub line: u64,
     /// What is wrong.
     pub text: String,
+}
+
+fn at(line: u64) -> String {
+    if line == 0 { String::new() } else { format!("line {line}: ") }
 }
 
 const SEPARATOR: &str = ";";
@@ -40,8 +44,9 @@ struct RuleYaml {
 /// [`ConfigError`] with the line, for what Prometheus refuses too.
 pub fn parse_rules(yaml: &str) -> Result<Vec<Rule>, ConfigError> {
     let options = serde_saphyr::options! { with_snippet: false };
-    let rules: Option<Vec<Spanned<RuleYaml>>> = serde_saphyr::from_str_with_options(yaml, options)
-        .map_err(|e| ConfigError { line: e.location().map_or(0, |at| at.line()), text: e.to_string() })?;
+    let rules: Option<Vec<Spanned<RuleYaml>>> =
+        serde_saphyr::from_str_with_options(model::first_document(yaml), options)
+            .map_err(|e| ConfigError { line: e.location().map_or(0, |at| at.line()), text: e.to_string() })?;
     let check = |rule: Spanned<RuleYaml>| {
         let line = rule.referenced.line();
         rule.value.check().map_err(|text| ConfigError { line, text })

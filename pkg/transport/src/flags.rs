@@ -193,7 +193,7 @@ pub fn grpc_server(parsed: &Parsed) -> Result<ServeOptions, Error> {
 /// A bad `--request.logging-config`.
 pub fn request_log(parsed: &Parsed) -> Result<RequestLog, Error> {
     let yaml = parsed.content("request.logging-config").map_err(|e| Error::Config(e.0))?.unwrap_or_default();
-    RequestLog::parse(&yaml).map_err(|e| Error::Config(format!("--request.logging-config: {e}")))
+    RequestLog::parse(&yaml).map_err(|e| Error::Config(format!("{}: {e}", parsed.origin("request.logging-config"))))
 }
 
 /// Where traces go; `None` = nowhere.
@@ -202,7 +202,9 @@ pub fn request_log(parsed: &Parsed) -> Result<RequestLog, Error> {
 /// A bad `--tracing.config`.
 pub fn tracing(parsed: &Parsed) -> Result<Option<TracingConfig>, Error> {
     let yaml = parsed.content("tracing.config").map_err(|e| Error::Config(e.0))?;
-    let parse = |yaml: String| TracingConfig::parse(&yaml).map_err(|e| Error::Config(format!("--tracing.config: {e}")));
+    let parse = |yaml: String| {
+        TracingConfig::parse(&yaml).map_err(|e| Error::Config(format!("{}: {e}", parsed.origin("tracing.config"))))
+    };
     yaml.filter(|y| !y.trim().is_empty()).map(parse).transpose()
 }
 

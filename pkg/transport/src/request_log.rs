@@ -108,7 +108,7 @@ impl RequestLog {
         if yaml.trim().is_empty() {
             return Ok(Self::default());
         }
-        let yaml: Yaml = serde_saphyr::from_str(yaml).map_err(|e| e.to_string())?;
+        let yaml: Yaml = flags::parse_yaml(yaml)?;
         let http = rules("http", &yaml.options, yaml.http)?;
         let grpc = rules("grpc", &yaml.options, yaml.grpc)?;
         Ok(Self { http: Arc::new(http), grpc: Arc::new(grpc) })

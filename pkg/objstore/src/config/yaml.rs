@@ -12,7 +12,7 @@ use super::ConfigError;
 pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, ConfigError> {
     // a snippet in the error would show the secrets around it
     let options = serde_saphyr::options! { with_snippet: false };
-    serde_saphyr::from_str_with_options(text, options).map_err(|e| {
+    serde_saphyr::from_str_with_options(model::first_document(text), options).map_err(|e| {
         let line = e.location().map_or(0, |at| at.line());
         ConfigError::Yaml { line, text: e.to_string() }
     })

@@ -67,7 +67,7 @@ pub fn load_sd(path: &str, base: &Spec) -> Result<Vec<Spec>, SdError> {
 pub fn parse_sd(yaml: &str, base: &Spec) -> Result<Vec<Spec>, SdError> {
     let file: File = match yaml.trim() {
         "" => File::default(),
-        _ => serde_saphyr::from_str(yaml).map_err(|e| SdError(plain(&e)))?,
+        _ => flags::parse_yaml(yaml).map_err(SdError)?,
     };
     let defaults = file.default_client_config;
     let one = |entry: Spanned<Entry>| {
@@ -75,15 +75,6 @@ pub fn parse_sd(yaml: &str, base: &Spec) -> Result<Vec<Spec>, SdError> {
         spec(entry.value, &defaults, base).map_err(|e| SdError(format!("line {line}: {e}")))
     };
     file.endpoints.into_iter().map(one).collect()
-}
-
-/// What is wrong with a YAML, and where, in one line.
-fn plain(error: &serde_saphyr::Error) -> String {
-    let text = error.without_snippet().to_string();
-    match error.location() {
-        Some(at) => format!("line {}: {text}", at.line()),
-        None => text,
-    }
 }
 
 fn spec(entry: Entry, defaults: &Client, base: &Spec) -> Result<Spec, SdError> {
@@ -140,7 +131,7 @@ struct TargetGroup {
 pub(super) fn load_targets(path: &Path) -> Result<Vec<String>, SdError> {
     let of_file = |e: &dyn std::fmt::Display| SdError(format!("{}: {e}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|e| of_file(&e))?;
-    let groups: Vec<TargetGroup> = serde_saphyr::from_str(&text).map_err(|e| of_file(&plain(&e)))?;
+    let groups: Vec<TargetGroup> = flags::parse_yaml(&text).map_err(|e| of_file(&e))?;
     Ok(groups.into_iter().flat_map(|g| g.targets).collect())
 }
 

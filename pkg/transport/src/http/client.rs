@@ -83,7 +83,7 @@ impl ClientConfig {
         if yaml.trim().is_empty() {
             return Ok(Self::default());
         }
-        serde_saphyr::from_str(yaml).map_err(|e| Error::Config(format!("HTTP client configuration: {e}")))
+        flags::parse_yaml(yaml).map_err(Error::Config)
     }
 
     /// Builds the client. Redirects are followed unless the YAML says no.
@@ -95,7 +95,7 @@ impl ClientConfig {
             None => Ok(Duration::from_secs(default)),
             Some(text) => match flags::parse_go_duration(text) {
                 Ok(ms) if ms >= 0 => Ok(Duration::from_millis(ms as u64)),
-                _ => Err(Error::Config(format!("HTTP client configuration: {text:?} is no duration"))),
+                _ => Err(Error::Config(format!("{text:?} is no duration"))),
             },
         };
         let tls = ClientTlsConfig {

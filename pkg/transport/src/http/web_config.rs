@@ -104,7 +104,7 @@ impl WebConfig {
     pub fn parse(text: &str, folder: &Path) -> Result<Self, Error> {
         let file: File = match text.trim() {
             "" => File::default(),
-            _ => serde_saphyr::from_str(text).map_err(|e| Error::Config(e.to_string()))?,
+            _ => flags::parse_yaml(text).map_err(Error::Config)?,
         };
         let limit = file.rate_limit.map(rate_limit).transpose()?.flatten();
         let tls = file.tls_server_config.map(|t| tls(t, folder, file.http_server_config.http2)).transpose()?;
