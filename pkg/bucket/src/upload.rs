@@ -83,6 +83,7 @@ pub async fn upload_block(
         return unfit("has no id");
     }
 
+    bucket.prepare().await?;
     let there = list_block(bucket, id).await?;
     if there.meta().is_some() {
         let stored = bucket.get(&format!("{id}/{META_FILE}")).await?;

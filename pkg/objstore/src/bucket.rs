@@ -19,6 +19,7 @@ use tokio::io::AsyncReadExt;
 
 use crate::decorate::{AsksExistence, ReadsHere};
 use crate::error::{Error, ErrorKind, Result};
+use crate::local::LocalStore;
 use crate::pool::{BufferPool, PooledBuffer};
 use crate::unfinished::Unfinished;
 
@@ -104,6 +105,7 @@ pub struct Bucket {
     reads_here: bool,
     /// What the store leaves of uploads that were broken off; `None` = nothing.
     pub(crate) unfinished: Option<Arc<dyn Unfinished>>,
+    local: Option<Arc<LocalStore>>,
 }
 
 /// A body that came in pieces.
@@ -155,7 +157,15 @@ impl fmt::Debug for Bucket {
 impl Bucket {
     /// A bucket called `name` (in errors and metrics) over `store`.
     pub fn new(name: impl Into<Arc<str>>, store: Arc<dyn ObjectStore>, settings: Settings) -> Self {
-        Self { name: name.into(), store, settings: Arc::new(settings), pool: None, reads_here: false, unfinished: None }
+        Self {
+            name: name.into(),
+            store,
+            settings: Arc::new(settings),
+            pool: None,
+            reads_here: false,
+            unfinished: None,
+            local: None,
+        }
     }
 
     /// A bucket in memory, for tests.
@@ -193,6 +203,24 @@ impl Bucket {
     #[must_use]
     pub fn reading_here(&self) -> Self {
         Self { reads_here: self.settings.is_local, ..self.clone() }
+    }
+
+    /// The same bucket, which is a directory.
+    #[must_use]
+    pub(crate) fn with_local(&self, local: Arc<LocalStore>) -> Self {
+        Self { local: Some(local), ..self.clone() }
+    }
+
+    /// For an uploader, before it looks at what is there: makes the directory that a bucket is, if it was never there.
+    /// Readers make none. Other stores need nothing.
+    ///
+    /// # Errors
+    /// The directory cannot be made, or is gone.
+    pub async fn prepare(&self) -> Result<()> {
+        match &self.local {
+            Some(local) => self.within("prepare", "", local.prepare()).await,
+            None => Ok(()),
+        }
     }
 
     /// The same bucket, over a store that keeps what multipart uploads leave until somebody aborts them.

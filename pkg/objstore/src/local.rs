@@ -132,6 +132,11 @@ impl LocalStore {
         Ok(files)
     }
 
+    /// Makes the directory if it was never there.
+    pub(crate) async fn prepare(&self) -> Result<()> {
+        self.files_to_write().await.map(drop)
+    }
+
     /// Opens a file on this thread. `None` for all but an existing range that is asked for without conditions.
     fn open_here(&self, location: &Path, options: &GetOptions) -> Result<Option<GetResult>> {
         let GetOptions {

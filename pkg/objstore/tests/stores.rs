@@ -37,6 +37,9 @@ async fn memory() {
 async fn filesystem() {
     let dir = tempfile::tempdir().unwrap();
     let bucket = open(&format!("type: FILESYSTEM\nconfig:\n  directory: {}/new\n", dir.path().display()));
+    // an uploader makes it, a question does not
+    assert!(bucket.exists("x").await.is_err() && !dir.path().join("new").exists());
+    bucket.prepare().await.unwrap();
     assert_eq!(probe(&bucket).await, ConditionalCreate::Honoured);
     conforms(&bucket, "d/e", true).await;
     // as Thanos lays it out: keys are paths, and directories go with their last file

@@ -208,6 +208,7 @@ impl Config {
         let mut settings = Settings::default();
         let prefix = if self.prefix.is_empty() { String::new() } else { format!("{}/", self.prefix) };
         let mut unfinished: Option<Arc<dyn Unfinished>> = None;
+        let mut local = None;
         let (name, store, limit): (String, Arc<dyn ObjectStore>, usize) = match &self.provider {
             Provider::S3(s3) => {
                 let (store, of_s3) = s3.open(&mut settings, prefix)?;
@@ -225,11 +226,12 @@ impl Config {
                 let failed = |e: Box<dyn std::error::Error + Send + Sync>| {
                     ConfigError::open(format!("bucket directory {}", directory.display()), e)
                 };
-                let store = LocalStore::new(directory).map_err(|e| failed(e.into()))?;
+                let store = Arc::new(LocalStore::new(directory).map_err(|e| failed(e.into()))?);
+                local = Some(store.clone());
                 unfinished = Some(Arc::new(LocalUnfinished(directory.join(&self.prefix))));
                 (settings.is_local, settings.part_bytes) = (true, LOCAL_PART_BYTES);
                 settings.directory = Some(directory.join(&self.prefix));
-                (directory.display().to_string(), Arc::new(store), 0)
+                (directory.display().to_string(), store, 0)
             }
         };
         let store: Arc<dyn ObjectStore> = match self.prefix.as_str() {
@@ -254,8 +256,12 @@ impl Config {
         };
         let store: Arc<dyn ObjectStore> = Arc::new(Decorated::new(store, TraceHook::new(&name)));
         let bucket = Bucket::new(name, store, settings);
-        Ok(match unfinished {
+        let bucket = match unfinished {
             Some(unfinished) => bucket.with_unfinished(unfinished),
+            None => bucket,
+        };
+        Ok(match local {
+            Some(local) => bucket.with_local(local),
             None => bucket,
         })
     }
@@ -373,7 +379,6 @@ prefix: "/a/b/"
             ("type: COS\nconfig: {}\n".into(), 1, "myqcloud"),
             ("type: FLOPPY\n".into(), 1, "FILESYSTEM"),
             ("type: FILESYSTEM\nconfig: {}\n".into(), 1, "directory"),
-            ("type: FILESYSTEM\nconfig: {directory: a}\n---\ntype: S3\n".into(), 0, "document"),
             ("type: FILESYSTEM\nconfig: {directory: a}\nprefiks: b\n".into(), 3, "prefiks"),
             ("type: GCS\nconfig:\n  bucket: b\n  use_grpc: true\n".into(), 4, "use_grpc"),
         ] {
@@ -410,6 +415,8 @@ prefix: "/a/b/"
 
     #[test]
     fn nulls_and_other_types() {
+        let config = parse("---\ntype: FILESYSTEM\nconfig: {directory: a}\n---\ntype: S3\n").unwrap();
+        assert!(matches!(config.provider, Provider::Filesystem { .. }), "the first document is read");
         let config = parse("type: FILESYSTEM\nconfig:\n  directory: /tmp/x\nprefix: ~\n").unwrap();
         assert!(matches!(config.provider, Provider::Filesystem { .. }));
         let azure = parse(
