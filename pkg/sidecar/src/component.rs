@@ -202,7 +202,7 @@ fn open_bucket(
     clock: &Arc<dyn Clock>,
     metrics: &Metrics,
 ) -> Result<Bucket, ConfigError> {
-    let named = |e: objstore::ConfigError| ConfigError(format!("--objstore.config: {e}"));
+    let named = |e: objstore::ConfigError| ConfigError(format!("{}: {e}", config.objstore_origin));
     let options = OpenOptions { metrics: Some(metrics.clone()), clock: clock.clone(), ..OpenOptions::default() };
     let bucket = objstore::Config::parse(yaml, env).map_err(named)?.open(&options).map_err(named)?;
     if config.upload_concurrency == 0 {

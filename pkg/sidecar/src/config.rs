@@ -40,6 +40,8 @@ pub struct Config {
     pub min_time: String,
     /// The bucket's YAML; `None` = no uploads.
     pub objstore: Option<String>,
+    /// Where it comes from, a file or the flag, for errors in it.
+    pub objstore_origin: String,
     /// `--shipper.meta-file-name`.
     pub meta_file_name: String,
     /// `--shipper.upload-compacted`.
@@ -80,7 +82,7 @@ impl Config {
         let duration = |flag: &str| Duration::from_millis(parsed.duration_ms(flag).max(0) as u64);
         let http_client = ClientConfig::parse(&parsed.content("prometheus.http-client")?.unwrap_or_default())
             .and_then(ClientConfig::build)
-            .map_err(|e| ConfigError(format!("--prometheus.http-client: {e}")))?;
+            .map_err(|e| ConfigError(format!("{}: {e}", parsed.origin("prometheus.http-client"))))?;
         let url = parsed.text("prometheus.url");
         if !url.starts_with("http://") && !url.starts_with("https://") {
             return Err(ConfigError(format!("--prometheus.url: {:?} is no http or https URL", redact_urls(url))));
@@ -118,6 +120,7 @@ impl Config {
             tsdb_path: parsed.text("tsdb.path").into(),
             min_time: parsed.text("min-time").to_owned(),
             objstore: parsed.content("objstore.config")?.filter(|yaml| !yaml.trim().is_empty()),
+            objstore_origin: parsed.origin("objstore.config"),
             meta_file_name,
             upload_compacted: parsed.switch("shipper.upload-compacted"),
             ignore_unequal_block_size: parsed.switch("shipper.ignore-unequal-block-size"),

@@ -8,11 +8,22 @@ use std::path::Path;
 
 use block::BlockId;
 use serde::{Deserialize, Serialize};
-use service::Failpoints;
+use service::{Failpoint, Failpoints};
 
 /// Blocks in the bucket, of those still on disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Shipped(pub BTreeSet<BlockId>);
+
+/// Why the list was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The file system; names the file.
+    #[error("{0}")]
+    File(String),
+    /// A test ends the pass.
+    #[error(transparent)]
+    Failpoint(#[from] Failpoint),
+}
 
 #[derive(Serialize, Deserialize)]
 struct FileJson {
@@ -44,23 +55,27 @@ impl Shipped {
     ///
     /// # Errors
     /// From the file system, or a failpoint.
-    pub fn write(&self, path: &Path, failpoints: &Failpoints) -> Result<(), String> {
+    pub fn write(&self, path: &Path, failpoints: &Failpoints) -> Result<(), WriteError> {
         let at = |p: &Path| {
             let p = p.display().to_string();
-            move |e: io::Error| format!("{p}: {e}")
+            move |e: io::Error| WriteError::File(format!("{p}: {e}"))
         };
         let file = FileJson { version: 1, uploaded: Some(self.0.iter().map(BlockId::to_string).collect()) };
         let mut json = Vec::new();
         let mut writer =
             serde_json::Serializer::with_formatter(&mut json, serde_json::ser::PrettyFormatter::with_indent(b"\t"));
-        file.serialize(&mut writer).map_err(|e| format!("{}: {e}", path.display()))?;
+        file.serialize(&mut writer).map_err(|e| at(path)(e.into()))?;
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(".tmp");
         let temporary = path.with_file_name(name);
         let mut out = File::create(&temporary).map_err(at(&temporary))?;
-        out.write_all(&json).and_then(|()| out.sync_all()).map_err(at(&temporary))?;
-        failpoints.hit("shipper.before_list_rename").map_err(|e| e.to_string())?;
-        fs::rename(&temporary, path).map_err(at(path))?;
+        let written = out.write_all(&json).and_then(|()| out.sync_all()).map_err(at(&temporary));
+        failpoints.hit("shipper.before_list_rename")?;
+        if let Err(e) = written.and_then(|()| fs::rename(&temporary, path).map_err(at(path))) {
+            // on a full disk every block counts
+            let _ = fs::remove_file(&temporary);
+            return Err(e);
+        }
         match path.parent() {
             Some(dir) if !dir.as_os_str().is_empty() => File::open(dir).and_then(|d| d.sync_all()).map_err(at(dir)),
             _ => Ok(()),

@@ -1,12 +1,11 @@
 //! Blocks in the server's data directory: finding, linking, checking.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use block::{BlockId, BlockMeta, LocalBlock, META_FILE};
-use labels::Labels;
+use block::{BlockId, BlockMeta, ChunkReader, IndexReader, META_FILE};
 
 /// A `meta.json` larger than this is not read.
 const META_BYTES_MAX: u64 = 64 << 20;
@@ -50,8 +49,11 @@ pub(crate) fn blocks(dir: &Path) -> Result<Found, String> {
         let entry = entry.map_err(|e| format!("data directory {}: {e}", dir.display()))?;
         let Some(id) = entry.file_name().to_str().and_then(|n| BlockId::parse(n).ok()) else { continue };
         let path = entry.path();
-        if !path.is_dir() {
-            continue;
+        match fs::metadata(&path) {
+            Ok(file) if !file.is_dir() => continue,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            // what is in the way is told below
+            _ => {}
         }
         found.names.insert(id);
         match read_meta(&path, id) {
@@ -68,10 +70,7 @@ pub(crate) fn blocks(dir: &Path) -> Result<Found, String> {
 fn read_meta(dir: &Path, id: BlockId) -> Result<BlockMeta, LocalError> {
     let path = dir.join(META_FILE);
     let bad = |what: String| LocalError::Bad(format!("{}: {what}", path.display()));
-    let gone = |e: io::Error| match dir.exists() {
-        true => bad(e.to_string()),
-        false => LocalError::Gone,
-    };
+    let gone = |e: io::Error| if is_gone(dir) { LocalError::Gone } else { bad(e.to_string()) };
     let size = fs::metadata(&path).map_err(gone)?.len();
     if size > META_BYTES_MAX {
         return Err(bad(format!("has {size} bytes, more than any meta.json")));
@@ -87,6 +86,11 @@ fn read_meta(dir: &Path, id: BlockId) -> Result<BlockMeta, LocalError> {
     Ok(meta)
 }
 
+/// Whether there is certainly no such directory.
+fn is_gone(dir: &Path) -> bool {
+    matches!(dir.try_exists(), Ok(false))
+}
+
 /// A block under a second name, which Prometheus does not delete.
 #[derive(Debug, Clone)]
 pub(crate) struct Link {
@@ -95,13 +99,20 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Links the index and the segments; where links cannot be made, copies. Links of a broken-off upload are made anew.
-    pub(crate) fn make(&self) -> Result<(), LocalError> {
-        remove_dir(&self.to).map_err(LocalError::Bad)?;
-        self.try_make().map_err(|e| match self.from.exists() {
-            true => LocalError::Bad(format!("cannot link {} to {}: {e}", self.from.display(), self.to.display())),
-            false => LocalError::Gone,
-        })
+    /// Links the index and the segments; those of a broken-off upload are made anew. Where that cannot be done, says why:
+    /// the block is then to be read where it lies, which serves as long as Prometheus does not delete it.
+    pub(crate) fn make(&self) -> Result<(), String> {
+        let text = |e| format!("cannot link {} to {}: {e}", self.from.display(), self.to.display());
+        let made = remove_dir(&self.to).and_then(|()| self.try_make().map_err(text));
+        if made.is_err() {
+            let _ = remove_dir(&self.to);
+        }
+        made
+    }
+
+    /// Whether Prometheus has deleted the block.
+    pub(crate) fn is_gone(&self) -> bool {
+        is_gone(&self.from)
     }
 
     fn try_make(&self) -> io::Result<()> {
@@ -109,21 +120,9 @@ impl Link {
         fs::create_dir_all(&chunks)?;
         for entry in fs::read_dir(self.from.join("chunks"))? {
             let entry = entry?;
-            link_file(&entry.path(), &chunks.join(entry.file_name()))?;
+            fs::hard_link(entry.path(), chunks.join(entry.file_name()))?;
         }
-        link_file(&self.from.join("index"), &self.to.join("index"))
-    }
-}
-
-fn link_file(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::hard_link(from, to) {
-        Err(e) if !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) => {
-            // Some network file systems have no links. Never into a file that is there: it could be a link to `from`,
-            // which opening it anew would empty.
-            let mut copy = File::create_new(to)?;
-            io::copy(&mut File::open(from)?, &mut copy).map(drop)
-        }
-        outcome => outcome,
+        fs::hard_link(self.from.join("index"), self.to.join("index"))
     }
 }
 
@@ -142,8 +141,8 @@ pub(crate) fn verify(dir: &Path, meta: &BlockMeta, how: Verify) -> Result<(), Lo
 
 fn check(dir: &Path, meta: &BlockMeta, how: Verify) -> Result<(), String> {
     let text = |e: block::Error| e.to_string();
-    let block = LocalBlock::open_with(dir, meta.clone(), Labels::empty()).map_err(text)?;
-    let index = block.index();
+    let index = IndexReader::open_file(&dir.join("index")).map_err(text)?;
+    let segments = ChunkReader::open_dir(&dir.join("chunks")).map_err(text)?;
     let ids = index.all_postings().map_err(text)?;
     if meta.stats.num_series != 0 && meta.stats.num_series != ids.len() as u64 {
         return Err(format!("index has {} series, meta.json says {}", ids.len(), meta.stats.num_series));
@@ -156,7 +155,7 @@ fn check(dir: &Path, meta: &BlockMeta, how: Verify) -> Result<(), String> {
     let (mut chunks, mut samples) = (0u64, 0u64);
     for id in checked {
         for chunk in index.series(*id).map_err(text)?.chunks {
-            let (encoding, data) = block.chunks().chunk(chunk).map_err(text)?;
+            let (encoding, data) = segments.chunk(chunk).map_err(text)?;
             samples += chunkenc::num_samples(encoding, &data).map_err(|e| e.to_string())? as u64;
             chunks += 1;
         }
@@ -179,19 +178,17 @@ mod tests {
     fn links_never_touch_the_source() {
         let dir = tempfile::tempdir().unwrap();
         let link = Link { from: dir.path().join("a"), to: dir.path().join("thanos/upload/a") };
-        assert_eq!(link.make(), Err(LocalError::Gone));
+        assert!(link.make().is_err() && link.is_gone());
         fs::create_dir_all(link.from.join("chunks")).unwrap();
         fs::write(link.from.join("chunks/000001"), "chunks").unwrap();
-        assert!(matches!(link.make(), Err(LocalError::Bad(_))), "no index");
+        assert!(link.make().is_err() && !link.is_gone(), "no index");
+        assert!(!link.to.exists(), "a link that is not whole is taken away");
         fs::write(link.from.join("index"), "index").unwrap();
         for _ in 0..2 {
             link.make().unwrap();
             assert_eq!(fs::read_to_string(link.to.join("index")).unwrap(), "index");
             assert_eq!(fs::read_to_string(link.from.join("chunks/000001")).unwrap(), "chunks");
         }
-        // a file that is there is an error, not written over
-        assert!(link_file(&link.from.join("index"), &link.to.join("index")).is_err());
-        assert_eq!(fs::read_to_string(link.from.join("index")).unwrap(), "index");
         // prometheus deletes the block: what is linked stays
         fs::remove_dir_all(&link.from).unwrap();
         assert_eq!(fs::read_to_string(link.to.join("chunks/000001")).unwrap(), "chunks");

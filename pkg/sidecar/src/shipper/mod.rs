@@ -3,11 +3,13 @@
 //! A pass looks at every block in the data directory, oldest first. One that is not in the bucket is checked, linked
 //! into `thanos/upload/<ULID>` (so that Prometheus may delete it meanwhile), uploaded with the external labels in its
 //! `meta.json`, and noted in the list of shipped blocks at once. The process may end anywhere: what is complete is
-//! never sent again, what is not is finished by the next pass.
+//! never sent again, what is not is finished by the next pass. Neither links nor the list are needed: where the data
+//! directory cannot be written, blocks are read in place, and the bucket tells what it has.
 //!
 //! Order matters to the compactor: while an older block cannot be uploaded, newer ones wait — for some passes, and not
 //! for a block that is damaged, which waiting does not mend.
 
+mod list;
 mod local;
 
 use std::collections::HashMap;
@@ -25,6 +27,7 @@ use telemetry::{Counter, Gauge, Metrics};
 use tracing::{error, info, warn};
 
 use crate::Shipped;
+use list::{Known, List};
 pub use local::Verify;
 use local::{Link, LocalError};
 
@@ -86,6 +89,19 @@ pub struct Pass {
     pub failed: Vec<(String, String)>,
     /// Blocks that wait for an older one.
     pub waiting: usize,
+    /// Blocks that were not looked at, by reason.
+    pub skipped: Skipped,
+}
+
+/// Blocks of the data directory that a pass has no need to upload.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Skipped {
+    /// They are in the bucket, as the list of shipped blocks says.
+    pub listed: usize,
+    /// The server has compacted them, and those are not asked for.
+    pub compacted: usize,
+    /// They hold no samples.
+    pub empty: usize,
 }
 
 /// Uploads blocks. One pass at a time.
@@ -95,8 +111,15 @@ pub struct Shipper {
     labels: Arc<dyn Fn() -> Labels + Send + Sync>,
     metrics: ShipperMetrics,
     fetcher: Option<MetaFetcher>,
+    memory: tokio::sync::Mutex<Memory>,
+}
+
+/// What is kept from one pass to the next.
+#[derive(Debug, Default)]
+struct Memory {
     /// Passes in which a block failed.
-    failures: tokio::sync::Mutex<HashMap<BlockId, u32>>,
+    failures: HashMap<BlockId, u32>,
+    known: Known,
 }
 
 impl std::fmt::Debug for Shipper {
@@ -112,6 +135,7 @@ struct ShipperMetrics {
     uploads: Counter,
     upload_failures: Counter,
     corrupted_blocks: Counter,
+    list_failures: Counter,
     upload_compacted_done: Gauge,
 }
 
@@ -124,6 +148,10 @@ impl ShipperMetrics {
             upload_failures: m
                 .counter("thanos_shipper_upload_failures_total", "Total number of block upload failures."),
             corrupted_blocks: m.counter("thanos_shipper_corrupted_blocks_total", "Total number of corrupted blocks."),
+            list_failures: m.counter(
+                "aion_shipper_list_failures_total",
+                "Total number of dir syncs after which the list of shipped blocks could not be written.",
+            ),
             upload_compacted_done: m.gauge(
                 "thanos_shipper_upload_compacted_done",
                 "If 1 it means shipper uploaded all compacted blocks from the filesystem.",
@@ -191,7 +219,7 @@ impl Shipper {
             labels: Arc::new(labels),
             metrics: ShipperMetrics::new(metrics),
             fetcher,
-            failures: tokio::sync::Mutex::default(),
+            memory: tokio::sync::Mutex::default(),
         }
     }
 
@@ -225,7 +253,8 @@ impl Shipper {
     }
 
     async fn try_pass(&self) -> Result<Pass, String> {
-        let mut failures = self.failures.lock().await;
+        let mut memory = self.memory.lock().await;
+        let Memory { failures, known } = &mut *memory;
         let external = (self.labels)();
         if external.is_empty() {
             return Err("no external labels are known: nothing can be uploaded".to_owned());
@@ -233,19 +262,12 @@ impl Shipper {
         let dir = self.options.dir.clone();
         let found = blocking(move || local::blocks(&dir)).await??;
         let updir = self.options.dir.join(UPLOAD_DIR);
-        blocking(move || local::remove_dir(&updir)).await??;
+        let mut unlinked = blocking(move || local::remove_dir(&updir)).await?.err();
 
         let mut pass = Pass::default();
-        let list_path = self.list_path();
-        let mut list = Shipped::read(&list_path).unwrap_or_else(|e| {
-            warn!(err = e, "list of shipped blocks is of no use, asking the bucket instead");
-            Shipped::default()
-        });
-        let before = list.0.len();
-        list.0.retain(|id| found.names.contains(id));
-        if list.0.len() != before {
-            self.note(&list)?;
-        }
+        let failpoint = |e: service::Failpoint| e.to_string();
+        let mut list =
+            List::open(self.list_path(), self.options.failpoints.clone(), known, &found.names).map_err(failpoint)?;
         failures.retain(|id, _| found.names.contains(id));
         for (name, why) in found.bad {
             error!(block = name, err = why, "block in the data directory cannot be shipped");
@@ -253,11 +275,11 @@ impl Shipper {
             pass.failed.push((name, why));
         }
         let mut metas = found.metas;
-        metas.retain(|m| self.is_wanted(m) && !list.0.contains(&m.ulid));
+        metas.retain(|m| self.is_wanted(m, &list, &mut pass.skipped));
         let total = metas.len();
         for (n, meta) in metas.into_iter().enumerate() {
             let id = meta.ulid;
-            match self.ship(meta, &external).await {
+            match self.ship(meta, &external, &mut unlinked).await {
                 Ok(outcome) => {
                     if outcome == Uploaded::Already {
                         info!(block = %id, "block is in the bucket already");
@@ -267,9 +289,8 @@ impl Shipper {
                         pass.uploaded.push(id);
                     }
                     failures.remove(&id);
-                    list.0.insert(id);
                     self.hit("shipper.before_list")?;
-                    self.note(&list)?;
+                    list.add(id).map_err(failpoint)?;
                     self.hit("shipper.after_list")?;
                 }
                 Err(Failure::Failpoint(name)) => return Err(format!("failpoint {name}")),
@@ -293,16 +314,40 @@ impl Shipper {
                 }
             }
         }
+        if let Some(err) = unlinked {
+            info!(err, "blocks are read in place: {UPLOAD_DIR} in the data directory cannot be written");
+        }
+        *known = list.close();
+        if known.is_unlisted() {
+            self.metrics.list_failures.inc();
+        }
         Ok(pass)
     }
 
-    /// Whether a block is to be shipped at all.
-    fn is_wanted(&self, meta: &BlockMeta) -> bool {
-        meta.stats.num_samples > 0 && (meta.compaction.level <= 1 || self.options.upload_compacted)
+    /// Whether a block is to be shipped at all; otherwise counted in `skipped`.
+    fn is_wanted(&self, meta: &BlockMeta, list: &List, skipped: &mut Skipped) -> bool {
+        let count = if list.contains(meta.ulid) {
+            &mut skipped.listed
+        } else if meta.stats.num_samples == 0 {
+            &mut skipped.empty
+        } else if meta.compaction.level > 1 && !self.options.upload_compacted {
+            &mut skipped.compacted
+        } else {
+            return true;
+        };
+        *count += 1;
+        false
     }
 
-    async fn ship(&self, meta: BlockMeta, external: &Labels) -> Result<Uploaded, Failure> {
+    /// Brings a block into the bucket, unless it is there. Why it could not be linked is left in `unlinked`.
+    async fn ship(
+        &self,
+        meta: BlockMeta,
+        external: &Labels,
+        unlinked: &mut Option<String>,
+    ) -> Result<Uploaded, Failure> {
         let id = meta.ulid;
+        self.bucket.prepare().await?;
         if self.bucket.exists(&format!("{id}/{META_FILE}")).await? {
             return Ok(Uploaded::Already);
         }
@@ -311,22 +356,29 @@ impl Shipper {
         }
         let from = self.options.dir.join(id.to_string());
         let link = Link { from, to: self.options.dir.join(UPLOAD_DIR).join(id.to_string()) };
-        let outcome = self.send(&link, meta, external).await;
-        let to = link.to;
-        if let Ok(Err(e)) = blocking(move || local::remove_dir(&to)).await {
-            warn!(block = %id, err = e, "links of an upload are left behind");
+        let made = link.clone();
+        match blocking(move || made.make()).await.map_err(Failure::Block)? {
+            Ok(()) => {
+                let outcome = self.send(&link.to, meta, external).await;
+                let removed = blocking(move || local::remove_dir(&link.to)).await.map_err(Failure::Block)?;
+                *unlinked = removed.err().or(unlinked.take());
+                outcome
+            }
+            Err(_) if link.is_gone() => Err(Failure::Gone),
+            Err(why) => {
+                *unlinked = Some(why);
+                match self.send(&link.from, meta, external).await {
+                    Err(Failure::Block(_) | Failure::Bucket(_)) if link.is_gone() => Err(Failure::Gone),
+                    outcome => outcome,
+                }
+            }
         }
-        outcome
     }
 
-    /// Links, checks and uploads; the links stay.
-    async fn send(&self, link: &Link, mut meta: BlockMeta, external: &Labels) -> Result<Uploaded, Failure> {
-        let (linked, checked, verify) = (link.clone(), meta.clone(), self.options.verify);
-        let work = move || {
-            linked.make()?;
-            local::verify(&linked.to, &checked, verify)
-        };
-        blocking(work).await.map_err(Failure::Block)??;
+    /// Checks the block in `dir` and uploads it.
+    async fn send(&self, dir: &Path, mut meta: BlockMeta, external: &Labels) -> Result<Uploaded, Failure> {
+        let (checked, verify, here) = (meta.clone(), self.options.verify, dir.to_owned());
+        blocking(move || local::verify(&here, &checked, verify)).await.map_err(Failure::Block)??;
         self.options.failpoints.hit("shipper.after_link")?;
 
         let thanos = meta.thanos.get_or_insert_with(ThanosMeta::default);
@@ -340,7 +392,7 @@ impl Shipper {
             clock: self.options.clock.clone(),
             failpoints: self.options.failpoints.clone(),
         };
-        Ok(upload_block(&self.bucket, &link.to, meta, &options).await?)
+        Ok(upload_block(&self.bucket, dir, meta, &options).await?)
     }
 
     /// A compacted block that overlaps one in the bucket would stop the compactor.
@@ -364,10 +416,6 @@ impl Shipper {
                 meta.ulid, meta.min_time, meta.max_time, other.ulid, other.min_time, other.max_time
             ))),
         }
-    }
-
-    fn note(&self, list: &Shipped) -> Result<(), String> {
-        list.write(&self.list_path(), &self.options.failpoints)
     }
 
     fn hit(&self, name: &str) -> Result<(), String> {

@@ -1,0 +1,96 @@
+//! The list of shipped blocks while a pass goes on. It spares requests to the bucket; no upload depends on it.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use block::BlockId;
+use service::{Failpoint, Failpoints};
+use tracing::warn;
+
+use crate::Shipped;
+use crate::shipped::WriteError;
+
+/// What a shipper knows from the pass before.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Blocks in the bucket, of those that were on disk.
+    shipped: BTreeSet<BlockId>,
+    /// The list does not say so, for it could not be written.
+    is_unlisted: bool,
+}
+
+/// The list in use.
+#[derive(Debug)]
+pub(super) struct List {
+    path: PathBuf,
+    failpoints: Failpoints,
+    shipped: Shipped,
+    unread: Option<String>,
+    unwritten: Option<String>,
+}
+
+impl List {
+    /// Reads the list and drops from it what is not among `names`. Where it cannot be read, `known` stands in; what
+    /// neither has is asked of the bucket.
+    pub(super) fn open(
+        path: PathBuf,
+        failpoints: Failpoints,
+        known: &Known,
+        names: &BTreeSet<BlockId>,
+    ) -> Result<Self, Failpoint> {
+        let (read, unread) = match Shipped::read(&path) {
+            Ok(list) => (list, None),
+            Err(e) => (Shipped::default(), Some(e)),
+        };
+        let mut shipped = read.clone();
+        if known.is_unlisted || unread.is_some() {
+            shipped.0.extend(&known.shipped);
+        }
+        shipped.0.retain(|id| names.contains(id));
+        let is_current = unread.is_none() && shipped == read;
+        let mut list = Self { path, failpoints, shipped, unread, unwritten: None };
+        if !is_current {
+            list.write()?;
+        }
+        Ok(list)
+    }
+
+    pub(super) fn contains(&self, id: BlockId) -> bool {
+        self.shipped.0.contains(&id)
+    }
+
+    /// Notes that a block is in the bucket.
+    pub(super) fn add(&mut self, id: BlockId) -> Result<(), Failpoint> {
+        self.shipped.0.insert(id);
+        self.write()
+    }
+
+    fn write(&mut self) -> Result<(), Failpoint> {
+        self.unwritten = match self.shipped.write(&self.path, &self.failpoints) {
+            Ok(()) => None,
+            Err(WriteError::File(why)) => Some(why),
+            Err(WriteError::Failpoint(failpoint)) => return Err(failpoint),
+        };
+        Ok(())
+    }
+
+    /// Tells of what went wrong in the pass, once. What is to be known in the next pass, and whether the list is behind.
+    pub(super) fn close(self) -> Known {
+        match (&self.unwritten, &self.unread) {
+            (Some(err), _) => warn!(
+                err,
+                "list of shipped blocks cannot be written: uploads go on, the next start asks the bucket for each block"
+            ),
+            (None, Some(err)) => warn!(err, "list of shipped blocks could not be read, it was written anew"),
+            (None, None) => {}
+        }
+        Known { shipped: self.shipped.0, is_unlisted: self.unwritten.is_some() }
+    }
+}
+
+impl Known {
+    /// Whether the list on disk is behind.
+    pub(super) fn is_unlisted(&self) -> bool {
+        self.is_unlisted
+    }
+}
