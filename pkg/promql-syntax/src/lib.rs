@@ -3,6 +3,7 @@
 pub mod ast;
 mod check;
 mod error;
+mod flag_labels;
 mod functions;
 mod json;
 mod lexer;
@@ -20,6 +21,7 @@ mod walk;
 
 pub use ast::*;
 pub use error::{ParseError, position};
+pub use flag_labels::parse_flag_labels;
 pub use functions::{FUNCTIONS, Function, function};
 pub use json::to_json;
 pub use labels::quote;
