@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, bail, ensure};
 use serde_json::Value as Json;
 use testkit::s3::{Fault, FaultKind, Operation, Server};
+use tests::aion::{Component, binary};
 use tests::blocks::{Samples, World, difference, overlaps, samples, visible};
 
 use crate::waiting::{Compactor, is_done};
@@ -136,4 +137,40 @@ async fn a_full_disk() -> anyhow::Result<()> {
     let mut compactor = Compactor::start(&server.config_yaml(), &data, "")?;
     compactor.until("all is done", all_done).await?;
     settles(&server, temp.path(), &wanted).await
+}
+
+/// A bucket that cannot be reached at the start is waited for, and said to be missing; nothing is made in its place.
+#[tokio::test]
+async fn a_bucket_that_is_away_at_the_start_is_waited_for() -> anyhow::Result<()> {
+    let temp = tempfile::tempdir()?;
+    let bucket = temp.path().join("bucket");
+    let config = crate::waiting::folder(&bucket);
+    let mut compactor = Compactor::start(&config, &temp.path().join("compact"), "")?;
+    let args = [
+        format!("--objstore.config={config}"),
+        format!("--data-dir={}", temp.path().join("store").display()),
+        "--sync-block-duration=1s".to_owned(),
+    ];
+    let mut store = Component::start(binary(), "store", &temp.path().join("logs"), &args, &[])?;
+    for api in [&compactor.api, &store.api] {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
+        loop {
+            let why = match api.get_bytes("/-/ready", &[]).await {
+                Ok(body) => String::from_utf8_lossy(&body).into_owned(),
+                Err(e) => e.to_string(),
+            };
+            if why.contains("NOT OK") && why.contains(bucket.to_str().context("a name")?) {
+                break;
+            }
+            ensure!(tokio::time::Instant::now() < deadline, "{}: {why}", api.base);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    ensure!(!bucket.exists(), "the bucket's directory was made");
+    fs::create_dir(&bucket)?;
+    store.ready().await?;
+    compactor
+        .until("it reads the bucket", |status| status["groups"].is_array().then_some(()).ok_or("no groups".into()))
+        .await?;
+    Ok(())
 }
