@@ -9,6 +9,11 @@ use crate::error::{ApiError, ErrorKind};
 use crate::router::Shared;
 use crate::values;
 
+/// The longest value of a parameter, bytes; as long as a query may be.
+const VALUE_BYTES_MAX: usize = 1 << 20;
+/// How much of a parameter's name an error shows, characters.
+const NAME_SHOWN_MAX: usize = 64;
+
 /// Names and values in order; those of the form come before those of the URL, as in Go.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Params {
@@ -52,8 +57,22 @@ impl Params {
         Ok(self.parsed("limit", values::parse_limit)?.unwrap_or(0))
     }
 
-    fn add(&mut self, encoded: &[u8]) {
-        self.pairs.extend(url::form_urlencoded::parse(encoded).into_owned());
+    fn add(&mut self, encoded: &[u8], max: usize) -> Result<(), ApiError> {
+        for (name, value) in url::form_urlencoded::parse(encoded) {
+            if max > 0 && self.pairs.len() >= max {
+                return Err(ApiError::bad(format!(
+                    "more than {max} parameters, match[] and others that repeat counted each time: ask for less in one \
+                     request (--query.max-parameters)"
+                )));
+            }
+            // The query has a limit of its own.
+            if value.len() > VALUE_BYTES_MAX && name != "query" {
+                let text = format!("{} bytes, more than {VALUE_BYTES_MAX}", value.len());
+                return Err(ApiError::parameter(&name.chars().take(NAME_SHOWN_MAX).collect::<String>(), text));
+            }
+            self.pairs.push((name.into_owned(), value.into_owned()));
+        }
+        Ok(())
     }
 }
 
@@ -62,11 +81,12 @@ impl FromRequest<Shared> for Params {
 
     async fn from_request(request: Request, shared: &Shared) -> Result<Self, ApiError> {
         let mut params = Params::default();
+        let max = shared.state.options.parameters_max;
         let (parts, body) = request.into_parts();
         if parts.method == Method::POST && is_form(&parts.headers) {
-            params.add(&read(body, shared.state.options.body_bytes_max).await?);
+            params.add(&read(body, shared.state.options.body_bytes_max).await?, max)?;
         }
-        params.add(parts.uri.query().unwrap_or("").as_bytes());
+        params.add(parts.uri.query().unwrap_or("").as_bytes(), max)?;
         params.headers = parts.headers;
         Ok(params)
     }

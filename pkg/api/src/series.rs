@@ -26,7 +26,7 @@ pub(crate) async fn series(State(shared): State<Shared>, params: Params) -> Answ
     let limit = params.limit()?;
     let range = range(&params, &shared)?;
     let request = RequestCtx::new(&params, &shared)?;
-    let sets = matcher_sets(&params, &request).map_err(|why| ApiError::parameter("match[]", why.text))?;
+    let sets = matcher_sets(&params, &shared, &request).map_err(|why| ApiError::parameter("match[]", why.text))?;
     // Any resolution will do, as no samples are read.
     let (source, partial_response) = label_source(&params, &shared, &request.tenant, i64::MAX)?;
     let select = |matchers: Vec<Matcher>| {
@@ -105,7 +105,7 @@ async fn names(shared: &Shared, params: &Params, values_of: Option<&str>) -> Ans
     let limit = params.limit()?;
     let range = range(params, shared)?;
     let request = RequestCtx::new(params, shared)?;
-    let mut sets = matcher_sets(params, &request)?;
+    let mut sets = matcher_sets(params, shared, &request)?;
     if sets.is_empty() {
         sets.push(request.tenant.enforce(Vec::new()));
     }
@@ -168,14 +168,23 @@ fn range(params: &Params, shared: &Shared) -> Result<TimeRange, ApiError> {
 }
 
 /// The selectors of `match[]`, the tenant's matcher in each.
-fn matcher_sets(params: &Params, request: &RequestCtx) -> Result<Vec<Vec<Matcher>>, ApiError> {
-    Ok(parse_selectors(&params.all("match[]"))?.into_iter().map(|set| request.tenant.enforce(set)).collect())
+fn matcher_sets(params: &Params, shared: &Shared, request: &RequestCtx) -> Result<Vec<Vec<Matcher>>, ApiError> {
+    let max = shared.state.engine.options().parse.max_regex_bytes;
+    Ok(parse_selectors(&params.all("match[]"), max)?.into_iter().map(|set| request.tenant.enforce(set)).collect())
 }
 
-/// Parses selectors and refuses those that would match everything.
-pub(crate) fn parse_selectors(texts: &[&str]) -> Result<Vec<Vec<Matcher>>, ApiError> {
+/// Parses selectors and refuses those that would match everything, and more of them than `regex_bytes_max` has room for.
+pub(crate) fn parse_selectors(texts: &[&str], regex_bytes_max: usize) -> Result<Vec<Vec<Matcher>>, ApiError> {
+    let mut regex_bytes = 0;
     let parse = |text: &&str| {
         let set = promql_syntax::parse_series_matchers(text).map_err(|why| ApiError::bad(why.to_string()))?;
+        regex_bytes += set.iter().filter_map(Matcher::regex).map(|r| r.size_bytes()).sum::<usize>();
+        if regex_bytes_max > 0 && regex_bytes > regex_bytes_max {
+            return Err(ApiError::bad(format!(
+                "regular expressions of match[] take more than {regex_bytes_max} bytes when compiled \
+                 (--query.max-regex-bytes)"
+            )));
+        }
         match set.iter().all(Matcher::matches_empty) {
             true => Err(ApiError::bad("match[] must contain at least one non-empty matcher")),
             false => Ok(set),

@@ -166,6 +166,8 @@ pub struct ApiOptions {
     pub request_bytes_max: u64,
     /// The largest form body, bytes.
     pub body_bytes_max: usize,
+    /// The most parameters of one request, each value of a repeated one counted (`--query.max-parameters`).
+    pub parameters_max: usize,
     /// Warnings (and infos) shown in one answer; more are counted.
     pub annotations_max: usize,
     /// The version that `status/buildinfo` gives as `version`, for clients that choose by Prometheus' versions.
@@ -197,6 +199,7 @@ impl Default for ApiOptions {
             disable_cors: false,
             request_bytes_max: 0,
             body_bytes_max: 10 << 20,
+            parameters_max: 1000,
             annotations_max: 10,
             prometheus_version: "3.14.0".to_owned(),
             start_time_ms: 0,

@@ -92,6 +92,62 @@ async fn forms_have_a_size() {
     assert_eq!(api.send(json.body(Body::from("query=x(")).unwrap()).await.status, StatusCode::OK);
 }
 
+#[tokio::test]
+async fn parameters_have_a_number_and_a_length() {
+    let api = Api::with(ApiOptions { parameters_max: 5, ..ApiOptions::default() });
+    for name in ["match[]", "storeMatch[]", "replicaLabels[]", "file[]", "other"] {
+        let few = format!("query=1&{}", vec![format!("{name}=%7Ba%3D%22b%22%7D"); 4].join("&"));
+        assert_eq!(api.post("query", &few).await.status, StatusCode::OK, "{name}");
+        for got in [api.post("query", &format!("{few}&x=1")).await, api.get(&format!("query?{few}&x=1")).await] {
+            let json = got.json();
+            assert_eq!((got.status.as_u16(), json["errorType"].as_str()), (400, Some("bad_data")), "{name}");
+            assert!(json["error"].as_str().unwrap().contains("more than 5 parameters"), "{json}");
+        }
+    }
+    for path in ["series", "labels"] {
+        let got = api.post(path, &"match[]=a&".repeat(6)).await;
+        assert_eq!(got.status, StatusCode::BAD_REQUEST, "{path}");
+    }
+    let long = "a".repeat((1 << 20) + 1);
+    for name in ["match[]", "storeMatch[]", "replicaLabels[]", "time"] {
+        let got = api.post("labels", &format!("{name}={long}")).await;
+        let error = got.json()["error"].as_str().unwrap().to_owned();
+        assert!(error.contains(name) && error.contains("1048577 bytes, more than 1048576"), "{error}");
+    }
+    let none = Api::with(ApiOptions { parameters_max: 0, ..ApiOptions::default() });
+    assert_eq!(none.post("labels", &"match[]=a&".repeat(1500)).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn regular_expressions_of_selectors_have_a_limit() {
+    let mut options = EngineOptions::default();
+    options.parse.max_regex_bytes = 100_000;
+    let api = Api::over(Arc::new(wide()), ApiOptions::default(), options);
+    let selector = |i: usize| format!("match[]=%7B__name__%3D~%22w.*[a-f]%7B1,9%7D{i}%22%7D&");
+    assert_eq!(api.post("series", &selector(1)).await.status, StatusCode::OK);
+    let all: String = (0..100).map(selector).collect();
+    for path in ["series", "labels"] {
+        let got = api.post(path, &all).await;
+        assert_eq!((got.status.as_u16(), got.json()["errorType"].as_str().unwrap()), (400, "bad_data"), "{path}");
+        assert!(
+            got.text().contains("more than 100000 bytes when compiled (--query.max-regex-bytes)"),
+            "{}",
+            got.text()
+        );
+    }
+}
+
+#[tokio::test]
+async fn answers_count_while_they_are_sent() {
+    let api = Api::over(Arc::new(wide()), ApiOptions::default(), EngineOptions::default());
+    let path = format!("query_range?query=wide&start={}&end={}&step=1", NOW_MS / 1000 - 50, NOW_MS / 1000);
+    let response = api.unread(&path).await;
+    // 500 series of 50 values.
+    assert!(api.budget.used_bytes() > 500 * 50 * 8, "{}", api.budget.used_bytes());
+    drop(response);
+    assert_eq!(api.budget.used_bytes(), 0);
+}
+
 /// Never answers; tells of each request's beginning and end.
 #[derive(Debug)]
 struct Stuck(mpsc::UnboundedSender<&'static str>);

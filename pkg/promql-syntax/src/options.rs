@@ -11,6 +11,8 @@ pub struct ParseOptions {
     pub fill_modifiers: bool,
     /// Longest query accepted, in bytes.
     pub max_length: usize,
+    /// The most memory that the compiled regular expressions of a query may take, in bytes; 0 = no limit.
+    pub max_regex_bytes: usize,
     /// Deepest nesting of parentheses, calls and signs accepted. Parser and users of the tree recurse so deep.
     pub max_nesting: usize,
     /// Highest tree accepted; `a + b + c …` counts one level for each operator.
@@ -28,6 +30,7 @@ impl ParseOptions {
         extended_range_selectors: false,
         fill_modifiers: false,
         max_length: 1 << 20,
+        max_regex_bytes: 64 << 20,
         max_nesting: 200,
         max_depth: 1000,
     };

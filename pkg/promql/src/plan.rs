@@ -1,5 +1,6 @@
 //! From syntax tree to plan: durations, `@` and offsets resolved, functions looked up, step-invariant parts marked.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use labels::Matcher;
@@ -274,7 +275,7 @@ pub(crate) const METADATA_LABELS: [&str; 3] = [labels::METRIC_NAME, "__type__", 
 
 /// Plans a query.
 pub(crate) fn plan(expr: &Expr, times: QueryTimes, options: &EngineOptions) -> Result<Root, QueryError> {
-    let planner = Planner { times, options, within_ms: None };
+    let planner = Planner { times, options, within_ms: None, regex_bytes: &Cell::new(0) };
     match expr.value_type() {
         ValueType::Scalar => Ok(Root::Scalar(planner.scalar(expr)?.it)),
         ValueType::String => match expr.unparen() {
@@ -297,6 +298,8 @@ struct Planner<'a> {
     options: &'a EngineOptions,
     /// The range of the innermost subquery around, ms.
     within_ms: Option<i64>,
+    /// Memory of the expressions that were compiled so far.
+    regex_bytes: &'a Cell<usize>,
 }
 
 type Hint<'h> = Option<&'h Arc<str>>;
@@ -577,6 +580,7 @@ impl Planner<'_> {
             "label_replace" => {
                 let inner = vector_at(0)?;
                 let replace = crate::functions::labels::Replace::new(&string(1)?, string(2)?, string(3)?, &string(4)?)?;
+                self.count_regex(replace.program_bytes())?;
                 Ok(Planned {
                     it: Plan::LabelReplace(Box::new(inner.it), Box::new(replace)),
                     invariant: inner.invariant,
@@ -620,6 +624,17 @@ impl Planner<'_> {
                 Ok(Planned { it: Plan::Math(f, Box::new(inner), args), invariant })
             }
         }
+    }
+
+    fn count_regex(&self, bytes: usize) -> Result<(), QueryError> {
+        self.regex_bytes.set(self.regex_bytes.get().saturating_add(bytes));
+        let max = self.options.parse.max_regex_bytes;
+        if max > 0 && self.regex_bytes.get() > max {
+            return Err(QueryError::Limit(format!(
+                "regular expressions of label_replace() take more than {max} bytes when compiled (--query.max-regex-bytes)"
+            )));
+        }
+        Ok(())
     }
 
     fn buckets(&self, c: &Call, hint: &Arc<str>) -> Result<Planned<Plan>, QueryError> {

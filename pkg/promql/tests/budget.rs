@@ -189,6 +189,19 @@ async fn searches_that_would_not_end_are_not_begun() {
     assert!(asked.outcome.is_ok(), "{:?}", asked.outcome);
 }
 
+#[tokio::test]
+async fn regular_expressions_of_a_query_have_a_limit() {
+    let source = source(1, 10);
+    let large = "(\\\\pL{0,100})";
+    let selectors = vec![format!("wide{{i=~\"{large}\"}}"); 100].join(" or ");
+    let replaced = nested(100, "label_replace(", "wide", &format!(", \"i\", \"$1\", \"i\", \"{large}\")"));
+    for (query, kind) in [(selectors, "bad_data"), (replaced, "execution")] {
+        let error = ask(&source, &query, 1, None).await.outcome.unwrap_err();
+        assert_eq!(error.error_type(), kind, "{error}");
+        assert!(error.to_string().contains("when compiled (--query.max-regex-bytes)"), "{error}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn errors_and_remarks_do_not_repeat_long_labels() {
     let source = source(2, 100_000);

@@ -109,9 +109,8 @@ impl Config {
             load_sd(path, &base).map_err(|e| ConfigError(format!("--endpoint.sd-config-file: {e}")))?;
         }
         let relabel = match parsed.content("selector.relabel-config")? {
-            Some(yaml) => {
-                relabel::parse_rules(&yaml).map_err(|e| ConfigError(format!("--selector.relabel-config: {e}")))?
-            }
+            Some(yaml) => relabel::parse_rules(&yaml)
+                .map_err(|e| ConfigError(format!("{}: {e}", parsed.origin("selector.relabel-config"))))?,
             None => Vec::new(),
         };
         let partial = |flag: &str| match parsed.switch(flag) {
@@ -143,6 +142,7 @@ impl Config {
                 experimental_functions: has("promql-experimental-functions"),
                 extended_range_selectors: has("promql-extended-range-selectors"),
                 fill_modifiers: has("promql-binop-fill-modifiers"),
+                max_regex_bytes: usize::try_from(parsed.size_bytes("query.max-regex-bytes")).unwrap_or(usize::MAX),
                 ..promql_syntax::ParseOptions::STABLE
             },
             ..EngineOptions::default()
@@ -165,6 +165,7 @@ impl Config {
             enforce_tenancy: parsed.switch("query.enforce-tenancy"),
             disable_cors: parsed.switch("web.disable-cors"),
             request_bytes_max: parsed.size_bytes("query.max-bytes"),
+            parameters_max: parsed.count("query.max-parameters") as usize,
             start_time_ms: now_ms,
             ..api::ApiOptions::default()
         };
@@ -189,7 +190,8 @@ impl Config {
             response_timeout: millis("store.response-timeout"),
             replica_labels: replica_labels.into(),
             method: if parsed.text("deduplication.func") == "chain" { Method::Chain } else { Method::Penalty },
-            selector_labels: selector_labels(&parsed.list("selector-label"))?,
+            selector_labels: promql_syntax::parse_flag_labels("selector-label", &parsed.list("selector-label"))
+                .map_err(ConfigError)?,
             relabel: relabel.into(),
             limits: StoreLimits {
                 series: parsed.count("store.limits.request-series"),
@@ -246,18 +248,6 @@ fn endpoints(parsed: &Parsed, base: &Spec) -> Result<Vec<Spec>, ConfigError> {
     Ok(specs)
 }
 
-/// `name="value"` pairs, the quotes optional.
-fn selector_labels(list: &[String]) -> Result<Labels, ConfigError> {
-    let mut pairs = Vec::new();
-    for text in list {
-        let (name, value) = text
-            .split_once('=')
-            .ok_or_else(|| ConfigError(format!("--selector-label {text:?} is not of the form name=\"value\"")))?;
-        pairs.push((name.trim().to_owned(), value.trim().trim_matches('"').to_owned()));
-    }
-    Ok(Labels::from_pairs(pairs))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,6 +294,7 @@ mod tests {
             (&["--endpoint=a:1", "--endpoint=a:1"][..], "duplicated"),
             (&["--endpoint-strict=dns+a:1"], "not permitted under strict mode"),
             (&["--selector-label=x"], "name=\"value\""),
+            (&["--selector-label=x=y"], "--selector-label: \"x=y\" has no value in Go's quotes"),
             (&["--endpoint.sd-config={endpoints: [{}]}"], "without address"),
             (&["--selector.relabel-config=- {action: nonsense}"], "--selector.relabel-config"),
             (&["--grpc-server-tls-cert=/none"], "--grpc-server-tls-key"),

@@ -130,6 +130,16 @@ const MORE: &[Flag] = &[
         "Longest label value that a query can make, as with label_replace. A query that would make a longer one fails. 0 means no limit.",
     ),
     Flag::size(
+        "query.max-regex-bytes",
+        "64MiB",
+        "Maximum bytes that the compiled regular expressions of one query, or of all match[] of one request, can take. A request that needs more is refused. 0 means no limit.",
+    ),
+    Flag::count(
+        "query.max-parameters",
+        "1000",
+        "Maximum number of parameters of one HTTP request; each value of match[] and others that repeat counts. A request with more is refused. 0 means no limit.",
+    ),
+    Flag::size(
         "query.max-bytes-total",
         "0",
         "Maximum bytes all queries together can hold in memory. 0 means no limit.",

@@ -91,6 +91,14 @@ impl Matcher {
         self.literals.as_deref()
     }
 
+    /// Memory of the compiled program, bytes; 0 where texts are compared.
+    pub fn size_bytes(&self) -> usize {
+        match &self.how {
+            How::Few | How::Many(_) | How::Globs(_) => 0,
+            How::Automaton(regex) => regex.memory_usage(),
+        }
+    }
+
     /// A prefix that every match has; `""` when none is known.
     pub fn prefix(&self) -> &str {
         &self.prefix

@@ -44,6 +44,8 @@ pub struct Api {
     pub router: Router,
     pub source: Arc<Source>,
     pub metrics: Metrics,
+    /// What all requests hold.
+    pub budget: Arc<Budget>,
 }
 
 /// What came back.
@@ -95,6 +97,7 @@ impl Api {
     ) -> Self {
         let source = Arc::new(Source { series, asked: Mutex::default() });
         let metrics = Metrics::new();
+        let budget = Budget::unlimited();
         let router = router(ApiState {
             engine: Arc::new(Engine::new(engine)),
             source: source.clone(),
@@ -105,15 +108,21 @@ impl Api {
             options: Arc::new(options),
             metrics: metrics.clone(),
             clock: Arc::new(FakeClock::at(NOW_MS)),
-            budget: Budget::unlimited(),
+            budget: budget.clone(),
         });
-        Self { router, source, metrics }
+        Self { router, source, metrics, budget }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Got {
         let (parts, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
         let body = body.collect().await.unwrap().to_bytes().to_vec();
         Got { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// The answer, its body not yet read.
+    pub async fn unread(&self, path: &str) -> http::Response<Body> {
+        let request = Request::get(format!("/api/v1/{path}")).body(Body::empty()).unwrap();
+        self.router.clone().oneshot(request).await.unwrap()
     }
 
     pub async fn get(&self, path: &str) -> Got {

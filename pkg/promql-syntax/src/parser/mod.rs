@@ -104,11 +104,13 @@ pub(crate) struct Parser<'a> {
     /// calls and modifiers there.
     last_closing: usize,
     nesting: usize,
+    /// Memory of the regular expressions compiled so far.
+    regex_bytes: usize,
 }
 
 impl<'a> Parser<'a> {
     fn new(text: &'a str, options: &'a ParseOptions) -> Self {
-        Self { text, options, lexer: Lexer::new(text), ahead: None, last_closing: 0, nesting: 0 }
+        Self { text, options, lexer: Lexer::new(text), ahead: None, last_closing: 0, nesting: 0, regex_bytes: 0 }
     }
 
     /// The next token, left where it is.

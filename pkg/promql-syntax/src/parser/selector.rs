@@ -79,10 +79,23 @@ impl Parser<'_> {
         let value = self.expect(Tok::Text);
         let value = self.within(value, CONTEXT, "string")?;
         let text = self.unquoted(value)?;
+        let span = Span { start: name_token.start, end: value.end };
         match Matcher::new(kind, name, text) {
-            Ok(matcher) => Ok(matcher),
-            Err(e) => self.fail(Span { start: name_token.start, end: value.end }, e.to_string()),
+            Ok(matcher) => self.counted(matcher, span),
+            Err(e) => self.fail(span, e.to_string()),
         }
+    }
+
+    /// Refuses what the regular expressions of the query would take together.
+    fn counted(&mut self, matcher: Matcher, span: Span) -> Parsed<Matcher> {
+        self.regex_bytes += matcher.regex().map_or(0, |r| r.size_bytes());
+        let max = self.options.max_regex_bytes;
+        if max > 0 && self.regex_bytes > max {
+            let message =
+                format!("regular expressions take more than {max} bytes when compiled (--query.max-regex-bytes)");
+            return self.fail(span, message);
+        }
+        Ok(matcher)
     }
 
     /// A label's name, quoted or not.

@@ -39,6 +39,11 @@ impl Replace {
         let program_bytes = regex.size_bytes() as u64;
         Ok(Self { target: target.to_owned(), replacement, source, regex: Arc::new(regex), program_bytes })
     }
+
+    /// Memory of the compiled expression.
+    pub fn program_bytes(&self) -> usize {
+        self.program_bytes as usize
+    }
 }
 
 /// The arguments of `label_join`.
