@@ -64,7 +64,7 @@ pub(super) fn bucket_of(
     let metrics = deps.metrics.with_labels(labels);
     let options = OpenOptions { metrics: Some(metrics), clock: deps.clock.clone(), ..OpenOptions::default() };
     let opened = objstore::Config::parse(&yaml, &|name| env(name)).and_then(|config| config.open(&options));
-    opened.map(Some).map_err(|e| Error::Usage(format!("--{flag}: {e}")))
+    opened.map(Some).map_err(|e| Error::Usage(format!("{}: {e}", parsed.origin(flag))))
 }
 
 /// The bucket that every command needs.
@@ -100,25 +100,9 @@ pub(super) fn times(parsed: &Parsed, now_ms: i64) -> Result<(i64, i64), Error> {
     Ok((min, max))
 }
 
-/// `name="value"` pairs; the quotes may be missing.
+/// The values of `--<flag>`, `name="value"` pairs.
 pub(super) fn label_pairs(parsed: &Parsed, flag: &str) -> Result<Labels, Error> {
-    let mut pairs = Vec::new();
-    for text in parsed.list(flag) {
-        let wrong = |why: &str| Error::Usage(format!("--{flag}: {text:?} {why}"));
-        let (name, value) = text.split_once('=').ok_or_else(|| wrong("is not of the form name=\"value\""))?;
-        if !labels::is_legacy_label_name(name) {
-            return Err(wrong("begins with no label name"));
-        }
-        let value: String = match value.starts_with('"') {
-            true => serde_json::from_str(value).map_err(|_| wrong("has a value with wrong quotes"))?,
-            false => value.to_owned(),
-        };
-        if pairs.iter().any(|(n, _)| n == name) {
-            return Err(wrong("names a label that was given before"));
-        }
-        pairs.push((name.to_owned(), value));
-    }
-    Ok(Labels::from_pairs(pairs))
+    promql_syntax::parse_flag_labels(flag, &parsed.list(flag)).map_err(Error::Usage)
 }
 
 /// `--output` where it is one of [`Format::WORDS`].

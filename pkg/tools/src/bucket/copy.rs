@@ -57,6 +57,7 @@ pub(super) async fn copy_block(
     let json = from.get(&meta_path).await?;
     let meta = BlockMeta::parse(&meta_path, &json).map_err(|e| damaged(block, e.to_string()))?;
     let files = source_files(from, &meta).await?;
+    to.prepare().await?;
     let there = list_block(to, block).await?;
     let mut is_same_meta = false;
     if there.meta().is_some() {

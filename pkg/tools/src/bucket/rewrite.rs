@@ -59,6 +59,10 @@ pub(super) const FLAGS: &[&[Flag]] = &[&[
     )
     .placeholder("<file-path>"),
     Flag::text("rewrite.to-relabel-config", "", "Relabel configs, instead of a file.").placeholder("<content>"),
+    Flag::switch(
+        "rewrite.match-external-labels",
+        "Matchers of deletion requests see the external labels of the block too, which stand over the series' own. By default they see the series' own labels only, so that a matcher such as cluster=\"eu\" on an external label deletes nothing.",
+    ),
     Flag::switch_on(
         "rewrite.add-change-log",
         "If specified, all modifications are written to new block directory. Disable if latency is to high.",
@@ -80,6 +84,7 @@ pub(super) async fn run(parsed: &Parsed, deps: &mut Deps<'_>) -> Result<Verdict,
     let workshop = Workshop::new(&bucket, &tmp_dir, parsed.text("hash-func") == "SHA256", deps);
     for id in ids {
         let meta = Arc::new(read_meta(&bucket, id, parsed.switch("prom-blocks")).await?);
+        changes.warn_of_external(&meta);
         let new = workshop.next_id();
         let wants_log = parsed.switch("rewrite.add-change-log");
         if dry_run || wants_log {
@@ -185,7 +190,10 @@ async fn rewrite(
             let mut job: Job = Workshop::job(input, BlockMeta { ulid: id, ..meta.clone() });
             match step {
                 0 => job.relabel = changes.rules.clone(),
-                _ => job.deletions = changes.deletions.clone(),
+                _ => {
+                    job.deletions = changes.deletions.clone();
+                    job.inputs.iter_mut().for_each(|input| input.meta = changes.as_matched(&input.meta));
+                }
             }
             next.extend(workshop.run(&job).await?.outputs.into_iter().map(|o| Arc::new(o.meta)));
         }

@@ -1,8 +1,9 @@
 //! `tools bucket upload-blocks`: brings blocks of a local directory into the bucket.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use flags::{Flag, Parsed};
+use sidecar::shipper::{Pass, Skipped};
 use sidecar::{Shipper, ShipperOptions, Verify};
 
 use super::common;
@@ -44,7 +45,7 @@ pub(super) async fn run(parsed: &Parsed, deps: &mut Deps<'_>) -> Result<Verdict,
         verify: if parsed.text("shipper.verify") == "full" { Verify::Full } else { Verify::Index },
         source: SOURCE.to_owned(),
         clock: deps.clock.clone(),
-        ..ShipperOptions::new(dir)
+        ..ShipperOptions::new(&dir)
     };
     let shipper = Shipper::new(bucket.with_settings(settings), options, move || labels.clone(), &deps.metrics);
     let pass = shipper.pass().await.map_err(Error::Failed)?;
@@ -58,7 +59,36 @@ pub(super) async fn run(parsed: &Parsed, deps: &mut Deps<'_>) -> Result<Verdict,
         deps.print(&format!("{name}: not uploaded: {why}\n"))?;
     }
     if pass.waiting > 0 {
-        deps.print(&format!("{} blocks wait for an older one that could not be uploaded\n", pass.waiting))?;
+        deps.print(&format!(
+            "{} for an older one that could not be uploaded\n",
+            blocks(pass.waiting, "waits", "wait")
+        ))?;
     }
+    deps.print(&skipped(&pass, &dir, &shipper.list_path()))?;
     Ok(Verdict::of(!pass.failed.is_empty() || pass.waiting > 0))
+}
+
+/// Why blocks were left out, a line for each reason.
+fn skipped(pass: &Pass, dir: &Path, list: &Path) -> String {
+    let Skipped { listed, compacted, empty } = pass.skipped;
+    let mut out = String::new();
+    if *pass == Pass::default() {
+        out.push_str(&format!("{}: there are no blocks, nothing is uploaded\n", dir.display()));
+    }
+    if listed > 0 {
+        out.push_str(&format!("{} in the bucket already, as {} says\n", blocks(listed, "is", "are"), list.display()));
+    }
+    if compacted > 0 {
+        let left_out = blocks(compacted, "is", "are");
+        out.push_str(&format!("{left_out} not uploaded: compacted, give --shipper.upload-compacted\n"));
+    }
+    if empty > 0 {
+        out.push_str(&format!("{} not uploaded: no samples\n", blocks(empty, "is", "are")));
+    }
+    out
+}
+
+/// `1 block waits`, `2 blocks wait`.
+fn blocks(count: usize, one: &str, many: &str) -> String {
+    if count == 1 { format!("1 block {one}") } else { format!("{count} blocks {many}") }
 }

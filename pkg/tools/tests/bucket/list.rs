@@ -103,7 +103,8 @@ async fn wrong_command_lines_have_code_2() {
         (&["ls", "--selector.relabel-config=[{action: nonsense}]"], "--selector.relabel-config: line"),
         (&["ls", "--objstore.config-file=x"], "use one"),
         (&["inspect", "--sort-by=NONSENSE"], "is none of ULID"),
-        (&["inspect", "-l", "cluster"], "is not of the form"),
+        (&["inspect", "-l", "cluster"], "--selector: \"cluster\" is not of the form"),
+        (&["inspect", "-l", "cluster=eu"], "has no value in Go's quotes"),
         (&["mark", "--marker=deletion-mark.json", "--details=x"], "required flag --id not provided"),
         (&["mark", "--id=x", "--marker=deletion-mark.json", "--details=x"], "\"x\" is no block id"),
         (&["mark", "--id=01M7XNEDBRHMVA77T71GPE1DE6", "--details=x"], "required flag --marker not provided"),
@@ -111,8 +112,82 @@ async fn wrong_command_lines_have_code_2() {
         (&["replicate", "--single-run"], "a bucket to replicate to is needed"),
         (&["upload-blocks"], "no external labels configured"),
         (&["upload-blocks", "--label=a=\"b\"", "--path=/nonsense"], "is no directory"),
+        (&["upload-blocks", "--label=a='bc'"], "--label: \"a='bc'\" has no value in Go's quotes"),
+        (&["upload-blocks", "--label=a=bc"], "in a shell: --label='a=\"bc\"'"),
+        (&["upload-blocks", "--label=a=\"\""], "no external labels configured"),
     ] {
         let (code, printed) = place.run(args).await;
         assert!(code == 2 && printed.contains(text), "{args:?}: {code} {printed}");
     }
+}
+
+#[tokio::test]
+async fn errors_in_a_file_name_the_file_and_the_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = std::sync::Arc::new(model::FakeClock::at(0));
+    let write = |name: &str, yaml: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, yaml).unwrap();
+        path.display().to_string()
+    };
+    let good = write("good.yml", "---\ntype: FILESYSTEM\nconfig: {directory: /none}\n---\ntype: S3\n");
+    let bad = write("bad.yml", "type: FILESYSTEM\nconfig:\n  folder: x\n");
+    let rules = write("rules.yml", "- action: drop\n  regex: x\n- action: nonsense\n");
+    let deletions = write("deletions.yml", "- matchers: a\n\n- matchers: '{a='\n");
+    let env = write("env.yml", "type: FILESYSTEM\nconfig:\n  directory: $(NONE)\n");
+    for (args, file, line) in [
+        (["ls", "--objstore.config-file", &bad, "--timeout=1m"].map(str::to_owned).to_vec(), &bad, 3),
+        (["ls", "--objstore.config-file", &env].map(str::to_owned).to_vec(), &env, 3),
+        (
+            ["ls", "--objstore.config-file", &good, "--selector.relabel-config-file", &rules]
+                .map(str::to_owned)
+                .to_vec(),
+            &rules,
+            3,
+        ),
+        (
+            ["rewrite", "--objstore.config-file", &good, "--id", BLOCKS[0], "--rewrite.to-relabel-config-file", &rules]
+                .map(str::to_owned)
+                .to_vec(),
+            &rules,
+            3,
+        ),
+        (
+            [
+                "rewrite",
+                "--objstore.config-file",
+                &good,
+                "--id",
+                BLOCKS[0],
+                "--rewrite.to-delete-config-file",
+                &deletions,
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            &deletions,
+            3,
+        ),
+        (
+            ["rewrite", "--objstore.config-file", &good, "--id", BLOCKS[0], "--rewrite.to-delete-config-file", &env]
+                .map(str::to_owned)
+                .to_vec(),
+            &env,
+            3,
+        ),
+        (
+            ["replicate", "--objstore.config-file", &good, "--objstore-to.config-file", &bad]
+                .map(str::to_owned)
+                .to_vec(),
+            &bad,
+            3,
+        ),
+    ] {
+        let args: Vec<String> = std::iter::once("bucket".to_owned()).chain(args).collect();
+        let (code, text) = crate::place::run(args.clone(), clock.clone()).await;
+        assert!(code == 2 && text.starts_with(&format!("{file}: line {line}: ")), "{args:?}: {code} {text}");
+    }
+    // of several documents the first counts
+    let args = ["bucket", "ls", "--objstore.config-file", &good].map(str::to_owned).to_vec();
+    let (code, text) = crate::place::run(args, clock).await;
+    assert!(code == 1 && text.contains("/none"), "{code} {text}");
 }

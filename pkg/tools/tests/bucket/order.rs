@@ -218,14 +218,16 @@ async fn blocks_of_a_directory_are_uploaded() {
         }
         std::fs::write(local.join(BLOCKS[2]).join("index"), "damaged").unwrap();
         let path = format!("--path={}", local.display());
-        let args = ["upload-blocks", &path, "--label=cluster=\"eu\"", "--label=replica=a"];
+        let args = ["upload-blocks", &path, "--label=cluster=\"eu\"", "--label=replica=`a`"];
         let (code, text) = place.run(&args).await;
         assert_eq!(code, 1);
         assert!(text.contains(&format!("{}: uploaded\n{}: uploaded\n", BLOCKS[0], BLOCKS[1])), "{text}");
         assert!(text.contains(&format!("{}: not uploaded: ", BLOCKS[2])), "{text}");
         std::fs::copy(golden().join(BLOCKS[2]).join("index"), local.join(BLOCKS[2]).join("index")).unwrap();
-        assert_eq!(place.run(&args).await, (0, format!("{}: uploaded\n", BLOCKS[2])));
-        assert_eq!(place.run(&args).await, (0, String::new()));
+        let listed = format!("in the bucket already, as {} says\n", local.join("thanos.shipper.json").display());
+        let printed = format!("{}: uploaded\n2 blocks are {listed}", BLOCKS[2]);
+        assert_eq!(place.run(&args).await, (0, printed));
+        assert_eq!(place.run(&args).await, (0, format!("3 blocks are {listed}")));
         assert_eq!(place.keys().await.len(), 9);
         let json = place.bucket.get(&format!("{}/meta.json", id(0))).await.unwrap();
         let meta = block::BlockMeta::parse("meta.json", &json).unwrap();
@@ -233,5 +235,68 @@ async fn blocks_of_a_directory_are_uploaded() {
         assert_eq!((thanos.source.as_str(), thanos.labels["replica"].as_str()), ("bucket.upload", "a"));
         let (code, wide) = place.run(&["ls", "-owide"]).await;
         assert_eq!((code, wide.matches("Source: bucket.upload").count()), (0, 3));
+    }
+}
+
+#[tokio::test]
+async fn an_upload_says_why_it_has_nothing_to_do() {
+    let place = Place::directory();
+    let local = place.dir.path().join("local");
+    std::fs::create_dir(&local).unwrap();
+    let path = format!("--path={}", local.display());
+    let args = ["upload-blocks", &path, "--label=cluster=\"eu\""];
+    let nothing = format!("{}: there are no blocks, nothing is uploaded\n", local.display());
+    assert_eq!(place.run(&args).await, (0, nothing));
+    // one that was compacted, one without samples
+    for (n, old, new) in [(0, "\"level\": 1", "\"level\": 2"), (1, "\"numSamples\": ", "\"numSamples\": 0, \"x\": ")] {
+        let dir = local.join(BLOCKS[n]);
+        std::fs::create_dir_all(dir.join("chunks")).unwrap();
+        for file in ["index", "chunks/000001"] {
+            std::fs::copy(golden().join(BLOCKS[n]).join(file), dir.join(file)).unwrap();
+        }
+        let json = std::fs::read_to_string(golden().join(BLOCKS[n]).join("meta.json")).unwrap();
+        assert!(json.contains(old), "{json}");
+        std::fs::write(dir.join("meta.json"), json.replace(old, new)).unwrap();
+    }
+    let (compacted, empty) = (
+        "1 block is not uploaded: compacted, give --shipper.upload-compacted\n",
+        "1 block is not uploaded: no samples\n",
+    );
+    assert_eq!(place.run(&args).await, (0, format!("{compacted}{empty}")));
+    let args = [&args[..], &["--shipper.upload-compacted"]].concat();
+    assert_eq!(place.run(&args).await, (0, format!("{}: uploaded\n{empty}", BLOCKS[0])));
+}
+
+#[tokio::test]
+async fn nothing_is_made_in_the_place_of_a_bucket_that_is_absent() {
+    let target = Place::directory();
+    let to = format!("--objstore-to.config={}", target.config);
+    let backup = format!("--objstore-backup.config={}", target.config);
+    let tmp = target.dir.path().join("tmp");
+    let (tmp_dir, data_dir) = (format!("--tmp.dir={}", tmp.display()), format!("--data-dir={}", tmp.display()));
+    let id = format!("--id={}", BLOCKS[0]);
+    for args in [
+        &["ls"][..],
+        &["ls", "-o", "json"],
+        &["inspect"],
+        &["verify"],
+        &["verify", "--depth=full", "--repair", &backup, &tmp_dir],
+        &["mark", &id, "--marker=deletion-mark.json", "--details=x"],
+        &["mark", &id, "--marker=deletion-mark.json", "--remove"],
+        &["rewrite", &id, "--rewrite.to-delete-config=[{matchers: a}]", &tmp_dir],
+        &["rewrite", "--no-dry-run", &id, "--rewrite.to-delete-config=[{matchers: a}]", &tmp_dir],
+        &["retention"],
+        &["retention", "--no-dry-run"],
+        &["downsample", "--single-run", &data_dir],
+        &["cleanup"],
+        &["cleanup", "--no-dry-run"],
+        &["replicate", "--single-run", &to],
+        &["replicate", &id, &to],
+    ] {
+        let place = Place::directory();
+        let (code, text) = place.run(args).await;
+        let bucket = place.dir.path().join("bucket");
+        assert!(!bucket.exists() && !target.dir.path().join("bucket").exists(), "{args:?}");
+        assert!(code == 1 && text.contains(bucket.to_str().unwrap()), "{args:?}: {code} {text}");
     }
 }

@@ -188,3 +188,27 @@ async fn old_blocks_are_downsampled_twice_and_once_only() {
         assert_eq!(place.run(&["verify"]).await, (0, String::new()));
     }
 }
+
+#[tokio::test]
+async fn a_matcher_on_an_external_label_deletes_nothing_unless_asked_to() {
+    for place in Place::filled().await {
+        let (_, all) = series(&place, id(2)).await;
+        // `replica` is external; no series has it
+        let config = "--rewrite.to-delete-config=[{matchers: '{replica=\"a\"}'}, {matchers: '{__name__=~\"go_.*\",cluster=~\".+\"}'}, {matchers: fl}]";
+        let (config, tmp) = (config, tmp(&place));
+        let asked = "--rewrite.match-external-labels";
+        let (code, text) = place.run(&["rewrite", "--id", BLOCKS[2], config, &tmp]).await;
+        assert!(code == 0 && text.contains("of 411 series 0 get other labels, 1 go, 0 lose samples"), "{text}");
+        let (code, text) = place.run(&["rewrite", "--id", BLOCKS[2], config, &tmp, asked]).await;
+        assert!(code == 0 && text.contains("of 411 series 0 get other labels, 411 go, 0 lose samples"), "{text}");
+        // as said, so done
+        let (code, text) = place.run(&["rewrite", "--no-dry-run", "--id", BLOCKS[2], config, &tmp]).await;
+        assert_eq!(code, 0, "{text}");
+        let (meta, left) = series(&place, new_block(&text)).await;
+        let wanted: Vec<_> = all.into_iter().filter(|(labels, _)| labels.metric_name() != "fl").collect();
+        assert_eq!((left.len(), left), (410, wanted));
+        assert_eq!(meta.thanos.unwrap().labels["replica"], "a", "the block keeps its external labels");
+        let (code, text) = place.run(&["rewrite", "--no-dry-run", "--id", BLOCKS[2], config, &tmp, asked]).await;
+        assert!(code == 0 && text.contains("nothing is left of it"), "{text}");
+    }
+}

@@ -2,6 +2,7 @@
 //! change log.
 
 use std::fmt;
+use std::sync::Arc;
 
 use block::{BlockMeta, ChunkMeta, IndexReader};
 use labels::Labels;
@@ -53,11 +54,11 @@ impl fmt::Display for Summary {
 /// A damaged index, and those of `sink`.
 pub(super) fn each_change(
     index: &IndexReader,
-    meta: &BlockMeta,
+    meta: &Arc<BlockMeta>,
     changes: &Changes,
     mut sink: impl FnMut(Change) -> Result<(), Error>,
 ) -> Result<Summary, Error> {
-    let external = Labels::from_pairs(meta.thanos.iter().flat_map(|t| &t.labels));
+    let external = Labels::from_pairs(changes.as_matched(meta).thanos.iter().flat_map(|t| &t.labels));
     let mut summary = Summary::default();
     for id in index.all_postings()? {
         let entry = index.series(id)?;

@@ -1,5 +1,9 @@
 //! What to delete and how to relabel, from YAML.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use block::BlockMeta;
 use block::meta::{Deletion as AppliedDeletion, DeletionInterval, DeletionMatcher};
 use flags::Parsed;
 use labels::{MatchType, Matcher};
@@ -8,6 +12,7 @@ use model::TimeRange;
 use relabel::Rule;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use serde_saphyr::Spanned;
 
 use crate::Error;
 
@@ -18,6 +23,8 @@ pub(super) struct Changes {
     pub(super) rules: Vec<Rule>,
     pub(super) deletions_applied: Vec<AppliedDeletion>,
     pub(super) relabels_applied: Vec<Value>,
+    /// Matchers see the block's external labels too.
+    pub(super) match_external: bool,
 }
 
 #[derive(Deserialize)]
@@ -39,19 +46,20 @@ struct IntervalYaml {
 
 impl Changes {
     pub(super) fn new(parsed: &Parsed, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Error> {
-        let mut out = Self::default();
-        if let Some(yaml) = content(parsed, "rewrite.to-relabel-config", env)? {
-            let wrong = |e: &dyn std::fmt::Display| Error::Usage(format!("--rewrite.to-relabel-config: {e}"));
-            out.rules = relabel::parse_rules(&yaml).map_err(|e| wrong(&e))?;
-            let noted: Option<Vec<Map<String, Value>>> = serde_saphyr::from_str(&yaml).map_err(|e| wrong(&e))?;
+        let mut out = Self { match_external: parsed.switch("rewrite.match-external-labels"), ..Self::default() };
+        let wrong = |flag: &str, why: String| Error::Usage(format!("{}: {why}", parsed.origin(flag)));
+        let flag = "rewrite.to-relabel-config";
+        if let Some(yaml) = content(parsed, flag, env)? {
+            out.rules = relabel::parse_rules(&yaml).map_err(|e| wrong(flag, e.to_string()))?;
+            let noted: Option<Vec<Map<String, Value>>> = flags::parse_yaml(&yaml).map_err(|e| wrong(flag, e))?;
             out.relabels_applied = noted.unwrap_or_default().into_iter().map(as_noted).collect();
         }
-        if let Some(yaml) = content(parsed, "rewrite.to-delete-config", env)? {
-            let wrong = |e: String| Error::Usage(format!("--rewrite.to-delete-config: {e}"));
-            let requests: Option<Vec<DeletionYaml>> =
-                serde_saphyr::from_str(&yaml).map_err(|e| wrong(e.to_string()))?;
+        let flag = "rewrite.to-delete-config";
+        if let Some(yaml) = content(parsed, flag, env)? {
+            let requests: Option<Vec<Spanned<DeletionYaml>>> = flags::parse_yaml(&yaml).map_err(|e| wrong(flag, e))?;
             for request in requests.unwrap_or_default() {
-                out.add(request).map_err(wrong)?;
+                let line = request.referenced.line();
+                out.add(request.value).map_err(|e| wrong(flag, format!("line {line}: {e}")))?;
             }
         }
         if out.rules.is_empty() && out.deletions.is_empty() {
@@ -61,6 +69,36 @@ impl Changes {
             ));
         }
         Ok(out)
+    }
+
+    /// `meta` with the external labels that matchers see.
+    pub(super) fn as_matched(&self, meta: &Arc<BlockMeta>) -> Arc<BlockMeta> {
+        let mut meta = meta.clone();
+        if !self.match_external && meta.thanos.as_ref().is_some_and(|t| !t.labels.is_empty()) {
+            if let Some(thanos) = &mut Arc::make_mut(&mut meta).thanos {
+                thanos.labels.clear();
+            }
+        }
+        meta
+    }
+
+    /// Logs matchers on external labels that will not see them: nothing may then be deleted.
+    pub(super) fn warn_of_external(&self, meta: &BlockMeta) {
+        let Some(thanos) = meta.thanos.as_ref().filter(|_| !self.match_external) else { return };
+        let names: BTreeSet<&str> = self
+            .deletions
+            .iter()
+            .flat_map(|d| &d.matchers)
+            .map(Matcher::name)
+            .filter(|n| thanos.labels.contains_key(*n))
+            .collect();
+        for label in names {
+            tracing::warn!(
+                block = %meta.ulid,
+                label,
+                "a matcher names an external label of the block, which only counts with --rewrite.match-external-labels"
+            );
+        }
     }
 
     fn add(&mut self, request: DeletionYaml) -> Result<(), String> {
@@ -125,8 +163,7 @@ fn content(parsed: &Parsed, flag: &str, env: &dyn Fn(&str) -> Option<String>) ->
         let name = name.filter(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
         match name {
             Some(name) => {
-                let value = env(name)
-                    .ok_or_else(|| Error::Usage(format!("--{flag}: environment variable {name:?} is not set")))?;
+                let value = env(name).ok_or_else(|| unset(parsed, flag, out.matches('\n').count() + 1, name))?;
                 out.push_str(&value);
                 rest = &after[name.len() + 1..];
             }
@@ -138,6 +175,10 @@ fn content(parsed: &Parsed, flag: &str, env: &dyn Fn(&str) -> Option<String>) ->
     }
     out.push_str(rest);
     Ok(Some(out))
+}
+
+fn unset(parsed: &Parsed, flag: &str, line: usize, name: &str) -> Error {
+    Error::Usage(format!("{}: line {line}: environment variable {name:?} is not set", parsed.origin(flag)))
 }
 
 #[cfg(test)]
@@ -182,7 +223,10 @@ mod tests {
             (&["--rewrite.to-delete-config=[{matchers: '{a='}]"], "matchers \"{a=\""),
             (&["--rewrite.to-delete-config=[{matcher: x}]"], "--rewrite.to-delete-config"),
             (&["--rewrite.to-delete-config=[{matchers: a, intervals: [{mint: 9, maxt: 5}]}]"], "interval from 9 to 5"),
-            (&["--rewrite.to-delete-config=$(NONE)"], "\"NONE\" is not set"),
+            (
+                &["--rewrite.to-delete-config=$(NONE)"],
+                "--rewrite.to-delete-config: line 1: environment variable \"NONE\" is not set",
+            ),
             (&["--rewrite.to-relabel-config=[{action: none}]"], "unknown relabel action"),
         ] {
             let error = changes(args).unwrap_err();

@@ -101,6 +101,7 @@ impl Repair {
 
     /// Copies a block as it is, faults and all.
     async fn back_up(&self, id: BlockId, deps: &Deps<'_>) -> Result<(), Error> {
+        self.backup.prepare().await?;
         if !list_block(&self.backup, id).await?.objects.is_empty() {
             return Err(Error::Failed(format!(
                 "something of block {id} is in the backup bucket: look at it and remove it there first"
