@@ -301,7 +301,7 @@ fn start_logs(parsed: &Parsed, runtime: &tokio::runtime::Runtime) -> Result<Opti
     let spans = tracing.as_ref().map(Tracing::layer);
     logs::init(logs::parse_level(parsed.text("log.level"))?, parsed.text("log.format").parse()?, spans)?;
     for warning in warnings {
-        warn!("--tracing.config: {warning}");
+        warn!("{}: {warning}", parsed.origin("tracing.config"));
     }
     Ok(tracing)
 }

@@ -170,6 +170,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_program_is_known_to_all_views() {
+        let build = BuildInfo { version: "1.2.3", revision: "abc", branch: "main", rustc: "1.95.0" };
+        let metrics = Metrics::of_program(build);
+        assert_eq!(metrics.with_labels(&[("component", "store")]).build(), build);
+        assert_eq!(Metrics::new().build(), BuildInfo::default());
+        let text = metrics.encode();
+        for start in ["aion_build_info{version=\"1.2.3\",revision=\"abc\"", "thanos_build_info{version=\"1.2.3\""] {
+            assert!(text.contains(start), "{text}");
+        }
+    }
+
+    #[test]
     fn one_family_whoever_asks() {
         let all = Metrics::new();
         let a = all.with_labels(&[("bucket", "a")]);
