@@ -279,7 +279,7 @@ async fn first_contact(
             }
         }
         tokio::select! {
-            () = tokio::time::sleep(pause) => pause = (pause * 2).min(RETRY),
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(RETRY).min(config.wait_interval),
             () = shutdown.cancelled() => break None,
         }
     };
