@@ -294,9 +294,8 @@ async fn component_ships_to_the_end() {
     move_in(&ids[0]);
     let there = |id: &String| server.backend().object(Server::BUCKET, &format!("{id}/meta.json")).is_some();
     wait_for("the first block", LONG, async || there(&ids[0])).await;
-    let counted = async || {
-        get(&format!("http://{}/metrics", running.http)).await.contains("thanos_shipper_uploads_total 1")
-    };
+    let counted =
+        async || get(&format!("http://{}/metrics", running.http)).await.contains("thanos_shipper_uploads_total 1");
     wait_for("it to be counted", LONG, counted).await;
     move_in(&ids[1]);
     running.stop().await;
