@@ -37,7 +37,7 @@ impl Default for ClientOptions {
 pub struct PromClient {
     base: Arc<str>,
     /// `base` without its password.
-    shown: Arc<str>,
+    shown_url: Arc<str>,
     http: HttpClient,
     options: ClientOptions,
 }
@@ -65,12 +65,12 @@ impl PromClient {
     /// The server at `base`, `http://host:9090` or with a path before the API's.
     pub fn new(base: &str, http: HttpClient, options: ClientOptions) -> Self {
         let base = base.trim_end_matches('/');
-        Self { base: base.into(), shown: redact_urls(base).into(), http, options }
+        Self { base: base.into(), shown_url: redact_urls(base).into(), http, options }
     }
 
     /// The URL it was made with, its password left out.
-    pub fn base(&self) -> &str {
-        &self.shown
+    pub fn shown_url(&self) -> &str {
+        &self.shown_url
     }
 
     /// The same server with other limits.
@@ -84,7 +84,7 @@ impl PromClient {
     }
 
     pub(crate) fn at(&self, path: &str) -> String {
-        format!("prometheus {}{path}", self.shown)
+        format!("prometheus {}{path}", self.shown_url)
     }
 
     pub(crate) fn get(&self, path: &str) -> Result<RequestBuilder> {

@@ -83,7 +83,7 @@ pub struct RemoteRead {
 
 impl fmt::Debug for RemoteRead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RemoteRead").field("client", &self.client.base()).finish_non_exhaustive()
+        f.debug_struct("RemoteRead").field("client", &self.client.shown_url()).finish_non_exhaustive()
     }
 }
 
@@ -99,8 +99,9 @@ impl RemoteRead {
     }
 
     fn who(&self) -> Result<Identity> {
-        (self.identity)()
-            .ok_or_else(|| Error::Unavailable(format!("prometheus {} has not been reached yet", self.client.base())))
+        (self.identity)().ok_or_else(|| {
+            Error::Unavailable(format!("prometheus {} has not been reached yet", self.client.shown_url()))
+        })
     }
 
     /// The request's part that Prometheus is asked for; `None` when it cannot have any of it.
@@ -452,7 +453,7 @@ impl SeriesSource for RemoteRead {
                 out.queue.fail(match e {
                     Error::Cancelled | Error::Invalid(_) => e,
                     e if e.to_string().starts_with("prometheus ") => e,
-                    e => e.within(format!("prometheus {}{READ}", this.client.base())),
+                    e => e.within(format!("prometheus {}{READ}", this.client.shown_url())),
                 });
             }
         };

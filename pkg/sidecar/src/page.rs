@@ -15,7 +15,7 @@ pub(crate) fn render(state: &PrometheusState, shipped: Option<usize>) -> Respons
         None => "not asked yet".to_owned(),
     };
     let rows = [
-        ("Prometheus", escape(state.client().base())),
+        ("Prometheus", escape(state.client().shown_url())),
         ("State", health),
         ("Version", escape(&state.version())),
         ("External labels", format!("<code>{}</code>", escape(&state.external_labels().to_string()))),

@@ -208,7 +208,7 @@ impl PrometheusState {
         };
         let (external, lowest, names) = within(options.timeout, asked).await?;
         if external.is_empty() {
-            return Err(PrometheusError::NoExternalLabels { url: self.client.base().to_owned() });
+            return Err(PrometheusError::NoExternalLabels { url: self.client.shown_url().to_owned() });
         }
         let now = self.clock.now_ms();
         let limit_min_time = flags::parse_time_or_duration(&options.min_time, now).unwrap_or(i64::MIN);

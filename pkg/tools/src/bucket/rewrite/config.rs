@@ -74,10 +74,11 @@ impl Changes {
     /// `meta` with the external labels that matchers see.
     pub(super) fn as_matched(&self, meta: &Arc<BlockMeta>) -> Arc<BlockMeta> {
         let mut meta = meta.clone();
-        if !self.match_external && meta.thanos.as_ref().is_some_and(|t| !t.labels.is_empty()) {
-            if let Some(thanos) = &mut Arc::make_mut(&mut meta).thanos {
-                thanos.labels.clear();
-            }
+        if !self.match_external
+            && meta.thanos.as_ref().is_some_and(|t| !t.labels.is_empty())
+            && let Some(thanos) = &mut Arc::make_mut(&mut meta).thanos
+        {
+            thanos.labels.clear();
         }
         meta
     }
