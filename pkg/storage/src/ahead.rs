@@ -18,7 +18,7 @@ use crate::{Ctx, Error, Reservation, Result, SeriesEvent, SeriesStream};
 /// Events held for a reader that keeps pace.
 const DEPTH: usize = 2;
 /// A reader that took nothing for this long stands still.
-const STILL_AFTER: Duration = Duration::from_millis(50);
+pub const STILL_AFTER: Duration = Duration::from_millis(50);
 
 type Item = (Result<SeriesEvent>, Option<Reservation>);
 
@@ -95,11 +95,6 @@ impl AheadSender {
         };
         self.queue.sent.fetch_add(1, Ordering::AcqRel);
         self.sender.send((event, held)).map_err(|_| Error::Cancelled)
-    }
-
-    /// Comes true when the reader is gone.
-    pub async fn closed(&self) {
-        self.sender.closed().await;
     }
 
     /// Sends the error that ends the stream, without waiting.

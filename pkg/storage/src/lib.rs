@@ -16,7 +16,7 @@ mod report;
 mod select;
 mod source;
 
-pub use ahead::{Ahead, AheadSender, ahead, read_ahead};
+pub use ahead::{Ahead, AheadSender, STILL_AFTER, ahead, read_ahead};
 pub use budget::{Budget, Reservation};
 pub use chunk::{AggrChunk, Aggregate, Aggregates, Chunk, ChunkData, EncodedChunk, Series, replica_id};
 pub use context::Ctx;

@@ -1,12 +1,11 @@
 //! The series of one block, batch by batch, read ahead by a task of its own.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
 use labels::{Labels, Matcher};
 use model::TimeRange;
-use storage::{Chunk, Reservation, Select, Series, SeriesEvent, SeriesStream};
+use storage::{Chunk, Reservation, STILL_AFTER, Select, Series, SeriesEvent, SeriesStream};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
@@ -24,9 +23,6 @@ use crate::turn::Work;
 
 /// Entries decoded at a time: enough that nothing is done often, few enough that they take little memory.
 const DECODE_SERIES: usize = 512;
-
-/// A reader that took nothing for this long stands still.
-const STILL_AFTER: Duration = Duration::from_millis(50);
 
 /// What to read of one block.
 #[derive(Debug, Clone)]
