@@ -64,8 +64,18 @@ fn give_memory_back() {
     unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, DELAY_MS) };
 }
 
+/// Lets the process open as many files as it may, as Go programs do: connections and blocks need more than the 1024 that
+/// many systems begin with.
+fn open_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // What is refused stays as it was.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
 fn main() -> ExitCode {
     give_memory_back();
+    open_many_files();
     // One TLS provider for the whole process; the error is "set before", which cannot be this early.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut args: Vec<String> = std::env::args().skip(1).collect();
