@@ -33,6 +33,8 @@ struct Rule {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PolicyYaml {
+    /// Rules; the first whose `match` holds for a series decides. Series without a rule are kept by
+    /// `--retention.resolution-…`.
     #[serde(default)]
     rules: Vec<RuleYaml>,
 }
@@ -40,13 +42,18 @@ struct PolicyYaml {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RuleYaml {
+    /// Name of the rule, for errors and logs. Required.
     name: String,
+    /// Series selector, which sees external labels too. One of its matchers must not match the empty string. Required.
     #[serde(rename = "match")]
     selector: String,
+    /// How long raw samples are kept; `0d` means for ever. Default: `--retention.resolution-raw`.
     #[serde(default)]
     raw: Option<String>,
+    /// The same for the resolution of 5 m. Default: `--retention.resolution-5m`.
     #[serde(default, rename = "5m")]
     five_minutes: Option<String>,
+    /// The same for the resolution of 1 h. Default: `--retention.resolution-1h`.
     #[serde(default, rename = "1h")]
     hour: Option<String>,
 }

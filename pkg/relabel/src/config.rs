@@ -29,12 +29,21 @@ const REPLACEMENT: &str = "$1";
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct RuleYaml {
+    /// Labels whose values are joined, in this order.
     source_labels: Option<Vec<String>>,
+    /// Stands between the joined values. Default: `;`.
     separator: Option<String>,
+    /// RE2 expression that must match the whole joined value (for `labelmap`, `labeldrop`, `labelkeep`: a label's
+    /// name). Default: `(.*)`.
     regex: Option<String>,
+    /// Divisor for `hashmod`.
     modulus: Option<u64>,
+    /// Label that is written. Required for `replace`, `hashmod`, `lowercase`, `uppercase`, `keepequal` and `dropequal`.
     target_label: Option<String>,
+    /// Value that is written; `$1` and `${name}` stand for groups of `regex`. Default: `$1`.
     replacement: Option<String>,
+    /// `replace`, `keep`, `drop`, `keepequal`, `dropequal`, `hashmod`, `labelmap`, `labeldrop`, `labelkeep`,
+    /// `lowercase` or `uppercase`, in any case. Default: `replace`.
     action: Option<String>,
 }
 

@@ -24,12 +24,17 @@ struct Head {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, bound = "C: DeserializeOwned + Default")]
 struct IndexYaml<C> {
+    /// `IN-MEMORY`; `MEMCACHED` and `REDIS` are taken with a warning, an in-memory cache is used instead. Required.
     #[serde(rename = "type")]
     _kind: IgnoredAny,
+    /// The keys of this type.
     #[serde(default)]
     config: Option<C>,
+    /// Without effect: what is cached is not chosen. Names other than `Postings`, `Series` and `ExpandedPostings` are
+    /// refused.
     #[serde(default)]
     enabled_items: Vec<String>,
+    /// Without effect: entries leave the cache when there is no room.
     #[serde(default, rename = "ttl")]
     _ttl: IgnoredAny,
 }
@@ -39,38 +44,55 @@ struct IndexYaml<C> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, bound = "C: DeserializeOwned + Default")]
 struct ChunksYaml<C> {
+    /// `IN-MEMORY`; `MEMCACHED`, `REDIS` and `GROUPCACHE` are taken with a warning, an in-memory cache is used instead.
+    /// Required.
     #[serde(rename = "type")]
     _kind: IgnoredAny,
+    /// The keys of this type.
     #[serde(default)]
     config: Option<C>,
+    /// Bytes that are read and cached as one piece of a file of chunks. Default: `16000`.
     #[serde(default)]
     chunk_subrange_size: Option<serde_json::Value>,
+    /// Requests to the bucket into which the missing pieces of one read are joined, at most. Default: `3`.
     #[serde(default)]
     max_chunks_get_range_requests: Option<serde_json::Value>,
+    /// Without effect: listings are kept by the sync of blocks.
     #[serde(default, rename = "blocks_iter_ttl")]
     _blocks_iter_ttl: IgnoredAny,
+    /// Without effect: the sync of blocks keeps each `meta.json`.
     #[serde(default, rename = "metafile_exists_ttl")]
     _metafile_exists_ttl: IgnoredAny,
+    /// Without effect, as above.
     #[serde(default, rename = "metafile_doesnt_exist_ttl")]
     _metafile_doesnt_exist_ttl: IgnoredAny,
+    /// Without effect, as above.
     #[serde(default, rename = "metafile_content_ttl")]
     _metafile_content_ttl: IgnoredAny,
+    /// Without effect, as above.
     #[serde(default, rename = "metafile_max_size")]
     _metafile_max_size: IgnoredAny,
+    /// Without effect: sizes come with the listing.
     #[serde(default, rename = "chunk_object_attrs_ttl")]
     _chunk_object_attrs_ttl: IgnoredAny,
+    /// Without effect: pieces leave the cache when there is no room.
     #[serde(default, rename = "chunk_subrange_ttl")]
     _chunk_subrange_ttl: IgnoredAny,
+    /// Without effect: a piece has the size above.
     #[serde(default, rename = "max_item_size")]
     _max_item_size: IgnoredAny,
+    /// Without effect, as for pieces.
     #[serde(default, rename = "ttl")]
     _ttl: IgnoredAny,
 }
 
+/// Keys of type `IN-MEMORY`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct InMemory {
+    /// Size of the cache, a number of bytes or with a unit. Default: `250MB`.
     max_size: serde_json::Value,
+    /// Largest entry of the index cache; no more than `max_size`. Default: `125MB`.
     max_item_size: serde_json::Value,
 }
 

@@ -52,15 +52,20 @@ impl<R> Default for Rules<R> {
 #[derive(Debug, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Yaml {
+    /// HTTP requests.
     http: Protocol<HttpRule>,
+    /// gRPC calls.
     grpc: Protocol<GrpcRule>,
+    /// Options of both protocols, where a protocol has none of its own.
     options: Options,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default, bound = "R: Deserialize<'de>")]
 struct Protocol<R> {
+    /// Options of this protocol; if there are any, those of both protocols do not count.
     options: Options,
+    /// Requests that are logged. Empty means all.
     config: Vec<R>,
 }
 
@@ -73,29 +78,37 @@ impl<R> Default for Protocol<R> {
 #[derive(Debug, Clone, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Options {
+    /// Lines below this level are dropped: `DEBUG`, `INFO`, `WARNING` or `ERROR`. A request that failed by the server's
+    /// fault is an error, any other a debug line. Required where any option is set.
     level: String,
+    /// When a line is written.
     decision: Decision,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Decision {
+    /// A line when the request begins; only together with `log_end`.
     log_start: bool,
+    /// A line when the request has ended. Without it nothing is logged.
     log_end: bool,
 }
 
 #[derive(Debug, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct HttpRule {
+    /// The path, without query string. Required.
     path: String,
-    /// 0 = any.
+    /// Port of the listener as the client names it; 0 means any.
     port: u16,
 }
 
 #[derive(Debug, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct GrpcRule {
+    /// Name of the service, for instance `thanos.Store`. Required.
     service: String,
+    /// Name of the method, for instance `Series`. Required.
     method: String,
 }
 

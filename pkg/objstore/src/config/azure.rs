@@ -15,37 +15,57 @@ use crate::http::{Connector, HttpSettings};
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct AzureYaml {
+    /// Tenant; goes together with `client_id` and `client_secret`.
     az_tenant_id: Key<String>,
+    /// Client of an application.
     client_id: Key<String>,
+    /// Secret of the application; goes together with `az_tenant_id` and `client_id`.
     client_secret: Key<String>,
+    /// Name of the storage account. Required, unless `storage_connection_string` has it.
     storage_account: Key<String>,
+    /// Key of the account. Default: the key in `storage_connection_string`, else the machine's identity.
     storage_account_key: Key<String>,
+    /// Connection string as Azure's portal shows it: account, key and endpoint are taken from it where their own keys
+    /// are not set.
     storage_connection_string: Key<String>,
-    /// Containers are never created here; one that is missing is an error of the first operation.
+    /// Without effect: containers are never made here. One that is missing is an error of the first operation.
     storage_create_container: Option<bool>,
+    /// Name of the container. Required.
     container: Key<String>,
+    /// Suffix of the host name, after the account's name. Default: `blob.core.windows.net`.
     endpoint: Key<String>,
+    /// Client id of a user-assigned managed identity.
     user_assigned_id: Key<String>,
+    /// Retries of one request; 0 means the default. Default: `pipeline_config.max_tries`, else
+    /// `reader_config.max_retry_requests`, else `10`.
     max_retries: Option<i64>,
+    /// Older place of a setting, see `max_retries`.
     reader_config: Option<ReaderYaml>,
+    /// Retries and their delays.
     pipeline_config: Option<PipelineYaml>,
+    /// HTTP client, see below.
     http_config: Option<HttpYaml>,
-    /// Thanos' client sets it by itself, so does ours.
+    /// Without effect: the resource of a managed identity is set by the client.
     msi_resource: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ReaderYaml {
+    /// Retries of one request, where neither `max_retries` nor `max_tries` is set.
     max_retry_requests: Option<i64>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct PipelineYaml {
+    /// Retries of one request, where `max_retries` is not set.
     max_tries: Option<i64>,
+    /// Longest silence of the server; counts before `http_config.response_header_timeout`. 0 means that one.
     try_timeout: Option<Span>,
+    /// Delay before the first retry. Default: `100ms`.
     retry_delay: Option<Span>,
+    /// Longest delay between two retries. Default: `15s`.
     max_retry_delay: Option<Span>,
 }
 

@@ -20,13 +20,20 @@ const HOST: &str = "https://storage.googleapis.com";
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct GcsYaml {
+    /// Name of the bucket. Required.
     bucket: Key<String>,
+    /// The service account's key, as JSON. Default: the file that `GOOGLE_APPLICATION_CREDENTIALS` names, else the one
+    /// that `gcloud` wrote, else the machine's account.
     service_account: Key<String>,
+    /// Only `false` is taken: the JSON and XML protocols are spoken.
     use_grpc: Key<bool>,
-    /// Only of use with `use_grpc`.
+    /// Without effect: of use with `use_grpc` only.
     grpc_conn_pool_size: Option<i64>,
+    /// HTTP client, see below.
     http_config: Option<HttpYaml>,
+    /// Bytes of one part of a multipart upload, at least 5 MiB. Default: 16 MiB.
     chunk_size_bytes: Key<i64>,
+    /// Retries of one request; 1 means none, 0 the default. Default: `10`.
     max_retries: Option<i64>,
 }
 

@@ -12,28 +12,40 @@ use crate::http::HttpSettings;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct HttpYaml {
+    /// Connections without requests are closed after this time. Default: `90s`.
     idle_conn_timeout: Option<Span>,
+    /// Longest silence of the server, before its headers and within its body. Default: `2m`.
     response_header_timeout: Option<Span>,
+    /// The server's certificate is not verified.
     insecure_skip_verify: Option<bool>,
+    /// Time for a connection to stand, TLS included. Default: `10s`.
     tls_handshake_timeout: Option<Span>,
-    /// No `Expect: 100-continue` is sent, so there is nothing to wait for.
+    /// Without effect: no `Expect: 100-continue` is sent, so there is nothing to wait for.
     expect_continue_timeout: Option<Span>,
-    /// The limit per host is the one that counts with one host.
+    /// Without effect: the limit per host is the one that counts with one host.
     max_idle_conns: Option<i64>,
+    /// Idle connections that are kept. Default: `100`.
     max_idle_conns_per_host: Option<i64>,
+    /// Requests at a time; 0 means no limit.
     max_conns_per_host: Option<i64>,
+    /// TLS of the connections.
     tls_config: Option<TlsYaml>,
-    /// Bodies are never asked for in compressed form.
+    /// Without effect: bodies are never asked for in compressed form.
     disable_compression: Option<bool>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct TlsYaml {
+    /// File of certificates that sign the server's. Default: those of the system.
     ca_file: Key<String>,
+    /// Client certificate, PEM; goes together with `key_file`.
     cert_file: Key<String>,
+    /// Key of the client certificate, PEM.
     key_file: Key<String>,
+    /// Name that the server's certificate must have. Default: the endpoint's host.
     server_name: Key<String>,
+    /// The server's certificate is not verified.
     insecure_skip_verify: Option<bool>,
 }
 

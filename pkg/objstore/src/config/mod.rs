@@ -143,14 +143,18 @@ struct Head {
     prefix: Option<String>,
 }
 
+/// The file as a whole; `config` has the keys of the store's own section.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Whole<C> {
+    /// The store: `S3`, `GCS`, `AZURE` or `FILESYSTEM`, in any case. Required.
     #[serde(rename = "type")]
     #[expect(dead_code, reason = "read by the first pass")]
     kind: String,
+    /// The keys of this store, below.
     #[serde(default)]
     config: Option<C>,
+    /// A path inside the bucket below which all objects lie; slashes at both ends are cut off.
     #[serde(default)]
     prefix: Option<String>,
 }
@@ -158,6 +162,7 @@ struct Whole<C> {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FilesystemYaml {
+    /// The directory that stands for the bucket. The first upload makes it. Required.
     directory: Option<String>,
 }
 

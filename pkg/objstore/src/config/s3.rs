@@ -24,45 +24,74 @@ const PART_BYTES_MAX: i64 = 5 << 30;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct S3Yaml {
+    /// Name of the bucket. Required.
     bucket: Key<String>,
+    /// Host, or `host:port`, without scheme and path. Required.
     endpoint: Key<String>,
+    /// Region that requests are signed for. Default: `AWS_REGION` of the environment, else the region in the endpoint's
+    /// name, else `us-east-1`.
     region: Key<String>,
-    /// The endpoint is always named, so nothing is chosen.
+    /// Without effect: the endpoint is always named, so nothing is chosen.
     disable_dualstack: Option<bool>,
+    /// Credentials come from the environment (`AWS_…`) or from the machine's role, which is so wherever `access_key` is
+    /// not set. Refused together with `access_key`.
     aws_sdk_auth: Key<bool>,
+    /// Access key; goes together with `secret_key`.
     access_key: Key<String>,
+    /// Plain HTTP instead of HTTPS.
     insecure: Key<bool>,
+    /// Only `false` is taken: signatures of version 2 are not made.
     signature_version2: Key<bool>,
+    /// Secret key; goes together with `access_key`.
     secret_key: Key<String>,
+    /// Session token of temporary credentials; used with `access_key`.
     session_token: Key<String>,
+    /// Metadata and headers of each uploaded object. `X-Amz-Storage-Class`, `Cache-Control` and `Content-Type` are sent
+    /// as such, all other names as user metadata.
     put_user_metadata: Option<BTreeMap<String, String>>,
+    /// HTTP client, see below.
     http_config: Option<HttpYaml>,
-    /// Requests are logged at debug level in any case.
+    /// Without effect: requests are logged at debug level in any case.
     trace: Option<TraceYaml>,
+    /// Only empty or `v2` is taken: listings are made with ListObjectsV2.
     list_objects_version: Key<String>,
+    /// Where the bucket's name stands: `path` (in the path), `virtual-hosted` (before the endpoint), `auto` (before
+    /// endpoints of Amazon and Alibaba, else in the path). Default: `auto`.
     bucket_lookup_type: Key<String>,
-    /// Bodies are signed with their SHA-256, which says more than an MD5.
+    /// Without effect: bodies are signed with their SHA-256, which says more than an MD5.
     send_content_md5: Option<bool>,
+    /// Upload each file in one request, whatever its size.
     disable_multipart: Option<bool>,
+    /// Bytes of one part of a multipart upload, 5 MiB to 5 GiB; larger files are uploaded in parts. Default: parts of
+    /// 16 MiB for files above 64 MiB.
     part_size: Key<i64>,
+    /// Encryption by the store, see below.
     sse_config: Option<SseYaml>,
+    /// URL of the token service for web identities. Default: `AWS_ENDPOINT_URL_STS` of the environment, else Amazon's.
     sts_endpoint: Key<String>,
+    /// Retries of one request; 0 means the default. Default: `10`.
     max_retries: Option<i64>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct TraceYaml {
+    /// Without effect.
     enable: Option<bool>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct SseYaml {
+    /// `SSE-S3` (keys of the store), `SSE-KMS` (a key of the key service) or `SSE-C` (a key that goes along with each
+    /// request); empty means none.
     #[serde(rename = "type")]
     kind: Key<String>,
+    /// Id of the key. Required for `SSE-KMS`.
     kms_key_id: Key<String>,
+    /// Only an empty map is taken: an encryption context is not sent.
     kms_encryption_context: Key<BTreeMap<String, String>>,
+    /// File that holds the key, exactly 32 bytes. Required for `SSE-C`.
     encryption_key: Key<String>,
 }
 

@@ -17,36 +17,52 @@ pub struct SdError(pub String);
 #[derive(Debug, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct File {
+    /// How endpoints are reached, unless their own `client_config` says otherwise.
     default_client_config: Client,
+    /// The endpoints.
     endpoints: Vec<Spanned<Entry>>,
 }
 
 #[derive(Debug, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Entry {
+    /// `host:port`, or a DNS name with `dns+`, `dnssrv+` or `dnssrvnoa+` before it. Required.
     address: String,
+    /// The address is fixed: one with `dns…+` is refused, unless it is a group.
     strict: bool,
+    /// The addresses behind this name serve the same data: each request goes to one of them, in turn.
     group: bool,
+    /// Without effect: a group is always asked in turn.
     service_config: Option<String>,
+    /// How this endpoint is reached.
     client_config: Client,
 }
 
 #[derive(Debug, Clone, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Client {
+    /// TLS of the connections.
     tls_config: Tls,
+    /// Name that the server's certificate must have. Default: `--grpc-client-server-name`, else the address.
     server_name: Option<String>,
+    /// Of requests: `snappy` or `none`. Default: `--grpc-compression`.
     compression: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Tls {
+    /// Whether TLS is spoken. Default: `--grpc-client-tls-secure`.
     enabled: Option<bool>,
+    /// The server's certificate is not verified. Default: `--grpc-client-tls-skip-verify`.
     insecure_skip_verify: Option<bool>,
+    /// Client certificate, PEM. Default: `--grpc-client-tls-cert`.
     cert_file: Option<PathBuf>,
+    /// Key of the client certificate, PEM. Default: `--grpc-client-tls-key`.
     key_file: Option<PathBuf>,
+    /// File of certificates that sign the server's. Default: `--grpc-client-tls-ca`, else those of the system.
     ca_file: Option<PathBuf>,
+    /// Lowest version of TLS: `1.2` or `1.3`; lower ones mean 1.2. Default: `--grpc-client-tls-min-version`.
     min_version: Option<String>,
 }
 
@@ -121,6 +137,7 @@ fn client(own: &Client, defaults: &Client, base: &Spec) -> Result<(Option<Client
 
 #[derive(Debug, Deserialize)]
 struct TargetGroup {
+    /// Addresses, as in `--endpoint`. Other keys of a group are not read. Required.
     targets: Vec<String>,
 }
 

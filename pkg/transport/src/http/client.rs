@@ -14,56 +14,86 @@ use crate::tls::ClientTlsConfig;
 #[derive(Debug, Clone, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClientConfig {
+    /// Basic authentication.
     basic_auth: Option<BasicAuth>,
+    /// An `Authorization` header.
     authorization: Option<Authorization>,
+    /// Bearer token. `authorization` is the newer spelling and takes precedence.
     bearer_token: Option<String>,
+    /// File with the bearer token, read at each request.
     bearer_token_file: Option<PathBuf>,
+    /// Proxy for all requests. Default: the proxy that the environment names (`HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`).
     proxy_url: Option<String>,
+    /// TLS of the connections.
     tls_config: TlsConfig,
+    /// Whether redirects are followed. Default: `true`.
     follow_redirects: Option<bool>,
+    /// Without effect: HTTP/2 is used where the server offers it over TLS.
     enable_http2: Option<bool>,
+    /// Times and limits of connections.
     transport_config: TransportConfig,
 }
 
 #[derive(Debug, Clone, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct BasicAuth {
+    /// User.
     username: String,
+    /// File with the user's name, read at each request; counts before `username`.
     username_file: Option<PathBuf>,
+    /// Password.
     password: Option<String>,
+    /// File with the password, read at each request.
     password_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Authorization {
+    /// First word of the header. Default: `Bearer`.
     #[serde(rename = "type")]
     kind: Option<String>,
+    /// The rest of the header.
     credentials: Option<String>,
+    /// File with the rest of the header, read at each request.
     credentials_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct TlsConfig {
+    /// File of certificates that sign the server's. Default: those of the system.
     ca_file: Option<PathBuf>,
+    /// Client certificate, PEM; goes together with `key_file`.
     cert_file: Option<PathBuf>,
+    /// Key of the client certificate, PEM.
     key_file: Option<PathBuf>,
+    /// Name that the server's certificate must have. Default: the URL's host.
     server_name: Option<String>,
+    /// The server's certificate is not verified.
     insecure_skip_verify: bool,
+    /// Lowest version of TLS: `TLS12` or `TLS13`; lower ones mean 1.2. Default: `TLS12`.
     min_version: String,
 }
 
 #[derive(Debug, Clone, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct TransportConfig {
+    /// Without effect: the limit per host is the one that counts.
     max_idle_conns: Option<u64>,
+    /// Idle connections that are kept for a host. Default: `100`.
     max_idle_conns_per_host: Option<usize>,
+    /// Connections without requests are closed after this time. Default: `90s`.
     idle_conn_timeout: Option<String>,
+    /// Without effect: each request has a deadline of its own.
     response_header_timeout: Option<String>,
+    /// Without effect: no `Expect: 100-continue` is sent.
     expect_continue_timeout: Option<String>,
+    /// Without effect: connections are not limited.
     max_conns_per_host: Option<u64>,
+    /// Without effect: answers may come with gzip.
     disable_compression: Option<bool>,
+    /// Time for a connection to stand, TLS included. Default: `10s`.
     tls_handshake_timeout: Option<String>,
 }
 

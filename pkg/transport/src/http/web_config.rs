@@ -39,41 +39,64 @@ pub struct WebConfig {
 #[derive(Debug, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct File {
+    /// TLS. Without it the listener speaks plain HTTP.
     tls_server_config: Option<Tls>,
+    /// HTTP/2 and headers.
     http_server_config: Http,
+    /// Users and the bcrypt hashes of their passwords. Empty means that nobody is asked.
     basic_auth_users: BTreeMap<String, String>,
+    /// Limit on requests, over all clients.
     rate_limit: Option<RateLimitYaml>,
 }
 
 #[derive(Debug, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct RateLimitYaml {
+    /// One request may pass in this time. Empty or 0 means no limit.
     interval: String,
+    /// Requests that may come at once before the interval counts; 0 refuses all of them.
     burst: u64,
 }
 
 #[derive(Debug, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Tls {
+    /// Certificate with its chain, PEM. Read again when it changes. Required.
     cert_file: PathBuf,
+    /// Key of the certificate, PEM. Required.
     key_file: PathBuf,
+    /// Refused: a certificate in the text itself is not supported, use `cert_file`.
     cert: Option<String>,
+    /// Refused: use `key_file`.
     key: Option<String>,
+    /// Refused: use `client_ca_file`.
     client_ca: Option<String>,
+    /// Certificates that sign those of clients.
     client_ca_file: Option<PathBuf>,
+    /// Which certificate a client must show: `NoClientCert`, `RequestClientCert` and `VerifyClientCertIfGiven` (one
+    /// that is shown must be valid), `RequireAnyClientCert`, `RequireClientCert` and `RequireAndVerifyClientCert` (a
+    /// valid one must be shown). Default: `NoClientCert`.
     client_auth_type: String,
+    /// Names of which a client's certificate must have one; empty means any.
     client_allowed_sans: Vec<String>,
+    /// Lowest version of TLS: `TLS12` or `TLS13`; lower ones mean 1.2. Default: `TLS12`.
     min_version: String,
+    /// Without effect: the newest version is always offered.
     max_version: String,
+    /// Cipher suites by Go's names. Default: all safe ones.
     cipher_suites: Vec<String>,
+    /// Curves: `CurveP256`, `CurveP384`, `X25519`. Default: all of them.
     curve_preferences: Vec<String>,
+    /// Without effect: the server's order always counts.
     prefer_server_cipher_suites: bool,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Http {
+    /// HTTP/2 is offered where there is TLS. Default: `true`.
     http2: bool,
+    /// Headers of all answers.
     headers: BTreeMap<String, String>,
 }
 

@@ -66,8 +66,10 @@ struct Head {
 #[derive(Deserialize)]
 #[serde(bound = "C: Deserialize<'de> + Default")]
 struct File<C> {
+    /// `OTLP`, or a type that Thanos knows too; see the sections below. Required.
     #[serde(rename = "type")]
     _kind: String,
+    /// The keys of this type.
     #[serde(default)]
     config: C,
 }
@@ -75,38 +77,63 @@ struct File<C> {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Otlp {
+    /// `grpc` or `http`. Required.
     client_type: String,
+    /// Name of the service in traces. Default: `aion`.
     service_name: String,
+    /// Attributes of all spans.
     resource_attributes: BTreeMap<String, String>,
+    /// Without effect: connections are made when a batch is to be sent.
     reconnection_period: Text,
+    /// `gzip` or `none`. Default: `none`.
     compression: String,
+    /// No TLS.
     insecure: bool,
+    /// `host:port` of the collector. Default: `localhost:4317` (gRPC), `localhost:4318` (HTTP).
     endpoint: String,
+    /// Path of HTTP requests. Default: `/v1/traces`.
     url_path: String,
+    /// Time for one batch; 0 means the default. Default: `10s`.
     timeout: Text,
+    /// How a batch that was refused is sent again.
     retry_config: RetryYaml,
+    /// Headers of each request, for instance for authentication.
     headers: BTreeMap<String, String>,
+    /// TLS, unless `insecure` is set.
     tls_config: Tls,
+    /// Which traces are taken, in any case: `alwayssample`, `neversample`, `traceidratiobased`, or one of them with
+    /// `parentbased` before it, which follows the caller's decision. Default: `parentbasedtraceidratiobased` with a
+    /// share of 1.
     sampler_type: String,
+    /// Share of traces for the types by ratio, 0 to 1.
     sampler_param: Text,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct RetryYaml {
+    /// The three times below count only where this is `true`; batches are sent again in any case.
     retry_enabled: bool,
+    /// Delay before the first retry. Default: `5s`.
     retry_initial_interval: Text,
+    /// Longest delay between two retries. Default: `30s`.
     retry_max_interval: Text,
+    /// Time after which a batch is given up. Default: `1m`.
     retry_max_elapsed_time: Text,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Tls {
+    /// File of certificates that sign the server's. Default: those of the system.
     ca_file: String,
+    /// Client certificate, PEM; goes together with `key_file`.
     cert_file: String,
+    /// Key of the client certificate, PEM.
     key_file: String,
+    /// Name that the server's certificate must have. Default: the endpoint's host.
     server_name: String,
+    /// The server's certificate is not verified.
     insecure_skip_verify: bool,
 }
 
@@ -114,11 +141,18 @@ struct Tls {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Jaeger {
+    /// Name of the service in traces. Default: `aion`.
     service_name: String,
+    /// No traces are exported.
     disabled: bool,
+    /// Attributes of all spans: `name=value`, separated by commas.
     tags: String,
+    /// An endpoint of Jaeger that takes OTLP: port 4317 (gRPC), port 4318 or the path `/v1/traces` (HTTP). With any
+    /// other, no traces are exported and a warning says so.
     endpoint: String,
+    /// `const` or `probabilistic`. Default: 1 in 1000 traces, with a warning.
     sampler_type: String,
+    /// For `const` all traces from 0.5 on, else none; for `probabilistic` the share.
     sampler_param: f64,
 }
 

@@ -30,9 +30,12 @@ pub(super) struct Changes {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DeletionYaml {
+    /// Series selector, for instance `{job="a"}`; only series that have all of the labels are deleted. Required.
     matchers: String,
+    /// Times whose samples are deleted. Empty means all.
     #[serde(default)]
     intervals: Vec<IntervalYaml>,
+    /// Noted in `meta.json` of the new block.
     #[serde(default)]
     request_id: String,
 }
@@ -40,7 +43,9 @@ struct DeletionYaml {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct IntervalYaml {
+    /// Begin, ms since the epoch. Required.
     mint: i64,
+    /// End, ms since the epoch, included. Required.
     maxt: i64,
 }
 
