@@ -1,6 +1,8 @@
 //! The project's own order, as tests: crates depend downwards only, reference pages are current, test data says whence
 //! it came.
 
+mod structure;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -104,4 +106,32 @@ fn no_one_names_a_machine() {
     let mut wrong = Vec::new();
     visit(&root(), &mut wrong);
     assert!(wrong.is_empty(), "absolute paths of one machine in {wrong:?}");
+}
+
+/// What a crate of the product depends on.
+fn dependencies(manifest: &str) -> Vec<&str> {
+    let section = manifest.split("[dependencies]").nth(1).unwrap_or("").split("\n[").next().unwrap_or("");
+    section.lines().filter_map(|l| l.split(['.', ' ', '=']).next()).filter(|d| !d.is_empty()).collect()
+}
+
+/// Crates that are a subcommand.
+const COMPONENTS: [&str; 4] = ["compactor", "querier", "sidecar", "store-gateway"];
+
+#[test]
+fn tools_are_built_without_components() {
+    // Still to be moved: the commands that use these.
+    let known = ["compactor", "sidecar"];
+    let manifests = manifests();
+    let used: Vec<_> = dependencies(&manifests["tools"]).into_iter().filter(|d| COMPONENTS.contains(d)).collect();
+    assert!(used.iter().all(|d| known.contains(d)), "tools depends on {used:?}");
+}
+
+#[test]
+fn components_have_one_shape() {
+    // Still named otherwise.
+    let known = ["compactor/src/flags.rs", "store-gateway/src/flags.rs"];
+    let files = ["flags.rs", "config.rs", "component.rs"];
+    let wanted = COMPONENTS.iter().flat_map(|c| files.map(|f| format!("{c}/src/{f}")));
+    let missing: Vec<_> = wanted.filter(|f| !root().join("pkg").join(f).exists()).collect();
+    assert!(missing.iter().all(|f| known.contains(&f.as_str())), "missing: {missing:?}");
 }
