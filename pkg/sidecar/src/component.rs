@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
+use bucket::shipper::{Schedule, Shipped, Shipper, ShipperOptions};
 use flags::Parsed;
 use labels::Matcher;
 use model::{Clock, SystemClock};
@@ -19,7 +20,7 @@ use telemetry::Metrics;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 use transport::ConfigError;
 use transport::grpc::{ServerMetrics, ServerStack};
 use transport::http::{HttpMetrics, Probe, common_routes};
@@ -29,11 +30,7 @@ use crate::inspect::PrometheusInspect;
 use crate::page;
 use crate::prometheus::{FlagCheck, FollowOptions, PrometheusState};
 use crate::reloader::{Env, Reloader};
-use crate::shipper::{Shipper, ShipperOptions, shipped_count};
 use crate::source::source;
-
-/// Until external labels are known the shipper looks this often.
-const LABELS_POLL: Duration = Duration::from_millis(200);
 
 /// Bound sockets, so that tests can use port 0.
 #[derive(Debug)]
@@ -120,10 +117,10 @@ impl Sidecar {
         let mut grace = config.http.grace.max(config.grpc.grace);
         if let Some(shipper) = &shipper {
             grace = grace.max(config.last_pass_timeout);
-            let (shipper, state) = (shipper.clone(), state.clone());
-            let (interval, last, token) = (config.ship_interval, config.last_pass_timeout, token.clone());
+            let (shipper, token) = (shipper.clone(), token.clone());
+            let schedule = Schedule { interval: config.ship_interval, last_pass_timeout: config.last_pass_timeout };
             group.spawn("shipper", async move {
-                ship(&shipper, &state, interval, last, &token).await;
+                shipper.run(schedule, &token).await;
                 Ok::<_, String>(())
             });
         }
@@ -148,7 +145,9 @@ impl Sidecar {
         let state = self.state.clone();
         let list = self.shipper.as_ref().map(|s| s.list_path());
         let page = get(move || {
-            let shown = page::render(&state, list.as_deref().map(shipped_count));
+            // A list that cannot be read counts as empty here; the shipper logs it.
+            let shipped = list.as_deref().map(|path| Shipped::read(path).map_or(0, |list| list.0.len()));
+            let shown = page::render(&state, shipped);
             async move { shown }
         });
         let pages = self.config.request_log.http(HttpMetrics::new(&self.metrics).wrap(Router::new().route("/", page)));
@@ -210,50 +209,6 @@ fn open_bucket(
     }
     let settings = objstore::Settings { parts_in_flight: config.upload_concurrency, ..bucket.settings().clone() };
     Ok(bucket.with_settings(settings))
-}
-
-/// Passes of uploads until `shutdown`, and one last after it, within `last`.
-async fn ship(
-    shipper: &Shipper,
-    state: &PrometheusState,
-    interval: Duration,
-    last: Duration,
-    shutdown: &CancellationToken,
-) {
-    // known only once the server's flags have been found fit
-    while state.external_labels().is_empty() {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(LABELS_POLL) => {}
-        }
-    }
-    let pass = async || match shipper.pass().await {
-        Ok(pass) if pass.waiting > 0 => warn!(blocks = pass.waiting, "blocks wait for an older one to be uploaded"),
-        Ok(_) => {}
-        Err(e) => error!(err = e, "blocks cannot be shipped, trying again with the next pass"),
-    };
-    loop {
-        // a pass is not cut at shutdown: it, and the last one, have `last` to finish
-        let begun = async {
-            pass().await;
-            tokio::select! {
-                () = shutdown.cancelled() => {}
-                () = tokio::time::sleep(interval) => return,
-            }
-            pass().await;
-        };
-        let end = async {
-            shutdown.cancelled().await;
-            tokio::time::sleep(last).await;
-        };
-        tokio::select! {
-            () = begun => {}
-            () = end => warn!("the last pass of uploads was cut, the next start goes on with it"),
-        }
-        if shutdown.is_cancelled() {
-            return;
-        }
-    }
 }
 
 /// The selectors of a PromQL text.

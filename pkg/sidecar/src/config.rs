@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bucket::shipper::Verify;
 use flags::Parsed;
 use model::redact_urls;
 use remote::RemoteReadOptions;
@@ -11,7 +12,6 @@ use transport::http::{ClientConfig, HttpClient, WebConfig};
 use transport::{ConfigError, RequestLog, ServeOptions};
 
 use crate::reloader::{Method, ReloaderOptions};
-use crate::shipper::Verify;
 
 /// Settings of a sidecar.
 #[derive(Debug, Clone)]

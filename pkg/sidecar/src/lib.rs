@@ -1,7 +1,7 @@
 //! `aion sidecar`: beside a Prometheus server, it uploads the blocks and serves the live data.
 //!
 //! [`flags`](command) → [`Config`] → [`Sidecar`]. [`PrometheusState`] follows the server (is it there, which external
-//! labels, since when has it data); [`Shipper`] brings finished blocks into the bucket; [`source`] and [`inspect`] answer
+//! labels, since when has it data); [`bucket::shipper`] brings finished blocks into the bucket; [`source`] and [`inspect`] answer
 //! gRPC from Prometheus' API; [`Reloader`] expands its configuration and tells it to read it again.
 
 mod component;
@@ -11,8 +11,6 @@ pub mod inspect;
 mod page;
 mod prometheus;
 pub mod reloader;
-mod shipped;
-pub mod shipper;
 pub mod source;
 
 pub use component::{Listeners, Sidecar, run};
@@ -20,5 +18,3 @@ pub use config::Config;
 pub use flags::command;
 pub use prometheus::{PrometheusError, PrometheusState};
 pub use reloader::Reloader;
-pub use shipped::Shipped;
-pub use shipper::{Shipper, ShipperOptions, Verify};

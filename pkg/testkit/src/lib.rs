@@ -1,6 +1,7 @@
 //! For tests only: an S3 server inside the process ([`s3::Server`]), series from plain numbers ([`series`]), waiting for
-//! conditions ([`wait_for`]), and child processes that do not outlive their test ([`Process`]).
+//! conditions ([`wait_for`]), blocks made by promtool ([`prometheus`]), and child processes that do not outlive their test ([`Process`]).
 
+pub mod prometheus;
 pub mod s3;
 
 mod data;

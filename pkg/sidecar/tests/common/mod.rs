@@ -11,6 +11,7 @@ use model::SystemClock;
 use remote::{ClientOptions, PromClient};
 use sidecar::{Config, Listeners, PrometheusState, Sidecar};
 use telemetry::Metrics;
+pub use testkit::prometheus::have_prometheus;
 use testkit::{Process, free_port, wait_for};
 use tokio_util::sync::CancellationToken;
 use transport::http::ClientConfig;
@@ -23,19 +24,6 @@ pub struct Prometheus {
     pub dir: tempfile::TempDir,
     pub port: u16,
     process: Process,
-}
-
-/// Whether `prometheus` and `promtool` are on the path; says so when they are not.
-pub fn have_prometheus(test: &str) -> bool {
-    let there = |name: &str| {
-        let run = Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        run.is_ok_and(|s| s.success())
-    };
-    let both = there("prometheus") && there("promtool");
-    if !both {
-        testkit::skip_without("prometheus and promtool on the path", test);
-    }
-    both
 }
 
 /// A configuration that scrapes the server itself.
@@ -108,41 +96,6 @@ impl Prometheus {
 
 /// Flags that keep blocks as they are, which uploads need.
 pub const FIXED_BLOCKS: [&str; 2] = ["--storage.tsdb.min-block-duration=2h", "--storage.tsdb.max-block-duration=2h"];
-
-/// Back-fills `dir` with blocks: `hours` hours of one sample a minute of `series` series from `start_s`.
-pub fn backfill(dir: &Path, start_s: i64, hours: i64, series: usize) {
-    let mut text = String::from("# TYPE backfilled gauge\n");
-    for n in 0..series {
-        for minute in 0..hours * 60 {
-            let t = start_s + minute * 60;
-            text.push_str(&format!("backfilled{{n=\"{n}\"}} {} {t}\n", minute * (n as i64 + 1)));
-        }
-    }
-    text.push_str("# EOF\n");
-    let input = dir.join("input.om");
-    std::fs::write(&input, text).unwrap();
-    let run = Command::new("promtool")
-        .args(["tsdb", "create-blocks-from", "openmetrics"])
-        .arg(&input)
-        .arg(dir)
-        .stdout(Stdio::null())
-        .status()
-        .unwrap();
-    assert!(run.success());
-    std::fs::remove_file(input).unwrap();
-}
-
-/// The block directories in `dir`, sorted.
-pub fn block_dirs(dir: &Path) -> Vec<String> {
-    let mut names: Vec<String> = std::fs::read_dir(dir)
-        .unwrap()
-        .flatten()
-        .filter_map(|e| e.file_name().into_string().ok())
-        .filter(|n| block::BlockId::parse(n).is_ok())
-        .collect();
-    names.sort();
-    names
-}
 
 /// A configuration from flags.
 pub fn config(args: &[String]) -> Config {

@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use bucket::shipper::{Pass, Shipper, ShipperOptions, Skipped, Verify};
 use flags::{Flag, Parsed};
-use sidecar::shipper::{Pass, Skipped};
-use sidecar::{Shipper, ShipperOptions, Verify};
 
 use super::common;
 use crate::{Deps, Error, Verdict};
@@ -43,6 +42,7 @@ pub(super) async fn run(parsed: &Parsed, deps: &mut Deps<'_>) -> Result<Verdict,
     let options = ShipperOptions {
         upload_compacted: parsed.switch("shipper.upload-compacted"),
         verify: if parsed.text("shipper.verify") == "full" { Verify::Full } else { Verify::Index },
+        dir_flag: "--path",
         source: SOURCE.to_owned(),
         clock: deps.clock.clone(),
         ..ShipperOptions::new(&dir)

@@ -7,15 +7,14 @@ use block::BlockId;
 use service::{Failpoint, Failpoints};
 use tracing::warn;
 
-use crate::Shipped;
-use crate::shipped::WriteError;
+use super::shipped::{Shipped, WriteError};
 
 /// What a shipper knows from the pass before.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// Blocks in the bucket, of those that were on disk.
+    /// Blocks of the data directory that are in the bucket.
     shipped: BTreeSet<BlockId>,
-    /// The list does not say so, for it could not be written.
+    /// The list could not be written and lacks some of them.
     is_unlisted: bool,
 }
 
@@ -30,8 +29,8 @@ pub(super) struct List {
 }
 
 impl List {
-    /// Reads the list and drops from it what is not among `names`. Where it cannot be read, `known` stands in; what
-    /// neither has is asked of the bucket.
+    /// Reads the list and keeps of it the blocks in `names`. Where the file cannot be read or is behind, `known` stands in.
+    /// A block that is in neither is looked up in the bucket before its upload.
     pub(super) fn open(
         path: PathBuf,
         failpoints: Failpoints,
@@ -74,14 +73,14 @@ impl List {
         Ok(())
     }
 
-    /// Tells of what went wrong in the pass, once. What is to be known in the next pass, and whether the list is behind.
+    /// Logs, once a pass, what went wrong with the list. Returns what the next pass needs.
     pub(super) fn close(self) -> Known {
         match (&self.unwritten, &self.unread) {
             (Some(err), _) => warn!(
                 err,
                 "list of shipped blocks cannot be written: uploads go on, the next start asks the bucket for each block"
             ),
-            (None, Some(err)) => warn!(err, "list of shipped blocks could not be read, it was written anew"),
+            (None, Some(err)) => warn!(err, "list of shipped blocks could not be read, it was rewritten"),
             (None, None) => {}
         }
         Known { shipped: self.shipped.0, is_unlisted: self.unwritten.is_some() }

@@ -4,12 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use block::BlockId;
+use bucket::shipper::{Pass, Shipped, Shipper, ShipperOptions, Skipped};
 use labels::Labels;
 use model::FakeClock;
 use objstore::{Bucket, Config, OpenOptions};
 use service::Failpoints;
-use sidecar::shipper::{Pass, Skipped};
-use sidecar::{Shipped, Shipper, ShipperOptions};
 use telemetry::Metrics;
 use testkit::s3::{Operation, Server};
 

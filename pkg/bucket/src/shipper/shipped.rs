@@ -1,4 +1,4 @@
-//! The list of blocks that are in the bucket, `thanos.shipper.json`. Prometheus reads it too, to know which blocks it may
+//! `thanos.shipper.json`, the list of blocks that are in the bucket. Prometheus reads it too, to know which blocks it may
 //! compact (`--storage.tsdb.delay-compact-file.path`).
 
 use std::collections::BTreeSet;
@@ -72,7 +72,7 @@ impl Shipped {
         let written = out.write_all(&json).and_then(|()| out.sync_all()).map_err(at(&temporary));
         failpoints.hit("shipper.before_list_rename")?;
         if let Err(e) = written.and_then(|()| fs::rename(&temporary, path).map_err(at(path))) {
-            // on a full disk every block counts
+            // The disk may be full: the temporary file must not stay.
             let _ = fs::remove_file(&temporary);
             return Err(e);
         }
