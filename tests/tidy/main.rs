@@ -1,6 +1,7 @@
 //! The project's own order, as tests: crates depend downwards only, reference pages are current, test data says whence
 //! it came.
 
+mod proto;
 mod structure;
 
 use std::collections::BTreeMap;
