@@ -157,7 +157,6 @@ pub struct Chunk {
 }
 /// Nested message and enum types in `Chunk`.
 pub mod chunk {
-    /// The block format's own numbers.
     #[derive(
         Clone,
         Copy,

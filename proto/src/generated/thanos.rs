@@ -6,7 +6,6 @@ pub struct Label {
     #[prost(string, tag = "2")]
     pub value: ::prost::alloc::string::String,
 }
-/// Thanos has a second message of the same wire form, ZLabelSet.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct LabelSet {
     #[prost(message, repeated, tag = "1")]
@@ -72,13 +71,11 @@ pub struct Chunk {
     pub r#type: i32,
     #[prost(bytes = "bytes", tag = "2")]
     pub data: ::prost::bytes::Bytes,
-    /// XXH64 of data; 0 = not computed.
     #[prost(uint64, tag = "3")]
     pub hash: u64,
 }
 /// Nested message and enum types in `Chunk`.
 pub mod chunk {
-    /// The block format's encoding byte less one.
     #[derive(
         Clone,
         Copy,
@@ -137,7 +134,6 @@ pub struct AggrChunk {
     pub max: ::core::option::Option<Chunk>,
     #[prost(message, optional, tag = "8")]
     pub counter: ::core::option::Option<Chunk>,
-    /// Ours: which replica the chunk is of, when replica labels were left out; 0 = not known. Others skip it.
     #[prost(uint64, tag = "1000")]
     pub replica: u64,
 }
@@ -176,7 +172,6 @@ impl PartialResponseStrategy {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SeriesRequest {
-    /// Both ends inclusive, ms.
     #[prost(int64, tag = "1")]
     pub min_time: i64,
     #[prost(int64, tag = "2")]
@@ -209,10 +204,8 @@ pub struct SeriesRequest {
     pub limit: i64,
     #[prost(int64, tag = "16")]
     pub response_batch_size: i64,
-    /// Our own; others skip it. Where nothing of the allowed resolution is, coarser will do.
     #[prost(bool, tag = "1001")]
     pub coarser: bool,
-    /// But no coarser than this, in ms; 0 = any.
     #[prost(int64, tag = "1002")]
     pub coarsest_window: i64,
 }
@@ -492,7 +485,6 @@ pub mod store_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Series sorted by labels after `without_replica_labels`; a series may be split over consecutive frames.
         pub async fn series(
             &mut self,
             request: impl tonic::IntoRequest<super::SeriesRequest>,
@@ -577,7 +569,6 @@ pub mod store_server {
             >
             + std::marker::Send
             + 'static;
-        /// Series sorted by labels after `without_replica_labels`; a series may be split over consecutive frames.
         async fn series(
             &self,
             request: tonic::Request<super::SeriesRequest>,
@@ -1848,7 +1839,6 @@ pub struct RecordingRule {
     #[prost(message, optional, tag = "7")]
     pub last_evaluation: ::core::option::Option<::prost_types::Timestamp>,
 }
-/// In Thanos the zero value is called UNKNOWN, which clashes with the targets' UNKNOWN in one package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum AlertState {
