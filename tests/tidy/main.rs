@@ -1,6 +1,9 @@
 //! The project's own order, as tests: crates depend downwards only, reference pages are current, test data says whence
 //! it came.
 
+mod config_pages;
+mod declared;
+mod documents;
 mod proto;
 mod structure;
 

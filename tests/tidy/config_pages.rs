@@ -1,0 +1,307 @@
+//! `docs/config/`: one page for each YAML configuration, made from the structs that read it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use tests::root;
+
+use crate::declared::{Key, Source};
+
+/// A page.
+struct Page {
+    file: &'static str,
+    title: &'static str,
+    /// What it is for, and which flags take it.
+    intro: &'static str,
+    /// YAML that is correct.
+    example: &'static str,
+    tables: &'static [Table],
+}
+
+/// The keys of one struct.
+struct Table {
+    heading: &'static str,
+    intro: &'static str,
+    source: &'static str,
+    name: &'static str,
+}
+
+const fn table(heading: &'static str, source: &'static str, name: &'static str) -> Table {
+    Table { heading, intro: "", source, name }
+}
+
+const S3: &str = "pkg/objstore/src/config/s3.rs";
+const GCS: &str = "pkg/objstore/src/config/gcs.rs";
+const AZURE: &str = "pkg/objstore/src/config/azure.rs";
+const OBJSTORE: &str = "pkg/objstore/src/config/mod.rs";
+const OBJSTORE_HTTP: &str = "pkg/objstore/src/config/http.rs";
+const TRACING: &str = "pkg/transport/src/traces/config.rs";
+const CLIENT: &str = "pkg/transport/src/http/client.rs";
+const WEB: &str = "pkg/transport/src/http/web_config.rs";
+const REQUESTS: &str = "pkg/transport/src/request_log.rs";
+const CACHES: &str = "pkg/store-gateway/src/cache_config.rs";
+const ENDPOINTS: &str = "pkg/querier/src/endpoints/sd.rs";
+const RELABEL: &str = "pkg/relabel/src/config.rs";
+const RETENTION: &str = "pkg/compactor/src/policy.rs";
+const REWRITE: &str = "pkg/tools/src/bucket/rewrite/config.rs";
+
+const PAGES: &[Page] = &[
+    Page {
+        file: "objstore",
+        title: "The bucket",
+        intro: "`--objstore.config-file` names a file, `--objstore.config` holds its text. The format is that of Thanos. \
+                `$(NAME)` is replaced by the variable `NAME` of the environment before the YAML is read; a variable that \
+                is not set is an error. A key that is not listed here is an error too, which names its line.\n\n\
+                Other stores of Thanos are refused with a hint: Tencent COS, Alibaba OSS, Huawei OBS, Baidu BOS, Oracle \
+                and OpenStack Swift speak S3's protocol, so `type: S3` reaches them.",
+        example: "type: S3\n\
+                  config:\n  \
+                    bucket: metrics\n  \
+                    endpoint: s3.eu-central-1.amazonaws.com\n  \
+                    access_key: $(ACCESS_KEY)\n  \
+                    secret_key: $(SECRET_KEY)\n\
+                  prefix: prod\n",
+        tables: &[
+            table("The file", OBJSTORE, "Whole"),
+            table("`config` of type S3", S3, "S3Yaml"),
+            table("`config` of type GCS", GCS, "GcsYaml"),
+            table("`config` of type AZURE", AZURE, "AzureYaml"),
+            table("`config` of type FILESYSTEM", OBJSTORE, "FilesystemYaml"),
+            table("`http_config` of S3, GCS and AZURE", OBJSTORE_HTTP, "HttpYaml"),
+        ],
+    },
+    Page {
+        file: "tracing",
+        title: "Tracing",
+        intro: "`--tracing.config-file` names a file, `--tracing.config` holds its text. Spans are sent with OTLP. Types \
+                that Thanos has and aion cannot send to (`GOOGLE_CLOUD`, `STACKDRIVER`, `ELASTIC_APM`, `LIGHTSTEP`) are \
+                taken with a warning: no traces are exported.",
+        example: "type: OTLP\n\
+                  config:\n  \
+                    client_type: grpc\n  \
+                    endpoint: collector:4317\n  \
+                    insecure: true\n  \
+                    sampler_type: parentbasedtraceidratiobased\n  \
+                    sampler_param: 0.1\n",
+        tables: &[
+            table("The file", TRACING, "File"),
+            table("`config` of type OTLP", TRACING, "Otlp"),
+            Table {
+                intro: "Jaeger takes OTLP since version 1.35, which is what is sent. Keys of Jaeger's own protocol that \
+                        are not listed are taken without effect.",
+                ..table("`config` of type JAEGER", TRACING, "Jaeger")
+            },
+        ],
+    },
+    Page {
+        file: "http-client",
+        title: "HTTP client",
+        intro: "`aion sidecar --prometheus.http-client-file` names a file, `--prometheus.http-client` holds its text: how \
+                the sidecar talks to Prometheus. The format is Prometheus' `http_config` with Thanos' \
+                `transport_config`.",
+        example: "basic_auth:\n  \
+                    username: aion\n  \
+                    password_file: /etc/aion/password\n\
+                  transport_config:\n  \
+                    idle_conn_timeout: 5m\n",
+        tables: &[table("The file", CLIENT, "ClientConfig")],
+    },
+    Page {
+        file: "web",
+        title: "HTTP server",
+        intro: "`--http.config` names a file in the format of Prometheus' exporter-toolkit. Names of files count from the \
+                folder of this file. Certificates and keys are read again when they change; any other change needs a \
+                restart. `htpasswd -nBC 10 \"\"` makes the hash of a password.",
+        example: "http_server_config:\n  \
+                    headers:\n    \
+                      Strict-Transport-Security: max-age=31536000\n\
+                  basic_auth_users:\n  \
+                    admin: $2b$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi\n\
+                  rate_limit:\n  \
+                    interval: 10ms\n  \
+                    burst: 100\n",
+        tables: &[table("The file", WEB, "File")],
+    },
+    Page {
+        file: "request-logging",
+        title: "Request logging",
+        intro: "`--request.logging-config-file` names a file, `--request.logging-config` holds its text. `--log.level` \
+                has the last word: lines of requests that went well are debug lines.",
+        example: "options:\n  \
+                    level: DEBUG\n  \
+                    decision:\n    \
+                      log_end: true\n\
+                  http:\n  \
+                    config:\n    \
+                      - path: /api/v1/query\n      \
+                        port: 10902\n",
+        tables: &[table("The file", REQUESTS, "Yaml")],
+    },
+    Page {
+        file: "caches",
+        title: "Caches of the store",
+        intro: "`aion store` caches in its own memory. Configurations of caches in other servers are checked and taken with \
+                a warning; a cache in memory is used instead.",
+        example: "type: IN-MEMORY\n\
+                  config:\n  \
+                    max_size: 1GB\n  \
+                    max_item_size: 100MB\n",
+        tables: &[
+            Table {
+                intro: "`--index-cache.config-file`, `--index-cache.config`: postings and series of the index.",
+                ..table("Index cache", CACHES, "IndexYaml")
+            },
+            Table {
+                intro: "`--store.caching-bucket.config-file`, `--store.caching-bucket.config`: pieces of chunks.",
+                ..table("Caching bucket", CACHES, "ChunksYaml")
+            },
+            table("`config` of type IN-MEMORY", CACHES, "InMemory"),
+            table("`config` of type MEMCACHED", CACHES, "Memcached"),
+            table("`config` of type REDIS", CACHES, "Redis"),
+            table("`config` of type GROUPCACHE", CACHES, "Groupcache"),
+        ],
+    },
+    Page {
+        file: "endpoints",
+        title: "Endpoints of the querier",
+        intro: "`aion query --endpoint.sd-config-file` names a file, `--endpoint.sd-config` holds its text. The file is \
+                read again when it changes and every `--endpoint.sd-config-reload-interval`. What an entry leaves open comes from \
+                `default_client_config`, then from the flags `--grpc-client-…`.",
+        example: "default_client_config:\n  \
+                    compression: snappy\n\
+                  endpoints:\n\
+                  - address: sidecar-a:10901\n    \
+                    strict: true\n\
+                  - address: dnssrv+_grpc._tcp.stores.example.org\n",
+        tables: &[
+            table("The file", ENDPOINTS, "File"),
+            Table {
+                intro: "Each file is a list of groups in the format of Prometheus' file discovery, YAML or JSON. \
+                        `--endpoint.sd-config-file` is the newer way.",
+                ..table("Files of `--store.sd-files`", ENDPOINTS, "TargetGroup")
+            },
+        ],
+    },
+    Page {
+        file: "relabel",
+        title: "Relabelling",
+        intro: "A list of rules as in Prometheus, applied one after the other. `--selector.relabel-config` of `store`, \
+                `compact`, `query` and `tools bucket` sees the external labels of a block or endpoint (and `__block_id` for blocks) \
+                and decides which are used. `aion tools bucket rewrite --rewrite.to-relabel-config` changes the labels of \
+                series.",
+        example: "- action: keep\n  \
+                    source_labels: [cluster]\n  \
+                    regex: eu-.*\n",
+        tables: &[table("One rule", RELABEL, "RuleYaml")],
+    },
+    Page {
+        file: "retention",
+        title: "Retention by series",
+        intro: "`aion compact --retention.policy-file` names a file, `--retention.policy` holds its text. Thanos has no \
+                counterpart.",
+        example: "rules:\n\
+                  - name: slo\n  \
+                    match: '{__name__=~\"slo:.*\"}'\n  \
+                    raw: 400d\n\
+                  - name: debug\n  \
+                    match: '{__name__=~\"debug_.*\"}'\n  \
+                    raw: 2d\n",
+        tables: &[table("The file", RETENTION, "PolicyYaml")],
+    },
+    Page {
+        file: "rewrite",
+        title: "Series to delete from a block",
+        intro: "`aion tools bucket rewrite --rewrite.to-delete-config-file` names a file, `--rewrite.to-delete-config` holds \
+                its text: a list. To delete series from all blocks, see [Deleting series](../operations.md#deleting-series).",
+        example: "- matchers: '{__name__=\"up\", instance=\"a:9100\"}'\n  \
+                    intervals:\n    \
+                      - mint: 1700000000000\n      \
+                        maxt: 1700003600000\n",
+        tables: &[table("One entry", REWRITE, "DeletionYaml")],
+    },
+];
+
+/// Structs that read users' YAML and are on no page, with the reason.
+const NOT_SHOWN: &[(&str, &str)] = &[
+    (TRACING, "Head"), // the first pass over the file, which only reads the type
+];
+
+fn sources() -> BTreeMap<&'static str, Source> {
+    let tables = PAGES.iter().flat_map(|p| p.tables);
+    tables.map(|t| (t.source, Source::read(&root().join(t.source)))).collect()
+}
+
+#[test]
+fn config_pages_are_current() {
+    let sources = sources();
+    let dir = root().join("docs/config");
+    let mut seen: Vec<(&str, String)> = Vec::new();
+    let mut pages: Vec<(String, String)> =
+        PAGES.iter().map(|page| (format!("{}.md", page.file), render(page, &sources, &mut seen))).collect();
+    pages.push(("README.md".to_owned(), contents()));
+    for (file, text) in pages {
+        let path = dir.join(file);
+        if std::env::var_os("AION_UPDATE_DOCS").is_some() {
+            std::fs::create_dir_all(&dir).unwrap();
+            std::fs::write(&path, &text).unwrap();
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        let path = path.display();
+        assert!(written == text, "{path} is out of date: AION_UPDATE_DOCS=1 cargo test -p tests --test tidy");
+    }
+    let shown = |source: &str, name: &str| {
+        NOT_SHOWN.contains(&(source, name)) || seen.iter().any(|(s, n)| *s == source && n == name)
+    };
+    let missing = sources.iter().flat_map(|(at, s)| s.strict().filter(|n| !shown(at, n)).map(move |n| (*at, n)));
+    let missing: Vec<_> = missing.collect();
+    assert!(missing.is_empty(), "keys that stand on no page of docs/config: {missing:?}");
+}
+
+fn contents() -> String {
+    let mut out = "# Configuration files\n\nFlags are in [docs/components](../components). ".to_owned();
+    out += "YAML that flags take, or their files hold:\n\n";
+    for page in PAGES {
+        writeln!(out, "- [{}]({}.md)", page.title, page.file).unwrap();
+    }
+    out + &format!("\n{NOTE}")
+}
+
+const NOTE: &str =
+    "<!-- made from the declarations; `cargo test -p tests --test tidy` fails when it is out of date -->\n";
+
+fn render(page: &Page, sources: &BTreeMap<&'static str, Source>, seen: &mut Vec<(&'static str, String)>) -> String {
+    let mut out = format!("# {}\n\n{}\n\n```yaml\n{}```\n\n{NOTE}", page.title, page.intro, page.example);
+    let elsewhere: Vec<&str> = page.tables.iter().map(|t| t.name).collect();
+    for table in page.tables {
+        write!(out, "\n## {}\n", table.heading).unwrap();
+        if !table.intro.is_empty() {
+            write!(out, "{}\n\n", table.intro).unwrap();
+        }
+        let source = &sources[table.source];
+        if let Some(keys) = source.ignored(table.name) {
+            let keys: Vec<String> = keys.iter().map(|k| format!("`{k}`")).collect();
+            writeln!(out, "Taken without effect: {}.", keys.join(", ")).unwrap();
+            continue;
+        }
+        out += "| key | type | default | meaning |\n|---|---|---|---|\n";
+        let mut names = Vec::new();
+        for Key { path, kind, text, default } in source.keys(table.name, &elsewhere, &mut names) {
+            writeln!(out, "| `{path}` | {kind} | {default} | {text} |").unwrap();
+        }
+        seen.extend(names.into_iter().map(|n| (table.source, n)));
+    }
+    out
+}
+
+/// The examples that a reader can be handed from outside its crate.
+#[test]
+fn examples_of_config_pages_are_taken() {
+    let example = |file: &str| PAGES.iter().find(|p| p.file == file).map(|p| p.example).unwrap();
+    let env = |name: &str| Some(name.to_lowercase());
+    objstore::Config::parse(example("objstore"), &env).unwrap();
+    relabel::parse_rules(example("relabel")).unwrap();
+    transport::traces::TracingConfig::parse(example("tracing")).unwrap();
+    transport::RequestLog::parse(example("request-logging")).unwrap();
+    transport::http::ClientConfig::parse(example("http-client")).unwrap().build().unwrap();
+    transport::http::WebConfig::parse(example("web"), &root()).unwrap();
+}
