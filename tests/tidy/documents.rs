@@ -143,3 +143,17 @@ fn links_in_documents_lead_somewhere() {
     }
     assert!(wrong.is_empty(), "links that lead nowhere:\n{}", wrong.join("\n"));
 }
+
+/// Files of the project that documents name, tests that hold an invariant above all.
+#[test]
+fn files_in_documents_exist() {
+    const FOLDERS: [&str; 9] = [".ci/", "cmd/", "docs/", "examples/", "fuzz/", "minio/", "pkg/", "testdata/", "tests/"];
+    let mut wrong = Vec::new();
+    for (path, text) in documents() {
+        let named = quoted(&text).filter(|t| FOLDERS.iter().any(|f| t.starts_with(f)));
+        for file in named.filter(|t| !t.contains(['*', '<', ' ', '…', ':']) && !root().join(t).exists()) {
+            wrong.push(format!("{}: {file}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "files that are not there:\n{}", wrong.join("\n"));
+}
