@@ -38,9 +38,7 @@ fn crates_depend_on_lower_floors_only() {
         .collect();
     let mut wrong = Vec::new();
     for (name, text) in &manifests {
-        let dependencies = text.split("[dependencies]").nth(1).unwrap_or("").split("\n[").next().unwrap_or("");
-        for line in dependencies.lines() {
-            let dependency = line.split(['.', ' ', '=']).next().unwrap_or("");
+        for dependency in dependencies(text) {
             let (Some(below), own) = (floors.get(dependency), floors[name.as_str()]) else { continue };
             if *below > own || (*below == own && own != 0) {
                 wrong.push(format!("{name} (floor {own}) -> {dependency} (floor {below})"));
@@ -48,6 +46,32 @@ fn crates_depend_on_lower_floors_only() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The names of what a crate is built from; what its tests use is not among them.
+fn dependencies(manifest: &str) -> impl Iterator<Item = &str> {
+    let list = manifest.split("\n[dependencies]").nth(1).unwrap_or("").split("\n[").next().unwrap_or("");
+    list.lines().filter_map(|line| line.split(['.', ' ', '=']).next()).filter(|name| !name.is_empty())
+}
+
+/// Wire messages, and the only crates that may be built from them.
+const WIRE: [(&str, &[&str]); 2] = [
+    ("proto", &["storeapi", "queryapi", "remote", "fuzz-targets", "tests"]),
+    ("opentelemetry-proto", &["transport"]),
+];
+
+#[test]
+fn wire_types_stay_at_the_edges() {
+    let mut wrong = Vec::new();
+    for (name, text) in &manifests() {
+        for dependency in dependencies(text) {
+            let edges = WIRE.iter().find(|(wire, _)| *wire == dependency);
+            if edges.is_some_and(|(_, edges)| !edges.contains(&name.as_str())) {
+                wrong.push(format!("{name} names {dependency}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "only the edges may name wire messages: {}", wrong.join(", "));
 }
 
 #[test]

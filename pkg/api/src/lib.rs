@@ -1,7 +1,7 @@
-//! The Prometheus HTTP API v1, with Thanos' parameters, over an engine and a source of series.
+//! The Prometheus HTTP API v1, with Thanos' parameters, over an evaluator and a source of series.
 //!
-//! [`router`] serves it. The engine evaluates, a [`QuerySource`] says where the series of a request come from, an
-//! [`Inspect`](storage::Inspect) knows rules, targets and metadata. Answers are written straight into bytes and streamed;
+//! [`router`] serves it. An [`Evaluate`](promql::Evaluate) answers queries, a [`QuerySource`](promql::QuerySource) says where
+//! the series of label requests come from, an [`Inspect`](storage::Inspect) knows rules, targets and metadata. Answers are written straight into bytes and streamed;
 //! what was written is dropped.
 
 mod active;
@@ -29,4 +29,4 @@ mod values;
 
 pub use respond::matrix_json;
 pub use router::router;
-pub use state::{ApiOptions, ApiState, QuerySource, SourceOptions, StoreStatus, StoresAnswer};
+pub use state::{ApiOptions, ApiState, StoreStatus, StoresAnswer};

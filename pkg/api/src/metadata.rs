@@ -69,7 +69,7 @@ pub(crate) async fn query_exemplars(State(shared): State<Shared>, params: Params
     let request = RequestCtx::new(&params, &shared)?;
     // Prometheus gives this error without the parameter's name.
     let text = params.get("query");
-    let parsed = promql_syntax::parse_with(text, &shared.state.engine.options().parse);
+    let parsed = promql_syntax::parse_with(text, &shared.state.options.engine.parse);
     let mut expr = parsed.map_err(|why| ApiError::bad(why.to_string()))?;
     request.tenant.enforce_query(&mut expr);
     let wanted = selectors(&expr);

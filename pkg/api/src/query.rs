@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use model::Annotations;
-use promql::{QueryResult, Value};
+use promql::{Grid, Query, QueryResult, ReadOptions, Times, Value};
 use promql_syntax::Expr;
 use tracing::{Instrument, Span};
 
@@ -12,7 +12,7 @@ use crate::error::ApiError;
 use crate::explain;
 use crate::json::{Counted, MatrixJson, Once, VectorJson, write_plain_float, write_string, write_timestamp};
 use crate::params::Params;
-use crate::request::{RequestCtx, reading};
+use crate::request::{RequestCtx, engine, read_options};
 use crate::respond::{Answered, stream_success, success};
 use crate::router::Shared;
 use crate::stats;
@@ -26,37 +26,58 @@ pub(crate) async fn query(State(shared): State<Shared>, params: Params) -> Answe
     let limit = params.limit()?;
     let time_ms = params.time("time", shared.state.clock.now_ms())?;
     let request = RequestCtx::new(&params, &shared)?;
-    let reading = reading(&params, &shared, &request.tenant, shared.state.options.instant_max_resolution_ms)?;
-    let (text, expr) = parsed(&params, &shared, &request)?;
-    let running = shared.active.start();
-    let engine = Arc::clone(&shared.state.engine);
-    let span = span("promql_instant_query", params.get("query"));
-    let evaluated = engine.instant_expr(&request.ctx, reading.source, text, &expr, time_ms, &reading.options);
-    let outcome = evaluated.instrument(span).await;
-    answer(&params, &shared, &expr, running.end(outcome)?, limit)
+    let options = &shared.state.options;
+    let read = read_options(&params, options, options.instant_max_resolution_ms)?;
+    let asked = asked(&params, &shared, &request, read, Times::Instant(time_ms))?;
+    evaluate(&params, &shared, &request, asked, limit).await
 }
 
 /// `/api/v1/query_range`.
 pub(crate) async fn query_range(State(shared): State<Shared>, params: Params) -> Answered {
     let limit = params.limit()?;
-    let range = range(&params, &shared)?;
+    let grid = grid(&params, &shared)?;
     let request = RequestCtx::new(&params, &shared)?;
     // Five raw samples between steps are as good as one downsampled one.
-    let reading = reading(&params, &shared, &request.tenant, range.step_ms / 5)?;
-    let (text, expr) = parsed(&params, &shared, &request)?;
-    shared.active.requested_range(range.end_ms - range.start_ms);
+    let read = read_options(&params, &shared.state.options, grid.step_ms / 5)?;
+    let asked = asked(&params, &shared, &request, read, Times::Range(grid))?;
+    shared.active.requested_range(grid.end_ms - grid.start_ms);
+    evaluate(&params, &shared, &request, asked, limit).await
+}
+
+/// A query of this request, parsed, with the tenant's matchers put in.
+fn asked(
+    params: &Params,
+    shared: &Shared,
+    request: &RequestCtx,
+    read: ReadOptions,
+    times: Times,
+) -> Result<(Query, Arc<Expr>), ApiError> {
+    let engine = engine(params)?;
+    let expr = Arc::new(parsed(params, shared, request)?);
+    let per_step_stats = params.get("stats") == "all";
+    let text = params.get("query").to_owned();
+    Ok((Query { text, expr: Some(expr.clone()), times, read, engine, per_step_stats }, expr))
+}
+
+async fn evaluate(
+    params: &Params,
+    shared: &Shared,
+    request: &RequestCtx,
+    (query, expr): (Query, Arc<Expr>),
+    limit: usize,
+) -> Answered {
     let running = shared.active.start();
-    let engine = Arc::clone(&shared.state.engine);
-    let Range { start_ms, end_ms, step_ms } = range;
-    let options = &reading.options;
-    let span = span("promql_range_query", params.get("query"));
-    let evaluated = engine.range_expr(&request.ctx, reading.source, text, &expr, start_ms, end_ms, step_ms, options);
-    let outcome = evaluated.instrument(span).await;
-    answer(&params, &shared, &expr, running.end(outcome)?, limit)
+    let span = span(query.times, &query.text);
+    let outcome = shared.state.evaluator.evaluate(&request.ctx, query).instrument(span).await;
+    answer(params, shared, &expr, running.end(outcome)?, limit)
 }
 
 /// The trace of an evaluation.
-fn span(name: &'static str, query: &str) -> Span {
+fn span(times: Times, query: &str) -> Span {
+    let name = match times {
+        Times::Instant(_) => "promql_instant_query",
+        Times::Range(_) => "promql_range_query",
+    };
     tracing::info_span!(target: telemetry::TRACE, "query", otel.name = name, query)
 }
 
@@ -68,14 +89,15 @@ pub(crate) async fn query_explain(State(shared): State<Shared>, params: Params) 
 
 /// `/api/v1/query_range_explain`.
 pub(crate) async fn query_range_explain(State(shared): State<Shared>, params: Params) -> Answered {
-    range(&params, &shared)?;
+    grid(&params, &shared)?;
     explained(&params, &shared)
 }
 
 fn explained(params: &Params, shared: &Shared) -> Answered {
     let request = RequestCtx::new(params, shared)?;
-    reading(params, shared, &request.tenant, 0)?;
-    let (_, expr) = parsed(params, shared, &request)?;
+    read_options(params, &shared.state.options, 0)?;
+    engine(params)?;
+    let expr = parsed(params, shared, &request)?;
     success(&explain::tree(&expr), &Annotations::new(), shared.state.options.annotations_max)
 }
 
@@ -93,26 +115,19 @@ pub(crate) async fn parse_query(State(shared): State<Shared>, params: Params) ->
 }
 
 pub(crate) fn parse(text: &str, shared: &Shared) -> Result<Expr, ApiError> {
-    let options = &shared.state.engine.options().parse;
+    let options = &shared.state.options.engine.parse;
     promql_syntax::parse_with(text, options).map_err(|why| ApiError::parameter("query", why))
 }
 
-/// The query, and its tree with the tenant's matchers put in.
-fn parsed<'a>(params: &'a Params, shared: &Shared, request: &RequestCtx) -> Result<(&'a str, Expr), ApiError> {
-    let text = params.get("query");
-    let mut expr = parse(text, shared)?;
+/// The query with the tenant's matchers put in.
+fn parsed(params: &Params, shared: &Shared, request: &RequestCtx) -> Result<Expr, ApiError> {
+    let mut expr = parse(params.get("query"), shared)?;
     request.tenant.enforce_query(&mut expr);
-    Ok((text, expr))
+    Ok(expr)
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Range {
-    start_ms: i64,
-    end_ms: i64,
-    step_ms: i64,
-}
-
-fn range(params: &Params, shared: &Shared) -> Result<Range, ApiError> {
+/// The steps of a range query.
+fn grid(params: &Params, shared: &Shared) -> Result<Grid, ApiError> {
     let time = |name| parse_time(params.get(name)).map_err(|why| ApiError::parameter(name, why));
     let (start_ms, end_ms) = (time("start")?, time("end")?);
     if end_ms < start_ms {
@@ -128,14 +143,14 @@ fn range(params: &Params, shared: &Shared) -> Result<Range, ApiError> {
         let text = "zero or negative query resolution step widths are not accepted. Try a positive integer";
         return Err(ApiError::parameter("step", text));
     }
-    let max = shared.state.engine.options().max_points_per_series;
+    let max = shared.state.options.engine.max_points_per_series;
     if max > 0 && (length_ms / step_ms) as u64 > max {
         let max = thousands(max);
         return Err(ApiError::bad(format!(
             "exceeded maximum resolution of {max} points per timeseries. Try decreasing the query resolution (?step=XX)"
         )));
     }
-    Ok(Range { start_ms, end_ms, step_ms })
+    Ok(Grid { start_ms, end_ms, step_ms })
 }
 
 /// `11,000`.

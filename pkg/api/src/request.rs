@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use labels::Matcher;
-use promql::QueryOptions;
+use promql::{EngineChoice, ReadOptions};
 use serde::Deserialize;
 use storage::{Budget, Ctx, PartialResponse, SeriesSource, Shard};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::SourceOptions;
+use crate::ApiOptions;
 use crate::error::{ApiError, ErrorKind};
 use crate::params::Params;
 use crate::router::Shared;
@@ -50,24 +50,13 @@ impl RequestCtx {
 /// Longer waits are as good as none, and the clock must not run over.
 const DEADLINE_MAX_MS: i64 = 30 * 86_400_000;
 
-/// What a query reads from and how.
-pub(crate) struct Reading {
-    pub source: Arc<dyn SeriesSource>,
-    pub options: QueryOptions,
-}
-
-/// Reads the parameters of `query` and `query_range`; `auto_resolution_ms` is what `max_source_resolution=auto` means.
-pub(crate) fn reading(
+/// Reads the parameters of `query` and `query_range` that say how data is read; `auto_resolution_ms` is what
+/// `max_source_resolution=auto` means.
+pub(crate) fn read_options(
     params: &Params,
-    shared: &Shared,
-    tenant: &Tenant,
+    options: &ApiOptions,
     auto_resolution_ms: i64,
-) -> Result<Reading, ApiError> {
-    let options = &shared.state.options;
-    if !matches!(params.get("engine"), "" | "prometheus" | "thanos") {
-        let text = format!("{} is none of prometheus, thanos", labels::quote(params.get("engine")));
-        return Err(ApiError::parameter("engine", text));
-    }
+) -> Result<ReadOptions, ApiError> {
     let resolution = params.get("max_source_resolution");
     let auto = resolution == "auto" || (resolution.is_empty() && options.auto_downsampling);
     let max_resolution_ms = match resolution {
@@ -87,54 +76,46 @@ pub(crate) fn reading(
         }
     };
     let lookback_ms = asked_lookback.filter(|ms| *ms > 0).unwrap_or_else(|| {
-        let engine = shared.state.engine.options().lookback_ms;
+        let default_ms = options.engine.lookback_ms;
         // A resolution that is chosen for the client must not make a series go on after its end; windows show anyway.
-        if options.dynamic_lookback && !auto { lookback_for(engine, max_resolution_ms) } else { engine }
+        if options.dynamic_lookback && !auto { lookback_for(default_ms, max_resolution_ms) } else { default_ms }
     });
-    let partial_response = partial_response(params, options.partial_response)?;
-    let source = shared.state.source.for_request(SourceOptions {
+    Ok(ReadOptions {
         dedup: params.parsed("dedup", parse_bool)?.unwrap_or(true),
         replica_labels: Some(params.owned("replicaLabels[]")).filter(|l| !l.is_empty()),
         store_matchers: store_matchers(params)?,
-        partial_response,
+        partial_response: partial_response(params, options.partial_response)?,
         max_resolution_ms,
         auto_resolution: auto,
-        tenant: tenant.id.clone(),
-        tenant_matcher: tenant.matcher.clone(),
         lookback_ms,
         shard: shard(params)?,
         labels_only: false,
-    })?;
-    let options = QueryOptions {
-        lookback_ms: Some(lookback_ms),
-        max_resolution_ms,
-        auto_resolution: auto,
-        partial_response,
-        per_step_stats: params.get("stats") == "all",
-        ..QueryOptions::default()
-    };
-    Ok(Reading { source, options })
+    })
+}
+
+/// `engine`.
+pub(crate) fn engine(params: &Params) -> Result<EngineChoice, ApiError> {
+    let name = params.get("engine");
+    EngineChoice::parse(name)
+        .ok_or_else(|| ApiError::parameter("engine", format!("{} is none of prometheus, thanos", labels::quote(name))))
 }
 
 /// The source of label endpoints.
 pub(crate) fn label_source(
     params: &Params,
     shared: &Shared,
-    tenant: &Tenant,
     max_resolution_ms: i64,
 ) -> Result<(Arc<dyn SeriesSource>, PartialResponse), ApiError> {
     let partial_response = partial_response(params, shared.state.options.partial_response)?;
-    let source = shared.state.source.for_request(SourceOptions {
+    let source = shared.state.source.for_request(&ReadOptions {
         dedup: params.parsed("dedup", parse_bool)?.unwrap_or(true),
         replica_labels: Some(params.owned("replicaLabels[]")).filter(|l| !l.is_empty()),
         store_matchers: store_matchers(params)?,
         partial_response,
         max_resolution_ms,
-        tenant: tenant.id.clone(),
-        tenant_matcher: tenant.matcher.clone(),
-        lookback_ms: shared.state.engine.options().lookback_ms,
+        lookback_ms: shared.state.options.engine.lookback_ms,
         labels_only: true,
-        ..SourceOptions::default()
+        ..ReadOptions::default()
     })?;
     Ok((source, partial_response))
 }

@@ -38,7 +38,7 @@ const PREFIX: &str = "/api/v1";
 
 /// The routes `/api/v1/…`. Whoever serves them adds request metrics, authentication and a prefix.
 pub fn router(state: ApiState) -> Router {
-    let active = ActiveQueries::new(&state.metrics, state.engine.options().max_concurrent);
+    let active = ActiveQueries::new(&state.metrics, state.options.engine.max_concurrent);
     let shared = Shared(Arc::new(Inner { state, active }));
     let api = Router::new()
         .route("/query", get(query::query).post(query::query))

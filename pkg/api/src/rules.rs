@@ -96,7 +96,7 @@ pub(crate) async fn rules(State(shared): State<Shared>, params: Params) -> Answe
     let request = RequestCtx::new(&params, &shared)?;
     let want = RulesQuery {
         kind,
-        matchers: parse_selectors(&params.all("match[]"), shared.state.engine.options().parse.max_regex_bytes)?,
+        matchers: parse_selectors(&params.all("match[]"), shared.state.options.engine.parse.max_regex_bytes)?,
         matcher_texts: params.owned("match[]"),
         names: params.owned("rule_name[]"),
         groups: params.owned("rule_group[]"),

@@ -28,7 +28,7 @@ pub(crate) async fn series(State(shared): State<Shared>, params: Params) -> Answ
     let request = RequestCtx::new(&params, &shared)?;
     let sets = matcher_sets(&params, &shared, &request).map_err(|why| ApiError::parameter("match[]", why.text))?;
     // Any resolution will do, as no samples are read.
-    let (source, partial_response) = label_source(&params, &shared, &request.tenant, i64::MAX)?;
+    let (source, partial_response) = label_source(&params, &shared, i64::MAX)?;
     let select = |matchers: Vec<Matcher>| {
         let want = Select {
             skip_chunks: true,
@@ -109,7 +109,7 @@ async fn names(shared: &Shared, params: &Params, values_of: Option<&str>) -> Ans
     if sets.is_empty() {
         sets.push(request.tenant.enforce(Vec::new()));
     }
-    let (source, partial_response) = label_source(params, shared, &request.tenant, 0)?;
+    let (source, partial_response) = label_source(params, shared, 0)?;
     let asked = sets.into_iter().map(|matchers| {
         let want = LabelQuery { limit: hint(limit), partial_response, ..LabelQuery::new(range, matchers) };
         match values_of {
@@ -169,7 +169,7 @@ fn range(params: &Params, shared: &Shared) -> Result<TimeRange, ApiError> {
 
 /// The selectors of `match[]`, the tenant's matcher in each.
 fn matcher_sets(params: &Params, shared: &Shared, request: &RequestCtx) -> Result<Vec<Vec<Matcher>>, ApiError> {
-    let max = shared.state.engine.options().parse.max_regex_bytes;
+    let max = shared.state.options.engine.parse.max_regex_bytes;
     Ok(parse_selectors(&params.all("match[]"), max)?.into_iter().map(|set| request.tenant.enforce(set)).collect())
 }
 

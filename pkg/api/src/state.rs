@@ -1,12 +1,12 @@
-//! What the API is given: the engine, the data behind it, the settings.
+//! What the API is given: the evaluator, the data behind it, the settings.
 
 use std::fmt;
 use std::sync::Arc;
 
-use labels::{Labels, Matcher};
+use labels::Labels;
 use model::Clock;
-use promql::Engine;
-use storage::{Budget, Inspect, PartialResponse, SeriesSource, Shard};
+use promql::{EngineOptions, Evaluate, QuerySource};
+use storage::{Budget, Inspect, PartialResponse};
 use telemetry::Metrics;
 use telemetry::build::BuildInfo;
 
@@ -14,8 +14,8 @@ use telemetry::build::BuildInfo;
 #[derive(Clone)]
 pub struct ApiState {
     /// Evaluates PromQL.
-    pub engine: Arc<Engine>,
-    /// Makes the source that one request reads from.
+    pub evaluator: Arc<dyn Evaluate>,
+    /// Makes the source that one request for series or labels reads from.
     pub source: Arc<dyn QuerySource>,
     /// Rules, targets, metadata, exemplars, cardinality statistics.
     pub inspect: Arc<dyn Inspect>,
@@ -38,66 +38,6 @@ pub struct ApiState {
 impl fmt::Debug for ApiState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApiState").field("source", &self.source).field("options", &self.options).finish_non_exhaustive()
-    }
-}
-
-/// Makes, for each request, the source that the engine and the label endpoints read: the querier's fan-out with
-/// deduplication, a store's bucket, a test's memory.
-pub trait QuerySource: fmt::Debug + Send + Sync {
-    /// The source for one request. Cheap: no I/O before the source is asked for series.
-    ///
-    /// The source honours every field of `options`, in particular it merges replicas and adds the partial response
-    /// strategy, shard and resolution to what it sends downstream; a [`storage::Select`]'s own fields win where the
-    /// caller set them.
-    ///
-    /// # Errors
-    /// [`storage::Error::Invalid`] (HTTP 400) for options that make no sense together.
-    fn for_request(&self, options: SourceOptions) -> storage::Result<Arc<dyn SeriesSource>>;
-}
-
-/// What one request says about where its data comes from.
-#[derive(Debug, Clone)]
-pub struct SourceOptions {
-    /// Merge replicas into one series (`dedup`, default true).
-    pub dedup: bool,
-    /// The labels that tell replicas apart in place of the configured ones (`replicaLabels[]`); `None` = configured.
-    pub replica_labels: Option<Vec<String>>,
-    /// Only stores that one of these selectors matches (`storeMatch[]`; `__address__`, `__endpoint_group__` and external
-    /// labels); empty = all.
-    pub store_matchers: Vec<Vec<Matcher>>,
-    /// What to do when a store fails (`partial_response`).
-    pub partial_response: PartialResponse,
-    /// The coarsest resolution that will do, ms; 0 = raw only (`max_source_resolution`, `auto` already computed).
-    pub max_resolution_ms: i64,
-    /// Whether nothing was asked for or `auto` was, so that a source may fall back to finer data where coarse is missing.
-    pub auto_resolution: bool,
-    /// The tenant, `""` without tenancy; sent downstream.
-    pub tenant: Arc<str>,
-    /// The tenant's matcher when tenancy is enforced; the API has put it into every selector already.
-    pub tenant_matcher: Option<Matcher>,
-    /// The lookback that holds for this request, ms; a source may use it to judge gaps between samples.
-    pub lookback_ms: i64,
-    /// Only this part of the series (`shard_info`).
-    pub shard: Option<Shard>,
-    /// Series or label endpoints: samples are not asked for.
-    pub labels_only: bool,
-}
-
-impl Default for SourceOptions {
-    fn default() -> Self {
-        Self {
-            dedup: true,
-            replica_labels: None,
-            store_matchers: Vec::new(),
-            partial_response: PartialResponse::Warn,
-            max_resolution_ms: 0,
-            auto_resolution: false,
-            tenant: "".into(),
-            tenant_matcher: None,
-            lookback_ms: 300_000,
-            shard: None,
-            labels_only: false,
-        }
     }
 }
 
@@ -130,6 +70,8 @@ pub struct StoreStatus {
 /// Settings of the API. Every limit is here; 0 switches a limit off.
 #[derive(Debug, Clone)]
 pub struct ApiOptions {
+    /// The evaluator's settings. By them routes check syntax, steps and lookback before a query is evaluated.
+    pub engine: EngineOptions,
     /// What happens on partial failure when a query says nothing (`--query.partial-response`).
     pub partial_response: PartialResponse,
     /// The same for rules and alerts (`--rule.partial-response`).
@@ -181,6 +123,7 @@ pub struct ApiOptions {
 impl Default for ApiOptions {
     fn default() -> Self {
         Self {
+            engine: EngineOptions::default(),
             partial_response: PartialResponse::Warn,
             rules_partial_response: PartialResponse::Warn,
             targets_partial_response: PartialResponse::Warn,

@@ -398,7 +398,7 @@ async fn source_options() {
     assert!(asked.dedup && !asked.auto_resolution && !asked.labels_only);
     assert_eq!((asked.replica_labels, asked.shard, asked.max_resolution_ms), (None, None, 0));
     assert_eq!(
-        (asked.partial_response, asked.lookback_ms, &*asked.tenant),
+        (asked.partial_response, asked.lookback_ms, &**api.source.tenant.lock().unwrap()),
         (PartialResponse::Warn, 300_000, "default-tenant")
     );
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use chunkenc::{Encoding, XorAppender};
 use labels::Labels;
-use promql::{Engine, EngineOptions, QueryOptions};
+use promql::{Engine, EngineOptions, Query};
 use storage::{Chunk, Ctx, MemorySource, Series};
 
 const TARGETS: usize = 100;
@@ -159,15 +159,14 @@ fn query(bencher: divan::Bencher<'_, '_>, name: &str) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let engine = Engine::new(EngineOptions::default());
-    let options = QueryOptions::default();
     bencher.bench_local(|| {
         runtime.block_on(async {
             let ctx = Ctx::background();
             if *range_s == 0 {
-                engine.instant(&ctx, source.clone(), text, END_MS, &options).await
+                engine.evaluate(&ctx, source.clone(), Query::instant(text, END_MS)).await
             } else {
                 let start = END_MS - range_s * 1000;
-                engine.range(&ctx, source.clone(), text, start, END_MS, step_s * 1000, &options).await
+                engine.evaluate(&ctx, source.clone(), Query::range(text, start, END_MS, step_s * 1000)).await
             }
         })
     });

@@ -74,7 +74,7 @@ pub(crate) struct Decoder {
 impl Decoder {
     /// For what `cx`'s query allows.
     pub fn new(wanted: Wanted, cx: &Cx) -> Self {
-        let coarsest_ms = if cx.query.auto_resolution { i64::MAX } else { cx.query.max_resolution_ms };
+        let coarsest_ms = if cx.read.auto_resolution { i64::MAX } else { cx.read.max_resolution_ms };
         let overlay = Overlay::new(wanted, coarsest_ms);
         let (merged, raw) = (Column::new(), Column::new());
         Self { merged, raw, overlay, held_bytes: 0, saw_histograms: false }
@@ -243,7 +243,7 @@ fn is_within(times: &[i64], chunk: &Chunk) -> bool {
 fn damaged(labels: &Labels, chunk: &Chunk, why: &dyn Display, cx: &mut Cx) -> Result<()> {
     let (series, min, max) = (shown_labels(labels), chunk.min_time, chunk.max_time);
     let text = format!("chunk of {series} from {min} to {max} ms is corrupt and left out: {why}");
-    if cx.query.partial_response == PartialResponse::Abort {
+    if cx.read.partial_response == PartialResponse::Abort {
         return Err(QueryError::Storage(storage::Error::Corrupt(text)));
     }
     cx.notes.source_warning(text);

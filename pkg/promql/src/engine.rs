@@ -1,9 +1,9 @@
-//! The front door: queries come in as text, answers go out as columns.
+//! The front door: queries come in as text or parsed, answers go out as columns.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use promql_syntax::{Expr, ValueType};
+use promql_syntax::ValueType;
 use storage::{Budget, Ctx, SeriesSource};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use crate::eval::Cx;
 use crate::notes::Notes;
 use crate::plan::{self, QueryTimes};
-use crate::{EngineOptions, Grid, QueryError, QueryOptions, QueryResult, QueryStats, run};
+use crate::query::{Query, Times};
+use crate::{EngineOptions, Grid, QueryError, QueryResult, QueryStats, run};
 
 /// Evaluates PromQL. Cheap to clone; clones share the gate that limits concurrent queries.
 #[derive(Debug, Clone)]
@@ -44,107 +45,19 @@ impl Engine {
         self.inner.gate.as_ref().map_or(0, |gate| max.saturating_sub(gate.available_permits()))
     }
 
-    /// Evaluates `query` at one point in time.
+    /// Evaluates `query` over the series of `source`.
     ///
     /// # Errors
     /// See [`QueryError`].
-    pub async fn instant(
+    pub async fn evaluate(
         &self,
         ctx: &Ctx,
         source: Arc<dyn SeriesSource>,
-        query: &str,
-        time_ms: i64,
-        options: &QueryOptions,
+        query: Query,
     ) -> Result<QueryResult, QueryError> {
-        let times = QueryTimes { start_ms: time_ms, end_ms: time_ms, step_ms: 0 };
-        self.run(ctx, source, query, None, times, options).await
-    }
-
-    /// Evaluates `query` at each step from `start_ms` to `end_ms`, both included.
-    ///
-    /// # Errors
-    /// See [`QueryError`].
-    pub async fn range(
-        &self,
-        ctx: &Ctx,
-        source: Arc<dyn SeriesSource>,
-        query: &str,
-        start_ms: i64,
-        end_ms: i64,
-        step_ms: i64,
-        options: &QueryOptions,
-    ) -> Result<QueryResult, QueryError> {
-        let times = self.range_times(start_ms, end_ms, step_ms)?;
-        self.run(ctx, source, query, None, times, options).await
-    }
-
-    /// [`Engine::instant`] of a parsed query; `text` is what positions in remarks refer to.
-    ///
-    /// # Errors
-    /// See [`QueryError`].
-    pub async fn instant_expr(
-        &self,
-        ctx: &Ctx,
-        source: Arc<dyn SeriesSource>,
-        text: &str,
-        expr: &Expr,
-        time_ms: i64,
-        options: &QueryOptions,
-    ) -> Result<QueryResult, QueryError> {
-        let times = QueryTimes { start_ms: time_ms, end_ms: time_ms, step_ms: 0 };
-        self.run(ctx, source, text, Some(expr.clone()), times, options).await
-    }
-
-    /// [`Engine::range`] of a parsed query.
-    ///
-    /// # Errors
-    /// See [`QueryError`].
-    pub async fn range_expr(
-        &self,
-        ctx: &Ctx,
-        source: Arc<dyn SeriesSource>,
-        text: &str,
-        expr: &Expr,
-        start_ms: i64,
-        end_ms: i64,
-        step_ms: i64,
-        options: &QueryOptions,
-    ) -> Result<QueryResult, QueryError> {
-        let times = self.range_times(start_ms, end_ms, step_ms)?;
-        self.run(ctx, source, text, Some(expr.clone()), times, options).await
-    }
-
-    /// The steps of a range query, if they make sense.
-    fn range_times(&self, start_ms: i64, end_ms: i64, step_ms: i64) -> Result<QueryTimes, QueryError> {
-        if end_ms < start_ms {
-            let text = "invalid parameter \"end\": end timestamp must not be before start time";
-            return Err(QueryError::Bad(text.to_owned()));
+        if let Times::Range(grid) = query.times {
+            self.check_steps(grid)?;
         }
-        if step_ms <= 0 {
-            let text = "invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try \
-                        a positive integer";
-            return Err(QueryError::Bad(text.to_owned()));
-        }
-        let max = self.inner.options.max_points_per_series;
-        let points = (end_ms.wrapping_sub(start_ms) as u64) / step_ms as u64;
-        if max > 0 && points > max {
-            return Err(QueryError::Bad(format!(
-                "exceeded maximum resolution of {max} points per timeseries: {points} asked for. Try decreasing the \
-                 query resolution (?step=XX)"
-            )));
-        }
-        Ok(QueryTimes { start_ms, end_ms, step_ms })
-    }
-
-    async fn run(
-        &self,
-        ctx: &Ctx,
-        source: Arc<dyn SeriesSource>,
-        text: &str,
-        expr: Option<Expr>,
-        times: QueryTimes,
-        options: &QueryOptions,
-    ) -> Result<QueryResult, QueryError> {
         let ctx = self.limited(ctx, Instant::now());
         let queued = Instant::now();
         let place = self.wait_for_place(&ctx).await?;
@@ -157,10 +70,7 @@ impl Engine {
             source,
             runtime: tokio::runtime::Handle::current(),
             settings: self.inner.options.clone(),
-            options: options.clone(),
-            text: text.to_owned(),
-            expr,
-            times,
+            query,
         };
         let (sender, outcome) = oneshot::channel();
         let span = tracing::Span::current();
@@ -181,6 +91,28 @@ impl Engine {
         let mut result = outcome?;
         result.stats.queue_seconds = queue_seconds;
         Ok(result)
+    }
+
+    /// Whether the steps of a range query make sense.
+    fn check_steps(&self, grid: Grid) -> Result<(), QueryError> {
+        if grid.end_ms < grid.start_ms {
+            let text = "invalid parameter \"end\": end timestamp must not be before start time";
+            return Err(QueryError::Bad(text.to_owned()));
+        }
+        if grid.step_ms <= 0 {
+            let text = "invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try \
+                        a positive integer";
+            return Err(QueryError::Bad(text.to_owned()));
+        }
+        let max = self.inner.options.max_points_per_series;
+        let points = (grid.end_ms.wrapping_sub(grid.start_ms) as u64) / grid.step_ms as u64;
+        if max > 0 && points > max {
+            return Err(QueryError::Bad(format!(
+                "exceeded maximum resolution of {max} points per timeseries: {points} asked for. Try decreasing the \
+                 query resolution (?step=XX)"
+            )));
+        }
+        Ok(())
     }
 
     /// `ctx` with this engine's timeout and byte budget, and a cancellation of its own.
@@ -227,46 +159,43 @@ struct Work {
     source: Arc<dyn SeriesSource>,
     runtime: tokio::runtime::Handle,
     settings: Arc<EngineOptions>,
-    options: QueryOptions,
-    text: String,
-    expr: Option<Expr>,
-    times: QueryTimes,
+    query: Query,
 }
 
 impl Work {
     fn run(self) -> Result<QueryResult, QueryError> {
         let began = Instant::now();
-        let Self { ctx, source, runtime, settings, options, text, expr, times } = self;
+        let Self { ctx, source, runtime, settings, query } = self;
+        let Query { text, expr, times, read, per_step_stats, .. } = query;
         let expr = match expr {
             Some(expr) => expr,
-            None => promql_syntax::parse_with(&text, &settings.parse)?,
+            None => Arc::new(promql_syntax::parse_with(&text, &settings.parse)?),
         };
-        let is_range = times.step_ms > 0;
+        let (grid, step_ms) = match times {
+            Times::Instant(time_ms) => (Grid::instant(time_ms), 0),
+            Times::Range(grid) => (grid, grid.step_ms),
+        };
         let expr_type = expr.value_type();
-        if is_range && !matches!(expr_type, ValueType::Vector | ValueType::Scalar) {
+        if step_ms > 0 && !matches!(expr_type, ValueType::Vector | ValueType::Scalar) {
             return Err(QueryError::Bad(format!(
                 "invalid parameter \"query\": invalid expression type \"{}\" for range query, must be Scalar or instant \
                  Vector",
                 expr_type.documented()
             )));
         }
-        let root = plan::plan(&expr, times, &settings)?;
+        let planned = QueryTimes { start_ms: grid.start_ms, end_ms: grid.end_ms, step_ms };
+        let root = plan::plan(&expr, planned, &settings)?;
         let prepare_seconds = began.elapsed().as_secs_f64();
 
         let began = Instant::now();
-        let mut cx = Cx::new(ctx, source, runtime, settings, options, times.step_ms, Notes::new(&text))?;
-        let grid = if is_range {
-            Grid { start_ms: times.start_ms, end_ms: times.end_ms, step_ms: times.step_ms }
-        } else {
-            Grid::instant(times.start_ms)
-        };
+        let mut cx = Cx::new(ctx, source, runtime, settings, read, step_ms, Notes::new(&text))?;
         cx.check_size(grid.steps(), "steps")?;
         cx.hold_grid(grid, 16)?;
-        if cx.query.per_step_stats {
+        if per_step_stats {
             cx.count_steps(grid);
         }
         let value =
-            if is_range { run::range(&root, grid, &mut cx)? } else { run::instant(&root, times.start_ms, &mut cx)? };
+            if step_ms > 0 { run::range(&root, grid, &mut cx)? } else { run::instant(&root, grid.start_ms, &mut cx)? };
         cx.stats.samples_per_step = cx.take_step_counts();
         let (notes, stats, held) = cx.into_result();
         let eval_seconds = began.elapsed().as_secs_f64();

@@ -11,7 +11,7 @@ use crate::overlay;
 use crate::plan::SelectPlan;
 use crate::series::StepSeries;
 use crate::wanted::Wanted;
-use crate::{EngineOptions, Grid, QueryError, QueryOptions, QueryStats, StepColumn};
+use crate::{EngineOptions, Grid, QueryError, QueryStats, ReadOptions, StepColumn};
 
 pub(crate) type Result<T> = std::result::Result<T, QueryError>;
 
@@ -31,7 +31,8 @@ pub(crate) struct Cx {
     pub source: Arc<dyn SeriesSource>,
     pub runtime: tokio::runtime::Handle,
     pub options: Arc<EngineOptions>,
-    pub query: QueryOptions,
+    /// How the query's data is read.
+    pub read: ReadOptions,
     pub lookback_ms: i64,
     /// The query's own step, 0 for an instant query; a hint to sources.
     pub step_ms: i64,
@@ -68,18 +69,18 @@ impl Cx {
         source: Arc<dyn SeriesSource>,
         runtime: tokio::runtime::Handle,
         options: Arc<EngineOptions>,
-        query: QueryOptions,
+        read: ReadOptions,
         step_ms: i64,
         notes: Notes,
     ) -> Result<Self> {
-        let lookback_ms = query.lookback_ms.filter(|ms| *ms > 0).unwrap_or(options.lookback_ms);
+        let lookback_ms = if read.lookback_ms > 0 { read.lookback_ms } else { options.lookback_ms };
         let reservation = ctx.budget.reserve(0)?;
         Ok(Self {
             ctx,
             source,
             runtime,
             options,
-            query,
+            read,
             lookback_ms,
             step_ms,
             notes,
@@ -261,20 +262,18 @@ impl Cx {
     /// counts. Where the resolution was chosen by the client, it stays the limit.
     pub fn select(&self, range: TimeRange, plan: &SelectPlan, wanted: Wanted, range_ms: Option<i64>) -> Select {
         let mut select = Select::new(range, plan.matchers.clone());
-        let allowed_ms = self.query.max_resolution_ms;
+        let allowed_ms = self.read.max_resolution_ms;
         // A range of two windows is the least that can be reckoned with; where there are none so short, longer will do.
         select.max_resolution_ms = range_ms.or(plan.within_ms).map_or(allowed_ms, |r| allowed_ms.min(r / 2));
-        select.coarser = self.query.auto_resolution || select.max_resolution_ms < allowed_ms;
-        if !self.query.auto_resolution {
+        select.coarser = self.read.auto_resolution || select.max_resolution_ms < allowed_ms;
+        if !self.read.auto_resolution {
             select.coarsest_ms = allowed_ms;
         }
         // Windows that hold the first or the last look end outside of the range.
         let window_ms = overlay::RESOLUTIONS_MS.into_iter().rev().find(|r| *r <= select.max_resolution_ms).unwrap_or(0);
         select.range = TimeRange::new(range.min.saturating_sub(window_ms), range.max.saturating_add(window_ms));
         select.aggregates = wanted.aggregates();
-        select.without_replica_labels = self.query.without_replica_labels.clone();
-        select.block_matchers = self.query.block_matchers.clone();
-        select.partial_response = self.query.partial_response;
+        select.partial_response = self.read.partial_response;
         select.step_ms = self.step_ms;
         select.function = plan.hint.clone();
         select

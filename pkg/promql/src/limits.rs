@@ -1,4 +1,4 @@
-//! What an engine and a query may be told: limits, defaults, switches.
+//! The settings of an engine: limits, defaults, switches.
 
 /// Settings of an [`crate::Engine`]. Every limit is here; 0 switches a limit off.
 #[derive(Debug, Clone)]
@@ -42,40 +42,6 @@ impl Default for EngineOptions {
             max_points_per_series: 11_000,
             type_and_unit_labels: false,
             parse: promql_syntax::ParseOptions::STABLE,
-        }
-    }
-}
-
-/// Settings of one query.
-#[derive(Debug, Clone)]
-pub struct QueryOptions {
-    /// In place of the engine's lookback when set and above 0, ms.
-    pub lookback_ms: Option<i64>,
-    /// The coarsest resolution of downsampled data that will do, ms; 0 = raw only.
-    pub max_resolution_ms: i64,
-    /// The resolution was chosen for the client: no range selector takes one above half its range, coarser data is taken
-    /// where there is no other, and is shown whatever the lookback. Else the resolution is a strict limit.
-    pub auto_resolution: bool,
-    /// What to do when a part of the data cannot be had.
-    pub partial_response: storage::PartialResponse,
-    /// Labels that tell replicas apart; given to the source with each select.
-    pub without_replica_labels: std::sync::Arc<[String]>,
-    /// Restricts blocks, given to the source with each select.
-    pub block_matchers: std::sync::Arc<[labels::Matcher]>,
-    /// Count samples per step, for `stats=all`.
-    pub per_step_stats: bool,
-}
-
-impl Default for QueryOptions {
-    fn default() -> Self {
-        Self {
-            lookback_ms: None,
-            max_resolution_ms: 0,
-            auto_resolution: false,
-            partial_response: storage::PartialResponse::Warn,
-            without_replica_labels: std::sync::Arc::from([]),
-            block_matchers: std::sync::Arc::from([]),
-            per_step_stats: false,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chunkenc::{Encoding, encode_xor};
 use labels::Labels;
-use promql::{Engine, EngineOptions, QueryError, QueryOptions, QueryResult, Value};
+use promql::{Engine, EngineOptions, Query, QueryError, QueryResult, Value};
 use proptest::prelude::*;
 use storage::{Budget, Chunk, Ctx, MemorySource, Series};
 
@@ -49,11 +49,12 @@ async fn ask(source: &Arc<MemorySource>, query: &str, steps: i64, deadline: Opti
     let budget = Budget::new("the request", "--query.max-bytes", LIMIT, None);
     let deadline = deadline.map(|d| Instant::now() + d);
     let ctx = Ctx { budget: budget.clone(), deadline, ..Ctx::background() };
-    let options = QueryOptions::default();
     let began = Instant::now();
     let outcome = match steps {
-        1 => engine().instant(&ctx, source.clone(), query, 585_000, &options).await,
-        n => engine().range(&ctx, source.clone(), query, 585_000 - (n - 1) * 1000, 585_000, 1000, &options).await,
+        1 => engine().evaluate(&ctx, source.clone(), Query::instant(query, 585_000)).await,
+        n => {
+            engine().evaluate(&ctx, source.clone(), Query::range(query, 585_000 - (n - 1) * 1000, 585_000, 1000)).await
+        }
     };
     assert!(began.elapsed() < HANG, "{query}");
     assert!(budget.peak_bytes() <= LIMIT, "{query}: {}", budget.peak_bytes());
@@ -170,10 +171,10 @@ async fn labels_that_grow_end_at_a_limit() {
     let all = futures::future::join_all(queries[..5].iter().map(|q| ask(&source, q, 1, None))).await;
     assert!(all.iter().all(|a| a.outcome.as_ref().is_err_and(is_limit)));
 
-    let (ctx, options) = (Ctx::background(), QueryOptions::default());
+    let ctx = Ctx::background();
     let short = Engine::new(EngineOptions { max_label_bytes: 1000, ..EngineOptions::default() });
     for query in &queries[..5] {
-        let error = short.instant(&ctx, source.clone(), query, 0, &options).await.unwrap_err().to_string();
+        let error = short.evaluate(&ctx, source.clone(), Query::instant(query, 0)).await.unwrap_err().to_string();
         assert!(error.contains("label \"i\"") && error.contains("limit of 1000 (--query.max-label-bytes)"), "{error}");
     }
 }
@@ -292,7 +293,7 @@ async fn long_loops_end_at_the_deadline() {
         let began = Instant::now();
         let ctx = Ctx::background();
         let (start, end) = (0, 10_000_000);
-        let run = unlimited(300).range(&ctx, source.clone(), &query, start, end, 1000, &QueryOptions::default()).await;
+        let run = unlimited(300).evaluate(&ctx, source.clone(), Query::range(&query, start, end, 1000)).await;
         assert!(began.elapsed() < HANG, "{query}");
         if let Err(e) = run {
             assert!(matches!(e, QueryError::Timeout(_)), "{}: {e}", &query[..80.min(query.len())]);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chunkenc::{Encoding, encode_xor};
 use labels::Labels;
 use model::Severity;
-use promql::{Engine, EngineOptions, QueryError, QueryOptions, QueryResult, Value};
+use promql::{Engine, EngineOptions, Query, QueryError, QueryResult, ReadOptions, Value};
 use storage::{Chunk, Ctx, MemorySource, PartialResponse, Series};
 
 fn chunk(samples: &[(i64, f64)]) -> Chunk {
@@ -17,10 +17,10 @@ fn series(labels: &[(&str, &str)], chunks: Vec<Chunk>) -> Series {
     Series { labels: Labels::from_pairs(labels.iter().copied()), chunks }
 }
 
-async fn ask(source: &Arc<MemorySource>, query: &str, options: &QueryOptions) -> Result<QueryResult, QueryError> {
+async fn ask(source: &Arc<MemorySource>, query: &str, options: &ReadOptions) -> Result<QueryResult, QueryError> {
     let parse = promql_syntax::ParseOptions::ALL;
     let engine = Engine::new(EngineOptions { parse, ..EngineOptions::default() });
-    engine.instant(&Ctx::background(), source.clone(), query, 60_000, options).await
+    engine.evaluate(&Ctx::background(), source.clone(), Query::instant(query, 60_000).reading(options.clone())).await
 }
 
 fn samples(result: &QueryResult) -> Vec<(Labels, f64)> {
@@ -53,7 +53,7 @@ async fn label_replace_reads_re2() {
             "label_replace(label_replace(vector(1), \"s\", {text}, \"\", \"\"), \"d\", {replacement:?}, \"s\", {pattern})"
         );
         // A replacement is expanded, so texts with a dollar are not used.
-        let got = match ask(&none, &query, &QueryOptions::default()).await {
+        let got = match ask(&none, &query, &ReadOptions::default()).await {
             Ok(result) => samples(&result)[0].0.value("d").to_owned(),
             Err(_) => "error".to_owned(),
         };
@@ -85,7 +85,7 @@ async fn bounds_of_buckets_are_read_as_go_reads_them() {
         ("\\\\+Inf", "Cé", f64::NAN, true),
     ] {
         let query = format!("histogram_quantile(0.5, label_replace(h_bucket, \"le\", \"{to}\", \"le\", \"{from}\"))");
-        let result = ask(&source, &query, &QueryOptions::default()).await.unwrap();
+        let result = ask(&source, &query, &ReadOptions::default()).await.unwrap();
         let got = samples(&result)[0].1;
         assert!(got == want || (got.is_nan() && want.is_nan()), "{query}: {got}");
         assert_eq!(!result.annotations.is_empty(), malformed, "{query}: {:?}", result.annotations);
@@ -117,7 +117,7 @@ async fn lengths_that_make_no_sense_are_told_with_their_place() {
         ("up[1e10]", "1:4: parse error: duration out of range"),
         ("up offset -1e10", "1:11: parse error: duration out of range"),
     ] {
-        let e = ask(&none, query, &QueryOptions::default()).await.unwrap_err();
+        let e = ask(&none, query, &ReadOptions::default()).await.unwrap_err();
         assert_eq!(
             (e.error_type(), e.to_string()),
             ("bad_data", format!("invalid parameter \"query\": {error}")),
@@ -125,7 +125,7 @@ async fn lengths_that_make_no_sense_are_told_with_their_place() {
         );
     }
     for query in ["up[1m+step()]", "up offset -step()", "up offset (1m - 5m)", "up[2^3]", "up[max_of(range(), 1m)]"] {
-        assert!(ask(&none, query, &QueryOptions::default()).await.is_ok(), "{query}");
+        assert!(ask(&none, query, &ReadOptions::default()).await.is_ok(), "{query}");
     }
 }
 
@@ -156,14 +156,14 @@ async fn a_chunk_that_does_not_decode_costs_no_other() {
             ("sum(m)", vec![8.0]),
             ("max_over_time(m[1m:15s])", vec![2.0, 6.0]),
         ] {
-            let result = ask(&source, query, &QueryOptions::default()).await.unwrap();
+            let result = ask(&source, query, &ReadOptions::default()).await.unwrap();
             let got: Vec<f64> = samples(&result).into_iter().map(|(_, v)| v).collect();
             assert_eq!(got, want, "{query}");
             let warnings = result.annotations.texts(Severity::Warning, 0);
             assert_eq!(warnings.len(), 1, "{query}: {warnings:?}");
             assert!(warnings[0].contains("{__name__=\"m\", cluster=\"a\"}") && warnings[0].contains("corrupt"));
 
-            let strict = QueryOptions { partial_response: PartialResponse::Abort, ..QueryOptions::default() };
+            let strict = ReadOptions { partial_response: PartialResponse::Abort, ..ReadOptions::default() };
             let e = ask(&source, query, &strict).await.unwrap_err();
             assert!(matches!(e, QueryError::Storage(_)) && e.to_string().contains("cluster=\"a\""), "{query}: {e}");
         }

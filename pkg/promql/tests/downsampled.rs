@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chunkenc::{Encoding, encode_xor};
 use common::{DAY, FIVE, HOUR, Levels, MINUTE, Random, Sample, assert_near, engine, range, rise, source, steps};
-use promql::{QueryOptions, Value};
+use promql::{Query, ReadOptions, Value};
 use storage::{AggrChunk, Aggregate, Chunk, Ctx, EncodedChunk, SeriesSource};
 
 const START: i64 = 472_222 * HOUR;
@@ -29,20 +29,20 @@ fn counter(hours: i64, random: &mut Random, reset: impl Fn(usize) -> Option<f64>
         .collect()
 }
 
-fn strict() -> QueryOptions {
-    QueryOptions { max_resolution_ms: HOUR, ..QueryOptions::default() }
+fn strict() -> ReadOptions {
+    ReadOptions { max_resolution_ms: HOUR, ..ReadOptions::default() }
 }
 
 /// Looks back far enough for 1 h data.
-fn wide() -> QueryOptions {
-    QueryOptions { lookback_ms: Some(2 * HOUR), ..strict() }
+fn wide() -> ReadOptions {
+    ReadOptions { lookback_ms: 2 * HOUR, ..strict() }
 }
 
 async fn values(
     source: &Arc<dyn SeriesSource>,
     query: &str,
     times: (i64, i64, i64),
-    o: &QueryOptions,
+    o: &ReadOptions,
 ) -> Vec<Option<f64>> {
     steps(&range(source, query, times, o).await)
 }
@@ -103,7 +103,13 @@ async fn count_values_counts_values() {
     let samples: Vec<Sample> = (0..600).map(|i| (START + i * MINUTE, 7.0)).collect();
     let coarse = source(Levels::of(&samples).five);
     let o = strict();
-    let result = engine().instant(&Ctx::background(), coarse, "count_values(\"v\", m)", START + 2 * HOUR - 1, &o).await;
+    let result = engine()
+        .evaluate(
+            &Ctx::background(),
+            coarse,
+            Query::instant("count_values(\"v\", m)", START + 2 * HOUR - 1).reading(o.clone()),
+        )
+        .await;
     let Value::Vector { samples, .. } = result.unwrap().value else { panic!("no vector") };
     assert_eq!(samples[0].labels.value("v"), "7");
 }
@@ -181,7 +187,7 @@ async fn rates_are_those_of_raw_samples() {
                         let query = format!("rate(m[{r}])");
                         let want = values(&raw, &query, times, &strict()).await;
                         let given = values(&coarse, &query, times, &strict()).await;
-                        let auto = QueryOptions { max_resolution_ms: resolution, auto_resolution: true, ..strict() };
+                        let auto = ReadOptions { max_resolution_ms: resolution, auto_resolution: true, ..strict() };
                         let auto = values(&coarse, &query, times, &auto).await;
                         for (i, want) in want.iter().enumerate() {
                             let what = format!("{query} at {resolution} ms, resets to {to} at {reset_at}, step {i}");
@@ -422,7 +428,7 @@ async fn replicas_at_different_resolutions_count_once() {
         let both = source(chunks);
         let times = (START + 3 * HOUR - 1, START + 48 * HOUR - 1, 20 * MINUTE);
         for automatic in [false, true] {
-            let o = QueryOptions { auto_resolution: automatic, ..strict() };
+            let o = ReadOptions { auto_resolution: automatic, ..strict() };
             for (query, want) in [
                 ("count_over_time(m[2h])", 120.0),
                 ("count_over_time(m[5m])", 5.0),

@@ -8,7 +8,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use labels::Labels;
 use model::{Severity, TimeRange};
-use promql::{Engine, EngineOptions, QueryError, QueryOptions, QueryResult, Value};
+use promql::{Engine, EngineOptions, Query, QueryError, QueryResult, Value};
 use storage::{
     AggrChunk, Aggregate, Answer, Budget, Chunk, ChunkData, Ctx, EncodedChunk, LabelQuery, MemorySource, Select,
     Series, SeriesEvent, SeriesSource, SeriesStream, SourceInfo,
@@ -39,7 +39,7 @@ fn engine() -> Engine {
 }
 
 async fn instant(source: Arc<dyn SeriesSource>, query: &str, t: i64) -> Result<QueryResult, QueryError> {
-    engine().instant(&Ctx::background(), source, query, t, &QueryOptions::default()).await
+    engine().evaluate(&Ctx::background(), source, Query::instant(query, t)).await
 }
 
 fn vector(result: &QueryResult) -> String {
@@ -118,30 +118,29 @@ async fn limits_name_figures() {
         change(&mut options);
         Engine::new(options)
     };
-    let query = QueryOptions::default();
     let ctx = Ctx::background();
 
     let few = options(|o| o.max_samples = 50);
-    let e = few.instant(&ctx, many(51, 1), "m", 0, &query).await.unwrap_err();
+    let e = few.evaluate(&ctx, many(51, 1), Query::instant("m", 0)).await.unwrap_err();
     assert!(matches!(&e, QueryError::Limit(t) if t.contains("51 held, limit 50")), "{e}");
     // Folded series are not held.
-    assert_eq!(vector(&few.instant(&ctx, many(500, 1), "count(m)", 0, &query).await.unwrap()), "{} 500");
+    assert_eq!(vector(&few.evaluate(&ctx, many(500, 1), Query::instant("count(m)", 0)).await.unwrap()), "{} 500");
 
     let small = options(|o| o.max_query_bytes = 10_000);
-    let e = small.instant(&ctx, many(500, 1), "m", 0, &query).await.unwrap_err();
+    let e = small.evaluate(&ctx, many(500, 1), Query::instant("m", 0)).await.unwrap_err();
     assert!(e.to_string().contains("over its limit of 10000"), "{e}");
 
     for huge in ["count_over_time(m[290y:1ms])", "m[290y:1ms]", "sum(max_over_time(vector(1)[290y:1ms]))"] {
-        let e = engine().instant(&ctx, many(1, 1), huge, 0, &query).await.unwrap_err();
+        let e = engine().evaluate(&ctx, many(1, 1), Query::instant(huge, 0)).await.unwrap_err();
         assert!(matches!(&e, QueryError::Limit(t) if t.contains("steps of a subquery, limit 50000000")), "{huge}: {e}");
     }
     let no_limits = options(|o| (o.max_samples, o.max_points_per_series) = (0, 0));
-    let e = no_limits.range(&ctx, many(1, 1), "m", 0, i64::MAX / 2000, 1, &query).await.unwrap_err();
+    let e = no_limits.evaluate(&ctx, many(1, 1), Query::range("m", 0, i64::MAX / 2000, 1)).await.unwrap_err();
     assert!(matches!(&e, QueryError::Limit(t) if t.contains("steps, limit 268435456")), "{e}");
-    let e = few.instant(&ctx, many(1, 60), "sum_over_time(m[1h])", 3_600_000, &query).await.unwrap_err();
+    let e = few.evaluate(&ctx, many(1, 60), Query::instant("sum_over_time(m[1h])", 3_600_000)).await.unwrap_err();
     assert!(matches!(&e, QueryError::Limit(t) if t.contains("60 samples of one series, limit 50")), "{e}");
 
-    let e = engine().range(&ctx, many(1, 1), "m", 0, 11_001_000, 1000, &query).await.unwrap_err();
+    let e = engine().evaluate(&ctx, many(1, 1), Query::range("m", 0, 11_001_000, 1000)).await.unwrap_err();
     assert!(matches!(&e, QueryError::Bad(t) if t.contains("11001 asked for")), "{e}");
     assert_eq!(e.error_type(), "bad_data");
 }
@@ -150,9 +149,8 @@ async fn limits_name_figures() {
 async fn budgets_are_given_back() {
     let budget = Budget::new("test", "--x", 0, None);
     let ctx = Ctx { budget: budget.clone(), ..Ctx::background() };
-    let options = QueryOptions::default();
     for query in ["m", "topk(3, m)", "quantile(0.5, m)", "m + m", "sum by (i) (m)", "sort(m)", "bogus("] {
-        let _ = engine().instant(&ctx, many(100, 10), query, 0, &options).await;
+        let _ = engine().evaluate(&ctx, many(100, 10), Query::instant(query, 0)).await;
         assert_eq!(budget.used_bytes(), 0, "{query}");
     }
     assert!(budget.peak_bytes() > 0);
@@ -165,9 +163,8 @@ async fn dropping_the_query_ends_it_soon() {
     let budget = Budget::new("test", "--x", 0, None);
     let ctx = Ctx { budget: budget.clone(), ..ctx };
     let query = "quantile_over_time(0.5, m[10h])";
-    let options = QueryOptions::default();
     let engine = engine();
-    let running = engine.range(&ctx, source.clone(), query, 0, 75_000_000, 15_000, &options);
+    let running = engine.evaluate(&ctx, source.clone(), Query::range(query, 0, 75_000_000, 15_000));
     let none = tokio::time::timeout(Duration::from_millis(100), running).await;
     assert!(none.is_err(), "the query is too quick for this test");
     let dropped = Instant::now();
@@ -181,15 +178,14 @@ async fn dropping_the_query_ends_it_soon() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn timeouts_and_cancels_have_their_kinds() {
     let ctx = Ctx::background();
-    let options = QueryOptions::default();
     let quick = Engine::new(EngineOptions { timeout_ms: 30, ..EngineOptions::default() });
-    let e = quick.instant(&ctx, Arc::new(Stuck), "m", 0, &options).await.unwrap_err();
+    let e = quick.evaluate(&ctx, Arc::new(Stuck), Query::instant("m", 0)).await.unwrap_err();
     assert!(matches!(e, QueryError::Timeout(_)), "{e}");
     assert_eq!(e.to_string(), "query timed out in expression evaluation");
 
     let cancel = ctx.cancel.clone();
     let stuck = engine();
-    let running = stuck.instant(&ctx, Arc::new(Stuck), "m", 0, &options);
+    let running = stuck.evaluate(&ctx, Arc::new(Stuck), Query::instant("m", 0));
     let (outcome, ()) = tokio::join!(running, async { cancel.cancel() });
     assert!(matches!(outcome, Err(QueryError::Canceled(_))), "{outcome:?}");
 }
@@ -197,12 +193,11 @@ async fn timeouts_and_cancels_have_their_kinds() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn queries_wait_for_a_place() {
     let ctx = Ctx::background();
-    let options = QueryOptions::default();
     let one = Engine::new(EngineOptions { max_concurrent: 1, ..EngineOptions::default() });
-    let first = one.instant(&ctx, Arc::new(Stuck), "m", 0, &options);
+    let first = one.evaluate(&ctx, Arc::new(Stuck), Query::instant("m", 0));
     let hurried = Ctx { deadline: Some(Instant::now() + Duration::from_millis(50)), ..Ctx::background() };
     let second = async {
-        let outcome = one.instant(&hurried, many(1, 1), "m", 0, &options).await;
+        let outcome = one.evaluate(&hurried, many(1, 1), Query::instant("m", 0)).await;
         ctx.cancel.cancel();
         outcome
     };
@@ -211,7 +206,7 @@ async fn queries_wait_for_a_place() {
     assert!(matches!(first, Err(QueryError::Canceled(_))), "{first:?}");
     // The place is free again.
     assert_eq!(
-        vector(&one.instant(&Ctx::background(), many(1, 1), "m", 0, &options).await.unwrap()),
+        vector(&one.evaluate(&Ctx::background(), many(1, 1), Query::instant("m", 0)).await.unwrap()),
         "{__name__=\"m\", i=\"000000\"} 0"
     );
 }
@@ -224,7 +219,6 @@ async fn warnings_of_sources_pass() {
 
 #[tokio::test]
 async fn statistics_count_what_steps_look_at() {
-    let options = QueryOptions { per_step_stats: true, ..QueryOptions::default() };
     let ctx = Ctx::background();
     for (query, per_step, total, decoded) in [
         ("m", vec![2, 2, 2], 6, 240),
@@ -232,7 +226,14 @@ async fn statistics_count_what_steps_look_at() {
         ("max_over_time(sum(m)[1m:30s])", vec![2, 2, 2], 6 + 2 * 4, 240),
         ("1", vec![0, 0, 0], 0, 0),
     ] {
-        let result = engine().range(&ctx, many(2, 120), query, 600_000, 660_000, 30_000, &options).await.unwrap();
+        let result = engine()
+            .evaluate(
+                &ctx,
+                many(2, 120),
+                Query { per_step_stats: true, ..Query::range(query, 600_000, 660_000, 30_000) },
+            )
+            .await
+            .unwrap();
         let counts: Vec<u64> = result.stats.samples_per_step.iter().flatten().map(|(_, n)| *n).collect();
         assert_eq!(
             (counts, result.stats.total_samples, result.stats.decoded_samples),

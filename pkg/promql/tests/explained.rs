@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use common::blocks::{Blocks, PIECE, RESOLUTIONS, START, blocks};
 use common::{DAY, FIVE, HOUR, MINUTE, Random, Sample, range, rise, steps};
-use promql::{QueryOptions, QueryResult};
+use promql::{QueryResult, ReadOptions};
 use storage::SeriesSource;
 
 const DAYS: i64 = 3;
@@ -61,15 +61,13 @@ enum Mode {
 }
 
 impl Mode {
-    fn options(self, step: i64) -> QueryOptions {
+    fn options(self, step: i64) -> ReadOptions {
         match self {
-            Self::Auto => {
-                QueryOptions { max_resolution_ms: step / 5, auto_resolution: true, ..QueryOptions::default() }
-            }
-            Self::Given(max_resolution_ms) => QueryOptions {
+            Self::Auto => ReadOptions { max_resolution_ms: step / 5, auto_resolution: true, ..ReadOptions::default() },
+            Self::Given(max_resolution_ms) => ReadOptions {
                 max_resolution_ms,
-                lookback_ms: Some(max_resolution_ms.max(FIVE)),
-                ..QueryOptions::default()
+                lookback_ms: max_resolution_ms.max(FIVE),
+                ..ReadOptions::default()
             },
         }
     }
@@ -321,7 +319,7 @@ async fn try_rounds(rounds: std::ops::Range<u64>) {
         let case = Case::random(round);
         let step = case.times.2;
         let limit = case.mode.options(step).max_resolution_ms;
-        let lookback = case.mode.options(step).lookback_ms.unwrap_or(FIVE);
+        let lookback = case.mode.options(step).lookback_ms.max(FIVE);
         let mut random = Random(round);
         for (query, bound, counters) in RANGES {
             if counters.is_some_and(|c| c != case.kind.counter) {

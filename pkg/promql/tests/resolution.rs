@@ -6,7 +6,7 @@ use chunkenc::{Encoding, encode_xor};
 use common::blocks::{PIECE, RESOLUTIONS, START, store};
 use common::{DAY, FIVE, HOUR, Levels, MINUTE, Random, Sample, range, steps};
 use model::Severity;
-use promql::{QueryError, QueryOptions};
+use promql::{Query, QueryError, ReadOptions};
 use storage::{AggrChunk, Chunk, Ctx, EncodedChunk};
 
 /// One a minute, each one more than the one before by 60; some of them missing.
@@ -14,8 +14,8 @@ fn steady(days: i64) -> Vec<Sample> {
     (0..days * 1440).map(|i| (START + 1_000 + i * MINUTE, 1e6 + (i * 60) as f64)).collect()
 }
 
-fn auto(step: i64) -> QueryOptions {
-    QueryOptions { max_resolution_ms: step / 5, auto_resolution: true, ..QueryOptions::default() }
+fn auto(step: i64) -> ReadOptions {
+    ReadOptions { max_resolution_ms: step / 5, auto_resolution: true, ..ReadOptions::default() }
 }
 
 const QUERIES: [&str; 25] = [
@@ -165,10 +165,10 @@ async fn wider_windows_are_told_of() {
         assert_eq!(remarks(range(source, query, times, &auto(MINUTE)).await), [""; 0], "{query}");
     }
     // A resolution that was given is a limit, and no reason to be silent.
-    let given = QueryOptions { max_resolution_ms: HOUR, ..QueryOptions::default() };
+    let given = ReadOptions { max_resolution_ms: HOUR, ..ReadOptions::default() };
     assert_eq!(remarks(range(&coarse, "1 + rate(m_total[5m])", times, &given).await), got);
     for limit in [0, FIVE] {
-        let given = QueryOptions { max_resolution_ms: limit, ..QueryOptions::default() };
+        let given = ReadOptions { max_resolution_ms: limit, ..ReadOptions::default() };
         let result = range(&coarse, "rate(m_total[5m])", times, &given).await;
         assert!(steps(&result).iter().all(Option::is_none));
         assert_eq!(remarks(result), [""; 0]);
@@ -262,8 +262,8 @@ async fn given_resolutions_ask_for_what_they_did() {
         (0, "m_total"),
         (FIVE, "m_total"),
     ] {
-        let given = QueryOptions { max_resolution_ms: resolution, ..QueryOptions::default() };
-        let automatic = QueryOptions { auto_resolution: true, ..given.clone() };
+        let given = ReadOptions { max_resolution_ms: resolution, ..ReadOptions::default() };
+        let automatic = ReadOptions { auto_resolution: true, ..given.clone() };
         let times = (START + 7 * HOUR, START + 40 * HOUR, 20 * MINUTE);
         let (a, b) = (range(&source, query, times, &given).await, range(&source, query, times, &automatic).await);
         for (i, (a, b)) in steps(&a).into_iter().zip(steps(&b)).enumerate() {
@@ -326,10 +326,12 @@ async fn nonsense_is_harmless() {
                 (START - HOUR, START + 9 * HOUR, 50 * MINUTE),
                 (model::MIN_TIME_MS, model::MAX_TIME_MS, model::MAX_TIME_MS / 9),
             ] {
-                for options in [auto(HOUR), QueryOptions { auto_resolution: false, ..auto(5 * HOUR) }] {
+                for options in [auto(HOUR), ReadOptions { auto_resolution: false, ..auto(5 * HOUR) }] {
                     let ctx = Ctx::background();
                     let (from, to, step) = times;
-                    let result = common::engine().range(&ctx, source.clone(), &query, from, to, step, &options).await;
+                    let result = common::engine()
+                        .evaluate(&ctx, source.clone(), Query::range(&query, from, to, step).reading(options.clone()))
+                        .await;
                     let fine = matches!(result, Ok(_) | Err(QueryError::Limit(_)));
                     assert!(fine, "round {round}: {query}: {result:?}");
                 }
@@ -345,7 +347,7 @@ async fn each_range_has_its_own_resolution() {
     let source = store(&samples, 2 * DAY, |_| vec![0, FIVE, HOUR]);
     let times = (START + 9 * HOUR + 33_000, START + 40 * HOUR, 7 * MINUTE);
     for limit in [0, FIVE, HOUR] {
-        let given = QueryOptions { max_resolution_ms: limit, ..QueryOptions::default() };
+        let given = ReadOptions { max_resolution_ms: limit, ..ReadOptions::default() };
         for (query, want) in [
             ("rate(m_total[1h])", 1.0),
             ("rate(m_total[5m]) + rate(m_total[10m]) + rate(m_total[3h])", 3.0),

@@ -9,7 +9,8 @@ use axum::routing::get;
 use flags::Parsed;
 use labels::{Labels, Matcher};
 use model::{Clock, SystemClock};
-use promql::Engine;
+use promql::{Engine, LocalEvaluator};
+use queryapi::QueryServer;
 use relabel::Rule;
 use service::{Ended, Every, Group, repeat};
 use storage::{Budget, SeriesSource};
@@ -29,7 +30,6 @@ use crate::chosen_sets::kept;
 use crate::config::Config;
 use crate::endpoints::{EndpointFiles, EndpointSet, Mode, SetOptions};
 use crate::fanout::{FanOut, FanOutOptions};
-use crate::grpc::QueryService;
 use crate::inspect::InspectFanOut;
 use crate::page;
 use crate::resolve::{Resolver, SystemResolver};
@@ -56,7 +56,7 @@ pub struct Querier {
     set: Arc<EndpointSet>,
     state: ApiState,
     files: EndpointFiles,
-    sources: Sources,
+    sources: Arc<Sources>,
     inspect: Arc<InspectFanOut>,
     metrics: Metrics,
     probe: Probe,
@@ -85,12 +85,13 @@ impl Querier {
                 relabel: config.relabel.clone(),
             },
         );
-        let sources = Sources { fanout, replica_labels: config.replica_labels.clone(), method: config.method };
+        let sources =
+            Arc::new(Sources { fanout, replica_labels: config.replica_labels.clone(), method: config.method });
         let inspect = Arc::new(InspectFanOut::new(set.clone(), config.replica_labels.clone(), config.response_timeout));
         let (shown, rules) = (set.clone(), config.relabel.clone());
         let state = ApiState {
-            engine: Arc::new(Engine::new(config.engine.clone())),
-            source: Arc::new(sources.clone()),
+            evaluator: Arc::new(LocalEvaluator::new(Engine::new(config.engine.clone()), sources.clone())),
+            source: sources.clone(),
             inspect: inspect.clone(),
             stores: Arc::new(move || stores(&shown, &rules)),
             flags: Arc::new(config.shown_flags.clone()),
@@ -177,8 +178,7 @@ impl Querier {
         };
         let apis = InspectApis { source: self.inspect.clone(), served, selectors: Arc::new(selectors) };
         inspect_routes(&mut routes, &apis);
-        QueryService::new(self.state.engine.clone(), Arc::new(self.sources.clone()), self.state.budget.clone())
-            .add_to(&mut routes);
+        QueryServer::new(self.state.evaluator.clone(), self.state.budget.clone()).add_to(&mut routes);
         let fanout = self.sources.fanout.clone();
         InfoServer::new(move || {
             let source = fanout.info();

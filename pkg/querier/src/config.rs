@@ -148,6 +148,7 @@ impl Config {
             ..EngineOptions::default()
         };
         let api = api::ApiOptions {
+            engine: engine.clone(),
             partial_response: partial("query.partial-response"),
             rules_partial_response: partial("rule.partial-response"),
             targets_partial_response: partial("target.partial-response"),

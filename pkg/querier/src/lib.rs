@@ -10,7 +10,6 @@ mod config;
 pub mod endpoints;
 pub mod fanout;
 mod flags;
-mod grpc;
 mod inspect;
 mod page;
 pub mod resolve;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use api::{QuerySource, SourceOptions};
 use dedup::{DedupOptions, Method, dedup_stream};
 use futures::future::BoxFuture;
+use promql::{QuerySource, ReadOptions};
 use storage::{Answer, Ctx, LabelQuery, Result, Select, SeriesSource, SeriesStream, SourceInfo};
 
 use crate::fanout::FanOut;
@@ -21,14 +21,14 @@ pub struct Sources {
 }
 
 impl QuerySource for Sources {
-    fn for_request(&self, options: SourceOptions) -> Result<Arc<dyn SeriesSource>> {
+    fn for_request(&self, options: &ReadOptions) -> Result<Arc<dyn SeriesSource>> {
         let replica_labels = match &options.replica_labels {
             Some(labels) => labels.clone().into(),
             None => self.replica_labels.clone(),
         };
         let fanout = self.fanout.choosing(options.store_matchers.clone());
         let dedup = options.dedup && !replica_labels.is_empty();
-        Ok(Arc::new(RequestSource { fanout, replica_labels, dedup, method: self.method, options }))
+        Ok(Arc::new(RequestSource { fanout, replica_labels, dedup, method: self.method, options: options.clone() }))
     }
 }
 
@@ -39,7 +39,7 @@ struct RequestSource {
     replica_labels: Arc<[String]>,
     dedup: bool,
     method: Method,
-    options: SourceOptions,
+    options: ReadOptions,
 }
 
 impl RequestSource {

@@ -54,8 +54,8 @@ impl StoreClient {
     }
 }
 
-/// A request with the context's deadline and tenant.
-pub(crate) fn request<T>(ctx: &Ctx, message: T) -> Request<T> {
+/// A gRPC request with the context's deadline and tenant.
+pub fn request<T>(ctx: &Ctx, message: T) -> Request<T> {
     let mut request = Request::new(message);
     if let Some(deadline) = ctx.deadline {
         request.set_timeout(deadline.saturating_duration_since(Instant::now()).min(TIMEOUT_MAX));

@@ -67,6 +67,26 @@ pub fn matchers_to_wire(list: &[Matcher]) -> Vec<wire::LabelMatcher> {
         .collect()
 }
 
+/// A shard off the wire; `None` where one shard is the whole.
+pub fn shard_from_wire(info: Option<wire::ShardInfo>) -> Option<Shard> {
+    info.filter(|s| s.total_shards > 1).map(|s| Shard {
+        index: s.shard_index.max(0) as u64,
+        total: s.total_shards as u64,
+        by: s.by,
+        labels: s.labels,
+    })
+}
+
+/// A shard for the wire.
+pub fn shard_to_wire(shard: &Shard) -> wire::ShardInfo {
+    wire::ShardInfo {
+        shard_index: shard.index as i64,
+        total_shards: shard.total as i64,
+        by: shard.by,
+        labels: shard.labels.clone(),
+    }
+}
+
 pub(crate) fn strategy_from_wire(disabled: bool, strategy: i32) -> PartialResponse {
     match disabled || strategy == wire::PartialResponseStrategy::Abort as i32 {
         true => PartialResponse::Abort,
@@ -100,12 +120,7 @@ pub(crate) fn select_from_wire(request: wire::SeriesRequest) -> Result<(Select, 
         coarsest_ms: if request.coarsest_window > 0 { request.coarsest_window } else { i64::MAX },
         aggregates: Aggregates::of(&aggregates),
         without_replica_labels: request.without_replica_labels.into(),
-        shard: request.shard_info.filter(|s| s.total_shards > 1).map(|s| Shard {
-            index: s.shard_index.max(0) as u64,
-            total: s.total_shards as u64,
-            by: s.by,
-            labels: s.labels,
-        }),
+        shard: shard_from_wire(request.shard_info),
         partial_response: strategy_from_wire(request.partial_response_disabled, request.partial_response_strategy),
         step_ms: request.query_hints.as_ref().map_or(request.step, |h| h.step_millis),
         function: request.query_hints.and_then(|h| h.func).filter(|f| !f.name.is_empty()).map(|f| f.name.into()),
@@ -136,12 +151,7 @@ pub(crate) fn select_to_wire(want: &Select, batch: usize) -> wire::SeriesRequest
         step: want.step_ms,
         range: 0,
         query_hints: None,
-        shard_info: want.shard.as_ref().map(|s| wire::ShardInfo {
-            shard_index: s.index as i64,
-            total_shards: s.total as i64,
-            by: s.by,
-            labels: s.labels.clone(),
-        }),
+        shard_info: want.shard.as_ref().map(shard_to_wire),
         without_replica_labels: want.without_replica_labels.to_vec(),
         limit: want.limit as i64,
         response_batch_size: batch as i64,

@@ -1,7 +1,7 @@
 //! The read seam over gRPC: any [`storage::SeriesSource`] as a Thanos StoreAPI server, any StoreAPI endpoint as a
 //! `SeriesSource`; the same for [`storage::Inspect`] and the Rules, Targets, Metadata, Exemplars and Status services.
 //!
-//! This is the only crate that knows both sides; wire messages do not leave it. Semantics follow Thanos 0.43.
+//! Wire messages leave this crate for `queryapi` alone, whose protocol shares some of them. Semantics follow Thanos 0.43.
 
 mod client;
 mod convert;
@@ -19,13 +19,16 @@ mod status;
 #[doc(hidden)]
 pub mod untrusted;
 
-pub use client::StoreClient;
-pub use convert::{labels_from_wire, labels_to_wire, matchers_from_wire, matchers_to_wire};
+pub use client::{StoreClient, request};
+pub use convert::{
+    labels_from_wire, labels_to_wire, matchers_from_wire, matchers_to_wire, shard_from_wire, shard_to_wire,
+};
 /// Descriptors of all services, for server reflection.
 pub use proto::DESCRIPTORS;
 
 pub use info::{ComponentType, EndpointInfo, InfoServer, Served, StoreSet, fetch_info};
 pub use inspect_client::InspectClient;
 pub use inspect_server::{InspectApis, inspect_routes};
-pub use server::{ServerOptions, StoreLimits, store_routes};
+pub use patience::Patience;
+pub use server::{ServerOptions, StoreLimits, context, store_routes};
 pub use status::{error_from_status, status_from_error};

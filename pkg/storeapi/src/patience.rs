@@ -9,22 +9,28 @@ use tokio::time::Sleep;
 
 /// Waits on behalf of one request.
 #[derive(Debug)]
-pub(crate) struct Patience {
+pub struct Patience {
     ctx: Ctx,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Patience {
+    /// For a request with this context.
     pub fn new(ctx: &Ctx) -> Self {
-        // made where it is first waited for: a timer needs a runtime
+        // Made where it is first waited for: a timer needs a runtime
         Self { ctx: ctx.clone(), timer: None }
     }
 
     /// What `work` comes to.
     ///
     /// # Errors
-    /// [`Error::Cancelled`] or [`Error::Timeout`] if it is given up; also where it failed and had been given up by then.
-    pub async fn wait<T>(&mut self, name: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+    /// [`Error::Cancelled`] or [`Error::Timeout`] if the request has ended, also where `work` failed after that. The text
+    /// names `name`, the endpoint.
+    pub async fn wait<T, E: From<Error>>(
+        &mut self,
+        name: &str,
+        work: impl Future<Output = std::result::Result<T, E>>,
+    ) -> std::result::Result<T, E> {
         let Self { ctx, timer } = self;
         let timer = ctx.deadline.map(|at| timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at.into()))));
         let too_late = async {
@@ -35,9 +41,9 @@ impl Patience {
         };
         tokio::select! {
             biased;
-            outcome = work => outcome.map_err(|error| given_up(ctx, name).err().unwrap_or(error)),
-            () = ctx.cancel.cancelled() => Err(Error::Cancelled),
-            () = too_late => Err(late(name)),
+            outcome = work => outcome.map_err(|error| given_up(ctx, name).err().map_or(error, E::from)),
+            () = ctx.cancel.cancelled() => Err(Error::Cancelled.into()),
+            () = too_late => Err(late(name).into()),
         }
     }
 }

@@ -171,8 +171,8 @@ fn reporting(ctx: Ctx) -> (Ctx, Arc<Report>) {
     (Ctx { report: Some(report.clone()), ..ctx }, report)
 }
 
-/// The context of a gRPC request: its deadline and tenant.
-pub(crate) fn context(metadata: &MetadataMap, budget: Arc<Budget>) -> Ctx {
+/// The context of a gRPC request: its deadline and tenant, and `budget`.
+pub fn context(metadata: &MetadataMap, budget: Arc<Budget>) -> Ctx {
     let timeout = metadata.get("grpc-timeout").and_then(|v| v.to_str().ok()).and_then(parse_timeout);
     let tenant = metadata.get("thanos-tenant").and_then(|v| v.to_str().ok()).unwrap_or("");
     Ctx {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use api::{ApiOptions, ApiState, QuerySource, SourceOptions, StoreStatus, StoresAnswer, router};
+use api::{ApiOptions, ApiState, StoreStatus, StoresAnswer, router};
 use axum::Router;
 use axum::body::Body;
 use futures::future::{BoxFuture, ready};
@@ -12,11 +12,11 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use labels::Labels;
 use model::{Exemplar, ExemplarSeries, FakeClock, MetricMetadata};
-use promql::{Engine, EngineOptions};
+use promql::{Engine, EngineOptions, LocalEvaluator, QuerySource, ReadOptions};
 use storage::{
-    ActiveTarget, AlertInstance, AlertRule, AlertState, Answer, Budget, Ctx, ExemplarsQuery, Inspect, MemorySource,
-    MetadataQuery, PartialResponse, Rule, RuleGroup, RulesQuery, SeriesSource, StatisticsQuery, TargetHealth, Targets,
-    TargetsQuery, TsdbStatistics,
+    ActiveTarget, AlertInstance, AlertRule, AlertState, Answer, Budget, Ctx, ExemplarsQuery, Inspect, LabelQuery,
+    MemorySource, MetadataQuery, PartialResponse, Rule, RuleGroup, RulesQuery, Select, SeriesSource, SeriesStream,
+    SourceInfo, StatisticsQuery, TargetHealth, Targets, TargetsQuery, TsdbStatistics,
 };
 use telemetry::Metrics;
 use telemetry::build::BuildInfo;
@@ -30,13 +30,46 @@ pub const NOW_MS: i64 = 1_435_781_430_000;
 #[derive(Debug)]
 pub struct Source {
     pub series: Arc<dyn SeriesSource>,
-    pub asked: Mutex<Vec<SourceOptions>>,
+    pub asked: Mutex<Vec<ReadOptions>>,
+    /// Whom the last select was for.
+    pub tenant: Arc<Mutex<String>>,
 }
 
 impl QuerySource for Source {
-    fn for_request(&self, options: SourceOptions) -> storage::Result<Arc<dyn SeriesSource>> {
-        self.asked.lock().unwrap().push(options);
-        Ok(self.series.clone())
+    fn for_request(&self, options: &ReadOptions) -> storage::Result<Arc<dyn SeriesSource>> {
+        self.asked.lock().unwrap().push(options.clone());
+        Ok(Arc::new(Watched { series: self.series.clone(), tenant: self.tenant.clone() }))
+    }
+}
+
+/// Notes whom it is asked for.
+#[derive(Debug)]
+struct Watched {
+    series: Arc<dyn SeriesSource>,
+    tenant: Arc<Mutex<String>>,
+}
+
+impl SeriesSource for Watched {
+    fn info(&self) -> SourceInfo {
+        self.series.info()
+    }
+
+    fn select(&self, ctx: &Ctx, want: Select) -> SeriesStream {
+        *self.tenant.lock().unwrap() = ctx.tenant.to_string();
+        self.series.select(ctx, want)
+    }
+
+    fn label_names(&self, ctx: &Ctx, want: LabelQuery) -> BoxFuture<'static, storage::Result<Answer<Vec<String>>>> {
+        self.series.label_names(ctx, want)
+    }
+
+    fn label_values(
+        &self,
+        ctx: &Ctx,
+        name: &str,
+        want: LabelQuery,
+    ) -> BoxFuture<'static, storage::Result<Answer<Vec<String>>>> {
+        self.series.label_values(ctx, name, want)
     }
 }
 
@@ -95,17 +128,17 @@ impl Api {
         options: ApiOptions,
         engine: EngineOptions,
     ) -> Self {
-        let source = Arc::new(Source { series, asked: Mutex::default() });
+        let source = Arc::new(Source { series, asked: Mutex::default(), tenant: Arc::default() });
         let metrics = Metrics::new();
         let budget = Budget::unlimited();
         let router = router(ApiState {
-            engine: Arc::new(Engine::new(engine)),
+            evaluator: Arc::new(LocalEvaluator::new(Engine::new(engine.clone()), source.clone())),
             source: source.clone(),
             inspect,
             stores: Arc::new(stores),
             flags: Arc::new(vec![("query.timeout".into(), "2m".into()), ("log.level".into(), "info".into())]),
             build: BuildInfo { version: "0.1.0", revision: "abc", branch: "main", rustc: "1.95.0" },
-            options: Arc::new(options),
+            options: Arc::new(ApiOptions { engine, ..options }),
             metrics: metrics.clone(),
             clock: Arc::new(FakeClock::at(NOW_MS)),
             budget: budget.clone(),
@@ -137,7 +170,7 @@ impl Api {
     }
 
     /// What the last request asked the source for.
-    pub fn asked(&self) -> SourceOptions {
+    pub fn asked(&self) -> ReadOptions {
         self.source.asked.lock().unwrap().last().unwrap().clone()
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use chunkenc::{Encoding, TimedChunk, encode_xor};
 use downsample::Downsampler;
 use labels::Labels;
-use promql::{Engine, EngineOptions, Points, QueryOptions, QueryResult, Value};
+use promql::{Engine, EngineOptions, Points, Query, QueryResult, ReadOptions, Value};
 use storage::{AggrChunk, Chunk, Ctx, EncodedChunk, Series, SeriesSource};
 
 pub const MINUTE: i64 = 60_000;
@@ -104,9 +104,11 @@ pub async fn range(
     source: &Arc<dyn SeriesSource>,
     query: &str,
     (start, end, step): (i64, i64, i64),
-    options: &QueryOptions,
+    options: &ReadOptions,
 ) -> QueryResult {
-    let result = engine().range(&Ctx::background(), source.clone(), query, start, end, step, options).await;
+    let result = engine()
+        .evaluate(&Ctx::background(), source.clone(), Query::range(query, start, end, step).reading(options.clone()))
+        .await;
     result.unwrap_or_else(|e| panic!("{query}: {e}"))
 }
 

@@ -1,7 +1,7 @@
 //! One eval in all its variants: as written, with every selector pinned by `@`, and each as a range query.
 
 use model::Severity;
-use promql::{Engine, QueryError, QueryOptions, QueryResult, Value};
+use promql::{Engine, Query, QueryError, QueryResult, Value};
 use promql_syntax::testlang::{Eval, EvalTime, TextMatch};
 use promql_syntax::{At, Expr, parse, walk};
 use storage::Ctx;
@@ -35,16 +35,11 @@ const AROUND_MS: i64 = 60_000;
 pub(super) async fn run(eval: &Eval, store: &Store, engine: &Engine) -> Result<(), String> {
     match eval.time {
         EvalTime::Range(grid) => {
-            let options = QueryOptions::default();
             let outcome = engine
-                .range(
+                .evaluate(
                     &Ctx::background(),
                     store.source(),
-                    &eval.query,
-                    grid.start_ms,
-                    grid.end_ms,
-                    grid.step_ms,
-                    &options,
+                    Query::range(&eval.query, grid.start_ms, grid.end_ms, grid.step_ms),
                 )
                 .await;
             let Some(result) = settle(eval, outcome)? else { return Ok(()) };
@@ -99,8 +94,8 @@ fn pin(expr: &mut Expr, at_ms: i64) {
 }
 
 async fn instant(eval: &Eval, query: &str, time_ms: i64, store: &Store, engine: &Engine) -> Result<(), String> {
-    let (ctx, options) = (Ctx::background(), QueryOptions::default());
-    let outcome = engine.instant(&ctx, store.source(), query, time_ms, &options).await;
+    let ctx = Ctx::background();
+    let outcome = engine.evaluate(&ctx, store.source(), Query::instant(query, time_ms)).await;
     let Some(result) = settle(eval, outcome)? else { return Ok(()) };
     annotations(eval, &result)?;
     compare::instant(eval, &result.value)?;
@@ -115,7 +110,7 @@ async fn instant(eval: &Eval, query: &str, time_ms: i64, store: &Store, engine: 
     }
     let (from, to) = (time_ms - AROUND_MS, time_ms + AROUND_MS);
     let result = engine
-        .range(&ctx, store.source(), query, from, to, AROUND_MS, &options)
+        .evaluate(&ctx, store.source(), Query::range(query, from, to, AROUND_MS))
         .await
         .map_err(|e| format!("as a range query: {e}"))?;
     compare::middle(eval, &result.value, time_ms).map_err(|e| format!("as a range query: {e}"))
