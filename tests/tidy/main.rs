@@ -48,12 +48,6 @@ fn crates_depend_on_lower_floors_only() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The names of what a crate is built from; what its tests use is not among them.
-fn dependencies(manifest: &str) -> impl Iterator<Item = &str> {
-    let list = manifest.split("\n[dependencies]").nth(1).unwrap_or("").split("\n[").next().unwrap_or("");
-    list.lines().filter_map(|line| line.split(['.', ' ', '=']).next()).filter(|name| !name.is_empty())
-}
-
 /// Wire messages, and the only crates that may be built from them.
 const WIRE: [(&str, &[&str]); 2] = [
     ("proto", &["storeapi", "queryapi", "remote", "fuzz-targets", "tests"]),
