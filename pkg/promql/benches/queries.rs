@@ -163,10 +163,10 @@ fn query(bencher: divan::Bencher<'_, '_>, name: &str) {
         runtime.block_on(async {
             let ctx = Ctx::background();
             if *range_s == 0 {
-                engine.evaluate(&ctx, source.clone(), Query::instant(text, END_MS)).await
+                engine.evaluate(&ctx, source.clone(), Query::instant(*text, END_MS)).await
             } else {
                 let start = END_MS - range_s * 1000;
-                engine.evaluate(&ctx, source.clone(), Query::range(text, start, END_MS, step_s * 1000)).await
+                engine.evaluate(&ctx, source.clone(), Query::range(*text, start, END_MS, step_s * 1000)).await
             }
         })
     });
