@@ -9,16 +9,22 @@ const AROUND: usize = 4;
 
 /// What a sample counts in [`Lane::lead`], and what is taken away for each of the followed lane: a lane that has an
 /// eighth more samples is still about as dense.
-const SAMPLE: i64 = 8;
-const EXPECTED: i64 = 9;
+pub(crate) const SAMPLE: i64 = 8;
+pub(crate) const EXPECTED: i64 = 9;
 /// Two samples more are no jitter.
-const LEAD_MIN: i64 = 2 * SAMPLE;
+pub(crate) const LEAD_MIN: i64 = 2 * SAMPLE;
 /// More than this is not counted at a time.
-const SAMPLES_MAX: usize = 8;
+pub(crate) const SAMPLES_MAX: usize = 8;
 
 /// The longest pause between samples of a spacing that is no gap.
+#[inline]
 pub(crate) fn pause_of(interval: i64, gap_max_ms: i64) -> i64 {
     interval.saturating_add(interval / 2).clamp(1, gap_max_ms.max(1))
+}
+
+/// Whether a pause is a gap by a spacing of samples.
+fn is_gap(pause: i64, spacing: i64) -> bool {
+    pause > spacing.saturating_add(spacing / 2)
 }
 
 /// The lesser of two spacings, of which 0 is not known.
@@ -100,14 +106,17 @@ impl Lane {
     /// Whether a pause in which the lane's next sample lies would be a gap of its own: by the spacings next to that
     /// sample, which is seen at once, and by those around.
     fn is_gap_here(&self, pause: i64) -> bool {
+        self.may_have_gap(self.at, pause) && is_gap(pause, self.spacing_min())
+    }
+
+    /// Whether it would be one by the spacings next to the sample at place `at`.
+    #[inline]
+    pub fn may_have_gap(&self, at: usize, pause: i64) -> bool {
         let times = &self.samples.times;
-        let spacing = |from: Option<usize>| {
-            let from = from?;
-            Some(times.get(from + 1)?.saturating_sub(*times.get(from)?))
-        };
-        let nearest = [spacing(self.at.checked_sub(1)), spacing(Some(self.at))].into_iter().flatten().min();
-        let gap = |spacing: i64| pause > spacing.saturating_add(spacing / 2);
-        nearest.is_some_and(gap) && gap(self.spacing_min())
+        let Some(here) = times.get(at) else { return false };
+        let before = at.checked_sub(1).map(|before| here.saturating_sub(times[before]));
+        let after = times.get(at + 1).map(|after| after.saturating_sub(*here));
+        [before, after].into_iter().flatten().any(|spacing| is_gap(pause, spacing))
     }
 
     /// How many samples lie after `after` and no later than `to`.

@@ -16,7 +16,8 @@
 //! alternate.
 //!
 //! One lane passes through untouched, still encoded. With more lanes the one that begins first is decoded; the others are
-//! too, unless the headers of their chunks tell that they are regular, no denser, and end with it (`quiet`). Native
+//! too, unless the headers of their chunks tell that they are regular, no denser, and end with it (`quiet`). The rules hold
+//! sample by sample; where nothing happens many samples are shown at a time, with the same result (`stride`). Native
 //! histograms are chosen sample by sample too, as when blocks are rewritten. Downsampled chunks pass, all replicas', with
 //! the replica on each. Knows nothing of gRPC or of who asks.
 
@@ -29,5 +30,6 @@ mod quiet;
 mod read;
 pub mod rewrite;
 mod stream;
+mod stride;
 
 pub use stream::{DedupOptions, Method, dedup_series, dedup_stream};

@@ -40,6 +40,16 @@ pub(crate) fn pick_places(lanes: &mut [Lane], rules: Rules) -> Vec<(u32, u32)> {
     state.refs
 }
 
+/// Either, sample by sample: what strides are compared with.
+#[cfg(test)]
+pub(crate) fn stepwise(lanes: &mut [Lane], rules: Rules) -> State {
+    let mut state = State { strides: false, ..State::new(rules) };
+    if let Some(lane) = first(lanes) {
+        state.run(lanes, lane);
+    }
+    state
+}
+
 /// The lane that begins first.
 fn first(lanes: &[Lane]) -> Option<usize> {
     let starts = lanes.iter().enumerate().filter_map(|(i, lane)| Some((lane.peek()?.0, i)));
@@ -95,20 +105,22 @@ impl Offer {
 
 pub(crate) struct State {
     pub rules: Rules,
+    /// Samples are shown many at a time where nothing happens.
+    strides: bool,
     /// The sample shown last is another lane's.
-    switched: bool,
+    pub switched: bool,
     /// The next sample is shown, whatever pause lies before it.
     pub decided: bool,
     /// What was shown last is a stale marker.
-    gone: bool,
+    pub gone: bool,
     /// Of the last samples shown, those that were less than the one before.
-    falls: u16,
+    pub falls: u16,
     /// Added to a counter's values since the last switch.
-    shift: f64,
+    pub shift: f64,
     /// The last live sample shown: time, value as shown, value as read.
     pub last: Option<(i64, f64, f64)>,
     /// What is shown; with `keep_values`, `refs` instead: lane and place.
-    column: Column,
+    pub column: Column,
     pub refs: Vec<(u32, u32)>,
 }
 
@@ -116,6 +128,7 @@ impl State {
     fn new(rules: Rules) -> Self {
         Self {
             rules,
+            strides: true,
             switched: false,
             decided: false,
             gone: false,
@@ -164,6 +177,9 @@ impl State {
     /// Copies samples until the lane pauses.
     fn follow(&mut self, lanes: &mut [Lane], current: usize) -> Pause {
         loop {
+            if self.strides {
+                self.stride(lanes, current);
+            }
             let Some((t, v)) = lanes[current].peek() else { return Pause::End };
             if is_stale(v) {
                 return Pause::Stale(t, v);

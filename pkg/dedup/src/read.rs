@@ -15,6 +15,8 @@ pub(crate) struct Lane {
     pub interval: i64,
     /// While another lane is followed: how far ahead of it this one is, see [`Lane::compare`].
     pub lead: i64,
+    /// The place and the lead from which the last comparison of many samples began.
+    pub compared_from: (usize, i64),
     /// Here it has clearly more samples than the one that is followed.
     pub is_denser: bool,
     /// Until then it lags behind, as was found out before.
@@ -23,7 +25,7 @@ pub(crate) struct Lane {
 
 impl Lane {
     pub fn new(samples: Column) -> Self {
-        Self { samples, at: 0, interval: 0, lead: 0, is_denser: false, lags_until: i64::MIN }
+        Self { samples, at: 0, interval: 0, lead: 0, compared_from: (0, 0), is_denser: false, lags_until: i64::MIN }
     }
 
     /// The next sample.

@@ -47,22 +47,47 @@ pub(crate) fn penalty(run: &[LaneChunk], decoded: &[Decoded], gap_max_ms: i64, e
     let mut names: Vec<u64> = run.iter().map(|c| c.replica).collect();
     names.sort_unstable();
     names.dedup();
-    let of_lane =
-        |name: u64| -> Vec<u32> { (0u32..).zip(run).filter(|(_, c)| c.replica == name).map(|(i, _)| i).collect() };
-    let refs: Vec<Vec<Ref>> = names.iter().map(|name| distinct(run, decoded, &of_lane(*name))).collect();
-    let mut lanes: Vec<Lane> = Vec::with_capacity(refs.len());
-    for list in &refs {
-        let mut column = Column::new();
-        for r in list {
-            let samples = &decoded[r.chunk as usize];
-            let time = samples.times[r.sample as usize];
-            if time > end_ms {
-                break;
-            }
-            column.push(time, samples.values[r.sample as usize]);
-        }
-        lanes.push(Lane::new(column));
+    let (mut refs, mut lanes): (Vec<Vec<Ref>>, Vec<Lane>) = (Vec::new(), Vec::new());
+    for name in names {
+        let chunks: Vec<u32> = (0u32..).zip(run).filter(|(_, c)| c.replica == name).map(|(i, _)| i).collect();
+        let list = if ascend(decoded, &chunks) { in_turn(decoded, &chunks) } else { distinct(run, decoded, &chunks) };
+        lanes.push(Lane::new(column(decoded, &list, end_ms)));
+        refs.push(list);
     }
     let rules = Rules { gap_max_ms, counter: false, keep_values: true };
     pick_places(&mut lanes, rules).into_iter().map(|(lane, at)| refs[lane as usize][at as usize]).collect()
+}
+
+/// Whether the chunks' samples, one chunk after the other, ascend in time.
+fn ascend(decoded: &[Decoded], chunks: &[u32]) -> bool {
+    let mut before: Option<i64> = None;
+    chunks.iter().map(|c| &decoded[*c as usize].times).all(|times| {
+        let goes_on = before.is_none_or(|before| times.first().is_none_or(|first| before < *first));
+        before = times.last().copied().or(before);
+        goes_on && times.is_sorted_by(|a, b| a < b)
+    })
+}
+
+/// Every sample of chunks that ascend.
+fn in_turn(decoded: &[Decoded], chunks: &[u32]) -> Vec<Ref> {
+    let mut out = Vec::with_capacity(chunks.iter().map(|c| decoded[*c as usize].len()).sum());
+    for chunk in chunks {
+        out.extend((0..decoded[*chunk as usize].len() as u32).map(|sample| Ref { chunk: *chunk, sample }));
+    }
+    out
+}
+
+/// The samples no later than `end_ms`.
+fn column(decoded: &[Decoded], list: &[Ref], end_ms: i64) -> Column {
+    let mut column = Column { times: Vec::with_capacity(list.len()), values: Vec::with_capacity(list.len()) };
+    for part in list.chunk_by(|a, b| a.chunk == b.chunk && a.sample + 1 == b.sample) {
+        let samples = &decoded[part[0].chunk as usize];
+        let range = part[0].sample as usize..part[0].sample as usize + part.len();
+        column.times.extend_from_slice(&samples.times[range.clone()]);
+        column.values.extend_from_slice(&samples.values[range]);
+    }
+    let len = column.times.partition_point(|t| *t <= end_ms);
+    column.times.truncate(len);
+    column.values.truncate(len);
+    column
 }
