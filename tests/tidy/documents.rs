@@ -51,6 +51,20 @@ fn sources() -> String {
     out.replace("\\\"", "\"").replace("\\`", "`")
 }
 
+/// Command lines of ours between fences, with those that go on after a backslash.
+fn command_lines(text: &str) -> Vec<&str> {
+    let (mut inside, mut goes_on, mut out) = (false, false, Vec::new());
+    for line in text.lines() {
+        if line.starts_with("```") {
+            inside = !inside;
+        } else if inside && (goes_on || line.starts_with("aion ")) {
+            goes_on = line.ends_with('\\');
+            out.push(line);
+        }
+    }
+    out
+}
+
 /// What stands between backticks.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter(|l| !l.starts_with("```")).flat_map(|line| line.split('`').skip(1).step_by(2))
@@ -62,7 +76,8 @@ fn flags_in_documents_exist() {
     let known: BTreeSet<&str> = commands.iter().flat_map(flags::Command::all).map(|f| f.name).collect();
     let mut wrong = Vec::new();
     for (path, text) in documents() {
-        for word in quoted(&text).flat_map(str::split_whitespace) {
+        let lines = command_lines(&text);
+        for word in quoted(&text).chain(lines).flat_map(str::split_whitespace) {
             let Some(flag) = word.strip_prefix("--") else { continue };
             let name: String = flag.chars().take_while(|c| c.is_ascii_alphanumeric() || ".-_".contains(*c)).collect();
             let cut = flag[name.len()..].starts_with('…');
