@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use labels::Matcher;
+use model::Resolution;
 use promql::{EngineChoice, ReadOptions};
 use serde::Deserialize;
 use storage::{Budget, Ctx, PartialResponse, SeriesSource, Shard};
@@ -15,9 +16,6 @@ use crate::params::Params;
 use crate::router::Shared;
 use crate::tenant::Tenant;
 use crate::values::{parse_bool, parse_duration};
-
-/// The resolutions of downsampled data, ms.
-const RESOLUTIONS_MS: [i64; 3] = [0, 300_000, 3_600_000];
 
 /// A request's context; when this is dropped, with the handler's future as the client goes away, the work behind it
 /// stops.
@@ -123,9 +121,10 @@ pub(crate) fn label_source(
 /// How far to look back in data this coarse: to the next sample at least.
 fn lookback_for(lookback_ms: i64, max_resolution_ms: i64) -> i64 {
     // A query may get data of any resolution up to what it allows, so the next coarser level decides.
-    for level in (1..RESOLUTIONS_MS.len()).rev() {
-        if RESOLUTIONS_MS[level - 1].max(lookback_ms) < max_resolution_ms {
-            return lookback_ms.max(RESOLUTIONS_MS[level]);
+    for finer in Resolution::ALL.into_iter().rev() {
+        let Some(coarser) = finer.coarser() else { continue };
+        if finer.ms().max(lookback_ms) < max_resolution_ms {
+            return lookback_ms.max(coarser.ms());
         }
     }
     lookback_ms

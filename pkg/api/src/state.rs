@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use labels::Labels;
-use model::Clock;
+use model::{Clock, Resolution};
 use promql::{EngineOptions, Evaluate, QuerySource};
 use storage::{Budget, Inspect, PartialResponse};
 use telemetry::Metrics;
@@ -131,7 +131,7 @@ impl Default for ApiOptions {
             exemplars_partial_response: PartialResponse::Warn,
             status_partial_response: PartialResponse::Warn,
             auto_downsampling: false,
-            instant_max_resolution_ms: 3_600_000,
+            instant_max_resolution_ms: Resolution::COARSEST.ms(),
             dynamic_lookback: true,
             default_step_ms: 1000,
             default_metadata_range_ms: 0,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use model::Resolution;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
@@ -307,6 +308,11 @@ impl BlockMeta {
     /// The resolution in ms, 0 for raw data.
     pub fn resolution_ms(&self) -> i64 {
         self.thanos.as_ref().map_or(0, |t| t.downsample.resolution)
+    }
+
+    /// The resolution; `None` if `meta.json` has one that this program does not know.
+    pub fn resolution(&self) -> Option<Resolution> {
+        Resolution::from_ms(self.resolution_ms())
     }
 }
 

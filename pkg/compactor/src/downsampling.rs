@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use block::{BlockId, BlockMeta};
+use model::{DAY_MS, Resolution};
 
 use crate::coverage::Coverage;
 use crate::policy::Policy;
 
 const HOUR_MS: i64 = 3_600_000;
-const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// One step of coarsening.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +30,18 @@ pub struct Step {
 
 /// Both steps, unless flags set other ages.
 pub const STEPS: [Step; 2] = [
-    Step { from_ms: 0, to_ms: 300_000, range_min_ms: 40 * HOUR_MS, age_min_ms: 40 * HOUR_MS + 4 * DAY_MS },
-    Step { from_ms: 300_000, to_ms: 3_600_000, range_min_ms: 10 * DAY_MS, age_min_ms: (10 + 28) * DAY_MS },
+    Step {
+        from_ms: Resolution::Raw.ms(),
+        to_ms: Resolution::FiveMinutes.ms(),
+        range_min_ms: 40 * HOUR_MS,
+        age_min_ms: 40 * HOUR_MS + 4 * DAY_MS,
+    },
+    Step {
+        from_ms: Resolution::FiveMinutes.ms(),
+        to_ms: Resolution::OneHour.ms(),
+        range_min_ms: 10 * DAY_MS,
+        age_min_ms: (10 + 28) * DAY_MS,
+    },
 ];
 
 /// A block to make coarser.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use block::{BlockId, BlockMeta};
+use model::Resolution;
 
 use crate::plan;
 
@@ -68,7 +69,7 @@ impl Group {
 
 /// `raw`, `5m`, `1h`.
 pub fn resolution_text(ms: i64) -> String {
-    if ms == 0 { "raw".to_owned() } else { model::format_duration(ms) }
+    Resolution::describe(ms)
 }
 
 /// A number that blocks of one replica share: made from the replica labels of the block as it lies in the bucket.

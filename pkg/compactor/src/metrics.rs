@@ -1,5 +1,6 @@
 //! `thanos_compact_*` by Thanos' names, and a few of our own.
 
+use model::Resolution;
 use telemetry::{Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, Metrics};
 
 /// What the compactor counts.
@@ -174,7 +175,7 @@ impl CompactMetrics {
                 .gauge("aion_compact_deletion_requests_pending", "Requests to delete series with blocks left."),
             skew_seconds: metrics.gauge("aion_compact_clock_skew_seconds", "This machine's clock less the store's."),
         };
-        for resolution in ["0", "300000", "3600000"] {
+        for by in Resolution::ALL.map(|r| resolution(r.ms())) {
             for counters in [
                 &found.compactions,
                 &found.runs_started,
@@ -184,7 +185,7 @@ impl CompactMetrics {
                 &found.downsamples,
                 &found.downsample_failures,
             ] {
-                counters.with(&[resolution]);
+                counters.with(&[&by]);
             }
         }
         for (marker, reason) in [

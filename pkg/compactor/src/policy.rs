@@ -3,17 +3,16 @@
 use block::BlockMeta;
 use labels::{MatchType, Matcher};
 use merge::Deletion;
+use model::Resolution;
 use serde::Deserialize;
 
 use crate::group;
 use crate::output::RETENTION_PREFIX;
 
-/// Resolutions, ms: raw, 5 m, 1 h.
-pub const RESOLUTIONS_MS: [i64; 3] = [0, 300_000, 3_600_000];
 /// A rule may have to be written as so many deletions, not more.
 const DELETIONS_MAX: usize = 256;
 
-/// For each of [`RESOLUTIONS_MS`], ms; 0 = for ever.
+/// For each of [`Resolution::ALL`], ms; 0 = for ever.
 pub type Retention = [i64; 3];
 
 /// Rules, the first that matches holds; then the default.
@@ -141,7 +140,7 @@ impl Policy {
 
     /// What is due of a block at `now_ms`.
     pub fn verdict(&self, meta: &BlockMeta, now_ms: i64) -> Verdict {
-        let Some(level) = RESOLUTIONS_MS.iter().position(|r| *r == meta.resolution_ms()) else { return Verdict::Keep };
+        let Some(level) = meta.resolution().map(Resolution::index) else { return Verdict::Keep };
         let labels = group::labels(meta);
         let is_due =
             |retention: &Retention| retention[level] > 0 && now_ms.saturating_sub(meta.max_time) > retention[level];

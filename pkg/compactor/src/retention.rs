@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use block::{BlockId, BlockMeta};
+use model::Resolution;
 
 use crate::coverage::Coverage;
-use crate::policy::{Due, Policy, RESOLUTIONS_MS, Retention, Verdict};
+use crate::policy::{Due, Policy, Retention, Verdict};
 
 /// What is to be done with one block.
 #[derive(Debug, Clone)]
@@ -90,8 +91,8 @@ fn decide_one(block: &Arc<BlockMeta>, situation: &Situation) -> Option<Decision>
 /// The coarser resolutions at which the block's time is to be kept for longer.
 fn outliving(block: &BlockMeta, retentions: &[Retention], now_ms: i64) -> Vec<i64> {
     let is_kept = |retention: i64| retention == 0 || now_ms.saturating_sub(block.max_time) <= retention;
-    let coarser = RESOLUTIONS_MS.iter().enumerate().filter(|(_, r)| **r > block.resolution_ms());
-    coarser.filter(|(level, _)| retentions.iter().any(|r| is_kept(r[*level]))).map(|(_, r)| *r).collect()
+    let coarser = Resolution::ALL.into_iter().filter(|r| r.ms() > block.resolution_ms());
+    coarser.filter(|c| retentions.iter().any(|r| is_kept(r[c.index()]))).map(Resolution::ms).collect()
 }
 
 fn is_applied(block: &BlockMeta, id: &str) -> bool {

@@ -212,39 +212,7 @@ pub fn parse_time_or_duration(text: &str, now_ms: i64) -> Option<i64> {
     if let Ok(delta) = parse_go_duration(text) {
         return now_ms.checked_add(delta);
     }
-    parse_rfc3339_ms(text)
-}
-
-/// RFC 3339 with years 0000 to 9999, which flags use as "always" and "never".
-fn parse_rfc3339_ms(text: &str) -> Option<i64> {
-    let (date, time) = text.split_once(['T', 't'])?;
-    let mut fields = date.splitn(3, '-').map(|f| f.parse::<i64>().ok());
-    let (year, month, day) = (fields.next()??, fields.next()??, fields.next()??);
-    let zone_at = time.find(['Z', 'z', '+', '-'])?;
-    let (clock, zone) = time.split_at(zone_at);
-    let offset_ms = match zone {
-        "Z" | "z" => 0,
-        _ => {
-            let (h, m) = zone[1..].split_once(':')?;
-            let ms = (h.parse::<i64>().ok()? * 60 + m.parse::<i64>().ok()?) * 60_000;
-            if zone.starts_with('-') { -ms } else { ms }
-        }
-    };
-    let mut fields = clock.splitn(3, ':');
-    let (h, m) = (fields.next()?.parse::<i64>().ok()?, fields.next()?.parse::<i64>().ok()?);
-    let seconds: f64 = fields.next()?.parse().ok()?;
-    let ok = (0..=9999).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
-    if !ok || !(0..24).contains(&h) || !(0..60).contains(&m) || !(0.0..61.0).contains(&seconds) {
-        return None;
-    }
-    // Days from civil (Howard Hinnant's algorithm).
-    let y = if month <= 2 { year - 1 } else { year };
-    let era = y.div_euclid(400);
-    let yoe = y.rem_euclid(400);
-    let doy = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
-    let doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
-    let days = era * 146_097 + doe - 719_468;
-    Some(days * 86_400_000 + h * 3_600_000 + m * 60_000 + (seconds * 1000.0).round() as i64 - offset_ms)
+    model::parse_rfc3339_ms(text)
 }
 
 #[cfg(test)]

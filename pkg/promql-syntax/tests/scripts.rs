@@ -79,12 +79,9 @@ fn commands() {
     assert!(shown.contains("ordered: true, warn: [Message(\"hm\")]"), "{shown}");
     assert!(shown.ends_with("[\"1:{}\", \"2:{__name__=\\\"b\\\"}\"] None"), "{shown}");
     let shown = outline("eval range from 0 to 5m step 1m a\n  {} 1+1x4").unwrap();
-    assert!(shown.starts_with("1 eval Range(RangeGrid { start_ms: 0, end_ms: 300000, step_ms: 60000 }) a"), "{shown}");
+    assert!(shown.starts_with("1 eval Range(Grid { start_ms: 0, end_ms: 300000, step_ms: 60000 }) a"), "{shown}");
     let shown = outline("eval instant at 5m a[1m]\n  expect range vector from 1m to 2m step 30s\n  a 1 2 3").unwrap();
-    assert!(
-        shown.contains("at_ms: 120000") && shown.contains("range_vector: Some(RangeGrid { start_ms: 60000"),
-        "{shown}"
-    );
+    assert!(shown.contains("at_ms: 120000") && shown.contains("range_vector: Some(Grid { start_ms: 60000"), "{shown}");
     assert!(outline("eval instant at 0 \"a\"\n  expect string \"a\\n\"").unwrap().contains("string: Some(\"a\\n\")"));
     assert!(outline("eval instant at 0 1\n  0x10").unwrap().ends_with("Some(16.0)"));
     assert!(outline("eval_fail instant at 0 a\n  expected_fail_message x y").unwrap().contains("Message(\"x y\")"));

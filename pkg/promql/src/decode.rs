@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use chunkenc::{Column, decode_floats};
 use labels::Labels;
-use model::TimeRange;
+use model::{Resolution, TimeRange};
 use storage::{Chunk, ChunkData, PartialResponse, Series};
 
 use crate::QueryError;
@@ -46,7 +46,7 @@ impl Looks {
 }
 
 /// The longest windows, ms.
-const WINDOW_MAX_MS: i64 = 3_600_000;
+const WINDOW_MAX_MS: i64 = Resolution::COARSEST.ms();
 
 /// How far before the stretches looked at downsampled data still matters: two windows, and a third because a chunk may end
 /// in the middle of one, ms. After them it is the window that holds the last look.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::eval::Cx;
 use crate::notes::Notes;
-use crate::plan::{self, QueryTimes};
+use crate::plan;
 use crate::query::{Query, Times};
 use crate::{EngineOptions, Grid, QueryError, QueryResult, QueryStats, run};
 
@@ -171,31 +171,33 @@ impl Work {
             Some(expr) => expr,
             None => Arc::new(promql_syntax::parse_with(&text, &settings.parse)?),
         };
-        let (grid, step_ms) = match times {
-            Times::Instant(time_ms) => (Grid::instant(time_ms), 0),
-            Times::Range(grid) => (grid, grid.step_ms),
+        let grid = match times {
+            Times::Instant(time_ms) => Grid::instant(time_ms),
+            Times::Range(grid) => grid,
         };
         let expr_type = expr.value_type();
-        if step_ms > 0 && !matches!(expr_type, ValueType::Vector | ValueType::Scalar) {
+        if grid.is_range() && !matches!(expr_type, ValueType::Vector | ValueType::Scalar) {
             return Err(QueryError::Bad(format!(
                 "invalid parameter \"query\": invalid expression type \"{}\" for range query, must be Scalar or instant \
                  Vector",
                 expr_type.documented()
             )));
         }
-        let planned = QueryTimes { start_ms: grid.start_ms, end_ms: grid.end_ms, step_ms };
-        let root = plan::plan(&expr, planned, &settings)?;
+        let root = plan::plan(&expr, grid, &settings)?;
         let prepare_seconds = began.elapsed().as_secs_f64();
 
         let began = Instant::now();
-        let mut cx = Cx::new(ctx, source, runtime, settings, read, step_ms, Notes::new(&text))?;
+        let mut cx = Cx::new(ctx, source, runtime, settings, read, grid.step_ms, Notes::new(&text))?;
         cx.check_size(grid.steps(), "steps")?;
         cx.hold_grid(grid, 16)?;
         if per_step_stats {
             cx.count_steps(grid);
         }
-        let value =
-            if step_ms > 0 { run::range(&root, grid, &mut cx)? } else { run::instant(&root, grid.start_ms, &mut cx)? };
+        let value = if grid.is_range() {
+            run::range(&root, grid, &mut cx)?
+        } else {
+            run::instant(&root, grid.start_ms, &mut cx)?
+        };
         cx.stats.samples_per_step = cx.take_step_counts();
         let (notes, stats, held) = cx.into_result();
         let eval_seconds = began.elapsed().as_secs_f64();

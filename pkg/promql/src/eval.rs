@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use model::TimeRange;
+use model::{Resolution, TimeRange};
 use promql_syntax::Span;
 use storage::{Ctx, Reservation, Select, SeriesSource};
 
 use crate::notes::Notes;
-use crate::overlay;
 use crate::plan::SelectPlan;
 use crate::series::StepSeries;
 use crate::wanted::Wanted;
@@ -270,7 +269,7 @@ impl Cx {
             select.coarsest_ms = allowed_ms;
         }
         // Windows that hold the first or the last look end outside of the range.
-        let window_ms = overlay::RESOLUTIONS_MS.into_iter().rev().find(|r| *r <= select.max_resolution_ms).unwrap_or(0);
+        let window_ms = Resolution::coarsest_within(select.max_resolution_ms).map_or(0, Resolution::ms);
         select.range = TimeRange::new(range.min.saturating_sub(window_ms), range.max.saturating_add(window_ms));
         select.aggregates = wanted.aggregates();
         select.partial_response = self.read.partial_response;

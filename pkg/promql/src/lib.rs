@@ -40,6 +40,7 @@ pub use engine::Engine;
 pub use error::QueryError;
 pub use evaluate::{Evaluate, LocalEvaluator};
 pub use limits::EngineOptions;
+pub use model::Grid;
 pub use query::{EngineChoice, Query, QuerySource, ReadOptions, Times};
-pub use result::{Grid, InstantSample, Matrix, MatrixSeries, Points, QueryResult, QueryStats, Value};
+pub use result::{InstantSample, Matrix, MatrixSeries, Points, QueryResult, QueryStats, Value};
 pub use series::StepColumn;

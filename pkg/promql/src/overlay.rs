@@ -7,13 +7,14 @@
 //! finer samples in it go. Of several replicas' windows the fullest stands.
 
 use chunkenc::{Column, decode_floats};
+use model::Resolution;
 use storage::{AggrChunk, Aggregate, EncodedChunk};
 
 use crate::samples::{Cover, Samples};
 use crate::wanted::Wanted;
 
-/// The resolutions of downsampled data, ms.
-pub(crate) const RESOLUTIONS_MS: [i64; 2] = [300_000, 3_600_000];
+const FIVE_MINUTES_MS: i64 = Resolution::FiveMinutes.ms();
+const HOUR_MS: i64 = Resolution::OneHour.ms();
 
 /// One sample of a lane.
 #[derive(Debug, Clone, Copy)]
@@ -114,10 +115,8 @@ impl Overlay {
         if self.wanted == Wanted::Average {
             rows.iter_mut().for_each(|r| r.value /= r.cover.count);
         }
-        let resolution_ms = match RESOLUTIONS_MS {
-            [fine, coarse] if self.coarsest_ms < coarse => Some(fine),
-            _ => resolution_of(&rows[extra..]),
-        };
+        let resolution_ms =
+            if self.coarsest_ms < HOUR_MS { Some(FIVE_MINUTES_MS) } else { resolution_of(&rows[extra..]) };
         if !rows.is_empty() {
             self.parts.push(Part { resolution_ms, replica, rows });
         }
@@ -131,9 +130,9 @@ impl Overlay {
         lanes[0].rows = if self.wanted == Wanted::Counter { raw_counter_rows(raw) } else { raw_rows(raw) };
         assign(std::mem::take(&mut self.parts), self.wanted == Wanted::Counter, &mut lanes);
         let several = |r: i64| lanes.iter().filter(|l| l.resolution_ms == r).count() > 1;
-        let blurred = blended || RESOLUTIONS_MS.iter().any(|r| several(*r));
+        let blurred = blended || Resolution::DOWNSAMPLED.iter().any(|r| several(r.ms()));
         let mut rows = lanes[0].rows.clone();
-        for resolution_ms in RESOLUTIONS_MS {
+        for resolution_ms in Resolution::DOWNSAMPLED.map(Resolution::ms) {
             let windows = fullest(&lanes, resolution_ms);
             if rows.is_empty() {
                 rows = windows;
@@ -246,14 +245,13 @@ fn count(rows: &mut [Row], counts: &Column) {
 
 /// The length of a chunk's windows, which end a ms before its multiples; the last one may be cut short.
 fn resolution_of(rows: &[Row]) -> Option<i64> {
-    let [five_minutes, hour] = RESOLUTIONS_MS;
     let (last, others) = rows.split_last()?;
-    if others.iter().any(|r| (r.time + 1) % hour != 0) {
-        return Some(five_minutes);
+    if others.iter().any(|r| (r.time + 1) % HOUR_MS != 0) {
+        return Some(FIVE_MINUTES_MS);
     }
     let before = others.last()?;
     // Two windows of which only the second may be cut short: nearer than their length they are not.
-    Some(if last.time - before.time <= five_minutes { five_minutes } else { hour })
+    Some(if last.time - before.time <= FIVE_MINUTES_MS { FIVE_MINUTES_MS } else { HOUR_MS })
 }
 
 /// Chunks to lanes: a chunk goes on in the lane of its replica and resolution that ended last before it.
@@ -263,8 +261,8 @@ fn assign(parts: Vec<Part>, counter: bool, lanes: &mut Vec<Lane>) {
         // Its neighbour's resolution, where it cannot be told.
         let near = known[..=i].iter().rev().chain(&known[i..]).find_map(|r| *r);
         let resolution_ms = near.unwrap_or_else(|| {
-            let whole_hour = part.rows.last().is_some_and(|r| (r.time + 1) % RESOLUTIONS_MS[1] == 0);
-            RESOLUTIONS_MS[usize::from(whole_hour)]
+            let whole_hour = part.rows.last().is_some_and(|r| (r.time + 1) % HOUR_MS == 0);
+            if whole_hour { HOUR_MS } else { FIVE_MINUTES_MS }
         });
         let Some(begin) = part.rows.first().map(|r| r.time) else { continue };
         let end = |lane: &Lane| lane.rows.last().map_or(i64::MIN, |r| r.time);

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use labels::Matcher;
+use model::Grid;
 use promql_syntax::{AggregateOp, At, BinaryOp, Call, DurationExpr, Expr, Matching, Span, ValueType, VectorSelector};
 
 use crate::functions::math::MathFn;
@@ -184,15 +185,6 @@ pub(crate) enum Root {
     String(String),
 }
 
-/// The times of the query, for `start()`, `step()` and the like.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct QueryTimes {
-    pub start_ms: i64,
-    pub end_ms: i64,
-    /// 0 for an instant query.
-    pub step_ms: i64,
-}
-
 /// A part of the plan, and whether it has the same value at every step.
 struct Planned<T> {
     it: T,
@@ -274,7 +266,7 @@ pub(crate) fn is_metadata_label(name: &str) -> bool {
 pub(crate) const METADATA_LABELS: [&str; 3] = [labels::METRIC_NAME, "__type__", "__unit__"];
 
 /// Plans a query.
-pub(crate) fn plan(expr: &Expr, times: QueryTimes, options: &EngineOptions) -> Result<Root, QueryError> {
+pub(crate) fn plan(expr: &Expr, times: Grid, options: &EngineOptions) -> Result<Root, QueryError> {
     let planner = Planner { times, options, within_ms: None, regex_bytes: &Cell::new(0) };
     match expr.value_type() {
         ValueType::Scalar => Ok(Root::Scalar(planner.scalar(expr)?.it)),
@@ -294,7 +286,7 @@ pub(crate) fn plan(expr: &Expr, times: QueryTimes, options: &EngineOptions) -> R
 
 #[derive(Clone, Copy)]
 struct Planner<'a> {
-    times: QueryTimes,
+    times: Grid,
     options: &'a EngineOptions,
     /// The range of the innermost subquery around, ms.
     within_ms: Option<i64>,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chunkenc::Column;
 use histogram::FloatHistogram;
 use labels::Labels;
-use model::Annotations;
+use model::{Annotations, Grid};
 use storage::Reservation;
 
 use crate::series::StepColumn;
@@ -61,38 +61,6 @@ pub struct InstantSample {
     pub value: f64,
     /// The native histogram, when it is one.
     pub histogram: Option<Arc<FloatHistogram>>,
-}
-
-/// The steps of a range query: `start_ms`, `start_ms + step_ms`, … up to `end_ms`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Grid {
-    /// First step, ms.
-    pub start_ms: i64,
-    /// No step lies after this, ms.
-    pub end_ms: i64,
-    /// Distance, ms; at least 1.
-    pub step_ms: i64,
-}
-
-impl Grid {
-    /// One step only.
-    pub fn instant(time_ms: i64) -> Self {
-        Self { start_ms: time_ms, end_ms: time_ms, step_ms: 1 }
-    }
-
-    /// How many steps; 0 when the end lies before the start.
-    pub fn steps(&self) -> usize {
-        if self.end_ms < self.start_ms {
-            return 0;
-        }
-        (self.end_ms.wrapping_sub(self.start_ms) as u64 / self.step_ms.max(1) as u64) as usize + 1
-    }
-
-    /// The time of step `i`, ms.
-    pub fn time(&self, i: usize) -> i64 {
-        // The sum is in range where the product need not be.
-        self.start_ms.wrapping_add((i as i64).wrapping_mul(self.step_ms))
-    }
 }
 
 /// A range vector.

@@ -1,7 +1,7 @@
 //! The samples of one series, raw ones and those that stand for windows of downsampled data.
 
 use chunkenc::Column;
-use model::is_stale;
+use model::{Resolution, is_stale};
 
 /// What a sample stands for: itself, or all raw samples of a window.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -101,7 +101,7 @@ impl Samples {
 /// What windows see of a step at `at_ms`: they end a ms before multiples of 5 minutes, and a step on the first ms of a window
 /// is one at the end of the window before.
 pub(crate) fn aligned(at_ms: i64) -> i64 {
-    at_ms - i64::from(at_ms.rem_euclid(300_000) == 0)
+    at_ms - i64::from(at_ms.rem_euclid(Resolution::FiveMinutes.ms()) == 0)
 }
 
 #[cfg(test)]

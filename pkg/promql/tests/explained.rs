@@ -64,11 +64,9 @@ impl Mode {
     fn options(self, step: i64) -> ReadOptions {
         match self {
             Self::Auto => ReadOptions { max_resolution_ms: step / 5, auto_resolution: true, ..ReadOptions::default() },
-            Self::Given(max_resolution_ms) => ReadOptions {
-                max_resolution_ms,
-                lookback_ms: max_resolution_ms.max(FIVE),
-                ..ReadOptions::default()
-            },
+            Self::Given(max_resolution_ms) => {
+                ReadOptions { max_resolution_ms, lookback_ms: max_resolution_ms.max(FIVE), ..ReadOptions::default() }
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::{self, Stream, StreamExt};
 use labels::{Labels, METRIC_NAME, MatchType, Matcher};
-use model::TimeRange;
+use model::{Resolution, TimeRange};
 use relabel::Rule;
 use storage::{
     Answer, Ctx, Error, LabelQuery, PartialResponse, Result, Select, Series, SeriesEvent, SeriesSource, SeriesStream,
@@ -147,7 +147,7 @@ impl FanOut {
 }
 
 /// The longest windows of downsampled data, ms.
-const COARSEST_MS: i64 = 3_600_000;
+const COARSEST_MS: i64 = Resolution::COARSEST.ms();
 
 /// An endpoint's failure as a warning. What it calls a bad request is its own failure too: what is wrong with a request
 /// is found before it is sent.

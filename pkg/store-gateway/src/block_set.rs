@@ -1,9 +1,9 @@
 //! Blocks with the same external labels, by resolution: which of them answer for a range of time.
 
-use model::TimeRange;
+use model::{Resolution, TimeRange};
 
-/// The resolutions that blocks may have, in ms, coarsest first.
-pub const RESOLUTIONS_MS: [i64; 3] = [3_600_000, 300_000, 0];
+/// The levels of a set, coarsest first, ms.
+const RESOLUTIONS_MS: [i64; 3] = [Resolution::OneHour.ms(), Resolution::FiveMinutes.ms(), Resolution::Raw.ms()];
 
 /// What the set needs to know of a block.
 pub trait Spans {
@@ -11,14 +11,14 @@ pub trait Spans {
     fn min_time(&self) -> i64;
     /// First ms after the data.
     fn max_time(&self) -> i64;
-    /// One of [`RESOLUTIONS_MS`].
+    /// That of one of [`Resolution::ALL`].
     fn resolution_ms(&self) -> i64;
 }
 
 /// Blocks of one external label set.
 #[derive(Debug, Clone)]
 pub struct BlockSet<B> {
-    /// By resolution as in [`RESOLUTIONS_MS`]; each sorted by start, then end.
+    /// By resolution, coarsest first; each sorted by start, then end.
     levels: [Vec<B>; 3],
 }
 

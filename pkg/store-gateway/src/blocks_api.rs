@@ -12,7 +12,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use block::BlockMeta;
 use bucket::marks::{self, RequestError};
-use model::{Clock, format_rfc3339_ms};
+use model::{Clock, Resolution, format_rfc3339_ms};
 use objstore::Bucket;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -171,10 +171,7 @@ impl BlocksApi {
                 meta.ulid,
                 format_rfc3339_ms(meta.min_time),
                 format_rfc3339_ms(meta.max_time),
-                match meta.resolution_ms() {
-                    0 => "raw".to_owned(),
-                    ms => model::format_duration(ms),
-                },
+                Resolution::describe(meta.resolution_ms()),
                 meta.compaction.level,
                 meta.stats.num_series,
                 meta.stats.num_samples,

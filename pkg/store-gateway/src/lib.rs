@@ -27,7 +27,7 @@ mod sync;
 mod turn;
 mod unread;
 
-pub use block_set::{BlockSet, RESOLUTIONS_MS, Spans};
+pub use block_set::{BlockSet, Spans};
 pub use bucket_block::BucketBlock;
 pub use chunk_cache::{ChunkCache, ChunkCacheOptions};
 pub use component::{Component, Deps, run};

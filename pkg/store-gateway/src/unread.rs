@@ -10,7 +10,6 @@ use bucket::{BlockObjects, Filtered, View};
 use labels::Labels;
 use model::TimeRange;
 
-use crate::block_set::RESOLUTIONS_MS;
 use crate::loaded::Lack;
 
 /// Why the `meta.json` of a block is not used.
@@ -29,7 +28,7 @@ pub(crate) type Metas = BTreeMap<BlockId, Arc<BlockMeta>>;
 pub(crate) fn recall(view: &mut View, known: &Metas) -> BTreeMap<BlockId, Unread> {
     let mut unread = BTreeMap::new();
     for (id, objects) in &view.objects {
-        let before = known.get(id).filter(|meta| has_known_resolution(meta));
+        let before = known.get(id).filter(|meta| meta.resolution().is_some());
         let Some(why) = why_unread(view, *id, objects, before) else { continue };
         if let Some(meta) = before {
             view.metas.insert(*id, meta.clone());
@@ -39,14 +38,10 @@ pub(crate) fn recall(view: &mut View, known: &Metas) -> BTreeMap<BlockId, Unread
     unread
 }
 
-fn has_known_resolution(meta: &BlockMeta) -> bool {
-    RESOLUTIONS_MS.contains(&meta.resolution_ms())
-}
-
 fn why_unread(view: &View, id: BlockId, objects: &BlockObjects, before: Option<&Arc<BlockMeta>>) -> Option<String> {
     if let Some(meta) = view.metas.get(&id) {
         let resolution = meta.resolution_ms();
-        return (!has_known_resolution(meta)).then(|| {
+        return meta.resolution().is_none().then(|| {
             format!("its resolution, {resolution} ms by its meta.json, is not known: a newer program may be needed")
         });
     }

@@ -8,6 +8,7 @@
 
 use chunkenc::TimedChunk;
 use downsample::Downsampler;
+use model::Resolution;
 
 use super::held::{Shown, held};
 use super::windows::{Counter, Windows};
@@ -97,7 +98,7 @@ fn name_lanes(list: &mut [Windows]) {
 fn resolution(list: &[Windows]) -> i64 {
     let ends = || list.iter().flat_map(|w| w.times.split_last().map_or(&[][..], |(_, whole)| whole));
     let all = ends().count();
-    for usual in [3_600_000, 300_000] {
+    for usual in Resolution::DOWNSAMPLED.into_iter().rev().map(Resolution::ms) {
         let fit = ends().filter(|t| t.saturating_add(1) % usual == 0).count();
         if all > 0 && fit * 2 >= all {
             return usual;
@@ -111,7 +112,7 @@ fn resolution(list: &[Windows]) -> i64 {
         }
         a
     });
-    if common > 1 { common } else { 300_000 }
+    if common > 1 { common } else { Resolution::FiveMinutes.ms() }
 }
 
 /// The windows to show, ascending.

@@ -1,5 +1,7 @@
 //! `eval instant at 5m <query>`, `eval range from 0 to 10m step 1m <query>` and what is expected of them.
 
+use model::Grid;
+
 use super::{Lines, ScriptError, duration, fail, split_word};
 use crate::number::parse_number;
 use crate::{SeriesDescription, parse, unquote};
@@ -30,18 +32,7 @@ pub enum EvalTime {
         at_ms: i64,
     },
     /// At each step.
-    Range(RangeGrid),
-}
-
-/// Points in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RangeGrid {
-    /// The first, ms.
-    pub start_ms: i64,
-    /// Not beyond this, ms.
-    pub end_ms: i64,
-    /// Between two.
-    pub step_ms: i64,
+    Range(Grid),
 }
 
 /// What is expected besides values. Without any of them: success, whatever the annotations.
@@ -62,7 +53,7 @@ pub struct Expectations {
     /// The result is this string.
     pub string: Option<String>,
     /// The instant query's result is a matrix with points at these times.
-    pub range_vector: Option<RangeGrid>,
+    pub range_vector: Option<Grid>,
 }
 
 /// How a text is compared.
@@ -175,7 +166,7 @@ fn parse_range(line: usize, text: &str) -> Result<(EvalTime, &str), ScriptError>
 }
 
 /// `from <t> to <t> step <d>` and the rest.
-fn parse_grid(line: usize, text: &str) -> Result<(RangeGrid, &str), ScriptError> {
+fn parse_grid(line: usize, text: &str) -> Result<(Grid, &str), ScriptError> {
     let mut rest = text.trim_start();
     let mut value = |name: &str| {
         let (word, after) = split_word(rest);
@@ -184,7 +175,7 @@ fn parse_grid(line: usize, text: &str) -> Result<(RangeGrid, &str), ScriptError>
         if word == name { Ok(value) } else { fail(line, format!("expected {name:?} and a duration in {text:?}")) }
     };
     let (from, to, step) = (value("from")?, value("to")?, value("step")?);
-    let grid = RangeGrid {
+    let grid = Grid {
         start_ms: duration(line, "start timestamp", from)?,
         end_ms: duration(line, "end timestamp", to)?,
         step_ms: duration(line, "step", step)?,

@@ -6,7 +6,7 @@
 mod eval;
 mod load;
 
-pub use eval::{Eval, EvalTime, Expectations, ExpectedSeries, RangeGrid, TextMatch};
+pub use eval::{Eval, EvalTime, Expectations, ExpectedSeries, TextMatch};
 pub use load::{Load, LoadSeries, StartOffsets};
 
 /// One command of a script.

@@ -1,5 +1,7 @@
 //! Calendar functions, all in UTC.
 
+use model::Date;
+
 use crate::eval::{Cx, Operator, Result, Stream, drop_name};
 use crate::series::{StepSeries, bits};
 
@@ -39,41 +41,18 @@ impl DateFn {
             if seconds.is_nan() || seconds.abs() >= 9.223_372_036_854_776e18 { i64::MIN } else { seconds as i64 };
         let days = seconds.div_euclid(86_400);
         let in_day = seconds.rem_euclid(86_400);
-        let (year, month, day) = civil(days);
+        let date = Date::from_days(days);
         (match self {
             Self::Hour => in_day / 3600,
             Self::Minute => in_day / 60 % 60,
             Self::DayOfWeek => (days + 4).rem_euclid(7),
-            Self::DayOfMonth => day,
-            Self::Month => month,
-            Self::Year => year,
-            Self::DayOfYear => days - days_from_civil(year, 1, 1) + 1,
-            Self::DaysInMonth => {
-                let (next_year, next_month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
-                days_from_civil(next_year, next_month, 1) - days_from_civil(year, month, 1)
-            }
+            Self::DayOfMonth => date.day,
+            Self::Month => date.month,
+            Self::Year => date.year,
+            Self::DayOfYear => days - Date { month: 1, day: 1, ..date }.to_days() + 1,
+            Self::DaysInMonth => date.next_month().to_days() - Date { day: 1, ..date }.to_days(),
         }) as f64
     }
-}
-
-/// Year, month and day of a day since the epoch, proleptic Gregorian (Howard Hinnant's algorithm).
-fn civil(days: i64) -> (i64, i64, i64) {
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let doe = z.rem_euclid(146_097);
-    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let month = if mp < 10 { mp + 3 } else { mp - 9 };
-    (yoe + era * 400 + i64::from(month <= 2), month, doy - (153 * mp + 2) / 5 + 1)
-}
-
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let y = year - i64::from(month <= 2);
-    let era = y.div_euclid(400);
-    let yoe = y.rem_euclid(400);
-    let doy = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
-    era * 146_097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719_468
 }
 
 pub(crate) struct DateOp {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ::bucket::View;
 use block::BlockMeta;
 use flags::{Flag, Kind, Parsed};
+use model::Resolution;
 
 use super::common;
 use crate::output::{Format, Rows, format_duration, format_thousands, format_time_s};
@@ -135,9 +136,9 @@ fn more_cells(meta: &BlockMeta, thanos: &block::ThanosMeta, view: &View) -> [Str
 
 /// By how much a block must grow to be downsampled.
 fn until_downsampling(resolution_ms: i64, range_ms: i64) -> String {
-    match resolution_ms {
-        0 => format_duration(DOWNSAMPLE_5M_RANGE_MS.saturating_sub(range_ms)),
-        300_000 => format_duration(DOWNSAMPLE_1H_RANGE_MS.saturating_sub(range_ms)),
+    match Resolution::from_ms(resolution_ms) {
+        Some(Resolution::Raw) => format_duration(DOWNSAMPLE_5M_RANGE_MS.saturating_sub(range_ms)),
+        Some(Resolution::FiveMinutes) => format_duration(DOWNSAMPLE_1H_RANGE_MS.saturating_sub(range_ms)),
         _ => "-".to_owned(),
     }
 }

@@ -7,6 +7,7 @@ use ::bucket::Filters;
 use ::bucket::marks::{self, Marked};
 use block::{BlockId, BlockMeta};
 use flags::{Flag, Parsed};
+use model::Resolution;
 
 use super::common::{self, DRY_RUN, SELECTOR};
 use crate::output::{format_duration, format_time_s};
@@ -55,11 +56,11 @@ struct Retentions {
 
 impl Retentions {
     fn of(self, resolution_ms: i64) -> i64 {
-        match resolution_ms {
-            0 => self.raw_ms,
-            300_000 => self.five_minutes_ms,
-            3_600_000 => self.one_hour_ms,
-            _ => 0,
+        match Resolution::from_ms(resolution_ms) {
+            Some(Resolution::Raw) => self.raw_ms,
+            Some(Resolution::FiveMinutes) => self.five_minutes_ms,
+            Some(Resolution::OneHour) => self.one_hour_ms,
+            None => 0,
         }
     }
 }

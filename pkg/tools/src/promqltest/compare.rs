@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use labels::Labels;
+use model::Grid;
 use promql::{Matrix, Value};
-use promql_syntax::testlang::{Eval, RangeGrid};
+use promql_syntax::testlang::Eval;
 use promql_syntax::{SequenceValue, SeriesDescription};
 
 use super::case::describe;
@@ -122,7 +123,7 @@ fn check_sorted(matrix: &Matrix) -> Result<(), String> {
 }
 
 /// A range query's result.
-pub(super) fn range(eval: &Eval, grid: RangeGrid, value: &Value) -> Result<(), String> {
+pub(super) fn range(eval: &Eval, grid: Grid, value: &Value) -> Result<(), String> {
     let Value::Matrix(matrix) = value else { return Err(format!("expected a matrix, got a {}", describe(value))) };
     check_sorted(matrix)?;
     if let Some(expected) = eval.scalar {
@@ -132,7 +133,7 @@ pub(super) fn range(eval: &Eval, grid: RangeGrid, value: &Value) -> Result<(), S
     for series in &eval.series {
         let mut list = Vec::new();
         for (i, v) in points(&series.description)?.into_iter().enumerate() {
-            let t = grid.start_ms + i as i64 * grid.step_ms;
+            let t = grid.time(i);
             if t > grid.end_ms {
                 return Err(format!("line {} expects a point beyond the end of the query", series.line));
             }
