@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chunkenc::Encoding;
+use encoding::{Cursor, check_crc};
 
-use crate::cursor::{Cursor, check_crc};
 use crate::{ChunkMeta, Error, Result, map_file};
 
 /// First four bytes of a segment file.
@@ -18,16 +18,16 @@ pub const SEGMENT_HEADER_LEN: usize = 8;
 /// record's whole length.
 ///
 /// # Errors
-/// [`Error::Damaged`] when it is cut, its checksum differs or its encoding is not known.
+/// [`Error::Corrupt`] when it is cut, its checksum differs or its encoding is not known.
 pub fn parse(file: &str, offset: u64, bytes: &Bytes) -> Result<(Encoding, Bytes, usize)> {
     let mut cursor = Cursor::new(file, offset, bytes);
     let len = cursor.uvarint()?;
     let len = usize::try_from(len).ok().filter(|len| *len <= cursor.left().saturating_sub(5));
     let Some(len) = len else {
         let left = cursor.left();
-        return Err(Error::damaged(file, offset, format!("chunk does not fit the {left} bytes left")));
+        return Err(Error::corrupt(file, offset, format!("chunk does not fit the {left} bytes left")));
     };
-    let start = cursor.at;
+    let start = cursor.at();
     let record = cursor.bytes(1 + len)?;
     let stored = cursor.be32()?;
     check_crc(file, offset, "chunk", record, stored)?;
@@ -38,14 +38,14 @@ pub fn parse(file: &str, offset: u64, bytes: &Bytes) -> Result<(Encoding, Bytes,
             found: u64::from(record[0]),
         });
     };
-    Ok((encoding, bytes.slice(start + 1..start + 1 + len), cursor.at))
+    Ok((encoding, bytes.slice(start + 1..start + 1 + len), cursor.at()))
 }
 
 /// Bytes of the whole record at the start of `bytes`, or `None` when not even the length can be read.
 pub fn record_len(bytes: &[u8]) -> Option<u64> {
     let mut cursor = Cursor::new("", 0, bytes);
     let len = cursor.uvarint().ok()?;
-    len.checked_add(cursor.at as u64 + 5)
+    len.checked_add(cursor.at() as u64 + 5)
 }
 
 /// The segment files of one block, mapped.
@@ -58,7 +58,7 @@ impl ChunkReader {
     /// Opens the directory `chunks`; files are taken in the order of their names.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Damaged`] or [`Error::Version`].
+    /// [`Error::Io`], [`Error::Corrupt`] or [`Error::Version`].
     pub fn open_dir(dir: &Path) -> Result<Self> {
         let mut names = Vec::new();
         match std::fs::read_dir(dir) {
@@ -81,7 +81,7 @@ impl ChunkReader {
             let path = dir.join(name);
             if name.parse() != Ok(i as u64 + 1) {
                 let what = format!("segment {} is missing", i + 1);
-                return Err(Error::damaged(path.display().to_string(), 0, what));
+                return Err(Error::corrupt(path.display().to_string(), 0, what));
             }
             segments.push((path.display().to_string(), map_file(&path)?));
         }
@@ -91,7 +91,7 @@ impl ChunkReader {
     /// Takes segments, in order, with the names for errors.
     ///
     /// # Errors
-    /// [`Error::Damaged`] or [`Error::Version`] on a bad header.
+    /// [`Error::Corrupt`] or [`Error::Version`] on a bad header.
     pub fn new(segments: Vec<(String, Bytes)>) -> Result<Self> {
         for (file, bytes) in &segments {
             check_segment_header(file, bytes)?;
@@ -112,16 +112,16 @@ impl ChunkReader {
     /// Reads one chunk.
     ///
     /// # Errors
-    /// [`Error::Damaged`].
+    /// [`Error::Corrupt`].
     pub fn chunk(&self, meta: ChunkMeta) -> Result<(Encoding, Bytes)> {
         let Some((file, bytes)) = self.segments.get(meta.segment() as usize) else {
             let what = format!("the index points to it, but there are {} segments", self.segments.len());
-            return Err(Error::damaged(format!("chunks/{:06}", u64::from(meta.segment()) + 1), 0, what));
+            return Err(Error::corrupt(format!("chunks/{:06}", u64::from(meta.segment()) + 1), 0, what));
         };
         let offset = meta.offset() as usize;
         if offset < SEGMENT_HEADER_LEN || offset >= bytes.len() {
             let what = format!("the index points there, but the file has {} bytes", bytes.len());
-            return Err(Error::damaged(&**file, offset as u64, what));
+            return Err(Error::corrupt(&**file, offset as u64, what));
         }
         let (encoding, data, _) = parse(file, offset as u64, &bytes.slice(offset..))?;
         Ok((encoding, data))
@@ -131,13 +131,13 @@ impl ChunkReader {
 /// Checks magic and version at the start of a segment.
 ///
 /// # Errors
-/// [`Error::Damaged`] or [`Error::Version`].
+/// [`Error::Corrupt`] or [`Error::Version`].
 pub fn check_segment_header(file: &str, bytes: &[u8]) -> Result<()> {
     let mut cursor = Cursor::new(file, 0, bytes);
     let magic = cursor.be32()?;
     if magic != SEGMENT_MAGIC {
         let what = format!("magic is {magic:08x}, a chunk segment begins with {SEGMENT_MAGIC:08x}");
-        return Err(Error::damaged(file, 0, what));
+        return Err(Error::corrupt(file, 0, what));
     }
     match cursor.bytes(4)?[0] {
         1 => Ok(()),

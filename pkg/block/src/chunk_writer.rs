@@ -5,9 +5,9 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use chunkenc::Encoding;
+use encoding::put_uvarint;
 
 use crate::chunk_reader::{SEGMENT_HEADER_LEN, SEGMENT_MAGIC};
-use crate::cursor::put_uvarint;
 use crate::{Error, Result};
 
 /// Largest segment that Prometheus writes.
@@ -47,7 +47,7 @@ impl ChunkWriter {
         let start = self.record.len();
         self.record.push(encoding as u8);
         self.record.extend_from_slice(data);
-        let crc = crate::checksum::crc32c(&self.record[start..]);
+        let crc = encoding::crc32c(&self.record[start..]);
         self.record.extend_from_slice(&crc.to_be_bytes());
         let len = self.record.len() as u64;
         if len + SEGMENT_HEADER_LEN as u64 > u64::from(u32::MAX) {

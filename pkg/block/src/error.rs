@@ -10,7 +10,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum Error {
     /// The bytes are not what was written: fetch the file again, or leave the block out.
     #[error("{file}: offset {offset}: {what}")]
-    Damaged {
+    Corrupt {
         /// The file inside the block, or the whole path.
         file: String,
         /// Where in the file.
@@ -45,9 +45,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// An [`Error::Damaged`].
-    pub fn damaged(file: impl Into<String>, offset: u64, what: impl Into<String>) -> Self {
-        Self::Damaged { file: file.into(), offset, what: what.into() }
+    /// An [`Error::Corrupt`].
+    pub fn corrupt(file: impl Into<String>, offset: u64, what: impl Into<String>) -> Self {
+        Self::Corrupt { file: file.into(), offset, what: what.into() }
     }
 
     /// For `map_err` after a call to the operating system.
@@ -60,17 +60,24 @@ impl Error {
     #[must_use]
     pub fn within(self, prefix: &str) -> Self {
         match self {
-            Self::Damaged { file, offset, what } => Self::Damaged { file: format!("{prefix}/{file}"), offset, what },
+            Self::Corrupt { file, offset, what } => Self::Corrupt { file: format!("{prefix}/{file}"), offset, what },
             Self::Version { file, what, found } => Self::Version { file: format!("{prefix}/{file}"), what, found },
             other => other,
         }
     }
 }
 
+impl From<encoding::Corrupt> for Error {
+    fn from(corrupt: encoding::Corrupt) -> Self {
+        let encoding::Corrupt { file, offset, what } = corrupt;
+        Self::Corrupt { file, offset, what }
+    }
+}
+
 impl From<Error> for storage::Error {
     fn from(error: Error) -> Self {
         match error {
-            Error::Damaged { .. } | Error::Version { .. } => Self::Corrupt(error.to_string()),
+            Error::Corrupt { .. } | Error::Version { .. } => Self::Corrupt(error.to_string()),
             Error::Invalid(text) => Self::Invalid(text),
             Error::Io { .. } => Self::Unavailable(error.to_string()),
         }

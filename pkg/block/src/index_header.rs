@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use encoding::{Cursor, check_crc};
 
-use crate::cursor::{Cursor, check_crc};
 use crate::toc::{INDEX_HEADER_LEN, TOC_LEN, Toc, index_version};
 use crate::{Error, PostingsTable, Result, Symbols, map_file};
 
@@ -36,10 +36,10 @@ impl IndexParts {
     /// The two small ranges of an index of `size` bytes to read first: its head and its table of contents.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when the index is too short to be one.
+    /// [`Error::Corrupt`] when the index is too short to be one.
     pub fn probe(file: &str, size: u64) -> Result<[Range<u64>; 2]> {
         if size < (INDEX_HEADER_LEN + TOC_LEN) as u64 {
-            return Err(Error::damaged(file, 0, format!("{size} bytes are no index")));
+            return Err(Error::corrupt(file, 0, format!("{size} bytes are no index")));
         }
         Ok([0..INDEX_HEADER_LEN as u64, size - TOC_LEN as u64..size])
     }
@@ -47,7 +47,7 @@ impl IndexParts {
     /// From the bytes of the two ranges to the two large ones.
     ///
     /// # Errors
-    /// [`Error::Damaged`] or [`Error::Version`].
+    /// [`Error::Corrupt`] or [`Error::Version`].
     pub fn parse(file: &str, size: u64, head: &[u8], toc: &[u8]) -> Result<Self> {
         let version = index_version(file, head)?;
         let toc = Toc::parse(file, size, toc)?;
@@ -57,13 +57,13 @@ impl IndexParts {
     /// The header file's bytes from the bytes of `symbols` and `tail`, both checked.
     ///
     /// # Errors
-    /// [`Error::Damaged`] naming `file` (the index) when one of them is not what the index holds.
+    /// [`Error::Corrupt`] naming `file` (the index) when one of them is not what the index holds.
     pub fn build(&self, file: &str, symbols: &Bytes, tail: &Bytes) -> Result<Vec<u8>> {
         for (what, range, bytes) in [("symbol table", &self.symbols, symbols), ("tail", &self.tail, tail)] {
             let want = range.end - range.start;
             if bytes.len() as u64 != want {
                 let what = format!("{what}: {} bytes read, {want} wanted", bytes.len());
-                return Err(Error::damaged(file, range.start, what));
+                return Err(Error::corrupt(file, range.start, what));
             }
         }
         let name: Arc<str> = file.into();
@@ -79,7 +79,7 @@ impl IndexParts {
         let footer = out.len();
         out.extend_from_slice(&(HEADER_LEN as u64).to_be_bytes());
         out.extend_from_slice(&table.to_be_bytes());
-        let crc = crate::checksum::crc32c(&out[footer..]);
+        let crc = encoding::crc32c(&out[footer..]);
         out.extend_from_slice(&crc.to_be_bytes());
         Ok(out)
     }
@@ -108,16 +108,16 @@ impl IndexHeader {
     /// Opens a header; `file` is named in errors. Checks all of it.
     ///
     /// # Errors
-    /// [`Error::Damaged`] (build it anew) or [`Error::Version`].
+    /// [`Error::Corrupt`] (build it anew) or [`Error::Version`].
     pub fn open(file: &str, bytes: Bytes) -> Result<Self> {
         let size = bytes.len();
         if size < HEADER_LEN + TOC_LEN + FOOTER_LEN {
-            return Err(Error::damaged(file, 0, format!("{size} bytes are no index-header")));
+            return Err(Error::corrupt(file, 0, format!("{size} bytes are no index-header")));
         }
         let mut cursor = Cursor::new(file, 0, &bytes);
         let magic = cursor.be32()?;
         if magic != MAGIC {
-            return Err(Error::damaged(
+            return Err(Error::corrupt(
                 file,
                 0,
                 format!("magic is {magic:08x}, an index-header begins with {MAGIC:08x}"),
@@ -137,19 +137,19 @@ impl IndexHeader {
         };
         let postings_end = cursor.be64()?;
         let footer = size - FOOTER_LEN;
-        let mut cursor = Cursor { at: footer, ..cursor };
+        let mut cursor = cursor.seek(footer);
         let (symbols_at, table_at) = (cursor.be64()?, cursor.be64()?);
         check_crc(file, footer as u64, "index-header's table of contents", &bytes[footer..size - 4], cursor.be32()?)?;
         let inside = symbols_at == HEADER_LEN as u64 && symbols_at < table_at && table_at < (footer - TOC_LEN) as u64;
         if !inside {
             let what = format!("sections at {symbols_at} and {table_at} do not lie inside");
-            return Err(Error::damaged(file, footer as u64, what));
+            return Err(Error::corrupt(file, footer as u64, what));
         }
         let tail = bytes.slice(table_at as usize..footer);
         let source_bytes = postings_end.saturating_add(tail.len() as u64);
         let source = Toc::parse(file, source_bytes, &tail)?;
         if source.postings_offset_table != postings_end || source.series - source.symbols != table_at - symbols_at {
-            return Err(Error::damaged(file, 6, "header and the index's table of contents disagree"));
+            return Err(Error::corrupt(file, 6, "header and the index's table of contents disagree"));
         }
         let name: Arc<str> = file.into();
         let symbols = bytes.slice(symbols_at as usize..table_at as usize);

@@ -34,7 +34,7 @@ impl IndexReader {
     /// Opens an index; `file` is named in errors. Checks version, table of contents, symbols and postings offset table.
     ///
     /// # Errors
-    /// [`Error::Damaged`] or [`Error::Version`].
+    /// [`Error::Corrupt`] or [`Error::Version`].
     pub fn open(file: &str, bytes: Bytes) -> Result<Self> {
         let version = index_version(file, &bytes[..bytes.len().min(INDEX_HEADER_LEN)])?;
         let toc = Toc::parse(file, bytes.len() as u64, &bytes)?;
@@ -82,19 +82,19 @@ impl IndexReader {
     /// The list at a range that the table gave.
     ///
     /// # Errors
-    /// [`Error::Damaged`].
+    /// [`Error::Corrupt`].
     pub fn postings(&self, range: Range<u64>) -> Result<Vec<u32>> {
         let start = usize::try_from(range.start).unwrap_or(usize::MAX);
         match self.bytes.get(start..) {
             Some(bytes) => postings::decode(&self.file, range.start, bytes),
-            None => Err(Error::damaged(&*self.file, range.start, "postings list outside the file")),
+            None => Err(Error::corrupt(&*self.file, range.start, "postings list outside the file")),
         }
     }
 
     /// The ids of all series, in label order.
     ///
     /// # Errors
-    /// [`Error::Damaged`].
+    /// [`Error::Corrupt`].
     pub fn all_postings(&self) -> Result<Vec<u32>> {
         self.expand(&[])
     }
@@ -102,7 +102,7 @@ impl IndexReader {
     /// The ids of the series that match, in label order.
     ///
     /// # Errors
-    /// [`Error::Damaged`].
+    /// [`Error::Corrupt`].
     pub fn expand(&self, matchers: &[Matcher]) -> Result<Vec<u32>> {
         expand::plan(&self.table, matchers)?.combine(|range| self.postings(range))
     }
@@ -110,19 +110,19 @@ impl IndexReader {
     /// Reads series `id` without looking up its symbols.
     ///
     /// # Errors
-    /// [`Error::Damaged`].
+    /// [`Error::Corrupt`].
     pub fn raw_series(&self, id: u32, out: &mut RawEntry) -> Result<()> {
         let offset = entry_offset(self.version, id);
         match self.bytes.get(usize::try_from(offset).unwrap_or(usize::MAX)..) {
             Some(bytes) => parse_raw(&self.file, offset, bytes, out),
-            None => Err(Error::damaged(&*self.file, offset, "series outside the file")),
+            None => Err(Error::corrupt(&*self.file, offset, "series outside the file")),
         }
     }
 
     /// Reads series `id`.
     ///
     /// # Errors
-    /// [`Error::Damaged`].
+    /// [`Error::Corrupt`].
     pub fn series(&self, id: u32) -> Result<SeriesEntry> {
         let mut raw = RawEntry::default();
         self.raw_series(id, &mut raw)?;

@@ -10,9 +10,9 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use encoding::{Cursor, put_string, put_uvarint};
 use labels::Labels;
 
-use crate::cursor::{Cursor, put_text, put_uvarint};
 use crate::series::{RawEntry, parse_raw, put_entry};
 use crate::toc::{INDEX_MAGIC, Toc};
 use crate::{ChunkMeta, Error, Result, map_file, postings};
@@ -157,7 +157,7 @@ impl Spool<'_> {
             for (name, value) in &mut raw.labels {
                 for number in [name, value] {
                     let known = self.finals.get(*number as usize);
-                    *number = *known.ok_or_else(|| Error::damaged(self.file, at as u64, "symbol unknown"))?;
+                    *number = *known.ok_or_else(|| Error::corrupt(self.file, at as u64, "symbol unknown"))?;
                 }
             }
             sink(&raw)?;
@@ -183,7 +183,7 @@ impl<'a> Out<'a> {
 
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
         self.file.write_all(bytes).map_err(Error::io("write", self.path))?;
-        self.crc = crate::checksum::crc32c_append(self.crc, bytes);
+        self.crc = encoding::crc32c_append(self.crc, bytes);
         self.at += bytes.len() as u64;
         Ok(())
     }
@@ -241,7 +241,7 @@ fn write_symbols(out: &mut Out<'_>, symbols: &[(Arc<str>, u32)]) -> Result<()> {
     let mut bytes = Vec::new();
     for (text, _) in symbols {
         bytes.clear();
-        put_text(&mut bytes, text);
+        put_string(&mut bytes, text);
         out.put(&bytes)?;
     }
     out.end()
@@ -319,8 +319,8 @@ fn write_table(out: &mut Out<'_>, symbols: &[(Arc<str>, u32)], all: u64, table: 
     for (name, value, at) in rows() {
         bytes.clear();
         bytes.push(2);
-        put_text(&mut bytes, name);
-        put_text(&mut bytes, value);
+        put_string(&mut bytes, name);
+        put_string(&mut bytes, value);
         put_uvarint(&mut bytes, at);
         out.put(&bytes)?;
     }

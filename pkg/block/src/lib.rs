@@ -3,10 +3,8 @@
 //!
 //! Every CRC is checked on every read. Formats: `docs/formats/blocks.md`.
 
-mod checksum;
 pub mod chunk_reader;
 mod chunk_writer;
-mod cursor;
 mod cut;
 mod error;
 pub mod expand;
@@ -26,12 +24,6 @@ mod symbols;
 pub mod toc;
 mod tombstones;
 mod writer;
-
-/// Numbers, texts and checksums as all files of a block have them.
-pub mod wire {
-    pub use crate::checksum::{crc32c, crc32c_append};
-    pub use crate::cursor::{put_text, put_uvarint, put_varint};
-}
 
 pub use chunk_reader::ChunkReader;
 pub use chunk_writer::{ChunkWriter, MAX_SEGMENT_BYTES};

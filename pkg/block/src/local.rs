@@ -57,7 +57,7 @@ impl LocalBlock {
     /// Opens the block in `dir`. The external labels of its `thanos` section are put over each series' own.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Damaged`] or [`Error::Version`], naming the file.
+    /// [`Error::Io`], [`Error::Corrupt`] or [`Error::Version`], naming the file.
     pub fn open(dir: &Path) -> Result<Self> {
         let meta_path = dir.join(META_FILE);
         let json = std::fs::read(&meta_path).map_err(Error::io("read", &meta_path))?;
@@ -150,7 +150,7 @@ impl Parts {
         let (encoding, data) = self.chunks.chunk(meta)?;
         let place = |e: chunkenc::Error| {
             let file = format!("block {} chunks/{:06}", self.meta.ulid, u64::from(meta.segment()) + 1);
-            Error::damaged(file, u64::from(meta.offset()), e.to_string())
+            Error::corrupt(file, u64::from(meta.offset()), e.to_string())
         };
         if encoding != Encoding::Aggregates {
             if deleted.is_empty() {

@@ -259,15 +259,15 @@ impl BlockMeta {
     /// Reads `meta.json`; `file` is named in errors.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when it is no such JSON, ends before it begins, or lacks a key in whose place stands one that
+    /// [`Error::Corrupt`] when it is no such JSON, ends before it begins, or lacks a key in whose place stands one that
     /// differs from it by a character; [`Error::Version`] when its version is not ours.
     pub fn parse(file: &str, json: &[u8]) -> Result<Self, Error> {
-        let meta: Self = serde_json::from_slice(json).map_err(|e| Error::Damaged {
+        let meta: Self = serde_json::from_slice(json).map_err(|e| Error::Corrupt {
             file: file.to_owned(),
             offset: 0,
             what: format!("no block meta: {e}"),
         })?;
-        let damaged = |what: String| Err(Error::damaged(file, 0, what));
+        let damaged = |what: String| Err(Error::corrupt(file, 0, what));
         let version = |what: &str, found: u32| {
             Err(Error::Version { file: file.to_owned(), what: what.to_owned(), found: u64::from(found) })
         };

@@ -1,16 +1,17 @@
 //! Postings: the ascending ids of the series that have one label pair; and set operations over them.
 
-use crate::cursor::section;
+use encoding::section;
+
 use crate::{Error, Result};
 
 /// Decodes the list at the start of `bytes`, which lie at `offset` of `file`; more bytes may follow it.
 ///
 /// # Errors
-/// [`Error::Damaged`] when it is cut, its checksum differs or ids do not ascend.
+/// [`Error::Corrupt`] when it is cut, its checksum differs or ids do not ascend.
 pub fn decode(file: &str, offset: u64, bytes: &[u8]) -> Result<Vec<u32>> {
     let list = decode_as_is(file, offset, bytes)?;
     if !is_ascending(&list) {
-        return Err(Error::damaged(file, offset, "postings do not ascend"));
+        return Err(Error::corrupt(file, offset, "postings do not ascend"));
     }
     Ok(list)
 }
@@ -18,7 +19,7 @@ pub fn decode(file: &str, offset: u64, bytes: &[u8]) -> Result<Vec<u32>> {
 /// As [`decode`], but puts ids that do not ascend in order; tells whether they did not.
 ///
 /// # Errors
-/// [`Error::Damaged`] when it is cut or its checksum differs.
+/// [`Error::Corrupt`] when it is cut or its checksum differs.
 pub fn decode_sorted(file: &str, offset: u64, bytes: &[u8]) -> Result<(Vec<u32>, bool)> {
     let mut list = decode_as_is(file, offset, bytes)?;
     let is_disordered = !is_ascending(&list);
@@ -36,11 +37,11 @@ fn is_ascending(list: &[u32]) -> bool {
 fn decode_as_is(file: &str, offset: u64, bytes: &[u8]) -> Result<Vec<u32>> {
     let body = section(file, offset, "postings", bytes)?;
     let Some((head, ids)) = body.split_first_chunk::<4>() else {
-        return Err(Error::damaged(file, offset, "postings without a count"));
+        return Err(Error::corrupt(file, offset, "postings without a count"));
     };
     let count = u32::from_be_bytes(*head) as usize;
     if ids.len() != count.saturating_mul(4) {
-        return Err(Error::damaged(file, offset, format!("{count} postings in {} bytes", ids.len())));
+        return Err(Error::corrupt(file, offset, format!("{count} postings in {} bytes", ids.len())));
     }
     Ok(ids.chunks_exact(4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]])).collect())
 }
@@ -56,7 +57,7 @@ pub fn encode(ids: &[u32], out: &mut Vec<u8>) {
     out.extend_from_slice(&(4 + 4 * ids.len() as u32).to_be_bytes());
     out.extend_from_slice(&(ids.len() as u32).to_be_bytes());
     out.extend(ids.iter().flat_map(|id| id.to_be_bytes()));
-    let crc = crate::checksum::crc32c(&out[start..]);
+    let crc = encoding::crc32c(&out[start..]);
     out.extend_from_slice(&crc.to_be_bytes());
 }
 

@@ -4,9 +4,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use encoding::{Cursor, put_string, put_uvarint, section};
 
 use crate::Result;
-use crate::cursor::{Cursor, put_text, put_uvarint, section};
 
 /// Every how many values of a name a position is kept in memory.
 const STEP: usize = 32;
@@ -40,7 +40,7 @@ impl PostingsTable {
     /// in the index. Checks the CRC and the order.
     ///
     /// # Errors
-    /// [`crate::Error::Damaged`].
+    /// [`crate::Error::Corrupt`].
     pub fn open(file: Arc<str>, offset: u64, postings_end: u64, version: u8, data: &Bytes) -> Result<Self> {
         let body = data.slice_ref(section(&file, offset, "postings offset table", data)?);
         let mut table = Self { file, body, base: offset + 4, names: Vec::new(), postings_end, unordered: None };
@@ -66,8 +66,8 @@ impl PostingsTable {
         let mut body = Vec::with_capacity(self.body.len());
         for (name, value, at) in entries {
             body.push(2);
-            put_text(&mut body, name);
-            put_text(&mut body, value);
+            put_string(&mut body, name);
+            put_string(&mut body, value);
             put_uvarint(&mut body, at);
         }
         self.body = body.into();
@@ -87,22 +87,22 @@ impl PostingsTable {
             match names.last_mut() {
                 Some(last) if *last.name == *name => {
                     if before >= value {
-                        return Err(at.damaged(format!("values of {name:?} do not ascend")));
+                        return Err(at.corrupt(format!("values of {name:?} do not ascend")).into());
                     }
                     if (last.values as usize).is_multiple_of(STEP) {
-                        last.sparse.push(at.at as u32);
+                        last.sparse.push(at.at() as u32);
                     }
                     last.values += 1;
-                    last.end = cursor.at as u32;
+                    last.end = cursor.at() as u32;
                 }
                 last => {
                     if last.is_some_and(|l| *l.name >= *name) {
-                        return Err(at.damaged(format!("name {name:?} does not ascend")));
+                        return Err(at.corrupt(format!("name {name:?} does not ascend")).into());
                     }
                     names.push(Name {
                         name: name.into(),
-                        sparse: vec![at.at as u32],
-                        end: cursor.at as u32,
+                        sparse: vec![at.at() as u32],
+                        end: cursor.at() as u32,
                         values: 1,
                     });
                 }
@@ -112,14 +112,14 @@ impl PostingsTable {
         }
         match promised {
             Some(promised) if promised != entries => {
-                Err(cursor.damaged(format!("{entries} entries, {promised} promised")))
+                Err(cursor.corrupt(format!("{entries} entries, {promised} promised")).into())
             }
             _ => Ok(names),
         }
     }
 
     fn cursor(&self, at: usize) -> Cursor<'_> {
-        Cursor { at, ..Cursor::new(&self.file, self.base, &self.body) }
+        Cursor::new(&self.file, self.base, &self.body).seek(at)
     }
 
     /// The label names, ascending.
@@ -140,11 +140,11 @@ impl PostingsTable {
     /// Hands each value of `name` that begins with `prefix`, ascending, and its list's range to `sink`.
     ///
     /// # Errors
-    /// [`crate::Error::Damaged`].
+    /// [`crate::Error::Corrupt`].
     pub fn each_value<'a>(&'a self, name: &str, prefix: &str, mut sink: impl FnMut(&'a str, Range<u64>)) -> Result<()> {
         let Some(name) = self.name(name) else { return Ok(()) };
         let mut cursor = self.seek(name, prefix)?;
-        while cursor.at < name.end as usize {
+        while cursor.at() < name.end as usize {
             let (_, value, offset) = read_entry(&mut cursor)?;
             if value.starts_with(prefix) {
                 sink(value, self.range(offset, cursor)?);
@@ -158,7 +158,7 @@ impl PostingsTable {
     /// The values of `name`, ascending.
     ///
     /// # Errors
-    /// [`crate::Error::Damaged`].
+    /// [`crate::Error::Corrupt`].
     pub fn label_values(&self, name: &str) -> Result<Vec<&str>> {
         let mut values = Vec::with_capacity(self.value_count(name));
         self.each_value(name, "", |value, _| values.push(value))?;
@@ -169,11 +169,11 @@ impl PostingsTable {
     /// behind it; `None` when no series has the pair.
     ///
     /// # Errors
-    /// [`crate::Error::Damaged`].
+    /// [`crate::Error::Corrupt`].
     pub fn lookup(&self, name: &str, value: &str) -> Result<Option<Range<u64>>> {
         let Some(name) = self.name(name) else { return Ok(None) };
         let mut cursor = self.seek(name, value)?;
-        while cursor.at < name.end as usize {
+        while cursor.at() < name.end as usize {
             let (_, found, offset) = read_entry(&mut cursor)?;
             match found.cmp(value) {
                 std::cmp::Ordering::Less => {}
@@ -204,7 +204,7 @@ impl PostingsTable {
         };
         let end = end.filter(|end| *end > offset).unwrap_or(self.postings_end);
         if offset >= end {
-            return Err(next.damaged(format!("list at {offset}, lists end at {end}")));
+            return Err(next.corrupt(format!("list at {offset}, lists end at {end}")).into());
         }
         Ok(offset..end)
     }
@@ -213,7 +213,7 @@ impl PostingsTable {
 fn read_entry<'a>(cursor: &mut Cursor<'a>) -> Result<(&'a str, &'a str, u64)> {
     let at = *cursor;
     match cursor.uvarint()? {
-        2 => Ok((cursor.text()?, cursor.text()?, cursor.uvarint()?)),
-        keys => Err(at.damaged(format!("postings entry of {keys} keys, not 2"))),
+        2 => Ok((cursor.string()?, cursor.string()?, cursor.uvarint()?)),
+        keys => Err(at.corrupt(format!("postings entry of {keys} keys, not 2")).into()),
     }
 }

@@ -1,8 +1,8 @@
 //! Series entries: `uvarint len | body | be32 crc`.
 
+use encoding::{Cursor, Varints, check_crc, put_uvarint};
 use labels::Labels;
 
-use crate::cursor::{Cursor, Numbers, check_crc, put_uvarint};
 use crate::{Error, Result, Symbols};
 
 /// One chunk of a series, as the index tells it.
@@ -56,13 +56,13 @@ pub fn entry_offset(version: u8, id: u32) -> u64 {
 pub fn entry_len(bytes: &[u8]) -> Option<u64> {
     let mut cursor = Cursor::new("", 0, bytes);
     let len = cursor.uvarint().ok()?;
-    len.checked_add(cursor.at as u64 + 4)
+    len.checked_add(cursor.at() as u64 + 4)
 }
 
 /// Reads the entry at the start of `bytes`, which lie at `offset` of `file`, into `out`.
 ///
 /// # Errors
-/// [`Error::Damaged`] when it is cut or its checksum differs.
+/// [`Error::Corrupt`] when it is cut or its checksum differs.
 pub fn parse_raw(file: &str, offset: u64, bytes: &[u8], out: &mut RawEntry) -> Result<()> {
     parse_parts(file, offset, bytes, &mut out.labels, &mut out.chunks)
 }
@@ -88,7 +88,7 @@ pub fn parse_parts(
         chunks.push(ChunkMeta { min_time, max_time, reference });
     }
     if cursor.left() > 0 {
-        return Err(cursor.damaged(format!("{} bytes left in a series entry", cursor.left())));
+        return Err(cursor.corrupt(format!("{} bytes left in a series entry", cursor.left())).into());
     }
     Ok(())
 }
@@ -96,7 +96,7 @@ pub fn parse_parts(
 /// As [`parse_raw`], but reads only the labels, into `labels`; the checksum is that of the whole entry.
 ///
 /// # Errors
-/// [`Error::Damaged`] when it is cut or its checksum differs.
+/// [`Error::Corrupt`] when it is cut or its checksum differs.
 pub fn parse_labels(file: &str, offset: u64, bytes: &[u8], labels: &mut Vec<(u32, u32)>) -> Result<()> {
     labels_of(file, offset, bytes, labels).map(|_| ())
 }
@@ -106,9 +106,9 @@ pub fn parse_labels(file: &str, offset: u64, bytes: &[u8], labels: &mut Vec<(u32
 fn labels_of<'a>(file: &'a str, offset: u64, bytes: &'a [u8], labels: &mut Vec<(u32, u32)>) -> Result<Cursor<'a>> {
     labels.clear();
     let mut cursor = Cursor::new(file, offset, bytes);
-    let body = cursor.text_bytes()?;
+    let body = cursor.string_bytes()?;
     let stored = cursor.be32()?;
-    let base = offset + (cursor.at - 4 - body.len()) as u64;
+    let base = offset + (cursor.at() - 4 - body.len()) as u64;
     check_crc(file, base, "series entry", body, stored)?;
     let mut cursor = Cursor::new(file, base, body);
     let count = count(&mut cursor, 2, "labels")?;
@@ -126,20 +126,20 @@ fn count(cursor: &mut Cursor<'_>, size: usize, what: &str) -> Result<usize> {
     let count = cursor.uvarint()?;
     match usize::try_from(count) {
         Ok(n) if n <= cursor.left() / size => Ok(n),
-        _ => Err(at.damaged(format!("{count} {what} in {} bytes", cursor.left()))),
+        _ => Err(at.corrupt(format!("{count} {what} in {} bytes", cursor.left())).into()),
     }
 }
 
 /// Looks up the symbols of a raw entry.
 ///
 /// # Errors
-/// [`Error::Damaged`] when a symbol does not exist or names do not ascend.
+/// [`Error::Corrupt`] when a symbol does not exist or names do not ascend.
 pub fn resolve(file: &str, offset: u64, raw: &RawEntry, symbols: &Symbols) -> Result<Labels> {
     let mut pairs = Vec::with_capacity(raw.labels.len());
     for (name, value) in &raw.labels {
         pairs.push((symbols.get(*name)?, symbols.get(*value)?));
     }
-    Labels::from_sorted(pairs.iter().copied()).map_err(|e| Error::damaged(file, offset, e.to_string()))
+    Labels::from_sorted(pairs.iter().copied()).map_err(|e| Error::corrupt(file, offset, e.to_string()))
 }
 
 /// Reads the entry at the start of `bytes`, which lie at `offset` of `file`.
@@ -155,7 +155,7 @@ pub fn parse_entry(file: &str, offset: u64, bytes: &[u8], symbols: &Symbols) -> 
 /// Appends an entry's bytes to `out`; `body` is for reuse.
 pub fn put_entry(out: &mut Vec<u8>, body: &mut Vec<u8>, raw: &RawEntry) {
     body.clear();
-    let mut numbers = Numbers::behind(body, 2 + 2 * raw.labels.len() + 3 * raw.chunks.len());
+    let mut numbers = Varints::behind(body, 2 + 2 * raw.labels.len() + 3 * raw.chunks.len());
     numbers.put(raw.labels.len() as u64);
     for (name, value) in &raw.labels {
         numbers.put(u64::from(*name));
@@ -178,5 +178,5 @@ pub fn put_entry(out: &mut Vec<u8>, body: &mut Vec<u8>, raw: &RawEntry) {
     numbers.end();
     put_uvarint(out, body.len() as u64);
     out.extend_from_slice(body);
-    out.extend_from_slice(&crate::checksum::crc32c(body).to_be_bytes());
+    out.extend_from_slice(&encoding::crc32c(body).to_be_bytes());
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use encoding::{Cursor, section};
 
 use crate::Result;
-use crate::cursor::{Cursor, section};
 
 /// Every how many symbols a position is kept in memory. Walking from one to the next is most of what reading a series
 /// entry costs; Prometheus' 32 would save 3/8 of a byte per symbol and take three times as long.
@@ -32,7 +32,7 @@ impl Symbols {
     /// index. Checks the CRC, that all texts are UTF-8 and that they ascend.
     ///
     /// # Errors
-    /// [`crate::Error::Damaged`].
+    /// [`crate::Error::Corrupt`].
     pub fn open(file: Arc<str>, offset: u64, source_offset: u64, version: u8, data: &Bytes) -> Result<Self> {
         let body = data.slice_ref(section(&file, offset, "symbol table", data)?);
         let base = offset + 4;
@@ -42,17 +42,17 @@ impl Symbols {
         let mut before: Option<&str> = None;
         for i in 0..count as usize {
             if i % STEP == 0 {
-                sparse.push(cursor.at as u32);
+                sparse.push(cursor.at() as u32);
             }
             let at = cursor;
-            let text = cursor.text()?;
+            let text = cursor.string()?;
             if before.is_some_and(|b| b >= text) {
-                return Err(at.damaged(format!("symbol {i} does not ascend")));
+                return Err(at.corrupt(format!("symbol {i} does not ascend")).into());
             }
             before = Some(text);
         }
         if cursor.left() > 0 {
-            return Err(cursor.damaged(format!("{} bytes after {count} symbols", cursor.left())));
+            return Err(cursor.corrupt(format!("{} bytes after {count} symbols", cursor.left())).into());
         }
         Ok(Self { file, body, base, source_base: source_offset + 4, version, count, sparse })
     }
@@ -68,40 +68,40 @@ impl Symbols {
     }
 
     fn cursor(&self, at: usize) -> Cursor<'_> {
-        Cursor { at, ..Cursor::new(&self.file, self.base, &self.body) }
+        Cursor::new(&self.file, self.base, &self.body).seek(at)
     }
 
     /// The text of a reference as series entries have it.
     ///
     /// # Errors
-    /// [`crate::Error::Damaged`] when there is no such symbol.
+    /// [`crate::Error::Corrupt`] when there is no such symbol.
     pub fn get(&self, reference: u32) -> Result<&str> {
         if self.version == 1 {
             // The absolute offset of the text's length.
             let at = u64::from(reference).checked_sub(self.source_base).and_then(|at| usize::try_from(at).ok());
             return match at.filter(|at| (4..self.body.len()).contains(at)) {
-                Some(at) => self.cursor(at).text(),
-                None => Err(self.cursor(0).damaged(format!("no symbol at {reference}"))),
+                Some(at) => Ok(self.cursor(at).string()?),
+                None => Err(self.cursor(0).corrupt(format!("no symbol at {reference}")).into()),
             };
         }
         if reference >= self.count {
-            return Err(self.cursor(0).damaged(format!("symbol {reference} of {}", self.count)));
+            return Err(self.cursor(0).corrupt(format!("symbol {reference} of {}", self.count)).into());
         }
         let mut cursor = self.cursor(self.sparse[reference as usize / STEP] as usize);
         for _ in 0..reference as usize % STEP {
-            match self.body.get(cursor.at) {
+            match self.body.get(cursor.at()) {
                 // Nearly all texts are shorter than 128 bytes; a position past the end is told by the last read.
-                Some(len) if *len < 0x80 => cursor.at = (cursor.at + 1 + usize::from(*len)).min(self.body.len()),
-                _ => drop(cursor.text_bytes()?),
+                Some(len) if *len < 0x80 => cursor = cursor.seek(cursor.at() + 1 + usize::from(*len)),
+                _ => drop(cursor.string_bytes()?),
             }
         }
-        cursor.text()
+        Ok(cursor.string()?)
     }
 
     /// All symbols, ascending.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         let mut cursor = self.cursor(4);
         // `open` has read all of them.
-        (0..self.count).map_while(move |_| cursor.text().ok())
+        (0..self.count).map_while(move |_| cursor.string().ok())
     }
 }

@@ -1,6 +1,7 @@
 //! The index's table of contents: its last 52 bytes.
 
-use crate::cursor::{Cursor, check_crc};
+use encoding::{Cursor, check_crc};
+
 use crate::{Error, Result};
 
 /// Size of the table of contents.
@@ -31,10 +32,10 @@ impl Toc {
     /// Reads it from the last bytes of an index of `size` bytes.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when it is cut, its checksum differs, or its sections do not lie inside the file in order.
+    /// [`Error::Corrupt`] when it is cut, its checksum differs, or its sections do not lie inside the file in order.
     pub fn parse(file: &str, size: u64, tail: &[u8]) -> Result<Self> {
         let Some(bytes) = tail.len().checked_sub(TOC_LEN).map(|at| &tail[at..]) else {
-            return Err(Error::damaged(file, 0, format!("{} bytes hold no table of contents", tail.len())));
+            return Err(Error::corrupt(file, 0, format!("{} bytes hold no table of contents", tail.len())));
         };
         let base = size.saturating_sub(TOC_LEN as u64);
         let mut cursor = Cursor::new(file, base, bytes);
@@ -51,7 +52,7 @@ impl Toc {
             && postings <= postings_offset_table
             && postings_offset_table < base;
         if !ordered {
-            return Err(Error::damaged(file, base, format!("sections out of order or outside the file: {toc:?}")));
+            return Err(Error::corrupt(file, base, format!("sections out of order or outside the file: {toc:?}")));
         }
         Ok(toc)
     }
@@ -75,7 +76,7 @@ impl Toc {
         for (slot, n) in out.chunks_exact_mut(8).zip(numbers) {
             slot.copy_from_slice(&n.to_be_bytes());
         }
-        let crc = crate::checksum::crc32c(&out[..48]);
+        let crc = encoding::crc32c(&out[..48]);
         out[48..].copy_from_slice(&crc.to_be_bytes());
         out
     }
@@ -84,12 +85,12 @@ impl Toc {
 /// Reads magic and version from the first bytes of an index: 1 or 2 (3 is read as 2).
 ///
 /// # Errors
-/// [`Error::Damaged`] or [`Error::Version`].
+/// [`Error::Corrupt`] or [`Error::Version`].
 pub fn index_version(file: &str, head: &[u8]) -> Result<u8> {
     let mut cursor = Cursor::new(file, 0, head);
     let magic = cursor.be32()?;
     if magic != INDEX_MAGIC {
-        return Err(Error::damaged(file, 0, format!("magic is {magic:08x}, an index begins with {INDEX_MAGIC:08x}")));
+        return Err(Error::corrupt(file, 0, format!("magic is {magic:08x}, an index begins with {INDEX_MAGIC:08x}")));
     }
     match cursor.bytes(1)?[0] {
         1 => Ok(1),

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use encoding::{Cursor, check_crc, put_uvarint, put_varint};
 use model::TimeRange;
 
-use crate::cursor::{Cursor, check_crc, put_uvarint, put_varint};
 use crate::{Error, Result};
 
 /// The file's name.
@@ -22,21 +22,21 @@ impl Tombstones {
     /// Reads the file's bytes; `file` is named in errors.
     ///
     /// # Errors
-    /// [`Error::Damaged`] or [`Error::Version`].
+    /// [`Error::Corrupt`] or [`Error::Version`].
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Self> {
         let mut head = Cursor::new(file, 0, bytes);
         let magic = head.be32()?;
         if magic != MAGIC {
-            return Err(Error::damaged(file, 0, format!("magic is {magic:08x}, tombstones begin with {MAGIC:08x}")));
+            return Err(Error::corrupt(file, 0, format!("magic is {magic:08x}, tombstones begin with {MAGIC:08x}")));
         }
         let version = head.bytes(1)?[0];
         if version != 1 {
             return Err(Error::Version { file: file.to_owned(), what: "tombstones".to_owned(), found: version.into() });
         }
         let Some(body) = head.left().checked_sub(4).map(|len| &bytes[HEADER_LEN..HEADER_LEN + len]) else {
-            return Err(head.damaged("no checksum"));
+            return Err(head.corrupt("no checksum").into());
         };
-        let mut tail = Cursor { at: HEADER_LEN + body.len(), ..head };
+        let mut tail = head.seek(HEADER_LEN + body.len());
         check_crc(file, HEADER_LEN as u64, "tombstones", body, tail.be32()?)?;
         let mut cursor = Cursor::new(file, HEADER_LEN as u64, body);
         let mut out = Self::default();
@@ -57,7 +57,7 @@ impl Tombstones {
                 put_varint(&mut out, range.max);
             }
         }
-        let crc = crate::checksum::crc32c(&out[HEADER_LEN..]);
+        let crc = encoding::crc32c(&out[HEADER_LEN..]);
         out.extend_from_slice(&crc.to_be_bytes());
         out
     }

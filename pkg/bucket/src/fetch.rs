@@ -388,7 +388,7 @@ fn parse(id: BlockId, json: &[u8]) -> std::result::Result<BlockMeta, block::Erro
     let file = format!("{id}/{META_FILE}");
     let meta = BlockMeta::parse(&file, json)?;
     if meta.ulid != id {
-        return Err(block::Error::damaged(file, 0, format!("speaks of block {}", meta.ulid)));
+        return Err(block::Error::corrupt(file, 0, format!("speaks of block {}", meta.ulid)));
     }
     Ok(meta)
 }

@@ -189,7 +189,7 @@ fn names_files(stored: &[u8], files: &[LocalFile]) -> bool {
 
 /// Whether `stored` is no `meta.json` of any version: cut, or garbage.
 fn is_damaged(stored: &[u8]) -> bool {
-    matches!(BlockMeta::parse(META_FILE, stored), Err(block::Error::Damaged { .. }))
+    matches!(BlockMeta::parse(META_FILE, stored), Err(block::Error::Corrupt { .. }))
 }
 
 /// Writes `meta.json` unless there is a readable one, and reads it back: only what is stored whole makes a block visible.

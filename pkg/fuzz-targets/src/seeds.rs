@@ -180,7 +180,7 @@ fn block_files() -> Files {
 }
 
 fn uvarint(out: &mut Vec<u8>, value: u64) {
-    block::wire::put_uvarint(out, value);
+    encoding::put_uvarint(out, value);
 }
 
 fn section(body: &[u8]) -> Vec<u8> {
@@ -200,7 +200,7 @@ fn index_version_1() -> Vec<u8> {
     let mut references = Vec::new();
     for text in texts {
         references.push(out.len() as u64 + 4 + body.len() as u64);
-        block::wire::put_text(&mut body, text);
+        encoding::put_string(&mut body, text);
     }
     out.extend(section(&body));
     let series_at = out.len() as u64;
@@ -219,8 +219,8 @@ fn index_version_1() -> Vec<u8> {
     let mut entries = 3u32.to_be_bytes().to_vec();
     for (name, value, list) in [("instance", "2", &ids[1..]), ("instance", "1", &ids[..1]), ("", "", &ids[..])] {
         uvarint(&mut entries, 2);
-        block::wire::put_text(&mut entries, name);
-        block::wire::put_text(&mut entries, value);
+        encoding::put_string(&mut entries, name);
+        encoding::put_string(&mut entries, value);
         uvarint(&mut entries, out.len() as u64);
         block::postings::encode(list, &mut out);
     }

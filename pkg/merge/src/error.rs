@@ -73,7 +73,7 @@ impl Error {
     /// An error of the block crate met in an input.
     pub(crate) fn of_input(block: BlockId, error: block::Error) -> Self {
         match error {
-            block::Error::Damaged { file, offset, what } => {
+            block::Error::Corrupt { file, offset, what } => {
                 Self::Input { block, file, what: format!("offset {offset}: {what}") }
             }
             block::Error::Version { file, what, found } => {

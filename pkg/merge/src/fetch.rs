@@ -207,7 +207,7 @@ impl ChunkStream {
         let Some((body, stored)) = bytes[head..].split_last_chunk::<4>().filter(|(body, _)| !body.is_empty()) else {
             return Err(self.damaged(segment, offset, "chunk without encoding"));
         };
-        let (computed, stored) = (block::wire::crc32c(body), u32::from_be_bytes(*stored));
+        let (computed, stored) = (encoding::crc32c(body), u32::from_be_bytes(*stored));
         if computed != stored {
             let what = format!("chunk: checksum of {} bytes is {computed:08x}, stored is {stored:08x}", body.len());
             return Err(self.damaged(segment, offset, what));
@@ -378,7 +378,7 @@ fn checked_head(piece: &Bytes, at: usize) -> Option<Head> {
     let (len, head) = uvarint(bytes)?;
     let len = head + usize::try_from(len).ok().filter(|len| *len < bytes.len())? + 5;
     let (body, stored) = bytes.get(head..len)?.split_last_chunk::<4>()?;
-    if block::wire::crc32c(body) != u32::from_be_bytes(*stored) {
+    if encoding::crc32c(body) != u32::from_be_bytes(*stored) {
         return None;
     }
     let encoding = Encoding::from_byte(*body.first()?)?;

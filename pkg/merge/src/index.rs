@@ -4,7 +4,7 @@ use std::path::Path;
 
 use block::series::{RawEntry, entry_len, parse_labels, parse_raw, put_entry};
 use block::toc::INDEX_MAGIC;
-use block::wire::{put_text, put_uvarint};
+use encoding::{put_string, put_uvarint};
 use block::{BlockId, Toc};
 use objstore::Bucket;
 
@@ -113,7 +113,7 @@ impl Writer<'_> {
         self.index.symbols.each(|number, text| {
             if used.contains(number) {
                 scratch.clear();
-                put_text(&mut scratch, text);
+                put_string(&mut scratch, text);
                 out.put_checked(&scratch)?;
             }
             Ok(())
@@ -228,8 +228,8 @@ impl Lists<'_> {
         self.out.pad(4)?;
         self.row.clear();
         self.row.push(2);
-        put_text(&mut self.row, name);
-        put_text(&mut self.row, value);
+        put_string(&mut self.row, name);
+        put_string(&mut self.row, value);
         put_uvarint(&mut self.row, self.out.at());
         self.rows.put(&self.row)?;
         self.count = self.count.checked_add(1).ok_or_else(|| Error::Refused("too many label pairs".to_owned()))?;

@@ -83,7 +83,7 @@ impl ObjectWriter {
     /// Appends bytes that the section's checksum covers.
     #[inline]
     pub(crate) fn put_checked(&mut self, bytes: &[u8]) -> Result<()> {
-        self.crc = block::wire::crc32c_append(self.crc, bytes);
+        self.crc = encoding::crc32c_append(self.crc, bytes);
         self.put(bytes)
     }
 

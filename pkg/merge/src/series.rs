@@ -1,6 +1,6 @@
 //! One series: the chunks of all inputs into the chunks of the output.
 
-use block::wire::put_uvarint;
+use encoding::put_uvarint;
 use block::{BlockId, ChunkMeta};
 use bytes::Bytes;
 use chunkenc::{Encoding, TimedChunk};
@@ -383,7 +383,7 @@ fn put_record(out: &mut Vec<u8>, chunk: &TimedChunk) -> u64 {
     let start = out.len();
     out.push(chunk.encoding as u8);
     out.extend_from_slice(&chunk.data);
-    let crc = block::wire::crc32c(&out[start..]);
+    let crc = encoding::crc32c(&out[start..]);
     out.extend_from_slice(&crc.to_be_bytes());
     (out.len() - begin) as u64
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use block::series::{RawEntry, entry_len, parse_raw, put_entry};
-use block::wire::put_uvarint;
+use encoding::put_uvarint;
 
 use crate::entries::Entry;
 use crate::error::{Error, Result};

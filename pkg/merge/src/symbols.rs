@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use block::wire::put_uvarint;
+use encoding::put_uvarint;
 use block::{BlockId, Toc};
 
 use crate::error::{Error, Result};
@@ -219,7 +219,7 @@ impl SymbolSection {
         while at < end {
             let part = &mut buffer[..(end - at).min(256 << 10) as usize];
             self.index.read_exact_at(at, part)?;
-            crc = block::wire::crc32c_append(crc, part);
+            crc = encoding::crc32c_append(crc, part);
             at += part.len() as u64;
         }
         let mut stored = [0; 4];

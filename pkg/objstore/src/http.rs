@@ -14,7 +14,6 @@ use rustls::pki_types::ServerName;
 use telemetry::Occasionally;
 
 use crate::page::{BadListing, Protocol, check};
-use crate::tls;
 
 /// A page of a listing is at most a thousand keys of a kilobyte, escaped.
 const LIST_PAGE_BYTES_MAX: usize = 16 << 20;
@@ -70,7 +69,7 @@ impl HttpSettings {
             // compressed bodies would hide the length that is checked
             .no_gzip();
         if let Some(name) = self.server_name.as_ref().filter(|_| !self.accept_invalid_certs) {
-            let tls = tls::client(name, self.ca.as_deref(), self.identity.as_deref())?;
+            let tls = tls::client_for_name(name.clone(), self.ca.as_deref(), self.identity.as_deref())?;
             return Ok(builder.tls_backend_preconfigured(tls).build()?);
         }
         builder = builder.danger_accept_invalid_certs(self.accept_invalid_certs);
@@ -89,10 +88,8 @@ impl HttpSettings {
 pub(crate) enum ClientError {
     #[error(transparent)]
     Http(#[from] reqwest::Error),
-    #[error("TLS: {0}")]
-    Tls(#[from] rustls::Error),
-    #[error("TLS: {0}")]
-    Pem(#[from] rustls::pki_types::pem::Error),
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
 }
 
 /// Hands the one client to each store.

@@ -18,7 +18,6 @@ mod page;
 mod parts;
 mod pool;
 mod probe;
-mod tls;
 mod unfinished;
 
 pub mod conformance;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use block::survey::Survey;
 use block::toc::TOC_LEN;
-use block::wire::crc32c;
+use encoding::crc32c;
 use block::{BlockId, IndexHeader, IndexParts, map_file};
 use bytes::{Bytes, BytesMut};
 use futures::future::try_join_all;
@@ -100,7 +100,7 @@ fn open_kept(file: &Path, id: BlockId, index: &Object) -> block::Result<Option<(
     let bytes = map_file(file)?;
     let name = file.display().to_string();
     if crc32c(&bytes) != origin.header_crc32c {
-        return Err(block::Error::damaged(name, 0, "not the bytes that were written"));
+        return Err(block::Error::corrupt(name, 0, "not the bytes that were written"));
     }
     let header = IndexHeader::open(&name, bytes)?;
     Ok((header.source_bytes() == index.size).then_some((header, origin.survey)))

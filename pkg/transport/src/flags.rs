@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flags::{Flag, Kind, Parsed};
+use tls::{ClientAuth, ClientTlsConfig, ServerTls, ServerTlsConfig};
 
 use crate::http::WebConfig;
-use crate::tls::{ClientAuth, ClientTlsConfig, ServerTls, ServerTlsConfig};
 use crate::traces::TracingConfig;
 use crate::{Error, RequestLog, ServeOptions};
 

@@ -10,7 +10,6 @@ pub mod http;
 mod request_log;
 mod serve;
 mod stall;
-pub mod tls;
 pub mod traces;
 
 pub use request_log::RequestLog;
@@ -46,6 +45,15 @@ impl From<Error> for ConfigError {
 impl From<::flags::UsageError> for ConfigError {
     fn from(e: ::flags::UsageError) -> Self {
         Self(e.0)
+    }
+}
+
+impl From<tls::Error> for Error {
+    fn from(e: tls::Error) -> Self {
+        match e {
+            tls::Error::Io { what, source } => Self::Io { what, source },
+            other => Self::Config(other.to_string()),
+        }
     }
 }
 

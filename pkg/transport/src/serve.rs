@@ -14,6 +14,7 @@ use futures::future::Either;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use telemetry::Occasionally;
+use tls::ServerTls;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -24,7 +25,6 @@ use tracing::{debug, warn};
 use crate::Error;
 use crate::connections::{Connections, Place};
 use crate::stall::{Progressing, Taken};
-use crate::tls::ServerTls;
 
 /// How to serve; all limits are explicit.
 #[derive(Debug, Clone)]
@@ -139,10 +139,7 @@ impl Connection {
         let stream = Taken::new(stream, self.options.write_timeout);
         let peer = self.peer;
         let Some(tls) = &self.options.tls else { return self.http(stream, shutdown).await };
-        let acceptor = match tls.acceptor() {
-            Ok(acceptor) => acceptor,
-            Err(e) => return warn!(error = %e, "cannot load TLS files"),
-        };
+        let acceptor = tls.acceptor();
         let shaken = tokio::select! {
             shaken = tokio::time::timeout(self.options.header_timeout, acceptor.accept(stream)) => shaken,
             () = self.place.closing() => return,

@@ -60,7 +60,7 @@ pub fn lines_of_block(block: &LocalBlock) -> String {
                 let mut column = Column::new();
                 decode_floats(encoding, &data, &mut column).unwrap();
                 let bytes = column.iter().flat_map(|(t, v)| [t.to_be_bytes(), v.to_be_bytes()]).flatten();
-                format!("{:08x}", crc32c::crc32c(&bytes.collect::<Vec<u8>>()))
+                format!("{:08x}", encoding::crc32c(&bytes.collect::<Vec<u8>>()))
             } else {
                 "-".to_owned()
             };

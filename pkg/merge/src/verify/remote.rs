@@ -109,7 +109,7 @@ impl Remote {
 
     /// Takes bytes into the section's checksum.
     pub(super) fn checked(&mut self, bytes: &[u8]) {
-        self.crc = block::wire::crc32c_append(self.crc, bytes);
+        self.crc = encoding::crc32c_append(self.crc, bytes);
     }
 
     pub(super) fn uvarint(&mut self, at: &mut u64) -> Result<u64> {
@@ -117,14 +117,14 @@ impl Remote {
         let Some((value, len)) = crate::symbols::uvarint(&bytes) else {
             return Err(self.damaged(*at, "number cut short"));
         };
-        self.crc = block::wire::crc32c_append(self.crc, &bytes[..len]);
+        self.crc = encoding::crc32c_append(self.crc, &bytes[..len]);
         *at += len as u64;
         Ok(value)
     }
 
     pub(super) fn be32(&mut self, at: &mut u64) -> Result<u32> {
         let bytes = self.exact(*at, 4)?;
-        self.crc = block::wire::crc32c_append(self.crc, &bytes);
+        self.crc = encoding::crc32c_append(self.crc, &bytes);
         *at += 4;
         Ok(u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
     }
@@ -137,7 +137,7 @@ impl Remote {
             return Err(self.damaged(begin, format!("text of {len} bytes")));
         }
         let bytes = self.exact(*at, len)?;
-        self.crc = block::wire::crc32c_append(self.crc, &bytes);
+        self.crc = encoding::crc32c_append(self.crc, &bytes);
         *at += len;
         Ok(bytes)
     }

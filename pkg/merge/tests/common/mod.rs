@@ -10,7 +10,7 @@ use block::chunk_reader::SEGMENT_MAGIC;
 use block::meta::Downsample;
 use block::series::{RawEntry, put_entry};
 use block::toc::INDEX_MAGIC;
-use block::wire::{put_text, put_uvarint};
+use encoding::{put_string, put_uvarint};
 use block::{BlockId, BlockMeta, ChunkMeta, LocalBlock, ThanosMeta, Toc};
 use chunkenc::{Column, Encoding, HistogramColumn, TimedChunk, decode_floats, decode_histograms, encode_xor};
 use futures::TryStreamExt;
@@ -139,7 +139,7 @@ fn index_of(series: &[RawSeries], metas: &[Vec<ChunkMeta>], version: u8) -> Vec<
     for (n, text) in texts.iter().enumerate() {
         let at = if version == 1 { 9 + body.len() as u32 } else { n as u32 };
         numbers.insert(*text, at);
-        put_text(&mut body, text);
+        put_string(&mut body, text);
     }
     section(&mut out, &body);
     toc.series = out.len() as u64;
@@ -163,8 +163,8 @@ fn index_of(series: &[RawSeries], metas: &[Vec<ChunkMeta>], version: u8) -> Vec<
     for ((name, value), ids) in &postings {
         out.resize(out.len().next_multiple_of(4), 0);
         table.push(2);
-        put_text(&mut table, name);
-        put_text(&mut table, value);
+        put_string(&mut table, name);
+        put_string(&mut table, value);
         put_uvarint(&mut table, out.len() as u64);
         let mut list = (ids.len() as u32).to_be_bytes().to_vec();
         list.extend(ids.iter().flat_map(|id| id.to_be_bytes()));

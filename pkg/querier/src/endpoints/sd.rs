@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_saphyr::Spanned;
+use tls::ClientTlsConfig;
 use transport::grpc::Compression;
-use transport::tls::ClientTlsConfig;
 
 use super::set::{Mode, Spec};
 

@@ -9,11 +9,11 @@ use model::Clock;
 use parking_lot::{Mutex, RwLock};
 use storage::{Budget, Ctx};
 use telemetry::{Counter, GaugeVec, Metrics};
+use tls::ClientTlsConfig;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use transport::grpc::{Channel, ClientMetrics, ClientOptions, Compression, connect};
-use transport::tls::ClientTlsConfig;
 
 use super::endpoint::{Endpoint, Health};
 use crate::resolve::{Resolver, is_dynamic, resolve};

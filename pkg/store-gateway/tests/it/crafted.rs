@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use block::chunk_reader::SEGMENT_MAGIC;
 use block::series::{RawEntry, put_entry};
 use block::toc::{INDEX_MAGIC, Toc};
-use block::wire::{crc32c, put_text, put_uvarint};
+use encoding::{crc32c, put_string, put_uvarint};
 use block::{BlockId, BlockMeta, ChunkMeta, ThanosMeta};
 use chunkenc::TimedChunk;
 use objstore::Bucket;
@@ -63,7 +63,7 @@ fn index(series: &[Crafted], metas: &[Vec<ChunkMeta>], reversed: bool) -> Vec<u8
     out.push(2);
     let mut toc = Toc { symbols: 5, ..Toc::default() };
     let mut body = (texts.len() as u32).to_be_bytes().to_vec();
-    texts.iter().for_each(|text| put_text(&mut body, text));
+    texts.iter().for_each(|text| put_string(&mut body, text));
     section(&mut out, &body);
     toc.series = out.len() as u64;
     let number = |text: &str| texts.binary_search(&text).unwrap() as u32;
@@ -91,8 +91,8 @@ fn index(series: &[Crafted], metas: &[Vec<ChunkMeta>], reversed: bool) -> Vec<u8
         }
         out.resize(out.len().next_multiple_of(4), 0);
         table.push(2);
-        put_text(&mut table, name);
-        put_text(&mut table, value);
+        put_string(&mut table, name);
+        put_string(&mut table, value);
         put_uvarint(&mut table, out.len() as u64);
         let mut list = (ids.len() as u32).to_be_bytes().to_vec();
         list.extend(ids.iter().flat_map(|id| id.to_be_bytes()));

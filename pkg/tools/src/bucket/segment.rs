@@ -70,7 +70,7 @@ impl SegmentCheck {
             State::Length { start, value, shift } => {
                 let (start, byte) = (*start, bytes[0]);
                 if *shift > 28 {
-                    return Err(block::Error::damaged(&*self.file, start, "chunk's length is beyond 32 bits"));
+                    return Err(block::Error::corrupt(&*self.file, start, "chunk's length is beyond 32 bits"));
                 }
                 *value |= u64::from(byte & 0x7f) << *shift;
                 *shift += 7;
@@ -81,7 +81,7 @@ impl SegmentCheck {
             }
             State::Body { start, left, crc } => {
                 let taken = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
-                *crc = block::wire::crc32c_append(*crc, &bytes[..taken]);
+                *crc = encoding::crc32c_append(*crc, &bytes[..taken]);
                 *left -= taken as u64;
                 if *left > 0 {
                     return Ok(taken);
@@ -96,7 +96,7 @@ impl SegmentCheck {
                 }
                 if crc != stored {
                     let what = format!("chunk: checksum is {crc:08x}, stored is {stored:08x}");
-                    return Err(block::Error::damaged(&*self.file, *start, what));
+                    return Err(block::Error::corrupt(&*self.file, *start, what));
                 }
                 (1, State::Length { start: after(1), value: 0, shift: 0 })
             }
@@ -112,10 +112,10 @@ impl SegmentCheck {
     pub(super) fn finish(self) -> Result<(), block::Error> {
         match self.state {
             State::Length { shift: 0, .. } => Ok(()),
-            State::Header(_) => Err(block::Error::damaged(self.file, 0, "segment without a header")),
+            State::Header(_) => Err(block::Error::corrupt(self.file, 0, "segment without a header")),
             State::Length { start, .. } | State::Body { start, .. } | State::Checksum { start, .. } => {
                 let what = format!("chunk is cut: the segment ends at {}", self.at);
-                Err(block::Error::damaged(self.file, start, what))
+                Err(block::Error::corrupt(self.file, start, what))
             }
         }
     }
@@ -137,7 +137,7 @@ mod tests {
             let start = out.len();
             out.push(1);
             out.extend_from_slice(data);
-            let crc = block::wire::crc32c(&out[start..]);
+            let crc = encoding::crc32c(&out[start..]);
             out.extend_from_slice(&crc.to_be_bytes());
         }
         out

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
+use tls::ClientTlsConfig;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tonic::body::Body;
@@ -19,7 +20,6 @@ use super::metrics::ClientMetrics;
 use super::pool::Pool;
 use super::snappy;
 use crate::Error;
-use crate::tls::ClientTlsConfig;
 use crate::traces::span::grpc_client;
 
 /// How requests are packed.

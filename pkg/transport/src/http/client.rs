@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use reqwest::RequestBuilder;
 use serde::Deserialize;
+use tls::ClientTlsConfig;
 
 use crate::Error;
-use crate::tls::ClientTlsConfig;
 
 /// How to talk to an HTTP server.
 #[derive(Debug, Clone, Deserialize, Default)]
@@ -148,7 +148,7 @@ impl ClientConfig {
             Err(e) if tls.ca.is_none() && tls.cert.is_none() && !tls.skip_verify => {
                 tracing::debug!(error = %e, "no TLS for this client");
             }
-            Err(e) => return Err(e),
+            Err(e) => return Err(e.into()),
         }
         if self.follow_redirects == Some(false) {
             builder = builder.redirect(reqwest::redirect::Policy::none());

@@ -15,11 +15,11 @@ use base64::Engine;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use tls::{ClientAuth, ServerTls, ServerTlsConfig};
 
 use super::pages::nosniff;
 use super::rate_limit::{self, RateLimit};
 use crate::Error;
-use crate::tls::{ClientAuth, ServerTls, ServerTlsConfig};
 
 /// Verified passwords remembered, because bcrypt is slow on purpose.
 const REMEMBERED_MAX: usize = 100;

@@ -8,10 +8,10 @@ use opentelemetry_sdk::trace::Sampler;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_saphyr::Spanned;
+use tls::ClientTlsConfig;
 
 use super::sampler::Sampling;
 use crate::Error;
-use crate::tls::ClientTlsConfig;
 
 /// What a configuration comes to.
 #[derive(Debug, Clone)]

@@ -13,6 +13,7 @@ use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use prost::Message;
 use telemetry::Metrics;
+use tls::ClientTlsConfig;
 use tokio::runtime::Handle;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::{Ascii, MetadataKey, MetadataValue};
@@ -23,7 +24,6 @@ use tracing::subscriber::NoSubscriber;
 use super::config::{ExporterConfig, Retry};
 use crate::Error;
 use crate::grpc::{Channel, ClientMetrics, ClientOptions, Compression, connect};
-use crate::tls::ClientTlsConfig;
 
 /// Sends batches. The SDK calls it from a thread of its own; the work is done by tasks on the runtime, outside of any
 /// subscriber, so that sending spans makes none.

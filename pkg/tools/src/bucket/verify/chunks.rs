@@ -160,7 +160,7 @@ impl<'a> ChunkCheck<'a> {
 
     fn damaged(&mut self, file: &str, offset: u64, error: block::Error, place: Option<&Place<'_>>) {
         let what = match error {
-            block::Error::Damaged { what, .. } => what,
+            block::Error::Corrupt { what, .. } => what,
             other => other.to_string(),
         };
         let what = match place {

@@ -123,7 +123,7 @@ impl Findings {
     /// An error of a reader, placed in `file` if it does not tell where.
     pub(super) fn add_error(&mut self, file: &str, error: block::Error) {
         match error {
-            block::Error::Damaged { offset, what, .. } => self.add(Severity::Damaged, file, Some(offset), what),
+            block::Error::Corrupt { offset, what, .. } => self.add(Severity::Damaged, file, Some(offset), what),
             other => self.add(Severity::Damaged, file, None, other.to_string()),
         }
     }

@@ -108,7 +108,7 @@ impl SegmentStream {
         let head = self.peek(10).await?;
         let damaged = |what: String| Record {
             offset,
-            chunk: Err(block::Error::damaged(self.file.clone(), offset, what)),
+            chunk: Err(block::Error::corrupt(self.file.clone(), offset, what)),
             next_is_known: false,
         };
         let len = match chunk_reader::record_len(&head) {
@@ -147,7 +147,7 @@ pub(super) async fn read_one(
     offset: u64,
     guess: u64,
 ) -> Result<Result<(Encoding, Bytes), block::Error>, Error> {
-    let damaged = |what: String| Ok(Err(block::Error::damaged(file, offset, what)));
+    let damaged = |what: String| Ok(Err(block::Error::corrupt(file, offset, what)));
     let (mut bytes, size) = match bucket.get_range_clamped(path, offset..offset.saturating_add(guess.max(64))).await {
         Ok(read) => read,
         Err(e) if e.kind() == objstore::ErrorKind::Precondition => {

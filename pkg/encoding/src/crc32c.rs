@@ -1,19 +1,19 @@
-//! CRC32C (Castagnoli), which every part of a block ends with.
+//! CRC32C (Castagnoli), which every part of a block and every record of a log has.
 //!
 //! The processor's instruction takes eight bytes a cycle but gives its answer after three: three parts of the bytes are
 //! taken at a time and put together by a multiplication without carries. Chunks and series entries are too short for the
 //! wide blocks that libraries do this with. See Gopal et al., "Fast CRC Computation for iSCSI Polynomial Using CRC32
 //! Instruction" (Intel, 2011). Elsewhere it is the library's.
 
-/// Of `bytes`.
+/// The checksum of `bytes`.
 #[inline]
 pub fn crc32c(bytes: &[u8]) -> u32 {
     crc32c_append(0, bytes)
 }
 
-/// Of all that `crc` is of, and `bytes` behind it.
+/// The checksum of some bytes followed by `bytes`, where `crc` is that of the bytes before.
 #[inline]
-#[allow(unsafe_code, reason = "a function for certain processors is called, which the language takes for unsafe")]
+#[allow(unsafe_code, reason = "the function needs instructions that are asked for first")]
 pub fn crc32c_append(crc: u32, bytes: &[u8]) -> u32 {
     #[cfg(target_arch = "x86_64")]
     if std::is_x86_feature_detected!("sse4.2") && std::is_x86_feature_detected!("pclmulqdq") {

@@ -1,8 +1,9 @@
-//! Whose certificate: clients by their alternative names, servers under another name than their address.
+//! Whose certificate is taken: a client's by its alternative names, a server's under another name than its address.
 
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
@@ -11,9 +12,9 @@ use x509_parser::extensions::GeneralName;
 /// Lets in clients whose certificate `inner` finds good and which has one of the names: DNS names, e-mail addresses, IP
 /// addresses and URIs, compared as text (the exporter-toolkit's `client_allowed_sans`).
 #[derive(Debug)]
-pub(super) struct AllowedNames {
-    pub(super) inner: Arc<dyn ClientCertVerifier>,
-    pub(super) names: Vec<String>,
+pub(crate) struct AllowedNames {
+    pub(crate) inner: Arc<dyn ClientCertVerifier>,
+    pub(crate) names: Vec<String>,
 }
 
 impl ClientCertVerifier for AllowedNames {
@@ -84,9 +85,9 @@ fn alternative_names(certificate: &CertificateDer<'_>) -> Result<Vec<String>, Er
 
 /// Holds a server's certificate against `name`, whatever name was dialled.
 #[derive(Debug)]
-pub(super) struct NamedServer {
-    pub(super) inner: Arc<dyn ServerCertVerifier>,
-    pub(super) name: ServerName<'static>,
+pub(crate) struct NamedServer {
+    pub(crate) inner: Arc<dyn ServerCertVerifier>,
+    pub(crate) name: ServerName<'static>,
 }
 
 impl ServerCertVerifier for NamedServer {
@@ -121,5 +122,44 @@ impl ServerCertVerifier for NamedServer {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.inner.supported_verify_schemes()
+    }
+}
+
+/// For `insecure_skip_verify`: checks signatures, not identity.
+#[derive(Debug)]
+pub(crate) struct AcceptAny(pub(crate) Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AcceptAny {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
