@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use assembly::Deps;
 use flags::{Command, Found, Outcome, Parsed};
 use telemetry::build::BuildInfo;
 use telemetry::{Metrics, logs};
@@ -26,7 +27,7 @@ struct Component {
     name: &'static str,
     about: &'static str,
     command: fn() -> Command,
-    run: fn(Parsed, CancellationToken, Metrics) -> futures::future::BoxFuture<'static, Result<(), Failure>>,
+    run: fn(Parsed, Deps, CancellationToken) -> futures::future::BoxFuture<'static, Result<(), Failure>>,
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -37,8 +38,8 @@ macro_rules! component {
             name: $name,
             about: $about,
             command: $krate::command,
-            run: |parsed, shutdown, metrics| {
-                Box::pin(async move { $krate::run(&parsed, shutdown, metrics).await.map_err(Failure::from) })
+            run: |parsed, deps, shutdown| {
+                Box::pin(async move { $krate::run(&parsed, deps, shutdown).await.map_err(Failure::from) })
             },
         }
     };
@@ -202,13 +203,12 @@ fn run_component(component: &Component, args: Vec<String>) -> ExitCode {
     let metrics = Metrics::of_program(BUILD);
     metrics.collect(telemetry::process::ProcessCollector::new("/proc"));
     let shutdown = CancellationToken::new();
-    let run = (component.run)(parsed, shutdown.clone(), metrics);
+    let run = (component.run)(parsed, Deps::of_program(metrics), shutdown.clone());
     info!(component = component.name, version = VERSION, "starting");
     let ended = runtime.block_on(async move {
         let signalled = shutdown.clone();
-        tokio::spawn(service::hangups(|| {
-            info!("SIGHUP: files that are watched are read again by themselves, nothing else is reloaded");
-        }));
+        // From here on SIGHUP ends nothing; the component says what it reloads.
+        let _hangups = service::Hangups::listen();
         tokio::spawn(async move {
             let signal = service::signal().await;
             info!(signal, "shutting down");

@@ -3,15 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use assembly::{BucketConfig, Deps, Error, HttpConfig};
+use bucket::FetchOptions;
+use bucket::Filters;
 use bucket::flags::TimeLimits;
-use bucket::{FetchOptions, Filters};
 use flags::Parsed;
 use merge::Vertical;
-use transport::ServeOptions;
-use transport::http::{Prefixes, WebConfig};
 
 use crate::downsampling::{STEPS, Step};
-use crate::error::Error;
 use crate::plan::RANGES_MS;
 use crate::policy::Policy;
 use crate::settings::Settings;
@@ -19,14 +18,8 @@ use crate::settings::Settings;
 /// Settings of `aion compact`.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// HTTP listener.
-    pub http: ServeOptions,
-    /// Authentication and headers of the HTTP listener.
-    pub web: WebConfig,
-    /// `--objstore.config`, as text.
-    pub objstore: String,
-    /// Where it comes from, a file or the flag, for errors in it.
-    pub objstore_origin: String,
+    pub http: HttpConfig,
+    pub bucket: BucketConfig,
     /// Of the work.
     pub settings: Settings,
     /// How metas are fetched.
@@ -51,33 +44,20 @@ pub struct Config {
     pub shards: usize,
     /// `--hash-func=SHA256`.
     pub hash: bool,
-    /// Parts of a file sent at a time; 0 = the bucket's default.
-    pub upload_concurrency: usize,
-    /// `--web.disable`.
-    pub web_disabled: bool,
-    /// `--web.disable-cors`.
-    pub cors_disabled: bool,
-    /// `--web.route-prefix` and the other prefixes.
-    pub prefixes: Prefixes,
     /// `--bucket-web-label`.
     pub web_label: String,
-    /// `--disable-admin-operations`.
-    pub admin_disabled: bool,
     /// `--dry-run`.
     pub dry_run: bool,
     /// `--progress`.
     pub progress: bool,
-    /// All flags with their values, for the API.
-    pub shown_flags: Vec<(String, String)>,
 }
 
-impl Config {
-    /// From a command line.
-    ///
-    /// # Errors
-    /// The first flag or file that cannot be used.
-    pub fn new(parsed: &Parsed) -> Result<Self, Error> {
-        let (http, web) = transport::flags::http_server(parsed)?;
+impl assembly::Config for Config {
+    fn http(&self) -> &HttpConfig {
+        &self.http
+    }
+
+    fn from_flags(parsed: &Parsed, _deps: &Deps) -> Result<Self, Error> {
         let wrong = |flag: &str, why: String| Error::Config(format!("--{flag}: {why}"));
         let shard = bucket::flags::selector(parsed)?;
         let retention = ["raw", "5m", "1h"].map(|r| parsed.duration_ms(&format!("retention.resolution-{r}")).max(0));
@@ -161,11 +141,14 @@ impl Config {
         };
         let wait_interval = millis("wait-interval").max(Duration::from_secs(1));
         let cleanup = millis("compact.cleanup-interval");
+        // Thanos' default, 1, would halve what is the default here.
+        let upload_concurrency = match parsed.count("block-files-concurrency") as usize {
+            0 | 1 => 0,
+            n => n,
+        };
         Ok(Self {
-            http,
-            web,
-            objstore: parsed.content("objstore.config")?.unwrap_or_default(),
-            objstore_origin: parsed.origin("objstore.config"),
+            http: HttpConfig::from_flags(parsed)?,
+            bucket: BucketConfig { upload_concurrency, ..BucketConfig::from_flags(parsed)? },
             settings,
             fetch: bucket::flags::fetch(parsed, Some(data_dir.join("meta-syncer")))?,
             wait: parsed.switch("wait"),
@@ -182,22 +165,9 @@ impl Config {
                 n => n.min(256),
             },
             hash: parsed.text("hash-func") == "SHA256",
-            upload_concurrency: match parsed.count("block-files-concurrency") as usize {
-                0 | 1 => 0,
-                n => n.min(64),
-            },
-            web_disabled: parsed.switch("web.disable"),
-            cors_disabled: parsed.switch("web.disable-cors"),
-            prefixes: Prefixes::new(
-                parsed.text("web.route-prefix"),
-                parsed.text("web.external-prefix"),
-                parsed.text("web.prefix-header"),
-            ),
             web_label: parsed.text("bucket-web-label").to_owned(),
-            admin_disabled: parsed.switch("disable-admin-operations"),
             dry_run: parsed.switch("dry-run"),
             progress: parsed.switch("progress"),
-            shown_flags: parsed.all().into_iter().map(|(n, v)| (n.to_owned(), v)).collect(),
         })
     }
 }
@@ -208,12 +178,16 @@ fn age_flag(step: &Step) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use assembly::Config as _;
+    use telemetry::Metrics;
+
     use super::*;
     use crate::engine::Depth;
 
     fn config(args: &[&str]) -> Result<Config, String> {
+        let deps = Deps::isolated(Metrics::new());
         match flags::parse(&crate::command(), args.iter().map(|a| (*a).to_owned()), "v") {
-            Ok(flags::Outcome::Run(parsed)) => Config::new(&parsed).map_err(|e| e.to_string()),
+            Ok(flags::Outcome::Run(parsed)) => Config::from_flags(&parsed, &deps).map_err(|e| e.to_string()),
             Ok(flags::Outcome::Print(text)) => Err(text),
             Err(e) => Err(e.to_string()),
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use assembly::GrpcServices;
 use axum::Router;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{self, StreamExt};
@@ -14,12 +15,11 @@ use objstore::Bucket;
 use storage::{
     Answer, Budget, Chunk, Ctx, LabelQuery, MemorySource, Select, Series, SeriesSource, SeriesStream, SourceInfo,
 };
-use storeapi::{ComponentType, EndpointInfo, InfoServer, Served, ServerOptions, StoreSet, store_routes};
+use storeapi::{ComponentType, EndpointInfo, Served, ServerOptions, StoreSet};
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
 use tracing::warn;
-use transport::grpc::{ServerMetrics, ServerStack};
+use transport::RequestLog;
 use transport::http::Probe;
 
 use crate::fleet::fleet;
@@ -126,22 +126,17 @@ impl SeriesSource for Replica {
 
 /// The gRPC services of a replica: those of a sidecar, without Prometheus' own APIs.
 pub(crate) fn routes(replica: Replica, metrics: &Metrics) -> Router {
-    let mut routes = Routes::builder();
     let budget = Arc::new(Budget::unlimited);
     let options = ServerOptions { limits: Default::default(), budget, metrics: metrics.clone() };
-    store_routes(&mut routes, Arc::new(replica.clone()), options);
-    let served = Served { store: true, ..Served::default() };
-    InfoServer::new(move || {
-        let source = replica.info();
+    let (told, served) = (replica.clone(), Served { store: true, ..Served::default() });
+    let info = move || {
+        let source = told.info();
         let sets = source.label_sets.iter().map(|labels| StoreSet { labels: labels.clone(), range: source.range });
         Some(EndpointInfo { component: ComponentType::Sidecar, served, sets: sets.collect(), source })
-    })
-    .add_to(&mut routes);
+    };
     let probe = Probe::new("starting");
     probe.ready();
-    ServerStack::new(ServerMetrics::new(metrics), probe)
-        .reflecting(storeapi::DESCRIPTORS, served.service_names())
-        .router(routes.routes())
+    GrpcServices::new(served, info).store(Arc::new(replica), options).router(metrics, probe, RequestLog::default())
 }
 
 /// Uploads the blocks that are complete since `since_ms`, as time goes on, until `shutdown`.

@@ -31,6 +31,11 @@ impl Parsed {
         self.given.get(name).and_then(|v| v.last()).map_or(flag.default, String::as_str)
     }
 
+    /// Whether the command has such a flag. All other getters panic where it has none.
+    pub fn has(&self, name: &str) -> bool {
+        self.flags.contains_key(name)
+    }
+
     /// Whether the user gave the flag.
     pub fn is_set(&self, name: &str) -> bool {
         self.flag(name);

@@ -1,30 +1,24 @@
-//! The querier as a whole: built from its settings, run until told to stop.
+//! The querier as a whole.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::{ApiState, StoreStatus, StoresAnswer};
+use assembly::{Component, Deps, Error, GrpcServices, Reloads};
 use axum::Router;
 use axum::routing::get;
-use flags::Parsed;
-use labels::{Labels, Matcher};
-use model::{Clock, SystemClock};
+use flags::{Command, Parsed};
+use labels::Labels;
+use parking_lot::Mutex;
 use promql::{Engine, LocalEvaluator};
 use queryapi::QueryServer;
 use relabel::Rule;
-use service::{Ended, Every, Group, repeat};
+use service::{BoxError, Every, Group, repeat};
 use storage::{Budget, SeriesSource};
-use storeapi::{
-    ComponentType, EndpointInfo, InfoServer, InspectApis, Served, ServerOptions, StoreSet, inspect_routes, store_routes,
-};
-use telemetry::Metrics;
-use tokio::net::TcpListener;
+use storeapi::{ComponentType, EndpointInfo, Served, ServerOptions, StoreSet};
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
 use tracing::{info, warn};
-use transport::ConfigError;
-use transport::grpc::{ServerMetrics, ServerStack};
-use transport::http::{HttpMetrics, Probe, common_routes, pages};
+use transport::http::{Probe, common_routes, pages};
 
 use crate::chosen_sets::kept;
 use crate::config::Config;
@@ -40,41 +34,36 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// The same while some have never answered.
 const CHECK_INTERVAL_NEW: Duration = Duration::from_secs(1);
 
-/// Bound sockets, so that tests can use port 0.
-#[derive(Debug)]
-pub struct Listeners {
-    /// HTTP API and page.
-    pub http: TcpListener,
-    /// StoreAPI and the other gRPC services.
-    pub grpc: TcpListener,
-}
+/// Small files: reading them again is cheaper than being told by the file system, and works for mounted ones.
+const FILES_INTERVAL_MAX: Duration = Duration::from_secs(30);
 
-/// A querier, built but not running.
+/// `aion query`.
 #[derive(Debug)]
 pub struct Querier {
     config: Config,
+    deps: Deps,
+    probe: Probe,
     set: Arc<EndpointSet>,
-    state: ApiState,
-    files: EndpointFiles,
+    files: Arc<Mutex<EndpointFiles>>,
     sources: Arc<Sources>,
     inspect: Arc<InspectFanOut>,
-    metrics: Metrics,
-    probe: Probe,
+    state: ApiState,
 }
 
 impl Querier {
-    /// Builds the parts; nothing is bound or asked yet.
-    pub fn new(config: Config, resolver: Arc<dyn Resolver>, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
+    /// Builds the parts; nothing is asked yet. Names are looked up by `resolver`.
+    pub fn new(config: Config, resolver: Arc<dyn Resolver>, deps: Deps, probe: Probe) -> Self {
+        let metrics = &deps.metrics;
         let options = SetOptions {
             resolver,
-            clock: clock.clone(),
+            clock: deps.clock.clone(),
             unhealthy_timeout: config.unhealthy_timeout,
             check_timeout: config.info_timeout,
             metric_labels: config.metric_labels.clone(),
         };
-        let set = Arc::new(EndpointSet::new(options, &metrics));
+        let set = Arc::new(EndpointSet::new(options, metrics));
         let (sd_file, sd_targets) = (config.sd_file.clone(), config.sd_targets.clone());
-        let files = EndpointFiles::new(sd_file, sd_targets, config.endpoint_base.clone(), &metrics);
+        let files = EndpointFiles::new(sd_file, sd_targets, config.endpoint_base.clone(), metrics);
         // From the first request on whoever is configured is a member.
         set.configure(files.with(&config.endpoints));
         let fanout = FanOut::new(
@@ -94,14 +83,14 @@ impl Querier {
             source: sources.clone(),
             inspect: inspect.clone(),
             stores: Arc::new(move || stores(&shown, &rules)),
-            flags: Arc::new(config.shown_flags.clone()),
+            flags: Arc::new(config.http.shown_flags.clone()),
             build: metrics.build(),
             options: Arc::new(config.api.clone()),
             metrics: metrics.clone(),
-            clock,
+            clock: deps.clock.clone(),
             budget: Budget::new("all queries together", "--query.max-bytes-total", config.bytes_total_max, None),
         };
-        Self { config, set, state, files, sources, inspect, metrics, probe: Probe::new("starting") }
+        Self { config, deps, probe, set, files: Arc::new(Mutex::new(files)), sources, inspect, state }
     }
 
     /// The endpoints, for those who want to wait until some answer.
@@ -109,64 +98,99 @@ impl Querier {
         self.set.clone()
     }
 
-    /// Runs until `shutdown`, or until a part fails.
-    pub async fn serve(self, listeners: Listeners, shutdown: CancellationToken) -> Ended {
-        let mut group = Group::new(shutdown);
-        let router = self.http_router();
-        let grpc = self.grpc_router();
-        let Self { config, set, files, probe, .. } = self;
-        let grace = config.http.grace.max(config.grpc.grace) + Duration::from_secs(1);
-        let token = group.shutdown();
-        let http = transport::serve(listeners.http, router, config.http.clone(), token.clone());
-        group.spawn("http", async move {
-            http.await;
-            Ok::<_, String>(())
+    /// Keeps the set up to date: files, DNS, health.
+    async fn watch_endpoints(self: Arc<Self>, shutdown: CancellationToken) {
+        let every =
+            |interval: Duration, wait_first| Every { interval: interval.max(Duration::from_millis(100)), wait_first };
+        let (config, set) = (&self.config, &self.set);
+        let read = async {
+            if !self.files.lock().any() {
+                return shutdown.cancelled().await;
+            }
+            let interval = config.sd_interval.min(config.sd_targets_interval).min(FILES_INTERVAL_MAX);
+            repeat(every(interval, true), shutdown.clone(), || async {
+                // What does not load is in the log.
+                let _ = self.read_files().await;
+            })
+            .await;
+        };
+        let dns = repeat(every(config.dns_interval, false), shutdown.clone(), || async { set.lookup().await });
+        let health = repeat(every(Duration::ZERO, false), shutdown.clone(), || async {
+            set.check().await;
+            // Who has just been started, here or there, should not have to wait long.
+            let new = set.all().iter().any(|e| e.reachable() && e.health().info.is_none());
+            tokio::time::sleep(if new { CHECK_INTERVAL_NEW } else { CHECK_INTERVAL }).await;
         });
-        let grpc = transport::serve(listeners.grpc, grpc, config.grpc.clone(), token.clone());
-        group.spawn("grpc", async move {
-            grpc.await;
-            Ok::<_, String>(())
-        });
-        group.spawn("endpoints", async move {
-            watch_endpoints(config, set, files, token).await;
-            Ok::<_, String>(())
-        });
-        probe.ready();
-        let ended = group.run(grace).await;
-        probe.not_ready("shutting down");
-        ended
+        tokio::join!(read, dns, health);
     }
 
-    fn http_router(&self) -> Router {
+    /// Reads the files of endpoints again. One that does not load keeps its endpoints, and is in the error.
+    async fn read_files(&self) -> Result<(), BoxError> {
+        let (configured, outcome) = {
+            let mut files = self.files.lock();
+            let outcome = files.reload();
+            (files.with(&self.config.endpoints), outcome)
+        };
+        self.set.configure(configured);
+        self.set.lookup().await;
+        outcome.map_err(Into::into)
+    }
+}
+
+impl Component for Querier {
+    type Config = Config;
+
+    fn command() -> Command {
+        crate::command()
+    }
+
+    async fn build(config: Config, deps: Deps, probe: Probe) -> Result<Self, Error> {
+        if config.endpoints.is_empty() && config.sd_file.is_none() && config.sd_targets.is_empty() {
+            warn!(
+                "no endpoints are configured, queries will find nothing: give --endpoint or --endpoint.sd-config-file"
+            );
+        }
+        if config.endpoints.iter().any(|e| e.mode == Mode::Group) {
+            info!("endpoint groups are asked in turn, one address a request");
+        }
+        let resolver = Arc::new(SystemResolver::new().map_err(Error::Config)?);
+        Ok(Self::new(config, resolver, deps, probe))
+    }
+
+    fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn deps(&self) -> &Deps {
+        &self.deps
+    }
+
+    fn probe(&self) -> &Probe {
+        &self.probe
+    }
+
+    fn http_routes(&self) -> Router {
         let (set, rules) = (self.set.clone(), self.config.relabel.clone());
         let page = get(move || {
             let shown = page::render(&stores(&set, &rules));
             async move { pages::page("aion query", &shown) }
         });
-        let common = common_routes(self.metrics.clone(), self.probe.clone());
         let mut routes = Router::new().route("/graph", page.clone()).route("/stores", page.clone());
         routes = routes.merge(api::router(self.state.clone()));
-        if !self.config.prefixes.is_root() {
+        let prefixes = &self.config.http.prefixes;
+        if !prefixes.is_root() {
             // A page's link to the metrics is relative too.
-            routes = routes.merge(common.clone());
+            routes = routes.merge(common_routes(self.deps.metrics.clone(), self.probe.clone()));
         }
-        let routes = self.config.request_log.http(self.config.prefixes.mount("graph", page, routes));
-        let router = HttpMetrics::new(&self.metrics).wrap(routes).merge(common);
-        self.config.web.wrap(router)
+        prefixes.mount("graph", page, routes)
     }
 
-    fn grpc_router(&self) -> Router {
-        let mut routes = Routes::builder();
-        let source: Arc<dyn SeriesSource> = Arc::new(self.sources.fanout.clone());
+    fn grpc_services(&self) -> Option<GrpcServices> {
         let (parent, bytes_max) = (self.state.budget.clone(), self.config.engine.max_query_bytes);
         let budget = Arc::new(move || {
             Budget::new("this StoreAPI request", "--query.max-bytes", bytes_max, Some(parent.clone()))
         });
-        store_routes(
-            &mut routes,
-            source,
-            ServerOptions { limits: self.config.limits, budget, metrics: self.metrics.clone() },
-        );
+        let options = ServerOptions { limits: self.config.limits, budget, metrics: self.deps.metrics.clone() };
         let served = Served {
             store: true,
             rules: true,
@@ -176,29 +200,33 @@ impl Querier {
             query: true,
             status: true,
         };
-        let apis = InspectApis { source: self.inspect.clone(), served, selectors: Arc::new(selectors) };
-        inspect_routes(&mut routes, &apis);
-        QueryServer::new(self.state.evaluator.clone(), self.state.budget.clone()).add_to(&mut routes);
         let fanout = self.sources.fanout.clone();
-        InfoServer::new(move || {
+        let info = move || {
             let source = fanout.info();
             // More than `source` names, where somebody is there whose label sets are not known.
             let (label_sets, _) = fanout.label_sets();
             let sets = label_sets.into_iter().map(|labels| StoreSet { labels, range: source.range });
             Some(EndpointInfo { component: ComponentType::Query, served, sets: sets.collect(), source })
-        })
-        .add_to(&mut routes);
-        ServerStack::new(ServerMetrics::new(&self.metrics), self.probe.clone())
-            .reflecting(storeapi::DESCRIPTORS, served.service_names())
-            .logging(self.config.request_log.clone())
-            .router(routes.routes())
+        };
+        let query = QueryServer::new(self.state.evaluator.clone(), self.state.budget.clone());
+        let services = GrpcServices::new(served, info).store(Arc::new(self.sources.fanout.clone()), options);
+        Some(services.inspect(self.inspect.clone()).with(|routes| query.add_to(routes)))
     }
-}
 
-/// The selectors of a PromQL text.
-fn selectors(query: &str) -> Result<Vec<Vec<Matcher>>, String> {
-    let expr = promql_syntax::parse(query).map_err(|e| e.to_string())?;
-    Ok(promql_syntax::selectors(&expr).into_iter().map(|s| s.matchers.to_vec()).collect())
+    fn on_reload(self: &Arc<Self>, reloads: &mut Reloads) {
+        if self.files.lock().any() {
+            let this = self.clone();
+            reloads.add("endpoint.sd-config-file, store.sd-files", move || {
+                let this = this.clone();
+                async move { this.read_files().await }
+            });
+        }
+    }
+
+    fn spawn(self: &Arc<Self>, group: &mut Group) {
+        group.spawn("endpoints", self.clone().watch_endpoints(group.shutdown()));
+        self.probe.ready();
+    }
 }
 
 /// The endpoints as `/api/v1/stores` and the page show them: without label sets that relabelling drops.
@@ -224,63 +252,10 @@ fn stores(set: &EndpointSet, rules: &[Rule]) -> StoresAnswer {
     StoresAnswer { stores: set.all().into_iter().filter_map(status).collect() }
 }
 
-/// Keeps the set up to date: files, DNS, health.
-async fn watch_endpoints(config: Config, set: Arc<EndpointSet>, files: EndpointFiles, shutdown: CancellationToken) {
-    let every =
-        |interval: Duration, wait_first| Every { interval: interval.max(Duration::from_millis(100)), wait_first };
-    let read = async {
-        if !files.any() {
-            return shutdown.cancelled().await;
-        }
-        // Small files: reading them again is cheaper than being told by the file system, and works for mounted ones.
-        let interval = config.sd_interval.min(config.sd_targets_interval).min(Duration::from_secs(30));
-        let files = parking_lot::Mutex::new(files);
-        repeat(every(interval, true), shutdown.clone(), || async {
-            let configured = {
-                let mut files = files.lock();
-                files.reload();
-                files.with(&config.endpoints)
-            };
-            set.configure(configured);
-            set.lookup().await;
-        })
-        .await;
-    };
-    let dns = repeat(every(config.dns_interval, false), shutdown.clone(), || async { set.lookup().await });
-    let health = repeat(every(Duration::ZERO, false), shutdown.clone(), || async {
-        set.check().await;
-        // Who has just been started, here or there, should not have to wait long.
-        let new = set.all().iter().any(|e| e.reachable() && e.health().info.is_none());
-        tokio::time::sleep(if new { CHECK_INTERVAL_NEW } else { CHECK_INTERVAL }).await;
-    });
-    tokio::join!(read, dns, health);
-}
-
-/// `aion query`.
+/// Runs `aion query` with parsed flags until `shutdown`.
 ///
 /// # Errors
 /// Settings that cannot be used, sockets that cannot be bound, a part that failed.
-pub async fn run(
-    parsed: &Parsed,
-    shutdown: CancellationToken,
-    metrics: Metrics,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let config = Config::new(parsed, clock.now_ms())?;
-    if config.endpoints.is_empty() && config.sd_file.is_none() && config.sd_targets.is_empty() {
-        warn!("no endpoints are configured, queries will find nothing: give --endpoint or --endpoint.sd-config-file");
-    }
-    let resolver = Arc::new(SystemResolver::new().map_err(ConfigError)?);
-    let listeners = Listeners {
-        http: transport::bind(parsed.text("http-address")).await?,
-        grpc: transport::bind(parsed.text("grpc-address")).await?,
-    };
-    info!(http = parsed.text("http-address"), grpc = parsed.text("grpc-address"), "listening");
-    if config.endpoints.iter().any(|e| e.mode == Mode::Group) {
-        info!("endpoint groups are asked in turn, one address a request");
-    }
-    match Querier::new(config, resolver, clock, metrics).serve(listeners, shutdown).await {
-        Ended::Asked => Ok(()),
-        Ended::Failed(why) => Err(why.into()),
-    }
+pub async fn run(parsed: &Parsed, deps: Deps, shutdown: CancellationToken) -> Result<(), Error> {
+    assembly::run::<Querier>(parsed, deps, shutdown).await
 }

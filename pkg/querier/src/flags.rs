@@ -1,5 +1,6 @@
 //! The flags of `aion query`: Thanos' names and defaults, and a few of our own.
 
+use assembly::STORE_LIMITS;
 use flags::{Command, Flag, Kind};
 use transport::flags::{COMMON, GRPC_CLIENT, GRPC_SERVER, HTTP, REQUEST_LOG};
 
@@ -87,8 +88,6 @@ const QUERY: &[Flag] = &[
     Flag::text("endpoint-group-strict", "", "(Repeatable) DNS name of statically configured Thanos API server groups that are always used, even if the health check fails.")
         .placeholder("<endpoint-group-strict>")
         .repeated(),
-    Flag::count("store.limits.request-series", "0", "The maximum series allowed for a single Series request. The Series call fails if this limit is exceeded. 0 means no limit."),
-    Flag::count("store.limits.request-samples", "0", "The maximum samples allowed for a single Series request, the Series call fails if this limit is exceeded. 0 means no limit. NOTE: For efficiency the limit is internally implemented as 'chunks limit' considering each chunk contains a maximum of 120 samples."),
 ];
 
 /// What Thanos' documentation does not list: deprecated spellings, and limits of our own.
@@ -158,7 +157,7 @@ pub fn command() -> Command {
     Command {
         name: "query",
         about: "Query node exposing PromQL enabled Query API with data retrieved from multiple store nodes.",
-        flags: vec![COMMON, HTTP, GRPC_SERVER, GRPC_CLIENT, REQUEST_LOG, QUERY, MORE],
+        flags: vec![COMMON, HTTP, GRPC_SERVER, GRPC_CLIENT, REQUEST_LOG, QUERY, STORE_LIMITS, MORE],
         args: None,
     }
 }

@@ -4,6 +4,8 @@
 //! [`fanout::FanOut`] asks those that matter and merges their streams; [`source`] adds deduplication per request; the
 //! engine (`promql`) and the HTTP API (`api`) sit on top. The same fan-out is served over gRPC, so queriers stack.
 
+#![allow(missing_docs, reason = "a component, not a library for others")]
+
 mod chosen_sets;
 mod component;
 mod config;
@@ -16,6 +18,6 @@ pub mod resolve;
 pub mod source;
 mod strays;
 
-pub use component::{Listeners, Querier, run};
+pub use component::{Querier, run};
 pub use config::Config;
 pub use flags::command;

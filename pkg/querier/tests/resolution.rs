@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use assembly::{Deps, Listeners};
 use block::{BlockId, BlockMeta, BlockWriter, BlockWriterOptions, ThanosMeta};
 use chunkenc::{Encoding, TimedChunk, encode_xor};
 use downsample::Downsampler;
@@ -11,10 +12,11 @@ use labels::Labels;
 use model::FakeClock;
 use objstore::Bucket;
 use serde_json::Value;
-use store_gateway::{Component, Config, Deps};
+use store_gateway::{Config, Store};
 use telemetry::Metrics;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
+use transport::http::Probe;
 use world::World;
 
 #[path = "it/world.rs"]
@@ -174,16 +176,17 @@ impl System {
 
 /// A store gateway over the bucket; its address.
 async fn serve(bucket: Bucket, data_dir: &Path, shutdown: CancellationToken) -> String {
-    let mut config = Config::with_defaults().unwrap();
+    let clock = Arc::new(FakeClock::at(START + 30 * DAY));
+    let deps = Deps { bucket: Some(bucket), clock, ..Deps::isolated(Metrics::new()) };
+    let mut config = Config::with_defaults(&deps).unwrap();
     config.fetch.discovery = bucket::Discovery::Recursive;
     config.fetch.cache_dir = None;
     config.data_dir = Some(data_dir.to_owned());
-    let clock = Arc::new(FakeClock::at(START + 30 * DAY));
-    let component = Component::build(config, Deps { bucket, clock, metrics: Metrics::new() });
-    component.syncer.sync().await.unwrap();
-    let (http, grpc) = (transport::bind("127.0.0.1:0").await.unwrap(), transport::bind("127.0.0.1:0").await.unwrap());
-    let address = grpc.local_addr().unwrap().to_string();
-    tokio::spawn(component.serve(http, grpc, shutdown));
+    let store = Store::new(config, deps, Probe::new("starting")).unwrap();
+    store.syncer.sync().await.unwrap();
+    let listeners = Listeners::loopback().await.unwrap();
+    let address = listeners.grpc_address().unwrap().unwrap().to_string();
+    tokio::spawn(assembly::serve(store, listeners, shutdown));
     address
 }
 

@@ -8,18 +8,30 @@ mod group;
 mod repeat;
 
 pub use failpoints::{Failpoint, Failpoints};
-pub use group::{Ended, Group};
+pub use group::{BoxError, Failed, Group, Outcome};
 pub use repeat::{Every, repeat};
 
-/// Calls `hangup` at each SIGHUP, for ever. A signal that asks for a reload never ends the process, whatever can be
-/// reloaded.
-pub async fn hangups(hangup: impl Fn()) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut hup) = signal(SignalKind::hangup()) else { return std::future::pending().await };
-    while hup.recv().await.is_some() {
-        hangup();
+/// The SIGHUPs of this process. From the first one on the signal never ends the process.
+#[derive(Debug)]
+pub struct Hangups(Option<tokio::signal::unix::Signal>);
+
+impl Hangups {
+    /// Those from now on.
+    pub fn listen() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+        Self(signal(SignalKind::hangup()).ok())
     }
-    std::future::pending().await
+
+    /// Completes at the next one; never where the system refused to tell.
+    pub async fn next(&mut self) {
+        let next = match &mut self.0 {
+            Some(signal) => signal.recv().await,
+            None => None,
+        };
+        if next.is_none() {
+            std::future::pending().await
+        }
+    }
 }
 
 /// Completes at SIGINT or SIGTERM with the signal's name.

@@ -1,5 +1,6 @@
 //! The flags of `aion sidecar`: Thanos' names and defaults, and a few of our own.
 
+use assembly::{OBJSTORE, STORE_LIMITS};
 use flags::{Command, Flag, Kind};
 use transport::flags::{COMMON, GRPC_SERVER, HTTP, REQUEST_LOG};
 
@@ -39,25 +40,12 @@ const SIDECAR: &[Flag] = &[
         "prometheus",
         "Executable name used to match the process being reloaded when using the signal method.",
     ),
-    Flag::text("objstore.config-file", "", "Path to YAML file that contains object store configuration.")
-        .placeholder("<file-path>"),
-    Flag::text("objstore.config", "", "Object store configuration, instead of a file.").placeholder("<content>"),
     Flag::switch(
         "shipper.upload-compacted",
         "If true shipper will try to upload compacted blocks as well. Useful for migration purposes. Works only if compaction is disabled on Prometheus. Do it once and then disable the flag when done.",
     ),
     Flag::text("shipper.meta-file-name", "thanos.shipper.json", "the file to store shipper metadata in"),
-    Flag::count("shipper.upload-concurrency", "0", "Parts of a block file that are sent at a time; 0 = 2."),
-    Flag::count(
-        "store.limits.request-series",
-        "0",
-        "The maximum series allowed for a single Series request. The Series call fails if this limit is exceeded. 0 means no limit.",
-    ),
-    Flag::count(
-        "store.limits.request-samples",
-        "0",
-        "The maximum samples allowed for a single Series request, the Series call fails if this limit is exceeded. 0 means no limit. NOTE: For efficiency the limit is internally implemented as 'chunks limit' considering each chunk contains a maximum of 120 samples.",
-    ),
+    Flag::count("shipper.upload-concurrency", "0", "How many parts of one file are uploaded in parallel. 0 means 2."),
     Flag::new(
         "min-time",
         Kind::Time,
@@ -83,7 +71,7 @@ pub fn command() -> Command {
     Command {
         name: "sidecar",
         about: "Sidecar for Prometheus server.",
-        flags: vec![COMMON, HTTP, GRPC_SERVER, REQUEST_LOG, SIDECAR, MORE],
+        flags: vec![COMMON, HTTP, GRPC_SERVER, REQUEST_LOG, SIDECAR, OBJSTORE, STORE_LIMITS, MORE],
         args: None,
     }
 }

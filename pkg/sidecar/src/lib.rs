@@ -4,6 +4,8 @@
 //! labels, since when has it data); [`bucket::shipper`] brings finished blocks into the bucket; [`source`] and [`inspect`] answer
 //! gRPC from Prometheus' API; [`Reloader`] expands its configuration and tells it to read it again.
 
+#![allow(missing_docs, reason = "a component, not a library for others")]
+
 mod component;
 mod config;
 mod flags;
@@ -13,7 +15,7 @@ mod prometheus;
 pub mod reloader;
 pub mod source;
 
-pub use component::{Listeners, Sidecar, run};
+pub use component::{Sidecar, run};
 pub use config::Config;
 pub use flags::command;
 pub use prometheus::{PrometheusError, PrometheusState};

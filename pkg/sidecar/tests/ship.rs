@@ -17,12 +17,11 @@ async fn component_ships_to_the_end() {
     }
     let server = Server::start().await;
     let p = Prometheus::start(&[("cluster", "eu"), ("replica", "a")], &FIXED_BLOCKS, |_| {}).await;
-    let mut config = config(&[
+    let config = config(&[
         format!("--prometheus.url={}", p.url()),
         format!("--tsdb.path={}", p.data().display()),
         format!("--objstore.config={}", server.config_yaml()),
     ]);
-    config.objstore = Some(server.config_yaml());
     let running = start(config).await;
     wait_for("the sidecar to be ready", LONG, async || running.state.is_up()).await;
     let spare = tempfile::tempdir_in(p.dir.path()).unwrap();
@@ -36,6 +35,6 @@ async fn component_ships_to_the_end() {
         async || get(&format!("http://{}/metrics", running.http)).await.contains("thanos_shipper_uploads_total 1");
     wait_for("it to be counted", LONG, counted).await;
     move_in(&ids[1]);
-    running.stop().await;
+    running.stop().await.unwrap();
     assert!(there(&ids[1]), "the last pass");
 }

@@ -1,29 +1,24 @@
-//! The component: its parts put together, its listeners, its life.
+//! The component: its parts put together, its tasks.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use assembly::{Component, Deps, Error, GrpcServices};
 use axum::Router;
 use bucket::{MetaFetcher, SyncMetrics};
-use flags::Parsed;
-use model::{Clock, SystemClock};
-use objstore::{Bucket, BufferPool, OpenOptions};
+use flags::{Command, Parsed};
+use objstore::{Bucket, BufferPool};
 use parking_lot::RwLock;
-use service::{Ended, Group};
-use storage::{Budget, SeriesSource};
-use storeapi::{InfoServer, Served, ServerOptions, store_routes};
-use telemetry::Metrics;
-use tokio::net::TcpListener;
+use service::{Every, Group, repeat};
+use storage::Budget;
+use storeapi::{Served, ServerOptions};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
-use tonic::service::{Routes, RoutesBuilder};
-use transport::grpc::{ServerMetrics, ServerStack};
-use transport::http::{HttpMetrics, Probe, common_routes};
+use transport::http::Probe;
 
 use crate::blocks_api::BlocksApi;
 use crate::chunk_cache::ChunkCache;
 use crate::config::{Config, budgets};
-use crate::error::Error;
 use crate::gateway::{Shared, StoreGateway};
 use crate::index_cache::IndexCache;
 use crate::metrics::GatewayMetrics;
@@ -44,41 +39,35 @@ const RETRY_PAUSE: Duration = Duration::from_secs(5);
 /// After a block turned out to be gone, the next sync comes no sooner than this.
 const RESYNC_PAUSE: Duration = Duration::from_secs(1);
 
-/// What comes from outside.
-#[derive(Debug, Clone)]
-pub struct Deps {
-    /// The bucket with the blocks.
-    pub bucket: Bucket,
-    /// Time of day.
-    pub clock: Arc<dyn Clock>,
-    /// Where metrics go.
-    pub metrics: Metrics,
-}
-
-/// A store gateway that is put together and not started.
-pub struct Component {
+/// `aion store`.
+pub struct Store {
     /// Its series.
     pub gateway: StoreGateway,
-    /// Its syncs; [`Component::serve`] runs them by itself.
+    /// Its syncs; they run by themselves once the store is served.
     pub syncer: Arc<Syncer>,
     config: Config,
     deps: Deps,
     probe: Probe,
+    bucket: Bucket,
     budget: Arc<dyn Fn() -> Arc<Budget> + Send + Sync>,
 }
 
-impl std::fmt::Debug for Component {
+impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Component").field("gateway", &self.gateway).finish_non_exhaustive()
+        f.debug_struct("Store").field("gateway", &self.gateway).finish_non_exhaustive()
     }
 }
 
-impl Component {
-    /// Puts a store gateway together.
-    pub fn build(config: Config, deps: Deps) -> Self {
+impl Store {
+    /// Builds the parts; the bucket is not read yet.
+    ///
+    /// # Errors
+    /// A bucket configuration that is missing or cannot be used.
+    pub fn new(config: Config, deps: Deps, probe: Probe) -> Result<Self, Error> {
+        let bucket = config.bucket.open_required(&deps)?;
         let metrics = &deps.metrics;
         let shared = Arc::new(Shared {
-            bucket: deps.bucket.with_pool(BufferPool::new(IDLE_BUFFER_BYTES)),
+            bucket: bucket.with_pool(BufferPool::new(IDLE_BUFFER_BYTES)),
             clock: deps.clock.clone(),
             cache: IndexCache::new(config.index_cache, metrics),
             chunk_cache: config.chunk_cache.map(|options| ChunkCache::new(options, metrics)),
@@ -103,10 +92,10 @@ impl Component {
         });
         let gateway = StoreGateway::new(shared, config.times.clone(), config.limits, config.series_concurrency);
         let sync_metrics = SyncMetrics::new(metrics);
-        let probe = Probe::new("the bucket was not read yet");
+        probe.not_ready("the bucket was not read yet");
         let syncer = Arc::new(Syncer {
             gateway: gateway.clone(),
-            fetcher: MetaFetcher::new(deps.bucket.clone(), config.fetch.clone(), sync_metrics.clone()),
+            fetcher: MetaFetcher::new(bucket.clone(), config.fetch.clone(), sync_metrics.clone()),
             filters: config.filters.clone(),
             metrics: sync_metrics,
             data_dir: config.data_dir.clone(),
@@ -115,7 +104,7 @@ impl Component {
             deletions: RwLock::new(Arc::from([])),
         });
         let budget = budgets(&config);
-        Self { gateway, syncer, config, deps, probe, budget }
+        Ok(Self { gateway, syncer, config, deps, probe, bucket, budget })
     }
 
     /// The byte budget of one call.
@@ -123,86 +112,74 @@ impl Component {
         (self.budget)()
     }
 
-    /// The gRPC routes: Store and Info.
-    pub fn grpc_router(&self) -> Router {
-        let mut routes: RoutesBuilder = Routes::builder();
-        let source: Arc<dyn SeriesSource> = Arc::new(self.gateway.clone());
+    async fn sync_forever(self: Arc<Self>, shutdown: CancellationToken) {
+        let shared = &self.gateway.inner.shared;
+        shutdown.run_until_cancelled(sync_forever(&self.syncer, shared, &self.config, &self.probe)).await;
+    }
+}
+
+impl Component for Store {
+    type Config = Config;
+
+    fn command() -> Command {
+        crate::command()
+    }
+
+    async fn build(config: Config, deps: Deps, probe: Probe) -> Result<Self, Error> {
+        Self::new(config, deps, probe)
+    }
+
+    fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn deps(&self) -> &Deps {
+        &self.deps
+    }
+
+    fn probe(&self) -> &Probe {
+        &self.probe
+    }
+
+    fn http_routes(&self) -> Router {
+        let http = &self.config.http;
+        let api = BlocksApi {
+            syncer: self.syncer.clone(),
+            bucket: self.bucket.clone(),
+            clock: self.deps.clock.clone(),
+            label: self.config.web_label.clone(),
+            prefixes: http.prefixes.clone(),
+            admin_disabled: http.admin_disabled,
+            cors_disabled: http.cors_disabled,
+            page_disabled: http.pages_disabled,
+            flags: http.shown_flags.iter().cloned().collect(),
+            start_ms: self.deps.clock.now_ms(),
+            build: self.deps.metrics.build(),
+        };
+        api.routes()
+    }
+
+    fn grpc_services(&self) -> Option<GrpcServices> {
         let options = ServerOptions {
             limits: self.config.store_limits,
             budget: self.budget.clone(),
             metrics: self.deps.metrics.clone(),
         };
-        store_routes(&mut routes, source, options);
-        let gateway = self.gateway.clone();
-        InfoServer::new(move || gateway.endpoint_info()).add_to(&mut routes);
-        let served = Served { store: true, ..Served::default() };
-        ServerStack::new(ServerMetrics::new(&self.deps.metrics), self.probe.clone())
-            .reflecting(storeapi::DESCRIPTORS, served.service_names())
-            .logging(self.config.request_log.clone())
-            .router(routes.routes())
+        let (gateway, served) = (self.gateway.clone(), Served { store: true, ..Served::default() });
+        let services = GrpcServices::new(served, move || gateway.endpoint_info());
+        Some(services.store(Arc::new(self.gateway.clone()), options))
     }
 
-    /// The HTTP routes.
-    pub fn http_router(&self) -> Router {
-        let api = BlocksApi {
-            syncer: self.syncer.clone(),
-            bucket: self.deps.bucket.clone(),
-            clock: self.deps.clock.clone(),
-            label: self.config.web_label.clone(),
-            prefixes: self.config.prefixes.clone(),
-            admin_disabled: self.config.admin_disabled,
-            cors_disabled: self.config.cors_disabled,
-            page_disabled: self.config.web_disabled,
-            flags: self.config.shown_flags.iter().cloned().collect(),
-            start_ms: self.deps.clock.now_ms(),
-            build: self.deps.metrics.build(),
-        };
-        let router = common_routes(self.deps.metrics.clone(), self.probe.clone()).merge(api.routes());
-        let router = HttpMetrics::new(&self.deps.metrics).wrap(router);
-        self.config.web.wrap(self.config.request_log.http(router))
-    }
-
-    /// Serves until `shutdown`, or until a part fails.
-    ///
-    /// # Errors
-    /// The part that failed.
-    pub async fn serve(self, http: TcpListener, grpc: TcpListener, shutdown: CancellationToken) -> Result<(), Error> {
-        let mut group = Group::new(shutdown);
-        let (http_router, grpc_router) = (self.http_router(), self.grpc_router());
-        let (http_options, grpc_options) = (self.config.http.clone(), self.config.grpc.clone());
-        let grace = http_options.grace.max(grpc_options.grace);
-        for (name, listener, router, options) in
-            [("http", http, http_router, http_options), ("grpc", grpc, grpc_router, grpc_options)]
-        {
-            let token = group.shutdown();
-            group.spawn(name, async move {
-                transport::serve(listener, router, options, token).await;
-                Ok::<_, Error>(())
-            });
-        }
-        let token = group.shutdown();
-        let (syncer, gateway, config) = (self.syncer.clone(), self.gateway.clone(), self.config.clone());
-        let probe = self.probe.clone();
-        let shared = gateway.inner.shared.clone();
-        group.spawn("sync", async move {
-            token.run_until_cancelled(sync_forever(&syncer, &shared, &config, &probe)).await;
-            Ok::<_, Error>(())
-        });
+    fn spawn(self: &Arc<Self>, group: &mut Group) {
+        group.spawn("sync", self.clone().sync_forever(group.shutdown()));
         if !self.config.header_idle.is_zero() {
-            let token = group.shutdown();
-            let idle_ms = self.config.header_idle.as_millis() as i64;
-            group.spawn("index-headers", async move {
-                let every = service::Every { interval: CLOSE_EVERY, wait_first: true };
-                service::repeat(every, token, || async {
-                    gateway.close_unused(idle_ms);
-                })
-                .await;
-                Ok::<_, Error>(())
-            });
-        }
-        match group.run(grace + Duration::from_secs(5)).await {
-            Ended::Asked => Ok(()),
-            Ended::Failed(text) => Err(Error::Ended(text)),
+            let (gateway, idle_ms) = (self.gateway.clone(), self.config.header_idle.as_millis() as i64);
+            let every = Every { interval: CLOSE_EVERY, wait_first: true };
+            let close = move || {
+                gateway.close_unused(idle_ms);
+                std::future::ready(())
+            };
+            group.spawn("index-headers", repeat(every, group.shutdown(), close));
         }
     }
 }
@@ -246,20 +223,7 @@ async fn sync_forever(syncer: &Syncer, shared: &Shared, config: &Config, probe: 
 /// Runs `aion store` with parsed flags until `shutdown`.
 ///
 /// # Errors
-/// Flags, listeners, or a part that failed.
-pub async fn run(parsed: &Parsed, shutdown: CancellationToken, metrics: Metrics) -> Result<(), Error> {
-    let config = Config::new(parsed)?;
-    if config.objstore.is_empty() {
-        return Err(Error::Config("a bucket is needed: give --objstore.config-file or --objstore.config".to_owned()));
-    }
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let env = |name: &str| std::env::var(name).ok();
-    let bucket = objstore::Config::parse(&config.objstore, &env)
-        .and_then(|c| {
-            c.open(&OpenOptions { metrics: Some(metrics.clone()), clock: clock.clone(), ..OpenOptions::default() })
-        })
-        .map_err(|e| Error::Config(format!("{}: {e}", config.objstore_origin)))?;
-    let http = transport::bind(parsed.text("http-address")).await?;
-    let grpc = transport::bind(parsed.text("grpc-address")).await?;
-    Component::build(config, Deps { bucket, clock, metrics }).serve(http, grpc, shutdown).await
+/// Settings that cannot be used, sockets that cannot be bound, a part that failed.
+pub async fn run(parsed: &Parsed, deps: Deps, shutdown: CancellationToken) -> Result<(), Error> {
+    assembly::run::<Store>(parsed, deps, shutdown).await
 }

@@ -4,17 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use assembly::{BucketConfig, Deps, Error, GrpcConfig, HttpConfig, store_limits};
 use bucket::flags::TimeLimits;
 use bucket::{FetchOptions, Filters};
 use flags::Parsed;
 use storeapi::StoreLimits;
 use tracing::warn;
-use transport::http::{Prefixes, WebConfig};
-use transport::{RequestLog, ServeOptions};
 
 use crate::cache_config::{chunk_cache, index_cache};
 use crate::chunk_cache::ChunkCacheOptions;
-use crate::error::Error;
 use crate::header::HeaderOptions;
 use crate::index_cache::IndexCacheOptions;
 use crate::limits::Limits;
@@ -22,18 +20,9 @@ use crate::limits::Limits;
 /// Settings of a store gateway.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// HTTP listener.
-    pub http: ServeOptions,
-    /// Authentication and headers of the HTTP listener.
-    pub web: WebConfig,
-    /// gRPC listener.
-    pub grpc: ServeOptions,
-    /// `--request.logging-config`.
-    pub request_log: RequestLog,
-    /// `--objstore.config`, as text; empty when the bucket is given otherwise.
-    pub objstore: String,
-    /// Where it comes from, a file or the flag, for errors in it.
-    pub objstore_origin: String,
+    pub http: HttpConfig,
+    pub grpc: GrpcConfig,
+    pub bucket: BucketConfig,
     /// `--data-dir`, or `None` where nothing is kept on disk.
     pub data_dir: Option<PathBuf>,
     /// See [`IndexCacheOptions`].
@@ -80,27 +69,20 @@ pub struct Config {
     pub fetched_per_wanted: u64,
     /// Range requests at a time, of all calls.
     pub requests_max: usize,
-    /// `--web.disable`.
-    pub web_disabled: bool,
-    /// `--web.disable-cors`.
-    pub cors_disabled: bool,
-    /// `--web.external-prefix` and `--web.prefix-header`.
-    pub prefixes: Prefixes,
     /// `--bucket-web-label`.
     pub web_label: String,
-    /// `--disable-admin-operations`.
-    pub admin_disabled: bool,
-    /// All flags with their values, for the API.
-    pub shown_flags: Vec<(String, String)>,
 }
 
-impl Config {
-    /// From a command line.
-    ///
-    /// # Errors
-    /// The first flag or file that cannot be used.
-    pub fn new(parsed: &Parsed) -> Result<Self, Error> {
-        let (http, web) = transport::flags::http_server(parsed)?;
+impl assembly::Config for Config {
+    fn http(&self) -> &HttpConfig {
+        &self.http
+    }
+
+    fn grpc(&self) -> Option<&GrpcConfig> {
+        Some(&self.grpc)
+    }
+
+    fn from_flags(parsed: &Parsed, _deps: &Deps) -> Result<Self, Error> {
         let shard = bucket::flags::selector(parsed)?;
         let wrong = |flag: &str, why: String| Error::Config(format!("{}: {why}", parsed.origin(flag)));
         let told = |flag: &str, warning: Option<String>| {
@@ -133,22 +115,17 @@ impl Config {
         }
         let data_dir = parsed.switch("cache-index-header").then(|| PathBuf::from(parsed.text("data-dir")));
         let fetch = bucket::flags::fetch(parsed, data_dir.as_ref().map(|d| d.join("meta-syncer")))?;
-        let either = |new: &str, old: &str| match parsed.count(new) {
-            0 => parsed.count(old),
-            n => n,
-        };
+        let either = |limit: u64, old: &str| if limit == 0 { parsed.count(old) } else { limit };
+        let StoreLimits { series, samples } = store_limits(parsed);
         let store_limits = StoreLimits {
-            series: either("store.limits.request-series", "store.grpc.touched-series-limit"),
-            samples: either("store.limits.request-samples", "store.grpc.series-sample-limit"),
+            series: either(series, "store.grpc.touched-series-limit"),
+            samples: either(samples, "store.grpc.series-sample-limit"),
         };
         let millis = |flag: &str| Duration::from_millis(parsed.duration_ms(flag).max(0) as u64);
         Ok(Self {
-            http,
-            web,
-            grpc: transport::flags::grpc_server(parsed)?,
-            request_log: transport::flags::request_log(parsed)?,
-            objstore: parsed.content("objstore.config")?.unwrap_or_default(),
-            objstore_origin: parsed.origin("objstore.config"),
+            http: HttpConfig::from_flags(parsed)?,
+            grpc: GrpcConfig::from_flags(parsed)?,
+            bucket: BucketConfig::from_flags(parsed)?,
             data_dir,
             index_cache,
             chunk_cache,
@@ -182,22 +159,19 @@ impl Config {
             gap_free_bytes: parsed.size_bytes("store.coalesce-gap-free"),
             fetched_per_wanted: parsed.count("store.coalesce-ratio").max(1),
             requests_max: 128,
-            web_disabled: parsed.switch("web.disable"),
-            cors_disabled: parsed.switch("web.disable-cors"),
-            prefixes: Prefixes::new("", parsed.text("web.external-prefix"), parsed.text("web.prefix-header")),
             web_label: parsed.text("bucket-web-label").to_owned(),
-            admin_disabled: parsed.switch("disable-admin-operations"),
-            shown_flags: parsed.all().into_iter().map(|(n, v)| (n.to_owned(), v)).collect(),
         })
     }
+}
 
+impl Config {
     /// The defaults of the flags.
     ///
     /// # Errors
     /// None with the flags as declared.
-    pub fn with_defaults() -> Result<Self, Error> {
+    pub fn with_defaults(deps: &Deps) -> Result<Self, Error> {
         match flags::parse(&crate::command(), std::iter::empty(), "")? {
-            flags::Outcome::Run(parsed) => Self::new(&parsed),
+            flags::Outcome::Run(parsed) => assembly::Config::from_flags(&parsed, deps),
             flags::Outcome::Print(text) => Err(Error::Config(text)),
         }
     }
@@ -212,11 +186,15 @@ pub(crate) fn budgets(config: &Config) -> Arc<dyn Fn() -> Arc<storage::Budget> +
 
 #[cfg(test)]
 mod tests {
+    use assembly::Config as _;
+    use telemetry::Metrics;
+
     use super::*;
 
     fn config(args: &[&str]) -> Result<Config, String> {
+        let deps = Deps::isolated(Metrics::new());
         match flags::parse(&crate::command(), args.iter().map(|a| (*a).to_owned()), "v") {
-            Ok(flags::Outcome::Run(parsed)) => Config::new(&parsed).map_err(|e| e.to_string()),
+            Ok(flags::Outcome::Run(parsed)) => Config::from_flags(&parsed, &deps).map_err(|e| e.to_string()),
             Ok(flags::Outcome::Print(text)) => Err(text),
             Err(e) => Err(e.to_string()),
         }

@@ -1,28 +1,8 @@
-//! Errors of the component, and of reading one block.
+//! Errors of reading one block.
 
 use std::fmt;
 
 use storage::PartialResponse;
-
-/// Why the store gateway could not start or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A flag or a file that it names cannot be used.
-    #[error("{0}")]
-    Config(String),
-    /// A listener or a TLS file.
-    #[error(transparent)]
-    Transport(#[from] transport::Error),
-    /// A part ended with an error.
-    #[error("{0}")]
-    Ended(String),
-}
-
-impl From<flags::UsageError> for Error {
-    fn from(e: flags::UsageError) -> Self {
-        Self::Config(e.0)
-    }
-}
 
 /// Why a block did not answer.
 #[derive(Debug, Clone)]

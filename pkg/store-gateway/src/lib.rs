@@ -5,6 +5,8 @@
 //! round of requests each — and merged. All checksums are checked; a damaged or vanished block becomes a warning that
 //! names it. Bytes are counted before they are fetched, against the request's budget and the process'.
 
+#![allow(missing_docs, reason = "a component, not a library for others")]
+
 mod block_set;
 mod blocks_api;
 mod bucket_block;
@@ -14,6 +16,7 @@ mod clock_cache;
 mod component;
 mod config;
 mod error;
+mod flags;
 mod gateway;
 mod header;
 mod index_cache;
@@ -22,7 +25,6 @@ mod loaded;
 mod mask;
 mod metrics;
 mod read;
-mod store_flags;
 mod sync;
 mod turn;
 mod unread;
@@ -30,13 +32,12 @@ mod unread;
 pub use block_set::{BlockSet, Spans};
 pub use bucket_block::BucketBlock;
 pub use chunk_cache::{ChunkCache, ChunkCacheOptions};
-pub use component::{Component, Deps, run};
+pub use component::{Store, run};
 pub use config::Config;
-pub use error::Error;
+pub use flags::command;
 pub use gateway::StoreGateway;
 pub use header::HeaderOptions;
 pub use index_cache::{IndexCache, IndexCacheOptions};
 pub use limits::Limits;
-pub use store_flags::command;
 pub use sync::{Seen, Syncer};
 pub use unread::Unread;

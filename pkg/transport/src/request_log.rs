@@ -19,15 +19,19 @@ use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
+use parking_lot::RwLock;
 use serde::Deserialize;
 use tonic::Code;
 use tracing::Level;
 
 use crate::grpc::follow::{Follow, code_name};
 
-/// Which requests are logged; the default logs none.
+/// Which requests are logged; the default logs none. Clones share what [`replace`](Self::replace) changes.
 #[derive(Debug, Clone, Default)]
-pub struct RequestLog {
+pub struct RequestLog(Arc<RwLock<Both>>);
+
+#[derive(Debug, Clone, Default)]
+struct Both {
     http: Arc<Rules<HttpRule>>,
     grpc: Arc<Rules<GrpcRule>>,
 }
@@ -124,30 +128,30 @@ impl RequestLog {
         let yaml: Yaml = flags::parse_yaml(yaml)?;
         let http = rules("http", &yaml.options, yaml.http)?;
         let grpc = rules("grpc", &yaml.options, yaml.grpc)?;
-        Ok(Self { http: Arc::new(http), grpc: Arc::new(grpc) })
+        Ok(Self(Arc::new(RwLock::new(Both { http: Arc::new(http), grpc: Arc::new(grpc) }))))
+    }
+
+    /// From now on requests are logged as `new` says, by all clones.
+    pub fn replace(&self, new: &Self) {
+        let new = new.0.read().clone();
+        *self.0.write() = new;
     }
 
     /// Wraps all routes of an HTTP router.
     pub fn http(&self, router: Router) -> Router {
-        if !self.http.end {
-            return router;
-        }
-        let rules = self.http.clone();
+        let both = self.0.clone();
         router.layer(middleware::from_fn(move |request: Request, next: Next| {
-            let rules = rules.clone();
-            async move { http(&rules, request, next).await }
+            let rules = both.read().http.clone();
+            async move { if rules.end { http(&rules, request, next).await } else { next.run(request).await } }
         }))
     }
 
     /// Wraps all services of a gRPC router.
     pub(crate) fn grpc(&self, router: Router) -> Router {
-        if !self.grpc.end {
-            return router;
-        }
-        let rules = self.grpc.clone();
+        let both = self.0.clone();
         router.layer(middleware::from_fn(move |request: Request, next: Next| {
-            let rules = rules.clone();
-            async move { grpc(&rules, request, next).await }
+            let rules = both.read().grpc.clone();
+            async move { if rules.end { grpc(&rules, request, next).await } else { next.run(request).await } }
         }))
     }
 }
@@ -437,6 +441,18 @@ mod tests {
             let log = RequestLog::parse(yaml).unwrap();
             assert_eq!(lines(log.grpc(routes()), asked()).await, expected, "{yaml}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_replaced_log_holds_for_routes_that_are_served() {
+        let log = RequestLog::default();
+        let routes = log.http(Router::new().route("/bad", get(|| async { StatusCode::INTERNAL_SERVER_ERROR })));
+        let asked = async |routes: &Router| lines(routes.clone(), vec![request("/bad")]).await.len();
+        assert_eq!(asked(&routes).await, 0);
+        log.replace(&RequestLog::parse("options: {level: ERROR, decision: {log_end: true}}").unwrap());
+        assert_eq!(asked(&routes).await, 1);
+        log.replace(&RequestLog::default());
+        assert_eq!(asked(&routes).await, 0);
     }
 
     #[test]

@@ -35,7 +35,8 @@ impl EndpointFiles {
         for pattern in files.patterns.iter().filter(|p| !expand(p).iter().any(|path| path.exists())) {
             warn!(pattern, "no file of endpoints is there yet");
         }
-        files.reload();
+        // What does not load is in the log, and its endpoints are missing aloud.
+        let _ = files.reload();
         files
     }
 
@@ -45,7 +46,10 @@ impl EndpointFiles {
     }
 
     /// Reads all again.
-    pub fn reload(&mut self) {
+    ///
+    /// # Errors
+    /// The files that do not load, in one sentence; they keep the endpoints that they had, the others are loaded.
+    pub fn reload(&mut self) -> Result<(), SdError> {
         let mut now = BTreeMap::new();
         if let Some(path) = &self.config {
             now.insert(path.clone(), load_sd(path, &self.base));
@@ -56,13 +60,15 @@ impl EndpointFiles {
             let specs = load_targets(&path).map(|list| list.into_iter().map(|a| self.base.at(a)).collect());
             now.insert(path.display().to_string(), specs);
         }
-        let failed = now.values().any(Result::is_err);
-        self.healthy.set(f64::from(u8::from(!failed)));
+        let failures: Vec<String> =
+            now.values().filter_map(|specs| specs.as_ref().err()).map(|e| e.0.clone()).collect();
+        self.healthy.set(f64::from(u8::from(failures.is_empty())));
         let before = std::mem::take(&mut self.loaded);
         for (path, specs) in now {
             let kept = specs.or_else(|e| self.keep(e, before.get(&path)));
             self.loaded.insert(path, kept);
         }
+        if failures.is_empty() { Ok(()) } else { Err(SdError(failures.join("; "))) }
     }
 
     fn keep(&self, error: SdError, before: Option<&Result<Vec<Spec>, String>>) -> Result<Vec<Spec>, String> {
@@ -119,13 +125,14 @@ mod tests {
         assert_eq!(shown(&files), (texts(&["fixed:1", "a:1", "b:2"]), texts(&["y.json"])));
 
         write("y.json", r#"[{"targets": ["c:3"]}]"#);
-        files.reload();
+        files.reload().unwrap();
         assert!(metrics.encode().contains("aion_query_endpoint_files_last_load_successful 1"));
         assert_eq!(shown(&files), (texts(&["fixed:1", "a:1", "b:2", "c:3"]), vec![]));
 
         write("sd.yml", "endpoints: [{addres: 'a:1'}]");
         write("x.json", "[{");
-        files.reload();
+        let error = files.reload().unwrap_err().to_string();
+        assert!(error.contains("sd.yml: line 1") && error.contains("; ") && error.contains("x.json"), "{error}");
         assert_eq!(shown(&files).0, texts(&["fixed:1", "a:1", "b:2", "c:3"]));
         let encoded = metrics.encode();
         assert!(encoded.contains("aion_query_endpoint_files_last_load_successful 0"), "{encoded}");
@@ -133,7 +140,7 @@ mod tests {
 
         write("sd.yml", "endpoints: [{address: 'd:4'}]");
         std::fs::remove_file(path("x.json")).unwrap();
-        files.reload();
+        files.reload().unwrap();
         assert_eq!(shown(&files), (texts(&["fixed:1", "d:4", "c:3"]), vec![]));
     }
 }

@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use assembly::{Config as _, Deps, Listeners};
 use bytes::Bytes;
 use chunkenc::{Encoding, encode_xor};
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use labels::{Labels, Matcher};
-use model::SystemClock;
 use querier::resolve::Resolver;
-use querier::{Config, Listeners, Querier};
+use querier::{Config, Querier};
 use serde_json::Value;
 use storage::{
     Answer, Budget, Chunk, Ctx, Error, LabelQuery, MemorySource, Result, Select, Series, SeriesSource, SeriesStream,
@@ -212,20 +212,16 @@ impl World {
         let endpoints = running.iter().map(|(address, ..)| format!("--endpoint={address}"));
         let args: Vec<String> = endpoints.chain(args.iter().map(|a| (*a).to_owned())).collect();
         let Ok(flags::Outcome::Run(parsed)) = flags::parse(&querier::command(), args, "") else { panic!("bad flags") };
-        let config = Config {
-            http: ServeOptions::http(Duration::ZERO),
-            grpc: ServeOptions::grpc(Duration::ZERO, Duration::ZERO),
-            ..Config::new(&parsed, 0).unwrap()
-        };
-        let querier = Querier::new(config, Arc::new(names), Arc::new(SystemClock), Metrics::new());
-        let listeners = Listeners {
-            http: transport::bind("127.0.0.1:0").await.unwrap(),
-            grpc: transport::bind("127.0.0.1:0").await.unwrap(),
-        };
-        let (http, grpc) =
-            (listeners.http.local_addr().unwrap().to_string(), listeners.grpc.local_addr().unwrap().to_string());
+        let deps = Deps::isolated(Metrics::new());
+        let mut config = Config::from_flags(&parsed, &deps).unwrap();
+        config.http.serve = ServeOptions::http(Duration::ZERO);
+        config.grpc.serve = ServeOptions::grpc(Duration::ZERO, Duration::ZERO);
+        let querier = Querier::new(config, Arc::new(names), deps, Probe::new("starting"));
+        let listeners = Listeners::loopback().await.unwrap();
+        let http = listeners.http_address().unwrap();
+        let grpc = listeners.grpc_address().unwrap().unwrap().to_string();
         let (shutdown, set) = (CancellationToken::new(), querier.endpoints());
-        tokio::spawn(querier.serve(listeners, shutdown.clone()));
+        tokio::spawn(assembly::serve(querier, listeners, shutdown.clone()));
         let deadline = std::time::Instant::now() + Duration::from_secs(20);
         while set.all().iter().filter(|e| e.health().info.is_some()).count() < count {
             assert!(std::time::Instant::now() < deadline, "endpoints do not answer: {:?}", set.all());

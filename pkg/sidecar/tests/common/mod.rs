@@ -7,14 +7,14 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::SystemClock;
+use assembly::{Config as _, Deps, Listeners};
 use remote::{ClientOptions, PromClient};
-use sidecar::{Config, Listeners, PrometheusState, Sidecar};
+use sidecar::{Config, PrometheusState, Sidecar};
 use telemetry::Metrics;
 pub use testkit::prometheus::have_prometheus;
 use testkit::{Process, free_port, wait_for};
 use tokio_util::sync::CancellationToken;
-use transport::http::ClientConfig;
+use transport::http::{ClientConfig, Probe};
 
 /// How long things may take before a test fails.
 pub const LONG: Duration = Duration::from_secs(60);
@@ -100,7 +100,7 @@ pub const FIXED_BLOCKS: [&str; 2] = ["--storage.tsdb.min-block-duration=2h", "--
 /// A configuration from flags.
 pub fn config(args: &[String]) -> Config {
     match flags::parse(&sidecar::command(), args.iter().cloned(), "0").unwrap() {
-        flags::Outcome::Run(parsed) => Config::new(&parsed).unwrap(),
+        flags::Outcome::Run(parsed) => Config::from_flags(&parsed, &Deps::isolated(Metrics::new())).unwrap(),
         _ => panic!("these flags do not run: {args:?}"),
     }
 }
@@ -112,7 +112,7 @@ pub struct Running {
     pub state: Arc<PrometheusState>,
     pub metrics: Metrics,
     pub shutdown: CancellationToken,
-    pub task: tokio::task::JoinHandle<service::Ended>,
+    pub task: tokio::task::JoinHandle<Result<(), assembly::Error>>,
 }
 
 /// Starts one; quick looks, so that tests are.
@@ -120,22 +120,18 @@ pub async fn start(mut config: Config) -> Running {
     config.config_interval = Duration::from_millis(200);
     config.ship_interval = Duration::from_millis(200);
     let metrics = Metrics::new();
-    let sidecar =
-        Sidecar::new(config, &|_| None, Arc::new(SystemClock), service::Failpoints::none(), metrics.clone()).unwrap();
-    let listeners = Listeners {
-        http: tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap(),
-        grpc: tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap(),
-    };
-    let (http, grpc) = (listeners.http.local_addr().unwrap(), listeners.grpc.local_addr().unwrap());
+    let sidecar = Sidecar::new(config, Deps::isolated(metrics.clone()), Probe::new("starting")).unwrap();
+    let listeners = Listeners::loopback().await.unwrap();
+    let (http, grpc) = (listeners.http_address().unwrap(), listeners.grpc_address().unwrap().unwrap());
     let state = sidecar.state();
     let shutdown = CancellationToken::new();
-    let task = tokio::spawn(sidecar.serve(listeners, shutdown.clone()));
+    let task = tokio::spawn(assembly::serve(sidecar, listeners, shutdown.clone()));
     Running { grpc, http, state, metrics, shutdown, task }
 }
 
 impl Running {
     /// Stops it and waits.
-    pub async fn stop(self) -> service::Ended {
+    pub async fn stop(self) -> Result<(), assembly::Error> {
         self.shutdown.cancel();
         self.task.await.unwrap()
     }

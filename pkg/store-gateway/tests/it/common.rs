@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use assembly::Deps;
 use block::{BlockId, BlockMeta, BlockWriter, BlockWriterOptions, LocalBlock, ThanosMeta};
 use futures::future::{BoxFuture, FutureExt};
 use labels::{MatchType, Matcher};
-use model::{FakeClock, TimeRange};
+use model::{Clock, FakeClock, TimeRange};
 use objstore::decorate::Hook;
 use objstore::faults::Faults;
 use objstore::{Bucket, Op};
 use parking_lot::Mutex;
 use storage::{Answer, Ctx, Select, Series, SeriesSource, collect_series, merge_streams};
-use store_gateway::{Component, Config, Deps};
+use store_gateway::{Config, Store};
 use telemetry::Metrics;
 use tempfile::TempDir;
+use transport::http::Probe;
 
 /// Now, in all tests.
 pub const NOW_MS: i64 = 1_800_000_000_000;
@@ -141,19 +143,18 @@ impl Fixture {
     }
 
     /// A gateway after its first sync, with settings changed by `change`.
-    pub async fn gateway(&self, change: impl FnOnce(&mut Config)) -> Component {
+    pub async fn gateway(&self, change: impl FnOnce(&mut Config)) -> Store {
         let component = self.component(change);
         component.syncer.sync().await.unwrap();
         self.log.take();
         component
     }
 
-    pub fn component(&self, change: impl FnOnce(&mut Config)) -> Component {
+    pub fn component(&self, change: impl FnOnce(&mut Config)) -> Store {
         let mut config = config();
         config.data_dir = Some(self.data_dir());
         change(&mut config);
-        let deps = Deps { bucket: self.bucket.clone(), clock: self.clock.clone(), metrics: self.metrics.clone() };
-        Component::build(config, deps)
+        build(config, self.bucket.clone(), self.clock.clone(), self.metrics.clone())
     }
 
     pub fn data_dir(&self) -> PathBuf {
@@ -168,9 +169,15 @@ impl Fixture {
     }
 }
 
+/// A store over a bucket.
+pub fn build(config: Config, bucket: Bucket, clock: Arc<dyn Clock>, metrics: Metrics) -> Store {
+    let deps = Deps { bucket: Some(bucket), clock, ..Deps::isolated(metrics) };
+    Store::new(config, deps, Probe::new("starting")).unwrap()
+}
+
 /// The flags' defaults, with one listing for a sync.
 pub fn config() -> Config {
-    let mut config = Config::with_defaults().unwrap();
+    let mut config = Config::with_defaults(&Deps::isolated(Metrics::new())).unwrap();
     config.fetch.discovery = bucket::Discovery::Recursive;
     config.fetch.cache_dir = None;
     config.eager_headers = false;
@@ -214,13 +221,13 @@ pub fn select(range: (i64, i64), matchers: &[&str]) -> Select {
     Select::new(TimeRange::new(range.0, range.1), matchers.iter().map(|t| m(t)).collect::<Vec<_>>())
 }
 
-pub async fn ask(component: &Component, want: &Select) -> Answer<Vec<Series>> {
+pub async fn ask(component: &Store, want: &Select) -> Answer<Vec<Series>> {
     let answer = ask_with(component, &Ctx::background(), want).await.unwrap();
     assert!(answer.value.is_sorted_by(|a, b| a.labels < b.labels), "out of order");
     answer
 }
 
-pub async fn ask_with(component: &Component, ctx: &Ctx, want: &Select) -> storage::Result<Answer<Vec<Series>>> {
+pub async fn ask_with(component: &Store, ctx: &Ctx, want: &Select) -> storage::Result<Answer<Vec<Series>>> {
     collect_series(component.gateway.select(ctx, want.clone())).await
 }
 

@@ -8,7 +8,7 @@ use storage::{
     AggrChunk, Aggregate, Aggregates, Budget, Chunk, ChunkData, Ctx, EncodedChunk, Error, LabelQuery, Select, Series,
     SeriesSource,
 };
-use store_gateway::Component;
+use store_gateway::Store;
 
 use crate::common::{Fixture, NOW_MS, Spec, ask, m, select};
 
@@ -109,13 +109,13 @@ fn query(range: (i64, i64), matchers: &[&str]) -> LabelQuery {
     LabelQuery::new(TimeRange::new(range.0, range.1), matchers.iter().map(|t| m(t)).collect::<Vec<_>>())
 }
 
-async fn label_names(component: &Component, range: (i64, i64), matchers: &[&str]) -> String {
+async fn label_names(component: &Store, range: (i64, i64), matchers: &[&str]) -> String {
     let got = component.gateway.label_names(&Ctx::background(), query(range, matchers)).await.unwrap();
     assert!(got.warnings.is_empty(), "{:?}", got.warnings);
     got.value.join(" ")
 }
 
-async fn label_values(component: &Component, name: &str, range: (i64, i64), matchers: &[&str]) -> String {
+async fn label_values(component: &Store, name: &str, range: (i64, i64), matchers: &[&str]) -> String {
     let got = component.gateway.label_values(&Ctx::background(), name, query(range, matchers)).await.unwrap();
     assert!(got.warnings.is_empty(), "{:?}", got.warnings);
     got.value.join(" ")

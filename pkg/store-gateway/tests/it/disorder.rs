@@ -7,7 +7,7 @@ use chunkenc::TimedChunk;
 use labels::Labels;
 use model::TimeRange;
 use storage::{Budget, Ctx, LabelQuery, PartialResponse, Select, Series, SeriesSource};
-use store_gateway::Component;
+use store_gateway::Store;
 
 use crate::common::*;
 use crate::crafted::{self, Crafted};
@@ -158,7 +158,7 @@ async fn put_right_while_reading() {
     }
 }
 
-async fn only_labels(component: &Component, right: &Held, what: &str) {
+async fn only_labels(component: &Store, right: &Held, what: &str) {
     let series = Select { skip_chunks: true, ..select((0, 3 * HOUR), &["__name__=m"]) };
     let mut got = names(&ask(component, &series).await.value);
     got.dedup();

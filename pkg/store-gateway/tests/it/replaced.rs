@@ -2,7 +2,7 @@
 
 use block::BlockId;
 use storage::Series;
-use store_gateway::{ChunkCacheOptions, Component, Config};
+use store_gateway::{ChunkCacheOptions, Config, Store};
 
 use crate::common::*;
 use crate::crafted::{self, Crafted};
@@ -27,7 +27,7 @@ fn with_caches(config: &mut Config) {
     config.chunk_cache = Some(ChunkCacheOptions { max_bytes: 1 << 20, piece_bytes: 1000, requests_max: 3 });
 }
 
-async fn check(component: &Component, right: &[Series], what: &str) {
+async fn check(component: &Store, right: &[Series], what: &str) {
     for _ in 0..2 {
         let answer = ask(component, &select((0, HOUR), &["cluster=a"])).await;
         assert_eq!((answer.value.as_slice(), answer.warnings.len()), (right, 0), "{what}: {:?}", answer.warnings);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use assembly::Listeners;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt;
@@ -11,7 +12,7 @@ use model::{SystemClock, TimeRange};
 use objstore::OpenOptions;
 use serde_json::Value;
 use storage::{Ctx, LabelQuery, Select, SeriesSource, SourceInfo, collect_series};
-use store_gateway::{Component, Deps};
+use store_gateway::Store;
 use storeapi::{ComponentType, StoreClient, fetch_info};
 use telemetry::Metrics;
 use testkit::s3::{FaultKind, Operation, Server};
@@ -28,14 +29,15 @@ pub struct Running {
     pub client: StoreClient,
     http: String,
     shutdown: CancellationToken,
-    task: tokio::task::JoinHandle<Result<(), store_gateway::Error>>,
+    task: tokio::task::JoinHandle<Result<(), assembly::Error>>,
 }
 
-pub async fn start(component: Component) -> Running {
-    let (http, grpc) = (transport::bind("127.0.0.1:0").await.unwrap(), transport::bind("127.0.0.1:0").await.unwrap());
-    let (address, http_address) = (grpc.local_addr().unwrap().to_string(), http.local_addr().unwrap().to_string());
+pub async fn start(component: Store) -> Running {
+    let listeners = Listeners::loopback().await.unwrap();
+    let address = listeners.grpc_address().unwrap().unwrap().to_string();
+    let http_address = listeners.http_address().unwrap().to_string();
     let shutdown = CancellationToken::new();
-    let task = tokio::spawn(component.serve(http, grpc, shutdown.clone()));
+    let task = tokio::spawn(assembly::serve(component, listeners, shutdown.clone()));
     let options = ClientOptions {
         tls: None,
         compression: Compression::None,
@@ -77,7 +79,7 @@ async fn over_grpc() {
         let (from, cluster) = (n as i64 / 2 * HOUR, if n % 2 == 0 { "a" } else { "b" });
         f.raw(n, &[("cluster", cluster), ("replica", "r")], (from, from + HOUR), fleet("up", 300, from, 240)).await;
     }
-    let running = start(f.component(|c| c.grpc.grace = Duration::from_secs(5))).await;
+    let running = start(f.component(|c| c.grpc.serve.grace = Duration::from_secs(5))).await;
     running.wait_ready().await;
     let info = fetch_info(&Ctx::background(), "it", running.channel.clone()).await.unwrap();
     assert_eq!((info.component, info.sets.len()), (ComponentType::Store, 2));
@@ -122,14 +124,14 @@ async fn errors_over_grpc() {
     running.stop().await;
 }
 
-async fn call(component: &Component, method: &str, uri: &str, body: &str) -> (StatusCode, String) {
+async fn call(component: &Store, method: &str, uri: &str, body: &str) -> (StatusCode, String) {
     let request = Request::builder()
         .method(method)
         .uri(uri)
         .header("content-type", "application/x-www-form-urlencoded")
         .body(Body::from(body.to_owned()))
         .unwrap();
-    let response = component.http_router().oneshot(request).await.unwrap();
+    let response = assembly::http_router(component).oneshot(request).await.unwrap();
     let cors = response.headers().contains_key("access-control-allow-origin");
     assert!(cors || !uri.starts_with("/api"), "{uri} without CORS");
     let status = response.status();
@@ -143,7 +145,7 @@ async fn http() {
     let id = f.raw(1, &[("cluster", "<a>")], (0, HOUR), fleet("up", 3, 0, 3)).await;
     let component = f.component(|c| {
         c.web_label = "cluster".into();
-        c.shown_flags = vec![("data-dir".into(), "./data".into())];
+        c.http.shown_flags = vec![("data-dir".into(), "./data".into())];
     });
     assert_eq!(call(&component, "GET", "/-/ready", "").await.0, StatusCode::SERVICE_UNAVAILABLE);
     component.syncer.sync().await.unwrap();
@@ -182,8 +184,8 @@ async fn http() {
     assert!(String::from_utf8_lossy(&mark).contains("\"details\":\"why\""));
     assert!(f.plain.exists(&format!("{id}/deletion-mark.json")).await.unwrap());
     let component = f.gateway(|c| {
-        c.admin_disabled = true;
-        c.web_disabled = true;
+        c.http.admin_disabled = true;
+        c.http.pages_disabled = true;
     });
     let component = component.await;
     let (status, text) = call(&component, "POST", "/api/v1/blocks/mark", &format!("id={id}&action=DELETION")).await;
@@ -251,7 +253,7 @@ async fn golden_blocks_on_disk() {
     }
     let mut config = config();
     config.data_dir = Some(dir.path().join("data"));
-    let component = Component::build(config, Deps { bucket, clock: Arc::new(SystemClock), metrics: Metrics::new() });
+    let component = build(config, bucket, Arc::new(SystemClock), Metrics::new());
     component.syncer.sync().await.unwrap();
     let want = select((i64::MIN, i64::MAX), &["__name__!="]);
     let right = f.right(&want).await;

@@ -19,7 +19,7 @@ async fn four() -> (Fixture, Vec<BlockId>) {
     (f, ids)
 }
 
-fn served(component: &store_gateway::Component) -> Vec<BlockId> {
+fn served(component: &store_gateway::Store) -> Vec<BlockId> {
     component.gateway.blocks().iter().map(|b| b.id).collect()
 }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 use model::{SystemClock, TimeRange};
 use objstore::OpenOptions;
 use storage::{Aggregate, Aggregates, Ctx, LabelQuery, Select, Series, SeriesSource, Shard, collect_series};
-use store_gateway::{Component, Deps};
 use storeapi::fetch_info;
 use telemetry::Metrics;
 use testkit::{Process, free_port};
@@ -73,8 +72,7 @@ async fn equal_answers() {
 
     let mut config = config();
     config.data_dir = Some(f.data_dir());
-    let deps = Deps { bucket, clock: Arc::new(SystemClock), metrics: Metrics::new() };
-    let ours = start(Component::build(config, deps)).await;
+    let ours = start(build(config, bucket, Arc::new(SystemClock), Metrics::new())).await;
     ours.wait_ready().await;
     let mut infos = [
         fetch_info(&ctx, "thanos", channel.clone()).await.unwrap(),

@@ -7,7 +7,7 @@ use model::TimeRange;
 use objstore::faults::Effect;
 use objstore::{ErrorKind, Op};
 use storage::{Ctx, LabelQuery, PartialResponse, Select, Series, SeriesSource};
-use store_gateway::Component;
+use store_gateway::Store;
 
 use crate::common::*;
 use crate::crafted::{self, Crafted};
@@ -36,7 +36,7 @@ fn right(cluster: &str, n: i64) -> Vec<Series> {
     in_hour(n).into_iter().map(|s| Series { labels: s.labels.overlay(&external), ..s }).collect()
 }
 
-async fn started(f: &Fixture) -> Component {
+async fn started(f: &Fixture) -> Store {
     let component = f.gateway(|c| c.data_dir = None).await;
     component.syncer.prepare_headers(2).await;
     component
@@ -47,7 +47,7 @@ fn meta_path() -> String {
 }
 
 /// All kinds of answers for `range` carry `text`, and are errors where parts must not be missing; others would ask.
-async fn check_told(component: &Component, range: (i64, i64), text: &str) {
+async fn check_told(component: &Store, range: (i64, i64), text: &str) {
     let told = |warnings: Vec<String>| {
         let warnings = warnings.join("\n");
         assert!(warnings.contains(text), "{text:?} not in {warnings:?}");
@@ -68,7 +68,7 @@ async fn check_told(component: &Component, range: (i64, i64), text: &str) {
 }
 
 /// A querier that goes by the Info service asks for `range`.
-fn check_asked(component: &Component, range: (i64, i64)) {
+fn check_asked(component: &Store, range: (i64, i64)) {
     let info = component.gateway.endpoint_info().unwrap();
     let range = TimeRange::new(range.0, range.1);
     assert!(info.source.range.overlaps(range), "{:?}", info.source.range);
@@ -76,7 +76,7 @@ fn check_asked(component: &Component, range: (i64, i64)) {
 }
 
 /// All that is right, without a warning.
-async fn check_whole(component: &Component) {
+async fn check_whole(component: &Store) {
     let answer = ask(component, &select((0, 2 * HOUR), &["__name__=up"])).await;
     assert_eq!((answer.value, answer.warnings), ([right("bad", 0), right("good", 1)].concat(), vec![]));
 }

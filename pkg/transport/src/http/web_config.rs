@@ -12,7 +12,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tls::{ClientAuth, ServerTls, ServerTlsConfig};
@@ -24,13 +24,21 @@ use crate::Error;
 /// Verified passwords remembered, because bcrypt is slow on purpose.
 const REMEMBERED_MAX: usize = 100;
 
-/// A parsed web configuration.
+/// A parsed web configuration. Clones share what [`reload`](Self::reload) changes.
 #[derive(Debug, Clone, Default)]
 pub struct WebConfig {
     /// TLS, if the file asks for it.
     pub tls: Option<Arc<ServerTls>>,
     /// Whether HTTP/2 is offered.
     pub http2: bool,
+    /// The section that `tls` was made from.
+    tls_section: Option<Tls>,
+    rules: Arc<RwLock<Arc<Rules>>>,
+}
+
+/// What holds for each request.
+#[derive(Debug, Default)]
+struct Rules {
     guard: Option<WebGuard>,
     headers: Vec<(HeaderName, HeaderValue)>,
     limit: Option<RateLimit>,
@@ -58,7 +66,7 @@ struct RateLimitYaml {
     burst: u64,
 }
 
-#[derive(Debug, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Tls {
     /// Certificate with its chain, PEM. Read again when it changes. Required.
@@ -130,7 +138,8 @@ impl WebConfig {
             _ => flags::parse_yaml(text).map_err(Error::Config)?,
         };
         let limit = file.rate_limit.map(rate_limit).transpose()?.flatten();
-        let tls = file.tls_server_config.map(|t| tls(t, folder, file.http_server_config.http2)).transpose()?;
+        let tls_section = file.tls_server_config;
+        let tls = tls_section.clone().map(|t| tls(t, folder, file.http_server_config.http2)).transpose()?;
         let headers: Result<Vec<_>, Error> = file
             .http_server_config
             .headers
@@ -148,42 +157,58 @@ impl WebConfig {
         }
         let users = file.basic_auth_users;
         let guard = (!users.is_empty()).then(|| WebGuard::new(users));
-        Ok(Self { tls, http2: file.http_server_config.http2, guard, headers: headers?, limit })
+        let rules = Rules { guard, headers: headers?, limit };
+        Ok(Self {
+            tls,
+            http2: file.http_server_config.http2,
+            tls_section,
+            rules: Arc::new(RwLock::new(Arc::new(rules))),
+        })
+    }
+
+    /// Reads the file at `path` again: from now on its users, headers and rate limit hold, in all clones. Certificates
+    /// need no reload, they are read again when their files change.
+    ///
+    /// # Errors
+    /// As [`Self::load`], or another `tls_server_config` or `http2` than at the start. What held before goes on.
+    pub fn reload(&self, path: &str) -> Result<(), Error> {
+        let new = Self::load(path)?;
+        if new.tls_section != self.tls_section || new.http2 != self.http2 {
+            let why = "tls_server_config and http2 cannot change while the server runs, restart to change them";
+            return Err(Error::Config(format!("web configuration {path}: {why}")));
+        }
+        let rules = new.rules.read().clone();
+        *self.rules.write() = rules;
+        Ok(())
     }
 
     /// Puts the rate limit, authentication and headers before all routes.
-    pub fn wrap(&self, mut router: Router) -> Router {
-        if let Some(guard) = self.guard.clone() {
-            router = router.layer(middleware::from_fn(move |request: Request, next: Next| {
-                let guard = guard.clone();
-                async move { guard.pass(request, next).await }
-            }));
-        }
-        if !self.headers.is_empty() {
-            let headers = self.headers.clone();
-            router = router.layer(middleware::map_response(move |mut response: Response| {
-                for (name, value) in &headers {
-                    response.headers_mut().insert(name.clone(), value.clone());
-                }
-                std::future::ready(response)
-            }));
-        }
-        if let Some(limit) = self.limit.clone() {
-            router = router.layer(middleware::from_fn(move |request: Request, next: Next| {
-                let limit = limit.clone();
-                async move {
-                    match limit.allow(Instant::now()) {
-                        true => next.run(request).await,
-                        false => rate_limit::refused(),
-                    }
-                }
-            }));
-        }
+    pub fn wrap(&self, router: Router) -> Router {
+        let rules = self.rules.clone();
+        let router = router.layer(middleware::from_fn(move |request: Request, next: Next| {
+            let rules = rules.read().clone();
+            async move { rules.pass(request, next).await }
+        }));
         router.layer(middleware::map_response(nosniff))
     }
 }
 
-/// An interval of zero is no limit.
+impl Rules {
+    async fn pass(&self, request: Request, next: Next) -> Response {
+        if self.limit.as_ref().is_some_and(|limit| !limit.allow(Instant::now())) {
+            return rate_limit::refused();
+        }
+        let mut response = match &self.guard {
+            Some(guard) => guard.pass(request, next).await,
+            None => next.run(request).await,
+        };
+        for (name, value) in &self.headers {
+            response.headers_mut().insert(name.clone(), value.clone());
+        }
+        response
+    }
+}
+
 fn rate_limit(yaml: RateLimitYaml) -> Result<Option<RateLimit>, Error> {
     let interval = match yaml.interval.as_str() {
         "" => 0,
@@ -334,6 +359,31 @@ mod tests {
     }
 
     /// Client certificates by their names, and servers under a name that was not dialled.
+    #[tokio::test]
+    async fn reloads() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("web.yml").display().to_string();
+        std::fs::write(&path, "").unwrap();
+        let web = WebConfig::load(&path).unwrap();
+        let router = web.clone().wrap(Router::new().route("/", get(|| async { "in" })));
+        let status = async || {
+            let request = Request::get("/").body(Body::empty()).unwrap();
+            router.clone().oneshot(request).await.unwrap().status()
+        };
+        assert_eq!(status().await, StatusCode::OK);
+        std::fs::write(&path, format!("basic_auth_users: {{a: '{NOBODY}'}}")).unwrap();
+        web.reload(&path).unwrap();
+        assert_eq!(status().await, StatusCode::UNAUTHORIZED);
+        for (text, why) in
+            [("basic_auth_users: {a: plain}", "no bcrypt hash"), ("http_server_config: {http2: false}", "restart")]
+        {
+            std::fs::write(&path, text).unwrap();
+            let error = web.reload(&path).unwrap_err().to_string();
+            assert!(error.contains(why) && error.contains(&path), "{error}");
+            assert_eq!(status().await, StatusCode::UNAUTHORIZED, "{text}");
+        }
+    }
+
     #[tokio::test]
     async fn names_in_certificates() {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/tls");

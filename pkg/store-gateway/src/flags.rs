@@ -1,13 +1,12 @@
 //! The flags of `aion store`: Thanos' names and defaults, its hidden ones too, and a few of our own.
 
+use assembly::{OBJSTORE, STORE_LIMITS};
 use flags::{Command, Flag, Kind};
 use transport::flags::{COMMON, GRPC_SERVER, HTTP, REQUEST_LOG};
 
 const ALWAYS_LAZY: &str = "index-headers are always opened at their first use";
 
 const STORE: &[Flag] = &[
-    Flag::count("store.limits.request-series", "0", "The maximum series allowed for a single Series request. The Series call fails if this limit is exceeded. 0 means no limit."),
-    Flag::count("store.limits.request-samples", "0", "The maximum samples allowed for a single Series request, the Series call fails if this limit is exceeded. 0 means no limit. NOTE: For efficiency the limit is internally implemented as 'chunks limit' considering each chunk contains a maximum of 120 samples."),
     Flag::text("data-dir", "./data", "Local data directory used for caching purposes (index-headers and meta.jsons). If removed, no data will be lost, just store will have to rebuild the cache. Ignored if --no-cache-index-header option is specified."),
     Flag::switch_on("cache-index-header", "Keep index-headers on disk, in --data-dir, so that a restart need not download them again."),
     Flag::size("index-cache-size", "250MB", "Maximum size of items held in the in-memory index cache. Ignored if --index-cache.config or --index-cache.config-file option is specified."),
@@ -18,8 +17,6 @@ const STORE: &[Flag] = &[
     Flag::count("store.grpc.series-sample-limit", "0", "DEPRECATED: use store.limits.request-samples."),
     Flag::size("store.grpc.downloaded-bytes-limit", "0", "Maximum amount of downloaded bytes in a single Series/LabelNames/LabelValues call. The Series call fails if this limit is exceeded. 0 means no limit."),
     Flag::count("store.grpc.series-max-concurrency", "20", "Maximum number of concurrent Series calls."),
-    Flag::text("objstore.config-file", "", "Path to YAML file that contains object store configuration.").placeholder("<file-path>"),
-    Flag::text("objstore.config", "", "Object store configuration, instead of a file.").placeholder("<content>"),
     Flag::text("objstore-parquet.config-file", "", "Path to YAML file that contains the object store configuration of a bucket with Parquet blocks.")
         .placeholder("<file-path>")
         .ignored("blocks in Parquet are not read, all blocks are read as TSDB blocks"),
@@ -109,7 +106,7 @@ pub fn command() -> Command {
     Command {
         name: "store",
         about: "Store node giving access to blocks in a bucket provider. Now supported GCS, S3, Azure and local directories.",
-        flags: vec![COMMON, HTTP, GRPC_SERVER, REQUEST_LOG, STORE, MORE],
+        flags: vec![COMMON, HTTP, GRPC_SERVER, REQUEST_LOG, OBJSTORE, STORE_LIMITS, STORE, MORE],
         args: None,
     }
 }

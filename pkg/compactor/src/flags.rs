@@ -1,5 +1,6 @@
 //! The flags of `aion compact`: Thanos' names and defaults, its hidden ones too, and a few of our own.
 
+use assembly::OBJSTORE;
 use flags::{Command, Flag, Kind};
 use transport::flags::{COMMON, HTTP};
 
@@ -7,8 +8,6 @@ const FROM_BUCKET: &str = "blocks are read from the bucket while they are merged
 
 const COMPACT: &[Flag] = &[
     Flag::text("data-dir", "./data", "Directory for what merges need locally: indexes and spools, never chunks; and for metas of blocks."),
-    Flag::text("objstore.config-file", "", "Path to YAML file that contains object store configuration.").placeholder("<file-path>"),
-    Flag::text("objstore.config", "", "Object store configuration, instead of a file.").placeholder("<content>"),
     Flag::duration("consistency-delay", "30m", "Blocks of others than compactors are left alone for so long after their upload. Uploads that were broken off are removed when nothing was written to them for 48h."),
     Flag::duration("retention.resolution-raw", "0d", "How long raw samples are kept. 0d = for ever. A block goes only once the coarser resolutions that are kept for longer have it."),
     Flag::duration("retention.resolution-5m", "0d", "How long samples of resolution 5 minutes are kept. 0d = for ever."),
@@ -121,7 +120,7 @@ pub fn command() -> Command {
     Command {
         name: "compact",
         about: "Merges, downsamples, retains and deletes the blocks of a bucket.",
-        flags: vec![COMMON, HTTP, COMPACT, HIDDEN, OURS],
+        flags: vec![COMMON, HTTP, OBJSTORE, COMPACT, HIDDEN, OURS],
         args: None,
     }
 }

@@ -1,0 +1,71 @@
+//! The shape of a component.
+
+use std::sync::Arc;
+
+use axum::Router;
+use flags::{Command, Parsed};
+use service::Group;
+use transport::http::Probe;
+
+use crate::deps::Deps;
+use crate::error::Error;
+use crate::grpc::{GrpcConfig, GrpcServices};
+use crate::http::HttpConfig;
+use crate::reload::Reloads;
+
+/// The settings of a component: what its flags mean, checked once.
+pub trait Config: Clone + Send + Sync + Sized + 'static {
+    /// From a command line; `deps` gives the time of the start.
+    ///
+    /// # Errors
+    /// The first flag or file that cannot be used.
+    fn from_flags(parsed: &Parsed, deps: &Deps) -> Result<Self, Error>;
+
+    /// The HTTP part.
+    fn http(&self) -> &HttpConfig;
+
+    /// The gRPC part; `None` = the component has no gRPC listener.
+    fn grpc(&self) -> Option<&GrpcConfig> {
+        None
+    }
+}
+
+/// A component: built from settings and [`Deps`], then served until it is told to stop.
+pub trait Component: Send + Sync + Sized + 'static {
+    /// Its settings.
+    type Config: Config;
+
+    /// Its command line; the name is also the one in its metrics.
+    fn command() -> Command;
+
+    /// Puts the parts together. `probe` is the component's own; while this waits for anything, probes and metrics are
+    /// served already.
+    ///
+    /// # Errors
+    /// Settings that turn out not to be usable, a bucket that cannot be.
+    fn build(config: Self::Config, deps: Deps, probe: Probe) -> impl Future<Output = Result<Self, Error>> + Send;
+
+    /// The settings that it was built from.
+    fn config(&self) -> &Self::Config;
+
+    /// What it was built with.
+    fn deps(&self) -> &Deps;
+
+    /// Whether it is ready: set by the component, shown by the probes and the gRPC health service.
+    fn probe(&self) -> &Probe;
+
+    /// Its pages and its HTTP API. Probes, metrics and profiles come by themselves.
+    fn http_routes(&self) -> Router;
+
+    /// Its gRPC services; `None` = none.
+    fn grpc_services(&self) -> Option<GrpcServices> {
+        None
+    }
+
+    /// Registers what can be read again while it runs.
+    fn on_reload(self: &Arc<Self>, _reloads: &mut Reloads) {}
+
+    /// Starts its tasks. The component ends when any of them does; one that takes long to stop tells
+    /// [`Group::allow`].
+    fn spawn(self: &Arc<Self>, group: &mut Group);
+}
