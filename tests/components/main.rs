@@ -22,7 +22,9 @@ const LONG: Duration = Duration::from_secs(30);
 
 /// The flags with which a component runs in `dir` and goes on for ever, whatever it does not reach.
 fn args(name: &str, dir: &Path) -> Vec<String> {
-    let bucket = dir.join("bucket").display().to_string();
+    let bucket = dir.join("bucket");
+    std::fs::create_dir_all(&bucket).unwrap();
+    let bucket = bucket.display().to_string();
     let bucket = format!("--objstore.config={{type: FILESYSTEM, config: {{directory: {bucket:?}}}}}");
     let data = format!("--data-dir={}", dir.join("data").display());
     let mut args = match name {
