@@ -88,7 +88,7 @@ pub fn durations(data: &[u8]) {
 
 /// A page of metrics.
 pub fn metrics_page(data: &[u8]) {
-    _ = remote::untrusted::lowest_timestamp_ms(data);
+    _ = promclient::untrusted::lowest_timestamp_ms(data);
 }
 
 /// The YAML of a bucket.
@@ -128,5 +128,5 @@ pub fn request_log_yaml(data: &[u8]) {
 
 /// Prometheus' own configuration.
 pub fn prometheus_yaml(data: &[u8]) {
-    drop(remote::untrusted::external_labels(text(data)));
+    drop(promclient::untrusted::external_labels(text(data)));
 }

@@ -95,7 +95,7 @@ impl FrameDecoder {
     fn said(&self) -> Option<Error> {
         let text = std::str::from_utf8(&self.buffer).ok()?;
         let plain = text.len() >= 4 && text.chars().all(|c| !c.is_control() || c.is_whitespace());
-        plain.then(|| Error::Unavailable(format!("broken off: {}", crate::client::excerpt(text.as_bytes()))))
+        plain.then(|| Error::Unavailable(format!("broken off: {}", promclient::excerpt(text.as_bytes()))))
     }
 }
 

@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use labels::{Labels, METRIC_NAME, MatchType, Matcher};
 use model::TimeRange;
+use promclient::PromClient;
 use prost::Message;
 use proto::prometheus as wire;
 use reqwest::Response;
@@ -20,7 +21,6 @@ use storage::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::client::PromClient;
 use crate::external::{Narrowed, narrow};
 use crate::frames::FrameDecoder;
 use crate::order::Sorter;

@@ -1,7 +1,6 @@
 //! The decoders of what a server sends, each as one call, for fuzzing. Not part of the interface.
 
 use bytes::Bytes;
-use labels::Labels;
 use prost::Message;
 use proto::prometheus as wire;
 use storage::{Result, Series};
@@ -43,17 +42,4 @@ pub fn message(frame: Bytes) -> Result<Vec<Series>> {
 pub fn sampled(body: &[u8], bytes_max: usize) -> Result<Vec<Series>> {
     let series = crate::samples::decode(body, bytes_max)?;
     Ok(series.into_iter().map(|(labels, chunks)| Series { labels, chunks }).collect())
-}
-
-/// The external labels of a server's configuration.
-///
-/// # Errors
-/// What is wrong with its YAML.
-pub fn external_labels(yaml: &str) -> std::result::Result<Labels, String> {
-    crate::status::external_labels(yaml)
-}
-
-/// A time from a page of metrics.
-pub fn lowest_timestamp_ms(page: &[u8]) -> Option<i64> {
-    crate::status::lowest_timestamp_ms(page)
 }

@@ -12,10 +12,11 @@ use axum::routing::{get, post};
 use futures::StreamExt;
 use labels::{Labels, Matcher};
 use model::TimeRange;
+use promclient::{ClientOptions, PromClient};
 use prost::Message;
 use proto::prometheus as wire;
 use proto::prometheus_copy::{Label, Sample, TimeSeries};
-use remote::{ClientOptions, Identity, PromClient, RemoteRead, RemoteReadOptions};
+use remote::{Identity, RemoteRead, RemoteReadOptions};
 use storage::{Budget, Ctx, Error, Select, SeriesEvent, SeriesSource, collect_series};
 use transport::http::ClientConfig;
 

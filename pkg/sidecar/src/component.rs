@@ -7,7 +7,7 @@ use axum::Router;
 use axum::routing::get;
 use bucket::shipper::{Schedule, Shipped, Shipper, ShipperOptions};
 use flags::{Command, Parsed};
-use remote::{ClientOptions, PromClient};
+use promclient::{ClientOptions, PromClient};
 use service::Group;
 use storage::{Budget, SeriesSource};
 use storeapi::{ComponentType, EndpointInfo, Served, ServerOptions, StoreSet};

@@ -128,7 +128,7 @@ async fn a_first_configuration_that_cannot_be_expanded() {
     std::fs::create_dir(dir.path().join("rules")).unwrap();
     std::fs::write(dir.path().join("in/prometheus.yml"), "a: $(NOPE)").unwrap();
     let http = transport::http::ClientConfig::default().build().unwrap();
-    let client = remote::PromClient::new("http://127.0.0.1:1", http, remote::ClientOptions::default());
+    let client = promclient::PromClient::new("http://127.0.0.1:1", http, promclient::ClientOptions::default());
     let make = |options| Reloader::new(options, client.clone(), env(), Arc::new(SystemClock), &Metrics::new());
     let error = make(options(dir.path())).run(CancellationToken::new()).await.unwrap_err();
     assert!(error.contains("environment variable \"NOPE\" is not set"), "{error}");

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::Clock;
-use remote::PromClient;
+use promclient::PromClient;
 use telemetry::{Counter, Gauge, Metrics};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use remote::PromClient;
+use promclient::PromClient;
 
 use super::ReloaderOptions;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assembly::{Config as _, Deps, Listeners};
-use remote::{ClientOptions, PromClient};
+use promclient::{ClientOptions, PromClient};
 use sidecar::{Config, PrometheusState, Sidecar};
 use telemetry::Metrics;
 pub use testkit::prometheus::have_prometheus;

@@ -83,7 +83,8 @@ impl PromClient {
         format!("{}{path}", self.base)
     }
 
-    pub(crate) fn at(&self, path: &str) -> String {
+    /// The server and `path` as errors name them.
+    pub fn at(&self, path: &str) -> String {
         format!("prometheus {}{path}", self.shown_url)
     }
 
@@ -91,12 +92,19 @@ impl PromClient {
         self.http.get(&self.url(path)).map_err(|e| Error::Unavailable(format!("{}: {e}", self.at(path))))
     }
 
-    pub(crate) fn post(&self, path: &str) -> Result<RequestBuilder> {
+    /// A POST to `path`, with the configured authentication.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where a file of the client's configuration cannot be read.
+    pub fn post(&self, path: &str) -> Result<RequestBuilder> {
         self.http.post(&self.url(path)).map_err(|e| Error::Unavailable(format!("{}: {e}", self.at(path))))
     }
 
-    /// Sends and waits for the head of a good answer.
-    pub(crate) async fn send(&self, path: &str, request: RequestBuilder) -> Result<Response> {
+    /// Sends `request` and waits for the head of a good answer.
+    ///
+    /// # Errors
+    /// By the status of a bad answer, with the server's own words.
+    pub async fn send(&self, path: &str, request: RequestBuilder) -> Result<Response> {
         let response = request.send().await.map_err(|e| self.broken(path, &e))?;
         let status = response.status();
         if status.is_success() {
@@ -107,7 +115,10 @@ impl PromClient {
     }
 
     /// Reads a body of at most `max` bytes.
-    pub(crate) async fn body(&self, path: &str, mut response: Response, max: usize) -> Result<Bytes> {
+    ///
+    /// # Errors
+    /// [`Error::Limit`] for a longer one; a connection that broke.
+    pub async fn body(&self, path: &str, mut response: Response, max: usize) -> Result<Bytes> {
         let mut out = BytesMut::new();
         while let Some(part) = response.chunk().await.map_err(|e| self.broken(path, &e))? {
             if out.len() + part.len() > max {
@@ -118,8 +129,9 @@ impl PromClient {
         Ok(out.freeze())
     }
 
-    pub(crate) fn broken(&self, path: &str, e: &reqwest::Error) -> Error {
-        // the causes hold what matters: refused, reset, unknown host
+    /// A connection that failed, or broke in the middle of an answer from `path`.
+    pub fn broken(&self, path: &str, e: &reqwest::Error) -> Error {
+        // The causes hold what matters: refused, reset, unknown host
         let mut text = e.to_string();
         let mut cause = std::error::Error::source(e);
         while let Some(c) = cause {
@@ -203,7 +215,8 @@ pub(crate) fn failed(at: &str, status: StatusCode, body: &[u8]) -> Error {
     }
 }
 
-pub(crate) fn excerpt(body: &[u8]) -> String {
+/// The beginning of a body that is not what was expected, as errors show it.
+pub fn excerpt(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(EXCERPT_BYTES)]);
     text.trim().to_owned()
 }
