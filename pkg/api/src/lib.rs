@@ -5,28 +5,23 @@
 //! what was written is dropped.
 
 mod active;
+pub mod envelope;
 mod error;
 mod explain;
-mod json;
-mod metadata;
-mod objects;
+pub mod json;
 mod params;
-mod query;
 mod request;
-mod respond;
 mod router;
-mod rules;
-mod series;
+mod routes;
+mod shared;
 mod snappy;
 mod state;
 mod stats;
-mod status;
 mod summary;
-mod targets;
 mod tenant;
-mod tsdb;
 mod values;
 
-pub use respond::matrix_json;
+pub use envelope::matrix_json;
+pub use error::ApiError;
 pub use router::router;
 pub use state::{ApiOptions, ApiState, StoreStatus, StoresAnswer};

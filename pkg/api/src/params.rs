@@ -4,9 +4,10 @@ use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use transport::http::answers::ErrorKind;
 
-use crate::error::{ApiError, ErrorKind};
-use crate::router::Shared;
+use crate::error::ApiError;
+use crate::shared::Shared;
 use crate::values;
 
 /// The longest value of a parameter, bytes; as long as a query may be.

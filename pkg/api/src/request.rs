@@ -10,10 +10,12 @@ use serde::Deserialize;
 use storage::{Budget, Ctx, PartialResponse, SeriesSource, Shard};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::ApiOptions;
-use crate::error::{ApiError, ErrorKind};
+use crate::state::ApiOptions;
+use transport::http::answers::ErrorKind;
+
+use crate::error::ApiError;
 use crate::params::Params;
-use crate::router::Shared;
+use crate::shared::Shared;
 use crate::tenant::Tenant;
 use crate::values::{parse_bool, parse_duration};
 
@@ -137,6 +139,26 @@ pub(crate) fn partial_response(params: &Params, configured: PartialResponse) -> 
         Some(true) => PartialResponse::Warn,
         Some(false) => PartialResponse::Abort,
     })
+}
+
+/// Parses selectors and refuses those that would match everything, and more of them than `regex_bytes_max` has room for.
+pub(crate) fn parse_selectors(texts: &[&str], regex_bytes_max: usize) -> Result<Vec<Vec<Matcher>>, ApiError> {
+    let mut regex_bytes = 0;
+    let parse = |text: &&str| {
+        let set = promql_syntax::parse_series_matchers(text).map_err(|why| ApiError::bad(why.to_string()))?;
+        regex_bytes += set.iter().filter_map(Matcher::regex).map(|r| r.size_bytes()).sum::<usize>();
+        if regex_bytes_max > 0 && regex_bytes > regex_bytes_max {
+            return Err(ApiError::bad(format!(
+                "regular expressions of match[] take more than {regex_bytes_max} bytes when compiled \
+                 (--query.max-regex-bytes)"
+            )));
+        }
+        match set.iter().all(Matcher::matches_empty) {
+            true => Err(ApiError::bad("match[] must contain at least one non-empty matcher")),
+            false => Ok(set),
+        }
+    };
+    texts.iter().map(parse).collect()
 }
 
 fn store_matchers(params: &Params) -> Result<Vec<Vec<Matcher>>, ApiError> {

@@ -6,8 +6,8 @@ use http::HeaderMap;
 use labels::Matcher;
 use promql_syntax::{Expr, walk_mut};
 
-use crate::ApiOptions;
 use crate::error::ApiError;
+use crate::state::ApiOptions;
 
 /// Headers that carry the tenant besides the configured one.
 const KNOWN_HEADERS: [&str; 2] = ["THANOS-TENANT", "X-Scope-OrgID"];

@@ -18,7 +18,7 @@ use model::{TimeRange, format_rfc3339_ms};
 use serde_json::{Value, json};
 use telemetry::build::BuildInfo;
 use transport::http::Prefixes;
-use transport::http::answers::{bad_data as bad, build_info, cors, internal as failed, runtime_info, success};
+use transport::http::answers::{BuildInfoJson, RuntimeInfo, bad_data as bad, cors, internal as failed, success};
 use transport::http::pages::{escape, page, same_origin};
 
 use crate::compactor::Compactor;
@@ -92,9 +92,12 @@ impl Api {
             .route("/api/v1/status/flags", get(move || async move { success(json!(g.flags)) }))
             .route(
                 "/api/v1/status/runtimeinfo",
-                get(move || async move { runtime_info(&format_rfc3339_ms(h.start_ms)) }),
+                get(move || async move { success(RuntimeInfo::new(h.start_ms, h.compactor.clock.now_ms())) }),
             )
-            .route("/api/v1/status/buildinfo", get(move || async move { build_info(build) }));
+            .route(
+                "/api/v1/status/buildinfo",
+                get(move || async move { success(BuildInfoJson::of(build, build.version)) }),
+            );
         let shown = get({
             let api = api.clone();
             move || async move { api.page() }

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use telemetry::build::BuildInfo;
 use transport::http::Prefixes;
-use transport::http::answers::{bad_data as bad, build_info, cors, internal as failed, runtime_info, success};
+use transport::http::answers::{BuildInfoJson, RuntimeInfo, bad_data as bad, cors, internal as failed, success};
 use transport::http::pages::{escape, page, same_origin};
 
 use crate::sync::Syncer;
@@ -80,9 +80,12 @@ impl BlocksApi {
             .route("/api/v1/status/flags", get(move || async move { success(json!(flags.flags)) }))
             .route(
                 "/api/v1/status/runtimeinfo",
-                get(move || async move { runtime_info(&format_rfc3339_ms(runtime.start_ms)) }),
+                get(move || async move { success(RuntimeInfo::new(runtime.start_ms, runtime.clock.now_ms())) }),
             )
-            .route("/api/v1/status/buildinfo", get(move || async move { build_info(build) }));
+            .route(
+                "/api/v1/status/buildinfo",
+                get(move || async move { success(BuildInfoJson::of(build, build.version)) }),
+            );
         if !api.page_disabled {
             let (both, prefixes) = (page.clone(), api.prefixes.clone());
             let home = get(move |headers: HeaderMap| async move {

@@ -5,7 +5,7 @@ const WHOLE_MAX: f64 = 1e15;
 
 /// A sample's value, without quotes: no exponent from 1e-6 to 1e21, outside of it `1e-07`, `1.5e+21`.
 #[inline]
-pub(crate) fn write_float(out: &mut Vec<u8>, value: f64) {
+pub fn write_float(out: &mut Vec<u8>, value: f64) {
     let magnitude = value.abs();
     if magnitude < WHOLE_MAX {
         let whole = value as i64;
@@ -28,7 +28,7 @@ pub(crate) fn write_float(out: &mut Vec<u8>, value: f64) {
 }
 
 /// A number without exponent, however long that gets (`strconv.FormatFloat(v, 'f', -1, 64)`): scalars are written so.
-pub(crate) fn write_plain_float(out: &mut Vec<u8>, value: f64) {
+pub fn write_plain_float(out: &mut Vec<u8>, value: f64) {
     let Some(parts) = Parts::of(out, value) else { return };
     let digits = parts.digits();
     let point = parts.point;
@@ -117,7 +117,7 @@ impl Parts {
 /// A time in ms as seconds with up to three decimals: `1435781430.781`, `1435781430`, `-0.020`.
 ///
 /// Prometheus keeps all three decimals once there are any (`0.100`); so does this.
-pub(crate) fn write_timestamp(out: &mut Vec<u8>, t_ms: i64) {
+pub fn write_timestamp(out: &mut Vec<u8>, t_ms: i64) {
     if t_ms < 0 {
         out.push(b'-');
     }

@@ -2,7 +2,7 @@
 
 use histogram::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Span};
 
-use super::write_float;
+use super::float::write_float;
 
 /// What the bounds include: the first item of a bucket in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

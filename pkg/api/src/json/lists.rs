@@ -4,13 +4,16 @@ use std::vec::IntoIter;
 
 use labels::Labels;
 
-use super::{Produce, write_labels, write_string};
+use super::produce::Produce;
+use super::text::{write_labels, write_string};
 
-/// `["a","b"]`.
-pub(crate) struct Names(List<String>);
+/// A list of strings: `["a","b"]`.
+#[derive(Debug)]
+pub struct Names(List<String>);
 
 impl Names {
-    pub(crate) fn new(names: Vec<String>) -> Self {
+    /// The list in this order.
+    pub fn new(names: Vec<String>) -> Self {
         Self(List::new(names))
     }
 }
@@ -21,11 +24,13 @@ impl Produce for Names {
     }
 }
 
-/// `[{"a":"1"},{"a":"2"}]`.
-pub(crate) struct LabelSets(List<Labels>);
+/// A list of label sets: `[{"a":"1"},{"a":"2"}]`.
+#[derive(Debug)]
+pub struct LabelSets(List<Labels>);
 
 impl LabelSets {
-    pub(crate) fn new(sets: Vec<Labels>) -> Self {
+    /// The list in this order.
+    pub fn new(sets: Vec<Labels>) -> Self {
         Self(List::new(sets))
     }
 }
@@ -37,6 +42,7 @@ impl Produce for LabelSets {
 }
 
 /// An array whose items are dropped once written.
+#[derive(Debug)]
 pub(super) struct List<T> {
     items: IntoIter<T>,
     opened: bool,

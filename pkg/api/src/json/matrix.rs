@@ -5,10 +5,12 @@ use std::vec::IntoIter;
 use promql::{Grid, Matrix, MatrixSeries, Points};
 
 use super::points::{StepTimes, write_histogram_point, write_point, write_steps};
-use super::{Produce, write_labels};
+use super::produce::Produce;
+use super::text::write_labels;
 
 /// Writes a matrix series by series; each is dropped once written.
-pub(crate) struct MatrixJson {
+#[derive(Debug)]
+pub struct MatrixJson {
     grid: Grid,
     times: StepTimes,
     series: IntoIter<MatrixSeries>,
@@ -33,7 +35,8 @@ struct Place {
 }
 
 impl MatrixJson {
-    pub(crate) fn new(matrix: Matrix) -> Self {
+    /// Ready to write `matrix` from its beginning.
+    pub fn new(matrix: Matrix) -> Self {
         let longest = |s: &MatrixSeries| match &s.points {
             Points::Steps(column) => column.steps(),
             Points::Samples(_) => 0,

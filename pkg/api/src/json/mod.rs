@@ -1,70 +1,22 @@
-//! JSON as Prometheus writes it, straight into bytes.
+//! JSON as Prometheus writes it, straight into bytes: floats, times, label sets, histograms, and whole results piece by
+//! piece. Handlers elsewhere that show the same values write them with this.
 
 mod float;
 mod histogram;
 mod lists;
 mod matrix;
+mod objects;
 mod points;
+mod produce;
 mod text;
 mod vector;
 
-pub(crate) use float::write_plain_float;
-pub(crate) use float::{write_float, write_timestamp};
-pub(crate) use lists::{LabelSets, Names};
-pub(crate) use matrix::MatrixJson;
-pub(crate) use text::{write_labels, write_string};
-pub(crate) use vector::VectorJson;
-
-use std::sync::Arc;
-
-use storage::Reservation;
-
-/// Something that is written out piece by piece, so that a large answer is never one block of memory.
-pub(crate) trait Produce: Send + 'static {
-    /// Appends the next piece, which may be empty, to `out`, stopping soon after `out` has grown past `full`. False when
-    /// there is no more; then nothing was appended.
-    fn produce(&mut self, out: &mut Vec<u8>, full: usize) -> bool;
-}
-
-/// Data that counts in the request's budget until all of it is written.
-pub(crate) struct Counted<P> {
-    data: P,
-    _held: Option<Arc<Reservation>>,
-}
-
-impl<P> Counted<P> {
-    pub fn new(data: P, held: Option<Arc<Reservation>>) -> Self {
-        Self { data, _held: held }
-    }
-}
-
-impl<P: Produce> Produce for Counted<P> {
-    fn produce(&mut self, out: &mut Vec<u8>, full: usize) -> bool {
-        self.data.produce(out, full)
-    }
-}
-
-/// One piece, then no more.
-pub(crate) struct Once(pub(crate) Vec<u8>);
-
-impl Produce for Once {
-    fn produce(&mut self, out: &mut Vec<u8>, _: usize) -> bool {
-        if self.0.is_empty() {
-            return false;
-        }
-        out.append(&mut self.0);
-        true
-    }
-}
-
+pub use float::{write_float, write_plain_float, write_timestamp};
+pub use lists::{LabelSets, Names};
+pub use matrix::MatrixJson;
+pub use objects::{LabelObject, Number, Time};
 #[cfg(test)]
-pub(crate) fn whole(mut producer: impl Produce, full: usize) -> String {
-    let mut all = Vec::new();
-    loop {
-        let mut piece = Vec::new();
-        if !producer.produce(&mut piece, full) {
-            return String::from_utf8(all).unwrap();
-        }
-        all.append(&mut piece);
-    }
-}
+pub(crate) use produce::whole;
+pub use produce::{Counted, Once, Produce};
+pub use text::{write_labels, write_string};
+pub use vector::VectorJson;

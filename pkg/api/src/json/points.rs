@@ -5,10 +5,11 @@ use std::ops::Range;
 use histogram::FloatHistogram;
 use promql::{Grid, StepColumn};
 
+use super::float::{write_float, write_timestamp};
 use super::histogram::write_histogram;
-use super::{write_float, write_timestamp};
 
 /// The times of a grid, each written once and copied for every series: `[1435781430.781,"`.
+#[derive(Debug)]
 pub(super) struct StepTimes {
     text: Vec<u8>,
     ends: Vec<u32>,

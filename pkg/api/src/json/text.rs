@@ -16,7 +16,7 @@ const ESCAPED: [bool; 256] = {
 };
 
 /// `text` in quotes, escaped as Prometheus escapes label values.
-pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
+pub fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let bytes = text.as_bytes();
     let mut from = 0;
@@ -43,7 +43,7 @@ pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
 }
 
 /// `{"name":"value",…}`, by name.
-pub(crate) fn write_labels(out: &mut Vec<u8>, labels: &Labels) {
+pub fn write_labels(out: &mut Vec<u8>, labels: &Labels) {
     out.push(b'{');
     for (i, (name, value)) in labels.iter().enumerate() {
         if i > 0 {

@@ -4,16 +4,19 @@ use promql::InstantSample;
 
 use super::lists::List;
 use super::points::{write_histogram_point, write_point};
-use super::{Produce, write_labels};
+use super::produce::Produce;
+use super::text::write_labels;
 
 /// Writes a vector sample by sample.
-pub(crate) struct VectorJson {
+#[derive(Debug)]
+pub struct VectorJson {
     time_ms: i64,
     samples: List<InstantSample>,
 }
 
 impl VectorJson {
-    pub(crate) fn new(time_ms: i64, samples: Vec<InstantSample>) -> Self {
+    /// Ready to write `samples`, all of `time_ms`, in this order.
+    pub fn new(time_ms: i64, samples: Vec<InstantSample>) -> Self {
         Self { time_ms, samples: List::new(samples) }
     }
 }

@@ -1,19 +1,23 @@
 //! `rules` and `alerts`.
 
+use axum::Router;
 use axum::extract::State;
-use model::Annotations;
+use axum::routing::get;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use storage::{AlertInstance, Answer, PartialResponse, Rule, RuleGroup, RuleKind, RulesQuery};
 
-use crate::error::{ApiError, ErrorKind};
-use crate::objects::{LabelObject, Number, Time};
+use crate::envelope::{Answered, success, warned};
+use crate::error::{ApiError, internal};
+use crate::json::{LabelObject, Number, Time};
 use crate::params::Params;
-use crate::request::{RequestCtx, partial_response};
-use crate::respond::{Answered, success};
-use crate::router::Shared;
-use crate::series::parse_selectors;
+use crate::request::{RequestCtx, parse_selectors, partial_response};
+use crate::shared::Shared;
 use crate::values::{parse_bool, parse_int};
+
+pub(crate) fn routes() -> Router<Shared> {
+    Router::new().route("/rules", get(rules)).route("/alerts", get(alerts))
+}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -80,7 +84,7 @@ struct AlertDiscovery<'a> {
 }
 
 /// `/api/v1/rules`.
-pub(crate) async fn rules(State(shared): State<Shared>, params: Params) -> Answered {
+async fn rules(State(shared): State<Shared>, params: Params) -> Answered {
     let kind = match params.get("type").to_ascii_lowercase().as_str() {
         "" | "all" => RuleKind::All,
         "alert" => RuleKind::Alert,
@@ -112,11 +116,11 @@ pub(crate) async fn rules(State(shared): State<Shared>, params: Params) -> Answe
     let (shown, group_next_token) = page.cut(&groups)?;
     let answer =
         RuleDiscovery { groups: shown.iter().map(|g| group_json(g, exclude_alerts)).collect(), group_next_token };
-    success(&answer, &notes(warnings), shared.state.options.annotations_max)
+    success(&answer, &warned(warnings), shared.state.options.annotations_max)
 }
 
 /// `/api/v1/alerts`: those pending or firing.
-pub(crate) async fn alerts(State(shared): State<Shared>, params: Params) -> Answered {
+async fn alerts(State(shared): State<Shared>, params: Params) -> Answered {
     let request = RequestCtx::new(&params, &shared)?;
     let want = RulesQuery {
         kind: RuleKind::Alert,
@@ -126,28 +130,12 @@ pub(crate) async fn alerts(State(shared): State<Shared>, params: Params) -> Answ
     let Answer { value: groups, warnings } = ask(&shared, &request, want).await?;
     let rules = groups.iter().flat_map(|g| &g.rules).filter_map(|r| r.alert.as_ref());
     let answer = AlertDiscovery { alerts: rules.flat_map(|r| &r.alerts).map(alert_json).collect() };
-    success(&answer, &notes(warnings), shared.state.options.annotations_max)
+    success(&answer, &warned(warnings), shared.state.options.annotations_max)
 }
 
 async fn ask(shared: &Shared, request: &RequestCtx, want: RulesQuery) -> Result<Answer<Vec<RuleGroup>>, ApiError> {
     let answer = shared.state.inspect.rules(&request.ctx, want).await;
     answer.map_err(|e| internal("error retrieving rules", e))
-}
-
-/// What failed below is an internal error, but for a client's own.
-pub(crate) fn internal(what: &str, error: storage::Error) -> ApiError {
-    let found = ApiError::from(error);
-    let kind = match found.kind {
-        kind @ (ErrorKind::BadData | ErrorKind::Canceled | ErrorKind::Timeout) => kind,
-        _ => ErrorKind::Internal,
-    };
-    ApiError::new(kind, format!("{what}: {}", found.text))
-}
-
-pub(crate) fn notes(warnings: Vec<String>) -> Annotations {
-    let mut notes = Annotations::new();
-    warnings.into_iter().for_each(|text| notes.warn(text));
-    notes
 }
 
 /// Endpoints of other versions may not know every filter, so all hold here once more.

@@ -2,20 +2,27 @@
 
 use std::collections::BTreeMap;
 
+use axum::Router;
 use axum::extract::State;
+use axum::routing::get;
 use model::{MAX_TIME_MS, MIN_TIME_MS, MetricMetadata, TimeRange};
 use promql_syntax::selectors;
 use serde::Serialize;
 use storage::{Answer, ExemplarsQuery, MetadataQuery};
 
-use crate::error::ApiError;
+use crate::envelope::{Answered, stream_success, success, warned};
+use crate::error::{ApiError, internal};
 use crate::json::{Once, write_float, write_labels, write_timestamp};
 use crate::params::Params;
 use crate::request::{RequestCtx, partial_response};
-use crate::respond::{Answered, stream_success, success};
-use crate::router::Shared;
-use crate::rules::{internal, notes};
+use crate::shared::Shared;
 use crate::values::parse_int;
+
+pub(crate) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/query_exemplars", get(query_exemplars).post(query_exemplars))
+        .route("/metadata", get(metadata))
+}
 
 #[derive(Debug, Serialize)]
 struct MetadataJson<'a> {
@@ -26,7 +33,7 @@ struct MetadataJson<'a> {
 }
 
 /// `/api/v1/metadata`: type, help and unit by metric.
-pub(crate) async fn metadata(State(shared): State<Shared>, params: Params) -> Answered {
+async fn metadata(State(shared): State<Shared>, params: Params) -> Answered {
     let number = |name: &'static str| match params.get(name) {
         "" => Ok(None),
         text => match parse_int(text, "Atoi") {
@@ -53,7 +60,7 @@ pub(crate) async fn metadata(State(shared): State<Shared>, params: Params) -> An
             (metric.as_str(), entries.iter().take(kept).map(entry_json).collect())
         })
         .collect();
-    success(&metrics, &notes(warnings), shared.state.options.annotations_max)
+    success(&metrics, &warned(warnings), shared.state.options.annotations_max)
 }
 
 fn entry_json(entry: &MetricMetadata) -> MetadataJson<'_> {
@@ -61,7 +68,7 @@ fn entry_json(entry: &MetricMetadata) -> MetadataJson<'_> {
 }
 
 /// `/api/v1/query_exemplars`: exemplars of the series that a query selects.
-pub(crate) async fn query_exemplars(State(shared): State<Shared>, params: Params) -> Answered {
+async fn query_exemplars(State(shared): State<Shared>, params: Params) -> Answered {
     let range = TimeRange::new(params.time("start", MIN_TIME_MS)?, params.time("end", MAX_TIME_MS)?);
     if range.is_empty() {
         return Err(ApiError::bad("end timestamp must not be before start timestamp"));
@@ -110,5 +117,5 @@ pub(crate) async fn query_exemplars(State(shared): State<Shared>, params: Params
     }
     json.push(b']');
     let max = shared.state.options.annotations_max;
-    Ok(stream_success(Vec::new(), Once(json), Vec::new(), &notes(remarks), max))
+    Ok(stream_success(Vec::new(), Once(json), Vec::new(), &warned(remarks), max))
 }

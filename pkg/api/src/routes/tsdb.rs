@@ -2,17 +2,23 @@
 
 use std::collections::BTreeMap;
 
+use axum::Router;
 use axum::extract::State;
+use axum::routing::get;
 use serde::Serialize;
 use storage::{Answer, StatisticsQuery, TsdbStatistics};
+use transport::http::answers::ErrorKind;
 
-use crate::error::{ApiError, ErrorKind};
+use crate::envelope::{Answered, success, warned};
+use crate::error::{ApiError, internal};
 use crate::params::Params;
 use crate::request::{RequestCtx, partial_response};
-use crate::respond::{Answered, success};
-use crate::router::Shared;
-use crate::rules::{internal, notes};
+use crate::shared::Shared;
 use crate::values::parse_int;
+
+pub(crate) fn routes() -> Router<Shared> {
+    Router::new().route("/status/tsdb", get(tsdb))
+}
 
 /// The longest list that may be asked for; Prometheus' own bound.
 const LIMIT_MAX: i64 = 10_000;
@@ -44,7 +50,7 @@ struct Entry {
 }
 
 /// `/api/v1/status/tsdb`.
-pub(crate) async fn tsdb(State(shared): State<Shared>, params: Params) -> Answered {
+async fn tsdb(State(shared): State<Shared>, params: Params) -> Answered {
     let limit = match params.get("limit") {
         "" => 10,
         text => match parse_int(text, "Atoi") {
@@ -78,7 +84,7 @@ pub(crate) async fn tsdb(State(shared): State<Shared>, params: Params) -> Answer
     } else {
         by_tenant.into_values().collect()
     };
-    success(&merged(&all, limit), &notes(warnings), shared.state.options.annotations_max)
+    success(&merged(&all, limit), &warned(warnings), shared.state.options.annotations_max)
 }
 
 fn merged(all: &[TsdbStatistics], limit: usize) -> StatisticsJson {

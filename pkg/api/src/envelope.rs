@@ -7,40 +7,54 @@ use futures::stream;
 use http::{HeaderValue, header};
 use model::{Annotations, Severity};
 use serde::Serialize;
+use transport::http::answers::ErrorKind;
 
-use crate::error::{ApiError, ErrorKind};
+use crate::error::ApiError;
 use crate::json::{MatrixJson, Once, Produce, write_string};
 
-/// What a handler answers.
-pub(crate) type Answered = Result<Response, ApiError>;
+/// The answer of a handler, an [`ApiError`] as well.
+pub type Answered = Result<Response, ApiError>;
 
 /// The size of a piece of a streamed answer, and up to which one is sent whole, with its length.
 const PIECE_BYTES: usize = 64 << 10;
 /// Room for what is written past [`PIECE_BYTES`] before the writer stops.
 const SLACK_BYTES: usize = 8 << 10;
 
-/// An answer with small data.
-pub(crate) fn success(data: &impl Serialize, notes: &Annotations, notes_max: usize) -> Answered {
+/// The warning about a list that `limit` cut.
+pub(crate) const TRUNCATED: &str = "results truncated due to limit";
+
+/// Annotations of these warnings.
+pub(crate) fn warned(warnings: Vec<String>) -> Annotations {
+    let mut annotations = Annotations::new();
+    warnings.into_iter().for_each(|text| annotations.warn(text));
+    annotations
+}
+
+/// An answer with small data; of warnings and of infos at most `annotations_max` each are shown (0 = all).
+///
+/// # Errors
+/// Data that is no JSON.
+pub fn success(data: &impl Serialize, annotations: &Annotations, annotations_max: usize) -> Answered {
     match serde_json::to_vec(data) {
-        Ok(json) => Ok(stream_success(Vec::new(), Once(json), Vec::new(), notes, notes_max)),
+        Ok(json) => Ok(stream_success(Vec::new(), Once(json), Vec::new(), annotations, annotations_max)),
         Err(e) => Err(ApiError::new(ErrorKind::Internal, format!("cannot write the answer: {e}"))),
     }
 }
 
-/// An answer whose `data` is `before`, what `data` produces, `after`.
-pub(crate) fn stream_success(
+/// An answer in pieces of some 64 KiB whose `data` is `before`, what `data` produces, `after`.
+pub fn stream_success(
     before: Vec<u8>,
     mut data: impl Produce,
     after: Vec<u8>,
-    notes: &Annotations,
-    notes_max: usize,
+    annotations: &Annotations,
+    annotations_max: usize,
 ) -> Response {
     let mut first = Vec::with_capacity(1024);
     first.extend_from_slice(b"{\"status\":\"success\",\"data\":");
     first.extend_from_slice(&before);
     let mut tail = after;
     for (name, severity) in [("warnings", Severity::Warning), ("infos", Severity::Info)] {
-        write_notes(&mut tail, name, &notes.texts(severity, notes_max));
+        write_annotations(&mut tail, name, &annotations.texts(severity, annotations_max));
     }
     tail.push(b'}');
 
@@ -59,14 +73,14 @@ pub(crate) fn stream_success(
     let mut response = body.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if notes.iter().any(|n| !n.text.starts_with("PromQL ")) {
-        // Incomplete answers must not live on in caches; remarks on the query itself come back each time.
+    if annotations.iter().any(|n| !n.text.starts_with("PromQL ")) {
+        // Incomplete answers must not live on in caches; annotations of the query itself come back each time.
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     response
 }
 
-fn write_notes(out: &mut Vec<u8>, name: &str, texts: &[String]) {
+fn write_annotations(out: &mut Vec<u8>, name: &str, texts: &[String]) {
     if texts.is_empty() {
         return;
     }
@@ -125,23 +139,23 @@ mod tests {
 
     #[tokio::test]
     async fn small_answers_have_a_length() {
-        let mut notes = Annotations::new();
-        notes.info("PromQL info: x (1:1)");
-        let response = success(&["a"], &notes, 10).unwrap();
+        let mut annotations = Annotations::new();
+        annotations.info("PromQL info: x (1:1)");
+        let response = success(&["a"], &annotations, 10).unwrap();
         assert_eq!(response.headers().get(header::CACHE_CONTROL), None);
         assert_eq!(http_body::Body::size_hint(response.body()).exact(), Some(66));
         assert_eq!(text(response).await, r#"{"status":"success","data":["a"],"infos":["PromQL info: x (1:1)"]}"#);
-        notes.warn("store a: gone");
-        let response = success(&["a"], &notes, 10).unwrap();
+        annotations.warn("store a: gone");
+        let response = success(&["a"], &annotations, 10).unwrap();
         assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
     }
 
     #[tokio::test]
     async fn large_answers_are_streamed_complete() {
         let names: Vec<_> = (0..50_000).map(|i| format!("name_{i}")).collect();
-        let mut notes = Annotations::new();
-        notes.warn("w");
-        let response = stream_success(Vec::new(), Names::new(names.clone()), Vec::new(), &notes, 10);
+        let mut annotations = Annotations::new();
+        annotations.warn("w");
+        let response = stream_success(Vec::new(), Names::new(names.clone()), Vec::new(), &annotations, 10);
         assert_eq!(http_body::Body::size_hint(response.body()).exact(), None);
         let answer: serde_json::Value = serde_json::from_str(&text(response).await).unwrap();
         assert_eq!(answer["data"].as_array().unwrap().len(), names.len());

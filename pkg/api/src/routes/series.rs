@@ -3,23 +3,31 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::{Path, State};
+use axum::routing::get;
 use futures::StreamExt;
 use labels::{Labels, Matcher};
 use model::{Annotations, MAX_TIME_MS, MIN_TIME_MS, TimeRange};
 use storage::{LabelQuery, Reservation, Select, SeriesEvent, SeriesStream, merge_streams};
 
+use crate::envelope::{Answered, TRUNCATED, stream_success};
 use crate::error::ApiError;
 use crate::json::{Counted, LabelSets, Names};
 use crate::params::Params;
-use crate::query::TRUNCATED;
-use crate::request::{RequestCtx, label_source};
-use crate::respond::{Answered, stream_success};
-use crate::router::Shared;
+use crate::request::{RequestCtx, label_source, parse_selectors};
+use crate::shared::Shared;
 use crate::values::unescape_label_name;
 
+pub(crate) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/series", get(series).post(series))
+        .route("/labels", get(label_names).post(label_names))
+        .route("/label/{name}/values", get(label_values))
+}
+
 /// `/api/v1/series`: the label sets of series that match any of `match[]`.
-pub(crate) async fn series(State(shared): State<Shared>, params: Params) -> Answered {
+async fn series(State(shared): State<Shared>, params: Params) -> Answered {
     if params.all("match[]").is_empty() {
         return Err(ApiError::bad("no match[] parameter provided"));
     }
@@ -87,12 +95,12 @@ async fn gather(
 }
 
 /// `/api/v1/labels`: the names of labels.
-pub(crate) async fn label_names(State(shared): State<Shared>, params: Params) -> Answered {
+async fn label_names(State(shared): State<Shared>, params: Params) -> Answered {
     names(&shared, &params, None).await
 }
 
 /// `/api/v1/label/<name>/values`.
-pub(crate) async fn label_values(State(shared): State<Shared>, Path(name): Path<String>, params: Params) -> Answered {
+async fn label_values(State(shared): State<Shared>, Path(name): Path<String>, params: Params) -> Answered {
     let name = unescape_label_name(&name);
     if name.is_empty() {
         return Err(ApiError::bad(format!("invalid label name: {}", labels::quote(&name))));
@@ -171,24 +179,4 @@ fn range(params: &Params, shared: &Shared) -> Result<TimeRange, ApiError> {
 fn matcher_sets(params: &Params, shared: &Shared, request: &RequestCtx) -> Result<Vec<Vec<Matcher>>, ApiError> {
     let max = shared.state.options.engine.parse.max_regex_bytes;
     Ok(parse_selectors(&params.all("match[]"), max)?.into_iter().map(|set| request.tenant.enforce(set)).collect())
-}
-
-/// Parses selectors and refuses those that would match everything, and more of them than `regex_bytes_max` has room for.
-pub(crate) fn parse_selectors(texts: &[&str], regex_bytes_max: usize) -> Result<Vec<Vec<Matcher>>, ApiError> {
-    let mut regex_bytes = 0;
-    let parse = |text: &&str| {
-        let set = promql_syntax::parse_series_matchers(text).map_err(|why| ApiError::bad(why.to_string()))?;
-        regex_bytes += set.iter().filter_map(Matcher::regex).map(|r| r.size_bytes()).sum::<usize>();
-        if regex_bytes_max > 0 && regex_bytes > regex_bytes_max {
-            return Err(ApiError::bad(format!(
-                "regular expressions of match[] take more than {regex_bytes_max} bytes when compiled \
-                 (--query.max-regex-bytes)"
-            )));
-        }
-        match set.iter().all(Matcher::matches_empty) {
-            true => Err(ApiError::bad("match[] must contain at least one non-empty matcher")),
-            false => Ok(set),
-        }
-    };
-    texts.iter().map(parse).collect()
 }

@@ -1,11 +1,11 @@
-//! How the smaller answers write label sets, times and numbers.
+//! Label sets, times and numbers for answers that serde writes.
 
 use labels::Labels;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// A label set as an object.
 #[derive(Debug)]
-pub(crate) struct LabelObject<'a>(pub &'a Labels);
+pub struct LabelObject<'a>(pub &'a Labels);
 
 impl Serialize for LabelObject<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -19,7 +19,7 @@ impl Serialize for LabelObject<'_> {
 
 /// A number that is written without `.0` when it is whole.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Number(pub f64);
+pub struct Number(pub f64);
 
 impl Serialize for Number {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -33,7 +33,7 @@ impl Serialize for Number {
 
 /// A time in ns since the epoch as RFC 3339; never is Go's zero time.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Time(pub Option<i64>);
+pub struct Time(pub Option<i64>);
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

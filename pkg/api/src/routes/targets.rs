@@ -2,19 +2,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use axum::Router;
 use axum::extract::State;
+use axum::routing::get;
 use labels::Labels;
 use model::Annotations;
 use serde::Serialize;
 use storage::{ActiveTarget, Answer, TargetState, Targets, TargetsQuery};
 
-use crate::error::ApiError;
-use crate::objects::{LabelObject, Number, Time};
+use crate::envelope::{Answered, success, warned};
+use crate::error::{ApiError, internal};
+use crate::json::{LabelObject, Number, Time};
 use crate::params::Params;
 use crate::request::{RequestCtx, partial_response};
-use crate::respond::{Answered, success};
-use crate::router::Shared;
-use crate::rules::{internal, notes};
+use crate::shared::Shared;
+
+pub(crate) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/targets", get(targets))
+        .route("/scrape_pools", get(scrape_pools))
+        .route("/alertmanagers", get(alertmanagers))
+}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -61,7 +69,7 @@ struct Alertmanagers {
 }
 
 /// `/api/v1/targets`.
-pub(crate) async fn targets(State(shared): State<Shared>, params: Params) -> Answered {
+async fn targets(State(shared): State<Shared>, params: Params) -> Answered {
     let state = match params.get("state").to_ascii_lowercase().as_str() {
         "" | "any" => TargetState::Any,
         "active" => TargetState::Active,
@@ -83,20 +91,20 @@ pub(crate) async fn targets(State(shared): State<Shared>, params: Params) -> Ans
         dropped_targets: dropped.into_iter().filter(|t| in_pool(t.scrape_pool)).collect(),
         dropped_target_counts,
     };
-    success(&answer, &notes(warnings), shared.state.options.annotations_max)
+    success(&answer, &warned(warnings), shared.state.options.annotations_max)
 }
 
 /// `/api/v1/scrape_pools`.
-pub(crate) async fn scrape_pools(State(shared): State<Shared>, params: Params) -> Answered {
+async fn scrape_pools(State(shared): State<Shared>, params: Params) -> Answered {
     let Answer { value: found, warnings } = ask(&shared, &params, TargetState::Any).await?;
     let active = found.active.into_iter().map(|t| t.scrape_pool);
     let dropped = found.dropped.iter().map(|labels| pool_of(labels).to_owned());
     let scrape_pools = active.chain(dropped).filter(|pool| !pool.is_empty()).collect();
-    success(&ScrapePools { scrape_pools }, &notes(warnings), shared.state.options.annotations_max)
+    success(&ScrapePools { scrape_pools }, &warned(warnings), shared.state.options.annotations_max)
 }
 
 /// `/api/v1/alertmanagers`: none, this is no ruler.
-pub(crate) async fn alertmanagers() -> Answered {
+async fn alertmanagers() -> Answered {
     success(&Alertmanagers { active_alertmanagers: [], dropped_alertmanagers: [] }, &Annotations::new(), 0)
 }
 

@@ -2,27 +2,36 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::State;
+use axum::routing::get;
 use model::Annotations;
 use promql::{Grid, Query, QueryResult, ReadOptions, Times, Value};
 use promql_syntax::Expr;
 use tracing::{Instrument, Span};
 
+use crate::envelope::{Answered, TRUNCATED, stream_success, success};
 use crate::error::ApiError;
 use crate::explain;
 use crate::json::{Counted, MatrixJson, Once, VectorJson, write_plain_float, write_string, write_timestamp};
 use crate::params::Params;
 use crate::request::{RequestCtx, engine, read_options};
-use crate::respond::{Answered, stream_success, success};
-use crate::router::Shared;
+use crate::shared::Shared;
 use crate::stats;
 use crate::values::{parse_duration, parse_time};
 
-/// Said of every list that `limit` cut.
-pub(crate) const TRUNCATED: &str = "results truncated due to limit";
+pub(crate) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/query", get(query).post(query))
+        .route("/query_range", get(query_range).post(query_range))
+        .route("/query_explain", get(query_explain).post(query_explain))
+        .route("/query_range_explain", get(query_range_explain).post(query_range_explain))
+        .route("/format_query", get(format_query).post(format_query))
+        .route("/parse_query", get(parse_query).post(parse_query))
+}
 
 /// `/api/v1/query`.
-pub(crate) async fn query(State(shared): State<Shared>, params: Params) -> Answered {
+async fn query(State(shared): State<Shared>, params: Params) -> Answered {
     let limit = params.limit()?;
     let time_ms = params.time("time", shared.state.clock.now_ms())?;
     let request = RequestCtx::new(&params, &shared)?;
@@ -33,7 +42,7 @@ pub(crate) async fn query(State(shared): State<Shared>, params: Params) -> Answe
 }
 
 /// `/api/v1/query_range`.
-pub(crate) async fn query_range(State(shared): State<Shared>, params: Params) -> Answered {
+async fn query_range(State(shared): State<Shared>, params: Params) -> Answered {
     let limit = params.limit()?;
     let grid = grid(&params, &shared)?;
     let request = RequestCtx::new(&params, &shared)?;
@@ -82,13 +91,13 @@ fn span(times: Times, query: &str) -> Span {
 }
 
 /// `/api/v1/query_explain`: the tree of operators.
-pub(crate) async fn query_explain(State(shared): State<Shared>, params: Params) -> Answered {
+async fn query_explain(State(shared): State<Shared>, params: Params) -> Answered {
     params.time("time", 0)?;
     explained(&params, &shared)
 }
 
 /// `/api/v1/query_range_explain`.
-pub(crate) async fn query_range_explain(State(shared): State<Shared>, params: Params) -> Answered {
+async fn query_range_explain(State(shared): State<Shared>, params: Params) -> Answered {
     grid(&params, &shared)?;
     explained(&params, &shared)
 }
@@ -102,13 +111,13 @@ fn explained(params: &Params, shared: &Shared) -> Answered {
 }
 
 /// `/api/v1/format_query`.
-pub(crate) async fn format_query(State(shared): State<Shared>, params: Params) -> Answered {
+async fn format_query(State(shared): State<Shared>, params: Params) -> Answered {
     let expr = parse(params.get("query"), &shared)?;
     success(&promql_syntax::pretty(&expr), &Annotations::new(), 0)
 }
 
 /// `/api/v1/parse_query`: the syntax tree.
-pub(crate) async fn parse_query(State(shared): State<Shared>, params: Params) -> Answered {
+async fn parse_query(State(shared): State<Shared>, params: Params) -> Answered {
     let expr = parse(params.get("query"), &shared)?;
     let json = promql_syntax::to_json(&expr);
     Ok(stream_success(Vec::new(), Once(json.into_bytes()), Vec::new(), &Annotations::new(), 0))
