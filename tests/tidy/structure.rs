@@ -12,7 +12,7 @@ use tests::root;
 /// A circle of more files than these is refused.
 const CIRCLE_MAX: usize = 3;
 /// Crates whose circles are still to be opened.
-const WITH_CIRCLES: [&str; 7] = ["api", "dedup", "merge", "objstore", "promql", "store-gateway", "transport"];
+const WITH_CIRCLES: [&str; 6] = ["dedup", "merge", "objstore", "promql", "store-gateway", "transport"];
 /// Functions with more than seven parameters that are still to be changed.
 const WITH_MANY_PARAMETERS: usize = 6;
 /// The heaviest chain of crates that build one after the other, in percent of all lines.
