@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use tests::root;
+use tests::{commands, root};
 
 use crate::declared::{Key, Source};
 
@@ -239,6 +239,7 @@ fn config_pages_are_current() {
     let mut pages: Vec<(String, String)> =
         PAGES.iter().map(|page| (format!("{}.md", page.file), render(page, &sources, &mut seen))).collect();
     pages.push(("README.md".to_owned(), contents()));
+    pages.push(("flags-without-effect.md".to_owned(), without_effect()));
     for (file, text) in pages {
         let path = dir.join(file);
         if std::env::var_os("AION_UPDATE_DOCS").is_some() {
@@ -262,6 +263,30 @@ fn contents() -> String {
     out += "YAML that flags take, or their files hold:\n\n";
     for page in PAGES {
         writeln!(out, "- [{}]({}.md)", page.title, page.file).unwrap();
+    }
+    out += "- [Flags without effect](flags-without-effect.md)\n";
+    out + &format!("\n{NOTE}")
+}
+
+/// A flag of more commands than these is one of all.
+const MANY: usize = 6;
+
+/// Flags that are accepted and mean nothing here, hidden ones too.
+fn without_effect() -> String {
+    let mut flags: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    let commands = commands();
+    for command in &commands {
+        for flag in command.all().filter(|f| !f.ignored.is_empty()) {
+            flags.entry((flag.name, flag.ignored)).or_default().push(&command.name);
+        }
+    }
+    let mut out =
+        "# Flags without effect\n\nA stock command line of Thanos starts as it is. These flags are accepted, and a \
+                   warning says at the start that they have no effect.\n\n| flag | of | why |\n|---|---|---|\n"
+            .to_owned();
+    for ((name, why), of) in flags {
+        let of = if of.len() > MANY { "all".to_owned() } else { of.join(", ") };
+        writeln!(out, "| `--{name}` | {of} | {why} |").unwrap();
     }
     out + &format!("\n{NOTE}")
 }

@@ -49,10 +49,8 @@ fn crates_depend_on_lower_floors_only() {
 }
 
 /// Wire messages, and the only crates that may be built from them.
-const WIRE: [(&str, &[&str]); 2] = [
-    ("proto", &["storeapi", "queryapi", "remote", "fuzz-targets", "tests"]),
-    ("opentelemetry-proto", &["transport"]),
-];
+const WIRE: [(&str, &[&str]); 2] =
+    [("proto", &["storeapi", "queryapi", "remote", "fuzz-targets", "tests"]), ("opentelemetry-proto", &["transport"])];
 
 #[test]
 fn wire_types_stay_at_the_edges() {
