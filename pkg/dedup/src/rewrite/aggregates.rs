@@ -10,10 +10,10 @@ use chunkenc::TimedChunk;
 use downsample::Downsampler;
 use model::Resolution;
 
+use super::chunk::{LaneChunk, MergeError, Merged};
 use super::held::{Shown, held};
 use super::windows::{Counter, Windows};
 use super::windows_write::{Choice, Piece, write};
-use super::{LaneChunk, MergeError, Merged};
 
 /// A window: which chunk, which of its windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use chunkenc::Column;
 use model::is_stale;
 
-use super::LaneChunk;
+use super::chunk::LaneChunk;
 use super::decoded::Decoded;
 use crate::pick::{Rules, pick_places};
 use crate::read::Lane;

@@ -4,7 +4,7 @@ use chunkenc::{Column, HistogramColumn, ResetFlag, decode_floats, decode_histogr
 use histogram::{FloatHistogram, ResetHint};
 use model::{is_stale, stale_nan};
 
-use super::{LaneChunk, MergeError, Merged};
+use super::chunk::{LaneChunk, MergeError, Merged};
 
 /// A decoded chunk. What a histogram shows of itself as a number is its count, which falls when it was reset; of a
 /// gauge nothing is.
@@ -57,5 +57,12 @@ impl Decoded {
 
     pub(crate) fn len(&self) -> usize {
         self.times.len()
+    }
+}
+
+impl LaneChunk {
+    /// Whether a raw chunk can be read.
+    pub(crate) fn check(&self) -> Result<(), MergeError> {
+        Decoded::of(self, &mut Merged::default()).map(drop)
     }
 }

@@ -6,7 +6,7 @@ use chunkenc::{
 };
 use histogram::{FloatHistogram, ResetHint};
 
-use super::{LaneChunk, MergeError};
+use super::chunk::{LaneChunk, MergeError};
 
 /// The windows of one chunk.
 #[derive(Debug)]

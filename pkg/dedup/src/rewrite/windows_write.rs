@@ -7,9 +7,9 @@ use chunkenc::{Appended, Encoding, Error, FloatHistogramAppender, ResetFlag, Tim
 use histogram::{FloatHistogram, ResetHint};
 
 use super::aggregates::{Place, inner, previous, rise};
+use super::chunk::{MergeError, Merged};
 use super::held::{Shown, counter};
 use super::windows::{Values, Windows};
-use super::{MergeError, Merged};
 
 /// Chosen windows that make one chunk.
 #[derive(Debug)]

@@ -6,8 +6,8 @@ use histogram::{FloatHistogram, Histogram, ResetHint};
 use model::is_stale;
 
 use super::choose::Ref;
+use super::chunk::{LaneChunk, MergeError, Merged};
 use super::decoded::Decoded;
-use super::{LaneChunk, MergeError, Merged};
 
 /// Most samples of a chunk that is written anew, as in Prometheus.
 pub(crate) const SAMPLES_MAX: usize = 120;
