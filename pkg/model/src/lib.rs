@@ -13,6 +13,7 @@ mod meta;
 mod redact;
 mod resolution;
 mod staleness;
+mod target;
 mod time;
 mod yaml;
 
@@ -27,5 +28,6 @@ pub use meta::{Exemplar, ExemplarSeries, MetricMetadata, MetricType};
 pub use redact::redact_urls;
 pub use resolution::{Resolution, ResolutionError};
 pub use staleness::{STALE_NAN_BITS, is_stale, stale_nan};
+pub use target::{ADDRESS_LABEL, TargetGroup};
 pub use time::{MAX_TIME_MS, MIN_TIME_MS, TimeRange};
 pub use yaml::first_document;

@@ -7,6 +7,7 @@ use api::{ApiState, StoreStatus, StoresAnswer};
 use assembly::{Component, Deps, Error, GrpcServices, Reloads};
 use axum::Router;
 use axum::routing::get;
+use discovery::dns::{Resolver, SystemResolver};
 use flags::{Command, Parsed};
 use labels::Labels;
 use parking_lot::Mutex;
@@ -26,7 +27,6 @@ use crate::endpoints::{EndpointFiles, EndpointSet, Mode, SetOptions};
 use crate::fanout::{FanOut, FanOutOptions};
 use crate::inspect::InspectFanOut;
 use crate::page;
-use crate::resolve::{Resolver, SystemResolver};
 use crate::source::Sources;
 
 /// Endpoints are asked who they are this often.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use assembly::{Deps, Error, GrpcConfig, HttpConfig, store_limits};
 use dedup::Method;
+use discovery::dns::is_dynamic;
 use flags::Parsed;
 use labels::Labels;
 use promql::EngineOptions;
@@ -15,7 +16,6 @@ use transport::grpc::Compression;
 use transport::http::Prefixes;
 
 use crate::endpoints::{Mode, Spec, load_sd, parse_sd};
-use crate::resolve::is_dynamic;
 
 /// Prometheus' names of what can be enabled.
 const FEATURES: [&str; 5] = [

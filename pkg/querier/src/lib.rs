@@ -14,7 +14,6 @@ pub mod fanout;
 mod flags;
 mod inspect;
 mod page;
-pub mod resolve;
 pub mod source;
 mod strays;
 

@@ -1,23 +1,20 @@
 //! Files of endpoints, read again and again: `--endpoint.sd-config-file` and `--store.sd-files`. One that does not load
 //! keeps the endpoints that it had.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 
+use discovery::file::{Files, Parse, Which, parse_groups};
+use model::TargetGroup;
 use telemetry::{Counter, Gauge, Metrics};
 use tracing::warn;
 
-use super::sd::{SdError, expand, load_sd, load_targets};
+use super::sd::{SdError, parse_sd};
 use super::set::{Configured, Spec};
 
 /// The files, with what each said when it last loaded.
 #[derive(Debug)]
 pub struct EndpointFiles {
-    config: Option<String>,
-    patterns: Vec<String>,
-    base: Spec,
-    /// Specs, or why it has never loaded.
-    loaded: BTreeMap<String, Result<Vec<Spec>, String>>,
+    files: Files<Vec<Spec>>,
     failures: Counter,
     healthy: Gauge,
 }
@@ -31,10 +28,25 @@ impl EndpointFiles {
             "aion_query_endpoint_files_last_load_successful",
             "Whether all files of endpoints loaded when they were last read.",
         );
-        let mut files = Self { config, patterns, base, loaded: BTreeMap::new(), failures, healthy };
-        for pattern in files.patterns.iter().filter(|p| !expand(p).iter().any(|path| path.exists())) {
-            warn!(pattern, "no file of endpoints is there yet");
+        let mut kinds: Vec<(Which, Parse<Vec<Spec>>)> = Vec::new();
+        if let Some(path) = config {
+            let base = base.clone();
+            let parse = move |_: &Path, yaml: &str| parse_sd(yaml, &base).map_err(|e| e.to_string());
+            kinds.push((Which::One(path.into()), Box::new(parse)));
         }
+        for pattern in patterns {
+            let (which, base) = (Which::Matching(pattern.clone()), base.clone());
+            if which.paths().is_empty() {
+                warn!(pattern, "no file of endpoints is there yet");
+            }
+            let parse = move |path: &Path, content: &str| {
+                let groups = parse_groups(path, content)?;
+                let addresses = groups.iter().flat_map(TargetGroup::addresses);
+                Ok(addresses.map(|address| base.at(address.to_owned())).collect())
+            };
+            kinds.push((which, Box::new(parse)));
+        }
+        let mut files = Self { files: Files::new(kinds), failures, healthy };
         // What does not load is in the log, and its endpoints are missing aloud.
         let _ = files.reload();
         files
@@ -42,7 +54,7 @@ impl EndpointFiles {
 
     /// Whether there is anything to read.
     pub fn any(&self) -> bool {
-        self.config.is_some() || !self.patterns.is_empty()
+        !self.files.is_empty()
     }
 
     /// Reads all again.
@@ -50,41 +62,28 @@ impl EndpointFiles {
     /// # Errors
     /// The files that do not load, in one sentence; they keep the endpoints that they had, the others are loaded.
     pub fn reload(&mut self) -> Result<(), SdError> {
-        let mut now = BTreeMap::new();
-        if let Some(path) = &self.config {
-            now.insert(path.clone(), load_sd(path, &self.base));
+        self.files.reload();
+        let mut all: Vec<&str> = Vec::new();
+        for (_, file) in self.files.loaded() {
+            if let Some(err) = &file.failure {
+                all.push(err);
+                self.failures.inc();
+                let kept = file.value.as_ref().map_or(0, Vec::len);
+                warn!(err, kept, "file of endpoints does not load");
+            }
         }
-        // Files that went away take their endpoints with them.
-        let paths: Vec<PathBuf> = self.patterns.iter().flat_map(|p| expand(p)).filter(|p| p.exists()).collect();
-        for path in paths {
-            let specs = load_targets(&path).map(|list| list.into_iter().map(|a| self.base.at(a)).collect());
-            now.insert(path.display().to_string(), specs);
-        }
-        let failures: Vec<String> =
-            now.values().filter_map(|specs| specs.as_ref().err()).map(|e| e.0.clone()).collect();
-        self.healthy.set(f64::from(u8::from(failures.is_empty())));
-        let before = std::mem::take(&mut self.loaded);
-        for (path, specs) in now {
-            let kept = specs.or_else(|e| self.keep(e, before.get(&path)));
-            self.loaded.insert(path, kept);
-        }
-        if failures.is_empty() { Ok(()) } else { Err(SdError(failures.join("; "))) }
-    }
-
-    fn keep(&self, error: SdError, before: Option<&Result<Vec<Spec>, String>>) -> Result<Vec<Spec>, String> {
-        self.failures.inc();
-        let kept = before.and_then(|b| b.as_ref().ok());
-        warn!(err = %error, kept = kept.map_or(0, Vec::len), "file of endpoints does not load");
-        kept.cloned().ok_or_else(|| error.to_string())
+        self.healthy.set(f64::from(u8::from(all.is_empty())));
+        if all.is_empty() { Ok(()) } else { Err(SdError(all.join("; "))) }
     }
 
     /// `fixed` and what the files say.
     pub fn with(&self, fixed: &[Spec]) -> Configured {
         let mut configured = Configured { specs: fixed.to_vec(), unread: Vec::new() };
-        for (path, loaded) in &self.loaded {
-            match loaded {
-                Ok(specs) => configured.specs.extend(specs.iter().cloned()),
-                Err(why) => configured.unread.push((path.clone(), why.clone())),
+        for (path, file) in self.files.loaded() {
+            match (&file.value, &file.failure) {
+                (Some(specs), _) => configured.specs.extend(specs.iter().cloned()),
+                (None, Some(why)) => configured.unread.push((path.display().to_string(), why.clone())),
+                (None, None) => {}
             }
         }
         configured

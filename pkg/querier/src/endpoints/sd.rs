@@ -1,6 +1,6 @@
-//! Endpoints from files: `--endpoint.sd-config` and the older `--store.sd-files`.
+//! Endpoints as `--endpoint.sd-config` describes them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde_saphyr::Spanned;
@@ -98,7 +98,7 @@ fn spec(entry: Entry, defaults: &Client, base: &Spec) -> Result<Spec, SdError> {
     if address.is_empty() {
         return Err(SdError("an endpoint without address".to_owned()));
     }
-    if entry.strict && crate::resolve::is_dynamic(&address) && !entry.group {
+    if entry.strict && discovery::dns::is_dynamic(&address) && !entry.group {
         let why = "is a dynamically specified endpoint i.e. it uses SD and that is not permitted under strict mode";
         return Err(SdError(format!("{address} {why}")));
     }
@@ -133,37 +133,6 @@ fn client(own: &Client, defaults: &Client, base: &Spec) -> Result<(Option<Client
         min_version: t.min_version.clone().or_else(|| d.min_version.clone()).unwrap_or(flags.min_version),
     };
     Ok((Some(tls), compression))
-}
-
-#[derive(Debug, Deserialize)]
-struct TargetGroup {
-    /// Addresses, as in `--endpoint`. Other keys of a group are not read. Required.
-    targets: Vec<String>,
-}
-
-/// The addresses in a file of Prometheus' file discovery format, YAML or JSON.
-///
-/// # Errors
-/// A file that cannot be read or does not parse; names it.
-pub(super) fn load_targets(path: &Path) -> Result<Vec<String>, SdError> {
-    let of_file = |e: &dyn std::fmt::Display| SdError(format!("{}: {e}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|e| of_file(&e))?;
-    let groups: Vec<TargetGroup> = flags::parse_yaml(&text).map_err(|e| of_file(&e))?;
-    Ok(groups.into_iter().flat_map(|g| g.targets).collect())
-}
-
-/// A path, or all files of a folder that match one `*` in the last part.
-pub(super) fn expand(pattern: &str) -> Vec<PathBuf> {
-    let path = PathBuf::from(pattern);
-    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
-    let Some((before, after)) = name.split_once('*') else { return vec![path] };
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).map_or(PathBuf::from("."), PathBuf::from);
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let fits = |n: &str| n.len() >= before.len() + after.len() && n.starts_with(before) && n.ends_with(after);
-    let mut found: Vec<PathBuf> =
-        entries.flatten().filter(|e| e.file_name().to_str().is_some_and(fits)).map(|e| e.path()).collect();
-    found.sort();
-    found
 }
 
 #[cfg(test)]
@@ -209,18 +178,5 @@ endpoints:
         }
         let error = load_sd("/no/such/file.yml", &base()).unwrap_err().to_string();
         assert!(error.starts_with("/no/such/file.yml: No such file"), "{error}");
-    }
-
-    #[test]
-    fn files_by_pattern() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("a.yml"), "- targets: [x:1, y:2]\n  labels: {a: b}\n").unwrap();
-        std::fs::write(dir.path().join("b.yml"), "[{\"targets\": [\"z:3\"]}]").unwrap();
-        std::fs::write(dir.path().join("c.json"), "[\n  {\"targets\": 1}\n]").unwrap();
-        let found = expand(&dir.path().join("*.yml").display().to_string());
-        let addresses: Vec<_> = found.iter().flat_map(|p| load_targets(p).unwrap()).collect();
-        assert_eq!(addresses, ["x:1", "y:2", "z:3"]);
-        let error = load_targets(&dir.path().join("c.json")).unwrap_err().to_string();
-        assert!(error.contains("c.json: line 2: "), "{error}");
     }
 }

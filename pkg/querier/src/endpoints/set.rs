@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use discovery::dns::{Names, Resolved, Resolver, is_dynamic};
 use model::Clock;
 use parking_lot::{Mutex, RwLock};
 use storage::{Budget, Ctx};
-use telemetry::{Counter, GaugeVec, Metrics};
+use telemetry::{GaugeVec, Metrics};
 use tls::ClientTlsConfig;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,6 @@ use tracing::{info, warn};
 use transport::grpc::{Channel, ClientMetrics, ClientOptions, Compression, connect};
 
 use super::endpoint::{Endpoint, Health};
-use crate::resolve::{Resolver, is_dynamic, resolve};
 
 /// How much longer than one check may take the first ones are waited for.
 const SETTLE_SLACK: Duration = Duration::from_secs(1);
@@ -92,14 +92,6 @@ pub struct Configured {
     pub unread: Vec<(String, String)>,
 }
 
-/// What a name was last found to stand for.
-#[derive(Debug, Clone, Default)]
-struct Resolved {
-    addresses: Vec<String>,
-    /// Why the last lookup failed; `addresses` are from before.
-    failure: Option<String>,
-}
-
 /// One endpoint that there is to be.
 struct Wanted {
     spec: Spec,
@@ -113,30 +105,27 @@ pub struct EndpointSet {
     options: SetOptions,
     client_metrics: ClientMetrics,
     configured: Mutex<Configured>,
-    resolved: Mutex<BTreeMap<String, Resolved>>,
+    names: Names,
     endpoints: RwLock<BTreeMap<String, Arc<Endpoint>>>,
     /// Since when there are endpoints that were never asked.
     unsettled: watch::Sender<Option<Instant>>,
-    lookups: Counter,
-    lookup_failures: Counter,
     nodes: GaugeVec,
 }
 
 impl EndpointSet {
     /// An empty set.
     pub fn new(options: SetOptions, metrics: &Metrics) -> Self {
+        let lookups =
+            metrics.counter("thanos_query_store_apis_dns_lookups_total", "DNS lookups of endpoint addresses.");
+        let failures = metrics
+            .counter("thanos_query_store_apis_dns_failures_total", "DNS lookups of endpoint addresses that failed.");
         Self {
+            names: Names::new(options.resolver.clone(), lookups, failures),
             options,
             client_metrics: ClientMetrics::new(metrics),
             configured: Mutex::default(),
-            resolved: Mutex::default(),
             endpoints: RwLock::default(),
             unsettled: watch::Sender::new(None),
-            lookups: metrics.counter("thanos_query_store_apis_dns_lookups_total", "DNS lookups of endpoint addresses."),
-            lookup_failures: metrics.counter(
-                "thanos_query_store_apis_dns_failures_total",
-                "DNS lookups of endpoint addresses that failed.",
-            ),
             nodes: metrics.gauges(
                 "thanos_store_nodes_grpc_connections",
                 "Endpoints that answer, by their external labels and type.",
@@ -152,7 +141,7 @@ impl EndpointSet {
 
     /// Names that do not resolve any more while their addresses are still asked, each as a sentence.
     pub fn remarks(&self) -> Vec<String> {
-        let resolved = self.resolved.lock();
+        let resolved = self.names.all();
         let failed = resolved.iter().filter(|(_, r)| !r.addresses.is_empty());
         failed
             .filter_map(|(name, r)| {
@@ -185,29 +174,14 @@ impl EndpointSet {
         names.sort();
         names.dedup();
         let looked_up = names.iter().map(|name| async {
-            self.lookups.inc();
-            let found = resolve(&*self.options.resolver, name).await;
-            self.note(name, found);
+            self.names.look_up(name).await;
             // what is found can be asked while others are still looked up
             self.align();
         });
         futures::future::join_all(looked_up).await;
         let configured = self.configured.lock().clone();
-        self.resolved.lock().retain(|name, _| configured.specs.iter().any(|s| s.address == *name));
+        self.names.retain(|name| configured.specs.iter().any(|s| s.address == name));
         self.check_new().await;
-    }
-
-    fn note(&self, name: &str, found: Result<Vec<String>, String>) {
-        let mut resolved = self.resolved.lock();
-        let known = resolved.entry(name.to_owned()).or_default();
-        match found {
-            Ok(addresses) => *known = Resolved { addresses, failure: None },
-            Err(e) => {
-                self.lookup_failures.inc();
-                warn!(address = name, err = e, kept = known.addresses.len(), "endpoint address does not resolve");
-                known.failure = Some(e);
-            }
-        }
     }
 
     /// Asks all endpoints who they are.
@@ -285,7 +259,7 @@ impl EndpointSet {
 
     /// Endpoints by name.
     fn wanted(&self, configured: Configured) -> BTreeMap<String, Wanted> {
-        let resolved = self.resolved.lock();
+        let resolved = self.names.all();
         let mut wanted: BTreeMap<String, Wanted> = BTreeMap::new();
         for spec in configured.specs {
             let addresses = match (is_dynamic(&spec.address), resolved.get(&spec.address)) {

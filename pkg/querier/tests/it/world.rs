@@ -10,10 +10,10 @@ use std::time::Duration;
 use assembly::{Config as _, Deps, Listeners};
 use bytes::Bytes;
 use chunkenc::{Encoding, encode_xor};
+use discovery::dns::Resolver;
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use labels::{Labels, Matcher};
-use querier::resolve::Resolver;
 use querier::{Config, Querier};
 use serde_json::Value;
 use storage::{

@@ -1,13 +1,30 @@
-//! Endpoint addresses as users write them: plain `host:port`, `dns+host:port` (A and AAAA), `dnssrv+name` (SRV),
-//! `dnssrvnoa+name` (SRV, its targets used as names).
+//! Addresses behind DNS names, as Thanos' flags write them: plain `host:port`, `dns+host:port` (A and AAAA), `dnssrv+name`
+//! (SRV, its targets resolved), `dnssrvnoa+name` (SRV, its targets used as names).
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::rr::RData;
+use labels::Labels;
+use model::{ADDRESS_LABEL, TargetGroup};
+use parking_lot::Mutex;
+use service::{Every, repeat};
+use telemetry::Counter;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::{Changes, Discoverer, Update, Updates};
+
+/// The forms of an address that stand for a changing list.
+const FORMS: [&str; 3] = ["dns+", "dnssrv+", "dnssrvnoa+"];
+
+/// The label that holds the name a target was found under, as in Prometheus.
+const NAME_LABEL: &str = "__meta_dns_name";
 
 /// Turns DNS names into addresses; a seam, so that tests need no DNS server.
 pub trait Resolver: fmt::Debug + Send + Sync {
@@ -27,7 +44,6 @@ impl fmt::Debug for SystemResolver {
         f.write_str("SystemResolver")
     }
 }
-
 impl SystemResolver {
     /// Reads `/etc/resolv.conf`.
     ///
@@ -94,13 +110,107 @@ pub async fn resolve(resolver: &dyn Resolver, address: &str) -> Result<Vec<Strin
 
 /// Whether the address stands for a changing list.
 pub fn is_dynamic(address: &str) -> bool {
-    ["dns+", "dnssrv+", "dnssrvnoa+"].iter().any(|p| address.starts_with(p))
+    FORMS.iter().any(|form| address.starts_with(form))
 }
 
 fn join(ip: IpAddr, port: &str) -> String {
     match ip {
         IpAddr::V4(ip) => format!("{ip}:{port}"),
         IpAddr::V6(ip) => format!("[{ip}]:{port}"),
+    }
+}
+
+/// What a name was last found to stand for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Resolved {
+    /// The addresses found at the latest lookup that did not fail.
+    pub addresses: Vec<String>,
+    /// Why the latest lookup failed; `addresses` are from before.
+    pub failure: Option<String>,
+}
+
+/// Names with what each was last found to stand for. A lookup that fails keeps the addresses found before.
+#[derive(Debug)]
+pub struct Names {
+    resolver: Arc<dyn Resolver>,
+    resolved: Mutex<BTreeMap<String, Resolved>>,
+    lookups: Counter,
+    failures: Counter,
+}
+
+impl Names {
+    /// No names yet. `lookups` and `failures` count lookups and those that failed.
+    pub fn new(resolver: Arc<dyn Resolver>, lookups: Counter, failures: Counter) -> Self {
+        Self { resolver, resolved: Mutex::default(), lookups, failures }
+    }
+
+    /// Looks an address in one of the DNS forms up and keeps what is found.
+    pub async fn look_up(&self, address: &str) {
+        self.lookups.inc();
+        let found = resolve(&*self.resolver, address).await;
+        let mut resolved = self.resolved.lock();
+        let known = resolved.entry(address.to_owned()).or_default();
+        match found {
+            Ok(addresses) => *known = Resolved { addresses, failure: None },
+            Err(e) => {
+                self.failures.inc();
+                warn!(address, err = e, kept = known.addresses.len(), "address does not resolve");
+                known.failure = Some(e);
+            }
+        }
+    }
+
+    /// What is known of each address that was looked up.
+    pub fn all(&self) -> BTreeMap<String, Resolved> {
+        self.resolved.lock().clone()
+    }
+
+    /// Forgets addresses that are not wanted any more.
+    pub fn retain(&self, wanted: impl Fn(&str) -> bool) {
+        self.resolved.lock().retain(|address, _| wanted(address));
+    }
+}
+
+/// Finds targets behind DNS names. Each name is a source.
+#[derive(Debug)]
+pub struct DnsDiscoverer {
+    names: Names,
+    addresses: Vec<String>,
+    interval: Duration,
+}
+
+impl DnsDiscoverer {
+    /// A discoverer that looks `addresses`, each in one of the DNS forms or plain, up every `interval`.
+    pub fn new(names: Names, addresses: Vec<String>, interval: Duration) -> Self {
+        Self { names, addresses, interval }
+    }
+
+    fn state(&self) -> Vec<Update> {
+        let update = |(address, resolved): (String, Resolved)| {
+            let name = FORMS.iter().find_map(|form| address.strip_prefix(form)).unwrap_or(&address);
+            let labels = Labels::from_pairs([(NAME_LABEL, name)]);
+            let targets = resolved.addresses.iter().map(|found| Labels::from_pairs([(ADDRESS_LABEL, found)])).collect();
+            Update { group: TargetGroup { source: address, targets, labels }, failure: resolved.failure }
+        };
+        self.names.all().into_iter().map(update).collect()
+    }
+}
+
+impl Discoverer for DnsDiscoverer {
+    fn run(self: Box<Self>, updates: Updates, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let every = Every { interval: self.interval, wait_first: false };
+            let changes = Mutex::new(Changes::default());
+            let looking = repeat(every, shutdown, || async {
+                join_all(self.addresses.iter().map(|address| self.names.look_up(address))).await;
+                let changed = changes.lock().of(self.state());
+                updates.send(changed).await;
+            });
+            tokio::select! {
+                () = looking => {}
+                () = updates.closed() => {}
+            }
+        })
     }
 }
 

@@ -1,0 +1,274 @@
+//! Lists of targets in files, read again and again.
+//!
+//! Files are read at an interval rather than watched: they are small, the file system tells nothing of changes on some
+//! mounts, and a file that is replaced by a link (as Kubernetes does with ConfigMaps) is read like any other. What was
+//! read is parsed only where it differs from the time before.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use labels::Labels;
+use model::{ADDRESS_LABEL, TargetGroup};
+use serde::Deserialize;
+use service::{Every, repeat};
+use telemetry::Counter;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Changes, Discoverer, Update, Updates};
+
+/// The label that names the file a group was found in, as in Prometheus.
+const PATH_LABEL: &str = "__meta_filepath";
+
+/// Which files to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    /// This one. That it is not there is a failure.
+    One(PathBuf),
+    /// Each that is there now: a path, whose last part may hold one `*`.
+    Matching(String),
+}
+
+impl Which {
+    /// The paths to read now.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        match self {
+            Self::One(path) => vec![path.clone()],
+            Self::Matching(pattern) => matching(pattern),
+        }
+    }
+}
+
+fn matching(pattern: &str) -> Vec<PathBuf> {
+    let path = PathBuf::from(pattern);
+    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
+    let Some((before, after)) = name.split_once('*') else {
+        return if path.exists() { vec![path] } else { Vec::new() };
+    };
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).map_or(PathBuf::from("."), PathBuf::from);
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let fits = |n: &str| n.len() >= before.len() + after.len() && n.starts_with(before) && n.ends_with(after);
+    let mut found: Vec<PathBuf> = entries
+        .flatten()
+        .filter(|e| e.file_name().to_str().is_some_and(fits))
+        .map(|e| e.path())
+        .filter(|path| path.exists())
+        .collect();
+    found.sort();
+    found
+}
+
+/// What one file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded<T> {
+    /// What it said when it last loaded; `None` if it never did.
+    pub value: Option<T>,
+    /// Why it did not load at the latest attempt: the path, the line where there is one, and what is wrong there.
+    pub failure: Option<String>,
+    /// What was read at the latest attempt, whether it loaded or not.
+    content: Option<String>,
+}
+
+/// Turns a file's path and content into what it says, or into what is wrong with it.
+pub type Parse<T> = Box<dyn Fn(&Path, &str) -> Result<T, String> + Send + Sync>;
+
+/// Files of one meaning, with what each said when it last loaded. A file that does not load keeps what it said before; one
+/// that is gone is forgotten.
+pub struct Files<T> {
+    kinds: Vec<(Which, Parse<T>)>,
+    loaded: BTreeMap<PathBuf, Loaded<T>>,
+}
+
+impl<T: fmt::Debug> fmt::Debug for Files<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let which: Vec<&Which> = self.kinds.iter().map(|(which, _)| which).collect();
+        f.debug_struct("Files").field("kinds", &which).field("loaded", &self.loaded).finish()
+    }
+}
+
+impl<T> Files<T> {
+    /// Files with how each kind is parsed. Nothing is read yet. A path of two kinds is read as the first of them.
+    pub fn new(kinds: Vec<(Which, Parse<T>)>) -> Self {
+        Self { kinds, loaded: BTreeMap::new() }
+    }
+
+    /// Whether there is anything to read.
+    pub fn is_empty(&self) -> bool {
+        self.kinds.is_empty()
+    }
+
+    /// Reads all files again.
+    pub fn reload(&mut self) {
+        let mut before = std::mem::take(&mut self.loaded);
+        for (which, parse) in &self.kinds {
+            for path in which.paths() {
+                if !self.loaded.contains_key(&path) {
+                    let now = load(&path, parse, before.remove(&path));
+                    self.loaded.insert(path, now);
+                }
+            }
+        }
+    }
+
+    /// Each file that was there at the latest reading, by path.
+    pub fn loaded(&self) -> impl Iterator<Item = (&Path, &Loaded<T>)> {
+        self.loaded.iter().map(|(path, loaded)| (path.as_path(), loaded))
+    }
+}
+
+fn load<T>(path: &Path, parse: &Parse<T>, before: Option<Loaded<T>>) -> Loaded<T> {
+    let content = match std::fs::read_to_string(path) {
+        Ok(content) => content,
+        Err(e) => {
+            let failure = Some(format!("{}: {e}", path.display()));
+            return Loaded { value: before.and_then(|b| b.value), failure, content: None };
+        }
+    };
+    match before {
+        Some(before) if before.content.as_ref() == Some(&content) => before,
+        before => {
+            let (value, failure) = match parse(path, &content) {
+                Ok(value) => (Some(value), None),
+                Err(e) => (before.and_then(|b| b.value), Some(format!("{}: {e}", path.display()))),
+            };
+            Loaded { value, failure, content: Some(content) }
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Group {
+    targets: Vec<String>,
+    #[serde(default)]
+    labels: Option<BTreeMap<String, String>>,
+}
+
+/// The groups of a file of Prometheus' `file_sd_config`: YAML, or JSON, which YAML includes. A group's source is the path
+/// and its place in the file.
+///
+/// # Errors
+/// What is wrong, with the line.
+pub fn parse_groups(path: &Path, content: &str) -> Result<Vec<TargetGroup>, String> {
+    let groups: Vec<Group> = flags::parse_yaml(content)?;
+    let path = path.display().to_string();
+    let one = |(i, group): (usize, Group)| {
+        let own = group.labels.unwrap_or_default();
+        let given = own.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        TargetGroup {
+            source: format!("{path}:{i}"),
+            targets: group.targets.iter().map(|t| Labels::from_pairs([(ADDRESS_LABEL, t)])).collect(),
+            labels: Labels::from_pairs(given.filter(|(name, _)| *name != PATH_LABEL).chain([(PATH_LABEL, &path[..])])),
+        }
+    };
+    Ok(groups.into_iter().enumerate().map(one).collect())
+}
+
+/// Finds targets in files, as `file_sd_configs` does.
+#[derive(Debug)]
+pub struct FileDiscoverer {
+    files: Files<Vec<TargetGroup>>,
+    interval: Duration,
+    read_errors: Counter,
+}
+
+impl FileDiscoverer {
+    /// A discoverer that reads the files that `patterns` stand for every `interval` and counts in `read_errors` those that
+    /// did not load.
+    pub fn new(patterns: Vec<String>, interval: Duration, read_errors: Counter) -> Self {
+        let kind = |pattern| (Which::Matching(pattern), Box::new(parse_groups) as Parse<Vec<TargetGroup>>);
+        Self { files: Files::new(patterns.into_iter().map(kind).collect()), interval, read_errors }
+    }
+
+    /// Reads all files; returns the states of all sources.
+    fn read(&mut self) -> Vec<Update> {
+        self.files.reload();
+        let mut all = Vec::new();
+        for (path, loaded) in self.files.loaded() {
+            all.extend(loaded.value.iter().flatten().cloned().map(Update::found));
+            if loaded.failure.is_some() {
+                self.read_errors.inc();
+                let group = TargetGroup { source: path.display().to_string(), ..TargetGroup::default() };
+                all.push(Update { group, failure: loaded.failure.clone() });
+            }
+        }
+        all
+    }
+}
+
+impl Discoverer for FileDiscoverer {
+    fn run(mut self: Box<Self>, updates: Updates, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let every = Every { interval: self.interval, wait_first: false };
+            let mut changes = Changes::default();
+            let ended = updates.clone();
+            let reading = repeat(every, shutdown, || {
+                let changed = changes.of(self.read());
+                let updates = &updates;
+                async move {
+                    updates.send(changed).await;
+                }
+            });
+            tokio::select! {
+                () = reading => {}
+                () = ended.closed() => {}
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_by_pattern() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.yml"), "- targets: [x:1, y:2]\n  labels: {a: b, port: 9090}\n").unwrap();
+        std::fs::write(dir.path().join("b.yml"), "[{\"targets\": [\"z:3\"]}]").unwrap();
+        std::fs::write(dir.path().join("c.json"), "[\n  {\"targets\": 1}\n]").unwrap();
+        let pattern = |name: &str| Which::Matching(dir.path().join(name).display().to_string());
+        let found = pattern("*.yml").paths();
+        let read = |path: &Path| parse_groups(path, &std::fs::read_to_string(path).unwrap());
+        let groups: Vec<TargetGroup> = found.iter().flat_map(|path| read(path).unwrap()).collect();
+        let addresses: Vec<&str> = groups.iter().flat_map(TargetGroup::addresses).collect();
+        assert_eq!(addresses, ["x:1", "y:2", "z:3"]);
+        let path = dir.path().join("a.yml").display().to_string();
+        assert_eq!(groups[0].source, format!("{path}:0"));
+        assert_eq!(groups[0].labels, Labels::from_pairs([("a", "b"), ("port", "9090"), (PATH_LABEL, &path)]));
+        let error = read(&dir.path().join("c.json")).unwrap_err();
+        assert!(error.starts_with("line 2: "), "{error}");
+        assert!(pattern("none.yml").paths().is_empty() && pattern("n*.yml").paths().is_empty());
+    }
+
+    #[test]
+    fn a_file_is_parsed_where_it_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let parsed = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let count = parsed.clone();
+        let parse: Parse<String> = Box::new(move |_, text| {
+            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if text.is_empty() { Err("line 1: empty".to_owned()) } else { Ok(text.to_owned()) }
+        });
+        let mut files = Files::new(vec![(Which::One(path.clone()), parse)]);
+        let mut state = |text: Option<&str>| {
+            match text {
+                Some(text) => std::fs::write(&path, text).unwrap(),
+                None => drop(std::fs::remove_file(&path)),
+            }
+            files.reload();
+            let (_, loaded) = files.loaded().next().unwrap();
+            (loaded.value.clone(), loaded.failure.clone().map(|f| f.rsplit('/').next().unwrap().to_owned()))
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert!(state(None).1.unwrap().starts_with("f: No such file"));
+        assert_eq!([state(Some("a")), state(Some("a"))], [(some("a"), None), (some("a"), None)]);
+        assert_eq!(state(Some("")), (some("a"), some("f: line 1: empty")));
+        assert_eq!(state(Some("")), (some("a"), some("f: line 1: empty")));
+        assert_eq!(state(None).0, some("a"));
+        assert_eq!(state(Some("b")), (some("b"), None));
+        assert_eq!(parsed.load(std::sync::atomic::Ordering::Relaxed), 3);
+    }
+}
