@@ -10,13 +10,13 @@ use crate::{DedupOptions, Method};
 /// Follows one replica. Raw chunks only, sorted by time. The second value tells of chunks that did not decode; the other
 /// replicas stand in for them.
 pub(crate) fn dedup(chunks: Vec<Chunk>, options: &DedupOptions) -> (Vec<Chunk>, Vec<String>) {
-    let mut damage = Vec::new();
+    let mut corrupt = Vec::new();
     let mut lanes: Vec<LaneChunk> = Vec::with_capacity(chunks.len());
     for chunk in chunks {
         match timed(&chunk) {
             Ok(Some(timed)) => lanes.push(LaneChunk { replica: chunk.replica, order: 0, chunk: timed }),
             Ok(None) => {}
-            Err(e) => damage.push(format!("chunk from {} to {} ms: {e}", chunk.min_time, chunk.max_time)),
+            Err(e) => corrupt.push(format!("chunk from {} to {} ms: {e}", chunk.min_time, chunk.max_time)),
         }
     }
     let mut merger = SeriesMerger::new(options.lookback_ms).until(options.end_ms);
@@ -26,17 +26,17 @@ pub(crate) fn dedup(chunks: Vec<Chunk>, options: &DedupOptions) -> (Vec<Chunk>, 
         lanes.retain(|lane| match lane.check() {
             Ok(()) => true,
             Err(e) => {
-                damage.push(e.to_string());
+                corrupt.push(e.to_string());
                 false
             }
         });
         result = merger.merge(lanes.clone(), Method::Penalty, &mut out);
     }
     if let Err(e) = result {
-        damage.push(e.to_string());
+        corrupt.push(e.to_string());
         out = without_overlap(lanes);
     }
-    (out.into_iter().map(|c| Chunk::raw(c.min_time, c.max_time, c.encoding, c.data)).collect(), damage)
+    (out.into_iter().map(|c| Chunk::raw(c.min_time, c.max_time, c.encoding, c.data)).collect(), corrupt)
 }
 
 fn timed(chunk: &Chunk) -> Result<Option<TimedChunk>, chunkenc::Error> {

@@ -116,7 +116,7 @@ impl Lane {
         let Some(here) = times.get(at) else { return false };
         let before = at.checked_sub(1).map(|before| here.saturating_sub(times[before]));
         let after = times.get(at + 1).map(|after| after.saturating_sub(*here));
-        [before, after].into_iter().flatten().any(|spacing| is_gap(pause, spacing))
+        before.is_some_and(|spacing| is_gap(pause, spacing)) || after.is_some_and(|spacing| is_gap(pause, spacing))
     }
 
     /// How many samples lie after `after` and no later than `to`.

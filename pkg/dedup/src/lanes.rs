@@ -6,7 +6,7 @@ use storage::{Chunk, ChunkData};
 /// The end of a lane of chunks whose replica is not known.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct End {
-    /// Its last sample, ms.
+    /// The time of the lane's last sample, ms.
     time: i64,
     /// The mean spacing of its last chunk's samples, ms.
     interval: i64,

@@ -1,4 +1,4 @@
-//! Which lane's samples show.
+//! The choice of samples: which lane is followed, and where it is left for another.
 
 use chunkenc::Column;
 use model::is_stale;
@@ -80,11 +80,11 @@ enum Pause {
     Stale(i64, f64),
 }
 
-/// Where to go on.
+/// Another lane with which the series may go on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Offer {
     pub lane: usize,
-    /// Its next sample.
+    /// The time of its next sample, ms.
     time: i64,
     /// The spacing of samples there; 0 = not known.
     spacing: i64,
@@ -140,7 +140,7 @@ impl State {
         }
     }
 
-    /// Begins with lane `current`.
+    /// Chooses samples of all lanes from here to the end, lane `current` first.
     fn run(&mut self, lanes: &mut [Lane], mut current: usize) {
         loop {
             let pause = self.follow(lanes, current);

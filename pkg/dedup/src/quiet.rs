@@ -12,25 +12,27 @@ pub(crate) fn is_enough<'a>(
     gap_max_ms: i64,
     end: i64,
 ) -> bool {
-    let Some((least, most)) = pauses(followed) else { return false };
+    let Some((least, most)) = pauses(followed, gap_max_ms) else { return false };
     let Some(last) = followed.times.last() else { return false };
-    let steady = most <= least.saturating_add(least / 2) && most <= gap_max_ms;
     // A lane with a spacing of at least this has no sample to add, were it to jitter a little.
     let spacing_min = most - most / 11;
     let end_max = last.saturating_add(spacing_min.min(least).min(gap_max_ms / 4));
-    steady && others.all(|lane| is_sparse(lane, spacing_min) && ends_by(lane, end_max, end))
+    others.all(|lane| is_sparse(lane, spacing_min) && ends_by(lane, end_max, end))
 }
 
-/// The shortest and the longest pause; none with less than two samples or a stale marker.
-fn pauses(column: &Column) -> Option<(i64, i64)> {
-    if column.values.iter().any(|v| is_stale(*v)) {
-        return None;
+/// The shortest and the longest pause; none with less than two samples, a stale marker, or pauses that differ by more than
+/// half of the shortest one.
+fn pauses(column: &Column, gap_max_ms: i64) -> Option<(i64, i64)> {
+    let (mut least, mut most) = (gap_max_ms, 0);
+    for pair in column.times.windows(2) {
+        let pause = pair[1].saturating_sub(pair[0]);
+        (least, most) = (least.min(pause), most.max(pause));
+        if most > least.saturating_add(least / 2) || most > gap_max_ms {
+            return None;
+        }
     }
-    let spacings = column.times.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
-    spacings.fold(None, |range, s| {
-        let (least, most) = range.unwrap_or((s, s));
-        Some((least.min(s), most.max(s)))
-    })
+    let steady = column.len() > 1 && !column.values.iter().any(|v| is_stale(*v));
+    steady.then_some((least, most))
 }
 
 fn is_sparse(lane: &[Chunk], spacing_min: i64) -> bool {

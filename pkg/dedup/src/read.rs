@@ -1,4 +1,4 @@
-//! One lane, decoded.
+//! The decoded samples of one lane and how far they have been read.
 
 use chunkenc::{Column, decode_floats};
 use model::is_stale;
@@ -7,9 +7,9 @@ use storage::{Chunk, ChunkData};
 /// The samples of a lane, and how far they have been read.
 #[derive(Debug)]
 pub(crate) struct Lane {
-    /// Ascending by time.
+    /// The samples, whose times ascend without doubles.
     pub samples: Column,
-    /// The next sample.
+    /// The place of the next sample in `samples`; its length at the end.
     pub at: usize,
     /// While it is followed: the spacing of its samples, ms; 0 = not known yet.
     pub interval: i64,
@@ -28,7 +28,7 @@ impl Lane {
         Self { samples, at: 0, interval: 0, lead: 0, compared_from: (0, 0), is_denser: false, lags_until: i64::MIN }
     }
 
-    /// The next sample.
+    /// The next sample's time and value, without moving on.
     pub fn peek(&self) -> Option<(i64, f64)> {
         Some((*self.samples.times.get(self.at)?, *self.samples.values.get(self.at)?))
     }
@@ -95,8 +95,9 @@ impl Lane {
 }
 
 /// The samples of a lane's chunks no later than `end`, ascending; of two at one time the first stays, but no stale marker
-/// in place of a sample. What does not decode is told in `damage`.
-pub(crate) fn decode(chunks: &[Chunk], end: i64, damage: &mut Vec<String>) -> Column {
+/// in place of a sample. Chunks that do not decode are named in
+/// `corrupt`.
+pub(crate) fn decode(chunks: &[Chunk], end: i64, corrupt: &mut Vec<String>) -> Column {
     let mut column = Column::new();
     for chunk in chunks {
         match &chunk.data {
@@ -106,7 +107,7 @@ pub(crate) fn decode(chunks: &[Chunk], end: i64, damage: &mut Vec<String>) -> Co
             }
             ChunkData::Raw(raw) => {
                 if let Err(e) = decode_floats(raw.encoding, &raw.data, &mut column) {
-                    damage.push(format!("chunk from {} to {} ms: {e}", chunk.min_time, chunk.max_time));
+                    corrupt.push(format!("chunk from {} to {} ms: {e}", chunk.min_time, chunk.max_time));
                 }
             }
             // Downsampled chunks do not come here.

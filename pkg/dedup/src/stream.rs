@@ -21,7 +21,7 @@ pub enum Method {
 /// What deduplication needs to know of the query.
 #[derive(Debug, Clone)]
 pub struct DedupOptions {
-    /// See [`Method`].
+    /// How replicas are put together.
     pub method: Method,
     /// The query's look-back, ms: no gap in the result is longer while a replica has samples.
     pub lookback_ms: i64,
@@ -90,8 +90,8 @@ fn dedup_batch(batch: Vec<Series>, options: &DedupOptions) -> (Vec<Series>, Vec<
     let batch = batch
         .into_iter()
         .map(|series| {
-            let (series, damage) = dedup_series(series, options);
-            warnings.extend(damage);
+            let (series, corrupt) = dedup_series(series, options);
+            warnings.extend(corrupt);
             series
         })
         .collect();
@@ -107,16 +107,16 @@ pub fn dedup_series(mut series: Series, options: &DedupOptions) -> (Series, Vec<
     let is_raw = |c: &Chunk| !matches!(c.data, ChunkData::Aggr(_));
     if !series.chunks.iter().all(is_raw) {
         let (raw, mut downsampled): (Vec<Chunk>, Vec<Chunk>) = series.chunks.into_iter().partition(is_raw);
-        let mut damage = Vec::new();
+        let mut corrupt = Vec::new();
         series.chunks = raw;
         if !series.chunks.is_empty() {
-            (series, damage) = dedup_series(series, options);
+            (series, corrupt) = dedup_series(series, options);
         }
         downsampled.sort_by_key(|c| (c.min_time, c.max_time, c.replica));
         downsampled.dedup();
         series.chunks.append(&mut downsampled);
         series.chunks.sort_by_key(|c| (c.min_time, c.max_time));
-        return (series, damage);
+        return (series, corrupt);
     }
     if !series.chunks.is_sorted_by_key(|c| (c.min_time, c.max_time)) {
         series.chunks.sort_by_key(|c| (c.min_time, c.max_time));
@@ -130,29 +130,29 @@ pub fn dedup_series(mut series: Series, options: &DedupOptions) -> (Series, Vec<
         if !followed {
             return (series, Vec::new());
         }
-        let (chunks, damage) = by_chunks::dedup(std::mem::take(&mut series.chunks), options);
+        let (chunks, corrupt) = by_chunks::dedup(std::mem::take(&mut series.chunks), options);
         series.chunks = chunks;
-        let damage = damage.into_iter().map(|d| format!("{}: {d}", series.labels)).collect();
-        return (series, damage);
+        let corrupt = corrupt.into_iter().map(|d| format!("{}: {d}", series.labels)).collect();
+        return (series, corrupt);
     }
-    let mut damage = Vec::new();
-    let column = floats(&split, options, &mut damage);
+    let mut corrupt = Vec::new();
+    let column = floats(&split, options, &mut corrupt);
     series.chunks = Chunk::decoded(column).into_iter().collect();
-    let damage = damage.into_iter().map(|d| format!("{}: {d}", series.labels)).collect();
-    (series, damage)
+    let corrupt = corrupt.into_iter().map(|d| format!("{}: {d}", series.labels)).collect();
+    (series, corrupt)
 }
 
 /// Puts lanes of floats together. All but the one that begins first are decoded only if they may have something to add.
-fn floats(lanes: &[Vec<Chunk>], options: &DedupOptions, damage: &mut Vec<String>) -> Column {
+fn floats(lanes: &[Vec<Chunk>], options: &DedupOptions, corrupt: &mut Vec<String>) -> Column {
     let (gap_max_ms, end) = (options.lookback_ms, options.end_ms);
     let starts = lanes.iter().enumerate().filter_map(|(i, lane)| Some((lane.first()?.min_time, i)));
     let first = starts.min().map_or(0, |(_, i)| i);
-    let followed = decode(&lanes[first], end, damage);
+    let followed = decode(&lanes[first], end, corrupt);
     let others = || lanes.iter().enumerate().filter(|(i, _)| *i != first);
-    if damage.is_empty() && quiet::is_enough(&followed, others().map(|(_, lane)| &lane[..]), gap_max_ms, end) {
+    if corrupt.is_empty() && quiet::is_enough(&followed, others().map(|(_, lane)| &lane[..]), gap_max_ms, end) {
         return followed;
     }
-    let mut columns: Vec<Column> = others().map(|(_, lane)| decode(lane, end, damage)).collect();
+    let mut columns: Vec<Column> = others().map(|(_, lane)| decode(lane, end, corrupt)).collect();
     columns.insert(first, followed);
     let mut lanes: Vec<Lane> = columns.into_iter().map(Lane::new).collect();
     pick(&mut lanes, Rules { gap_max_ms, counter: options.counter(), keep_values: false })

@@ -5,6 +5,7 @@
 //! read is parsed only where it differs from the time before.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -104,9 +105,10 @@ impl<T> Files<T> {
         let mut before = std::mem::take(&mut self.loaded);
         for (which, parse) in &self.kinds {
             for path in which.paths() {
-                if !self.loaded.contains_key(&path) {
-                    let now = load(&path, parse, before.remove(&path));
-                    self.loaded.insert(path, now);
+                let before = before.remove(&path);
+                if let Entry::Vacant(new) = self.loaded.entry(path) {
+                    let now = load(new.key(), parse, before);
+                    new.insert(now);
                 }
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! In each window the aggregates of the lane are taken that has most samples there; of equals, the lane taken before. So
 //! a window never counts a scrape twice, whatever the method. Chunks of which every window is taken go as they are. In
-//! what is written anew the counter goes on by the increase of the lane that is taken, over its own window before: a
+//! what is rewritten the counter goes on by the increase of the lane that is taken, over its own window before: a
 //! reset counts where the lane saw one, and going from one lane to another is none. Where the first or last true value
 //! of a counter is not known, one is written that makes readers see just that. Of histograms see `held`.
 

@@ -1,4 +1,4 @@
-//! What is merged, and what is told of it.
+//! The input of a merge, and what it reports.
 
 use chunkenc::TimedChunk;
 
@@ -9,7 +9,7 @@ pub struct LaneChunk {
     pub replica: u64,
     /// Of samples with equal times, that of the higher order is taken.
     pub order: u32,
-    /// The chunk.
+    /// The encoded samples, of which the first and the last time are known.
     pub chunk: TimedChunk,
 }
 
@@ -18,7 +18,7 @@ pub struct LaneChunk {
 pub struct Merged {
     /// Chunks that are in the output as they were.
     pub copied: u64,
-    /// Chunks written anew.
+    /// Chunks of the output that no input chunk equals.
     pub rewritten: u64,
     /// Chunks that stood there twice, byte for byte.
     pub duplicates: u64,
@@ -33,16 +33,16 @@ pub struct Merged {
 /// Why chunks could not be merged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MergeError {
-    /// A chunk cannot be read: the block it is from is damaged.
+    /// A chunk cannot be read: the block it is from is corrupt.
     #[error("chunk from {min_time} to {max_time} ms of replica {replica}: {source}")]
     Chunk {
         /// The chunk's first sample, ms.
         min_time: i64,
         /// The chunk's last sample, ms.
         max_time: i64,
-        /// [`LaneChunk::replica`].
+        /// The replica's number, see [`LaneChunk::replica`].
         replica: u64,
-        /// What is wrong.
+        /// What is wrong with the bytes.
         source: chunkenc::Error,
     },
     /// A chunk cannot be written.

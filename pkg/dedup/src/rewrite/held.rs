@@ -13,7 +13,7 @@ use super::windows::{Values, Windows};
 /// Whose counter a chosen window shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shown {
-    /// Its own.
+    /// The window's own counter.
     Own,
     /// Its own, but for a reset that its chunk tells of: another lane has shown that one already.
     NoReset,
@@ -82,7 +82,7 @@ fn fell(list: &[Windows], from: Place, to: Place) -> bool {
     to.is_reset_since(from)
 }
 
-/// What has been shown.
+/// What readers have been shown so far.
 #[derive(Clone, Copy)]
 struct Past {
     /// The last window whose counter was shown.

@@ -138,7 +138,7 @@ fn join_replicas(chunks: &[LaneChunk], runs: &[Range<usize>]) -> Vec<Range<usize
 }
 
 /// Joins runs of downsampled chunks, unless all are of one replica and none overlap: a counter is to go on over each
-/// place where another replica follows, and where it is written anew.
+/// place where another replica follows, and where windows are rewritten.
 fn join_downsampled(chunks: &[LaneChunk], runs: &[Range<usize>]) -> Vec<Range<usize>> {
     join(chunks, runs, |run| chunks[run.clone()].iter().any(is_downsampled))
 }

@@ -27,18 +27,18 @@ pub(crate) struct Windows {
 pub(crate) enum Values {
     /// Sum, minimum, maximum, each where present; and the counter.
     Floats([Option<Vec<f64>>; 3], Option<Counter>),
-    /// Sums and counters.
+    /// The sum and the counter of each window, of native histograms.
     Histograms(Vec<FloatHistogram>, Vec<FloatHistogram>),
 }
 
-/// A counter aggregate.
+/// The counter aggregate of one chunk of floats.
 #[derive(Debug)]
 pub(crate) struct Counter {
-    /// The true first sample.
+    /// The chunk's first raw sample: time in ms and value.
     pub(crate) first: (i64, f64),
     /// Running total at the end of each window.
     pub(crate) totals: Vec<f64>,
-    /// The true last value.
+    /// The value of the chunk's last raw sample.
     pub(crate) last: f64,
     /// The true last value of each window, where it is known.
     pub(crate) values: Vec<Option<f64>>,
@@ -68,7 +68,7 @@ impl Windows {
         self.counts[window]
     }
 
-    /// The counter of floats.
+    /// The counter aggregate, where the values are floats and have one.
     pub(crate) fn counter(&self) -> Option<&Counter> {
         match &self.values {
             Values::Floats(_, counter) => counter.as_ref(),

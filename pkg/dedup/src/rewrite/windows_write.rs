@@ -1,4 +1,4 @@
-//! Chosen windows to chunks.
+//! Writes chosen windows: whole chunks as they are, the others' windows into new ones.
 
 use std::ops::Range;
 
@@ -19,7 +19,7 @@ pub(crate) struct Piece {
     pub(crate) whole: bool,
 }
 
-/// The chosen windows and what is told of each.
+/// The chosen windows and what each shows.
 #[derive(Clone, Copy)]
 pub(crate) struct Choice<'a> {
     pub(crate) chosen: &'a [Place],
@@ -29,7 +29,7 @@ pub(crate) struct Choice<'a> {
     pub(crate) shown: &'a [Shown],
 }
 
-/// Writes all pieces.
+/// Writes all pieces to `out`; counts in `merged`.
 pub(crate) fn write(
     list: &[Windows],
     choice: Choice<'_>,

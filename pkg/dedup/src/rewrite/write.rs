@@ -1,4 +1,4 @@
-//! Chosen samples to chunks.
+//! Writes chosen samples: chunks of which all were chosen as they are, the others' samples into new ones.
 
 use bytes::Bytes;
 use chunkenc::{Appended, Encoding, FloatHistogramAppender, HistogramAppender, ResetFlag, TimedChunk, XorAppender};
@@ -9,7 +9,7 @@ use super::choose::Ref;
 use super::chunk::{LaneChunk, MergeError, Merged};
 use super::decoded::Decoded;
 
-/// Most samples of a chunk that is written anew, as in Prometheus.
+/// Most samples of a new chunk, as in Prometheus.
 pub(crate) const SAMPLES_MAX: usize = 120;
 
 /// Chunks of fewer samples go into the chunk that is being written, rather than to split it.

@@ -18,8 +18,8 @@ pub struct Members {
     pub asked: Vec<Arc<Endpoint>>,
     /// Endpoints that cannot be asked, each as a sentence that says why.
     missing: Vec<String>,
-    /// What else there is to say; nothing is known to be missing for it.
-    remarks: Vec<String>,
+    /// About endpoints that are asked all the same.
+    warnings: Vec<String>,
 }
 
 impl EndpointSet {
@@ -33,7 +33,7 @@ impl EndpointSet {
             let text = format!("{NONE_AVAILABLE}: no endpoint is configured (--endpoint, --endpoint.sd-config-file)");
             return Members { missing: vec![text], ..Members::default() };
         }
-        let mut members = Members { remarks: self.remarks(), ..Members::default() };
+        let mut members = Members { warnings: self.unresolved(), ..Members::default() };
         for endpoint in all.into_iter().filter(|e| e.serves(&api) && e.chosen_by(selectors)) {
             match endpoint.missing() {
                 None => members.asked.push(endpoint),
@@ -70,6 +70,6 @@ impl Members {
                 false => text,
             }));
         }
-        Ok(missing.into_iter().chain(std::mem::take(&mut self.remarks)).collect())
+        Ok(missing.into_iter().chain(std::mem::take(&mut self.warnings)).collect())
     }
 }

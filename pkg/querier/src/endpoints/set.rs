@@ -140,7 +140,7 @@ impl EndpointSet {
     }
 
     /// Names that do not resolve any more while their addresses are still asked, each as a sentence.
-    pub fn remarks(&self) -> Vec<String> {
+    pub fn unresolved(&self) -> Vec<String> {
         let resolved = self.names.all();
         let failed = resolved.iter().filter(|(_, r)| !r.addresses.is_empty());
         failed
