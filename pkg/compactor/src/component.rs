@@ -8,6 +8,7 @@ use assembly::{Component, Deps, Error};
 use axum::Router;
 use block::BlockId;
 use flags::{Command, Parsed};
+use merge::Limits;
 use objstore::{Bucket, ConditionalCreate};
 use service::Group;
 use tokio_util::sync::CancellationToken;
@@ -42,12 +43,14 @@ impl Compact {
         let of_compactor = compactor::Deps {
             engine: Arc::new(MergeEngine {
                 bucket: bucket.clone(),
-                memory_bytes: config.memory_bytes,
-                shards: config.shards,
-                segment_bytes: config.segment_bytes,
-                index_bytes_max: config.settings.index_bytes_max,
-                series_max: config.settings.series_max,
-                hash: config.hash,
+                limits: Limits {
+                    memory_bytes: config.memory_bytes,
+                    shards: config.shards,
+                    segment_bytes: config.segment_bytes,
+                    index_bytes_max: config.settings.index_bytes_max,
+                    series_max: config.settings.series_max,
+                    hash: config.hash,
+                },
                 failpoints: deps.failpoints.clone(),
             }),
             bucket,

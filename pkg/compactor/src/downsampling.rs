@@ -53,24 +53,32 @@ pub struct Todo {
     pub step: Step,
 }
 
-/// Blocks to make coarser by `steps`, the oldest first.
-///
-/// `no_downsample` are left alone; `growing` are still to be merged, so their age does not count; `awaited` are blocks
-/// that retention waits for: their range does not matter. Nothing is made that retention would take away at once.
-#[allow(clippy::too_many_arguments, reason = "all of it is what is known of the blocks")]
-pub fn todo(
-    steps: &[Step; 2],
-    blocks: &BTreeMap<BlockId, Arc<BlockMeta>>,
-    coverage: &Coverage,
-    no_downsample: &BTreeSet<BlockId>,
-    growing: &BTreeSet<BlockId>,
-    awaited: &BTreeSet<BlockId>,
-    policy: &Policy,
-    now_ms: i64,
-) -> Vec<Todo> {
+/// What is known of the blocks.
+pub struct Situation<'a> {
+    /// Both steps, finest first.
+    pub steps: &'a [Step; 2],
+    /// Blocks in the bucket.
+    pub blocks: &'a BTreeMap<BlockId, Arc<BlockMeta>>,
+    /// Which blocks hold the data of others.
+    pub coverage: &'a Coverage,
+    /// Blocks marked as not to be downsampled.
+    pub no_downsample: &'a BTreeSet<BlockId>,
+    /// Blocks that are still to be merged, so that their age does not count.
+    pub growing: &'a BTreeSet<BlockId>,
+    /// Blocks that retention waits for, so that their range does not matter.
+    pub awaited: &'a BTreeSet<BlockId>,
+    /// Nothing is made that retention would delete at once.
+    pub policy: &'a Policy,
+    /// Time of day.
+    pub now_ms: i64,
+}
+
+/// Blocks to be downsampled, the oldest first.
+pub fn todo(situation: &Situation<'_>) -> Vec<Todo> {
+    let Situation { steps, blocks, coverage, no_downsample, growing, awaited, policy, now_ms } = *situation;
     let is_wanted = |block: &BlockMeta, resolution_ms: i64| {
         policy.is_kept_at(block, resolution_ms, now_ms)
-            // the way to the coarsest leads through the middle
+            // The 1h resolution is made from the 5m one.
             || steps.iter().any(|s| {
                 s.from_ms == resolution_ms
                     && policy.is_kept_at(block, s.to_ms, now_ms)
@@ -118,10 +126,17 @@ mod tests {
         let map = blocks.iter().map(|b| (b.ulid, b.clone())).collect();
         let coverage = Coverage::new(blocks.iter());
         let growing = BTreeSet::from([BlockId::new(GROWING, 0)]);
-        todo(&STEPS, &map, &coverage, &ids(no_downsample), &growing, &ids(awaited), &Policy::default(), now_h * HOUR_MS)
-            .iter()
-            .map(|t| (t.block.ulid.time_ms() as u64, t.step.to_ms))
-            .collect()
+        let situation = Situation {
+            steps: &STEPS,
+            blocks: &map,
+            coverage: &coverage,
+            no_downsample: &ids(no_downsample),
+            growing: &growing,
+            awaited: &ids(awaited),
+            policy: &Policy::default(),
+            now_ms: now_h * HOUR_MS,
+        };
+        todo(&situation).iter().map(|t| (t.block.ulid.time_ms() as u64, t.step.to_ms)).collect()
     }
 
     #[test]
@@ -176,9 +191,17 @@ mod tests {
         ] {
             let map = blocks.iter().map(|b| (b.ulid, b.clone())).collect();
             let none = BTreeSet::new();
-            let policy = Policy::new(retention);
-            let found = todo(&STEPS, &map, &Coverage::new(blocks.iter()), &none, &none, &none, &policy, 100 * HOUR_MS);
-            assert_eq!(found.len(), want, "{retention:?}");
+            let situation = Situation {
+                steps: &STEPS,
+                blocks: &map,
+                coverage: &Coverage::new(blocks.iter()),
+                no_downsample: &none,
+                growing: &none,
+                awaited: &none,
+                policy: &Policy::new(retention),
+                now_ms: 100 * HOUR_MS,
+            };
+            assert_eq!(todo(&situation).len(), want, "{retention:?}");
         }
     }
 }

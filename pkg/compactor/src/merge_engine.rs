@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use block::BlockMeta;
-use merge::{Finished, Job, Options, Progress};
+use merge::{Finished, Job, Limits, Options, Progress};
 use objstore::Bucket;
 use service::Failpoints;
 use tokio_util::sync::CancellationToken;
@@ -17,25 +17,15 @@ use crate::engine::{Depth, Engine, EngineError, RunOptions};
 pub struct MergeEngine {
     /// The bucket with the blocks.
     pub bucket: Bucket,
-    /// Of one run, bytes of buffers.
-    pub memory_bytes: u64,
-    /// Threads of one run.
-    pub shards: usize,
-    /// Largest chunk segment.
-    pub segment_bytes: u64,
-    /// Largest index.
-    pub index_bytes_max: u64,
-    /// Most series of a block; 0 = no limit.
-    pub series_max: u64,
-    /// Note each file's SHA-256.
-    pub hash: bool,
-    /// Handed on.
+    /// Limits of each run.
+    pub limits: Limits,
+    /// Those of `merge`.
     pub failpoints: Failpoints,
 }
 
 impl fmt::Debug for MergeEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MergeEngine").field("memory_bytes", &self.memory_bytes).finish_non_exhaustive()
+        f.debug_struct("MergeEngine").field("limits", &self.limits).finish_non_exhaustive()
     }
 }
 
@@ -50,12 +40,7 @@ impl Engine for MergeEngine {
     ) -> Result<Finished, EngineError> {
         let options = Options {
             dir: options.dir.clone(),
-            memory_bytes: self.memory_bytes,
-            shards: self.shards,
-            segment_bytes: self.segment_bytes,
-            index_bytes_max: self.index_bytes_max,
-            series_max: self.series_max,
-            hash: self.hash,
+            limits: self.limits.clone(),
             next_id: options.next_id.clone(),
             failpoints: self.failpoints.clone(),
         };

@@ -78,7 +78,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             ranges_ms: RANGES_MS.to_vec(),
-            index_bytes_max: 64 << 30,
+            index_bytes_max: merge::INDEX_BYTES_MAX,
             series_max: 0,
             split: false,
             vertical: Vertical::Merge,

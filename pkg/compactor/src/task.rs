@@ -227,16 +227,16 @@ impl Context<'_> {
         let growing = growing.filter(|group| !self.quarantine.has_group(&group.lease_key(), self.now_ms));
         let growing: BTreeSet<BlockId> =
             growing.flat_map(|group| backlog::growing(group, &self.settings.ranges_ms, &excluded)).collect();
-        downsampling::todo(
-            &self.settings.steps,
-            &self.snapshot.filtered.kept,
-            &self.snapshot.coverage,
-            &self.snapshot.no_downsample,
-            &growing,
-            &awaited,
-            &self.settings.policy,
-            self.now_ms,
-        )
+        downsampling::todo(&downsampling::Situation {
+            steps: &self.settings.steps,
+            blocks: &self.snapshot.filtered.kept,
+            coverage: &self.snapshot.coverage,
+            no_downsample: &self.snapshot.no_downsample,
+            growing: &growing,
+            awaited: &awaited,
+            policy: &self.settings.policy,
+            now_ms: self.now_ms,
+        })
     }
 
     fn downsampling(&self, todo: &Todo) -> Option<Task> {

@@ -96,16 +96,8 @@ mod tests {
 
     fn compactor(bucket: &Bucket, metrics: &Metrics) -> Compactor {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let engine = MergeEngine {
-            bucket: bucket.clone(),
-            memory_bytes: 1 << 20,
-            shards: 1,
-            segment_bytes: 1 << 20,
-            index_bytes_max: 1 << 30,
-            series_max: 0,
-            hash: false,
-            failpoints: Failpoints::none(),
-        };
+        let engine =
+            MergeEngine { bucket: bucket.clone(), limits: merge::Limits::default(), failpoints: Failpoints::none() };
         let deps = Deps {
             bucket: bucket.clone(),
             conditional: ConditionalCreate::Honoured,

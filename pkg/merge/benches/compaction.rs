@@ -15,7 +15,7 @@ use block::{BlockId, BlockMeta, BlockWriter, BlockWriterOptions, ThanosMeta};
 use chunkenc::{Encoding, TimedChunk, encode_xor};
 use futures::TryStreamExt;
 use labels::Labels;
-use merge::{Downsampling, Input, Job, Options, Progress, Vertical};
+use merge::{Downsampling, Input, Job, Limits, Options, Progress, Vertical};
 use objstore::{Bucket, Config, OpenOptions};
 use service::Failpoints;
 use tokio_util::sync::CancellationToken;
@@ -301,12 +301,7 @@ fn child(args: &[String]) {
         let job = Job { inputs, meta, vertical, deletions: vec![], tombstones: true, relabel: vec![], downsampling };
         let options = Options {
             dir,
-            memory_bytes: 128 << 20,
-            shards,
-            segment_bytes: 512 << 20,
-            index_bytes_max: 64 << 30,
-            series_max: 0,
-            hash: false,
+            limits: Limits { shards, ..Limits::default() },
             next_id: Arc::new(BlockId::default),
             failpoints: Failpoints::none(),
         };

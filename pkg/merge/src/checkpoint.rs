@@ -117,7 +117,8 @@ impl Checkpoint {
 pub(crate) fn fingerprint(job: &Job, options: &Options) -> String {
     let inputs: Vec<_> = job.inputs.iter().map(|i| (i.meta.ulid, i.replica)).collect();
     let range = (job.meta.min_time, job.meta.max_time, job.meta.resolution_ms());
-    let means = (options.segment_bytes, options.index_bytes_max, options.series_max, options.shards, options.hash);
+    let limits = &options.limits;
+    let means = (limits.segment_bytes, limits.index_bytes_max, limits.series_max, limits.shards, limits.hash);
     let text = format!(
         "2 {inputs:?} {range:?} {:?} {:?} {} {:?} {:?} {means:?} {:?}",
         job.vertical,

@@ -91,7 +91,7 @@ impl IndexEntries {
         }
     }
 
-    fn damaged(&self, at: u64, what: impl std::fmt::Display) -> Error {
+    fn corrupt(&self, at: u64, what: impl std::fmt::Display) -> Error {
         Error::input(self.block, "index", format!("offset {at}: {what}"))
     }
 
@@ -118,7 +118,7 @@ impl IndexEntries {
         self.last
     }
 
-    /// Goes past the next entry, which [`Self::position`] tells then, and gives its length; `None` at the end.
+    /// Goes past the next entry and gives its length; [`Self::position`] is then its position. `None` at the end.
     fn next_len(&mut self) -> Result<Option<u64>> {
         if self.version != 1 {
             self.at = self.at.next_multiple_of(16);
@@ -129,7 +129,7 @@ impl IndexEntries {
         }
         let at = self.at;
         let len = entry_len(self.window.get(at, 10)?).filter(|len| at + len <= self.end && *len <= ENTRY_BYTES_MAX);
-        let Some(len) = len else { return Err(self.damaged(at, "series entry does not fit")) };
+        let Some(len) = len else { return Err(self.corrupt(at, "series entry does not fit")) };
         self.at = at + len;
         Ok(Some(len))
     }
@@ -139,7 +139,7 @@ impl IndexEntries {
         if let Some(numbers) = self.numbers.all() {
             for (name, value) in labels {
                 let (Some(a), Some(b)) = (numbers.get(*name as usize), numbers.get(*value as usize)) else {
-                    return Err(self.damaged(self.last, format!("symbol {name} or {value} does not exist")));
+                    return Err(self.corrupt(self.last, format!("symbol {name} or {value} does not exist")));
                 };
                 (*name, *value) = (*a, *b);
             }
@@ -147,7 +147,7 @@ impl IndexEntries {
         }
         for (name, value) in labels {
             let (Some(a), Some(b)) = (self.numbers.get(*name)?, self.numbers.get(*value)?) else {
-                return Err(self.damaged(self.last, format!("symbol {name} or {value} does not exist")));
+                return Err(self.corrupt(self.last, format!("symbol {name} or {value} does not exist")));
             };
             (*name, *value) = (a, b);
         }
@@ -165,7 +165,7 @@ impl IndexEntries {
             labels.sort_unstable();
             labels.dedup();
             if labels.windows(2).any(|p| p[0].0 == p[1].0) {
-                return Err(self.damaged(self.last, "series has a label twice"));
+                return Err(self.corrupt(self.last, "series has a label twice"));
             }
         }
         Ok(())

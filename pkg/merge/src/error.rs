@@ -12,7 +12,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// Why a merge or a verification ended early. Nothing has become visible then.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An input is not what was written: leave the block out until somebody has looked at it.
+    /// An input is corrupt: the block is to be left out until somebody has repaired or deleted it.
     #[error("block {block}: {file}: {what}")]
     Input {
         /// The block.
@@ -22,13 +22,13 @@ pub enum Error {
         /// Where, and what is wrong.
         what: String,
     },
-    /// An input is no longer there: plan anew.
+    /// An input is no longer in the bucket: the job is to be planned again.
     #[error("block {block} is no longer in the bucket")]
     Vanished {
         /// The block.
         block: BlockId,
     },
-    /// The bucket failed; whether another try helps, its kind tells.
+    /// The bucket failed; the error's kind says whether another try helps.
     #[error(transparent)]
     Bucket(#[from] objstore::Error),
     /// The local disk failed, or a file that this job wrote there has changed.
@@ -60,12 +60,12 @@ impl Error {
     }
 
     /// A file of this job that does not hold what was written.
-    pub(crate) fn spoilt(path: &Path, what: impl Into<String>) -> Self {
+    pub(crate) fn corrupt(path: &Path, what: impl Into<String>) -> Self {
         let source = io::Error::new(io::ErrorKind::InvalidData, what.into());
         Self::Local { action: "read", path: path.display().to_string(), source }
     }
 
-    /// Damage in an input.
+    /// A file of an input is corrupt.
     pub(crate) fn input(block: BlockId, file: impl Into<String>, what: impl Into<String>) -> Self {
         Self::Input { block, file: file.into(), what: what.into() }
     }

@@ -141,7 +141,7 @@ impl ChunkStream {
         self.segments.block
     }
 
-    fn damaged(&self, segment: u32, offset: u64, what: impl std::fmt::Display) -> Error {
+    fn corrupt(&self, segment: u32, offset: u64, what: impl std::fmt::Display) -> Error {
         Error::input(self.block(), Segments::file(segment), format!("offset {offset}: {what}"))
     }
 
@@ -173,7 +173,7 @@ impl ChunkStream {
         }
         // What goes on in another window, and what is wrong.
         let record = self.chunk(*first)?;
-        let samples = record.num_samples().map_err(|e| self.damaged(segment, offset, e))? as u64;
+        let samples = record.num_samples().map_err(|e| self.corrupt(segment, offset, e))? as u64;
         heads.push(Head { len: record.bytes.len() as u32, encoding: record.encoding, samples });
         Ok(record.bytes)
     }
@@ -187,7 +187,7 @@ impl ChunkStream {
                 Some(size) => format!("the index points there, the file has {size} bytes"),
                 None => format!("the index points there, there are {} segments", self.segments.sizes.len()),
             };
-            return Err(self.damaged(segment, offset, what));
+            return Err(self.corrupt(segment, offset, what));
         };
         self.go_to(segment, offset)?;
         let bytes = self.record(segment, offset, size)?;
@@ -205,22 +205,22 @@ impl ChunkStream {
     fn check(&self, segment: u32, offset: u64, bytes: Bytes) -> Result<Record> {
         let head = bytes.iter().position(|b| *b < 0x80).map_or(0, |at| at + 1);
         let Some((body, stored)) = bytes[head..].split_last_chunk::<4>().filter(|(body, _)| !body.is_empty()) else {
-            return Err(self.damaged(segment, offset, "chunk without encoding"));
+            return Err(self.corrupt(segment, offset, "chunk without encoding"));
         };
         let (computed, stored) = (encoding::crc32c(body), u32::from_be_bytes(*stored));
         if computed != stored {
             let what = format!("chunk: checksum of {} bytes is {computed:08x}, stored is {stored:08x}", body.len());
-            return Err(self.damaged(segment, offset, what));
+            return Err(self.corrupt(segment, offset, what));
         }
         let Some(encoding) = Encoding::from_byte(body[0]) else {
-            return Err(self.damaged(segment, offset, format!("chunk encoding {} is not supported", body[0])));
+            return Err(self.corrupt(segment, offset, format!("chunk encoding {} is not supported", body[0])));
         };
         Ok(Record { bytes, head, encoding })
     }
 
     /// The whole record at `offset`, which lies in the current piece.
     fn record(&mut self, segment: u32, offset: u64, size: u64) -> Result<Bytes> {
-        let Some(piece) = &self.current else { return Err(self.damaged(segment, offset, "not read")) };
+        let Some(piece) = &self.current else { return Err(self.corrupt(segment, offset, "not read")) };
         let at = (offset - piece.start) as usize;
         let rest = &piece.bytes[at..];
         if let Some(len) = record_len(rest).and_then(|len| usize::try_from(len).ok())
@@ -234,20 +234,20 @@ impl ChunkStream {
             let want = match record_len(&part) {
                 Some(len) if len > size - offset => {
                     let left = size - offset;
-                    return Err(self.damaged(segment, offset, format!("chunk of {len} bytes, {left} are left")));
+                    return Err(self.corrupt(segment, offset, format!("chunk of {len} bytes, {left} are left")));
                 }
                 Some(len) if len == part.len() as u64 => return Ok(part.into()),
                 Some(len) => len - part.len() as u64,
-                None if part.len() >= 10 => return Err(self.damaged(segment, offset, "chunk without length")),
+                None if part.len() >= 10 => return Err(self.corrupt(segment, offset, "chunk without length")),
                 None => 1,
             };
             if at >= size {
-                return Err(self.damaged(segment, offset, "chunk is cut off at the file's end"));
+                return Err(self.corrupt(segment, offset, "chunk is cut off at the file's end"));
             }
             if !self.current.as_ref().is_some_and(|piece| piece.holds(segment, at)) {
                 self.advance(segment, at, want)?;
             }
-            let Some(piece) = &self.current else { return Err(self.damaged(segment, offset, "not read")) };
+            let Some(piece) = &self.current else { return Err(self.corrupt(segment, offset, "not read")) };
             let from = &piece.bytes[(at - piece.start) as usize..];
             let take = from.len().min(usize::try_from(want).unwrap_or(usize::MAX));
             part.extend_from_slice(&from[..take]);
@@ -268,7 +268,7 @@ impl ChunkStream {
         if self.current.as_ref().is_some_and(|p| p.segment == segment && p.end() == offset) {
             return self.advance(segment, offset, 0);
         }
-        // Elsewhere: begin anew, small. The first bytes of a segment are read along to check its header.
+        // Elsewhere: a new stream of small reads. The first bytes of a segment are read along to check its header.
         self.flying.clear();
         self.window = FIRST_WINDOW.min(self.windows.max);
         let start = if offset < self.window / 2 { 0 } else { offset };

@@ -135,13 +135,13 @@ impl Writer<'_> {
                 }
                 n += 1;
                 let len = entry_len(window.get(at, 10)?).filter(|len| at + len <= spool.len());
-                let len = len.ok_or_else(|| Error::spoilt(spool.path(), format!("offset {at}: no series entry")))?;
+                let len = len.ok_or_else(|| Error::corrupt(spool.path(), format!("offset {at}: no series entry")))?;
                 let bytes = window.get(at, len as usize)?;
                 let parsed = match used.is_identity() {
                     true => parse_labels("spool", at, bytes, &mut raw.labels),
                     false => parse_raw("spool", at, bytes, &mut raw),
                 };
-                parsed.map_err(|e| Error::spoilt(spool.path(), e.to_string()))?;
+                parsed.map_err(|e| Error::corrupt(spool.path(), e.to_string()))?;
                 at += len;
                 self.out.pad(16)?;
                 let id = self.out.at() / 16;

@@ -10,6 +10,7 @@ use futures::{StreamExt, TryStreamExt};
 use objstore::Bucket;
 
 use crate::error::{Error, Result};
+use crate::job::Input;
 use crate::local::LocalFile;
 
 /// Requests at a time while indexes are fetched.
@@ -105,7 +106,7 @@ pub(crate) async fn list(bucket: &Bucket, meta: &BlockMeta) -> Result<Files> {
     Ok(Files { index_bytes, segments: Arc::new(Segments { block: id, sizes }), tombstones })
 }
 
-/// Something of a block is not there: is the block going away, or is it broken?
+/// A file of a block is missing: [`Error::Vanished`] if the block was deleted meanwhile, else `missing`.
 pub(crate) async fn missing_or_vanished(bucket: &Bucket, block: BlockId, missing: Error) -> Error {
     match bucket.exists(&format!("{block}/{META_FILE}")).await {
         Ok(false) => Error::Vanished { block },
@@ -121,7 +122,6 @@ pub(crate) async fn read(bucket: &Bucket, block: BlockId, file: &str, range: Ran
         Err(e) if e.is_not_found() => {
             Err(missing_or_vanished(bucket, block, Error::input(block, file, "is missing")).await)
         }
-        // The listing told its size: an object that has become shorter is damage, not the network's fault.
         Err(e) => Err(e.into()),
     }
 }
@@ -138,37 +138,45 @@ pub(crate) async fn read_toc(bucket: &Bucket, block: BlockId, index_bytes: u64) 
     Ok((version, toc))
 }
 
-/// Where the series of an index end: at whichever section comes next. Absent ones are said to be at 0.
+/// Where the series of an index end: at whichever section comes next. The table of contents has 0 for an absent section.
 pub(crate) fn series_range(toc: &Toc) -> Range<u64> {
     let next = [toc.label_indices, toc.postings].into_iter().filter(|at| *at >= toc.series);
     toc.series..next.min().unwrap_or(toc.series)
 }
 
-/// Fetches what the merge needs of an index: all but the postings. What lies in `dir` already is taken as it is; where the
-/// bucket is a folder, the index is read where it is.
+/// How inputs are opened.
+pub(crate) struct OpenOptions<'a> {
+    /// Whether the block's tombstones are applied.
+    pub(crate) tombstones: bool,
+    /// Where indexes lie.
+    pub(crate) dir: &'a Path,
+    /// Bytes of one read.
+    pub(crate) fetch_bytes: u64,
+}
+
+/// Fetches what the merge needs of an index: all but the postings. An index that is in the directory already is used.
+/// Where the bucket is a folder, the index is read in place.
 pub(crate) async fn open(
     bucket: &Bucket,
-    meta: Arc<BlockMeta>,
-    replica: u64,
+    input: &Input,
     files: &Files,
-    tombstones: bool,
-    dir: &Path,
-    fetch_bytes: u64,
+    options: &OpenOptions<'_>,
 ) -> Result<OpenInput> {
+    let Input { meta, replica } = input.clone();
     let id = meta.ulid;
     let (version, toc) = read_toc(bucket, id, files.index_bytes).await?;
     let series = series_range(&toc);
     let path = match bucket.file(&format!("{id}/index")) {
         Some(path) => path,
         None => {
-            let path = dir.join(format!("{id}.index"));
+            let path = options.dir.join(format!("{id}.index"));
             if std::fs::metadata(&path).map(|m| m.len()).unwrap_or(0) != series.end {
-                fetch_index(bucket, id, series.end, &path, fetch_bytes).await?;
+                fetch_index(bucket, id, series.end, &path, options.fetch_bytes).await?;
             }
             path
         }
     };
-    let tombstones = match files.tombstones && tombstones {
+    let tombstones = match files.tombstones && options.tombstones {
         true => {
             let bytes = bucket.get(&format!("{id}/{TOMBSTONES_FILE}")).await?;
             Tombstones::parse(TOMBSTONES_FILE, &bytes).map_err(|e| Error::of_input(id, e))?

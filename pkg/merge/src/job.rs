@@ -1,4 +1,4 @@
-//! What is asked for, and what came of it.
+//! A job: what is to be merged how, with which limits, and its outcome.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,12 +40,12 @@ pub struct Deletion {
     pub ranges: Vec<TimeRange>,
 }
 
-/// Makes the output coarser.
+/// Downsamples the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Downsampling {
-    /// The inputs', ms; 0 = raw.
+    /// Resolution of the inputs, ms; 0 = raw.
     pub from_ms: i64,
-    /// The output's, ms.
+    /// Resolution of the output, ms.
     pub to_ms: i64,
 }
 
@@ -55,7 +55,7 @@ pub struct Job {
     /// At least one.
     pub inputs: Vec<Input>,
     /// The new block: id, range, labels, compaction and resolution as they shall be; counts and files are filled in. A
-    /// job that goes on where it was killed keeps the id of its first run: [`Output::meta`] tells.
+    /// job that goes on where it was killed keeps the id of its first run, which is in [`Output::meta`].
     /// With limits on the output more blocks may be made: their ids are asked of [`Options::next_id`].
     pub meta: BlockMeta,
     /// See [`Vertical`].
@@ -70,23 +70,47 @@ pub struct Job {
     pub downsampling: Option<Downsampling>,
 }
 
-/// Means and limits.
+/// Size limit of an index, bytes: in postings lists a series is a 32-bit number of 16-byte units.
+pub const INDEX_BYTES_MAX: u64 = 64 << 30;
+
+/// Limits of a job and of its outputs.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes of buffers over all threads; reads and writes are sized to fit.
+    pub memory_bytes: u64,
+    /// Threads over ranges of series.
+    pub shards: usize,
+    /// Largest chunk segment, bytes.
+    pub segment_bytes: u64,
+    /// The output is split before its index grows beyond this, bytes.
+    pub index_bytes_max: u64,
+    /// The output is split at so many series; 0 = no limit.
+    pub series_max: u64,
+    /// Store each file's SHA-256 in the meta.
+    pub hash: bool,
+}
+
+impl Default for Limits {
+    /// One thread, 128 MiB of buffers, the largest segments and indexes of the format, no hashes.
+    fn default() -> Self {
+        Self {
+            memory_bytes: 128 << 20,
+            shards: 1,
+            segment_bytes: block::MAX_SEGMENT_BYTES,
+            index_bytes_max: INDEX_BYTES_MAX,
+            series_max: 0,
+            hash: false,
+        }
+    }
+}
+
+/// What a run of a job needs besides the bucket.
 #[derive(Clone)]
 pub struct Options {
     /// Where indexes and spools lie while the job runs; a job of the same name goes on where one was killed.
     pub dir: PathBuf,
-    /// Bytes of buffers over all; reads and writes are sized to fit.
-    pub memory_bytes: u64,
-    /// Threads over ranges of series.
-    pub shards: usize,
-    /// Largest chunk segment.
-    pub segment_bytes: u64,
-    /// The output is split before its index grows beyond this.
-    pub index_bytes_max: u64,
-    /// The output is split at so many series; 0 = no limit.
-    pub series_max: u64,
-    /// Note each file's SHA-256 in the meta.
-    pub hash: bool,
+    /// Limits of memory, threads and outputs.
+    pub limits: Limits,
     /// Ids for further outputs.
     pub next_id: Arc<dyn Fn() -> BlockId + Send + Sync>,
     /// Named places: `merge.after_inputs`, `merge.after_segment`, `merge.after_chunks`, `merge.after_index`.
@@ -95,10 +119,7 @@ pub struct Options {
 
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Options")
-            .field("dir", &self.dir)
-            .field("memory_bytes", &self.memory_bytes)
-            .finish_non_exhaustive()
+        f.debug_struct("Options").field("dir", &self.dir).field("limits", &self.limits).finish_non_exhaustive()
     }
 }
 
@@ -113,7 +134,7 @@ pub struct Progress {
     pub series_done: AtomicU64,
 }
 
-/// What was wrong in an input and was put right.
+/// What was wrong in an input and was repaired.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repairs {
     /// Series whose labels were not in order.
@@ -135,7 +156,7 @@ pub struct Repairs {
 pub struct Counts {
     /// Chunks copied as they were.
     pub chunks_copied: u64,
-    /// Chunks written anew.
+    /// Chunks that were encoded again.
     pub chunks_rewritten: u64,
     /// Samples that deletions took.
     pub samples_deleted: u64,
@@ -145,6 +166,25 @@ pub struct Counts {
     pub bytes_read: u64,
     /// Bytes written to the bucket.
     pub bytes_written: u64,
+}
+
+impl Repairs {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.labels_out_of_order += other.labels_out_of_order;
+        self.series_twice += other.series_twice;
+        self.chunks_out_of_order += other.chunks_out_of_order;
+        self.chunks_twice += other.chunks_twice;
+        self.samples_out_of_order += other.samples_out_of_order;
+        self.samples_outside += other.samples_outside;
+    }
+}
+
+impl Counts {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.chunks_copied += other.chunks_copied;
+        self.chunks_rewritten += other.chunks_rewritten;
+        self.samples_deleted += other.samples_deleted;
+    }
 }
 
 /// One new block whose files are in the bucket, all but `meta.json`.
@@ -157,7 +197,7 @@ pub struct Output {
 /// The end of a job.
 #[derive(Debug, Clone)]
 pub struct Finished {
-    /// In order of series; empty when no sample was left.
+    /// In order of series; empty when no samples were left.
     pub outputs: Vec<Output>,
     /// See [`Repairs`].
     pub repairs: Repairs,

@@ -1,4 +1,4 @@
-//! Before the merge: one symbol table, a look at every series, and where threads begin and end.
+//! Before the merge: one symbol table, a survey of the series, and where threads begin and end.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::entries::{Entry, Pairs};
 use crate::error::Result;
 use crate::input::OpenInput;
 use crate::job::Job;
-use crate::relabel_pass::relabel_all;
+use crate::relabel_pass::{Relabelling, relabel_all};
 use crate::survey::{EntriesOf, Survey, sort, survey};
 use crate::symbols::{SymbolSection, SymbolTable, join};
 
@@ -73,8 +73,16 @@ impl Plan {
                 surveys.push(found);
             }
         } else {
-            (symbols, surveys, entries) =
-                relabel_all(&mut inputs, &maps, empty, &symbols, &job.relabel, &deletions, dir, memory / 4)?;
+            let how = Relabelling {
+                symbols: &symbols,
+                maps: &maps,
+                empty,
+                rules: &job.relabel,
+                deletions: &deletions,
+                dir,
+                memory: memory / 4,
+            };
+            (symbols, surveys, entries) = relabel_all(&mut inputs, &how)?;
             deletions = Arc::default();
         }
         Ok(Self {

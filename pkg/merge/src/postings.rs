@@ -166,7 +166,7 @@ impl Run {
             let bytes = self.window.get(self.at, 4)?;
             let take = (bytes.len() as u64).min(left) / 4 * 4;
             if take == 0 {
-                return Err(Error::spoilt(self.window.file().path(), "postings are cut off"));
+                return Err(Error::corrupt(self.window.file().path(), "postings are cut off"));
             }
             sink.ids(&bytes[..take as usize])?;
             self.at += take;

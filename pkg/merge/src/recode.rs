@@ -1,4 +1,4 @@
-//! A chunk without some of its samples: decoded, put in order, written anew in its own encoding.
+//! A chunk without some of its samples: decoded, sorted, encoded again in its own encoding.
 
 use chunkenc::{
     Appended, Column, Encoding, Error, FloatHistogramAppender, HistogramAppender, HistogramColumn, ResetFlag,
@@ -6,7 +6,7 @@ use chunkenc::{
 };
 use histogram::{FloatHistogram, Histogram, ResetHint};
 
-/// What writing anew changed.
+/// What encoding a chunk again changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Recoded {
     /// Samples not kept.
@@ -221,7 +221,7 @@ fn recode_aggregates(
     Ok(out)
 }
 
-/// Part of a counter aggregate with the closing sample that tells the true last value.
+/// Part of a counter aggregate with the closing sample that holds the true last value.
 ///
 /// Inside the chunk values are totals corrected for resets; the true value is known at its end alone. At another end
 /// it is what the total lacks to that; where that is negative a reset lies behind, and the total itself is taken.

@@ -1,4 +1,4 @@
-//! Inputs whose labels are rewritten: every series gets its new labels, and all are sorted anew.
+//! Inputs whose labels are rewritten: every series gets its new labels, and all are sorted again.
 //!
 //! Deletions speak of the labels before. They are noted as tombstones, since the labels are gone afterwards.
 
@@ -20,17 +20,28 @@ use crate::symbols::{NumberMap, SymbolReader, SymbolTable, extend};
 /// Marks numbers of texts that the table does not have yet.
 const NEW: u32 = 1 << 31;
 
+/// How inputs are relabelled.
+pub(crate) struct Relabelling<'a> {
+    /// The symbols of all inputs, and each input's numbers in them.
+    pub(crate) symbols: &'a SymbolTable,
+    pub(crate) maps: &'a [NumberMap],
+    /// The number of the empty string, if there is one.
+    pub(crate) empty: Option<u32>,
+    pub(crate) rules: &'a [Rule],
+    /// Applied to the labels before relabelling.
+    pub(crate) deletions: &'a Arc<Deletions>,
+    /// Where spools lie.
+    pub(crate) dir: &'a Path,
+    /// Bytes that sorting may hold.
+    pub(crate) memory: u64,
+}
+
 /// Relabels the series of all inputs; their tombstones take the deletions in.
 pub(crate) fn relabel_all(
     inputs: &mut [OpenInput],
-    maps: &[NumberMap],
-    empty: Option<u32>,
-    symbols: &SymbolTable,
-    rules: &[Rule],
-    deletions: &Arc<Deletions>,
-    dir: &Path,
-    memory: u64,
+    how: &Relabelling<'_>,
 ) -> Result<(SymbolTable, Vec<Survey>, Vec<EntriesOf>)> {
+    let Relabelling { symbols, maps, empty, rules, deletions, dir, memory } = *how;
     let mut texts =
         Texts { old: symbols.reader(), search: symbols.reader(), new: HashMap::new(), found: HashMap::new() };
     let (mut surveys, mut spools) = (Vec::new(), Vec::new());
@@ -75,7 +86,7 @@ pub(crate) fn relabel_all(
         while entries.next(&mut entry)? {
             for (name, value) in &mut entry.labels {
                 let (Some(a), Some(b)) = (number(*name), number(*value)) else {
-                    return Err(Error::spoilt(&path, "unknown symbol"));
+                    return Err(Error::corrupt(&path, "unknown symbol"));
                 };
                 (*name, *value) = (a, b);
             }
@@ -92,7 +103,7 @@ struct Texts {
     old: SymbolReader,
     search: SymbolReader,
     new: HashMap<String, u32>,
-    /// Texts looked for in the table; forgotten when they become many.
+    /// Strings looked up in the table; cleared when they become many.
     found: HashMap<String, Option<u32>>,
 }
 

@@ -58,9 +58,9 @@ pub(crate) struct OutChunk {
 #[derive(Debug, Default)]
 pub(crate) struct OutSeries {
     pub(crate) chunks: Vec<OutChunk>,
-    /// Their records, as they were read, several in a piece; empty where they were written anew.
+    /// Their records, as they were read, several in a piece; empty where they were encoded again.
     shared: Vec<Bytes>,
-    /// Their records where they were written anew.
+    /// Their records where they were encoded again.
     own: Vec<u8>,
 }
 
@@ -106,7 +106,7 @@ pub(crate) struct SeriesMaker {
     fetched: Vec<Vec<Record>>,
     heads: Vec<Head>,
     merged: Vec<TimedChunk>,
-    coarser: Vec<TimedChunk>,
+    downsampled: Vec<TimedChunk>,
 }
 
 impl SeriesMaker {
@@ -119,11 +119,11 @@ impl SeriesMaker {
             fetched: Vec::new(),
             heads: Vec::new(),
             merged: Vec::new(),
-            coarser: Vec::new(),
+            downsampled: Vec::new(),
         }
     }
 
-    fn damaged(&self, input: usize, chunk: &ChunkMeta, what: impl std::fmt::Display) -> Error {
+    fn corrupt(&self, input: usize, chunk: &ChunkMeta, what: impl std::fmt::Display) -> Error {
         let file = crate::input::Segments::file(chunk.segment());
         Error::input(self.rules.inputs[input].block, file, format!("offset {}: {what}", chunk.offset()))
     }
@@ -271,13 +271,13 @@ impl SeriesMaker {
         repairs.samples_out_of_order += merged.samples_out_of_order;
         let mut done = &self.merged;
         if let Some(Downsampling { from_ms, to_ms }) = self.rules.downsampling {
-            self.coarser.clear();
+            self.downsampled.clear();
             let result = match from_ms {
-                0 => self.downsampler.raw(&self.merged, to_ms, &mut self.coarser),
-                _ => self.downsampler.aggregates(&self.merged, from_ms, to_ms, &mut self.coarser),
+                0 => self.downsampler.raw(&self.merged, to_ms, &mut self.downsampled),
+                _ => self.downsampler.aggregates(&self.merged, from_ms, to_ms, &mut self.downsampled),
             };
             result.map_err(|e| of_series(&e))?;
-            done = &self.coarser;
+            done = &self.downsampled;
         }
         for chunk in done {
             let samples = chunk.num_samples().map_err(|e| of_series(&e))? as u64;
@@ -320,7 +320,7 @@ impl SeriesMaker {
         for (meta, record) in sorted {
             if meta.min_time > meta.max_time {
                 let what = format!("chunk from {} to {} ms", meta.min_time, meta.max_time);
-                return Err(self.damaged(share.input, meta, what));
+                return Err(self.corrupt(share.input, meta, what));
             }
             let chunk = TimedChunk {
                 min_time: meta.min_time,
@@ -329,7 +329,7 @@ impl SeriesMaker {
                 data: record.data(),
             };
             let time = TimeRange::new(meta.min_time, meta.max_time);
-            let count = |chunk: &TimedChunk| chunk.num_samples().map_err(|e| self.damaged(share.input, meta, e));
+            let count = |chunk: &TimedChunk| chunk.num_samples().map_err(|e| self.corrupt(share.input, meta, e));
             if !time.overlaps(rules.range) {
                 repairs.samples_outside += count(&chunk)? as u64;
                 continue;
@@ -368,7 +368,7 @@ impl SeriesMaker {
     ) -> Result<u64> {
         let mut dropped = 0;
         for chunk in std::mem::take(chunks) {
-            let recoded = recode(&chunk, resolution_ms, keep, chunks).map_err(|e| self.damaged(input, meta, e))?;
+            let recoded = recode(&chunk, resolution_ms, keep, chunks).map_err(|e| self.corrupt(input, meta, e))?;
             dropped += recoded.dropped;
             repairs.samples_out_of_order += recoded.out_of_order;
         }

@@ -109,15 +109,15 @@ impl Run {
             return Ok(());
         }
         let path = self.window.file().path().to_owned();
-        let spoilt = |what: String| Error::spoilt(&path, what);
+        let corrupt = |what: String| Error::corrupt(&path, what);
         let bytes = self.window.get(self.at, 20)?;
-        let (id, head) = uvarint(bytes).ok_or_else(|| spoilt("no series id".to_owned()))?;
+        let (id, head) = uvarint(bytes).ok_or_else(|| corrupt("no series id".to_owned()))?;
         let len = entry_len(&bytes[head..]).filter(|len| self.at + head as u64 + len <= self.end);
-        let len = len.ok_or_else(|| spoilt("no series entry".to_owned()))? as usize;
+        let len = len.ok_or_else(|| corrupt("no series entry".to_owned()))? as usize;
         let bytes = self.window.get(self.at, head + len)?;
         let mut raw =
             RawEntry { labels: std::mem::take(&mut self.head.labels), chunks: std::mem::take(&mut self.head.chunks) };
-        parse_raw("series", self.at, &bytes[head..], &mut raw).map_err(|e| spoilt(e.to_string()))?;
+        parse_raw("series", self.at, &bytes[head..], &mut raw).map_err(|e| corrupt(e.to_string()))?;
         self.head = Entry { labels: raw.labels, chunks: raw.chunks, id, labels_out_of_order: false };
         self.at += (head + len) as u64;
         Ok(())

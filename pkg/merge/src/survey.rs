@@ -1,7 +1,7 @@
 //! A first pass over an input's series: they are counted, and places are noted where threads may begin.
 //!
 //! It steps from entry to entry and reads few. Whether series are in order the merge finds out as it reads them; then it
-//! begins anew, and [`sort`] reads and orders them beforehand.
+//! starts again, and [`sort`] reads and sorts them first.
 
 use std::path::Path;
 

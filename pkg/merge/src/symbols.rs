@@ -59,14 +59,14 @@ impl SymbolTable {
 
 /// Reads one text and gives where the next one begins.
 fn text_at(window: &mut Window, at: u64) -> Result<(&str, u64)> {
-    let spoilt = |window: &Window| Error::spoilt(window.file().path(), format!("offset {at}: no symbol"));
+    let corrupt = |window: &Window| Error::corrupt(window.file().path(), format!("offset {at}: no symbol"));
     let (len, head) = match uvarint(window.get(at, 10)?) {
         Some((len, head)) if len <= TEXT_BYTES_MAX => (len, head),
-        _ => return Err(spoilt(window)),
+        _ => return Err(corrupt(window)),
     };
     window.hold(at, head + len as usize)?;
     let bytes = window.held(at).get(head..head + len as usize);
-    let text = bytes.and_then(|b| std::str::from_utf8(b).ok()).ok_or_else(|| spoilt(window))?;
+    let text = bytes.and_then(|b| std::str::from_utf8(b).ok()).ok_or_else(|| corrupt(window))?;
     Ok((text, at + head as u64 + len))
 }
 
@@ -93,7 +93,7 @@ pub(crate) struct SymbolReader {
 impl SymbolReader {
     pub(crate) fn text(&mut self, number: u32) -> Result<&str> {
         if number >= self.table.count {
-            return Err(Error::spoilt(self.table.file.path(), format!("symbol {number} of {}", self.table.count)));
+            return Err(Error::corrupt(self.table.file.path(), format!("symbol {number} of {}", self.table.count)));
         }
         let mut at = self.table.sparse[(number / STEP) as usize];
         for _ in 0..number % STEP {
@@ -198,7 +198,7 @@ pub(crate) struct SymbolSection {
 }
 
 impl SymbolSection {
-    fn damaged(&self, at: u64, what: &str) -> Error {
+    fn corrupt(&self, at: u64, what: &str) -> Error {
         Error::input(self.block, "index", format!("offset {at}: symbol table: {what}"))
     }
 
@@ -207,12 +207,12 @@ impl SymbolSection {
         let start = self.toc.symbols;
         let mut head = [0; 8];
         if self.toc.series < start + 12 {
-            return Err(self.damaged(start, "cut short"));
+            return Err(self.corrupt(start, "cut short"));
         }
         self.index.read_exact_at(start, &mut head)?;
         let len = u64::from(u32::from_be_bytes([head[0], head[1], head[2], head[3]]));
         if len < 4 || start + 8 + len > self.toc.series {
-            return Err(self.damaged(start, "does not fit its place"));
+            return Err(self.corrupt(start, "does not fit its place"));
         }
         let (mut at, end, mut crc) = (start + 4, start + 4 + len, 0);
         let mut buffer = vec![0; 256 << 10];
@@ -225,7 +225,7 @@ impl SymbolSection {
         let mut stored = [0; 4];
         self.index.read_exact_at(end, &mut stored)?;
         if crc != u32::from_be_bytes(stored) {
-            return Err(self.damaged(start, "checksum differs"));
+            return Err(self.corrupt(start, "checksum differs"));
         }
         Ok(u32::from_be_bytes([head[4], head[5], head[6], head[7]]))
     }
@@ -270,15 +270,15 @@ impl SectionReader<'_> {
         let end = self.section.toc.series;
         let (len, head) = uvarint(self.window.get(self.at, 10)?)
             .filter(|(len, head)| *len <= TEXT_BYTES_MAX && self.at + *head as u64 + len <= end)
-            .ok_or_else(|| self.section.damaged(self.at, "no text"))?;
+            .ok_or_else(|| self.section.corrupt(self.at, "no text"))?;
         let bytes = self.window.get(self.at, head + len as usize)?;
         self.text.clear();
         self.text.extend_from_slice(&bytes[head..head + len as usize]);
         if std::str::from_utf8(&self.text).is_err() {
-            return Err(self.section.damaged(self.at, "text is not UTF-8"));
+            return Err(self.section.corrupt(self.at, "text is not UTF-8"));
         }
         if self.section.version != 1 && !first && self.before >= self.text {
-            return Err(self.section.damaged(self.at, "texts do not ascend"));
+            return Err(self.section.corrupt(self.at, "texts do not ascend"));
         }
         self.at += head as u64 + len;
         Ok(())
@@ -411,7 +411,7 @@ impl<'a> Source<'a> {
                 if !reader.valid {
                     break;
                 }
-                let at = u32::try_from(reader.text_at).map_err(|_| section.damaged(reader.text_at, "beyond 4 GiB"))?;
+                let at = u32::try_from(reader.text_at).map_err(|_| section.corrupt(reader.text_at, "beyond 4 GiB"))?;
                 texts.push((reader.text.clone(), at));
             }
             texts.sort_unstable_by(|a, b| b.cmp(a));

@@ -148,7 +148,7 @@ async fn every_operation_may_fail() {
     let clean = Bucket::in_memory();
     let dir = tempfile::tempdir().unwrap();
     let metas = blocks(&clean).await;
-    let limits = |o: merge::Options| merge::Options { segment_bytes: 5_000, ..o };
+    let limits = |o: merge::Options| merge::Options { limits: merge::Limits { segment_bytes: 5_000, ..o.limits }, ..o };
     let (_, want) = merged(&clean, &job(&metas), &limits(options(dir.path())), dir.path()).await;
     let ops = [Op::Iter, Op::GetRange, Op::Upload, Op::Attributes];
     let effects = [
@@ -212,7 +212,10 @@ async fn transient_damage_is_read_again() {
 async fn killed_anywhere_it_goes_on() {
     let (mut resumed, mut stops) = (0, 0);
     for (shards, series_max, is_local) in [(1, 0, true), (3, 0, false), (1, 15, false)] {
-        let limits = |o: merge::Options| merge::Options { segment_bytes: 2_000, shards, series_max, ..o };
+        let limits = |o: merge::Options| merge::Options {
+            limits: merge::Limits { segment_bytes: 2_000, shards, series_max, ..o.limits },
+            ..o
+        };
         let clean = Bucket::in_memory();
         let metas = blocks(&clean).await;
         let dir = tempfile::tempdir().unwrap();
@@ -265,7 +268,7 @@ async fn spoilt_leftovers_are_not_believed() {
     let clean = Bucket::in_memory();
     let metas = blocks(&clean).await;
     let dir = tempfile::tempdir().unwrap();
-    let limits = |o: merge::Options| merge::Options { segment_bytes: 5_000, ..o };
+    let limits = |o: merge::Options| merge::Options { limits: merge::Limits { segment_bytes: 5_000, ..o.limits }, ..o };
     let (_, want) = merged(&clean, &job(&metas), &limits(options(dir.path())), dir.path()).await;
     let spoils: [fn(&std::path::Path); 5] = [
         |dir| std::fs::write(dir.join("spool.0"), b"xx").unwrap(),
@@ -354,7 +357,10 @@ async fn out_of_order_wherever_it_is_met_and_killed_anywhere() {
                     let dir = tempfile::tempdir().unwrap();
                     let hits = Arc::new(AtomicUsize::new(0));
                     let hook = move |name: &str| name == point && hits.fetch_add(1, Ordering::Relaxed) + 1 == nth;
-                    let limits = |o: merge::Options| merge::Options { segment_bytes: 2_000, shards, series_max, ..o };
+                    let limits = |o: merge::Options| merge::Options {
+                        limits: merge::Limits { segment_bytes: 2_000, shards, series_max, ..o.limits },
+                        ..o
+                    };
                     let mut first = limits(options(dir.path()));
                     first.failpoints = Failpoints::hook(hook);
                     let ended = run(&bucket, &job(&metas), &first).await.is_err();

@@ -53,7 +53,7 @@ fn child() {
             let json = bucket.get(&format!("{}/meta.json", id(b))).await.unwrap();
             metas.push(Arc::new(block::BlockMeta::parse("meta.json", &json).unwrap()));
         }
-        let options = merge::Options { memory_bytes: 8 << 20, ..options(dir) };
+        let options = merge::Options { limits: merge::Limits { memory_bytes: 8 << 20, ..small() }, ..options(dir) };
         let finished = run(&bucket, &job(&metas), &options).await.unwrap();
         let report = merge::verify_files(&bucket, &finished.outputs[0].meta, merge::Depth::Index).await.unwrap();
         assert!(report.is_sound(), "{report:?}");

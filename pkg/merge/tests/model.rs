@@ -179,7 +179,7 @@ proptest! {
                 let matchers = vec![Matcher::equal("n", format!("{name:02}"))];
                 job.deletions = vec![Deletion { matchers, ranges: vec![TimeRange::new(a.min(b), a.max(b))] }];
             }
-            let options = merge::Options { shards, segment_bytes, ..options(dir.path()) };
+            let options = merge::Options { limits: merge::Limits { shards, segment_bytes, ..small() }, ..options(dir.path()) };
             let (_, found) = merged(&bucket, &job, &options, dir.path()).await;
             expected.retain(|_, samples| !samples.is_empty());
             assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());

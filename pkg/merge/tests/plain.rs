@@ -78,7 +78,10 @@ async fn threads_segments_and_memory_do_not_change_the_content() {
         let dir = tempfile::tempdir().unwrap();
         let mut job = job(&metas);
         job.meta.ulid = id(5000 + n as u64);
-        let options = merge::Options { shards, segment_bytes, memory_bytes, hash: true, ..options(dir.path()) };
+        let options = merge::Options {
+            limits: merge::Limits { shards, segment_bytes, memory_bytes, hash: true, ..small() },
+            ..options(dir.path())
+        };
         let (finished, found) = merged(&bucket, &job, &options, dir.path()).await;
         assert!(found == want, "{shards} shards, segments of {segment_bytes}");
         let thanos = finished.outputs[0].meta.thanos.clone().unwrap();
@@ -99,7 +102,11 @@ async fn an_output_is_split_at_its_limits() {
         job.meta.ulid = id(6000 + n as u64);
         let next = std::sync::atomic::AtomicU64::new(7000 + 1000 * n as u64);
         let next_id = std::sync::Arc::new(move || id(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)));
-        let options = merge::Options { series_max, index_bytes_max, shards: 4, next_id, ..options(dir.path()) };
+        let options = merge::Options {
+            limits: merge::Limits { series_max, index_bytes_max, shards: 4, ..small() },
+            next_id,
+            ..options(dir.path())
+        };
         let (finished, found) = merged(&bucket, &job, &options, dir.path()).await;
         assert!(found == want, "{series_max} series, {index_bytes_max} bytes");
         assert!(finished.outputs.len() > 2, "{}", finished.outputs.len());
@@ -152,7 +159,10 @@ async fn a_folder_is_read_where_it_is() {
     for (n, shards) in [1, 3].into_iter().enumerate() {
         let mut job = job(&metas);
         job.meta.ulid = id(9000 + n as u64);
-        let options = merge::Options { shards, segment_bytes: 30_000, ..options(dir.path()) };
+        let options = merge::Options {
+            limits: merge::Limits { shards, segment_bytes: 30_000, ..small() },
+            ..options(dir.path())
+        };
         let (_, found) = merged(&bucket, &job, &options, dir.path()).await;
         assert!(found == want, "{shards} shards");
         assert!(std::fs::read(&index).unwrap() == before);

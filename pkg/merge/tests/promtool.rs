@@ -35,7 +35,8 @@ async fn promtool_lists_analyzes_and_dumps() {
         let list: Vec<_> = (0..30).map(one).collect();
         metas.push(put_block(&bucket, b as u64, (b * HOUR, (b + 1) * HOUR), &list, Layout::default()).await);
     }
-    let options = merge::Options { segment_bytes: 20_000, shards: 2, ..options(dir.path()) };
+    let options =
+        merge::Options { limits: merge::Limits { segment_bytes: 20_000, shards: 2, ..small() }, ..options(dir.path()) };
     let (finished, want) = merged(&bucket, &job(&metas), &options, dir.path()).await;
     let id = finished.outputs[0].meta.ulid.to_string();
     std::fs::create_dir_all(dir.path().join("wal")).unwrap();

@@ -1,4 +1,4 @@
-//! Chunks: what the index tells of them, and what they hold.
+//! Chunks: what the index says of them, and what they hold.
 
 use block::{BlockMeta, ChunkMeta};
 use chunkenc::{Column, Encoding, HistogramColumn, aggr, decode_floats, decode_histograms};
@@ -13,7 +13,7 @@ use crate::wait::Wait;
 /// Bytes of a window.
 const WINDOW: u64 = 1 << 20;
 
-/// Looks at chunks series by series.
+/// Checks chunks series by series.
 pub(super) struct ChunkCheck<'a> {
     meta: &'a BlockMeta,
     segments: &'a Segments,
@@ -163,10 +163,10 @@ impl<'a> ChunkCheck<'a> {
             let what = format!("{} samples, the chunks have {}", stats.num_samples, report.samples);
             report.note(block::META_FILE, what);
         }
-        // Old writers do not tell the kinds.
-        let told = (stats.num_float_samples, stats.num_histogram_samples);
-        if told != (0, 0) && told != (self.floats, self.histograms) {
-            let what = format!("{told:?} floats and histograms, there are {:?}", (self.floats, self.histograms));
+        // Old writers do not count the kinds.
+        let stated = (stats.num_float_samples, stats.num_histogram_samples);
+        if stated != (0, 0) && stated != (self.floats, self.histograms) {
+            let what = format!("{stated:?} floats and histograms, there are {:?}", (self.floats, self.histograms));
             report.note(block::META_FILE, what);
         }
     }

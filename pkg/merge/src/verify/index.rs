@@ -18,7 +18,7 @@ const TEXT_BYTES_MAX: u64 = 64 << 20;
 const ENTRY_BYTES_MAX: u64 = 256 << 20;
 const INDEX: &str = "index";
 
-/// Notes damage and ends the function.
+/// Reports a corrupt input and ends the function.
 macro_rules! or_noted {
     ($report:expr, $outcome:expr) => {
         match $outcome {
@@ -49,11 +49,11 @@ pub(super) fn verify(
     } else if found.pairs != sums.pairs {
         report.note(INDEX, "postings and the labels of series disagree");
     }
-    for (what, told, found) in
+    for (what, stated, found) in
         [("series", meta.stats.num_series, report.series), ("chunks", meta.stats.num_chunks, report.chunks)]
     {
-        if told != found {
-            report.note(block::META_FILE, format!("{told} {what}, the index has {found}"));
+        if stated != found {
+            report.note(block::META_FILE, format!("{stated} {what}, the index has {found}"));
         }
     }
     Ok(())
@@ -137,13 +137,13 @@ impl Index<'_> {
             let begin = at;
             let text = file.text(&mut at, TEXT_BYTES_MAX)?;
             if std::str::from_utf8(&text).is_err() {
-                return Err(file.damaged(begin, "symbol is not UTF-8"));
+                return Err(file.corrupt(begin, "symbol is not UTF-8"));
             }
             if self.version != 1 && before.as_ref().is_some_and(|b| *b >= text) {
-                return Err(file.damaged(begin, "symbols do not ascend"));
+                return Err(file.corrupt(begin, "symbols do not ascend"));
             }
             if self.version == 1 {
-                symbols.offsets.push(u32::try_from(begin).map_err(|_| file.damaged(begin, "beyond 4 GiB"))?);
+                symbols.offsets.push(u32::try_from(begin).map_err(|_| file.corrupt(begin, "beyond 4 GiB"))?);
             }
             symbols.hashes.push(hash(&text));
             before = Some(text);
@@ -151,7 +151,7 @@ impl Index<'_> {
         file.end_section(at, end, "symbol table")?;
         if symbols.hashes.len() as u64 != u64::from(count) {
             let what = format!("{} symbols, {count} promised", symbols.hashes.len());
-            return Err(file.damaged(self.toc.symbols, what));
+            return Err(file.corrupt(self.toc.symbols, what));
         }
         Ok(symbols)
     }
@@ -178,11 +178,11 @@ impl Index<'_> {
             }
             let head = file.get(at, 10)?;
             let len = entry_len(&head).filter(|len| at + len <= range.end && *len <= ENTRY_BYTES_MAX);
-            let Some(len) = len else { return Err(file.damaged(at, "series entry does not fit")) };
+            let Some(len) = len else { return Err(file.corrupt(at, "series entry does not fit")) };
             let bytes = file.exact(at, len)?;
             parse_raw(INDEX, at, &bytes, &mut raw).map_err(|e| crate::Error::of_input(self.block, e))?;
             let id = if self.version == 1 { at } else { at / 16 };
-            let Ok(id) = u32::try_from(id) else { return Err(file.damaged(at, "beyond the ids")) };
+            let Ok(id) = u32::try_from(id) else { return Err(file.corrupt(at, "beyond the ids")) };
             sums.add_series(id);
             for (name, value) in &raw.labels {
                 match (symbols.hash(*name), symbols.hash(*value)) {
@@ -218,7 +218,7 @@ impl Index<'_> {
         while at < end {
             let begin = at;
             if table.uvarint(&mut at)? != 2 {
-                return Err(table.damaged(begin, "postings entry without two keys"));
+                return Err(table.corrupt(begin, "postings entry without two keys"));
             }
             let name = table.text(&mut at, TEXT_BYTES_MAX)?;
             let value = table.text(&mut at, TEXT_BYTES_MAX)?;
@@ -229,7 +229,7 @@ impl Index<'_> {
             }
             let inside = (self.toc.series..self.toc.postings_offset_table).contains(&offset);
             if !inside {
-                return Err(table.damaged(begin, format!("postings at {offset} lie outside")));
+                return Err(table.corrupt(begin, format!("postings at {offset} lie outside")));
             }
             let all = name.is_empty() && value.is_empty();
             let hashes = (hash(&name), hash(&value));
@@ -245,7 +245,7 @@ impl Index<'_> {
         }
         table.end_section(at, end, "postings offset table")?;
         if rows != count {
-            return Err(table.damaged(self.toc.postings_offset_table, format!("{rows} rows, {count} promised")));
+            return Err(table.corrupt(self.toc.postings_offset_table, format!("{rows} rows, {count} promised")));
         }
         Ok(sums)
     }
@@ -257,19 +257,19 @@ fn list(file: &mut Remote, offset: u64, mut sink: impl FnMut(u32)) -> Result<()>
     let end = file.begin_section(&mut at)?;
     let count = file.be32(&mut at)?;
     if end.checked_sub(at) != Some(u64::from(count) * 4) {
-        return Err(file.damaged(offset, format!("{count} postings in {} bytes", end.saturating_sub(at))));
+        return Err(file.corrupt(offset, format!("{count} postings in {} bytes", end.saturating_sub(at))));
     }
     let mut before = None;
     while at < end {
         let bytes = file.get(at, 4)?;
         let take = (bytes.len() as u64).min(end - at) / 4 * 4;
         if take == 0 {
-            return Err(file.damaged(at, "postings are cut off"));
+            return Err(file.corrupt(at, "postings are cut off"));
         }
         let bytes = &bytes[..take as usize];
         for id in bytes.chunks_exact(4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]])) {
             if before.is_some_and(|b| b >= id) {
-                return Err(file.damaged(offset, "postings do not ascend"));
+                return Err(file.corrupt(offset, "postings do not ascend"));
             }
             before = Some(id);
             sink(id);

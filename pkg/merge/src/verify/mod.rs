@@ -2,6 +2,7 @@
 //! for 8 bytes for each symbol.
 
 mod chunks;
+mod depth;
 mod index;
 mod remote;
 mod report;
@@ -16,34 +17,10 @@ use crate::error::{Error, Result};
 use crate::input;
 use crate::wait::Wait;
 
+pub use depth::Depth;
 pub use report::{BlockReport, Problem};
 
-/// How much of a block is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Depth {
-    /// `meta.json` and a listing: every file is there, with the size that the meta tells.
-    Sizes,
-    /// The whole index: checksums, order of series and chunks, bounds, references, postings against series, counts.
-    #[default]
-    Index,
-    /// Every byte: each chunk's checksum and samples too.
-    Full,
-}
-
-impl std::str::FromStr for Depth {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        match text {
-            "sizes" => Ok(Self::Sizes),
-            "index" => Ok(Self::Index),
-            "full" => Ok(Self::Full),
-            other => Err(format!("{other:?} is none of sizes, index, full")),
-        }
-    }
-}
-
-/// Verifies a block by its own `meta.json`. Damage is told in the report.
+/// Verifies a block by its own `meta.json`. What is corrupt is in the report.
 ///
 /// # Errors
 /// [`Error::Vanished`], [`Error::Bucket`]: then nothing is known.

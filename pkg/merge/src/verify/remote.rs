@@ -51,7 +51,7 @@ impl Remote {
         }
     }
 
-    pub(super) fn damaged(&self, at: u64, what: impl std::fmt::Display) -> Error {
+    pub(super) fn corrupt(&self, at: u64, what: impl std::fmt::Display) -> Error {
         Error::input(self.block, &*self.file, format!("offset {at}: {what}"))
     }
 
@@ -83,7 +83,7 @@ impl Remote {
         let bytes = self.get(at, len)?;
         match usize::try_from(len) {
             Ok(len) if len <= bytes.len() => Ok(bytes.slice(..len)),
-            _ => Err(self.damaged(at, format!("{len} bytes wanted, {} left", bytes.len()))),
+            _ => Err(self.corrupt(at, format!("{len} bytes wanted, {} left", bytes.len()))),
         }
     }
 
@@ -115,7 +115,7 @@ impl Remote {
     pub(super) fn uvarint(&mut self, at: &mut u64) -> Result<u64> {
         let bytes = self.get(*at, 10)?;
         let Some((value, len)) = crate::symbols::uvarint(&bytes) else {
-            return Err(self.damaged(*at, "number cut short"));
+            return Err(self.corrupt(*at, "number cut short"));
         };
         self.crc = encoding::crc32c_append(self.crc, &bytes[..len]);
         *at += len as u64;
@@ -134,7 +134,7 @@ impl Remote {
         let begin = *at;
         let len = self.uvarint(at)?;
         if len > max || len > self.end.saturating_sub(*at) {
-            return Err(self.damaged(begin, format!("text of {len} bytes")));
+            return Err(self.corrupt(begin, format!("text of {len} bytes")));
         }
         let bytes = self.exact(*at, len)?;
         self.crc = encoding::crc32c_append(self.crc, &bytes);
@@ -149,20 +149,20 @@ impl Remote {
         self.crc = 0;
         match *at + len + 4 <= self.end {
             true => Ok(*at + len),
-            false => Err(self.damaged(begin, format!("section of {len} bytes does not fit"))),
+            false => Err(self.corrupt(begin, format!("section of {len} bytes does not fit"))),
         }
     }
 
     /// Ends it: everything in it was read, and the checksum is right.
     pub(super) fn end_section(&mut self, at: u64, end: u64, what: &str) -> Result<()> {
         if at != end {
-            return Err(self.damaged(at, format!("{what} ends {} bytes off", at.abs_diff(end))));
+            return Err(self.corrupt(at, format!("{what} ends {} bytes off", at.abs_diff(end))));
         }
         let (computed, mut at) = (self.crc, at);
         let stored = self.be32(&mut at)?;
         match computed == stored {
             true => Ok(()),
-            false => Err(self.damaged(end, format!("{what}: checksum is {computed:08x}, stored is {stored:08x}"))),
+            false => Err(self.corrupt(end, format!("{what}: checksum is {computed:08x}, stored is {stored:08x}"))),
         }
     }
 }

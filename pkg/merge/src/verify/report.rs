@@ -5,9 +5,9 @@ use std::fmt;
 use block::BlockId;
 
 use crate::error::{Error, Result};
-use crate::verify::Depth;
+use crate::verify::depth::Depth;
 
-/// Problems told one by one; more are only counted.
+/// Problems listed one by one; more are only counted.
 const PROBLEMS_MAX: usize = 100;
 
 /// Something that is not as it must be.
@@ -78,7 +78,7 @@ impl BlockReport {
         }
     }
 
-    /// Notes damage; passes other errors on.
+    /// Reports a corrupt input; passes other errors on.
     pub(crate) fn problem(&mut self, error: Error) -> Result<()> {
         match error {
             Error::Input { file, what, .. } => {

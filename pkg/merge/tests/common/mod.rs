@@ -15,7 +15,7 @@ use block::{BlockId, BlockMeta, ChunkMeta, LocalBlock, ThanosMeta, Toc};
 use chunkenc::{Column, Encoding, HistogramColumn, TimedChunk, decode_floats, decode_histograms, encode_xor};
 use futures::TryStreamExt;
 use labels::Labels;
-use merge::{Error, Finished, Input, Job, Options, Progress, Vertical};
+use merge::{Error, Finished, Input, Job, Limits, Options, Progress, Vertical};
 use objstore::Bucket;
 use service::Failpoints;
 use tokio_util::sync::CancellationToken;
@@ -227,17 +227,17 @@ pub fn job(metas: &[Arc<BlockMeta>]) -> Job {
     }
 }
 
+/// Limits that make reads and writes small.
+pub fn small() -> Limits {
+    Limits { memory_bytes: 32 << 20, ..Limits::default() }
+}
+
 pub fn options(dir: &Path) -> Options {
     // No id is given out twice, whatever run asks.
     static NEXT: AtomicU64 = AtomicU64::new(2_000_000);
     Options {
         dir: dir.join("job"),
-        memory_bytes: 32 << 20,
-        shards: 1,
-        segment_bytes: 512 << 20,
-        index_bytes_max: 64 << 30,
-        series_max: 0,
-        hash: false,
+        limits: small(),
         next_id: Arc::new(|| id(NEXT.fetch_add(1, Ordering::Relaxed))),
         failpoints: Failpoints::none(),
     }

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use block::{BlockId, BlockMeta, META_FILE};
 use compactor::{Compactor, Depth, Engine, EngineError, MergeEngine, RunOptions, Settings};
 use flags::{Flag, Parsed};
-use merge::{Finished, Job, Progress};
+use merge::{Finished, Job, Limits, Progress};
 use objstore::{Bucket, ConditionalCreate};
 use parking_lot::Mutex;
 use rand::SeedableRng;
@@ -42,8 +42,6 @@ pub(super) const FLAGS: &[&[Flag]] = &[
     ],
 ];
 
-/// Bytes of buffers of one downsampling.
-const MEMORY_BYTES: u64 = 128 << 20;
 /// Merges are none of this command's business: whatever is old enough is made coarser as it is.
 const RANGE_MS: i64 = 2 * 3_600_000;
 
@@ -97,12 +95,7 @@ async fn worker(
     };
     let engine = MergeEngine {
         bucket: bucket.clone(),
-        memory_bytes: MEMORY_BYTES,
-        shards: 1,
-        segment_bytes: block::MAX_SEGMENT_BYTES,
-        index_bytes_max: 60 << 30,
-        series_max: 0,
-        hash: parsed.text("hash-func") == "SHA256",
+        limits: Limits { hash: parsed.text("hash-func") == "SHA256", ..Limits::default() },
         failpoints: Failpoints::none(),
     };
     let (clock, random) = (deps.clock.clone(), deps.random.clone());

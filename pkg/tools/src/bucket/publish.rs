@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ::bucket::listing::list_block;
 use ::bucket::upload::put_meta;
 use block::{BlockId, BlockMeta};
-use merge::{Finished, Input, Job, Progress, Vertical};
+use merge::{Finished, Input, Job, Limits, Progress, Vertical};
 use model::Clock;
 use objstore::{Bucket, ConditionalCreate, Created};
 use service::Failpoints;
@@ -15,8 +15,6 @@ use tokio_util::sync::CancellationToken;
 use super::verify::{Depth, Severity, check_block};
 use crate::{Deps, Error};
 
-/// Bytes of buffers of one job.
-const MEMORY_BYTES: u64 = 128 << 20;
 /// Findings of a block that was just written: one is too many.
 const FINDINGS_MAX: usize = 10;
 
@@ -69,12 +67,7 @@ impl Workshop {
         let (clock, random) = (self.clock.clone(), self.random.clone());
         let options = merge::Options {
             dir: self.tmp_dir.join(format!("merge-{}", job.meta.ulid)),
-            memory_bytes: MEMORY_BYTES,
-            shards: 1,
-            segment_bytes: block::MAX_SEGMENT_BYTES,
-            index_bytes_max: 60 << 30,
-            series_max: 0,
-            hash: self.hash,
+            limits: Limits { hash: self.hash, ..Limits::default() },
             next_id: Arc::new(move || BlockId::new(clock.now_ms().max(0) as u64, random())),
             failpoints: Failpoints::none(),
         };
