@@ -86,7 +86,7 @@ const TOOLS_WITHOUT_REFERENCE: [(&str, &[&str]); 2] = [
 
 #[test]
 fn tools_bucket_flags_are_thanos() {
-    for command in tools::commands().iter().filter(|c| c.name.starts_with("tools bucket ")) {
+    for command in tests::all_tools().commands().iter().filter(|c| c.name.starts_with("tools bucket ")) {
         let name = command.name.trim_start_matches("tools bucket ");
         let Some((_, flags)) = TOOLS_WITHOUT_REFERENCE.iter().find(|(n, _)| *n == name) else {
             // required flags stand in the reference's title
@@ -106,7 +106,8 @@ fn tools_bucket_flags_are_thanos() {
 
 #[test]
 fn tools_bucket_letters_are_thanos() {
-    let letters: Vec<_> = tools::bucket::TOOLS.iter().flat_map(|t| t.shorts.iter().map(|s| (t.name, *s))).collect();
+    let tools = tests::all_tools();
+    let letters: Vec<_> = tools.of_bucket().iter().flat_map(|t| t.shorts.iter().map(|s| (t.name, *s))).collect();
     for wanted in [
         ("ls", ('o', "output")),
         ("inspect", ('l', "selector")),

@@ -37,9 +37,14 @@ pub fn reference(name: &str) -> Option<String> {
     }
 }
 
+/// All tools of the program.
+pub fn all_tools() -> tools::Tools {
+    tools::Tools::with(&[&compactor::DOWNSAMPLE_TOOL])
+}
+
 /// All command lines of the program.
 pub fn commands() -> Vec<flags::Command> {
     let components =
         [demo::command(), sidecar::command(), store_gateway::command(), compactor::command(), querier::command()];
-    components.into_iter().chain(tools::commands()).collect()
+    components.into_iter().chain(all_tools().commands()).collect()
 }

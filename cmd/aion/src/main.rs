@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use assembly::Deps;
 use flags::{Command, Found, Outcome, Parsed};
+use service::tool;
 use telemetry::build::BuildInfo;
 use telemetry::{Metrics, logs};
 use tokio_util::sync::CancellationToken;
@@ -52,6 +53,11 @@ const COMPONENTS: &[Component] = &[
     component!("compact", "Merges, downsamples, retains and deletes the blocks of a bucket.", compactor),
     component!("query", "PromQL over sidecars, stores and other queriers.", querier),
 ];
+
+/// The tools: their own crate's, and those that work with a component's parts.
+fn tools() -> tools::Tools {
+    tools::Tools::with(&[&compactor::DOWNSAMPLE_TOOL])
+}
 
 /// Has the allocator give freed pages back soon, not after a second: buffers come and go quickly, and what is kept would
 /// count against the memory. Not at once either, as each page that is needed again costs a fault. `MIMALLOC_PURGE_DELAY`
@@ -132,7 +138,7 @@ fn group_command(group: &str, mut args: Vec<String>) -> ExitCode {
 fn commands() -> Vec<Command> {
     let small = |(name, about)| Command { name, about, flags: vec![], args: None };
     let mut all: Vec<Command> = COMPONENTS.iter().map(|c| (c.command)()).collect();
-    all.extend(tools::commands());
+    all.extend(tools().commands());
     all.extend(SMALL.map(small));
     all
 }
@@ -236,7 +242,7 @@ fn run_component(component: &Component, args: Vec<String>) -> ExitCode {
 }
 
 fn tools_command(args: Vec<String>) -> ExitCode {
-    let call = match tools::parse(args, &version()) {
+    let call = match tools().parse(args, &version()) {
         Ok(tools::Call::Print(text)) => return print_and_succeed(&text),
         Ok(call) => call,
         Err((name, e)) => {
@@ -260,7 +266,7 @@ fn tools_command(args: Vec<String>) -> ExitCode {
     }
     let shutdown = CancellationToken::new();
     let mut out = std::io::stdout();
-    let mut deps = tools::Deps {
+    let mut deps = tool::Deps {
         out: &mut out,
         clock: Arc::new(model::SystemClock),
         env: Arc::new(|name| std::env::var(name).ok()),
@@ -284,13 +290,13 @@ fn tools_command(args: Vec<String>) -> ExitCode {
         tracing.shutdown(LAST_SPANS);
     }
     match ended {
-        Some(Ok(tools::Verdict::Fine)) => ExitCode::SUCCESS,
-        Some(Ok(tools::Verdict::Problems)) => ExitCode::FAILURE,
+        Some(Ok(tool::Verdict::Fine)) => ExitCode::SUCCESS,
+        Some(Ok(tool::Verdict::Problems)) => ExitCode::FAILURE,
         // A reader that has seen enough is no failure.
-        Some(Err(tools::Error::Output(e))) if e.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Some(Err(tool::Error::Output(e))) if e.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Some(Err(e)) => {
             eprintln!("aion {}: {e}", call.name());
-            ExitCode::from(if matches!(e, tools::Error::Usage(_)) { 2 } else { 1 })
+            ExitCode::from(if matches!(e, tool::Error::Usage(_)) { 2 } else { 1 })
         }
         None => {
             eprintln!("aion {}: interrupted", call.name());

@@ -16,8 +16,9 @@ use futures::future::FutureExt;
 use futures::stream::{self, StreamExt};
 use objstore::Created;
 
-use crate::commit::{CommitError, OUTDATED, REWRITTEN, SOURCE_OF_COMPACTED};
+use crate::commit::CommitError;
 use crate::compactor::{Compactor, Now};
+use crate::decision::{OUTDATED, REWRITTEN, SOURCE_OF_COMPACTED};
 use crate::engine::{Depth, EngineError};
 use crate::error::Error;
 use crate::lease::{CLOCK_SKEW_MS, Claim, Lease};
@@ -184,17 +185,17 @@ impl Compactor {
             if snapshot.view.broken.contains_key(id) {
                 return false;
             }
-            if self.settings.verify == Depth::Sizes || self.verified.lock().contains(id) {
+            if self.settings.verify == Depth::Sizes || self.known.verified.lock().contains(id) {
                 continue;
             }
-            match self.engine.verify(meta, self.settings.verify).await {
+            match self.deps.engine.verify(meta, self.settings.verify).await {
                 Ok(()) => {
-                    self.verified.lock().insert(*id);
+                    self.known.verified.lock().insert(*id);
                 }
                 Err(e @ EngineError::Damaged { .. }) => {
                     let hint = "blocks that it replaces are kept; verify it and restore it, or mark it for deletion";
                     tracing::error!(block = %id, err = %e, hint, "block is damaged, nothing is deleted that it should replace");
-                    self.quarantine.lock().add_block(*id, &e.to_string(), hint, self.clock.now_ms());
+                    self.quarantine.lock().add_block(*id, &e.to_string(), hint, self.deps.clock.now_ms());
                     return false;
                 }
                 Err(e) => {
@@ -258,7 +259,7 @@ impl Compactor {
                 Fate::Restore => {
                     tracing::warn!(block = %id, "what replaced this block is damaged: its mark is removed and it is used again");
                     if lease.check().await.is_ok()
-                        && let Err(e) = marks::remove::<DeletionMark>(&self.bucket, *id).await
+                        && let Err(e) = marks::remove::<DeletionMark>(&self.deps.bucket, *id).await
                     {
                         tracing::warn!(block = %id, err = %e, "mark not removed");
                     }
@@ -287,7 +288,7 @@ impl Compactor {
 
     async fn delete(&self, id: BlockId, lease: &Lease) -> Result<(), CommitError> {
         lease.check().await?;
-        Ok(bucket::delete::delete_block(&self.bucket, id, &self.failpoints).await?)
+        Ok(bucket::delete::delete_block(&self.deps.bucket, id, &self.deps.failpoints).await?)
     }
 
     fn count_deletion(&self, id: BlockId, outcome: Result<(), CommitError>) -> bool {
@@ -321,10 +322,10 @@ impl Compactor {
             let options = partial::Options {
                 now_ms: now.earlier_ms(),
                 age_ms: self.settings.partial_age_ms,
-                failpoints: &self.failpoints,
+                failpoints: &self.deps.failpoints,
             };
             let check = || async { Ok(lease.check().await?) }.boxed();
-            let outcome = match partial::clean_up::<CommitError>(&self.bucket, id, &options, &check).await {
+            let outcome = match partial::clean_up::<CommitError>(&self.deps.bucket, id, &options, &check).await {
                 Ok(Cleanup::Removed) => Ok(()),
                 Ok(Cleanup::Marked | Cleanup::Waiting | Cleanup::Kept) => continue,
                 Err(e) => Err(e),
@@ -345,7 +346,7 @@ impl Compactor {
             if reached > 0 || unknown {
                 continue;
             }
-            match bucket::deletions::mark_done(&self.bucket, request.id, now.local_ms).await {
+            match bucket::deletions::mark_done(&self.deps.bucket, request.id, now.local_ms).await {
                 Ok(Created::Created) => {
                     tracing::info!(request = %request.id, "deletion request done: no block is left that holds the series")
                 }

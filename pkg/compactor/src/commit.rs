@@ -1,8 +1,8 @@
-//! Making new blocks visible and old ones go, so that whoever dies in between, others finish it, once.
+//! Making new blocks visible and marking the old ones, so that other compactors can finish it if this one dies.
 //!
-//! What is to happen is written into the lease ([`Lease::commit`]) before anything of it is visible: that is the moment
-//! of decision. From then on each step may be repeated by anybody: `meta.json` is created with the very bytes that were
-//! decided, marks are written unless they are there.
+//! The decision is written into the lease ([`Lease::commit`]) before any of it is visible. From then on every holder of the
+//! lease may repeat each step: `meta.json` is created with exactly the bytes that were decided, and a mark is written
+//! unless it is there.
 
 use std::sync::Arc;
 
@@ -12,66 +12,15 @@ use bucket::listing::list_block;
 use bucket::marks::{self, MARK_VERSION, Marked, NO_COMPACT_MARK, NoCompactMark};
 use model::Clock;
 use objstore::{Bucket, ConditionalCreate, Created};
-use serde::{Deserialize, Serialize};
 use service::Failpoints;
 
+use crate::decision::Commit;
 use crate::engine::{Depth, Engine, EngineError};
 use crate::lease::{Lease, LeaseError};
 use crate::metrics::CompactMetrics;
 
-/// On blocks whose data is in another block now, as Thanos says it.
-pub const SOURCE_OF_COMPACTED: &str = "source of compacted block";
-/// On blocks that other blocks hold all of, found later.
-pub const OUTDATED: &str = "outdated block";
-/// How the details begin on blocks that were written anew without some series.
-pub const REWRITTEN: &str = "rewritten without series";
-/// On parts of a whole that was never finished.
+/// Details of the mark on a part of a merge that was given up.
 const UNFINISHED: &str = "part of a merge that could not be finished";
-
-/// What kind of work a commit ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// Blocks merged into one.
-    #[default]
-    Compaction,
-    /// A coarser block made from one.
-    Downsampling,
-    /// A block without series that somebody asked to delete.
-    Deletion,
-    /// A block without series that are past their retention.
-    Retention,
-}
-
-impl Kind {
-    /// For people.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Compaction => "compaction",
-            Self::Downsampling => "downsampling",
-            Self::Deletion => "deletion",
-            Self::Retention => "retention",
-        }
-    }
-}
-
-/// A decision.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Commit {
-    /// For people.
-    pub kind: Kind,
-    /// What the outputs were made from.
-    pub inputs: Vec<BlockId>,
-    /// To be made visible, in this order, with these very metas.
-    pub outputs: Vec<BlockMeta>,
-    /// To be marked for deletion then.
-    pub replaced: Vec<BlockId>,
-    /// On the marks.
-    pub details: String,
-    /// The outputs are as large as they may become: they are marked not to be compacted.
-    #[serde(default)]
-    pub no_compact: bool,
-}
 
 /// Why a commit was not carried out to its end.
 #[derive(Debug, thiserror::Error)]
@@ -95,11 +44,11 @@ impl From<objstore::Error> for CommitError {
 /// What recovery found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Recovered {
-    /// There was nothing to finish.
+    /// There was no commit.
     Nothing,
-    /// A commit was finished.
+    /// A commit was carried out.
     Finished,
-    /// A commit could not be finished and was given up; its inputs are as they were.
+    /// A commit could not be carried out and was given up; its inputs stay as they were.
     GivenUp,
 }
 
@@ -115,7 +64,7 @@ pub(crate) struct Committer {
 }
 
 impl Committer {
-    /// Whether all files of a block that may not be visible yet are there and as they should be.
+    /// Checks that all files of a block are there and sound. The block need not be visible.
     pub(crate) async fn verify(&self, meta: &BlockMeta, depth: Depth) -> Result<(), EngineError> {
         let there = list_block(&self.bucket, meta.ulid).await.map_err(|e| EngineError::Transient(e.to_string()))?;
         if let Some(what) = missing(meta, &there) {
@@ -124,11 +73,12 @@ impl Committer {
         if depth > Depth::Sizes { self.engine.verify(meta, depth).await } else { Ok(()) }
     }
 
-    /// Finishes what was decided under `lease` before, if anything.
+    /// Carries out the decision that an earlier holder left in `lease`, or gives it up if files of its blocks are missing or
+    /// corrupt.
     pub(crate) async fn recover(&self, lease: &Lease) -> Result<Recovered, CommitError> {
         let Some(commit) = lease.pending().await else { return Ok(Recovered::Nothing) };
         let mut visible = Vec::new();
-        let mut broken = None;
+        let mut corrupt = None;
         for meta in &commit.outputs {
             if self.bucket.exists(&format!("{}/{META_FILE}", meta.ulid)).await? {
                 visible.push(meta.ulid);
@@ -136,19 +86,19 @@ impl Committer {
             }
             match self.verify(meta, self.depth).await {
                 Ok(()) => {}
-                Err(e @ (EngineError::Damaged { .. } | EngineError::Vanished(_))) => broken = Some(e),
+                Err(e @ (EngineError::Damaged { .. } | EngineError::Vanished(_))) => corrupt = Some(e),
                 Err(e) => return Err(e.into()),
             }
         }
-        let Some(why) = broken else {
+        let Some(why) = corrupt else {
             tracing::info!(kind = commit.kind.name(), outputs = ?ids(&commit), "finishing what was decided before");
             self.carry_out(lease, &commit).await?;
             return Ok(Recovered::Finished);
         };
         tracing::warn!(kind = commit.kind.name(), outputs = ?ids(&commit), err = %why, "what was decided before cannot be finished, its inputs stay");
-        // while it is still decided: another that comes to the same end does the same
+        // The decision stays in the lease until this is done: a later holder comes to the same end.
         for meta in &commit.outputs {
-            // whoever decided it may have made it visible since
+            // The process that decided it may have made it visible since the check above.
             let is_visible =
                 visible.contains(&meta.ulid) || list_block(&self.bucket, meta.ulid).await?.meta().is_some();
             lease.check().await?;
@@ -162,7 +112,8 @@ impl Committer {
         Ok(Recovered::GivenUp)
     }
 
-    /// Decides: gives the commit as it will be carried out. After [`LeaseError::Lost`] nothing was decided.
+    /// Writes the decision into the lease and returns it as it will be carried out. After [`LeaseError::Lost`] nothing is
+    /// decided.
     pub(crate) async fn decide(&self, lease: &Lease, mut commit: Commit) -> Result<Commit, CommitError> {
         let now_ms = self.clock.now_ms();
         for meta in &mut commit.outputs {
@@ -176,7 +127,7 @@ impl Committer {
         Ok(commit)
     }
 
-    /// Carries out what was decided. May be repeated, by anybody who holds the lease.
+    /// Carries out a decision. Every holder of the lease may repeat this.
     pub(crate) async fn carry_out(&self, lease: &Lease, commit: &Commit) -> Result<(), CommitError> {
         for meta in &commit.outputs {
             lease.check().await?;
@@ -196,7 +147,7 @@ impl Committer {
     }
 
     async fn make_visible(&self, meta: &BlockMeta) -> Result<(), CommitError> {
-        // without conditional creates this writes the same bytes again, or over what a tool has changed since
+        // Without conditional creates this writes the same bytes again, or overwrites what a tool has changed since.
         let put = bucket::upload::put_meta(&self.bucket, meta, ConditionalCreate::Honoured).await?;
         if put == Created::AlreadyExists {
             tracing::warn!(block = %meta.ulid, "meta.json is there already and differs, it stays as it is");
@@ -204,7 +155,7 @@ impl Committer {
         Ok(())
     }
 
-    /// A mark on a block that is about to become visible.
+    /// Marks a block that is about to become visible as not to be compacted.
     async fn mark_unseen_no_compact(&self, id: BlockId) -> Result<(), CommitError> {
         let mark = NoCompactMark {
             id,
@@ -230,7 +181,7 @@ impl Committer {
     }
 }
 
-/// What of the files that `meta` names is not there at its size.
+/// The first file named in `meta` that is missing or has another size.
 fn missing(meta: &BlockMeta, there: &BlockObjects) -> Option<String> {
     let files = meta.thanos.as_ref().map(|t| t.files.as_slice()).unwrap_or_default();
     let mut data = 0;

@@ -18,8 +18,9 @@ use crate::compactor::{self, Compactor};
 use crate::config::Config;
 use crate::http::Api;
 use crate::merge_engine::MergeEngine;
+use crate::pass::Pass;
+use crate::planning::Work;
 use crate::progress;
-use crate::schedule::{Pass, Work};
 
 /// After a sync that failed, the next try comes no later than this.
 const RETRY: Duration = Duration::from_secs(30);
@@ -140,7 +141,7 @@ impl Compact {
         });
     }
 
-    fn after(&self, name: &str, outcome: Result<Pass, crate::Error>) -> Duration {
+    fn after(&self, name: &str, outcome: Result<Pass, crate::error::Error>) -> Duration {
         match outcome {
             Ok(pass) => {
                 self.probe.ready();
@@ -159,7 +160,7 @@ impl Compact {
     /// Syncs the view of the blocks if nobody did lately, and updates the backlog gauges.
     async fn refresh(&self, shown_ms: &mut i64) {
         let compactor = &self.compactor;
-        let age_ms = compactor.clock.now_ms().saturating_sub(compactor.latest().taken_ms);
+        let age_ms = compactor.deps.clock.now_ms().saturating_sub(compactor.latest().taken_ms);
         if !self.config.http.pages_disabled && age_ms > self.config.view_interval.as_millis() as i64 {
             match tokio::time::timeout(self.config.view_timeout, compactor.sync()).await {
                 Ok(Ok(_)) => self.probe.ready(),
@@ -167,7 +168,7 @@ impl Compact {
                 Err(_) => tracing::debug!("view of the blocks not synced in time"),
             }
         }
-        let (now_ms, every_ms) = (compactor.clock.now_ms(), self.config.progress_interval.as_millis() as i64);
+        let (now_ms, every_ms) = (compactor.deps.clock.now_ms(), self.config.progress_interval.as_millis() as i64);
         if every_ms > 0 && now_ms.saturating_sub(*shown_ms) >= every_ms {
             *shown_ms = now_ms;
             compactor.show_backlog(&compactor.latest());
@@ -243,7 +244,7 @@ impl Component for Compact {
     }
 }
 
-fn bucket_error(e: crate::Error) -> Error {
+fn bucket_error(e: crate::error::Error) -> Error {
     Error::Bucket(e.into())
 }
 

@@ -21,10 +21,10 @@ use transport::http::Prefixes;
 use transport::http::answers::{BuildInfoJson, RuntimeInfo, bad_data as bad, cors, internal as failed, success};
 use transport::http::pages::{escape, page, same_origin};
 
-use crate::compactor::Compactor;
+use crate::compactor::{Compactor, Deps};
 use crate::group::resolution_text;
+use crate::planning::Work;
 use crate::quarantine::Case;
-use crate::schedule::Work;
 use crate::snapshot::Snapshot;
 
 /// A body or query of a request for changes is not read beyond this.
@@ -121,7 +121,7 @@ impl Api {
     fn status(&self) -> Response {
         let compactor = &self.compactor;
         let snapshot = compactor.latest();
-        let now_ms = compactor.clock.now_ms();
+        let now_ms = compactor.deps.clock.now_ms();
         let (running, recent) = compactor.status.json(now_ms);
         let backlog = compactor.backlog(&snapshot);
         let planned: BTreeMap<String, Vec<String>> = [Work::Compaction, Work::Downsampling]
@@ -225,7 +225,7 @@ impl Api {
         if self.admin_disabled {
             return bad("Admin operations are disabled");
         }
-        let now_ms = self.compactor.clock.now_ms();
+        let now_ms = self.compactor.deps.clock.now_ms();
         let mut selectors: Vec<Vec<Matcher>> = Vec::new();
         for (_, text) in form.iter().filter(|(n, _)| n == "match[]") {
             match promql_syntax::parse_series_matchers(text) {
@@ -241,12 +241,12 @@ impl Api {
             (Ok(min), Ok(max)) => TimeRange::new(min, max),
             (Err(e), _) | (_, Err(e)) => return bad(&e),
         };
-        let id = (self.compactor.next_id)();
+        let id = (self.compactor.deps.next_id)();
         let request = Request::new(id, now_ms, &selectors, range, field(&form, "details"));
         if let Err(e) = request.check() {
             return bad(&e);
         }
-        match deletions::create(&self.compactor.bucket, &request).await {
+        match deletions::create(&self.compactor.deps.bucket, &request).await {
             Ok(_) => {
                 tracing::info!(request = %id, details = request.details, "deletion request accepted");
                 success(json!({ "id": id }))
@@ -263,7 +263,7 @@ impl Api {
             Ok(id) => id,
             Err(e) => return bad(&e.to_string()),
         };
-        match deletions::cancel(&self.compactor.bucket, id).await {
+        match deletions::cancel(&self.compactor.deps.bucket, id).await {
             Ok(()) => success(Value::Null),
             Err(e) => failed(&e.to_string()),
         }
@@ -288,7 +288,7 @@ impl Api {
             return bad("Admin operations are disabled");
         }
         let (id, action, details) = (field(&form, "id"), field(&form, "action"), field(&form, "detail"));
-        let Compactor { bucket, clock, .. } = &*self.compactor;
+        let Deps { bucket, clock, .. } = &self.compactor.deps;
         match marks::on_request(bucket, id, action, details, &**clock).await {
             Ok(()) => success(Value::Null),
             Err(e @ RequestError::Invalid(_)) => bad(&e.to_string()),

@@ -2,52 +2,48 @@
 
 #![allow(missing_docs, reason = "a component, not a library for others")]
 
-pub mod coverage;
-pub mod downsampling;
-pub mod group;
-pub mod output;
-pub mod plan;
-pub mod policy;
-pub mod quarantine;
-pub mod retention;
-
 mod backlog;
 mod clean;
 mod commit;
 mod compactor;
 mod component;
 mod config;
+mod coverage;
+mod decision;
+mod downsample_tool;
+mod downsampling;
 mod engine;
 mod error;
 mod failpoints;
 mod flags;
+mod group;
 mod http;
 mod lease;
 mod merge_engine;
 mod metrics;
+mod output;
+mod pass;
+mod plan;
+mod planning;
+mod policy;
 mod progress;
-mod register;
-mod run;
-mod schedule;
+mod quarantine;
+mod recovery;
+mod retention;
+mod run_task;
 mod settings;
 mod snapshot;
 mod status;
+mod sync;
 mod task;
 mod unfinished;
 
-pub use clean::Cleaned;
-pub use commit::{Commit, Kind};
-pub use compactor::{Compactor, Deps};
 pub use component::{Compact, run};
 pub use config::Config;
-pub use engine::{Depth, Engine, EngineError, NextId, RunOptions};
-pub use error::Error;
+pub use downsample_tool::DOWNSAMPLE_TOOL;
 pub use failpoints::failpoints;
 pub use flags::command;
-pub use merge_engine::MergeEngine;
-pub use metrics::CompactMetrics;
-pub use schedule::Pass;
-pub use settings::Settings;
 
 #[cfg(test)]
+#[path = "../tests/sim/mod.rs"]
 mod sim;

@@ -55,8 +55,8 @@ pub(crate) async fn show(compactor: Arc<Compactor>, shutdown: CancellationToken)
 
 /// What would be done, for `--dry-run`.
 pub(crate) async fn dry_run(compactor: &Compactor, snapshot: &crate::snapshot::Snapshot) -> String {
+    use crate::planning::Work;
     use crate::retention::Action;
-    use crate::schedule::Work;
     let mut out = String::new();
     let mut add = |line: String| {
         out.push_str(&line);
@@ -71,7 +71,7 @@ pub(crate) async fn dry_run(compactor: &Compactor, snapshot: &crate::snapshot::S
             add(format!("mark {id} as not to be compacted: its index is too large"));
         }
     }
-    let now_ms = compactor.clock.now_ms();
+    let now_ms = compactor.deps.clock.now_ms();
     for decision in compactor.decisions(snapshot, now_ms).values() {
         let (id, resolution) = (decision.block.ulid, resolution_text(decision.block.resolution_ms()));
         let bytes = snapshot.bytes(id);

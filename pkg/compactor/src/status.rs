@@ -8,7 +8,7 @@ use merge::Progress;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use crate::commit::Kind;
+use crate::decision::Kind;
 use crate::task::Task;
 
 /// Ended tasks that are remembered.

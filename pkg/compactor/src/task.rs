@@ -9,7 +9,7 @@ use bucket::deletions::{Request, to_deletion_matcher};
 use merge::{Deletion, Downsampling, Input, Job, Vertical};
 
 use crate::backlog;
-use crate::commit::{Kind, REWRITTEN, SOURCE_OF_COMPACTED};
+use crate::decision::{Kind, REWRITTEN, SOURCE_OF_COMPACTED};
 use crate::downsampling::{self, Todo};
 use crate::group::{self, Group, replica};
 use crate::output;

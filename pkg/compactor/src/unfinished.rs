@@ -20,7 +20,8 @@ impl Compactor {
         snapshot: &Snapshot,
         now_ms: i64,
     ) -> Option<Vec<(BlockId, UnfinishedUpload)>> {
-        let found = unfinished::broken_off(&self.bucket, &snapshot.view.objects, now_ms, self.settings.partial_age_ms);
+        let found =
+            unfinished::broken_off(&self.deps.bucket, &snapshot.view.objects, now_ms, self.settings.partial_age_ms);
         let mut found = match found.await {
             Ok(found) => found,
             Err(e) => {
@@ -32,7 +33,7 @@ impl Compactor {
                     matches!(kind, Some(ErrorKind::Unsupported | ErrorKind::Denied | ErrorKind::NotFound));
                 if !is_for_good {
                     tracing::warn!(err = %e, "unfinished uploads not listed, trying again");
-                } else if !self.uploads_unknown.swap(true, Ordering::Relaxed) {
+                } else if !self.known.uploads_unknown.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
                         err = %e,
                         "unfinished uploads cannot be listed: allow s3:ListBucketMultipartUploads, s3:ListMultipartUploadParts and s3:AbortMultipartUpload, or have the bucket's lifecycle rules abort them"
@@ -51,7 +52,7 @@ impl Compactor {
     pub(crate) fn used(&self, snapshot: &Snapshot) -> BTreeSet<BlockId> {
         snapshot.in_use(|key, listed| {
             let entry = listed.entry.as_ref();
-            entry.is_none_or(|e| self.leases.is_free(key, listed.number, listed.written_ms, e))
+            entry.is_none_or(|e| self.leases.is_free(key, listed, e))
         })
     }
 
@@ -62,7 +63,7 @@ impl Compactor {
             if lease.check().await.is_err() {
                 return;
             }
-            match unfinished::abort(&self.bucket, &upload, now_ms, self.settings.partial_age_ms).await {
+            match unfinished::abort(&self.deps.bucket, &upload, now_ms, self.settings.partial_age_ms).await {
                 Ok(true) => {
                     cleaned.aborted += 1;
                     self.metrics.uploads_aborted.inc();

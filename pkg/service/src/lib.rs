@@ -6,6 +6,7 @@
 mod failpoints;
 mod group;
 mod repeat;
+pub mod tool;
 
 pub use failpoints::{Failpoint, Failpoints};
 pub use group::{BoxError, Failed, Group, Outcome};

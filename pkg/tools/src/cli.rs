@@ -1,97 +1,9 @@
 //! The command lines of `aion tools`, and what all of its commands have in common.
 
-use std::io::Write;
-use std::sync::Arc;
-
 use flags::{Arg, Command, Flag, Kind, Outcome, Parsed, UsageError};
-use model::Clock;
-use telemetry::Metrics;
-use tokio_util::sync::CancellationToken;
+use service::tool::{Deps, Error, Tool, Verdict};
 
 use crate::{bucket, promqltest};
-
-/// What commands get from outside.
-pub struct Deps<'a> {
-    /// Results go here, logs do not.
-    pub out: &'a mut (dyn Write + Send + Sync),
-    /// Time of day.
-    pub clock: Arc<dyn Clock>,
-    /// Environment variables.
-    pub env: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
-    /// Where metrics go.
-    pub metrics: Metrics,
-    /// Bits for the ids of new blocks.
-    pub random: Arc<dyn Fn() -> u128 + Send + Sync>,
-    /// Ends commands that run on.
-    pub shutdown: CancellationToken,
-}
-
-impl std::fmt::Debug for Deps<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Deps").field("clock", &self.clock).finish_non_exhaustive()
-    }
-}
-
-impl Deps<'_> {
-    /// Prints `text` to where results go.
-    pub(crate) fn print(&mut self, text: &str) -> Result<(), Error> {
-        self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).map_err(Error::Output)
-    }
-}
-
-/// What a command that ran to its end has to say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// Nothing is wrong: exit code 0.
-    Fine,
-    /// It found what it looks for, or part of the work failed: exit code 1.
-    Problems,
-}
-
-impl Verdict {
-    /// [`Verdict::Problems`] if there are any.
-    pub(crate) fn of(problems: bool) -> Self {
-        if problems { Self::Problems } else { Self::Fine }
-    }
-}
-
-/// Why a command did not run to its end.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The command line is wrong: exit code 2.
-    #[error("{0}")]
-    Usage(String),
-    /// Something about blocks.
-    #[error(transparent)]
-    Bucket(#[from] ::bucket::Error),
-    /// The object store.
-    #[error(transparent)]
-    Store(#[from] objstore::Error),
-    /// A block's files.
-    #[error(transparent)]
-    Block(#[from] block::Error),
-    /// Anything else; says what and where.
-    #[error("{0}")]
-    Failed(String),
-    /// Results cannot be printed.
-    #[error("writing the output: {0}")]
-    Output(#[source] std::io::Error),
-}
-
-impl From<UsageError> for Error {
-    fn from(e: UsageError) -> Self {
-        Self::Usage(e.0)
-    }
-}
-
-impl From<transport::Error> for Error {
-    fn from(e: transport::Error) -> Self {
-        match e {
-            transport::Error::Config(text) => Self::Usage(text),
-            e => Self::Failed(e.to_string()),
-        }
-    }
-}
 
 /// A checked command line.
 #[derive(Debug)]
@@ -101,7 +13,7 @@ pub enum Call {
     /// `tools promqltest`.
     Promqltest(Parsed),
     /// `tools bucket …`.
-    Bucket(&'static bucket::Tool, Parsed),
+    Bucket(&'static Tool, Parsed),
 }
 
 impl Call {
@@ -123,38 +35,67 @@ impl Call {
     }
 }
 
-/// All commands, for help and reference pages.
-pub fn commands() -> Vec<Command> {
-    let mut all: Vec<Command> = bucket::TOOLS.iter().map(bucket::Tool::command).collect();
-    all.push(promqltest_command());
-    all
+/// All commands: those of this crate and those that components own.
+#[derive(Debug)]
+pub struct Tools {
+    bucket: Vec<&'static Tool>,
 }
 
-/// Reads what comes after `aion tools`.
-///
-/// # Errors
-/// The name of the command that was meant, and what is wrong.
-pub fn parse(mut args: Vec<String>, version: &str) -> Result<Call, (&'static str, UsageError)> {
-    let asks_help = |args: &[String]| args.iter().any(|a| matches!(a.as_str(), "--help" | "-h" | "help"));
-    match take_word(&mut args, bucket::PARENT_FLAGS).as_deref() {
-        Some("promqltest") => finish("tools promqltest", &promqltest_command(), args, version, Call::Promqltest),
-        Some("bucket") => match take_word(&mut args, bucket::PARENT_FLAGS) {
-            Some(name) => match bucket::TOOLS.iter().find(|tool| tool.name == name) {
-                Some(tool) => {
-                    let args = long_flags(args, tool.shorts);
-                    finish(tool.full_name, &tool.command(), args, version, |parsed| Call::Bucket(tool, parsed))
-                }
-                None if name == "help" => Ok(Call::Print(bucket::usage())),
-                None if name == "web" => Err(("tools bucket", UsageError("web is not built in yet".to_owned()))),
-                None => Err(("tools bucket", UsageError(format!("unknown command {name:?}")))),
+impl Tools {
+    /// The commands of this crate and `more`.
+    pub fn with(more: &[&'static Tool]) -> Self {
+        Self { bucket: bucket::TOOLS.iter().chain(more.iter().copied()).collect() }
+    }
+
+    /// The commands of `tools bucket`.
+    pub fn of_bucket(&self) -> &[&'static Tool] {
+        &self.bucket
+    }
+
+    /// All command lines, for help and reference pages.
+    pub fn commands(&self) -> Vec<Command> {
+        let mut all: Vec<Command> = self.bucket.iter().map(|tool| bucket::command(tool)).collect();
+        all.push(promqltest_command());
+        all
+    }
+
+    /// Reads what comes after `aion tools`.
+    ///
+    /// # Errors
+    /// The name of the command that was meant, and what is wrong.
+    pub fn parse(&self, mut args: Vec<String>, version: &str) -> Result<Call, (&'static str, UsageError)> {
+        let asks_help = |args: &[String]| args.iter().any(|a| matches!(a.as_str(), "--help" | "-h" | "help"));
+        match take_word(&mut args, bucket::PARENT_FLAGS).as_deref() {
+            Some("promqltest") => finish("tools promqltest", &promqltest_command(), args, version, Call::Promqltest),
+            Some("bucket") => match take_word(&mut args, bucket::PARENT_FLAGS) {
+                Some(name) => match self.bucket.iter().find(|tool| tool.name == name) {
+                    Some(tool) => {
+                        let args = long_flags(args, tool.shorts);
+                        let command = bucket::command(tool);
+                        finish(tool.full_name, &command, args, version, |parsed| Call::Bucket(tool, parsed))
+                    }
+                    None if name == "help" => Ok(Call::Print(bucket::usage(&self.bucket))),
+                    None if name == "web" => Err(("tools bucket", UsageError("web is not built in yet".to_owned()))),
+                    None => Err(("tools bucket", UsageError(format!("unknown command {name:?}")))),
+                },
+                None if asks_help(&args) => Ok(Call::Print(bucket::usage(&self.bucket))),
+                None => Err(("tools bucket", UsageError("a command is needed".to_owned()))),
             },
-            None if asks_help(&args) => Ok(Call::Print(bucket::usage())),
-            None => Err(("tools bucket", UsageError("a command is needed".to_owned()))),
-        },
-        Some("help") => Ok(Call::Print(usage())),
-        Some(name) => Err(("tools", UsageError(format!("unknown command {name:?}")))),
-        None if asks_help(&args) => Ok(Call::Print(usage())),
-        None => Err(("tools", UsageError("a command is needed".to_owned()))),
+            Some("help") => Ok(Call::Print(self.usage())),
+            Some(name) => Err(("tools", UsageError(format!("unknown command {name:?}")))),
+            None if asks_help(&args) => Ok(Call::Print(self.usage())),
+            None => Err(("tools", UsageError("a command is needed".to_owned()))),
+        }
+    }
+
+    /// The list of commands.
+    pub fn usage(&self) -> String {
+        format!(
+            "usage: aion tools <command> [<args> ...]\n\nCommands:\n  bucket      Bucket utility commands.\n  promqltest  \
+             {}\n\n{}",
+            promqltest_command().about,
+            bucket::usage(&self.bucket)
+        )
     }
 }
 
@@ -203,16 +144,6 @@ fn long_flags(args: Vec<String>, shorts: &[(char, &str)]) -> Vec<String> {
     args.into_iter().map(long).collect()
 }
 
-/// The list of commands.
-pub fn usage() -> String {
-    format!(
-        "usage: aion tools <command> [<args> ...]\n\nCommands:\n  bucket      Bucket utility commands.\n  promqltest  \
-         {}\n\n{}",
-        promqltest_command().about,
-        bucket::usage()
-    )
-}
-
 /// Runs a command.
 ///
 /// # Errors
@@ -224,7 +155,7 @@ pub async fn run(call: &Call, deps: &mut Deps<'_>) -> Result<Verdict, Error> {
             Ok(passed) => Ok(Verdict::of(!passed)),
             Err(e) => Err(Error::Failed(format!("{e:#}"))),
         },
-        Call::Bucket(tool, parsed) => tool.run(parsed, deps).await,
+        Call::Bucket(tool, parsed) => (tool.run)(parsed, deps).await,
     }
 }
 
@@ -253,7 +184,7 @@ mod tests {
 
     fn call(line: &str) -> Result<Call, String> {
         let args = line.split_whitespace().map(str::to_owned).collect();
-        parse(args, "v1").map_err(|(name, e)| format!("{name}: {e}"))
+        Tools::with(&[]).parse(args, "v1").map_err(|(name, e)| format!("{name}: {e}"))
     }
 
     #[test]

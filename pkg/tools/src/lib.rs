@@ -5,5 +5,7 @@ pub mod output;
 pub mod promqltest;
 
 mod cli;
+mod error;
 
-pub use cli::{Call, Deps, Error, Verdict, commands, parse, promqltest_command, run, run_promqltest};
+pub use cli::{Call, Tools, promqltest_command, run, run_promqltest};
+pub(crate) use error::Error;

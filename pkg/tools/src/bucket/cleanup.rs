@@ -9,10 +9,11 @@ use flags::{Flag, Parsed};
 use futures::future::FutureExt;
 use objstore::Bucket;
 use service::Failpoints;
+use service::tool::{Deps, Verdict};
 
 use super::common::{self, DRY_RUN, SELECTOR};
+use crate::Error;
 use crate::output::format_time_s;
-use crate::{Deps, Error, Verdict};
 
 pub(super) const ABOUT: &str =
     "Cleans up all blocks marked for deletion. Broken-off uploads to which nothing was written for 48 h go too.";

@@ -8,10 +8,11 @@ use block::BlockId;
 use flags::{Flag, Kind, Parsed};
 use labels::Labels;
 use objstore::{Bucket, OpenOptions};
+use service::tool::Deps;
 use transport::http::{HttpMetrics, Probe, common_routes};
 
+use crate::Error;
 use crate::output::Format;
-use crate::{Deps, Error};
 
 /// The bucket.
 pub(super) const OBJSTORE: &[Flag] = &[

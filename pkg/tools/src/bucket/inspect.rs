@@ -7,10 +7,11 @@ use ::bucket::View;
 use block::BlockMeta;
 use flags::{Flag, Kind, Parsed};
 use model::Resolution;
+use service::tool::{Deps, Verdict};
 
 use super::common;
+use crate::Error;
 use crate::output::{Format, Rows, format_duration, format_thousands, format_time_s};
-use crate::{Deps, Error, Verdict};
 
 pub(super) const ABOUT: &str = "Inspect all blocks in the bucket in detailed, table-like way.";
 pub(super) const SHORTS: &[(char, &str)] = &[('l', "selector"), ('o', "output")];

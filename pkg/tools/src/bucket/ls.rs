@@ -7,11 +7,12 @@ use ::bucket::{Filters, View};
 use block::{BlockId, BlockMeta};
 use flags::{Flag, Parsed};
 use serde_json::{Value, json};
+use service::tool::{Deps, Verdict};
 
 use super::common::{self, SELECTOR, TIMES};
 use super::inspect;
+use crate::Error;
 use crate::output::{Format, Template, format_duration, format_time_s, render_values};
-use crate::{Deps, Error, Verdict};
 
 pub(super) const ABOUT: &str = "List all blocks in the bucket.";
 pub(super) const SHORTS: &[(char, &str)] = &[('o', "output")];

@@ -7,9 +7,10 @@ use ::bucket::marks::{
 use block::BlockId;
 use flags::{Flag, Parsed};
 use objstore::Bucket;
+use service::tool::{Deps, Verdict};
 
 use super::common;
-use crate::{Deps, Error, Verdict};
+use crate::Error;
 
 pub(super) const ABOUT: &str = "Mark block for deletion, no-compact or no-downsample in a safe way. NOTE: If the compactor is currently running compacting same block, this operation would be potentially a noop.";
 pub(super) const SHORTS: &[(char, &str)] = &[];

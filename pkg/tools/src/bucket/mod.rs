@@ -5,7 +5,6 @@
 mod cleanup;
 mod common;
 mod copy;
-mod downsample;
 mod inspect;
 mod ls;
 mod mark;
@@ -17,47 +16,16 @@ mod segment;
 mod upload_blocks;
 mod verify;
 
-use flags::{Command, Flag, Parsed};
-use futures::future::BoxFuture;
-
-use crate::{Deps, Error, Verdict};
+use flags::{Command, Flag};
+use service::tool::Tool;
 
 /// Flags that may stand before a command's name.
 pub(crate) const PARENT_FLAGS: &[&[Flag]] = &[transport::flags::COMMON, common::OBJSTORE];
 
-/// One command.
-pub struct Tool {
-    /// `ls`.
-    pub name: &'static str,
-    /// `tools bucket ls`.
-    pub full_name: &'static str,
-    /// Flags with one letter.
-    pub shorts: &'static [(char, &'static str)],
-    about: &'static str,
-    flags: &'static [&'static [Flag]],
-    run: for<'a> fn(&'a Parsed, &'a mut Deps<'_>) -> BoxFuture<'a, Result<Verdict, Error>>,
-}
-
-impl std::fmt::Debug for Tool {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.full_name)
-    }
-}
-
-impl Tool {
-    /// Its command line.
-    pub fn command(&self) -> Command {
-        let flags = PARENT_FLAGS.iter().chain(self.flags).copied().collect();
-        Command { name: self.full_name, about: self.about, flags, args: None }
-    }
-
-    /// Runs it.
-    ///
-    /// # Errors
-    /// It could not run to its end.
-    pub async fn run(&self, parsed: &Parsed, deps: &mut Deps<'_>) -> Result<Verdict, Error> {
-        (self.run)(parsed, deps).await
-    }
+/// A command's command line.
+pub(crate) fn command(tool: &Tool) -> Command {
+    let flags = PARENT_FLAGS.iter().chain(tool.flags).copied().collect();
+    Command { name: tool.full_name, about: tool.about, flags, args: None }
 }
 
 macro_rules! tool {
@@ -68,12 +36,12 @@ macro_rules! tool {
             shorts: $module::SHORTS,
             about: $module::ABOUT,
             flags: $module::FLAGS,
-            run: |parsed, deps| Box::pin($module::run(parsed, deps)),
+            run: |parsed, deps| Box::pin(async move { Ok($module::run(parsed, deps).await?) }),
         }
     };
 }
 
-/// All commands.
+/// The commands of this crate.
 pub const TOOLS: &[Tool] = &[
     tool!("ls", ls),
     tool!("inspect", inspect),
@@ -81,16 +49,15 @@ pub const TOOLS: &[Tool] = &[
     tool!("mark", mark),
     tool!("rewrite", rewrite),
     tool!("retention", retention),
-    tool!("downsample", downsample),
     tool!("cleanup", cleanup),
     tool!("replicate", replicate),
     tool!("upload-blocks", upload_blocks),
 ];
 
 /// The list of commands.
-pub fn usage() -> String {
+pub(crate) fn usage(tools: &[&'static Tool]) -> String {
     let mut out = "usage: aion tools bucket [<flags>] <command> [<args> ...]\n\nCommands:\n".to_owned();
-    for tool in TOOLS {
+    for tool in tools {
         let about = tool.about.split_once(". ").map_or(tool.about, |(first, _)| first);
         out.push_str(&format!("  {:<15}{}.\n", tool.name, about.trim_end_matches('.')));
     }

@@ -10,10 +10,11 @@ use merge::{Finished, Input, Job, Limits, Progress, Vertical};
 use model::Clock;
 use objstore::{Bucket, ConditionalCreate, Created};
 use service::Failpoints;
+use service::tool::Deps;
 use tokio_util::sync::CancellationToken;
 
 use super::verify::{Depth, Severity, check_block};
-use crate::{Deps, Error};
+use crate::Error;
 
 /// Findings of a block that was just written: one is too many.
 const FINDINGS_MAX: usize = 10;

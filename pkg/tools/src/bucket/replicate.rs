@@ -10,11 +10,12 @@ use block::{BlockId, BlockMeta};
 use flags::{Flag, Kind, Parsed};
 use labels::Matcher;
 use objstore::Bucket;
+use service::tool::{Deps, Verdict};
 use telemetry::{Counter, CounterVec, HistogramVec, Metrics};
 
 use super::common::{self, TIMES};
 use super::copy::{Copied, CopyOptions, copy_block};
-use crate::{Deps, Error, Verdict};
+use crate::Error;
 
 pub(super) const ABOUT: &str = "Replicate data from one object storage to another. NOTE: Currently it works only with Thanos blocks (meta.json has to have Thanos metadata).";
 pub(super) const SHORTS: &[(char, &str)] = &[];
@@ -283,7 +284,7 @@ mod tests {
     fn wanted(args: &[&str]) -> Result<Wanted, String> {
         let tool = super::super::TOOLS.iter().find(|tool| tool.name == "replicate").unwrap();
         let args = args.iter().map(|a| (*a).to_owned());
-        match flags::parse(&tool.command(), args, "v").map_err(|e| e.to_string())? {
+        match flags::parse(&crate::bucket::command(tool), args, "v").map_err(|e| e.to_string())? {
             flags::Outcome::Run(parsed) => Wanted::new(&parsed, 0).map_err(|e| e.to_string()),
             flags::Outcome::Print(text) => Err(text),
         }

@@ -8,10 +8,11 @@ use ::bucket::marks::{self, Marked};
 use block::{BlockId, BlockMeta};
 use flags::{Flag, Parsed};
 use model::Resolution;
+use service::tool::{Deps, Verdict};
 
 use super::common::{self, DRY_RUN, SELECTOR};
+use crate::Error;
 use crate::output::{format_duration, format_time_s};
-use crate::{Deps, Error, Verdict};
 
 pub(super) const ABOUT: &str = "Retention applies retention policies on the given bucket. Please make sure no compactor is running on the same bucket at the same time.";
 pub(super) const SHORTS: &[(char, &str)] = &[];

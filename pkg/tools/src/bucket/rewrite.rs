@@ -15,11 +15,12 @@ use block::{BlockId, BlockMeta, IndexReader, META_FILE};
 use flags::{Flag, Parsed};
 use merge::Job;
 use objstore::Bucket;
+use service::tool::{Deps, Verdict};
 
 use super::common;
 use super::copy::{blocking, download, temporary};
 use super::publish::Workshop;
-use crate::{Deps, Error, Verdict};
+use crate::Error;
 use config::Changes;
 
 pub(super) const ABOUT: &str = "Rewrite chosen blocks in the bucket, while deleting or modifying series. Resulted block has modified stats in meta.json. Additionally compaction.sources are altered to not confuse readers of meta.json. Instead thanos.rewrite section is added with useful info like old sources and deletion requests. NOTE: It's recommended to turn off compactor while doing this operation. Use FILESYSTEM type of bucket to rewrite block on disk (suitable for vanilla Prometheus). After rewrite, it's caller responsibility to delete or mark source block for deletion to avoid overlaps. WARNING: This procedure is *IRREVERSIBLE* after certain time (delete delay), so do backup your blocks first.";

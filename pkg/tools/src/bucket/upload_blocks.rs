@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use bucket::shipper::{Pass, Shipper, ShipperOptions, Skipped, Verify};
 use flags::{Flag, Parsed};
+use service::tool::{Deps, Verdict};
 
 use super::common;
-use crate::{Deps, Error, Verdict};
+use crate::Error;
 
 pub(super) const ABOUT: &str = "Upload blocks push blocks from the provided path to the object storage.";
 pub(super) const SHORTS: &[(char, &str)] = &[];

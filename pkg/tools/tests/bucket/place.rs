@@ -9,9 +9,10 @@ use ::bucket::upload::{UploadOptions, upload_block};
 use block::{BlockId, BlockMeta, ThanosMeta};
 use model::{Clock, FakeClock};
 use objstore::{Bucket, OpenOptions};
+use service::tool::{Deps, Error, Verdict};
 use testkit::s3::Server;
 use tokio_util::sync::CancellationToken;
-use tools::{Deps, Verdict};
+use tools::Tools;
 
 /// The golden blocks, oldest first.
 pub const BLOCKS: [&str; 3] =
@@ -111,7 +112,7 @@ pub async fn keys(bucket: &Bucket) -> Vec<String> {
 }
 
 pub async fn run(args: Vec<String>, clock: Arc<dyn Clock>) -> (i32, String) {
-    let call = match tools::parse(args, "v") {
+    let call = match Tools::with(&[&compactor::DOWNSAMPLE_TOOL]).parse(args, "v") {
         Ok(call) => call,
         Err((_, e)) => return (2, e.to_string()),
     };
@@ -128,7 +129,7 @@ pub async fn run(args: Vec<String>, clock: Arc<dyn Clock>) -> (i32, String) {
     let code = match tools::run(&call, &mut deps).await {
         Ok(Verdict::Fine) => 0,
         Ok(Verdict::Problems) => 1,
-        Err(tools::Error::Usage(e)) => return (2, e),
+        Err(Error::Usage(e)) => return (2, e),
         Err(e) => return (1, e.to_string()),
     };
     (code, String::from_utf8(out).unwrap())

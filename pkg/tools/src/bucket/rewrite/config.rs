@@ -193,7 +193,9 @@ mod tests {
 
     fn changes(args: &[&str]) -> Result<Changes, String> {
         let tool = super::super::super::TOOLS.iter().find(|tool| tool.name == "rewrite").unwrap();
-        match flags::parse(&tool.command(), args.iter().map(|a| (*a).to_owned()), "v").map_err(|e| e.to_string())? {
+        match flags::parse(&crate::bucket::command(tool), args.iter().map(|a| (*a).to_owned()), "v")
+            .map_err(|e| e.to_string())?
+        {
             flags::Outcome::Run(parsed) => {
                 Changes::new(&parsed, &|name| (name == "JOB").then(|| "api".to_owned())).map_err(|e| e.to_string())
             }

@@ -18,10 +18,11 @@ use ::bucket::fetch::Partial;
 use flags::{Flag, Kind, Parsed};
 use futures::stream::{self, StreamExt};
 use objstore::Bucket;
+use service::tool::{Deps, Verdict};
 
 use super::common;
+use crate::Error;
 use crate::output::{Format, render_values};
-use crate::{Deps, Error, Verdict};
 use block::Checked;
 pub(super) use block::{Depth, check_block};
 pub(super) use finding::Severity;

@@ -11,11 +11,12 @@ use ::bucket::listing::list_block;
 use ::bucket::marks;
 use objstore::Bucket;
 use service::Failpoints;
+use service::tool::Deps;
 
 use super::super::copy::{CopyOptions, copy_block};
 use super::super::publish::Workshop;
 use super::finding::{Finding, Issue, Severity};
-use crate::{Deps, Error};
+use crate::Error;
 
 /// `thanos.source` of mended blocks.
 const SOURCE: &str = "bucket.repair";

@@ -9,8 +9,9 @@ use parking_lot::Mutex;
 use service::Failpoints;
 use tokio_util::sync::CancellationToken;
 
-use crate::commit::{Commit, CommitError, Kind, Recovered};
+use crate::commit::{CommitError, Recovered};
 use crate::compactor::Compactor;
+use crate::decision::{Commit, Kind};
 use crate::engine::{EngineError, RunOptions};
 use crate::lease::{Claim, Lease, LeaseError};
 use crate::metrics::resolution;
@@ -62,7 +63,7 @@ impl Compactor {
             }
         };
         let progress = Arc::new(Progress::default());
-        let number = self.status.begin(task, progress.clone(), self.clock.now_ms());
+        let number = self.status.begin(task, progress.clone(), self.deps.clock.now_ms());
         self.metrics.running.with(&[task.kind.name()]).inc();
         let began = std::time::Instant::now();
         let stop = cancel.child_token();
@@ -71,7 +72,7 @@ impl Compactor {
         };
         let outcome = lease.held_for(self.work(task, &lease, &progress, &stop), &stop, is_killed).await;
         self.metrics.running.with(&[task.kind.name()]).dec();
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.deps.clock.now_ms();
         let (outcome, text) = match outcome {
             Ok(Outcome::Stale) => (self.stale(task, now_ms), "stale".to_owned()),
             Ok(outcome) => {
@@ -130,7 +131,7 @@ impl Compactor {
 
     /// Notes a failure: in the log, in the metrics, and by leaving the block or the group alone for a while.
     fn fail(&self, task: &Task, error: &CommitError) {
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.deps.clock.now_ms();
         let text = error.to_string();
         let by = &resolution(task.resolution_ms);
         let failures =
@@ -197,12 +198,12 @@ impl Compactor {
         let by = resolution(task.resolution_ms);
         self.begin_count(task, &by);
         let made = Arc::new(Mutex::new(Vec::new()));
-        let first = (self.next_id)();
+        let first = (self.deps.next_id)();
         made.lock().push(first);
         lease.renew(Some(vec![first])).await?;
         let mut job = task.job.clone();
         job.meta.ulid = first;
-        let (next_id, noted) = (self.next_id.clone(), made.clone());
+        let (next_id, noted) = (self.deps.next_id.clone(), made.clone());
         let options = RunOptions {
             dir: self.settings.dir.join("compact").join(&task.lease),
             next_id: Arc::new(move || {
@@ -213,7 +214,7 @@ impl Compactor {
         };
         let began = std::time::Instant::now();
         tracing::info!(task = task.text(), "task begins");
-        let finished = self.engine.run(&job, &options, progress, stop).await?;
+        let finished = self.deps.engine.run(&job, &options, progress, stop).await?;
         self.count(task, &finished);
         let mut outputs: Vec<BlockMeta> = finished.outputs.into_iter().map(|o| o.meta).collect();
         if outputs.len() > 1 {
@@ -265,8 +266,8 @@ impl Compactor {
     /// Whether all inputs are there still and nobody has marked them for deletion.
     async fn inputs_stand(&self, task: &Task) -> Result<bool, CommitError> {
         for id in task.inputs() {
-            if !self.bucket.exists(&format!("{id}/{META_FILE}")).await?
-                || marks::read::<DeletionMark>(&self.bucket, id).await?.is_some()
+            if !self.deps.bucket.exists(&format!("{id}/{META_FILE}")).await?
+                || marks::read::<DeletionMark>(&self.deps.bucket, id).await?.is_some()
             {
                 tracing::info!(block = %id, "block is gone or marked for deletion since it was chosen");
                 return Ok(false);
@@ -310,10 +311,10 @@ impl Compactor {
                 id,
                 version: MARK_VERSION,
                 details: "there is nothing to downsample".to_owned(),
-                no_downsample_time: self.clock.now_ms().div_euclid(1000),
+                no_downsample_time: self.deps.clock.now_ms().div_euclid(1000),
                 reason: "manual".to_owned(),
             };
-            if marks::write(&self.bucket, &mark).await? == Marked::Now {
+            if marks::write(&self.deps.bucket, &mark).await? == Marked::Now {
                 self.metrics.marked.with(&[NO_DOWNSAMPLE_MARK, &mark.reason]).inc();
             }
         }
@@ -323,7 +324,7 @@ impl Compactor {
     /// Removes what was never decided upon. What stays behind is cleaned up as any upload that was broken off.
     async fn discard(&self, ids: &[BlockId]) {
         for id in ids {
-            if let Err(e) = bucket::delete::delete_block(&self.bucket, *id, &Failpoints::none()).await {
+            if let Err(e) = bucket::delete::delete_block(&self.deps.bucket, *id, &Failpoints::none()).await {
                 tracing::debug!(block = %id, err = %e, "unused block not removed");
             }
         }

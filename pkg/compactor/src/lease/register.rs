@@ -1,11 +1,11 @@
-//! A value in the bucket that only one of many writers can change at a time, from nothing but conditional creates,
-//! listings and deletes.
+//! A value in the bucket that only one of many writers can change at a time. It needs conditional creates, listings and
+//! deletes.
 //!
-//! The value's versions are objects of rising numbers in a directory of their own; the one with the highest number is the
-//! value. To change it, read version n, create version n + 1 unless there is one, and list: only if nothing is higher has
-//! the change taken place. The listing is what makes it safe to delete old versions: a writer that slept since it read
-//! n may succeed in creating n + 1 anew, but then sees that others went on long ago. The highest version is never
-//! deleted, so it is always there to be seen.
+//! The versions of the value are objects with rising numbers in one directory; the highest number is the value. A writer
+//! reads version n, creates version n + 1 on the condition that it does not exist, and lists the directory. The change
+//! took place only if no higher version is there. The listing makes it safe to delete old versions: a writer that stood
+//! still since it read n may create n + 1 once more, but then the listing shows it a higher version. The highest version
+//! is never deleted.
 
 use bytes::Bytes;
 use futures::stream::TryStreamExt;
@@ -13,9 +13,9 @@ use objstore::{Bucket, ConditionalCreate, Created, Object};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// How often a read that lost a race with a writer is repeated.
+/// How often a read is repeated when the version was deleted meanwhile.
 const READS_MAX: usize = 5;
-/// How often a create is repeated whose answer was lost.
+/// How often a create is sent when its answer is lost.
 const CREATES_MAX: usize = 3;
 const SUFFIX: &str = ".json";
 
@@ -23,12 +23,12 @@ const SUFFIX: &str = ".json";
 #[derive(Debug, Clone)]
 pub(crate) struct Register {
     pub(crate) bucket: Bucket,
-    /// Without a slash at its end.
+    /// The directory, without a slash at its end.
     pub(crate) dir: String,
     pub(crate) conditional: ConditionalCreate,
 }
 
-/// The value at one time.
+/// The value as one writer left it.
 #[derive(Debug, Clone)]
 pub(crate) struct Version<T> {
     pub(crate) number: u64,
@@ -37,12 +37,12 @@ pub(crate) struct Version<T> {
     pub(crate) value: T,
 }
 
-/// What became of a change.
+/// The outcome of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Changed {
-    /// It is the value now; with the time of writing by the store's clock.
+    /// It is the value now, written at this time by the store's clock.
     Yes { written_ms: i64 },
-    /// Somebody else changed the value before.
+    /// Another writer changed the value before.
     No,
 }
 
@@ -52,7 +52,7 @@ pub(crate) enum RegisterError {
     #[error(transparent)]
     Bucket(#[from] objstore::Error),
     #[error("{path}: {what}; if no newer version of the program wrote it, delete the object")]
-    Unreadable { path: String, what: String },
+    Corrupt { path: String, what: String },
 }
 
 /// The number of a version by its path.
@@ -85,20 +85,20 @@ impl Register {
             let Some((number, object)) = versions.last() else { return Ok(None) };
             match self.bucket.get(&object.path).await {
                 Ok(body) => {
-                    let unreadable = |e: serde_json::Error| RegisterError::Unreadable {
+                    let corrupt = |e: serde_json::Error| RegisterError::Corrupt {
                         path: object.path.clone(),
                         what: e.to_string(),
                     };
-                    let value = serde_json::from_slice(&body).map_err(unreadable)?;
+                    let value = serde_json::from_slice(&body).map_err(corrupt)?;
                     return Ok(Some(Version { number: *number, written_ms: object.last_modified_ms, value }));
                 }
-                // a newer one was written and this one deleted
+                // A newer version was written and this one deleted.
                 Err(e) if e.is_not_found() => {}
                 Err(e) => return Err(e.into()),
             }
         }
         let what = "changes faster than it can be read".to_owned();
-        Err(RegisterError::Unreadable { path: self.dir.clone(), what })
+        Err(RegisterError::Corrupt { path: self.dir.clone(), what })
     }
 
     /// Makes `value` version `number`. It must differ from what any other writer would write.
@@ -107,7 +107,7 @@ impl Register {
     pub(crate) async fn create<T: Serialize>(&self, number: u64, value: &T) -> Result<Changed, RegisterError> {
         let path = self.path(number);
         let json = serde_json::to_vec(value);
-        let json = json.map_err(|e| RegisterError::Unreadable { path: path.clone(), what: e.to_string() })?;
+        let json = json.map_err(|e| RegisterError::Corrupt { path: path.clone(), what: e.to_string() })?;
         let json = Bytes::from(json);
         let mut attempt = 1;
         let created = loop {
@@ -116,9 +116,9 @@ impl Register {
                 ConditionalCreate::Ignored => self.bucket.put(&path, json.clone()).await.map(|()| Created::Created),
             };
             match outcome {
-                // creating the same thing again is harmless, so a lost answer is asked for again
+                // Creating the same object again does no harm.
                 Err(e) if e.kind().is_transient() && attempt < CREATES_MAX => attempt += 1,
-                // refused, and gone when it was looked at: others have gone on since
+                // The create was refused, and the object is gone: other writers have gone on since.
                 Err(e) if e.is_not_found() => return Ok(Changed::No),
                 outcome => break outcome?,
             }
@@ -130,7 +130,7 @@ impl Register {
         match versions.last() {
             Some((newest, object)) if *newest == number => {
                 for (_, old) in &versions[..versions.len() - 1] {
-                    // left behind it does no harm
+                    // An old version that stays does no harm.
                     if let Err(e) = self.bucket.delete(&old.path).await {
                         tracing::debug!(path = old.path, err = %e, "old version of a lease not removed");
                     }

@@ -30,8 +30,8 @@ use super::store::{Port, SimClock, Store};
 use super::{BASE, DAY, HOUR};
 use crate::compactor::{Compactor, Deps};
 use crate::engine::Depth;
+use crate::planning::Work;
 use crate::policy::Policy;
-use crate::schedule::Work;
 use crate::settings::Settings;
 
 const SERIES: [&str; 3] = ["x", "y", "z"];

@@ -1,7 +1,7 @@
-//! `tools bucket downsample`: makes coarser blocks beside those that are old or large enough, again and again.
+//! `tools bucket downsample`: downsamples blocks that are old or large enough, again and again.
 //!
-//! It is the compactor's own downsampling, under the same leases and with the same commits: run beside compactors, each
-//! block is made coarser once, by one of them.
+//! It is the compactor's own downsampling, with the same leases and commits. So it may run beside compactors, and each block
+//! is downsampled once, by one of them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,21 +9,33 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use block::{BlockId, BlockMeta, META_FILE};
-use compactor::{Compactor, Depth, Engine, EngineError, MergeEngine, RunOptions, Settings};
 use flags::{Flag, Parsed};
 use merge::{Finished, Job, Limits, Progress};
-use objstore::{Bucket, ConditionalCreate};
+use objstore::{Bucket, ConditionalCreate, OpenOptions};
 use parking_lot::Mutex;
 use rand::SeedableRng;
 use service::Failpoints;
+use service::tool::{Deps, Error, Tool, Verdict};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use transport::http::{HttpMetrics, Probe, common_routes};
 
-use super::common;
-use crate::{Deps, Error, Verdict};
+use crate::compactor::{self, Compactor};
+use crate::engine::{Depth, Engine, EngineError, RunOptions};
+use crate::merge_engine::MergeEngine;
+use crate::settings::Settings;
 
-pub(super) const ABOUT: &str = "Continuously downsamples blocks in an object store bucket.";
-pub(super) const SHORTS: &[(char, &str)] = &[];
-pub(super) const FLAGS: &[&[Flag]] = &[
+/// `tools bucket downsample`.
+pub const DOWNSAMPLE_TOOL: Tool = Tool {
+    name: "downsample",
+    full_name: "tools bucket downsample",
+    about: "Continuously downsamples blocks in an object store bucket.",
+    shorts: &[],
+    flags: FLAGS,
+    run: |parsed, deps| Box::pin(run(parsed, deps)),
+};
+
+const FLAGS: &[&[Flag]] = &[
     transport::flags::HTTP,
     &[
         Flag::duration("wait-interval", "5m", "Wait interval between downsample runs."),
@@ -42,17 +54,17 @@ pub(super) const FLAGS: &[&[Flag]] = &[
     ],
 ];
 
-/// Merges are none of this command's business: whatever is old enough is made coarser as it is.
+/// The only range of merges. With one range nothing counts as waiting to be merged, so age alone decides.
 const RANGE_MS: i64 = 2 * 3_600_000;
 
-pub(super) async fn run(parsed: &Parsed, deps: &mut Deps<'_>) -> Result<Verdict, Error> {
-    let bucket = common::open_bucket(parsed, deps)?;
+async fn run(parsed: &Parsed, deps: &mut Deps<'_>) -> Result<Verdict, Error> {
+    let bucket = open_bucket(parsed, deps)?;
     let made = Arc::new(Mutex::new(Vec::new()));
     let worker = worker(parsed, &bucket, made.clone(), deps).await?;
     if parsed.switch("single-run") {
         return downsample(&worker, &bucket, &made, deps).await;
     }
-    let server = common::serve_probe(parsed, deps).await?;
+    let server = serve_probe(parsed, deps).await?;
     let shutdown = deps.shutdown.clone();
     let interval = Duration::from_millis(parsed.duration_ms("wait-interval").max(0) as u64);
     while !shutdown.is_cancelled() {
@@ -63,8 +75,47 @@ pub(super) async fn run(parsed: &Parsed, deps: &mut Deps<'_>) -> Result<Verdict,
             break;
         }
     }
-    server.ended().await?;
+    server.await.map_err(|e| Error::Failed(format!("the http server did not end well: {e}")))?;
     Ok(Verdict::Fine)
+}
+
+fn open_bucket(parsed: &Parsed, deps: &Deps<'_>) -> Result<Bucket, Error> {
+    let needed = || Error::Usage("a bucket is needed: give --objstore.config-file or --objstore.config".to_owned());
+    let yaml = parsed.content("objstore.config")?.ok_or_else(needed)?;
+    let (metrics, clock) = (Some(deps.metrics.clone()), deps.clock.clone());
+    let options = OpenOptions { metrics, clock, ..OpenOptions::default() };
+    let opened = objstore::Config::parse(&yaml, &*deps.env).and_then(|config| config.open(&options));
+    opened.map_err(|e| Error::Usage(format!("{}: {e}", parsed.origin("objstore.config"))))
+}
+
+/// Serves metrics and probes at `--http-address` until the shutdown.
+async fn serve_probe(parsed: &Parsed, deps: &Deps<'_>) -> Result<JoinHandle<()>, Error> {
+    let probe = Probe::new("not begun");
+    let router = HttpMetrics::new(&deps.metrics).wrap(common_routes(deps.metrics.clone(), probe.clone()));
+    let (options, web) = transport::flags::http_server(parsed).map_err(of_transport)?;
+    let listener = transport::bind(parsed.text("http-address")).await.map_err(of_transport)?;
+    let server = tokio::spawn(transport::serve(listener, web.wrap(router), options, deps.shutdown.clone()));
+    probe.ready();
+    Ok(server)
+}
+
+fn failed(e: impl std::fmt::Display) -> Error {
+    Error::Failed(e.to_string())
+}
+
+fn of_transport(e: transport::Error) -> Error {
+    match e {
+        transport::Error::Config(text) => Error::Usage(text),
+        e => failed(e),
+    }
+}
+
+/// A resolution as Go prints durations.
+fn as_go(resolution_ms: i64) -> String {
+    match (resolution_ms / 3_600_000, resolution_ms / 60_000 % 60) {
+        (0, minutes) => format!("{minutes}m0s"),
+        (hours, minutes) => format!("{hours}h{minutes}m0s"),
+    }
 }
 
 fn replica_labels(parsed: &Parsed) -> Vec<String> {
@@ -73,7 +124,7 @@ fn replica_labels(parsed: &Parsed) -> Vec<String> {
     labels.filter(|label| !label.is_empty()).collect()
 }
 
-/// A compactor that only makes coarser.
+/// A compactor for downsampling alone.
 async fn worker(
     parsed: &Parsed,
     bucket: &Bucket,
@@ -81,7 +132,7 @@ async fn worker(
     deps: &Deps<'_>,
 ) -> Result<Compactor, Error> {
     let mut rng = rand::rngs::StdRng::seed_from_u64((deps.random)() as u64);
-    let conditional = bucket.probe_conditional_create(&*deps.clock, &mut rng).await?;
+    let conditional = bucket.probe_conditional_create(&*deps.clock, &mut rng).await.map_err(failed)?;
     if conditional == ConditionalCreate::Ignored {
         tracing::warn!("the store does not honour conditional creates: no compactor may run on this bucket meanwhile");
     }
@@ -105,16 +156,16 @@ async fn worker(
         clock: deps.clock.clone(),
         store_clock: None,
         metrics: deps.metrics.clone(),
-        engine: Arc::new(Noting { inner: engine, made }),
+        engine: Arc::new(Recorder { inner: engine, made }),
         holder: format!("tools-downsample-{}-{:032x}", std::process::id(), (deps.random)()),
         next_id: Arc::new(move || BlockId::new(clock.now_ms().max(0) as u64, random())),
-        fetch: ::bucket::FetchOptions::default(),
+        fetch: bucket::FetchOptions::default(),
         failpoints: Failpoints::none(),
     };
     Ok(Compactor::new(settings, of_compactor))
 }
 
-/// Both steps: what the first makes, the second may make coarser still.
+/// One pass over both resolutions; prints what became of each block.
 async fn downsample(
     worker: &Compactor,
     bucket: &Bucket,
@@ -124,17 +175,17 @@ async fn downsample(
     let outcome = worker.downsample(&deps.shutdown).await;
     let made = std::mem::take(&mut *made.lock());
     for Made { input, to_ms, outcome } in made {
-        let to = crate::output::format_duration(to_ms);
+        let to = as_go(to_ms);
         match outcome {
-            // what was given up in the end was never visible
-            Ok(new) if bucket.exists(&format!("{new}/{META_FILE}")).await? => {
+            // A commit that was given up never became visible.
+            Ok(new) if bucket.exists(&format!("{new}/{META_FILE}")).await.map_err(failed)? => {
                 deps.print(&format!("{input}: downsampled to {to} as {new}\n"))?;
             }
-            Ok(new) => tracing::warn!(block = %input, new = %new, "coarser block not made visible, see above"),
+            Ok(new) => tracing::warn!(block = %input, new = %new, "downsampled block not made visible, see above"),
             Err(e) => deps.print(&format!("{input}: not downsampled to {to}: {e}\n"))?,
         }
     }
-    let pass = outcome.map_err(|e| Error::Failed(e.to_string()))?;
+    let pass = outcome.map_err(failed)?;
     if pass.busy > 0 {
         tracing::info!(leases = pass.busy, "compactors are at work on some blocks, they are left to them");
     }
@@ -149,15 +200,15 @@ struct Made {
     outcome: Result<BlockId, String>,
 }
 
-/// Merges, and notes what it made of what.
+/// Merges, and records which blocks were made from which.
 #[derive(Debug)]
-struct Noting {
+struct Recorder {
     inner: MergeEngine,
     made: Arc<Mutex<Vec<Made>>>,
 }
 
 #[async_trait]
-impl Engine for Noting {
+impl Engine for Recorder {
     async fn run(
         &self,
         job: &Job,
@@ -169,11 +220,11 @@ impl Engine for Noting {
         let to_ms = job.downsampling.map_or(0, |d| d.to_ms);
         for input in &job.inputs {
             let input = input.meta.ulid;
-            let note = |outcome| self.made.lock().push(Made { input, to_ms, outcome });
+            let record = |outcome| self.made.lock().push(Made { input, to_ms, outcome });
             match &finished {
-                Ok(finished) => finished.outputs.iter().for_each(|o| note(Ok(o.meta.ulid))),
+                Ok(finished) => finished.outputs.iter().for_each(|o| record(Ok(o.meta.ulid))),
                 Err(EngineError::Cancelled | EngineError::Vanished(_)) => {}
-                Err(e) => note(Err(e.to_string())),
+                Err(e) => record(Err(e.to_string())),
             }
         }
         finished
