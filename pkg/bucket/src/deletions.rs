@@ -245,7 +245,7 @@ pub async fn cancel(bucket: &Bucket, id: BlockId) -> Result<()> {
 }
 
 async fn put<T: Serialize>(bucket: &Bucket, id: BlockId, path: &str, value: &T) -> Result<Created> {
-    let json = serde_json::to_vec(value).map_err(|e| Error::Damaged { block: id, what: e.to_string() })?;
+    let json = serde_json::to_vec(value).map_err(|e| Error::Corrupt { block: id, what: e.to_string() })?;
     Ok(bucket.put_if_absent(path, json).await?)
 }
 

@@ -20,11 +20,11 @@ const PIECE_BYTES: u64 = 16 << 20;
 /// `meta.json` is written last: a directory with one is a whole block.
 ///
 /// # Errors
-/// [`Error::Damaged`] if the bucket does not hold what `meta.json` says.
+/// [`Error::Corrupt`] if the bucket does not hold what `meta.json` says.
 pub async fn download_block(bucket: &Bucket, block: BlockId, dir: &Path) -> Result<BlockMeta> {
     let meta_path = format!("{block}/{META_FILE}");
     let json = bucket.get(&meta_path).await?;
-    let damaged = |what: String| Error::Damaged { block, what };
+    let damaged = |what: String| Error::Corrupt { block, what };
     let meta = BlockMeta::parse(&meta_path, &json).map_err(|e| damaged(e.to_string()))?;
     let chunks = dir.join("chunks");
     tokio::fs::create_dir_all(&chunks).await.map_err(Error::local(&chunks))?;

@@ -32,7 +32,7 @@ pub enum Error {
     },
     /// What the bucket holds is not what should be there; says what differs.
     #[error("block {block}: {what}")]
-    Damaged {
+    Corrupt {
         /// Which.
         block: BlockId,
         /// What.

@@ -19,10 +19,11 @@ use crate::error::Result;
 use crate::listing::{Apart, BlockObjects, list_block, list_blocks, list_blocks_one_by_one};
 use crate::marks::{self, DeletionMark, Found, Mark, NoCompactMark, NoDownsampleMark};
 use crate::metrics::SyncMetrics;
+use crate::view::{Partial, View};
 
-/// `--block-discovery-strategy`.
+/// How blocks are listed (`--block-discovery-strategy`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Discovery {
+pub enum Listing {
     /// One listing of everything.
     #[default]
     Recursive,
@@ -30,7 +31,7 @@ pub enum Discovery {
     Concurrent,
 }
 
-impl std::str::FromStr for Discovery {
+impl std::str::FromStr for Listing {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
@@ -45,8 +46,8 @@ impl std::str::FromStr for Discovery {
 /// How to fetch.
 #[derive(Debug, Clone)]
 pub struct FetchOptions {
-    /// How blocks are found.
-    pub discovery: Discovery,
+    /// How blocks are listed.
+    pub listing: Listing,
     /// Requests at a time (`--block-meta-fetch-concurrency`).
     pub concurrency: usize,
     /// Where metas are kept between runs, `<data-dir>/meta-syncer`; `None` = in memory only.
@@ -57,63 +58,11 @@ pub struct FetchOptions {
 
 impl Default for FetchOptions {
     fn default() -> Self {
-        Self { discovery: Discovery::default(), concurrency: 32, cache_dir: None, meta_bytes_max: 64 << 20 }
+        Self { listing: Listing::default(), concurrency: 32, cache_dir: None, meta_bytes_max: 64 << 20 }
     }
 }
 
-/// Why a block is not whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Partial {
-    /// It has no `meta.json`: an upload or a deletion under way, or broken off.
-    NoMeta,
-    /// Its `meta.json` cannot be read.
-    CorruptMeta(String),
-}
-
-/// The blocks of a bucket at one time.
-#[derive(Debug, Clone, Default)]
-pub struct View {
-    /// Blocks with a readable `meta.json`.
-    pub metas: BTreeMap<BlockId, Arc<BlockMeta>>,
-    /// Blocks that are not whole. Only of these may something be cleaned up, after a long time.
-    pub partial: BTreeMap<BlockId, Partial>,
-    /// Blocks of which the store did not tell: neither there nor gone.
-    pub failed: BTreeMap<BlockId, String>,
-    /// Blocks in `metas` of which files that `meta.json` names are missing or of another size, with what differs. They
-    /// stay in `metas`: a query that fails on them is better than one that leaves them out unsaid.
-    pub broken: BTreeMap<BlockId, String>,
-    /// Deletion marks.
-    pub deletion_marks: BTreeMap<BlockId, DeletionMark>,
-    /// Marks that are damaged, of another block or of a version that is not known, with what is wrong. A deletion mark
-    /// among them hides nothing; one of a later version counts among `failed` too. The others protect their block by being
-    /// there.
-    pub odd_marks: BTreeMap<BlockId, Vec<String>>,
-    /// Each block's objects.
-    pub objects: BTreeMap<BlockId, BlockObjects>,
-}
-
-impl View {
-    /// Whether a block that is not in `metas` is known to be gone or partial. If not, drop nothing.
-    pub fn is_complete(&self) -> bool {
-        self.failed.is_empty()
-    }
-
-    /// Partial blocks to which nothing was written for `age_ms`, and which nobody has marked: broken-off uploads.
-    ///
-    /// The age is that of the *newest* object. A ULID tells when a block was made, not when its upload began: a block of
-    /// last month may be under way right now (thanos-io/thanos#2470).
-    pub fn abandoned(&self, now_ms: i64, age_ms: i64) -> Vec<BlockId> {
-        let is_old = |id: &BlockId| {
-            let objects = self.objects.get(id);
-            let marked = objects.is_some_and(|o| o.deletion_mark().is_some());
-            let newest = objects.and_then(BlockObjects::newest_ms).unwrap_or(id.time_ms());
-            !marked && now_ms.saturating_sub(newest) >= age_ms
-        };
-        self.partial.keys().filter(|id| is_old(id)).copied().collect()
-    }
-}
-
-/// Fetches views, and remembers what does not change.
+/// Fetches views. Metas and marks that have not changed are kept from one fetch to the next.
 #[derive(Debug)]
 pub struct MetaFetcher {
     bucket: Bucket,
@@ -126,21 +75,21 @@ pub struct MetaFetcher {
 #[derive(Debug, Clone, Default)]
 struct Seen {
     meta: Option<(Origin, Arc<BlockMeta>)>,
-    deletion_mark: Option<(Origin, Told<DeletionMark>)>,
-    no_compact: Option<(Origin, Told<NoCompactMark>)>,
-    no_downsample: Option<(Origin, Told<NoDownsampleMark>)>,
+    deletion_mark: Option<(Origin, CheckedMark<DeletionMark>)>,
+    no_compact: Option<(Origin, CheckedMark<NoCompactMark>)>,
+    no_downsample: Option<(Origin, CheckedMark<NoDownsampleMark>)>,
 }
 
 /// A mark, or what is wrong with it.
 #[derive(Debug, Clone)]
-struct Told<M> {
+struct CheckedMark<M> {
     mark: Option<M>,
     odd: Option<String>,
     /// It may mean something to a newer program.
     of_other_version: bool,
 }
 
-impl<M> Told<M> {
+impl<M> CheckedMark<M> {
     fn nothing() -> Self {
         Self { mark: None, odd: None, of_other_version: false }
     }
@@ -161,13 +110,13 @@ struct Fetched {
 }
 
 impl MetaFetcher {
-    /// A fetcher that remembers nothing yet but what is on disk.
+    /// A fetcher that knows only what is in its directory.
     pub fn new(bucket: Bucket, options: FetchOptions, metrics: SyncMetrics) -> Self {
         let disk = options.cache_dir.clone().map(DiskCache::new);
         Self { bucket, options, metrics, disk, seen: Mutex::default() }
     }
 
-    /// Which blocks there are now.
+    /// The blocks there are now.
     ///
     /// # Errors
     /// When the listing was not complete. The view before holds then.
@@ -187,7 +136,7 @@ impl MetaFetcher {
 
     async fn fetch_view(&self) -> Result<View> {
         let (mut objects, unlisted) = self.list().await?;
-        // a block that shows nothing but a mark was deleted and marked again; it has no data to speak of
+        // A block of which only a mark is left was deleted and then marked again: it has no data.
         let fetches: Vec<_> = objects.iter().map(|(id, objects)| self.fetch_block(*id, objects)).collect();
         let fetched: Vec<Fetched> =
             stream::iter(fetches).buffer_unordered(self.options.concurrency.max(1)).collect().await;
@@ -234,10 +183,10 @@ impl MetaFetcher {
 
     async fn list(&self) -> Result<Apart> {
         let one_by_one = || list_blocks_one_by_one(&self.bucket, self.options.concurrency);
-        match self.options.discovery {
-            Discovery::Concurrent => one_by_one().await,
-            Discovery::Recursive => match list_blocks(&self.bucket).await {
-                // one directory that cannot be read ends the listing of all
+        match self.options.listing {
+            Listing::Concurrent => one_by_one().await,
+            Listing::Recursive => match list_blocks(&self.bucket).await {
+                // On a disk one directory that cannot be read ends the listing of all.
                 Err(e) if self.bucket.settings().is_local => {
                     tracing::debug!(err = %e, "listing failed, each block is listed by itself");
                     one_by_one().await
@@ -255,21 +204,21 @@ impl MetaFetcher {
         };
         let mut odd_marks = Vec::new();
         let mark = match self.fetch_mark(id, objects.deletion_mark(), &mut seen.deletion_mark).await {
-            Ok(told) => {
-                odd_marks.extend(told.odd.clone());
-                match told.odd.filter(|_| told.of_other_version) {
-                    // what it means is not known: whoever changes blocks leaves this one alone
+            Ok(checked) => {
+                odd_marks.extend(checked.odd.clone());
+                match checked.odd.filter(|_| checked.of_other_version) {
+                    // Its meaning is unknown: nothing may change the block.
                     Some(why) => Err(why),
-                    None => Ok(told.mark),
+                    None => Ok(checked.mark),
                 }
             }
             Err(e) => Err(e.to_string()),
         };
-        // these hold by being there: one that cannot be read now is looked at again at the next sync
+        // These marks hold by being there: one that cannot be read now is read again by the next sync.
         let no_compact = self.fetch_mark(id, objects.no_compact_mark(), &mut seen.no_compact).await;
-        odd_marks.extend(no_compact.ok().and_then(|told| told.odd));
+        odd_marks.extend(no_compact.ok().and_then(|checked| checked.odd));
         let no_downsample = self.fetch_mark(id, objects.no_downsample_mark(), &mut seen.no_downsample).await;
-        odd_marks.extend(no_downsample.ok().and_then(|told| told.odd));
+        odd_marks.extend(no_downsample.ok().and_then(|checked| checked.odd));
         Fetched { id, meta, mark, odd_marks, seen }
     }
 
@@ -301,7 +250,7 @@ impl MetaFetcher {
         match parse(id, &json) {
             Ok(meta) => {
                 let meta = Arc::new(meta);
-                // written over since the listing: kept only if the listing's state is what was read
+                // Kept only if the listed object is the one that was read.
                 if read.size == origin.size
                     && (read.etag.is_none() || origin.etag.is_none() || read.etag == origin.etag)
                 {
@@ -333,28 +282,28 @@ impl MetaFetcher {
         &self,
         id: BlockId,
         object: Option<&Object>,
-        seen: &mut Option<(Origin, Told<M>)>,
-    ) -> Result<Told<M>> {
+        seen: &mut Option<(Origin, CheckedMark<M>)>,
+    ) -> Result<CheckedMark<M>> {
         let Some(object) = object else {
             *seen = None;
-            return Ok(Told::nothing());
+            return Ok(CheckedMark::nothing());
         };
         let origin = Origin::of(object);
-        if let Some((kept, told)) = seen
+        if let Some((kept, checked)) = seen
             && *kept == origin
         {
-            return Ok(told.clone());
+            return Ok(checked.clone());
         }
-        let told = match marks::look::<M>(&self.bucket, id).await? {
-            Found::Absent => Told::nothing(),
-            Found::Mark(mark) => Told { mark: Some(mark), ..Told::nothing() },
-            Found::Unreadable { why, of_other_version } => {
-                tracing::warn!(block = %id, why, "mark is not readable: write it anew, or delete it");
-                Told { mark: None, odd: Some(why), of_other_version }
+        let checked = match marks::find::<M>(&self.bucket, id).await? {
+            Found::Absent => CheckedMark::nothing(),
+            Found::Mark(mark) => CheckedMark { mark: Some(mark), ..CheckedMark::nothing() },
+            Found::Corrupt { why, of_other_version } => {
+                tracing::warn!(block = %id, why, "mark is corrupt: write it again, or delete it");
+                CheckedMark { mark: None, odd: Some(why), of_other_version }
             }
         };
-        *seen = Some((origin, told.clone()));
-        Ok(told)
+        *seen = Some((origin, checked.clone()));
+        Ok(checked)
     }
 
     async fn read_disk(&self, id: BlockId, origin: &Origin) -> Option<Vec<u8>> {
@@ -365,7 +314,7 @@ impl MetaFetcher {
     async fn write_disk(&self, id: BlockId, origin: &Origin, json: Vec<u8>) {
         let Some(disk) = self.disk.clone() else { return };
         let origin = origin.clone();
-        // the cache only saves requests: a full disk is no reason to fail
+        // The cache only saves requests: a full disk is no reason to fail.
         match tokio::task::spawn_blocking(move || disk.write(id, &origin, &json)).await {
             Ok(Ok(())) => {}
             Ok(Err(e)) => tracing::warn!(block = %id, err = %e, "meta.json not kept on disk"),
@@ -388,7 +337,7 @@ fn parse(id: BlockId, json: &[u8]) -> std::result::Result<BlockMeta, block::Erro
     let file = format!("{id}/{META_FILE}");
     let meta = BlockMeta::parse(&file, json)?;
     if meta.ulid != id {
-        return Err(block::Error::corrupt(file, 0, format!("speaks of block {}", meta.ulid)));
+        return Err(block::Error::corrupt(file, 0, format!("is of block {}", meta.ulid)));
     }
     Ok(meta)
 }

@@ -10,37 +10,37 @@ use block::{BlockId, BlockMeta};
 use labels::Builder;
 use relabel::Rule;
 
-use crate::fetch::View;
 use crate::lineage;
+use crate::view::View;
 
 /// The label that holds a block's id when shards are chosen.
 const BLOCK_ID_LABEL: &str = "__block_id";
 /// The value of a replica label that is put back because no other label was left.
 const DEDUPED: &str = "deduped";
 
-/// What became of a block, as in the `state` label of `thanos_blocks_meta_synced`.
+/// The filters' verdict on a block, as in the `state` label of `thanos_blocks_meta_synced`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
-    /// Kept.
+    /// It is kept.
     Loaded,
-    /// Outside of the time asked for.
+    /// It is outside of the wanted time range.
     TimeExcluded,
-    /// Another shard's.
+    /// Its labels belong to another shard.
     LabelExcluded,
-    /// Uploaded a moment ago.
+    /// It was uploaded less than the consistency delay ago.
     TooFresh,
     /// Marked for deletion longer ago than the delay.
     MarkedForDeletion,
     /// All of its sources are in another block.
     Duplicate,
-    /// Kept, and not to be compacted.
+    /// It is kept and has a no-compact mark.
     MarkedForNoCompact,
-    /// Kept, and not to be downsampled.
+    /// It is kept and has a no-downsample mark.
     MarkedForNoDownsample,
 }
 
 impl State {
-    /// All of them.
+    /// All states, in the order of the metrics.
     pub const ALL: [Self; 8] = [
         Self::Loaded,
         Self::TimeExcluded,
@@ -52,7 +52,7 @@ impl State {
         Self::MarkedForNoDownsample,
     ];
 
-    /// Its name in metrics.
+    /// The value of the metrics' label `state`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Loaded => "loaded",
@@ -89,11 +89,11 @@ pub struct Filters {
 /// What the filters left.
 #[derive(Debug, Clone, Default)]
 pub struct Filtered {
-    /// Blocks to work with.
+    /// Blocks that passed all filters.
     pub kept: BTreeMap<BlockId, Arc<BlockMeta>>,
     /// The others, with the filter that hid them.
     pub hidden: BTreeMap<BlockId, State>,
-    /// Blocks whose labels were changed.
+    /// How many kept blocks had replica labels taken off.
     pub modified: usize,
     /// Kept blocks with a no-compact mark.
     pub no_compact: usize,
@@ -172,7 +172,7 @@ impl Filters {
         if matches!(source, "compactor" | "compactor.repair" | "bucket.repair") {
             return false;
         }
-        // a time of upload that has not come yet would hide the block until then
+        // A time of upload in the future would hide the block until then.
         let listed = || view.objects.get(&id).and_then(|o| o.meta()).map(|o| o.last_modified_ms);
         let uploaded = match uploaded {
             Some(at) if at > now_ms => listed().unwrap_or(at),
@@ -191,7 +191,7 @@ fn without_labels(meta: &BlockMeta, names: &[String]) -> Option<BlockMeta> {
     let mut labels = thanos.labels.clone();
     labels.retain(|name, _| !names.contains(name));
     if labels.is_empty() {
-        // a block needs labels; all such blocks fall into one group
+        // A block needs labels; all such blocks form one group.
         labels.insert(names[0].clone(), DEDUPED.to_owned());
     }
     let mut changed = meta.clone();

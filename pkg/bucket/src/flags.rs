@@ -6,7 +6,7 @@ use flags::{Parsed, UsageError};
 use model::TimeRange;
 use relabel::Rule;
 
-use crate::{Discovery, FetchOptions};
+use crate::{FetchOptions, Listing};
 
 /// `--selector.relabel-config`, or what its file holds; none = all blocks.
 ///
@@ -23,12 +23,12 @@ pub fn selector(parsed: &Parsed) -> Result<Vec<Rule>, UsageError> {
 /// A strategy that does not exist.
 pub fn fetch(parsed: &Parsed, cache_dir: Option<PathBuf>) -> Result<FetchOptions, UsageError> {
     // Thanos' default, `concurrent`, costs a request per block at each sync; it is followed only when it is asked for.
-    let discovery = match parsed.is_set("block-discovery-strategy") {
+    let listing = match parsed.is_set("block-discovery-strategy") {
         true => parsed.text("block-discovery-strategy").parse().map_err(UsageError)?,
-        false => Discovery::Recursive,
+        false => Listing::Recursive,
     };
     let concurrency = parsed.count("block-meta-fetch-concurrency").max(1) as usize;
-    Ok(FetchOptions { discovery, concurrency, cache_dir, ..FetchOptions::default() })
+    Ok(FetchOptions { listing, concurrency, cache_dir, ..FetchOptions::default() })
 }
 
 /// `--min-time` and `--max-time`, which may be relative to now.

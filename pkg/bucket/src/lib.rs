@@ -1,6 +1,6 @@
 //! Blocks *in the bucket*: which there are, which of them to use, how one gets in, is marked, and goes out again.
 //!
-//! - [`fetch::MetaFetcher`] gives a [`fetch::View`]: every block's `meta.json`, marks and objects, from one listing.
+//! - [`fetch::MetaFetcher`] gives a [`View`]: every block's `meta.json`, marks and objects, from one listing.
 //! - [`filters::Filters`] say which blocks of a view a component works with; [`lineage`] which of them hold the same.
 //! - [`shipper`] brings the blocks of a local data directory into the bucket, again and again.
 //! - [`upload`], [`marks`], [`delete`], [`download`] keep to Thanos' order of steps, in which a reader that sees
@@ -26,9 +26,11 @@ mod cache;
 mod error;
 mod hash;
 mod metrics;
+mod view;
 
 pub use error::{Error, Result};
-pub use fetch::{Discovery, FetchOptions, MetaFetcher, View};
+pub use fetch::{FetchOptions, Listing, MetaFetcher};
 pub use filters::{Filtered, Filters, State};
 pub use listing::BlockObjects;
 pub use metrics::SyncMetrics;
+pub use view::{Partial, View};

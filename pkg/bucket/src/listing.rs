@@ -1,4 +1,4 @@
-//! What lies in the bucket under each block's name.
+//! The objects of each block in the bucket.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use objstore::{Bucket, Object};
 
 use crate::error::Result;
-use crate::marks::{DELETION_MARK, NO_COMPACT_MARK, NO_DOWNSAMPLE_MARK};
-use crate::partial::CLEANUP_MARK;
+use crate::marks::{CLEANUP_MARK, DELETION_MARK, NO_COMPACT_MARK, NO_DOWNSAMPLE_MARK};
 
 /// One block's objects; paths are relative to the block.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,38 +17,38 @@ pub struct BlockObjects {
 }
 
 impl BlockObjects {
-    /// `meta.json`, if it is there.
+    /// The object `meta.json`, if the block has one.
     pub fn meta(&self) -> Option<&Object> {
         self.objects.get(META_FILE)
     }
 
-    /// The deletion mark, if it is there.
+    /// The object of the deletion mark, if the block has one.
     pub fn deletion_mark(&self) -> Option<&Object> {
         self.objects.get(DELETION_MARK)
     }
 
-    /// The no-compact mark, if it is there.
+    /// The object of the no-compact mark, if the block has one.
     pub fn no_compact_mark(&self) -> Option<&Object> {
         self.objects.get(NO_COMPACT_MARK)
     }
 
-    /// The no-downsample mark, if it is there.
+    /// The object of the no-downsample mark, if the block has one.
     pub fn no_downsample_mark(&self) -> Option<&Object> {
         self.objects.get(NO_DOWNSAMPLE_MARK)
     }
 
-    /// The mark of those who clean up, if it is there.
+    /// The object of the mark that cleaning leaves on a partial upload, if the block has one.
     pub fn cleanup_mark(&self) -> Option<&Object> {
         self.objects.get(CLEANUP_MARK)
     }
 
-    /// When the block was last written to by others than those who clean up, ms: what the age of a partial upload is
-    /// measured from. Its ULID tells when the block was made, which may be long before its upload began.
+    /// When the newest object was written, cleanup marks apart, ms since the epoch. The age of a partial upload is measured
+    /// from it; the ULID has the time when the block was made, which may be long before its upload began.
     pub fn newest_ms(&self) -> Option<i64> {
         self.objects.iter().filter(|(path, _)| *path != CLEANUP_MARK).map(|(_, o)| o.last_modified_ms).max()
     }
 
-    /// Bytes of all objects.
+    /// Bytes of all objects together.
     pub fn size_bytes(&self) -> u64 {
         self.objects.values().map(|o| o.size).sum()
     }
@@ -59,7 +58,7 @@ impl BlockObjects {
     }
 }
 
-/// All blocks, from one recursive listing. Objects outside of block directories are passed over.
+/// All blocks, from one recursive listing. Objects outside of block directories are ignored.
 ///
 /// # Errors
 /// When the listing was not complete; then nothing is known.

@@ -1,7 +1,7 @@
-//! Marks: small JSON objects beside a block that say what is to become of it.
+//! Marks: small JSON objects beside a block that change how it is treated.
 //!
-//! A block marked for deletion is left out by readers after one delay and deleted after a longer one. Since nothing here
-//! locks, a mark is never written over: the first one's time holds.
+//! A block marked for deletion is left out by readers after one delay and deleted after a longer one. A mark is
+//! never overwritten, as nothing locks it: the time of the first one holds.
 
 use block::{BlockId, META_FILE};
 use model::Clock;
@@ -11,23 +11,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// `deletion-mark.json`.
+/// Object name of a [`DeletionMark`], inside the block.
 pub const DELETION_MARK: &str = "deletion-mark.json";
-/// `no-compact-mark.json`.
+/// Object name of a [`NoCompactMark`], inside the block.
 pub const NO_COMPACT_MARK: &str = "no-compact-mark.json";
-/// `no-downsample-mark.json`.
+/// Object name of a [`NoDownsampleMark`], inside the block.
 pub const NO_DOWNSAMPLE_MARK: &str = "no-downsample-mark.json";
-/// The only version there is.
+/// The mark that cleaning leaves on a partial upload whose files are about to be deleted, see [`crate::partial`].
+pub const CLEANUP_MARK: &str = "aion-cleanup-mark.json";
+/// The only version of marks.
 pub const MARK_VERSION: u32 = 1;
 
 /// The block is to be deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeletionMark {
-    /// The block.
+    /// The block that is marked.
     pub id: BlockId,
-    /// [`MARK_VERSION`].
+    /// [`MARK_VERSION`] in marks that are written.
     pub version: u32,
-    /// Why, for people.
+    /// Why it was marked, for people; may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub details: String,
     /// When it was marked, Unix seconds.
@@ -37,11 +39,11 @@ pub struct DeletionMark {
 /// The block is to be left as it is by compaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NoCompactMark {
-    /// The block.
+    /// The block that is marked.
     pub id: BlockId,
-    /// [`MARK_VERSION`].
+    /// [`MARK_VERSION`] in marks that are written.
     pub version: u32,
-    /// Why, for people.
+    /// Why it was marked, for people; may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub details: String,
     /// When it was marked, Unix seconds.
@@ -53,11 +55,11 @@ pub struct NoCompactMark {
 /// The block is not to be downsampled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NoDownsampleMark {
-    /// The block.
+    /// The block that is marked.
     pub id: BlockId,
-    /// [`MARK_VERSION`].
+    /// [`MARK_VERSION`] in marks that are written.
     pub version: u32,
-    /// Why, for people.
+    /// Why it was marked, for people; may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub details: String,
     /// When it was marked, Unix seconds.
@@ -66,13 +68,13 @@ pub struct NoDownsampleMark {
     pub reason: String,
 }
 
-/// The three kinds.
+/// What the three kinds of marks have in common.
 pub trait Mark: Serialize + DeserializeOwned + Send {
     /// The object's name inside the block.
     const FILE: &'static str;
-    /// Its version.
+    /// The version that was read, [`MARK_VERSION`] in marks of this program.
     fn version(&self) -> u32;
-    /// The block it speaks of.
+    /// The block that it marks.
     fn block(&self) -> BlockId;
 }
 
@@ -96,7 +98,7 @@ mark!(DeletionMark, DELETION_MARK);
 mark!(NoCompactMark, NO_COMPACT_MARK);
 mark!(NoDownsampleMark, NO_DOWNSAMPLE_MARK);
 
-/// Where a mark lies.
+/// Path of a mark in the bucket.
 pub fn path<M: Mark>(block: BlockId) -> String {
     format!("{block}/{}", M::FILE)
 }
@@ -108,8 +110,8 @@ pub enum Found<M> {
     Absent,
     /// A mark of this block.
     Mark(M),
-    /// Something else; says what. Of a deletion mark it means nothing. Marks that protect a block protect it by being there.
-    Unreadable {
+    /// Something else. As a deletion mark it has no effect; a mark that protects a block has its effect by being there.
+    Corrupt {
         /// What is wrong with it.
         why: String,
         /// It has a version that is not known, so that it may mean something to others.
@@ -117,41 +119,41 @@ pub enum Found<M> {
     },
 }
 
-/// Looks at the place of a mark.
+/// Reads what lies where a mark would lie.
 ///
 /// # Errors
 /// Failures of the store.
-pub async fn look<M: Mark>(bucket: &Bucket, block: BlockId) -> Result<Found<M>> {
+pub async fn find<M: Mark>(bucket: &Bucket, block: BlockId) -> Result<Found<M>> {
     let body = match bucket.get(&path::<M>(block)).await {
         Ok(body) => body,
         Err(e) if e.is_not_found() => return Ok(Found::Absent),
         Err(e) => return Err(e.into()),
     };
-    let unreadable = |why: String, of_other_version: bool| Ok(Found::Unreadable { why, of_other_version });
+    let corrupt = |why: String, of_other_version: bool| Ok(Found::Corrupt { why, of_other_version });
     match serde_json::from_slice::<M>(&body) {
         Ok(mark) if mark.version() != MARK_VERSION => {
-            unreadable(format!("{} has version {}, not {MARK_VERSION}", M::FILE, mark.version()), true)
+            corrupt(format!("{} has version {}, not {MARK_VERSION}", M::FILE, mark.version()), true)
         }
-        Ok(mark) if mark.block() != block => unreadable(format!("{} speaks of block {}", M::FILE, mark.block()), false),
+        Ok(mark) if mark.block() != block => corrupt(format!("{} is of block {}", M::FILE, mark.block()), false),
         Ok(mark) => Ok(Found::Mark(mark)),
         Err(_) if is_of_other_version(&body) => {
-            unreadable(format!("{} is of a version that is not known, {MARK_VERSION} is", M::FILE), true)
+            corrupt(format!("{} is of a version that is not known, {MARK_VERSION} is", M::FILE), true)
         }
-        Err(e) => unreadable(format!("{} is damaged: {e}", M::FILE), false),
+        Err(e) => corrupt(format!("{} is corrupt: {e}", M::FILE), false),
     }
 }
 
-/// Reads a mark; `None` if there is none, or if it is damaged or speaks of another block, which is logged.
+/// Reads a mark; `None` if there is none, or if it is corrupt or of another block, which is logged.
 ///
 /// # Errors
 /// Failures of the store, and a version that is not ours: what such a mark means is not known.
 pub async fn read<M: Mark>(bucket: &Bucket, block: BlockId) -> Result<Option<M>> {
-    match look(bucket, block).await? {
+    match find(bucket, block).await? {
         Found::Absent => Ok(None),
         Found::Mark(mark) => Ok(Some(mark)),
-        Found::Unreadable { why, of_other_version: true } => Err(Error::Damaged { block, what: why }),
-        Found::Unreadable { why, .. } => {
-            tracing::warn!(%block, why, "mark unreadable, taken as absent; delete it if it stays so");
+        Found::Corrupt { why, of_other_version: true } => Err(Error::Corrupt { block, what: why }),
+        Found::Corrupt { why, .. } => {
+            tracing::warn!(%block, why, "mark is corrupt and taken as absent; delete it if it stays so");
             Ok(None)
         }
     }
@@ -163,18 +165,18 @@ fn is_of_other_version(body: &[u8]) -> bool {
     value.and_then(|v| v.get("version")?.as_u64()).is_some_and(|version| version != u64::from(MARK_VERSION))
 }
 
-/// What marking did.
+/// The outcome of marking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Marked {
-    /// The mark is written.
+    /// The mark was written by this call.
     Now,
-    /// There was one; it holds.
+    /// There was a mark before, which stays.
     Already,
-    /// There is no such block, any more: nothing was written.
+    /// The block is not in the bucket any more: nothing was written.
     Gone,
 }
 
-/// Writes `mark` unless there is one. One that cannot be read is taken as absent by all who read it, so it is replaced.
+/// Writes `mark` unless there is one. A corrupt one counts as absent for every reader, so it is replaced.
 ///
 /// A block without `meta.json` is not marked: it was deleted by somebody else, and a mark alone would come back as a
 /// block that nobody can read (thanos-io/thanos#8410).
@@ -184,18 +186,17 @@ pub enum Marked {
 pub async fn write<M: Mark>(bucket: &Bucket, mark: &M) -> Result<Marked> {
     let block = mark.block();
     let path = path::<M>(block);
-    let is_unreadable = bucket.exists(&path).await?
+    let is_corrupt = bucket.exists(&path).await?
         && match read::<M>(bucket, block).await {
-            Ok(Some(_)) | Err(Error::Damaged { .. }) => return Ok(Marked::Already),
+            Ok(Some(_)) | Err(Error::Corrupt { .. }) => return Ok(Marked::Already),
             Ok(None) => true,
             Err(e) => return Err(e),
         };
     if !bucket.exists(&format!("{block}/{META_FILE}")).await? {
         return Ok(Marked::Gone);
     }
-    // marks are plain structs: they always have a JSON form
-    let json = serde_json::to_vec(mark).map_err(|e| Error::Damaged { block, what: e.to_string() })?;
-    if is_unreadable {
+    let json = serde_json::to_vec(mark).map_err(|e| Error::Corrupt { block, what: e.to_string() })?;
+    if is_corrupt {
         bucket.put(&path, json).await?;
         return Ok(Marked::Now);
     }
@@ -222,15 +223,15 @@ pub async fn mark_for_deletion(bucket: &Bucket, block: BlockId, details: &str, c
 /// Why [`on_request`] did not mark.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
-    /// The request is wrong.
+    /// The request is wrong; says which parameter.
     #[error("{0}")]
     Invalid(String),
-    /// The store failed.
+    /// The store failed, or what it holds is corrupt.
     #[error(transparent)]
     Failed(#[from] Error),
 }
 
-/// Marks a block as somebody asks over HTTP, in Thanos' words: `action` is `DELETION` or `NO_COMPACTION`.
+/// Marks a block on a request over HTTP, in Thanos' words: `action` is `DELETION` or `NO_COMPACTION`.
 ///
 /// # Errors
 /// What is wrong with the request, also that there is no such block; failures of the store.
@@ -272,7 +273,7 @@ pub async fn on_request(
     }
 }
 
-/// Takes a mark away again.
+/// Removes a mark; none there is no error.
 ///
 /// # Errors
 /// Failures of the store.

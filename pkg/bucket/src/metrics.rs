@@ -2,10 +2,10 @@
 
 use telemetry::{Counter, GaugeVec, Histogram, Metrics};
 
-use crate::fetch::{Partial, View};
 use crate::filters::{Filtered, State};
+use crate::view::{Partial, View};
 
-/// What syncs count. One for each fetcher.
+/// Metrics of the syncs of one fetcher.
 #[derive(Debug, Clone)]
 pub struct SyncMetrics {
     pub(crate) syncs: Counter,
@@ -16,7 +16,7 @@ pub struct SyncMetrics {
 }
 
 impl SyncMetrics {
-    /// Registers them.
+    /// Registers the metrics.
     pub fn new(metrics: &Metrics) -> Self {
         let seconds = [0.01, 1.0, 10.0, 100.0, 300.0, 600.0, 1000.0];
         let found = Self {
@@ -47,7 +47,7 @@ impl SyncMetrics {
         found
     }
 
-    /// Shows what the last sync found.
+    /// Updates the gauges after a sync.
     pub fn show(&self, view: &View, filtered: &Filtered) {
         let corrupt = view.partial.values().filter(|p| matches!(p, Partial::CorruptMeta(_))).count();
         let set = |state: &str, count: usize| {

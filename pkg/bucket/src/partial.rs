@@ -1,13 +1,16 @@
-//! Taking away what an upload left that was broken off long ago, without ever taking away one that goes on.
+//! Deleting abandoned partial uploads, and never an upload that goes on.
 //!
-//! No store deletes under the condition that nobody has written meanwhile, so this takes two visits. The first leaves a
-//! mark beside the files. The second, [`CLEANUP_DELAY_MS`] later or more, deletes if nothing has come since. An uploader
-//! that looks after the mark was written leaves the block alone until it is gone; it looks before it begins, before it
-//! writes `meta.json`, and after. So both could only meet where an uploader stood still for all the delay between two of
-//! its looks, and then its last look finds the mark, or what is gone, and it begins anew.
+//! No store deletes an object on the condition that nobody has written it meanwhile. So cleaning makes two visits. The
+//! first leaves a mark beside the files. The second, at least [`CLEANUP_DELAY_MS`] later, deletes the files if none was
+//! written since.
 //!
-//! Thanos' uploader knows no mark. It writes all files anew, which is seen: before each deletion it is asked whether this
-//! file is still the one that was marked.
+//! The uploader of this project checks for the mark before it begins, before it writes `meta.json`, and after that. If it
+//! finds the mark, it leaves the block alone until the block is gone. Cleaning and an upload can only meet if the uploader
+//! stood still for the whole delay between two checks; its last check then finds the mark or missing files, and it uploads
+//! again.
+//!
+//! Thanos' uploader does not know the mark. It writes all files again, and cleaning sees that: before each deletion it
+//! checks that the file is still the one that was marked.
 
 use std::collections::BTreeMap;
 
@@ -19,10 +22,8 @@ use service::Failpoints;
 
 use crate::error::{Error, Result};
 use crate::listing::{BlockObjects, list_block};
-use crate::marks::MARK_VERSION;
+use crate::marks::{CLEANUP_MARK, MARK_VERSION};
 
-/// Beside the files of a block without `meta.json`: they are about to be deleted.
-pub const CLEANUP_MARK: &str = "aion-cleanup-mark.json";
 /// From mark to deletion, ms: much longer than any single operation of an uploader, its retries included.
 pub const CLEANUP_DELAY_MS: i64 = 3_600_000;
 /// A mark this old was left by somebody who does not clean any more, ms: uploaders take it away.
@@ -144,7 +145,7 @@ async fn write_mark(bucket: &Bucket, id: BlockId, now_ms: i64) -> Result<Created
         marked_time: now_ms.div_euclid(1000),
         details: "the upload was broken off".to_owned(),
     };
-    let json = serde_json::to_vec(&mark).map_err(|e| Error::Damaged { block: id, what: e.to_string() })?;
+    let json = serde_json::to_vec(&mark).map_err(|e| Error::Corrupt { block: id, what: e.to_string() })?;
     Ok(bucket.put_if_absent(&mark_path(id), json).await?)
 }
 

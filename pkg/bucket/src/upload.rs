@@ -58,7 +58,7 @@ pub enum Uploaded {
 /// nothing is cleaned up: what is there serves the next try, and an object whose upload seemed to fail may be there.
 ///
 /// # Errors
-/// [`Error::Unfit`] for blocks that must not be uploaded, [`Error::Damaged`] if another block of this name is there.
+/// [`Error::Unfit`] for blocks that must not be uploaded, [`Error::Corrupt`] if another block of this name is there.
 pub async fn upload_block(
     bucket: &Bucket,
     dir: &Path,
@@ -104,7 +104,7 @@ pub async fn upload_block(
     // all of it, once more, as readers will find it (thanos-io/thanos#6328)
     let there = list_block(bucket, id).await?;
     if let Some(what) = what_lacks(&files, &there) {
-        return Err(Error::Damaged { block: id, what });
+        return Err(Error::Corrupt { block: id, what });
     }
     refuse_marked(bucket, id, &there, options.clock.now_ms()).await?;
     options.failpoints.hit("upload.before_meta")?;
@@ -174,7 +174,7 @@ async fn still_whole(bucket: &Bucket, id: BlockId, files: &[LocalFile], options:
     tracing::warn!(block = %id, "files of a block that is visible are gone, sending them again");
     send_missing(bucket, id, files, &there, options).await?;
     match what_lacks(files, &list_block(bucket, id).await?) {
-        Some(what) => Err(Error::Damaged { block: id, what }),
+        Some(what) => Err(Error::Corrupt { block: id, what }),
         None => Ok(()),
     }
 }
@@ -196,7 +196,7 @@ fn is_damaged(stored: &[u8]) -> bool {
 /// [`Created::AlreadyExists`] tells nothing of what the other one says.
 ///
 /// # Errors
-/// [`Error::Damaged`] if what is stored differs twice from what was sent, [`Error::CleanedUp`] if it is gone again; failures
+/// [`Error::Corrupt`] if what is stored differs twice from what was sent, [`Error::CleanedUp`] if it is gone again; failures
 /// of the store.
 pub async fn put_meta(bucket: &Bucket, meta: &BlockMeta, conditional: ConditionalCreate) -> Result<Created> {
     let path = format!("{}/{META_FILE}", meta.ulid);
@@ -238,7 +238,7 @@ async fn put_over(bucket: &Bucket, path: &str, meta: &BlockMeta, json: Bytes) ->
     }
     let what =
         format!("{META_FILE} has {} bytes in the bucket and is not what was sent, {} bytes", stored.len(), json.len());
-    Err(Error::Damaged { block: meta.ulid, what })
+    Err(Error::Corrupt { block: meta.ulid, what })
 }
 
 /// Whether `stored` is what was sent, or what another uploader of the same block sent at another time.
@@ -255,7 +255,7 @@ fn is_as_written(ours: &BlockMeta, json: &[u8], stored: &[u8]) -> bool {
 
 /// Whether `stored` describes the block that `ours` does.
 fn same_block(id: BlockId, ours: &BlockMeta, stored: &[u8]) -> Result<()> {
-    let damaged = |what: String| Error::Damaged { block: id, what };
+    let damaged = |what: String| Error::Corrupt { block: id, what };
     let theirs = BlockMeta::parse(&format!("{id}/{META_FILE}"), stored).map_err(|e| damaged(e.to_string()))?;
     if (theirs.min_time, theirs.max_time, &theirs.compaction) != (ours.min_time, ours.max_time, &ours.compaction) {
         return Err(damaged("the bucket has another block of this name".to_owned()));

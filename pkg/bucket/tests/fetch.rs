@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use block::meta::Rewrite;
 use block::{BlockId, BlockMeta};
-use bucket::fetch::Partial;
+use bucket::Partial;
 use bucket::marks::{DELETION_MARK, DeletionMark, NO_COMPACT_MARK, NO_DOWNSAMPLE_MARK};
-use bucket::{Discovery, FetchOptions, Filters, MetaFetcher, State, SyncMetrics, View};
+use bucket::{FetchOptions, Filters, Listing, MetaFetcher, State, SyncMetrics, View};
 use common::*;
 use futures::future::BoxFuture;
 use objstore::decorate::Hook;
@@ -35,7 +35,7 @@ fn ids(view: &View) -> Vec<BlockId> {
 
 #[tokio::test]
 async fn view_of_a_bucket() {
-    for discovery in [Discovery::Recursive, Discovery::Concurrent] {
+    for listing in [Listing::Recursive, Listing::Concurrent] {
         let bucket = Bucket::in_memory();
         for n in 1..=3 {
             put_block(&bucket, &meta(id(n))).await;
@@ -48,7 +48,7 @@ async fn view_of_a_bucket() {
         bucket.put("stray", "not a block").await.unwrap();
         let mark = DeletionMark { id: id(2), version: 1, details: String::new(), deletion_time: 5 };
         bucket::marks::write(&bucket, &mark).await.unwrap();
-        let view = fetcher(&bucket, FetchOptions { discovery, ..Default::default() }).fetch().await.unwrap();
+        let view = fetcher(&bucket, FetchOptions { listing, ..Default::default() }).fetch().await.unwrap();
         assert_eq!(ids(&view), [id(1), id(2), id(3)]);
         assert!(view.is_complete());
         assert_eq!(view.partial[&id(4)], Partial::NoMeta);
@@ -301,8 +301,8 @@ async fn a_directory_that_cannot_be_listed() {
     put_block(&bucket, &meta(id(2))).await;
     // a loop
     std::os::unix::fs::symlink(dir.path().join(id(2).to_string()), dir.path().join(format!("{}/loop", id(2)))).unwrap();
-    for discovery in [Discovery::Recursive, Discovery::Concurrent] {
-        let view = fetcher(&bucket, FetchOptions { discovery, ..Default::default() }).fetch().await.unwrap();
+    for listing in [Listing::Recursive, Listing::Concurrent] {
+        let view = fetcher(&bucket, FetchOptions { listing, ..Default::default() }).fetch().await.unwrap();
         assert_eq!((ids(&view), view.failed.keys().collect::<Vec<_>>()), (vec![id(1)], vec![&id(2)]));
         assert!(!view.is_complete() && view.partial.is_empty() && view.objects.contains_key(&id(2)));
     }

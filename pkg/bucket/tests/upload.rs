@@ -58,7 +58,7 @@ async fn upload_and_download() {
     bucket.put(&format!("{}/index", id(1)), other).await.unwrap();
     let again = dir.path().join("again");
     let error = download_block(&bucket, id(1), &again).await.unwrap_err();
-    assert!(matches!(error, Error::Damaged { .. }), "{error}");
+    assert!(matches!(error, Error::Corrupt { .. }), "{error}");
     assert!(!again.join("meta.json").exists());
 }
 
@@ -94,7 +94,7 @@ async fn hist_13_second_upload_writes_nothing() {
     // another block under the same name is no "already"
     let mut other = meta(id(1));
     other.max_time += 1;
-    assert!(matches!(upload_block(&bucket, &local, other, &options()).await, Err(Error::Damaged { .. })));
+    assert!(matches!(upload_block(&bucket, &local, other, &options()).await, Err(Error::Corrupt { .. })));
 }
 
 /// Stopped at each step, the block is either absent or whole, and the next try completes it without sending again what
@@ -227,7 +227,7 @@ async fn a_meta_stored_by_half() {
             inner.delete(&path).await.unwrap();
             faults.always("each", Some(Op::Upload), &path, Effect::StoredShort(kept));
             let error = upload_block(&bucket, &local, meta(id(1)), &options).await.unwrap_err();
-            assert!(matches!(&error, Error::Damaged { what, .. } if what.contains("is not what was sent")), "{error}");
+            assert!(matches!(&error, Error::Corrupt { what, .. } if what.contains("is not what was sent")), "{error}");
             assert_eq!(inner.get(&path).await.unwrap().len(), kept);
             // resumed
             faults.clear();
@@ -361,7 +361,7 @@ async fn hist_8_truncated_downloads() {
         server.clear_faults();
         server.fault(s3::Fault::next(1, Operation::Get, "/index", FaultKind::Flip(len)));
         let to = dir.path().join("flipped");
-        assert!(matches!(download_block(&bucket, id(1), &to).await, Err(Error::Damaged { .. })));
+        assert!(matches!(download_block(&bucket, id(1), &to).await, Err(Error::Corrupt { .. })));
     }
 }
 

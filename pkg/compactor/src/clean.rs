@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use block::{BlockId, BlockMeta};
-use bucket::fetch::Partial;
+use bucket::Partial;
 use bucket::marks::{self, DeletionMark, Marked};
 use bucket::partial::{self, Cleanup};
 use futures::future::FutureExt;
@@ -192,7 +192,7 @@ impl Compactor {
                 Ok(()) => {
                     self.known.verified.lock().insert(*id);
                 }
-                Err(e @ EngineError::Damaged { .. }) => {
+                Err(e @ EngineError::Corrupt { .. }) => {
                     let hint = "blocks that it replaces are kept; verify it and restore it, or mark it for deletion";
                     tracing::error!(block = %id, err = %e, hint, "block is damaged, nothing is deleted that it should replace");
                     self.quarantine.lock().add_block(*id, &e.to_string(), hint, self.deps.clock.now_ms());

@@ -68,7 +68,7 @@ impl Committer {
     pub(crate) async fn verify(&self, meta: &BlockMeta, depth: Depth) -> Result<(), EngineError> {
         let there = list_block(&self.bucket, meta.ulid).await.map_err(|e| EngineError::Transient(e.to_string()))?;
         if let Some(what) = missing(meta, &there) {
-            return Err(EngineError::Damaged { block: meta.ulid, what });
+            return Err(EngineError::Corrupt { block: meta.ulid, what });
         }
         if depth > Depth::Sizes { self.engine.verify(meta, depth).await } else { Ok(()) }
     }
@@ -86,7 +86,7 @@ impl Committer {
             }
             match self.verify(meta, self.depth).await {
                 Ok(()) => {}
-                Err(e @ (EngineError::Damaged { .. } | EngineError::Vanished(_))) => corrupt = Some(e),
+                Err(e @ (EngineError::Corrupt { .. } | EngineError::Vanished(_))) => corrupt = Some(e),
                 Err(e) => return Err(e.into()),
             }
         }
@@ -164,7 +164,7 @@ impl Committer {
             no_compact_time: self.clock.now_ms().div_euclid(1000),
             reason: "index-size-exceeding".to_owned(),
         };
-        let json = serde_json::to_vec(&mark).map_err(|e| bucket::Error::Damaged { block: id, what: e.to_string() })?;
+        let json = serde_json::to_vec(&mark).map_err(|e| bucket::Error::Corrupt { block: id, what: e.to_string() })?;
         if self.bucket.put_if_absent(&marks::path::<NoCompactMark>(id), json).await? == Created::Created {
             self.metrics.marked.with(&[NO_COMPACT_MARK, &mark.reason]).inc();
         }

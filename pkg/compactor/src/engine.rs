@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 pub enum EngineError {
     /// A block is not what was written: leave it out.
     #[error("block {block}: {what}")]
-    Damaged {
+    Corrupt {
         /// Which.
         block: BlockId,
         /// Where and what.
@@ -77,6 +77,6 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// Reads the block whose meta is `meta` (it need not be visible) as far as `depth` says. Sizes were checked before.
     ///
     /// # Errors
-    /// [`EngineError::Damaged`] if it is not as it should be.
+    /// [`EngineError::Corrupt`] if it is not as it should be.
     async fn verify(&self, meta: &block::BlockMeta, depth: Depth) -> Result<(), EngineError>;
 }

@@ -51,7 +51,7 @@ impl Engine for MergeEngine {
         let report = merge::verify_files(&self.bucket, meta, depth).await.map_err(of_merge)?;
         match report.problems.first() {
             None => Ok(()),
-            Some(problem) => Err(EngineError::Damaged { block: meta.ulid, what: problem.to_string() }),
+            Some(problem) => Err(EngineError::Corrupt { block: meta.ulid, what: problem.to_string() }),
         }
     }
 }
@@ -60,7 +60,7 @@ fn of_merge(error: merge::Error) -> EngineError {
     use merge::Error as E;
     let text = error.to_string();
     match error {
-        E::Input { block, file, what } => EngineError::Damaged { block, what: format!("{file}: {what}") },
+        E::Input { block, file, what } => EngineError::Corrupt { block, what: format!("{file}: {what}") },
         E::Vanished { block } => EngineError::Vanished(block),
         E::Bucket(_) => EngineError::Transient(text),
         E::Local { .. } => EngineError::Local(text),

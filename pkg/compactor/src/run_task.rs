@@ -148,8 +148,8 @@ impl Compactor {
         }
         let mut quarantine = self.quarantine.lock();
         let damaged = match error {
-            CommitError::Engine(EngineError::Damaged { block, .. }) => Some(*block),
-            CommitError::Bucket(bucket::Error::Damaged { block, .. }) => Some(*block),
+            CommitError::Engine(EngineError::Corrupt { block, .. }) => Some(*block),
+            CommitError::Bucket(bucket::Error::Corrupt { block, .. }) => Some(*block),
             _ => None,
         };
         if let Some(block) = damaged.filter(|block| task.inputs().contains(block)) {

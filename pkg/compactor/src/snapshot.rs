@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use block::{BlockId, BlockMeta};
+use bucket::Partial;
 use bucket::deletions::{self, Request, since_ms};
-use bucket::fetch::Partial;
 use bucket::{Filtered, State, View, lineage};
 
 use crate::coverage::Coverage;

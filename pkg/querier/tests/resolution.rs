@@ -179,7 +179,7 @@ async fn serve(bucket: Bucket, data_dir: &Path, shutdown: CancellationToken) -> 
     let clock = Arc::new(FakeClock::at(START + 30 * DAY));
     let deps = Deps { bucket: Some(bucket), clock, ..Deps::isolated(Metrics::new()) };
     let mut config = Config::with_defaults(&deps).unwrap();
-    config.fetch.discovery = bucket::Discovery::Recursive;
+    config.fetch.listing = bucket::Listing::Recursive;
     config.fetch.cache_dir = None;
     config.data_dir = Some(data_dir.to_owned());
     let store = Store::new(config, deps, Probe::new("starting")).unwrap();

@@ -209,10 +209,7 @@ mod tests {
             (900, 10_000, 65_536, 16_000)
         );
         assert_eq!(c.filters.ignore_deletion_marks_delay_ms, Some(86_400_000));
-        assert_eq!(
-            (c.fetch.discovery, c.fetch.concurrency, c.header_concurrency),
-            (bucket::Discovery::Recursive, 32, 20)
-        );
+        assert_eq!((c.fetch.listing, c.fetch.concurrency, c.header_concurrency), (bucket::Listing::Recursive, 32, 20));
         assert!(c.eager_headers && c.chunk_cache.is_none() && c.limits == Limits::default());
         assert_eq!(c.data_dir, Some("./data".into()));
     }

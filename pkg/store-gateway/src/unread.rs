@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use block::{BlockId, BlockMeta, META_FILE};
-use bucket::fetch::Partial;
+use bucket::Partial;
 use bucket::{BlockObjects, Filtered, View};
 use labels::Labels;
 use model::TimeRange;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use block::{BlockId, BlockMeta, META_FILE};
 use bucket::Filters;
-use bucket::fetch::View;
+use bucket::View;
+use bucket::marks::CLEANUP_MARK;
 use bucket::marks::{DELETION_MARK, DeletionMark, NO_COMPACT_MARK};
-use bucket::partial::CLEANUP_MARK;
 
 use super::HOUR;
 use super::engine::{DATA, Unit, units};

@@ -178,7 +178,7 @@ pub fn build(config: Config, bucket: Bucket, clock: Arc<dyn Clock>, metrics: Met
 /// The flags' defaults, with one listing for a sync.
 pub fn config() -> Config {
     let mut config = Config::with_defaults(&Deps::isolated(Metrics::new())).unwrap();
-    config.fetch.discovery = bucket::Discovery::Recursive;
+    config.fetch.listing = bucket::Listing::Recursive;
     config.fetch.cache_dir = None;
     config.eager_headers = false;
     config

@@ -40,13 +40,13 @@ pub(super) enum Copied {
 }
 
 fn damaged(block: BlockId, what: impl Into<String>) -> Error {
-    Error::Bucket(::bucket::Error::Damaged { block, what: what.into() })
+    Error::Bucket(::bucket::Error::Corrupt { block, what: what.into() })
 }
 
 /// Copies `block`. Objects that are there with the right size, from a copy that was broken off, are not sent again.
 ///
 /// # Errors
-/// [`::bucket::Error::Damaged`] if the source is not what its `meta.json` says, or another block of this name is there.
+/// [`::bucket::Error::Corrupt`] if the source is not what its `meta.json` says, or another block of this name is there.
 pub(super) async fn copy_block(
     from: &Bucket,
     to: &Bucket,

@@ -83,7 +83,7 @@ impl Workshop {
     /// It is not sound; then it stays invisible.
     pub(super) async fn publish(&self, mut meta: BlockMeta) -> Result<(), Error> {
         let id = meta.ulid;
-        let damaged = |what: String| Error::Bucket(::bucket::Error::Damaged { block: id, what });
+        let damaged = |what: String| Error::Bucket(::bucket::Error::Corrupt { block: id, what });
         let objects = list_block(&self.bucket, id).await?;
         let shared = Arc::new(meta.clone());
         let checked = check_block(&self.bucket, &shared, &objects, Depth::Full, &self.tmp_dir, FINDINGS_MAX).await?;

@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ::block::{BlockId, BlockMeta};
+use ::bucket::Partial;
 use ::bucket::View;
-use ::bucket::fetch::Partial;
 use flags::{Flag, Kind, Parsed};
 use futures::stream::{self, StreamExt};
 use objstore::Bucket;
