@@ -26,7 +26,7 @@ const FAULTS: [Fault; 14] = [
     ("meta-empty", |dir| cut(&dir.join("meta.json"), 0), "no block meta"),
     ("meta-garbage", |dir| Ok(fs::write(dir.join("meta.json"), "garbage")?), "no block meta"),
     ("meta-version", |dir| edit(dir, |meta| meta["version"] = 2.into()), "version 2 is not supported"),
-    ("meta-other", |dir| edit(dir, |meta| meta["ulid"] = "01ARZ3NDEKTSV4RRFFQ69G5FAV".into()), "speaks of block"),
+    ("meta-other", |dir| edit(dir, |meta| meta["ulid"] = "01ARZ3NDEKTSV4RRFFQ69G5FAV".into()), "is of block"),
     ("meta-backwards", |dir| edit(dir, |meta| meta["maxTime"] = 5.into()), "is before minTime"),
     ("mark-version", future_mark, "version 7"),
 ];

@@ -255,12 +255,12 @@ async fn odd_marks_are_told_and_hide_nothing() {
     );
     let bodies = [
         (whole.clone(), None),
-        (whole.replace(&id(1).to_string(), &id(2).to_string()), Some(format!("speaks of block {}", id(2)))),
+        (whole.replace(&id(1).to_string(), &id(2).to_string()), Some(format!("is of block {}", id(2)))),
         (whole.replace("\"version\":1", "\"version\":2"), Some("has version 2, not 1".to_owned())),
-        (whole[..30].to_owned(), Some("is damaged: ".to_owned())),
-        (String::new(), Some("is damaged: ".to_owned())),
-        (whole.replace(":5", ":\"x\""), Some("is damaged: ".to_owned())),
-        (whole.replace(":5", ":99999999999999999999"), Some("is damaged: ".to_owned())),
+        (whole[..30].to_owned(), Some("is corrupt: ".to_owned())),
+        (String::new(), Some("is corrupt: ".to_owned())),
+        (whole.replace(":5", ":\"x\""), Some("is corrupt: ".to_owned())),
+        (whole.replace(":5", ":99999999999999999999"), Some("is corrupt: ".to_owned())),
     ];
     for (body, odd) in bodies {
         for file in [DELETION_MARK, NO_COMPACT_MARK, NO_DOWNSAMPLE_MARK] {

@@ -93,7 +93,7 @@ fn damages(meta: &BlockMeta) -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("cut", json.as_bytes()[..json.len() / 2].to_vec(), "its meta.json is damaged"),
         ("no JSON", b"<html>".to_vec(), "its meta.json is damaged"),
         ("no text", vec![0xff; 100], "its meta.json is damaged"),
-        ("another's", other, "speaks of block"),
+        ("another's", other, "is of block"),
         ("ends before it begins", with("\"minTime\": 0", "\"minTime\": 3600001"), "is before minTime"),
         ("too large a number", with("3600000", "36000000000000000000"), "its meta.json is damaged"),
         ("a fraction", with("3600000", "3600000.5"), "its meta.json is damaged"),
