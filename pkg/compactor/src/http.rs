@@ -92,7 +92,7 @@ impl Api {
             .route("/api/v1/status/flags", get(move || async move { success(json!(g.flags)) }))
             .route(
                 "/api/v1/status/runtimeinfo",
-                get(move || async move { success(RuntimeInfo::new(h.start_ms, h.compactor.clock.now_ms())) }),
+                get(move || async move { success(RuntimeInfo::new(h.start_ms, h.compactor.deps.clock.now_ms())) }),
             )
             .route(
                 "/api/v1/status/buildinfo",
