@@ -8,6 +8,7 @@ use assembly::{Component, Deps, Error};
 use axum::Router;
 use block::BlockId;
 use flags::{Command, Parsed};
+use futures::future::BoxFuture;
 use merge::Limits;
 use objstore::{Bucket, ConditionalCreate};
 use service::Group;
@@ -295,10 +296,12 @@ async fn dry_run(config: Config, deps: Deps) -> Result<(), Error> {
 ///
 /// # Errors
 /// Settings that cannot be used, sockets that cannot be bound, a part that failed, work that was left undone.
-pub async fn run(parsed: &Parsed, deps: Deps, shutdown: CancellationToken) -> Result<(), Error> {
-    let config = <Config as assembly::Config>::from_flags(parsed, &deps)?;
-    match config.dry_run {
-        true => dry_run(config, deps).await,
-        false => assembly::run_configured::<Compact>(config, deps, shutdown).await,
-    }
+pub fn run(parsed: &Parsed, deps: Deps, shutdown: CancellationToken) -> BoxFuture<'_, Result<(), Error>> {
+    Box::pin(async move {
+        let config = <Config as assembly::Config>::from_flags(parsed, &deps)?;
+        match config.dry_run {
+            true => dry_run(config, deps).await,
+            false => assembly::run_configured::<Compact>(config, deps, shutdown).await,
+        }
+    })
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use assembly::{BucketConfig, Component, Deps};
 use flags::{Outcome, Parsed};
+use futures::future::BoxFuture;
 use objstore::Bucket;
 use service::Group;
 use telemetry::Metrics;
@@ -26,7 +27,11 @@ const GRACE: Duration = Duration::from_secs(15);
 ///
 /// # Errors
 /// Disk full, ports in use, a part that failed.
-pub async fn run(parsed: &Parsed, deps: Deps, shutdown: CancellationToken) -> Result<(), Error> {
+pub fn run(parsed: &Parsed, deps: Deps, shutdown: CancellationToken) -> BoxFuture<'_, Result<(), Error>> {
+    Box::pin(show(parsed, deps, shutdown))
+}
+
+async fn show(parsed: &Parsed, deps: Deps, shutdown: CancellationToken) -> Result<(), Error> {
     let temporary;
     let dir = match parsed.text_opt("dir") {
         Some(dir) => PathBuf::from(dir),

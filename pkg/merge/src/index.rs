@@ -4,8 +4,8 @@ use std::path::Path;
 
 use block::series::{RawEntry, entry_len, parse_labels, parse_raw, put_entry};
 use block::toc::INDEX_MAGIC;
-use encoding::{put_string, put_uvarint};
 use block::{BlockId, Toc};
+use encoding::{put_string, put_uvarint};
 use objstore::Bucket;
 
 use crate::bits::Rank;

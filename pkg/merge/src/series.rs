@@ -1,12 +1,12 @@
 //! One series: the chunks of all inputs into the chunks of the output.
 
-use encoding::put_uvarint;
 use block::{BlockId, ChunkMeta};
 use bytes::Bytes;
 use chunkenc::{Encoding, TimedChunk};
 use dedup::Method;
 use dedup::rewrite::{LaneChunk, SeriesMerger};
 use downsample::Downsampler;
+use encoding::put_uvarint;
 use model::TimeRange;
 
 use crate::error::{Error, Result};

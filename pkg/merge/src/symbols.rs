@@ -5,8 +5,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use encoding::put_uvarint;
 use block::{BlockId, Toc};
+use encoding::put_uvarint;
 
 use crate::error::{Error, Result};
 use crate::local::{LocalFile, LocalWriter, Window};

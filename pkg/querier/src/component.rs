@@ -9,6 +9,7 @@ use axum::Router;
 use axum::routing::get;
 use discovery::dns::{Resolver, SystemResolver};
 use flags::{Command, Parsed};
+use futures::future::BoxFuture;
 use labels::Labels;
 use parking_lot::Mutex;
 use promql::{Engine, LocalEvaluator};
@@ -256,6 +257,6 @@ fn stores(set: &EndpointSet, rules: &[Rule]) -> StoresAnswer {
 ///
 /// # Errors
 /// Settings that cannot be used, sockets that cannot be bound, a part that failed.
-pub async fn run(parsed: &Parsed, deps: Deps, shutdown: CancellationToken) -> Result<(), Error> {
-    assembly::run::<Querier>(parsed, deps, shutdown).await
+pub fn run(parsed: &Parsed, deps: Deps, shutdown: CancellationToken) -> BoxFuture<'_, Result<(), Error>> {
+    Box::pin(assembly::run::<Querier>(parsed, deps, shutdown))
 }

@@ -7,6 +7,7 @@ use axum::Router;
 use axum::routing::get;
 use bucket::shipper::{Schedule, Shipped, Shipper, ShipperOptions};
 use flags::{Command, Parsed};
+use futures::future::BoxFuture;
 use promclient::{ClientOptions, PromClient};
 use service::Group;
 use storage::{Budget, SeriesSource};
@@ -172,6 +173,6 @@ impl Component for Sidecar {
 /// # Errors
 /// Settings that cannot be used, sockets that cannot be bound, a Prometheus without external labels or with unfit flags, a
 /// part that failed.
-pub async fn run(parsed: &Parsed, deps: Deps, shutdown: CancellationToken) -> Result<(), Error> {
-    assembly::run::<Sidecar>(parsed, deps, shutdown).await
+pub fn run(parsed: &Parsed, deps: Deps, shutdown: CancellationToken) -> BoxFuture<'_, Result<(), Error>> {
+    Box::pin(assembly::run::<Sidecar>(parsed, deps, shutdown))
 }

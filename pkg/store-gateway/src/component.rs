@@ -7,6 +7,7 @@ use assembly::{Component, Deps, Error, GrpcServices};
 use axum::Router;
 use bucket::{MetaFetcher, SyncMetrics};
 use flags::{Command, Parsed};
+use futures::future::BoxFuture;
 use objstore::{Bucket, BufferPool};
 use parking_lot::RwLock;
 use service::{Every, Group, repeat};
@@ -224,6 +225,6 @@ async fn sync_forever(syncer: &Syncer, shared: &Shared, config: &Config, probe: 
 ///
 /// # Errors
 /// Settings that cannot be used, sockets that cannot be bound, a part that failed.
-pub async fn run(parsed: &Parsed, deps: Deps, shutdown: CancellationToken) -> Result<(), Error> {
-    assembly::run::<Store>(parsed, deps, shutdown).await
+pub fn run(parsed: &Parsed, deps: Deps, shutdown: CancellationToken) -> BoxFuture<'_, Result<(), Error>> {
+    Box::pin(assembly::run::<Store>(parsed, deps, shutdown))
 }

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use block::survey::Survey;
 use block::toc::TOC_LEN;
-use encoding::crc32c;
 use block::{BlockId, IndexHeader, IndexParts, map_file};
 use bytes::{Bytes, BytesMut};
+use encoding::crc32c;
 use futures::future::try_join_all;
 use objstore::{Bucket, Object};
 use serde::{Deserialize, Serialize};

@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONNECTION;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
-use futures::future::Either;
+use futures::future::{BoxFuture, Either};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use telemetry::Occasionally;
@@ -134,7 +134,12 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run(self, stream: TcpStream, shutdown: CancellationToken) {
+    /// Boxed, so that the HTTP server is compiled here once, and not in every crate that serves.
+    fn run(self, stream: TcpStream, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
+        Box::pin(self.accept(stream, shutdown))
+    }
+
+    async fn accept(self, stream: TcpStream, shutdown: CancellationToken) {
         let _ = stream.set_nodelay(true);
         let stream = Taken::new(stream, self.options.write_timeout);
         let peer = self.peer;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use block::chunk_reader::SEGMENT_MAGIC;
 use block::series::{RawEntry, put_entry};
 use block::toc::{INDEX_MAGIC, Toc};
-use encoding::{crc32c, put_string, put_uvarint};
 use block::{BlockId, BlockMeta, ChunkMeta, ThanosMeta};
 use chunkenc::TimedChunk;
+use encoding::{crc32c, put_string, put_uvarint};
 use objstore::Bucket;
 use storage::Series;
 
