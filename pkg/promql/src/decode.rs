@@ -8,8 +8,8 @@ use model::{Resolution, TimeRange};
 use storage::{Chunk, ChunkData, PartialResponse, Series};
 
 use crate::QueryError;
+use crate::annotations::shown_labels;
 use crate::eval::{Cx, Result};
-use crate::notes::shown_labels;
 use crate::overlay::Overlay;
 use crate::samples::Samples;
 use crate::wanted::Wanted;
@@ -50,7 +50,7 @@ const WINDOW_MAX_MS: i64 = Resolution::COARSEST.ms();
 
 /// How far before the stretches looked at downsampled data still matters: two windows, and a third because a chunk may end
 /// in the middle of one, ms. After them it is the window that holds the last look.
-const COARSE_REACH_MS: i64 = 3 * WINDOW_MAX_MS;
+const WINDOWS_REACH_MS: i64 = 3 * WINDOW_MAX_MS;
 
 /// Time and value.
 const SAMPLE_BYTES: usize = 16;
@@ -74,8 +74,8 @@ pub(crate) struct Decoder {
 impl Decoder {
     /// For what `cx`'s query allows.
     pub fn new(wanted: Wanted, cx: &Cx) -> Self {
-        let coarsest_ms = if cx.read.auto_resolution { i64::MAX } else { cx.read.max_resolution_ms };
-        let overlay = Overlay::new(wanted, coarsest_ms);
+        let window_max_ms = if cx.read.auto_resolution { i64::MAX } else { cx.read.max_resolution_ms };
+        let overlay = Overlay::new(wanted, window_max_ms);
         let (merged, raw) = (Column::new(), Column::new());
         Self { merged, raw, overlay, held_bytes: 0, saw_histograms: false }
     }
@@ -134,7 +134,7 @@ impl Decoder {
     fn downsampled(&mut self, series: &Series, looks: Looks, out: &mut Samples, cx: &mut Cx) -> Result<()> {
         let Series { labels, chunks } = series;
         let mut range = looks.range();
-        range.min = range.min.saturating_sub(COARSE_REACH_MS);
+        range.min = range.min.saturating_sub(WINDOWS_REACH_MS);
         range.max = range.max.saturating_add(WINDOW_MAX_MS);
         self.overlay.clear();
         let mut raw = std::mem::take(&mut self.raw);
@@ -146,7 +146,7 @@ impl Decoder {
                     cx.stats.chunk_bytes += chunk.size_bytes() as u64;
                     match self.overlay.add(aggr, chunk.replica) {
                         Ok(is_float) => self.saw_histograms |= !is_float,
-                        Err(e) => damaged(labels, chunk, &e, cx)?,
+                        Err(e) => corrupt(labels, chunk, &e, cx)?,
                     }
                 }
                 data => {
@@ -180,12 +180,12 @@ impl Decoder {
         match &chunk.data {
             ChunkData::Raw(c) if c.encoding.is_float() => {
                 if let Err(e) = decode_floats(c.encoding, &c.data, out) {
-                    return damaged(labels, chunk, &e, cx).map(|()| false);
+                    return corrupt(labels, chunk, &e, cx).map(|()| false);
                 }
                 if !is_within(&out.times[before..], chunk) {
                     out.times.truncate(before);
                     out.values.truncate(before);
-                    return damaged(labels, chunk, &"it holds samples of other times", cx).map(|()| false);
+                    return corrupt(labels, chunk, &"it holds samples of other times", cx).map(|()| false);
                 }
             }
             ChunkData::Raw(_) => {
@@ -240,13 +240,13 @@ fn is_within(times: &[i64], chunk: &Chunk) -> bool {
 }
 
 /// A chunk cannot be used: a warning, or an error where no part may be missing.
-fn damaged(labels: &Labels, chunk: &Chunk, why: &dyn Display, cx: &mut Cx) -> Result<()> {
+fn corrupt(labels: &Labels, chunk: &Chunk, why: &dyn Display, cx: &mut Cx) -> Result<()> {
     let (series, min, max) = (shown_labels(labels), chunk.min_time, chunk.max_time);
     let text = format!("chunk of {series} from {min} to {max} ms is corrupt and left out: {why}");
     if cx.read.partial_response == PartialResponse::Abort {
         return Err(QueryError::Storage(storage::Error::Corrupt(text)));
     }
-    cx.notes.source_warning(text);
+    cx.annotations.source_warning(text);
     Ok(())
 }
 

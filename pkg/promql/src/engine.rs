@@ -8,8 +8,8 @@ use storage::{Budget, Ctx, SeriesSource};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use crate::annotations::QueryAnnotations;
 use crate::eval::Cx;
-use crate::notes::Notes;
 use crate::plan;
 use crate::query::{Query, Times};
 use crate::{EngineOptions, Grid, QueryError, QueryResult, QueryStats, run};
@@ -187,7 +187,7 @@ impl Work {
         let prepare_seconds = began.elapsed().as_secs_f64();
 
         let began = Instant::now();
-        let mut cx = Cx::new(ctx, source, runtime, settings, read, grid.step_ms, Notes::new(&text))?;
+        let mut cx = Cx::new(ctx, source, runtime, settings, read, grid.step_ms, QueryAnnotations::new(&text))?;
         cx.check_size(grid.steps(), "steps")?;
         cx.hold_grid(grid, 16)?;
         if per_step_stats {
@@ -199,10 +199,10 @@ impl Work {
             run::instant(&root, grid.start_ms, &mut cx)?
         };
         cx.stats.samples_per_step = cx.take_step_counts();
-        let (notes, stats, held) = cx.into_result();
+        let (annotations, stats, held) = cx.into_result();
         let eval_seconds = began.elapsed().as_secs_f64();
         let stats = QueryStats { prepare_seconds, eval_seconds, ..stats };
-        Ok(QueryResult { value, annotations: notes.finish(), stats, held: Some(Arc::new(held)) })
+        Ok(QueryResult { value, annotations: annotations.finish(), stats, held: Some(Arc::new(held)) })
     }
 }
 

@@ -6,7 +6,7 @@ use model::{Resolution, TimeRange};
 use promql_syntax::Span;
 use storage::{Ctx, Reservation, Select, SeriesSource};
 
-use crate::notes::Notes;
+use crate::annotations::QueryAnnotations;
 use crate::plan::SelectPlan;
 use crate::series::StepSeries;
 use crate::wanted::Wanted;
@@ -35,7 +35,7 @@ pub(crate) struct Cx {
     pub lookback_ms: i64,
     /// The query's own step, 0 for an instant query; a hint to sources.
     pub step_ms: i64,
-    pub notes: Notes,
+    pub annotations: QueryAnnotations,
     pub stats: QueryStats,
     /// The query's own steps, and samples looked at by each, when that was asked for.
     per_step: Option<(Grid, Vec<u64>)>,
@@ -70,7 +70,7 @@ impl Cx {
         options: Arc<EngineOptions>,
         read: ReadOptions,
         step_ms: i64,
-        notes: Notes,
+        annotations: QueryAnnotations,
     ) -> Result<Self> {
         let lookback_ms = if read.lookback_ms > 0 { read.lookback_ms } else { options.lookback_ms };
         let reservation = ctx.budget.reserve(0)?;
@@ -82,7 +82,7 @@ impl Cx {
             read,
             lookback_ms,
             step_ms,
-            notes,
+            annotations,
             stats: QueryStats::default(),
             per_step: None,
             samples: 0,
@@ -185,7 +185,7 @@ impl Cx {
             return Err(QueryError::Limit(format!(
                 "the query would make a value of label {:?} of {bytes} bytes, over the limit of {max} \
                  (--query.max-label-bytes)",
-                crate::notes::shown(name)
+                crate::annotations::shown(name)
             )));
         }
         Ok(())
@@ -242,9 +242,9 @@ impl Cx {
     }
 
     /// What the answer holds, when the evaluation is over.
-    pub fn into_result(mut self) -> (Notes, QueryStats, Reservation) {
+    pub fn into_result(mut self) -> (QueryAnnotations, QueryStats, Reservation) {
         self.reservation.shrink(self.reservation.bytes().saturating_sub(self.held_bytes));
-        (self.notes, self.stats, self.reservation)
+        (self.annotations, self.stats, self.reservation)
     }
 
     /// [`Cx::hold`] of a series.
@@ -284,7 +284,7 @@ impl Cx {
     }
 }
 
-/// `span` of the query as remarks name places.
+/// `span` of the query as annotations name places.
 pub(crate) fn position(query: &str, span: Span) -> String {
     let start = span.start;
     if start > query.len() {

@@ -68,7 +68,7 @@ impl Fetch {
                     self.done = true;
                 }
                 Some(Ok(SeriesEvent::Batch(batch))) => self.queue.extend(batch),
-                Some(Ok(SeriesEvent::Warning(text))) => cx.notes.source_warning(text),
+                Some(Ok(SeriesEvent::Warning(text))) => cx.annotations.source_warning(text),
                 Some(Err(e @ (storage::Error::Cancelled | storage::Error::Timeout(_) | storage::Error::Limit(_)))) => {
                     return Err(e.into());
                 }

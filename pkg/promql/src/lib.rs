@@ -5,11 +5,12 @@
 //! Memory is groups × steps for an aggregation, not series × steps.
 
 mod aggregate;
+mod annotations;
 mod binary;
-mod coarse;
 pub mod conformance;
 mod curve;
 mod decode;
+mod downsampled;
 mod engine;
 mod error;
 mod eval;
@@ -20,7 +21,7 @@ mod go_float;
 mod limits;
 mod marks;
 mod merge;
-mod notes;
+
 mod open;
 mod overlay;
 mod plan;

@@ -12,7 +12,7 @@ pub(crate) struct Marks {
     /// `windows[i]`: how many of the samples up to `i` are windows.
     windows: Vec<u32>,
     /// The longest windows there are, ms.
-    pub coarsest_ms: i64,
+    pub window_max_ms: i64,
 }
 
 impl Marks {
@@ -20,8 +20,8 @@ impl Marks {
     pub fn fill(&mut self, samples: &Samples, lookback_ms: i64) {
         self.holes.clear();
         self.windows.clear();
-        self.coarsest_ms = samples.covers.iter().map(|c| c.resolution_ms).max().unwrap_or(0);
-        let near_ms = lookback_ms.max(self.coarsest_ms);
+        self.window_max_ms = samples.covers.iter().map(|c| c.resolution_ms).max().unwrap_or(0);
+        let near_ms = lookback_ms.max(self.window_max_ms);
         let (mut holes, mut windows) = (0, 0);
         for (i, cover) in samples.covers.iter().enumerate() {
             holes += u32::from(i == 0 || !samples.goes_on(i - 1, near_ms));

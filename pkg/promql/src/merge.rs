@@ -53,10 +53,10 @@ fn join(whole: &mut StepSeries, part: &StepSeries) -> Result<()> {
     for (i, v) in part.column.floats() {
         whole.column.set(i, v);
     }
-    for (i, h) in &part.column.sparse_histograms {
-        match whole.column.sparse_histograms.binary_search_by_key(i, |(j, _)| *j) {
+    for (i, h) in &part.column.native_histograms {
+        match whole.column.native_histograms.binary_search_by_key(i, |(j, _)| *j) {
             Ok(_) => return Err(same_labels()),
-            Err(at) => whole.column.sparse_histograms.insert(at, (*i, h.clone())),
+            Err(at) => whole.column.native_histograms.insert(at, (*i, h.clone())),
         }
     }
     whole.drop_name |= part.drop_name;

@@ -68,7 +68,7 @@ pub(crate) fn open(plan: &Plan, grid: Grid, cx: &mut Cx) -> Result<Stream> {
         Plan::Vector(scalar) => Box::new(FromScalar(Some(ScalarOp::open(scalar, grid, cx)?))),
         Plan::Sort(order, inner, span) => {
             if grid.start_ms != grid.end_ms {
-                cx.notes.sort_in_range(*span);
+                cx.annotations.sort_in_range(*span);
             }
             Box::new(SortOp::new(open(inner, grid, cx)?, order.clone(), grid))
         }
@@ -149,10 +149,10 @@ impl Operator for Repeat {
     fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
         let Some(mut series) = cx.next(&mut self.inner)? else { return Ok(None) };
         if self.steps > 1 {
-            series.column = match series.column.sparse_histograms.first() {
+            series.column = match series.column.native_histograms.first() {
                 Some((_, h)) => {
                     let mut column = StepColumn::absent(self.steps);
-                    column.sparse_histograms = (0..self.steps as u32).map(|i| (i, h.clone())).collect();
+                    column.native_histograms = (0..self.steps as u32).map(|i| (i, h.clone())).collect();
                     column
                 }
                 None => StepColumn::constant(self.steps, series.column.values[0]),
@@ -188,7 +188,7 @@ struct StepTime {
 impl Operator for StepTime {
     fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
         let Some(mut series) = cx.next(&mut self.inner)? else { return Ok(None) };
-        for (i, _) in std::mem::take(&mut series.column.sparse_histograms) {
+        for (i, _) in std::mem::take(&mut series.column.native_histograms) {
             series.column.set(i as usize, 0.0);
         }
         let steps: Vec<usize> = bits(&series.column.present).collect();

@@ -1,7 +1,7 @@
 //! Downsampled data of a series, of one or several resolutions and replicas, over its raw data: one row of samples in
 //! which everything counts once.
 //!
-//! Sources may give the same time several times: a sidecar its raw samples and a store windows of them, a coarse chunk
+//! Sources may give the same time several times: a sidecar its raw samples and a store windows of them, a downsampled chunk
 //! where a finer one ends in its middle, each replica its own windows. Windows of a resolution are aligned, so it is
 //! settled window by window: finer data stands where it holds all that the window counts; else the window does, and the
 //! finer samples in it go. Of several replicas' windows the fullest stands.
@@ -58,16 +58,16 @@ struct Part {
 pub(crate) struct Overlay {
     wanted: Wanted,
     /// No windows are longer, ms.
-    coarsest_ms: i64,
+    window_max_ms: i64,
     parts: Vec<Part>,
     values: Column,
     counts: Column,
 }
 
 impl Overlay {
-    /// Of windows that are no longer than `coarsest_ms`.
-    pub fn new(wanted: Wanted, coarsest_ms: i64) -> Self {
-        Self { wanted, coarsest_ms, parts: Vec::new(), values: Column::new(), counts: Column::new() }
+    /// Of windows that are no longer than `window_max_ms`.
+    pub fn new(wanted: Wanted, window_max_ms: i64) -> Self {
+        Self { wanted, window_max_ms, parts: Vec::new(), values: Column::new(), counts: Column::new() }
     }
 
     /// Samples added since the last [`Overlay::finish`].
@@ -116,7 +116,7 @@ impl Overlay {
             rows.iter_mut().for_each(|r| r.value /= r.cover.count);
         }
         let resolution_ms =
-            if self.coarsest_ms < HOUR_MS { Some(FIVE_MINUTES_MS) } else { resolution_of(&rows[extra..]) };
+            if self.window_max_ms < HOUR_MS { Some(FIVE_MINUTES_MS) } else { resolution_of(&rows[extra..]) };
         if !rows.is_empty() {
             self.parts.push(Part { resolution_ms, replica, rows });
         }
@@ -230,7 +230,7 @@ fn raw_counter_rows(raw: &Column) -> Vec<Row> {
     rows
 }
 
-/// Fills in counts, which stand at the same times; where damaged data has none, they stay unknown.
+/// Fills in counts, which stand at the same times; where corrupt data has none, they stay unknown.
 fn count(rows: &mut [Row], counts: &Column) {
     let mut at = 0;
     for row in rows {
@@ -374,7 +374,7 @@ fn lay_over(fine: &[Row], windows: &[Row], resolution_ms: i64, blurred: bool) ->
         let (before, from) = fine.split_at(fine.partition_point(|r| r.time < window * resolution_ms));
         out.extend_from_slice(before);
         let last = inside.last().map_or(first.time, |r| r.time);
-        // A finer window that began before the coarse data ends tells of the same time.
+        // A shorter window that began before the longer ones end is about the same time.
         let (same, after) = from.split_at(from.partition_point(|r| r.cover.since_ms <= last));
         fine = after;
         let counted = held(inside);

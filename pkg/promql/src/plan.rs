@@ -113,7 +113,7 @@ pub(crate) struct RangePlan {
     pub args: Vec<ScalarPlan>,
     /// Place of the range argument.
     pub span: Span,
-    /// Place of the first argument, which remarks on a quantile name.
+    /// Place of the first argument, which annotations about a quantile name.
     pub first_span: Span,
 }
 

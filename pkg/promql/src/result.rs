@@ -16,7 +16,7 @@ use crate::series::StepColumn;
 pub struct QueryResult {
     /// The data.
     pub value: Value,
-    /// Remarks of the evaluation and of the sources, complete with positions.
+    /// Warnings and infos of the evaluation and of the sources, complete with positions.
     pub annotations: Annotations,
     /// What it took.
     pub stats: QueryStats,

@@ -39,7 +39,7 @@ pub(crate) fn instant(root: &Root, time_ms: i64, cx: &mut Cx) -> Result<Value> {
                 .into_iter()
                 .map(|s| InstantSample {
                     value: s.column.get(0).unwrap_or(f64::NAN),
-                    histogram: s.column.sparse_histograms.first().map(|(_, h)| h.clone()),
+                    histogram: s.column.native_histograms.first().map(|(_, h)| h.clone()),
                     labels: s.labels,
                 })
                 .collect();

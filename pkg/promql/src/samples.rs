@@ -87,7 +87,7 @@ impl Samples {
     }
 
     /// The longest window that `after..=last` cuts, ms.
-    pub fn coarsest(&self, after: i64, last: i64) -> Option<i64> {
+    pub fn longest_window(&self, after: i64, last: i64) -> Option<i64> {
         let cut = |(time, cover): &(&i64, &Cover)| **time > after && cover.since_ms <= last;
         self.column.times.iter().zip(&self.covers).filter(cut).map(|(_, cover)| cover.resolution_ms).max()
     }

@@ -77,7 +77,7 @@ impl Operator for InstantSelector {
                 self.decoder.series(&series, looks, &mut self.samples, cx)?;
             }
             if self.decoder.saw_histograms {
-                cx.notes.histograms_unread(series.labels.metric_name(), self.plan.span);
+                cx.annotations.histograms_unread(series.labels.metric_name(), self.plan.span);
             }
             if self.samples.is_empty() {
                 continue;
@@ -96,9 +96,9 @@ impl Operator for InstantSelector {
                 continue;
             }
             if let Some(range_ms) = self.plan.within_ms
-                && let Some(ms) = self.samples.coarsest(after, last).filter(|ms| ms.saturating_mul(2) > range_ms)
+                && let Some(ms) = self.samples.longest_window(after, last).filter(|ms| ms.saturating_mul(2) > range_ms)
             {
-                cx.notes.too_coarse(range_ms, ms, self.plan.span);
+                cx.annotations.long_windows(range_ms, ms, self.plan.span);
             }
             cx.stats.total_samples += found;
             if let Some(counts) = cx.step_counters(self.grid) {

@@ -13,13 +13,13 @@ pub struct StepColumn {
     /// Bit `i % 64` of word `i / 64`: step `i` has a float.
     pub present: Vec<u64>,
     /// Steps that hold a native histogram in place of a float, ascending. Mostly empty.
-    pub sparse_histograms: Vec<(u32, Arc<FloatHistogram>)>,
+    pub native_histograms: Vec<(u32, Arc<FloatHistogram>)>,
 }
 
 impl StepColumn {
     /// `steps` absent values.
     pub fn absent(steps: usize) -> Self {
-        Self { values: vec![0.0; steps], present: vec![0; steps.div_ceil(64)], sparse_histograms: Vec::new() }
+        Self { values: vec![0.0; steps], present: vec![0; steps.div_ceil(64)], native_histograms: Vec::new() }
     }
 
     /// The same value at every step.
@@ -36,7 +36,7 @@ impl StepColumn {
         {
             *last = (1 << (steps % 64)) - 1;
         }
-        Self { values, present, sparse_histograms: Vec::new() }
+        Self { values, present, native_histograms: Vec::new() }
     }
 
     /// Makes the column one of `steps` absent values again, in the same memory.
@@ -45,7 +45,7 @@ impl StepColumn {
         self.values.resize(steps, 0.0);
         self.present.clear();
         self.present.resize(steps.div_ceil(64), 0);
-        self.sparse_histograms.clear();
+        self.native_histograms.clear();
     }
 
     /// How many steps the column is over.
@@ -85,22 +85,22 @@ impl StepColumn {
 
     /// The histograms: step, histogram.
     pub fn histograms(&self) -> impl Iterator<Item = (usize, &FloatHistogram)> + '_ {
-        self.sparse_histograms.iter().map(|(i, h)| (*i as usize, &**h))
+        self.native_histograms.iter().map(|(i, h)| (*i as usize, &**h))
     }
 
     /// Samples of both kinds.
     pub fn count(&self) -> usize {
-        self.present.iter().map(|w| w.count_ones() as usize).sum::<usize>() + self.sparse_histograms.len()
+        self.present.iter().map(|w| w.count_ones() as usize).sum::<usize>() + self.native_histograms.len()
     }
 
     /// True when no step has a sample.
     pub fn is_empty(&self) -> bool {
-        self.sparse_histograms.is_empty() && self.present.iter().all(|w| *w == 0)
+        self.native_histograms.is_empty() && self.present.iter().all(|w| *w == 0)
     }
 
     /// Memory held, in bytes.
     pub fn size_bytes(&self) -> usize {
-        self.values.capacity() * 8 + self.present.capacity() * 8 + self.sparse_histograms.capacity() * 256
+        self.values.capacity() * 8 + self.present.capacity() * 8 + self.native_histograms.capacity() * 256
     }
 }
 

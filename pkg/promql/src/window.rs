@@ -17,7 +17,7 @@ use crate::samples::Samples;
 use crate::scalar::ScalarOp;
 use crate::series::StepSeries;
 use crate::wanted::Wanted;
-use crate::{Grid, QueryError, StepColumn, coarse, open};
+use crate::{Grid, QueryError, StepColumn, downsampled, open};
 
 /// The samples after `start_ms` up to `end_ms`: `all_values[low..high]`. Never empty when a function sees it.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +67,7 @@ pub(crate) struct RangeOp {
     pub samples: Samples,
     falls: Vec<u32>,
     scratch: Vec<f64>,
-    coarse: coarse::Buffers,
+    downsampled: downsampled::Buffers,
 }
 
 impl RangeOp {
@@ -106,7 +106,7 @@ impl RangeOp {
             samples: Samples::default(),
             falls: Vec::new(),
             scratch: Vec::new(),
-            coarse: coarse::Buffers::default(),
+            downsampled: downsampled::Buffers::default(),
         })
     }
 }
@@ -165,7 +165,7 @@ impl Operator for RangeOp {
                 continue;
             }
             if matches!(self.function, RangeFn::Rate | RangeFn::Increase) {
-                self.remark_on_counter(&labels, cx);
+                self.annotate_counter(&labels, cx);
             }
             let series = StepSeries { labels, drop_name: already_dropped, column };
             return Ok(Some(if self.function.keeps_name() { series } else { drop_name(series, cx) }));
@@ -182,7 +182,7 @@ impl RangeOp {
                 let looks = range_looks(plan, self.range_ms, self.grid, cx.lookback_ms);
                 decoder.series(&series, looks, &mut self.samples, cx)?;
                 if decoder.saw_histograms {
-                    cx.notes.histograms_unread(series.labels.metric_name(), self.span);
+                    cx.annotations.histograms_unread(series.labels.metric_name(), self.span);
                 }
                 self.samples.drop_stale();
                 Ok(Some((series.labels, false)))
@@ -199,7 +199,7 @@ impl RangeOp {
         }
     }
 
-    fn remark_on_counter(&self, labels: &labels::Labels, cx: &mut Cx) {
+    fn annotate_counter(&self, labels: &labels::Labels, cx: &mut Cx) {
         let name = labels.metric_name();
         if name.is_empty() {
             return;
@@ -207,10 +207,10 @@ impl RangeOp {
         if cx.options.type_and_unit_labels {
             let of_type = labels.value("__type__");
             if of_type != "counter" && of_type != "histogram" {
-                cx.notes.maybe_no_counter_type(name, of_type, self.first_span);
+                cx.annotations.maybe_no_counter_type(name, of_type, self.first_span);
             }
         } else if !["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix)) {
-            cx.notes.maybe_no_counter(name, self.first_span);
+            cx.annotations.maybe_no_counter(name, self.first_span);
         }
     }
 
@@ -262,9 +262,9 @@ impl RangeOp {
 
     fn run(&mut self, column: &mut StepColumn, cx: &mut Cx) -> Result<()> {
         if self.samples.aggregated() {
-            let mut buffers = std::mem::take(&mut self.coarse);
-            let result = coarse::run(self, column, &mut buffers, cx);
-            self.coarse = buffers;
+            let mut buffers = std::mem::take(&mut self.downsampled);
+            let result = downsampled::run(self, column, &mut buffers, cx);
+            self.downsampled = buffers;
             return result;
         }
         let mut falls = std::mem::take(&mut self.falls);
@@ -342,7 +342,7 @@ impl RangeOp {
                     Some(quantile::quantile(q, scratch))
                 })?;
                 if let Some(q) = bad {
-                    cx.notes.bad_quantile(q, self.first_span);
+                    cx.annotations.bad_quantile(q, self.first_span);
                 }
                 Ok(())
             }
@@ -425,7 +425,7 @@ pub(crate) fn top_matrix(
         let looks = range_looks(plan, range_ms, grid, cx.lookback_ms);
         decoder.series(&series, looks, &mut samples, cx)?;
         if decoder.saw_histograms {
-            cx.notes.histograms_unread(series.labels.metric_name(), plan.span);
+            cx.annotations.histograms_unread(series.labels.metric_name(), plan.span);
         }
         samples.drop_stale();
         let samples = samples.column;

@@ -88,7 +88,7 @@ impl MatrixJson {
             }
         }
         if let Points::Steps(column) = &series.points {
-            let histograms = &column.sparse_histograms;
+            let histograms = &column.native_histograms;
             while place.histogram < histograms.len() {
                 if out.len() >= full {
                     return false;
@@ -182,7 +182,7 @@ mod tests {
     fn expected_text() {
         let mut both = StepColumn::absent(3);
         both.set(0, 1.0);
-        both.sparse_histograms = vec![
+        both.native_histograms = vec![
             (1, Arc::new(FloatHistogram { count: 2.0, sum: 3.5, ..FloatHistogram::default() })),
             (2, Arc::new(FloatHistogram { count: 4.0, sum: 5.0, ..FloatHistogram::default() })),
         ];

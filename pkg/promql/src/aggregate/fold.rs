@@ -144,7 +144,7 @@ fn fold(op: AggregateOp, group: &mut Group, input: &StepColumn) {
         }),
         (State::Plain, AggregateOp::Count) => {
             each(out, input, |n, _, _, first| *n = if first { 1.0 } else { *n + 1.0 });
-            for (i, _) in &input.sparse_histograms {
+            for (i, _) in &input.native_histograms {
                 let i = *i as usize;
                 let n = out.get(i).unwrap_or(0.0);
                 out.set(i, n + 1.0);
@@ -162,7 +162,7 @@ fn fold(op: AggregateOp, group: &mut Group, input: &StepColumn) {
         }),
         (State::Plain, _) => {
             each(out, input, |one, _, _, _| *one = 1.0);
-            for (i, _) in &input.sparse_histograms {
+            for (i, _) in &input.native_histograms {
                 out.set(*i as usize, 1.0);
             }
         }

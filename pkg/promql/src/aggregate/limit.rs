@@ -46,7 +46,7 @@ impl Operator for LimitK {
                     series.column.unset(i);
                 }
             }
-            series.column.sparse_histograms.retain(|(i, _)| {
+            series.column.native_histograms.retain(|(i, _)| {
                 let i = *i as usize;
                 let room = taken[i] < k[i];
                 taken[i] += i64::from(room);
@@ -85,10 +85,10 @@ impl Operator for LimitRatio {
             let max = self.ratio.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let min = self.ratio.iter().copied().fold(f64::INFINITY, f64::min);
             if max > 1.0 {
-                cx.notes.bad_ratio(max, 1.0, self.span);
+                cx.annotations.bad_ratio(max, 1.0, self.span);
             }
             if min < -1.0 {
-                cx.notes.bad_ratio(min, -1.0, self.span);
+                cx.annotations.bad_ratio(min, -1.0, self.span);
             }
         }
         while let Some(mut series) = cx.next(&mut self.inner)? {
@@ -104,7 +104,7 @@ impl Operator for LimitRatio {
                     series.column.unset(i);
                 }
             }
-            series.column.sparse_histograms.retain(|(i, _)| chosen(*i as usize));
+            series.column.native_histograms.retain(|(i, _)| chosen(*i as usize));
             if !series.column.is_empty() {
                 return Ok(Some(series));
             }

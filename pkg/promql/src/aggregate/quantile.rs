@@ -37,15 +37,15 @@ impl Quantile {
             groups[at].1 |= series.drop_name;
         }
         if let Some(nan) = q.iter().find(|q| q.is_nan()) {
-            cx.notes.bad_quantile(*nan, self.span);
+            cx.annotations.bad_quantile(*nan, self.span);
         }
         let max = q.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let min = q.iter().copied().fold(f64::INFINITY, f64::min);
         if max > 1.0 {
-            cx.notes.bad_quantile(max, self.span);
+            cx.annotations.bad_quantile(max, self.span);
         }
         if min < 0.0 {
-            cx.notes.bad_quantile(min, self.span);
+            cx.annotations.bad_quantile(min, self.span);
         }
         let mut out = Vec::with_capacity(groups.len());
         let mut values = Vec::new();

@@ -8,9 +8,9 @@ use promql_syntax::{BinaryOp, Cardinality, Matching, Span};
 
 use super::arith::{arithmetic, changes_metric, compare, is_trim};
 use super::matching::{Signatures, match_labels, result_labels};
+use crate::annotations::shown_labels;
 use crate::eval::{Cx, Operator, Result, Stream};
 use crate::merge::ENTRY_BYTES;
-use crate::notes::shown_labels;
 use crate::series::StepSeries;
 use crate::{Grid, QueryError, StepColumn};
 
@@ -106,7 +106,7 @@ impl Join {
         Ok(())
     }
 
-    /// Notes the first two series of a group that share a step.
+    /// QueryAnnotations the first two series of a group that share a step.
     fn find_clash(&mut self, series: &StepSeries, number: usize, cx: &mut Cx) -> Result<()> {
         for other in &self.groups[number].one {
             cx.work(self.many_any.len())?;
@@ -147,7 +147,7 @@ impl Join {
         cx: &mut Cx,
     ) -> Result<()> {
         if is_trim(self.op) {
-            cx.notes.trim_of_floats(self.op.as_str(), self.span);
+            cx.annotations.trim_of_floats(self.op.as_str(), self.span);
         }
         let drops_now = changes_metric(self.op) || (self.return_bool && !cx.delayed());
         let size = many.0.size_bytes() + one.0.size_bytes();

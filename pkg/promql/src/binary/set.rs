@@ -32,7 +32,7 @@ impl SetOp {
         }
     }
 
-    /// Notes where `series` has samples; gives what its group has.
+    /// QueryAnnotations where `series` has samples; gives what its group has.
     fn note(&mut self, series: &StepSeries, cx: &mut Cx) -> Result<()> {
         let number = self.signatures.number(&series.labels, cx)?;
         while self.present.len() < self.signatures.len() {
@@ -41,7 +41,7 @@ impl SetOp {
         }
         let present = &mut self.present[number];
         present.iter_mut().zip(&series.column.present).for_each(|(a, b)| *a |= b);
-        for (i, _) in &series.column.sparse_histograms {
+        for (i, _) in &series.column.native_histograms {
             present[*i as usize >> 6] |= 1 << (i & 63);
         }
         Ok(())
@@ -56,7 +56,7 @@ impl SetOp {
             let have = group.get(w).copied().unwrap_or(0);
             *word &= if when_present { have } else { !have };
         }
-        series.column.sparse_histograms.retain(|(i, _)| {
+        series.column.native_histograms.retain(|(i, _)| {
             let have = group.get(*i as usize >> 6).is_some_and(|w| w & (1 << (i & 63)) != 0);
             have == when_present
         });

@@ -24,9 +24,9 @@ impl Operator for WithScalar {
         let scalars = self.values.as_deref().unwrap_or_default();
         while let Some(mut series) = cx.next(&mut self.vector)? {
             let column = &mut series.column;
-            column.sparse_histograms.clear();
+            column.native_histograms.clear();
             if is_trim(self.op) {
-                // Operators on histograms drop floats; no remark beside a scalar, as in Prometheus.
+                // Operators on histograms drop floats; no annotation beside a scalar, as in Prometheus.
                 column.present.fill(0);
             } else if self.op.is_comparison() {
                 let steps: Vec<usize> = bits(&column.present).collect();

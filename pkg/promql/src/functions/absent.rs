@@ -19,7 +19,7 @@ impl Operator for Absent {
         let mut column = crate::StepColumn::constant(steps, 1.0);
         while let Some(series) = cx.next(&mut inner)? {
             column.present.iter_mut().zip(&series.column.present).for_each(|(mine, theirs)| *mine &= !theirs);
-            for (i, _) in &series.column.sparse_histograms {
+            for (i, _) in &series.column.native_histograms {
                 column.unset(*i as usize);
             }
             cx.recycle(series.column);

@@ -4,10 +4,10 @@ use hashbrown::HashMap;
 use labels::{BUCKET_LABEL, Builder, Labels};
 use promql_syntax::Span;
 
+use crate::annotations::Forced;
 use crate::eval::{Cx, Operator, Result, Stream, drop_name};
 use crate::go_float::format_open_metrics;
 use crate::merge::{ENTRY_BYTES, Ready};
-use crate::notes::Forced;
 use crate::plan::BucketsFn;
 use crate::scalar::ScalarOp;
 use crate::series::StepSeries;
@@ -68,7 +68,7 @@ impl BucketsOp {
             let le = series.labels.value(BUCKET_LABEL);
             let Some(upper) = parse_bound(le) else {
                 let name = if cx.delayed() { series.labels.metric_name() } else { "" };
-                cx.notes.bad_bucket(name, le, self.span);
+                cx.annotations.bad_bucket(name, le, self.span);
                 continue;
             };
             let labels = series.labels.without(&[BUCKET_LABEL]);
@@ -162,7 +162,7 @@ impl BucketsOp {
                         let time = self.grid.time(i);
                         let forced =
                             Forced { min_time: time, max_time: time, min_bucket, max_bucket, max_diff, count: 1 };
-                        cx.notes.forced_monotonic(name, forced, span);
+                        cx.annotations.forced_monotonic(name, forced, span);
                     }
                     column.set(i, value);
                 }
@@ -181,7 +181,7 @@ enum Pass {
 fn quantiles(q: &mut ScalarOp, at: Span, cx: &mut Cx) -> Result<Vec<f64>> {
     let values = q.eval(cx)?;
     for v in values.iter().filter(|v| !(0.0..=1.0).contains(*v)) {
-        cx.notes.bad_quantile(*v, at);
+        cx.annotations.bad_quantile(*v, at);
     }
     Ok(values)
 }

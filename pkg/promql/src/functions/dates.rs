@@ -63,7 +63,7 @@ pub(crate) struct DateOp {
 impl Operator for DateOp {
     fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
         while let Some(mut series) = cx.next(&mut self.inner)? {
-            series.column.sparse_histograms.clear();
+            series.column.native_histograms.clear();
             if series.column.is_empty() {
                 continue;
             }

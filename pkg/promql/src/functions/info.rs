@@ -6,11 +6,11 @@ use std::sync::Arc;
 use hashbrown::{HashMap, HashSet};
 use labels::{Builder, Labels, METRIC_NAME, MatchType, Matcher};
 
+use crate::annotations::shown_labels;
 use crate::decode::Decoder;
 use crate::eval::{Cx, Operator, Result, Stream};
 use crate::fetch::Fetch;
 use crate::merge::{Collector, ENTRY_BYTES, Ready};
-use crate::notes::shown_labels;
 use crate::plan::SelectPlan;
 use crate::samples::{Samples, aligned};
 use crate::series::StepSeries;

@@ -92,7 +92,7 @@ impl Operator for MathOp {
             self.values = Some(self.args.iter_mut().map(|a| a.eval(cx)).collect::<Result<_>>()?);
         }
         while let Some(mut series) = cx.next(&mut self.inner)? {
-            series.column.sparse_histograms.clear();
+            series.column.native_histograms.clear();
             apply(self.function, self.values.as_deref().unwrap_or_default(), &mut series);
             if series.column.is_empty() {
                 cx.recycle(series.column);

@@ -39,7 +39,7 @@ impl Operator for SortOp {
             let mut all = Vec::new();
             while let Some(mut series) = cx.next(&mut self.inner)? {
                 if floats_only {
-                    series.column.sparse_histograms.clear();
+                    series.column.native_histograms.clear();
                     if series.column.is_empty() {
                         continue;
                     }

@@ -42,8 +42,8 @@ pub(crate) struct Buffers {
 pub(crate) fn run(op: &RangeOp, column: &mut StepColumn, buffers: &mut Buffers, cx: &mut Cx) -> Result<()> {
     let Buffers { marks, times, values } = buffers;
     marks.fill(&op.samples, cx.lookback_ms);
-    let maybe_short = marks.coarsest_ms.saturating_mul(2) > op.range_ms;
-    let mut too_coarse_ms = 0;
+    let maybe_short = marks.window_max_ms.saturating_mul(2) > op.range_ms;
+    let mut long_window_ms = 0;
     let mut bad_quantile = None;
     for step in 0..op.grid.steps() {
         if step % 256 == 255 {
@@ -58,15 +58,15 @@ pub(crate) fn run(op: &RangeOp, column: &mut StepColumn, buffers: &mut Buffers, 
         if let Some(v) = value(op, &view, (times, values), &mut bad_quantile)? {
             column.set(step, v);
             if maybe_short {
-                too_coarse_ms = too_coarse_ms.max(view.coarsest_ms());
+                long_window_ms = long_window_ms.max(view.window_max_ms());
             }
         }
     }
     if let Some(q) = bad_quantile {
-        cx.notes.bad_quantile(q, op.first_span);
+        cx.annotations.bad_quantile(q, op.first_span);
     }
-    if too_coarse_ms.saturating_mul(2) > op.range_ms {
-        cx.notes.too_coarse(op.range_ms, too_coarse_ms, op.span);
+    if long_window_ms.saturating_mul(2) > op.range_ms {
+        cx.annotations.long_windows(op.range_ms, long_window_ms, op.span);
     }
     Ok(())
 }
@@ -106,7 +106,7 @@ impl<'a> View<'a> {
     }
 
     /// The longest window in view, ms.
-    fn coarsest_ms(&self) -> i64 {
+    fn window_max_ms(&self) -> i64 {
         self.indices().map(|i| self.cover(i).resolution_ms).max().unwrap_or(0)
     }
 

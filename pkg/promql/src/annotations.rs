@@ -1,4 +1,4 @@
-//! Remarks on a query, in Prometheus' words and with places. Equal remarks merge.
+//! Annotations of a query: warnings and infos in Prometheus' words, with places. Equal ones merge.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,13 +11,13 @@ use promql_syntax::Span;
 use crate::eval::position;
 use crate::go_float::{format_g, format_g2};
 
-/// Collects remarks while a query runs. One text counts once, at the last place in the query that gave rise to it, as
+/// Collects annotations while a query runs. One text counts once, at the last place in the query that gave rise to it, as
 /// in Prometheus.
 #[derive(Debug)]
-pub(crate) struct Notes {
+pub(crate) struct QueryAnnotations {
     query: Arc<str>,
     sources: Annotations,
-    remarks: BTreeMap<(Severity, String), Span>,
+    found: BTreeMap<(Severity, String), Span>,
     forced: BTreeMap<String, (Span, Forced)>,
 }
 
@@ -32,9 +32,9 @@ pub(crate) struct Forced {
     pub count: u64,
 }
 
-impl Notes {
+impl QueryAnnotations {
     pub fn new(query: &str) -> Self {
-        Self { query: query.into(), sources: Annotations::new(), remarks: BTreeMap::new(), forced: BTreeMap::new() }
+        Self { query: query.into(), sources: Annotations::new(), found: BTreeMap::new(), forced: BTreeMap::new() }
     }
 
     fn warn(&mut self, text: std::fmt::Arguments<'_>, span: Span) {
@@ -46,10 +46,10 @@ impl Notes {
     }
 
     fn add(&mut self, severity: Severity, text: std::fmt::Arguments<'_>, span: Span) {
-        if self.remarks.len() >= Annotations::KEPT_MAX {
+        if self.found.len() >= Annotations::KEPT_MAX {
             return;
         }
-        let place = self.remarks.entry((severity, text.to_string())).or_insert(span);
+        let place = self.found.entry((severity, text.to_string())).or_insert(span);
         if span.start > place.start {
             *place = span;
         }
@@ -99,7 +99,7 @@ impl Notes {
         self.warn(format_args!("native histogram samples were left out, they are not evaluated yet{of}"), span);
     }
 
-    pub fn too_coarse(&mut self, range_ms: i64, resolution_ms: i64, span: Span) {
+    pub fn long_windows(&mut self, range_ms: i64, resolution_ms: i64, span: Span) {
         let (range, resolution) = (format_duration(range_ms), format_duration(resolution_ms));
         self.info(
             format_args!(
@@ -132,7 +132,7 @@ impl Notes {
         }
     }
 
-    /// All remarks.
+    /// All annotations, each with its place.
     pub fn finish(mut self) -> Annotations {
         for (metric, (place, f)) in std::mem::take(&mut self.forced) {
             let of = for_metric(&metric);
@@ -150,7 +150,7 @@ impl Notes {
             );
         }
         let mut all = self.sources;
-        for ((severity, text), span) in self.remarks {
+        for ((severity, text), span) in self.found {
             let at = position(&self.query, span);
             let class = if severity == Severity::Warning { "warning" } else { "info" };
             all.add(Annotation { severity, text: format!("PromQL {class}: {text} ({at})") });
@@ -163,14 +163,14 @@ fn for_metric(metric: &str) -> String {
     if metric.is_empty() { String::new() } else { format!(" for metric name {:?}", shown(metric)) }
 }
 
-/// The longest piece of data that a remark or an error repeats, bytes.
+/// The longest piece of data that an annotation or an error repeats, bytes.
 const SHOWN_MAX: usize = 1024;
 /// The longest warning of a source that is passed on, bytes.
 const WARNING_MAX: usize = 16 << 10;
 /// The most labels of a series that an error shows.
 const LABELS_SHOWN_MAX: usize = 64;
 
-/// `text` as remarks and errors show it: what is long is cut.
+/// `text` as annotations and errors show it: what is long is cut.
 pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     cut(text, SHOWN_MAX)
 }
