@@ -9,7 +9,6 @@ use telemetry::{Counter, CounterVec, Gauge, Histogram, HistogramVec, Metrics, ex
 
 use crate::summary::DurationSummary;
 
-/// Counts queries.
 #[derive(Debug, Clone)]
 pub(crate) struct ActiveQueries {
     inner: Arc<Inner>,
@@ -17,7 +16,6 @@ pub(crate) struct ActiveQueries {
 
 #[derive(Debug)]
 struct Inner {
-    /// Running or waiting.
     count: AtomicU64,
     /// How many the engine lets run at one time; 0 = any number.
     max: u64,
@@ -85,7 +83,6 @@ impl ActiveQueries {
     }
 }
 
-/// A query at work.
 #[derive(Debug)]
 pub(crate) struct Running {
     active: ActiveQueries,
@@ -93,7 +90,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Notes how it ended.
+    /// Counts the end of the query, by its outcome.
     pub fn end(self, outcome: Result<QueryResult, QueryError>) -> Result<QueryResult, QueryError> {
         let inner = &self.active.inner;
         match &outcome {

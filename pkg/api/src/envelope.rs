@@ -23,7 +23,6 @@ const SLACK_BYTES: usize = 8 << 10;
 /// The warning about a list that `limit` cut.
 pub(crate) const TRUNCATED: &str = "results truncated due to limit";
 
-/// Annotations of these warnings.
 pub(crate) fn warned(warnings: Vec<String>) -> Annotations {
     let mut annotations = Annotations::new();
     warnings.into_iter().for_each(|text| annotations.warn(text));

@@ -4,7 +4,6 @@ use promql::QueryStats;
 use promql_syntax::Expr;
 use serde::Serialize;
 
-/// One operator.
 #[derive(Debug, Serialize)]
 pub(crate) struct Operator {
     name: String,

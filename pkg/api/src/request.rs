@@ -28,7 +28,6 @@ pub(crate) struct RequestCtx {
 }
 
 impl RequestCtx {
-    /// From headers and `timeout`.
     pub fn new(params: &Params, shared: &Shared) -> Result<Self, ApiError> {
         let options = &shared.state.options;
         let tenant = Tenant::of(&params.headers, options)?;
@@ -93,7 +92,6 @@ pub(crate) fn read_options(
     })
 }
 
-/// `engine`.
 pub(crate) fn engine(params: &Params) -> Result<EngineChoice, ApiError> {
     let name = params.get("engine");
     EngineChoice::parse(name)

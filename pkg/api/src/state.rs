@@ -13,7 +13,7 @@ use telemetry::build::BuildInfo;
 /// Everything the handlers use. Cheap to clone.
 #[derive(Clone)]
 pub struct ApiState {
-    /// Evaluates PromQL.
+    /// Evaluates the queries of `query` and `query_range`.
     pub evaluator: Arc<dyn Evaluate>,
     /// Makes the source that one request for series or labels reads from.
     pub source: Arc<dyn QuerySource>,
@@ -23,9 +23,9 @@ pub struct ApiState {
     pub stores: Arc<dyn Fn() -> StoresAnswer + Send + Sync>,
     /// Name (without dashes) and value of each flag, secrets already blotted out; order does not matter.
     pub flags: Arc<Vec<(String, String)>>,
-    /// The running program.
+    /// What `status/buildinfo` says of the program.
     pub build: BuildInfo,
-    /// Settings.
+    /// Limits, defaults and switches of the routes.
     pub options: Arc<ApiOptions>,
     /// Where the API's own metrics go.
     pub metrics: Metrics,
@@ -41,7 +41,7 @@ impl fmt::Debug for ApiState {
     }
 }
 
-/// `/api/v1/stores`.
+/// The endpoints that `/api/v1/stores` shows.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StoresAnswer {
     /// One entry an endpoint whose component is known.
@@ -53,7 +53,7 @@ pub struct StoresAnswer {
 pub struct StoreStatus {
     /// `sidecar`, `store`, `rule`, `receive`, `query`; entries are grouped by it.
     pub component: String,
-    /// Address.
+    /// The address, as it was configured or resolved.
     pub name: String,
     /// When it last answered or failed, ns since the epoch; `None` = not yet asked.
     pub last_check_ns: Option<i64>,

@@ -11,7 +11,7 @@ struct Stats<'a> {
     storage: Storage,
 }
 
-/// Seconds.
+/// All in seconds.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Timings {
@@ -61,7 +61,6 @@ impl Serialize for Steps<'_> {
     }
 }
 
-/// Writes the object.
 pub(crate) fn write(out: &mut Vec<u8>, stats: &QueryStats) {
     let busy = stats.prepare_seconds + stats.eval_seconds;
     let stats = Stats {

@@ -15,14 +15,12 @@ const KNOWN_HEADERS: [&str; 2] = ["THANOS-TENANT", "X-Scope-OrgID"];
 /// The tenant of a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Tenant {
-    /// Its id.
     pub id: Arc<str>,
     /// What every selector must have besides its own matchers, when tenancy is enforced.
     pub matcher: Option<Matcher>,
 }
 
 impl Tenant {
-    /// Reads the headers.
     pub fn of(headers: &HeaderMap, options: &ApiOptions) -> Result<Self, ApiError> {
         let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).filter(|v| !v.is_empty());
         let id = header(&options.tenant_header)

@@ -265,7 +265,7 @@ async fn warnings_come_through() {
         assert_eq!(got.headers["cache-control"], "no-store");
         assert!(!got.text().contains("[]"), "{path}: data comes beside the warning");
     }
-    // A remark on the query itself does not keep the answer from caches.
+    // An annotation of the query itself does not keep the answer from caches.
     let got = Api::new().get("query?query=rate(up[5m])").await;
     assert!(got.json()["infos"][0].as_str().unwrap().starts_with("PromQL info: "), "{}", got.text());
     assert!(!got.headers.contains_key("cache-control"));

@@ -17,7 +17,7 @@ const URL_BYTES_MAX: usize = 4 << 10;
 /// Of an answer that is no JSON, so much is shown in errors.
 const EXCERPT_BYTES: usize = 300;
 
-/// Limits of one call.
+/// Limits of one call to the API.
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
     /// The longest time for one call (remote reads have their own).

@@ -12,9 +12,9 @@ use crate::client::PromClient;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct BuildInfo {
-    /// `3.14.0`.
+    /// The version, such as `3.14.0`.
     pub version: String,
-    /// The commit.
+    /// The commit that it was built from.
     pub revision: String,
 }
 

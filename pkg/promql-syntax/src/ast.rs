@@ -7,7 +7,7 @@ use labels::Matcher;
 /// A half-open range of byte offsets in the query text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct Span {
-    /// First byte.
+    /// Where it begins in the query, bytes.
     pub start: usize,
     /// One past the last byte.
     pub end: usize,
@@ -16,13 +16,13 @@ pub struct Span {
 /// The type of an expression's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ValueType {
-    /// One number per step.
+    /// A number for each step, without labels.
     Scalar,
     /// A set of series with one sample each per step.
     Vector,
     /// A set of series with a range of samples each per step.
     Matrix,
-    /// A text.
+    /// A string; only literals have this type.
     String,
 }
 
@@ -48,22 +48,22 @@ impl ValueType {
     }
 }
 
-/// Any expression.
+/// Any expression, with its place in the query.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expr {
     /// `1.5`, and durations used as numbers (`5m` is 300).
     Number(NumberLiteral),
-    /// `"text"`.
+    /// A string literal, `"text"`.
     String(StringLiteral),
-    /// `(expr)`.
+    /// An expression in parentheses, `(expr)`.
     Paren(Box<Paren>),
-    /// `-expr`, `+expr`.
+    /// An expression with a sign, `-expr` or `+expr`.
     Unary(Box<Unary>),
     /// `a + on (x) group_left (y) b`.
     Binary(Box<Binary>),
-    /// `rate(x[5m])`.
+    /// A function call, `rate(x[5m])`.
     Call(Box<Call>),
-    /// `sum by (x) (expr)`.
+    /// An aggregation, `sum by (x) (expr)`.
     Aggregate(Box<Aggregate>),
     /// `name{l="v"} offset 5m @ 3`.
     Vector(Box<VectorSelector>),
@@ -73,47 +73,47 @@ pub enum Expr {
     Subquery(Box<Subquery>),
 }
 
-/// A number.
+/// A number literal, durations as seconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NumberLiteral {
-    /// The value.
+    /// The value of the literal.
     pub value: f64,
     /// Written as a duration: the printer writes it so again.
     pub is_duration: bool,
-    /// Place.
+    /// Where it stands in the query.
     pub span: Span,
 }
 
-/// A text.
+/// A string; only literals have this type.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StringLiteral {
-    /// Unquoted.
+    /// The string with quotes and escapes resolved.
     pub value: String,
-    /// Place.
+    /// Where it stands in the query.
     pub span: Span,
 }
 
 /// Parentheses, kept for printing and for positions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Paren {
-    /// Inside.
+    /// The expression in the parentheses.
     pub expr: Expr,
-    /// Place, with the parentheses.
+    /// Where it stands in the query, its parentheses included.
     pub span: Span,
 }
 
-/// A sign.
+/// An expression with a sign before it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unary {
     /// True for `-`, false for `+`.
     pub negative: bool,
-    /// Operand.
+    /// The expression that the sign is before.
     pub expr: Expr,
-    /// Place.
+    /// Where it stands in the query.
     pub span: Span,
 }
 
-/// A binary operator.
+/// A binary operator, between two expressions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the names are the operators")]
 pub enum BinaryOp {
@@ -142,25 +142,25 @@ pub enum BinaryOp {
 /// How many series of each side may match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Cardinality {
-    /// One to one.
+    /// One series of each side: neither `group_left` nor `group_right`.
     #[default]
     OneToOne,
-    /// `group_left`.
+    /// Many series of the left side with one of the right side, `group_left`.
     ManyToOne,
-    /// `group_right`.
+    /// One series of the left side with many of the right side, `group_right`.
     OneToMany,
-    /// Set operators.
+    /// Any number on both sides, as set operators take them.
     ManyToMany,
 }
 
-/// `on`/`ignoring`, `group_left`/`group_right`, `fill…`.
+/// How series of two vectors are matched: `on`, `ignoring`, `group_left`, `group_right`, `fill`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Matching {
-    /// See [`Cardinality`].
+    /// How many series of each side may match.
     pub cardinality: Cardinality,
     /// True for `on`, false for `ignoring` and for neither.
     pub on: bool,
-    /// Labels of `on`/`ignoring`.
+    /// The label names of `on` or `ignoring`, as written.
     pub labels: Vec<String>,
     /// Labels of `group_left`/`group_right` to copy from the "one" side.
     pub include: Vec<String>,
@@ -170,35 +170,35 @@ pub struct Matching {
     pub fill_right: Option<f64>,
 }
 
-/// Two operands.
+/// A binary operator with its two operands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Binary {
-    /// The operator.
+    /// Which operator it is.
     pub op: BinaryOp,
-    /// Left operand.
+    /// The expression before the operator.
     pub lhs: Expr,
-    /// Right operand.
+    /// The expression after the operator.
     pub rhs: Expr,
     /// Present when both sides are vectors.
     pub matching: Option<Matching>,
     /// `bool`: comparisons give 0 or 1 in place of filtering.
     pub return_bool: bool,
-    /// Place.
+    /// Where it stands in the query.
     pub span: Span,
 }
 
-/// A function call.
+/// A call of one of [`crate::FUNCTIONS`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
-    /// Signature, from [`crate::functions`].
+    /// The signature of the function that is called.
     pub function: &'static crate::Function,
     /// Arguments; defaults of optional ones are left out here.
     pub args: Vec<Expr>,
-    /// Place.
+    /// Where it stands in the query.
     pub span: Span,
 }
 
-/// An aggregation operator.
+/// An aggregation operator, before the parentheses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the names are the operators")]
 pub enum AggregateOp {
@@ -218,31 +218,31 @@ pub enum AggregateOp {
     LimitRatio,
 }
 
-/// An aggregation.
+/// An aggregation of the series of an expression.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Aggregate {
-    /// The operator.
+    /// Which operator it is.
     pub op: AggregateOp,
-    /// What is aggregated.
+    /// The expression whose series are aggregated.
     pub expr: Expr,
     /// `k`, `q` or label of topk, quantile, count_values and the like.
     pub param: Option<Expr>,
-    /// Labels of `by`/`without`.
+    /// The label names of `by` or `without`, as written.
     pub grouping: Vec<String>,
-    /// True for `without`.
+    /// True for `without`, false for `by` and for neither.
     pub without: bool,
-    /// Place.
+    /// Where it stands in the query.
     pub span: Span,
 }
 
-/// The `@` modifier.
+/// The time that an `@` modifier pins a selector to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum At {
-    /// `@ 1234.5`, in ms.
+    /// `@ 1234.5`: a fixed time, ms since the epoch.
     Time(i64),
-    /// `@ start()`.
+    /// `@ start()`: the first step of the query.
     Start,
-    /// `@ end()`.
+    /// `@ end()`: the last step of the query.
     End,
 }
 
@@ -251,41 +251,41 @@ pub enum At {
 pub enum DurationExpr {
     /// ms; negative only in offsets.
     Literal(i64),
-    /// `step()`.
+    /// `step()`: the query's own step, 0 in instant queries.
     Step,
     /// `range()`: end − start of the query.
     Range,
-    /// `-d`, `+d`.
+    /// A duration with a sign, `-d` or `+d`.
     Sign {
-        /// True for `-`.
+        /// True for `-`, false for `+`.
         negative: bool,
-        /// Operand.
+        /// The expression that the sign is before.
         expr: Box<DurationExpr>,
     },
     /// `a + b` and so on, with `+ - * / % ^`.
     Binary {
-        /// The operator.
+        /// Which operator it is.
         op: BinaryOp,
-        /// Left operand.
+        /// The expression before the operator.
         lhs: Box<DurationExpr>,
-        /// Right operand.
+        /// The expression after the operator.
         rhs: Box<DurationExpr>,
-        /// Place.
+        /// Where it stands in the query.
         span: Span,
     },
     /// All of a length that is to be computed, and its place.
     Whole(Box<DurationExpr>, Span),
-    /// `min_of(a, b)`.
+    /// `min_of(a, b)`: the smaller of two.
     MinOf(Box<DurationExpr>, Box<DurationExpr>),
-    /// `max_of(a, b)`.
+    /// `max_of(a, b)`: the larger of two.
     MaxOf(Box<DurationExpr>, Box<DurationExpr>),
     /// A bare number, in seconds where it stands for a length, a factor beside `*` and `/`.
     Number(f64),
-    /// `(d)`.
+    /// A duration in parentheses, `(d)`.
     Paren(Box<DurationExpr>),
 }
 
-/// An instant selector.
+/// An instant selector, `name{matchers} offset d @ t`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VectorSelector {
     /// The metric name when it was written before the braces; then the last of `matchers` is the one for it. A name
@@ -295,41 +295,41 @@ pub struct VectorSelector {
     pub matchers: Arc<[Matcher]>,
     /// `offset`; [`DurationExpr::Literal`] 0 without one.
     pub offset: DurationExpr,
-    /// `@`.
+    /// The time of an `@` modifier, if there is one.
     pub at: Option<At>,
-    /// `anchored` (extended range selectors).
+    /// Whether `anchored` follows the range (extended range selectors).
     pub anchored: bool,
-    /// `smoothed` (extended range selectors).
+    /// Whether `smoothed` follows the range (extended range selectors).
     pub smoothed: bool,
-    /// Place, modifiers included.
+    /// Where it stands in the query, its modifiers included.
     pub span: Span,
 }
 
-/// A range selector.
+/// A range selector, `name{matchers}[range]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MatrixSelector {
-    /// Its series.
+    /// The instant selector before the brackets.
     pub vector: VectorSelector,
-    /// The window's length.
+    /// The length of the range, in the brackets.
     pub range: DurationExpr,
-    /// Place, modifiers included.
+    /// Where it stands in the query, its modifiers included.
     pub span: Span,
 }
 
 /// A range over an expression's values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Subquery {
-    /// Evaluated at each step.
+    /// The expression that is evaluated at each of the subquery's steps.
     pub expr: Expr,
-    /// The window's length.
+    /// The length of the range, in the brackets.
     pub range: DurationExpr,
     /// The step; `None` = the default evaluation interval.
     pub step: Option<DurationExpr>,
-    /// `offset`.
+    /// How far back in time it looks, `offset`; zero without.
     pub offset: DurationExpr,
-    /// `@`.
+    /// The time of an `@` modifier, if there is one.
     pub at: Option<At>,
-    /// Place, modifiers included.
+    /// Where it stands in the query, its modifiers included.
     pub span: Span,
 }
 
@@ -377,7 +377,7 @@ impl Expr {
 }
 
 impl BinaryOp {
-    /// As written.
+    /// As it is written in a query.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Add => "+",
@@ -406,14 +406,14 @@ impl BinaryOp {
         matches!(self, Self::Equal | Self::NotEqual | Self::Greater | Self::Less | Self::GreaterEqual | Self::LessEqual)
     }
 
-    /// `and or unless`.
+    /// Whether it is `and`, `or` or `unless`.
     pub fn is_set(self) -> bool {
         matches!(self, Self::And | Self::Or | Self::Unless)
     }
 }
 
 impl AggregateOp {
-    /// As written.
+    /// As it is written in a query.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Sum => "sum",

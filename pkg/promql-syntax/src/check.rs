@@ -1,5 +1,5 @@
 //! Types, and the rules that grammar alone does not hold. The order of the checks is Prometheus', because only the
-//! first error is told.
+//! first error is reported.
 
 use labels::METRIC_NAME;
 

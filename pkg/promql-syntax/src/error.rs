@@ -7,13 +7,13 @@ use crate::Span;
 /// Why a query does not parse, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParseError {
-    /// In Prometheus' words.
+    /// What is wrong, in Prometheus' words, without the place.
     pub message: String,
     /// Line, from 1; 0 when the text was empty and there is no position.
     pub line: usize,
     /// Column in bytes, from 1.
     pub column: usize,
-    /// Place.
+    /// Where it stands in the query.
     pub span: Span,
 }
 

@@ -3,17 +3,17 @@
 use crate::ValueType;
 use crate::ValueType::{Matrix as M, Scalar as S, String as T, Vector as V};
 
-/// A function's signature.
+/// The signature of a function.
 #[derive(Debug, PartialEq)]
 pub struct Function {
-    /// As written.
+    /// As it is written in a query.
     pub name: &'static str,
-    /// Types of the arguments.
+    /// The types of the arguments, in order.
     pub args: &'static [ValueType],
     /// 0: exactly `args`. Above 0: from `args.len() - 1` to `args.len() - 1 + variadic` arguments. −1: at least
     /// `args.len() - 1`. Arguments beyond `args` have the type of the last one.
     pub variadic: i8,
-    /// Type of the result.
+    /// The type of what it returns.
     pub returns: ValueType,
     /// Behind the flag for experimental functions.
     pub experimental: bool,
@@ -121,7 +121,7 @@ pub static FUNCTIONS: &[Function] = &[
     stable("year", &[V], 1, V),
 ];
 
-/// The function called `name`.
+/// The function of this name; names are case-sensitive.
 pub fn function(name: &str) -> Option<&'static Function> {
     FUNCTIONS.binary_search_by(|f| f.name.cmp(name)).ok().map(|at| &FUNCTIONS[at])
 }

@@ -5,9 +5,9 @@
 pub struct ParseOptions {
     /// Functions marked experimental, `limitk`, `limit_ratio`.
     pub experimental_functions: bool,
-    /// `anchored` and `smoothed`.
+    /// Allow `anchored` and `smoothed` (feature `promql-extended-range-selectors`).
     pub extended_range_selectors: bool,
-    /// `fill`, `fill_left`, `fill_right`.
+    /// Allow `fill`, `fill_left` and `fill_right` (feature `promql-binop-fill-modifiers`).
     pub fill_modifiers: bool,
     /// Longest query accepted, in bytes.
     pub max_length: usize,
@@ -20,11 +20,11 @@ pub struct ParseOptions {
 }
 
 impl ParseOptions {
-    /// Everything experimental on.
+    /// All that is experimental is allowed; lengths have their default limits.
     pub const ALL: Self =
         Self { experimental_functions: true, extended_range_selectors: true, fill_modifiers: true, ..Self::STABLE };
 
-    /// Everything experimental off.
+    /// What Prometheus allows without feature flags; lengths have their default limits.
     pub const STABLE: Self = Self {
         experimental_functions: false,
         extended_range_selectors: false,

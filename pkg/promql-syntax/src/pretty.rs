@@ -6,7 +6,7 @@ use crate::printer::{AggregateHead, Operator, SubquerySuffix};
 
 const MAX_LINE: usize = 100;
 
-/// The layout of `expr`.
+/// `expr` over several lines, without a line break at the end.
 pub fn pretty(expr: &Expr) -> String {
     lines(expr, 0)
 }

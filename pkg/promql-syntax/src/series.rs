@@ -11,13 +11,13 @@ use crate::{ParseOptions, Span};
 /// One point of a described series.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SequenceValue {
-    /// No sample.
+    /// No sample at this point (`_`).
     Missing,
     /// A float; the stale marker too.
     Float(f64),
-    /// A native histogram.
+    /// A native histogram sample.
     Histogram {
-        /// The value.
+        /// The histogram at this point.
         histogram: FloatHistogram,
         /// The description names a counter reset hint: it is to be compared.
         hint_given: bool,
@@ -27,38 +27,38 @@ pub enum SequenceValue {
 /// A run of points as written, not yet spelled out.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SeriesItem {
-    /// `_`, `_xN`.
+    /// Points without a sample, `_` or `_xN`.
     Missing {
-        /// How many points.
+        /// The number of points.
         points: usize,
     },
-    /// `v`, `vxN`, `a+bxN`, `stale`.
+    /// Floats: `v`, `vxN`, `a+bxN` or `stale`.
     Floats {
-        /// The first value.
+        /// The value of the first point.
         start: f64,
         /// What each next one has more.
         step: f64,
         /// How many points: N + 1.
         points: usize,
     },
-    /// `{{…}}`, `{{…}}xN`.
+    /// The same native histogram at each point, `{{…}}` or `{{…}}xN`.
     Histograms {
-        /// The value of each.
+        /// The histogram at each point.
         histogram: FloatHistogram,
-        /// See [`SequenceValue::Histogram`].
+        /// Whether the text names a counter reset hint.
         hint_given: bool,
         /// How many points: N + 1.
         points: usize,
     },
-    /// `{{…}}+{{…}}xN`, `{{…}}-{{…}}xN`.
+    /// Native histograms that grow or shrink from point to point, `{{…}}+{{…}}xN` or `{{…}}-{{…}}xN`.
     HistogramSteps {
-        /// The first value.
+        /// The value of the first point.
         start: FloatHistogram,
         /// What is added to or taken from the value before.
         step: FloatHistogram,
-        /// True for `-`.
+        /// True for `-`, false for `+`.
         negative: bool,
-        /// See [`SequenceValue::Histogram`]; told by the second histogram.
+        /// Whether the second histogram names a counter reset hint.
         hint_given: bool,
         /// How many points: N + 1.
         points: usize,
@@ -80,9 +80,9 @@ impl SeriesItem {
 /// A metric and its values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeriesDescription {
-    /// The series.
+    /// The labels of the series, its name among them.
     pub labels: Labels,
-    /// Its values.
+    /// The values as they are written, runs not expanded.
     pub items: Vec<SeriesItem>,
 }
 

@@ -21,7 +21,7 @@ pub(crate) enum Tok {
     RightBracket,
     Comma,
     Colon,
-    /// `=`
+    /// `=`, in matchers of equality.
     Assign,
     Add,
     Sub,

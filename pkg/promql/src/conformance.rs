@@ -157,7 +157,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs the suite.
+/// Runs the suite on an evaluator that reads from `source`; panics at the first expectation that fails.
 pub async fn run(evaluator: &dyn Evaluate, source: &Source) {
     values_at_one_time(evaluator).await;
     values_over_a_range(evaluator).await;

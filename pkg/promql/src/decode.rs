@@ -45,14 +45,13 @@ impl Looks {
     }
 }
 
-/// The longest windows, ms.
+/// The length of the longest windows of downsampled data, ms.
 const WINDOW_MAX_MS: i64 = Resolution::COARSEST.ms();
 
 /// How far before the stretches looked at downsampled data still matters: two windows, and a third because a chunk may end
 /// in the middle of one, ms. After them it is the window that holds the last look.
 const WINDOWS_REACH_MS: i64 = 3 * WINDOW_MAX_MS;
 
-/// Time and value.
 const SAMPLE_BYTES: usize = 16;
 
 /// A downsampled sample in the overlay, and once more in what comes out, about.
@@ -173,7 +172,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// Whether the chunk decoded.
+    /// Appends the samples of `chunk` to `out`; false for a corrupt one, which is left out with a warning.
     fn chunk(&mut self, labels: &Labels, chunk: &Chunk, out: &mut Column, cx: &mut Cx) -> Result<bool> {
         let before = out.len();
         cx.stats.chunk_bytes += chunk.size_bytes() as u64;

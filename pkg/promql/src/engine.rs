@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::annotations::QueryAnnotations;
 use crate::eval::Cx;
-use crate::plan;
+use crate::planner;
 use crate::query::{Query, Times};
 use crate::{EngineOptions, Grid, QueryError, QueryResult, QueryStats, run};
 
@@ -34,7 +34,7 @@ impl Engine {
         Self { inner: Arc::new(Inner { options: Arc::new(options), gate }) }
     }
 
-    /// The settings.
+    /// The settings that the engine was made with.
     pub fn options(&self) -> &EngineOptions {
         &self.inner.options
     }
@@ -183,7 +183,7 @@ impl Work {
                 expr_type.documented()
             )));
         }
-        let root = plan::plan(&expr, grid, &settings)?;
+        let root = planner::plan(&expr, grid, &settings)?;
         let prepare_seconds = began.elapsed().as_secs_f64();
 
         let began = Instant::now();

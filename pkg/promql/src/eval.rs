@@ -21,7 +21,6 @@ pub(crate) trait Operator {
     fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>>;
 }
 
-/// Any operator.
 pub(crate) type Stream = Box<dyn Operator>;
 
 /// The state of one evaluation, on one thread.
@@ -111,7 +110,7 @@ impl Cx {
         Some(counts.into_iter().enumerate().map(|(i, n)| (grid.time(i), n)).collect())
     }
 
-    /// Whether to go on.
+    /// Fails once the request has been cancelled or its deadline has passed.
     pub fn check(&self) -> Result<()> {
         Ok(self.ctx.check()?)
     }

@@ -17,7 +17,6 @@ pub(crate) struct Fetch {
 }
 
 impl Fetch {
-    /// Starts reading.
     pub fn start(cx: &Cx, select: Select) -> Self {
         // Sources may spawn while they open.
         let _runtime = cx.runtime.enter();
@@ -25,7 +24,7 @@ impl Fetch {
         Self { events, queue: VecDeque::new(), held_bytes: 0, done: false }
     }
 
-    /// The next series.
+    /// The next series; its chunks are complete, however many entries of the stream had parts of them.
     pub fn next(&mut self, cx: &mut Cx) -> Result<Option<Series>> {
         self.fill(cx, 1)?;
         let Some(mut series) = self.queue.pop_front() else { return Ok(None) };

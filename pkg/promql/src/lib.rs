@@ -7,6 +7,7 @@
 mod aggregate;
 mod annotations;
 mod binary;
+mod calls;
 pub mod conformance;
 mod curve;
 mod decode;
@@ -25,6 +26,7 @@ mod merge;
 mod open;
 mod overlay;
 mod plan;
+mod planner;
 mod query;
 mod result;
 mod run;

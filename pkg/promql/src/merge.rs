@@ -38,7 +38,7 @@ impl Collector {
         Ok(())
     }
 
-    /// The series, still counted.
+    /// The series collected. What they hold still counts in the query's budget.
     pub fn finish(self, cx: &mut Cx) -> Vec<StepSeries> {
         cx.release(0, self.by_labels.len() * ENTRY_BYTES);
         self.series
@@ -73,17 +73,14 @@ pub(crate) struct Ready {
 }
 
 impl Ready {
-    /// Whether [`Ready::fill`] was called.
     pub fn is_filled(&self) -> bool {
         self.list.is_some()
     }
 
-    /// Takes all series.
     pub fn fill(&mut self, list: Vec<StepSeries>) {
         self.list = Some(list.into_iter());
     }
 
-    /// The next one.
     pub fn next(&mut self, cx: &mut Cx) -> Option<StepSeries> {
         let next = self.list.as_mut().and_then(Iterator::next);
         if let Some(series) = &next {

@@ -44,7 +44,6 @@ pub(super) struct Lane {
     pub rows: Vec<Row>,
 }
 
-/// One chunk, decoded.
 #[derive(Debug)]
 struct Part {
     /// `None` when the chunk is too short to tell.
@@ -75,7 +74,6 @@ impl Overlay {
         self.parts.iter().map(|p| p.rows.len()).sum()
     }
 
-    /// Forgets what was added.
     pub fn clear(&mut self) {
         self.parts.clear();
     }

@@ -9,14 +9,14 @@ use storage::{PartialResponse, SeriesSource, Shard};
 
 use crate::Grid;
 
-/// One query.
+/// One query with all that an evaluator has to know.
 #[derive(Debug, Clone)]
 pub struct Query {
     /// The query as it was written. Positions in annotations refer to it.
     pub text: String,
     /// The parsed query where the caller has it, and may have changed it (matchers of a tenant); `None` = parse `text`.
     pub expr: Option<Arc<Expr>>,
-    /// When to evaluate it.
+    /// The time, or the steps, at which it is evaluated.
     pub times: Times,
     /// How its data is read.
     pub read: ReadOptions,
@@ -31,19 +31,19 @@ pub struct Query {
 pub enum Times {
     /// Once, ms since the epoch.
     Instant(i64),
-    /// At each step.
+    /// At each step of a range query.
     Range(Grid),
 }
 
 /// The engines that Thanos' API names. This project has one, which serves all three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum EngineChoice {
-    /// The peer's own choice.
+    /// The request names none: the peer chooses.
     #[default]
     Default,
-    /// `prometheus`.
+    /// Prometheus' engine (`engine=prometheus`).
     Prometheus,
-    /// `thanos`.
+    /// Thanos' own engine (`engine=thanos`).
     Thanos,
 }
 

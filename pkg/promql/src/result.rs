@@ -14,11 +14,11 @@ use crate::series::StepColumn;
 /// The answer to a query.
 #[derive(Debug, Clone)]
 pub struct QueryResult {
-    /// The data.
+    /// The data, by the type of the expression.
     pub value: Value,
     /// Warnings and infos of the evaluation and of the sources, complete with positions.
     pub annotations: Annotations,
-    /// What it took.
+    /// What the evaluation took, in time and samples.
     pub stats: QueryStats,
     /// The memory that the answer counts for in the request's budget. Keep it as long as the data.
     pub held: Option<Arc<Reservation>>,
@@ -27,25 +27,25 @@ pub struct QueryResult {
 /// The data of an answer.
 #[derive(Debug, Clone)]
 pub enum Value {
-    /// One number.
+    /// One number, for an instant query of a scalar expression.
     Scalar {
-        /// The evaluation time, ms.
+        /// The time of evaluation, ms since the epoch.
         time_ms: i64,
-        /// The number.
+        /// The number at that time; NaN where `scalar()` found none.
         value: f64,
     },
-    /// One text.
+    /// One string, for an instant query of a string literal.
     String {
-        /// The evaluation time, ms.
+        /// The time of evaluation, ms since the epoch.
         time_ms: i64,
-        /// The text.
+        /// The string without its quotes.
         value: String,
     },
     /// One sample per series, all at the evaluation time; the order is the evaluation's (`sort` shows).
     Vector {
-        /// The evaluation time, ms.
+        /// The time of evaluation, ms since the epoch.
         time_ms: i64,
-        /// The samples.
+        /// One sample for each series of the result.
         samples: Vec<InstantSample>,
     },
     /// Many samples per series, the series in label order.
@@ -55,7 +55,7 @@ pub enum Value {
 /// One sample of an instant vector.
 #[derive(Debug, Clone)]
 pub struct InstantSample {
-    /// The series.
+    /// The labels of the series, without `__name__` where the expression drops names.
     pub labels: Labels,
     /// The value, when it is no histogram.
     pub value: f64,
@@ -63,7 +63,7 @@ pub struct InstantSample {
     pub histogram: Option<Arc<FloatHistogram>>,
 }
 
-/// A range vector.
+/// A range vector: the result of a range query, or of an instant query of a range selector.
 #[derive(Debug, Clone)]
 pub struct Matrix {
     /// The steps that [`Points::Steps`] are over.
@@ -75,9 +75,9 @@ pub struct Matrix {
 /// One series of a range vector.
 #[derive(Debug, Clone)]
 pub struct MatrixSeries {
-    /// Its labels.
+    /// The labels of the series.
     pub labels: Labels,
-    /// Its samples.
+    /// The samples, over steps or at times of their own.
     pub points: Points,
 }
 
@@ -107,7 +107,7 @@ impl MatrixSeries {
         }
     }
 
-    /// Samples in all.
+    /// The number of samples, floats and histograms.
     pub fn len(&self) -> usize {
         match &self.points {
             Points::Steps(column) => column.count(),
@@ -115,28 +115,28 @@ impl MatrixSeries {
         }
     }
 
-    /// True without samples.
+    /// True if the series has neither a float nor a histogram.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// What a query took.
+/// What a query took, as `stats=true` of the HTTP API shows it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct QueryStats {
     /// Waiting for a place, seconds.
     pub queue_seconds: f64,
     /// From text to operators, seconds.
     pub prepare_seconds: f64,
-    /// Evaluation, seconds.
+    /// Time of the evaluation, reading included, seconds.
     pub eval_seconds: f64,
     /// Samples that steps looked at, a sample once for every window it is in.
     pub total_samples: u64,
-    /// Samples decoded, each once.
+    /// Samples that were decoded, each counted once.
     pub decoded_samples: u64,
-    /// Series read.
+    /// Series that were read from the source.
     pub series: u64,
-    /// Encoded bytes read.
+    /// Bytes of the encoded chunks that were read.
     pub chunk_bytes: u64,
     /// The most samples held at one time.
     pub peak_samples: u64,

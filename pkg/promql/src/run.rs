@@ -10,7 +10,6 @@ use crate::series::StepSeries;
 use crate::sorting::sort_by;
 use crate::{Grid, InstantSample, Matrix, MatrixSeries, Points, StepColumn, Value, open, window};
 
-/// Evaluates at one time.
 pub(crate) fn instant(root: &Root, time_ms: i64, cx: &mut Cx) -> Result<Value> {
     let grid = Grid::instant(time_ms);
     match root {
@@ -48,7 +47,6 @@ pub(crate) fn instant(root: &Root, time_ms: i64, cx: &mut Cx) -> Result<Value> {
     }
 }
 
-/// Evaluates at each step.
 pub(crate) fn range(root: &Root, grid: Grid, cx: &mut Cx) -> Result<Value> {
     match root {
         Root::String(value) => Ok(Value::String { time_ms: grid.start_ms, value: value.clone() }),

@@ -6,7 +6,6 @@ use model::{Resolution, is_stale};
 /// What a sample stands for: itself, or all raw samples of a window.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Cover {
-    /// How many raw samples.
     pub count: f64,
     /// The first ms of the window; a raw sample's own time.
     pub since_ms: i64,
@@ -44,7 +43,6 @@ impl Samples {
         !self.covers.is_empty()
     }
 
-    /// Takes stale markers out.
     pub fn drop_stale(&mut self) {
         let Self { column: Column { times, values }, covers } = self;
         let Some(first) = values.iter().position(|v| is_stale(*v)) else { return };

@@ -5,7 +5,8 @@ use promql_syntax::BinaryOp;
 use crate::binary::arith::scalar_op;
 use crate::eval::{Cx, Result, Stream};
 use crate::functions::dates::DateFn;
-use crate::plan::{ScalarPlan, go_max, go_min};
+use crate::go_float::{go_max, go_min};
+use crate::plan::ScalarPlan;
 use crate::{Grid, open};
 
 /// A scalar expression that is being evaluated.
@@ -18,7 +19,6 @@ pub(crate) enum ScalarOp {
     FromVector(Stream, usize),
 }
 
-/// What joins two scalars.
 pub(crate) enum Pair {
     Op(BinaryOp),
     Min,

@@ -17,7 +17,7 @@ pub struct StepColumn {
 }
 
 impl StepColumn {
-    /// `steps` absent values.
+    /// A column of `steps` steps, all without a value.
     pub fn absent(steps: usize) -> Self {
         Self { values: vec![0.0; steps], present: vec![0; steps.div_ceil(64)], native_histograms: Vec::new() }
     }
@@ -65,30 +65,30 @@ impl StepColumn {
         self.present[i >> 6] & (1 << (i & 63)) != 0
     }
 
-    /// Sets step `i`.
+    /// Gives step `i` this float.
     #[inline]
     pub fn set(&mut self, i: usize, value: f64) {
         self.values[i] = value;
         self.present[i >> 6] |= 1 << (i & 63);
     }
 
-    /// Takes step `i` out.
+    /// Takes the float of step `i` away.
     #[inline]
     pub fn unset(&mut self, i: usize) {
         self.present[i >> 6] &= !(1 << (i & 63));
     }
 
-    /// The floats: step, value.
+    /// The floats with the steps they stand at, ascending.
     pub fn floats(&self) -> impl Iterator<Item = (usize, f64)> + '_ {
         bits(&self.present).map(|i| (i, self.values[i]))
     }
 
-    /// The histograms: step, histogram.
+    /// The histograms with the steps they stand at, ascending.
     pub fn histograms(&self) -> impl Iterator<Item = (usize, &FloatHistogram)> + '_ {
         self.native_histograms.iter().map(|(i, h)| (*i as usize, &**h))
     }
 
-    /// Samples of both kinds.
+    /// The number of steps that have a float or a histogram.
     pub fn count(&self) -> usize {
         self.present.iter().map(|w| w.count_ones() as usize).sum::<usize>() + self.native_histograms.len()
     }
@@ -98,7 +98,7 @@ impl StepColumn {
         self.native_histograms.is_empty() && self.present.iter().all(|w| *w == 0)
     }
 
-    /// Memory held, in bytes.
+    /// The memory that the column holds, bytes.
     pub fn size_bytes(&self) -> usize {
         self.values.capacity() * 8 + self.present.capacity() * 8 + self.native_histograms.capacity() * 256
     }

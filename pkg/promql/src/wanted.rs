@@ -18,14 +18,12 @@ use storage::{Aggregate, Aggregates};
 /// Instant selectors read averages; `min`, `max` and `count` (also around subqueries) theirs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// How many raw samples.
     Count,
     Sum,
     /// Like [`Wanted::Sum`]: the mean over a range is that of all its raw samples, not of averages.
     WeightedSum,
     Min,
     Max,
-    /// sum / count.
     Average,
     Counter,
 }

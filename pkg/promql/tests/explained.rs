@@ -274,7 +274,7 @@ impl Case {
     /// Tries `query`; `look_ms` is its range, or the lookback of an instant selector.
     async fn check(&self, query: &str, bound: &str, look_ms: i64, max_resolution_ms: i64, wrong: &mut Vec<String>) {
         let result = self.ask(query).await;
-        let (mut coarse, mut fine) = (false, true);
+        let (mut long, mut short) = (false, true);
         for (i, v) in steps(&result).into_iter().enumerate() {
             let end = self.times.0 + i as i64 * self.times.2;
             let start = end - look_ms;
@@ -292,14 +292,14 @@ impl Case {
                     self.name, self.times
                 ));
             }
-            fine &= 2 * window <= look_ms;
+            short &= 2 * window <= look_ms;
             // Of a chunk with one window it is not known how long that is.
             let known = self.kind.scrape < HOUR && self.cut > PIECE;
-            coarse |= v.is_some() && known && self.only(start, end, window) && 2 * window > look_ms;
+            long |= v.is_some() && known && self.only(start, end, window) && 2 * window > look_ms;
         }
-        let told = result.annotations.iter().any(|a| a.text.contains("too coarse"));
-        if query.contains('[') && ((coarse && !told) || (fine && told)) {
-            wrong.push(format!("{}: {query} told of wider windows: {told}", self.name));
+        let said = result.annotations.iter().any(|a| a.text.contains("too coarse"));
+        if query.contains('[') && ((long && !said) || (short && said)) {
+            wrong.push(format!("{}: {query} says of wider windows: {said}", self.name));
         }
     }
 

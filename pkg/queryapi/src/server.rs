@@ -20,7 +20,7 @@ use tonic::{Request, Response, Status};
 use crate::frame::Frame;
 use crate::status::to_status;
 
-/// Serves PromQL.
+/// The Query service; add it to the routes of a gRPC server.
 #[derive(Debug)]
 pub struct QueryServer {
     evaluator: Arc<dyn Evaluate>,
@@ -33,7 +33,7 @@ impl QueryServer {
         Self { evaluator, budget }
     }
 
-    /// Adds the service.
+    /// Adds the service to `routes`.
     pub fn add_to(self, routes: &mut RoutesBuilder) {
         routes.add_service(WireServer::new(self));
     }
@@ -55,7 +55,6 @@ impl QueryServer {
     }
 }
 
-/// What both requests have.
 struct Asked {
     text: String,
     times: Times,

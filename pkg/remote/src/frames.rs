@@ -21,17 +21,17 @@ impl FrameDecoder {
         Self { buffer: BytesMut::new(), frame_bytes_max, offset: 0 }
     }
 
-    /// Adds what came.
+    /// Adds the next bytes of the answer, wherever they were cut.
     pub fn push(&mut self, part: &[u8]) {
         self.buffer.extend_from_slice(part);
     }
 
-    /// Bytes held.
+    /// Bytes that have come and belong to no complete frame yet.
     pub fn len(&self) -> usize {
         self.buffer.len()
     }
 
-    /// True between frames.
+    /// True between two frames, where an answer may end.
     pub fn is_empty(&self) -> bool {
         self.buffer.is_empty()
     }

@@ -33,7 +33,6 @@ pub(crate) struct Sorter {
 #[derive(Debug)]
 struct Held {
     series: Series,
-    /// As Prometheus sent them.
     sent: Labels,
     arrived: u64,
 }

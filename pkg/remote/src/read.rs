@@ -37,7 +37,7 @@ const BATCH_BYTES: usize = 1 << 20;
 /// What is known of a Prometheus beside its series.
 #[derive(Debug, Clone)]
 pub struct Identity {
-    /// Its external labels.
+    /// The external labels of its configuration.
     pub external: Labels,
     /// The times of its data, for [`SeriesSource::info`].
     pub range: TimeRange,
@@ -48,7 +48,7 @@ pub struct Identity {
     pub label_names: Option<Arc<BTreeSet<String>>>,
 }
 
-/// Limits of remote reads.
+/// Limits of remote reads, of one and of all together.
 #[derive(Debug, Clone)]
 pub struct RemoteReadOptions {
     /// A larger frame is an error.
@@ -302,7 +302,6 @@ impl Plan {
         !self.matchers.is_empty() && self.matches_empty()
     }
 
-    /// Matchers for label calls.
     fn for_labels(&self) -> Vec<Matcher> {
         if self.matchers.is_empty() { Vec::new() } else { self.named() }
     }
@@ -320,7 +319,6 @@ impl Plan {
     }
 }
 
-/// Memory of one request.
 struct Holding(Reservation);
 
 impl Holding {
@@ -340,7 +338,6 @@ impl Holding {
     }
 }
 
-/// Where events go.
 struct Sink {
     queue: AheadSender,
     slots: Slots,

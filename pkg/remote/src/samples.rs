@@ -59,7 +59,6 @@ fn floats(samples: &[wire::Sample]) -> std::result::Result<Vec<Chunk>, chunkenc:
         .collect()
 }
 
-/// One chunk being written.
 enum Open {
     Integer(HistogramAppender),
     Float(FloatHistogramAppender),

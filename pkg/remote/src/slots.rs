@@ -56,7 +56,6 @@ impl Slots {
     }
 }
 
-/// Somebody who waits.
 struct Counted<'a>(&'a Waiting);
 
 impl<'a> Counted<'a> {

@@ -39,7 +39,7 @@ impl StoreClient {
         Self { name: name.into(), channel, info: Arc::new(RwLock::new(info)) }
     }
 
-    /// The address.
+    /// The name in warnings and errors: the address.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -21,7 +21,7 @@ pub fn labels_from_wire(list: &[wire::Label]) -> Result<Labels> {
         .map_err(|e| Error::Corrupt(e.to_string()))
 }
 
-/// Labels for the wire.
+/// Labels as messages of the wire, in their order.
 pub fn labels_to_wire(labels: &Labels) -> Vec<wire::Label> {
     labels.iter().map(|(n, v)| wire::Label { name: n.to_owned(), value: v.to_owned() }).collect()
 }
@@ -54,7 +54,7 @@ pub fn matchers_from_wire(list: &[wire::LabelMatcher]) -> Result<Vec<Matcher>> {
         .collect()
 }
 
-/// Matchers for the wire.
+/// Matchers as messages of the wire, in their order.
 pub fn matchers_to_wire(list: &[Matcher]) -> Vec<wire::LabelMatcher> {
     let kind = |m: &Matcher| match m.kind() {
         MatchType::Equal => label_matcher::Type::Eq,

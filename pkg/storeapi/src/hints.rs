@@ -11,9 +11,7 @@ use crate::convert::pack;
 /// What a Series request asked to be told.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Asked {
-    /// The blocks.
     pub(crate) blocks: bool,
-    /// The counts too.
     pub(crate) stats: bool,
 }
 

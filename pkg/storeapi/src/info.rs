@@ -52,10 +52,10 @@ impl FromStr for ComponentType {
     }
 }
 
-/// One label set's data.
+/// What an endpoint has of one label set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoreSet {
-    /// External labels.
+    /// The external labels of the data.
     pub labels: Labels,
     /// Times of its data, inclusive.
     pub range: TimeRange,
@@ -94,9 +94,9 @@ impl Served {
 /// What an endpoint tells about itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EndpointInfo {
-    /// What it is.
+    /// The kind of component it is.
     pub component: ComponentType,
-    /// What it serves.
+    /// The gRPC services that it serves.
     pub served: Served,
     /// Its series, as the fan-out needs to know them.
     pub source: SourceInfo,
@@ -114,7 +114,7 @@ impl InfoServer {
         Self(Arc::new(info))
     }
 
-    /// Adds the service.
+    /// Adds the service to `routes`.
     pub fn add_to(self, routes: &mut RoutesBuilder) {
         routes.add_service(WireServer::new(self));
     }

@@ -16,7 +16,6 @@ pub(crate) const SERIES_PATH: &str = "/thanos.Store/Series";
 /// Messages are written one after the other until they are this long, then sent.
 const SEND_BYTES: usize = 64 << 10;
 
-/// The server's side.
 #[derive(Debug, Default)]
 pub(crate) struct ServerCodec;
 
@@ -52,7 +51,6 @@ impl Encoder for Writer {
     }
 }
 
-/// Reads requests.
 #[derive(Debug)]
 pub(crate) struct RequestDecoder;
 
@@ -65,7 +63,6 @@ impl Decoder for RequestDecoder {
     }
 }
 
-/// The client's side.
 #[derive(Debug, Default)]
 pub(crate) struct ClientCodec;
 
@@ -84,7 +81,6 @@ impl Codec for ClientCodec {
     }
 }
 
-/// Writes requests.
 #[derive(Debug)]
 pub(crate) struct RequestEncoder;
 

@@ -20,7 +20,6 @@ pub(crate) enum Incoming {
     Other,
 }
 
-/// A field's value.
 enum Value {
     Number(u64),
     /// Where its bytes lie in the message.

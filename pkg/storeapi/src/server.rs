@@ -36,7 +36,7 @@ const SAMPLES_PER_CHUNK: u64 = 120;
 /// Limits of one Series request; 0 = none. From `--store.limits.request-series` and `-samples`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StoreLimits {
-    /// Series sent.
+    /// Series in the answer to one Series call.
     pub series: u64,
     /// Samples sent, counted as 120 a chunk.
     pub samples: u64,
@@ -45,11 +45,11 @@ pub struct StoreLimits {
 /// What the server needs beside the source.
 #[derive(Clone)]
 pub struct ServerOptions {
-    /// See [`StoreLimits`].
+    /// Limits of one Series call.
     pub limits: StoreLimits,
     /// Makes the byte budget of one request.
     pub budget: Arc<dyn Fn() -> Arc<Budget> + Send + Sync>,
-    /// For `thanos_store_server_…`.
+    /// Where the metrics `thanos_store_server_…` are registered.
     pub metrics: Metrics,
 }
 

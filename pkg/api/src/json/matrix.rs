@@ -30,7 +30,6 @@ struct Place {
     float: usize,
     /// The floats are complete.
     floats_done: bool,
-    /// Next native histogram.
     histogram: usize,
 }
 

@@ -81,7 +81,7 @@ async fn query_exemplars(State(shared): State<Shared>, params: Params) -> Answer
     request.tenant.enforce_query(&mut expr);
     let wanted = selectors(&expr);
     let mut json = vec![b'['];
-    let mut remarks = Vec::new();
+    let mut said = Vec::new();
     if !wanted.is_empty() {
         let want = ExemplarsQuery {
             // Endpoints parse the text themselves: it must say what the matchers say.
@@ -92,7 +92,7 @@ async fn query_exemplars(State(shared): State<Shared>, params: Params) -> Answer
         };
         let answer = shared.state.inspect.exemplars(&request.ctx, want).await;
         let Answer { value: found, warnings } = answer.map_err(|e| internal("retrieving exemplars", e))?;
-        remarks = warnings;
+        said = warnings;
         for (i, series) in found.iter().enumerate() {
             if i > 0 {
                 json.push(b',');
@@ -117,5 +117,5 @@ async fn query_exemplars(State(shared): State<Shared>, params: Params) -> Answer
     }
     json.push(b']');
     let max = shared.state.options.annotations_max;
-    Ok(stream_success(Vec::new(), Once(json), Vec::new(), &warned(remarks), max))
+    Ok(stream_success(Vec::new(), Once(json), Vec::new(), &warned(said), max))
 }

@@ -30,7 +30,6 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/parse_query", get(parse_query).post(parse_query))
 }
 
-/// `/api/v1/query`.
 async fn query(State(shared): State<Shared>, params: Params) -> Answered {
     let limit = params.limit()?;
     let time_ms = params.time("time", shared.state.clock.now_ms())?;
@@ -41,7 +40,6 @@ async fn query(State(shared): State<Shared>, params: Params) -> Answered {
     evaluate(&params, &shared, &request, asked, limit).await
 }
 
-/// `/api/v1/query_range`.
 async fn query_range(State(shared): State<Shared>, params: Params) -> Answered {
     let limit = params.limit()?;
     let grid = grid(&params, &shared)?;
@@ -96,7 +94,6 @@ async fn query_explain(State(shared): State<Shared>, params: Params) -> Answered
     explained(&params, &shared)
 }
 
-/// `/api/v1/query_range_explain`.
 async fn query_range_explain(State(shared): State<Shared>, params: Params) -> Answered {
     grid(&params, &shared)?;
     explained(&params, &shared)
@@ -110,13 +107,11 @@ fn explained(params: &Params, shared: &Shared) -> Answered {
     success(&explain::tree(&expr), &Annotations::new(), shared.state.options.annotations_max)
 }
 
-/// `/api/v1/format_query`.
 async fn format_query(State(shared): State<Shared>, params: Params) -> Answered {
     let expr = parse(params.get("query"), &shared)?;
     success(&promql_syntax::pretty(&expr), &Annotations::new(), 0)
 }
 
-/// `/api/v1/parse_query`: the syntax tree.
 async fn parse_query(State(shared): State<Shared>, params: Params) -> Answered {
     let expr = parse(params.get("query"), &shared)?;
     let json = promql_syntax::to_json(&expr);
@@ -162,7 +157,6 @@ fn grid(params: &Params, shared: &Shared) -> Result<Grid, ApiError> {
     Ok(Grid { start_ms, end_ms, step_ms })
 }
 
-/// `11,000`.
 fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
@@ -176,16 +170,16 @@ fn thousands(number: u64) -> String {
 }
 
 fn answer(params: &Params, shared: &Shared, expr: &Expr, mut result: QueryResult, limit: usize) -> Answered {
-    let mut notes = std::mem::take(&mut result.annotations);
+    let mut annotations = std::mem::take(&mut result.annotations);
     if limit > 0 && truncate(&mut result.value, limit) {
-        notes.warn(TRUNCATED);
+        annotations.warn(TRUNCATED);
     }
     let mut after = Vec::new();
     match params.get("stats") {
         "" => {}
         kind => {
             if !matches!(kind, "true" | "all") {
-                notes.warn(format!(
+                annotations.warn(format!(
                     "value {} for parameter \"stats\" is deprecated and will be rejected in the next major release, use \
                      \"true\" or \"all\"",
                     labels::quote(kind)
@@ -204,13 +198,13 @@ fn answer(params: &Params, shared: &Shared, expr: &Expr, mut result: QueryResult
     let head = |kind: &str| format!("{{\"resultType\":\"{kind}\",\"result\":").into_bytes();
     Ok(match result.value {
         Value::Matrix(matrix) => {
-            stream_success(head("matrix"), Counted::new(MatrixJson::new(matrix), result.held), after, &notes, max)
+            stream_success(head("matrix"), Counted::new(MatrixJson::new(matrix), result.held), after, &annotations, max)
         }
         Value::Vector { time_ms, samples } => stream_success(
             head("vector"),
             Counted::new(VectorJson::new(time_ms, samples), result.held),
             after,
-            &notes,
+            &annotations,
             max,
         ),
         Value::Scalar { time_ms, value } => {
@@ -219,7 +213,7 @@ fn answer(params: &Params, shared: &Shared, expr: &Expr, mut result: QueryResult
             point.extend_from_slice(b",\"");
             write_plain_float(&mut point, value);
             point.extend_from_slice(b"\"]");
-            stream_success(head("scalar"), Once(point), after, &notes, max)
+            stream_success(head("scalar"), Once(point), after, &annotations, max)
         }
         Value::String { time_ms, value } => {
             let mut point = vec![b'['];
@@ -227,7 +221,7 @@ fn answer(params: &Params, shared: &Shared, expr: &Expr, mut result: QueryResult
             point.push(b',');
             write_string(&mut point, &value);
             point.push(b']');
-            stream_success(head("string"), Once(point), after, &notes, max)
+            stream_success(head("string"), Once(point), after, &annotations, max)
         }
     })
 }

@@ -83,7 +83,6 @@ struct AlertDiscovery<'a> {
     alerts: Vec<AlertJson<'a>>,
 }
 
-/// `/api/v1/rules`.
 async fn rules(State(shared): State<Shared>, params: Params) -> Answered {
     let kind = match params.get("type").to_ascii_lowercase().as_str() {
         "" | "all" => RuleKind::All,

@@ -55,13 +55,13 @@ async fn series(State(shared): State<Shared>, params: Params) -> Answered {
         merge_streams(all.collect())
     };
 
-    let mut notes = Annotations::new();
-    let (found, truncated, held) = gather(&request, stream, limit, &mut notes).await?;
+    let mut annotations = Annotations::new();
+    let (found, truncated, held) = gather(&request, stream, limit, &mut annotations).await?;
     if truncated {
-        notes.warn(TRUNCATED);
+        annotations.warn(TRUNCATED);
     }
     let sets = Counted::new(LabelSets::new(found), Some(Arc::new(held)));
-    Ok(stream_success(Vec::new(), sets, Vec::new(), &notes, shared.state.options.annotations_max))
+    Ok(stream_success(Vec::new(), sets, Vec::new(), &annotations, shared.state.options.annotations_max))
 }
 
 /// Reads label sets up to `limit`; also whether there were more, and what the sets count for in the request's budget.
@@ -69,13 +69,13 @@ async fn gather(
     request: &RequestCtx,
     mut stream: SeriesStream,
     limit: usize,
-    notes: &mut Annotations,
+    annotations: &mut Annotations,
 ) -> Result<(Vec<Labels>, bool, Reservation), ApiError> {
     let mut found: Vec<Labels> = Vec::new();
     let mut held = request.ctx.budget.reserve(0)?;
     while let Some(event) = within(request, stream.next()).await? {
         match event? {
-            SeriesEvent::Warning(text) => notes.warn(text),
+            SeriesEvent::Warning(text) => annotations.warn(text),
             SeriesEvent::Batch(batch) => {
                 for series in batch {
                     // A series may go on in the next entry.
@@ -99,7 +99,6 @@ async fn label_names(State(shared): State<Shared>, params: Params) -> Answered {
     names(&shared, &params, None).await
 }
 
-/// `/api/v1/label/<name>/values`.
 async fn label_values(State(shared): State<Shared>, Path(name): Path<String>, params: Params) -> Answered {
     let name = unescape_label_name(&name);
     if name.is_empty() {
@@ -127,13 +126,13 @@ async fn names(shared: &Shared, params: &Params, values_of: Option<&str>) -> Ans
     });
     let answers = within(&request, futures::future::try_join_all(asked)).await??;
 
-    let mut notes = Annotations::new();
+    let mut annotations = Annotations::new();
     let one = answers.len() == 1;
     let mut names = Vec::new();
     let mut held = request.ctx.budget.reserve(0)?;
     for answer in answers {
         held.grow(answer.value.iter().map(|n: &String| (n.len() + size_of::<String>()) as u64).sum())?;
-        answer.warnings.into_iter().for_each(|text| notes.warn(text));
+        answer.warnings.into_iter().for_each(|text| annotations.warn(text));
         names.extend(answer.value);
     }
     if !one {
@@ -141,10 +140,10 @@ async fn names(shared: &Shared, params: &Params, values_of: Option<&str>) -> Ans
     }
     if limit > 0 && names.len() > limit {
         names.truncate(limit);
-        notes.warn(TRUNCATED);
+        annotations.warn(TRUNCATED);
     }
     let names = Counted::new(Names::new(names), Some(Arc::new(held)));
-    Ok(stream_success(Vec::new(), names, Vec::new(), &notes, shared.state.options.annotations_max))
+    Ok(stream_success(Vec::new(), names, Vec::new(), &annotations, shared.state.options.annotations_max))
 }
 
 /// Awaits `work` as long as the request may take.

@@ -35,7 +35,7 @@ struct StoreJson<'a> {
     max_time: i64,
 }
 
-/// `/api/v1/stores`: endpoints by component.
+/// The endpoints, grouped by component.
 async fn stores(State(shared): State<Shared>) -> Answered {
     let now = (shared.state.stores)();
     let mut by_component: BTreeMap<&str, Vec<StoreJson<'_>>> = BTreeMap::new();
@@ -52,30 +52,27 @@ async fn stores(State(shared): State<Shared>) -> Answered {
     small(&by_component)
 }
 
-/// `/api/v1/status/flags`.
 async fn flags(State(shared): State<Shared>) -> Answered {
     let flags: BTreeMap<_, _> = shared.state.flags.iter().map(|(name, value)| (name, value)).collect();
     small(&flags)
 }
 
-/// `/api/v1/status/buildinfo`.
 async fn build_info(State(shared): State<Shared>) -> Answered {
     small(&BuildInfoJson::of(shared.state.build, &shared.state.options.prometheus_version))
 }
 
-/// `/api/v1/status/runtimeinfo`.
 async fn runtime_info(State(shared): State<Shared>) -> Answered {
     small(&RuntimeInfo::new(shared.state.options.start_time_ms, shared.state.clock.now_ms()))
 }
 
-/// `/api/v1/status/config`: there is none.
+/// There is no configuration file to show: the answer says where the settings are.
 async fn config(State(shared): State<Shared>) -> Answered {
     let component = &shared.state.options.component;
     let text = format!("the {component} component has no configuration file: its settings are flags, see status/flags");
     Err(ApiError::new(ErrorKind::NotFound, text))
 }
 
-/// `/api/v1/notifications`: none.
+/// There are no notifications here.
 async fn notifications() -> Answered {
     small(&[(); 0])
 }

@@ -68,7 +68,6 @@ struct Alertmanagers {
     dropped_alertmanagers: [(); 0],
 }
 
-/// `/api/v1/targets`.
 async fn targets(State(shared): State<Shared>, params: Params) -> Answered {
     let state = match params.get("state").to_ascii_lowercase().as_str() {
         "" | "any" => TargetState::Any,
@@ -94,7 +93,6 @@ async fn targets(State(shared): State<Shared>, params: Params) -> Answered {
     success(&answer, &warned(warnings), shared.state.options.annotations_max)
 }
 
-/// `/api/v1/scrape_pools`.
 async fn scrape_pools(State(shared): State<Shared>, params: Params) -> Answered {
     let Answer { value: found, warnings } = ask(&shared, &params, TargetState::Any).await?;
     let active = found.active.into_iter().map(|t| t.scrape_pool);

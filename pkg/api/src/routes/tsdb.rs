@@ -49,7 +49,6 @@ struct Entry {
     value: u64,
 }
 
-/// `/api/v1/status/tsdb`.
 async fn tsdb(State(shared): State<Shared>, params: Params) -> Answered {
     let limit = match params.get("limit") {
         "" => 10,

@@ -82,12 +82,10 @@ fn run<'a, T>(
     result.map_err(|stop| parser.into_error(stop))
 }
 
-/// Why a rule stopped.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// A token that no rule takes; no construct has told yet what it expected.
+    /// A token that no rule takes; no construct has said yet what it expected.
     Unexpected(Token),
-    /// The message is known.
     Error(Box<ParseError>),
 }
 
@@ -129,7 +127,6 @@ impl<'a> Parser<'a> {
         Ok(token)
     }
 
-    /// Takes the next token.
     fn next(&mut self) -> Parsed<Token> {
         let token = self.peek()?;
         self.ahead = None;
@@ -179,7 +176,7 @@ impl<'a> Parser<'a> {
         result
     }
 
-    /// Names the construct in which a token was unexpected, and what may stand there (`""`: not told).
+    /// Names the construct in which a token was unexpected, and what may stand there (`""`: not known).
     fn within<T>(&self, result: Parsed<T>, context: &str, expected: &str) -> Parsed<T> {
         result.map_err(|stop| match stop {
             Stop::Error(e) => Stop::Error(e),

@@ -9,17 +9,17 @@ use crate::{SeriesDescription, parse, unquote};
 /// A query and its expected outcome.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Eval {
-    /// From 1.
+    /// The line in the script, counted from 1.
     pub line: usize,
-    /// The query; it parses.
+    /// The query, which has been parsed once without error.
     pub query: String,
-    /// When to run it.
+    /// The time or the steps at which it is evaluated.
     pub time: EvalTime,
     /// What is expected besides series.
     pub expect: Expectations,
     /// Expected series; with a scalar result, or a failure, none.
     pub series: Vec<ExpectedSeries>,
-    /// The expected scalar.
+    /// The scalar that is expected as the result.
     pub scalar: Option<f64>,
 }
 
@@ -28,10 +28,10 @@ pub struct Eval {
 pub enum EvalTime {
     /// Once; for a result with many points ([`Expectations::range_vector`]), at the last of them.
     Instant {
-        /// When.
+        /// The time of evaluation, ms since the epoch.
         at_ms: i64,
     },
-    /// At each step.
+    /// At each step of a range query.
     Range(Grid),
 }
 
@@ -44,11 +44,11 @@ pub struct Expectations {
     pub ordered: bool,
     /// Each matches a warning, and each warning matches one.
     pub warn: Vec<TextMatch>,
-    /// No warning.
+    /// No warning may come with the result.
     pub no_warn: bool,
     /// Each matches an info, and each info matches one.
     pub info: Vec<TextMatch>,
-    /// No info.
+    /// No info may come with the result.
     pub no_info: bool,
     /// The result is this string.
     pub string: Option<String>,
@@ -59,9 +59,9 @@ pub struct Expectations {
 /// How a text is compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TextMatch {
-    /// With nothing.
+    /// Any text will do.
     Any,
-    /// To the letter.
+    /// The text must be equal.
     Message(String),
     /// With a regular expression, not anchored.
     Regex(String),
@@ -70,11 +70,11 @@ pub enum TextMatch {
 /// One series of the expected result.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExpectedSeries {
-    /// From 1.
+    /// The line in the script, counted from 1.
     pub line: usize,
     /// Rank for `expect ordered`, from 1.
     pub position: usize,
-    /// Labels and values.
+    /// The series with its values in sequence notation.
     pub description: SeriesDescription,
 }
 

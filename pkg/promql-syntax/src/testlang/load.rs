@@ -6,9 +6,9 @@ use crate::{SeriesDescription, SeriesItem};
 /// Series to put into the storage: point i of each at i × step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Load {
-    /// From 1.
+    /// The line in the script, counted from 1.
     pub line: usize,
-    /// Between points.
+    /// The distance of two points, ms.
     pub step_ms: i64,
     /// Also make native histograms with custom buckets from the classic ones (`load_with_nhcb`).
     pub with_nhcb: bool,
@@ -16,12 +16,12 @@ pub struct Load {
     pub series: Vec<LoadSeries>,
 }
 
-/// One series.
+/// One series of a `load` command.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoadSeries {
-    /// From 1.
+    /// The line in the script, counted from 1.
     pub line: usize,
-    /// Labels and values.
+    /// The series with its values in sequence notation.
     pub description: SeriesDescription,
     /// From the `@st` line before: as many points as the description has.
     pub start_offsets: Option<StartOffsets>,

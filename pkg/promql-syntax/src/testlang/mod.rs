@@ -12,9 +12,9 @@ pub use load::{Load, LoadSeries, StartOffsets};
 /// One command of a script.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
-    /// Empty the storage.
+    /// `clear`: forget all series loaded so far.
     Clear {
-        /// From 1.
+        /// The line in the script, counted from 1.
         line: usize,
     },
     /// Put series into the storage.
@@ -27,9 +27,9 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {message}")]
 pub struct ScriptError {
-    /// From 1.
+    /// The line in the script, counted from 1.
     pub line: usize,
-    /// What is wrong.
+    /// What is wrong in that line.
     pub message: String,
 }
 

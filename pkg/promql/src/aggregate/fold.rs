@@ -11,7 +11,6 @@ use crate::{Grid, StepColumn};
 
 /// A group's running state, one entry per step.
 enum State {
-    /// value, compensation
     Sum(Vec<f64>),
     Avg(Vec<Mean>),
     /// Value alone: count, min, max, group.

@@ -9,7 +9,7 @@ use crate::merge::ENTRY_BYTES;
 /// `by` and `without`, and the groups met so far, numbered in order of appearance.
 #[derive(Debug)]
 pub(crate) struct Grouping {
-    /// Sorted.
+    /// Label names, sorted and each once.
     names: Vec<String>,
     without: bool,
     groups: HashMap<Box<[u8]>, usize>,
@@ -21,7 +21,7 @@ pub(crate) struct Grouping {
 }
 
 impl Grouping {
-    /// `names` must be sorted.
+    /// The grouping by, or without, `names`, which must be sorted.
     pub fn new(names: Vec<String>, without: bool) -> Self {
         Self { names, without, groups: HashMap::new(), key: Vec::new(), held_bytes: 0, labels: Vec::new() }
     }

@@ -16,7 +16,6 @@ use crate::{Grid, QueryError, open};
 
 pub(crate) use group::Grouping;
 
-/// Opens an aggregation.
 pub(crate) fn open(plan: &AggregatePlan, grid: Grid, cx: &mut Cx) -> Result<Stream> {
     let (param, span) = match &plan.param {
         AggregateParam::Scalar(s, span) => (Some(ScalarOp::open(s, grid, cx)?), *span),

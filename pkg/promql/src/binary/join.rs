@@ -14,7 +14,7 @@ use crate::merge::ENTRY_BYTES;
 use crate::series::StepSeries;
 use crate::{Grid, QueryError, StepColumn};
 
-/// A match group.
+/// The series of both sides whose matching labels are equal.
 #[derive(Default)]
 struct Group {
     /// Its series on the "one" side, over disjoint steps.

@@ -11,7 +11,7 @@ use crate::merge::ENTRY_BYTES;
 #[derive(Debug)]
 pub(crate) struct Signatures {
     on: bool,
-    /// Sorted.
+    /// Label names, sorted and each once.
     names: Vec<String>,
     numbers: HashMap<Box<[u8]>, usize>,
     key: Vec<u8>,

@@ -54,7 +54,6 @@ pub(crate) struct BucketsOp {
 /// What a bucket takes beside its values.
 const BUCKET_BYTES: usize = size_of::<(f64, StepColumn)>();
 
-/// One classic histogram.
 struct Histogram {
     labels: Labels,
     buckets: Vec<(f64, StepColumn)>,

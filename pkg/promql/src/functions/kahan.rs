@@ -14,7 +14,7 @@ pub(crate) fn add(inc: f64, sum: f64, c: f64) -> (f64, f64) {
     (t, c)
 }
 
-/// The compensated sum.
+/// The sum with Neumaier's compensation, as Prometheus calculates it.
 pub(crate) fn sum(values: &[f64]) -> f64 {
     let (mut sum, mut c) = (0.0, 0.0);
     for v in values {
@@ -32,7 +32,7 @@ pub(crate) fn mean(values: &[f64]) -> f64 {
     mean.value()
 }
 
-/// A running mean.
+/// A mean that is compensated too, and does not overflow while the mean itself does not.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Mean {
     /// The sum, or the mean itself once the sum overflowed.

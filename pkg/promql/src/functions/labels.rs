@@ -9,14 +9,13 @@ use crate::QueryError;
 use crate::eval::{Cx, Operator, Result, Stream};
 use crate::series::StepSeries;
 
-/// The arguments of `label_replace`.
 #[derive(Debug, Clone)]
 pub(crate) struct Replace {
     target: String,
     replacement: String,
     source: String,
     regex: Arc<Regex>,
-    /// Of the compiled expression.
+    /// The size of the compiled expression, bytes.
     program_bytes: u64,
 }
 
@@ -24,7 +23,6 @@ pub(crate) struct Replace {
 const SEARCH_MAX: u64 = 1 << 38;
 
 impl Replace {
-    /// Checks the arguments.
     pub fn new(
         target: &str,
         replacement: String,
@@ -46,7 +44,6 @@ impl Replace {
     }
 }
 
-/// The arguments of `label_join`.
 #[derive(Debug, Clone)]
 pub(crate) struct Join {
     target: String,
@@ -55,7 +52,6 @@ pub(crate) struct Join {
 }
 
 impl Join {
-    /// Checks the arguments.
     pub fn new(target: String, separator: String, sources: Vec<String>) -> std::result::Result<Self, QueryError> {
         if let Some(bad) = sources.iter().find(|s| !is_label_name(s)) {
             return Err(QueryError::Execution(format!("invalid source label name in label_join(): {bad}")));
@@ -72,13 +68,11 @@ pub(crate) fn is_label_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(char::REPLACEMENT_CHARACTER)
 }
 
-/// Either function.
 pub(crate) enum Relabel<'a> {
     Replace(&'a Replace),
     Join(&'a Join),
 }
 
-/// Runs either function.
 pub(crate) struct RelabelOp {
     inner: Stream,
     what: Owned,

@@ -1,7 +1,7 @@
 //! Functions of single values.
 
 use crate::eval::{Cx, Operator, Result, Stream, drop_name};
-use crate::plan::{go_max, go_min};
+use crate::go_float::{go_max, go_min};
 use crate::scalar::ScalarOp;
 use crate::series::{StepSeries, bits};
 

@@ -158,7 +158,7 @@ pub(crate) fn differ(before: f64, now: f64) -> bool {
     before != now && !(before.is_nan() && now.is_nan())
 }
 
-/// How often neighbours differ.
+/// How often a value differs from the one before; two NaN are equal.
 pub(crate) fn changes(values: &[f64]) -> f64 {
     values.windows(2).filter(|w| differ(w[0], w[1])).count() as f64
 }

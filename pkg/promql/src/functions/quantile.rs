@@ -2,7 +2,6 @@
 
 use std::cmp::Ordering;
 
-/// Ascending, NaN first.
 pub(crate) fn nan_first(a: &f64, b: &f64) -> Ordering {
     match (a.is_nan(), b.is_nan()) {
         (true, true) => Ordering::Equal,

@@ -8,7 +8,6 @@ use crate::merge::Ready;
 use crate::series::StepSeries;
 use crate::sorting::sort_by;
 
-/// By what to sort.
 #[derive(Debug, Clone)]
 pub(crate) enum SortOrder {
     Value { descending: bool },
