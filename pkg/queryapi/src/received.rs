@@ -133,3 +133,91 @@ impl Received {
         QueryError::Storage(Error::Corrupt(format!("{}: {what}", self.name)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use model::Severity;
+    use proto::prometheus_copy::{Histogram, Label, Sample};
+    use storage::Budget;
+
+    use super::*;
+
+    fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> TimeSeries {
+        TimeSeries {
+            labels: labels.iter().map(|(n, v)| Label { name: (*n).to_owned(), value: (*v).to_owned() }).collect(),
+            samples: samples.iter().map(|(timestamp, value)| Sample { timestamp: *timestamp, value: *value }).collect(),
+            ..TimeSeries::default()
+        }
+    }
+
+    fn receive(kind: Kind, frames: Vec<Frame>) -> Result<QueryResult, QueryError> {
+        let mut received = Received::new(&"h:1".into(), &Ctx::background(), kind)?;
+        frames.into_iter().try_for_each(|frame| received.frame(frame))?;
+        received.finish()
+    }
+
+    #[test]
+    fn peers_may_send_batches_in_any_order() {
+        let grid = Grid { start_ms: 0, end_ms: 2000, step_ms: 1000 };
+        let (a, b) = (series(&[("job", "a")], &[(0, 1.0), (2000, 2.0)]), series(&[("job", "b")], &[(1000, 3.0)]));
+        let stats = |samples_total| Frame::Stats(wire::QueryStats { samples_total, peak_samples: 3 });
+        let frames = vec![Frame::Batch(vec![b]), stats(5), Frame::Unknown, Frame::Series(a), stats(2)];
+        let result = receive(Kind::Matrix(grid), frames).unwrap();
+        let Value::Matrix(matrix) = &result.value else { panic!("{:?}", result.value) };
+        let shown: Vec<_> =
+            matrix.series.iter().map(|s| (s.labels.value("job"), s.floats(grid).collect::<Vec<_>>())).collect();
+        assert_eq!(shown, [("a", vec![(0, 1.0), (2000, 2.0)]), ("b", vec![(1000, 3.0)])]);
+        assert_eq!((result.stats.total_samples, result.stats.peak_samples), (7, 3));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_corrupt_and_names_the_peer() {
+        let (vector, scalar) = (Kind::Vector { time_ms: 0 }, Kind::Scalar { time_ms: 0 });
+        let matrix = Kind::Matrix(Grid::instant(0));
+        for (kind, frames) in [
+            (vector, vec![series(&[("b", "1"), ("a", "1")], &[(0, 1.0)])]),
+            (vector, vec![series(&[("a", "1"), ("a", "2")], &[(0, 1.0)])]),
+            (vector, vec![series(&[], &[(0, 1.0), (1, 1.0)])]),
+            (matrix, vec![series(&[], &[(1, 1.0), (0, 1.0)])]),
+            (matrix, vec![series(&[], &[(1, 1.0), (1, 1.0)])]),
+            (scalar, vec![]),
+            (scalar, vec![series(&[], &[(0, 1.0)]), series(&[], &[(0, 1.0)])]),
+        ] {
+            let shown = format!("{kind:?} {frames:?}");
+            let error = receive(kind, frames.into_iter().map(Frame::Series).collect()).unwrap_err();
+            assert!(
+                matches!(&error, QueryError::Storage(Error::Corrupt(t)) if t.starts_with("h:1: ")),
+                "{shown}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn native_histograms_are_missed_aloud() {
+        let histogram = TimeSeries { histograms: vec![Histogram::default()], ..series(&[("a", "1")], &[]) };
+        let plain = series(&[("b", "1")], &[(0, 1.0)]);
+        let frames = vec![
+            Frame::Warning("store s:1 is away".to_owned()),
+            Frame::Warning("PromQL warning: odd (1:1)".to_owned()),
+            Frame::Batch(vec![histogram, plain]),
+        ];
+        let result = receive(Kind::Vector { time_ms: 0 }, frames).unwrap();
+        assert!(matches!(&result.value, Value::Vector { samples, .. } if samples.len() == 1), "{:?}", result.value);
+        assert_eq!(
+            result.annotations.texts(Severity::Warning, 0),
+            ["h:1: store s:1 is away", "PromQL warning: odd (1:1)", "h:1: native histograms of 1 series were left out"]
+        );
+    }
+
+    #[test]
+    fn an_answer_without_end_is_refused() {
+        let budget = Budget::new("the test", "--test.max-bytes", 10_000, None);
+        let ctx = Ctx { budget: budget.clone(), ..Ctx::background() };
+        let mut received = Received::new(&"h:1".into(), &ctx, Kind::Matrix(Grid::instant(0))).unwrap();
+        let endless = std::iter::repeat_with(|| Frame::Series(series(&[("a", "1")], &[(0, 1.0)])));
+        let error = endless.take(1000).try_for_each(|frame| received.frame(frame)).unwrap_err();
+        assert!(matches!(&error, QueryError::Limit(t) if t.contains("--test.max-bytes")), "{error}");
+        drop(received);
+        assert_eq!(budget.used_bytes(), 0);
+    }
+}
