@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::{Path, PathBuf};
 
 use tests::{commands, root};
 
@@ -30,20 +31,18 @@ const fn table(heading: &'static str, source: &'static str, name: &'static str) 
     Table { heading, intro: "", source, name }
 }
 
-const S3: &str = "pkg/objstore/src/config/s3.rs";
-const GCS: &str = "pkg/objstore/src/config/gcs.rs";
-const AZURE: &str = "pkg/objstore/src/config/azure.rs";
-const OBJSTORE: &str = "pkg/objstore/src/config/mod.rs";
-const OBJSTORE_HTTP: &str = "pkg/objstore/src/config/http.rs";
-const TRACING: &str = "pkg/transport/src/traces/config.rs";
-const CLIENT: &str = "pkg/transport/src/http/client.rs";
-const WEB: &str = "pkg/transport/src/http/web_config.rs";
+// Files, or folders in one of whose files the struct stands.
+const OBJSTORE: &str = "pkg/objstore/src/config";
+const TRACING: &str = "pkg/transport/src/traces";
+const CLIENT: &str = "pkg/transport/src/http";
+const WEB: &str = "pkg/transport/src/http";
 const REQUESTS: &str = "pkg/transport/src/request_log.rs";
 const CACHES: &str = "pkg/store-gateway/src/cache_config.rs";
-const ENDPOINTS: &str = "pkg/querier/src/endpoints/sd.rs";
-const RELABEL: &str = "pkg/relabel/src/config.rs";
+const ENDPOINTS: &str = "pkg/querier/src/endpoints";
+const TARGETS: &str = "pkg/discovery/src";
+const RELABEL: &str = "pkg/relabel/src";
 const RETENTION: &str = "pkg/compactor/src/policy.rs";
-const REWRITE: &str = "pkg/tools/src/bucket/rewrite/config.rs";
+const REWRITE: &str = "pkg/tools/src/bucket/rewrite";
 
 const PAGES: &[Page] = &[
     Page {
@@ -63,11 +62,11 @@ const PAGES: &[Page] = &[
                   prefix: prod\n",
         tables: &[
             table("The file", OBJSTORE, "Whole"),
-            table("`config` of type S3", S3, "S3Yaml"),
-            table("`config` of type GCS", GCS, "GcsYaml"),
-            table("`config` of type AZURE", AZURE, "AzureYaml"),
+            table("`config` of type S3", OBJSTORE, "S3Yaml"),
+            table("`config` of type GCS", OBJSTORE, "GcsYaml"),
+            table("`config` of type AZURE", OBJSTORE, "AzureYaml"),
             table("`config` of type FILESYSTEM", OBJSTORE, "FilesystemYaml"),
-            table("`http_config` of S3, GCS and AZURE", OBJSTORE_HTTP, "HttpYaml"),
+            table("`http_config` of S3, GCS and AZURE", OBJSTORE, "HttpYaml"),
         ],
     },
     Page {
@@ -110,8 +109,7 @@ const PAGES: &[Page] = &[
         file: "web",
         title: "HTTP server",
         intro: "`--http.config` names a file in the format of Prometheus' exporter-toolkit. Names of files count from the \
-                folder of this file. Certificates and keys are read again when they change; any other change needs a \
-                restart. `htpasswd -nBC 10 \"\"` makes the hash of a password.",
+                folder of this file. Certificates and keys are read again when they change, users, headers and the rate limit at SIGHUP. `htpasswd -nBC 10 \"\"` makes the hash of a password.",
         example: "http_server_config:\n  \
                     headers:\n    \
                       Strict-Transport-Security: max-age=31536000\n\
@@ -126,7 +124,7 @@ const PAGES: &[Page] = &[
         file: "request-logging",
         title: "Request logging",
         intro: "`--request.logging-config-file` names a file, `--request.logging-config` holds its text. `--log.level` \
-                has the last word: lines of requests that went well are debug lines.",
+                has the last word: lines of requests that went well are debug lines. The file is read again at SIGHUP.",
         example: "options:\n  \
                     level: DEBUG\n  \
                     decision:\n    \
@@ -165,7 +163,7 @@ const PAGES: &[Page] = &[
         file: "endpoints",
         title: "Endpoints of the querier",
         intro: "`aion query --endpoint.sd-config-file` names a file, `--endpoint.sd-config` holds its text. The file is \
-                read again when it changes and every `--endpoint.sd-config-reload-interval`. What an entry leaves open comes from \
+                read again when it changes, every `--endpoint.sd-config-reload-interval`, and at SIGHUP. What an entry leaves open comes from \
                 `default_client_config`, then from the flags `--grpc-client-…`.",
         example: "default_client_config:\n  \
                     compression: snappy\n\
@@ -178,7 +176,7 @@ const PAGES: &[Page] = &[
             Table {
                 intro: "Each file is a list of groups in the format of Prometheus' file discovery, YAML or JSON. \
                         `--endpoint.sd-config-file` is the newer way.",
-                ..table("Files of `--store.sd-files`", ENDPOINTS, "TargetGroup")
+                ..table("Files of `--store.sd-files`", TARGETS, "Group")
             },
         ],
     },
@@ -221,21 +219,43 @@ const PAGES: &[Page] = &[
     },
 ];
 
-/// Structs that read users' YAML and are on no page, with the reason.
-const NOT_SHOWN: &[(&str, &str)] = &[
-    (TRACING, "Head"), // the first pass over the file, which only reads the type
-];
+/// Structs that read a configuration and are on no page: the first pass over a file, which only reads its type.
+const NOT_SHOWN: &[&str] = &["Head"];
 
-fn sources() -> BTreeMap<&'static str, Source> {
-    let tables = PAGES.iter().flat_map(|p| p.tables);
-    tables.map(|t| (t.source, Source::read(&root().join(t.source)))).collect()
+/// Where each table's struct stands, and what is declared there.
+struct Sources(BTreeMap<PathBuf, Source>);
+
+impl Sources {
+    fn read() -> Self {
+        let mut files = Vec::new();
+        PAGES.iter().flat_map(|p| p.tables).for_each(|t| rust_files(&root().join(t.source), &mut files));
+        Self(files.into_iter().map(|path| (path.clone(), Source::read(&path))).collect())
+    }
+
+    fn of(&self, table: &Table) -> (&Path, &Source) {
+        let at = root().join(table.source);
+        let mut found = self.0.iter().filter(|(path, source)| path.starts_with(&at) && source.declares(table.name));
+        match (found.next(), found.next()) {
+            (Some((path, source)), None) => (path, source),
+            (None, _) => panic!("no struct {} in {}: correct tests/tidy/config_pages.rs", table.name, table.source),
+            (Some(_), Some(_)) => panic!("two structs {} in {}: name the file", table.name, table.source),
+        }
+    }
+}
+
+fn rust_files(at: &Path, out: &mut Vec<PathBuf>) {
+    if at.is_dir() {
+        std::fs::read_dir(at).unwrap().flatten().for_each(|entry| rust_files(&entry.path(), out));
+    } else if at.extension().is_some_and(|e| e == "rs") {
+        out.push(at.to_owned());
+    }
 }
 
 #[test]
 fn config_pages_are_current() {
-    let sources = sources();
+    let sources = Sources::read();
     let dir = root().join("docs/config");
-    let mut seen: Vec<(&str, String)> = Vec::new();
+    let mut seen: Vec<(PathBuf, String)> = Vec::new();
     let mut pages: Vec<(String, String)> =
         PAGES.iter().map(|page| (format!("{}.md", page.file), render(page, &sources, &mut seen))).collect();
     pages.push(("README.md".to_owned(), contents()));
@@ -250,11 +270,9 @@ fn config_pages_are_current() {
         let path = path.display();
         assert!(written == text, "{path} is out of date: AION_UPDATE_DOCS=1 cargo test -p tests --test tidy");
     }
-    let shown = |source: &str, name: &str| {
-        NOT_SHOWN.contains(&(source, name)) || seen.iter().any(|(s, n)| *s == source && n == name)
-    };
-    let missing = sources.iter().flat_map(|(at, s)| s.strict().filter(|n| !shown(at, n)).map(move |n| (*at, n)));
-    let missing: Vec<_> = missing.collect();
+    let shown = |path: &Path, name: &str| NOT_SHOWN.contains(&name) || seen.iter().any(|(s, n)| s == path && n == name);
+    let declared = sources.0.iter().flat_map(|(path, s)| s.strict().map(move |name| (path, name)));
+    let missing: Vec<_> = declared.filter(|(path, name)| !shown(path, name)).collect();
     assert!(missing.is_empty(), "keys that stand on no page of docs/config: {missing:?}");
 }
 
@@ -294,7 +312,7 @@ fn without_effect() -> String {
 const NOTE: &str =
     "<!-- made from the declarations; `cargo test -p tests --test tidy` fails when it is out of date -->\n";
 
-fn render(page: &Page, sources: &BTreeMap<&'static str, Source>, seen: &mut Vec<(&'static str, String)>) -> String {
+fn render(page: &Page, sources: &Sources, seen: &mut Vec<(PathBuf, String)>) -> String {
     let mut out = format!("# {}\n\n{}\n\n```yaml\n{}```\n\n{NOTE}", page.title, page.intro, page.example);
     let elsewhere: Vec<&str> = page.tables.iter().map(|t| t.name).collect();
     for table in page.tables {
@@ -302,7 +320,7 @@ fn render(page: &Page, sources: &BTreeMap<&'static str, Source>, seen: &mut Vec<
         if !table.intro.is_empty() {
             write!(out, "{}\n\n", table.intro).unwrap();
         }
-        let source = &sources[table.source];
+        let (path, source) = sources.of(table);
         if let Some(keys) = source.ignored(table.name) {
             let keys: Vec<String> = keys.iter().map(|k| format!("`{k}`")).collect();
             writeln!(out, "Taken without effect: {}.", keys.join(", ")).unwrap();
@@ -310,10 +328,10 @@ fn render(page: &Page, sources: &BTreeMap<&'static str, Source>, seen: &mut Vec<
         }
         out += "| key | type | default | meaning |\n|---|---|---|---|\n";
         let mut names = Vec::new();
-        for Key { path, kind, text, default } in source.keys(table.name, &elsewhere, &mut names) {
-            writeln!(out, "| `{path}` | {kind} | {default} | {text} |").unwrap();
+        for Key { path: key, kind, text, default } in source.keys(table.name, &elsewhere, &mut names) {
+            writeln!(out, "| `{key}` | {kind} | {default} | {text} |").unwrap();
         }
-        seen.extend(names.into_iter().map(|n| (table.source, n)));
+        seen.extend(names.into_iter().map(|n| (path.to_owned(), n)));
     }
     out
 }

@@ -44,6 +44,11 @@ impl Source {
         out
     }
 
+    /// Whether a struct or a group of keys of this name is here.
+    pub fn declares(&self, name: &str) -> bool {
+        self.structs.contains_key(name) || self.ignored.contains_key(name)
+    }
+
     /// Structs whose unknown keys are errors: whatever such a struct reads is written by users.
     pub fn strict(&self) -> impl Iterator<Item = &String> {
         let is_strict = |s: &&ItemStruct| s.attrs.iter().any(|a| serde_argument(a, "deny_unknown_fields").is_some());

@@ -142,7 +142,9 @@ fn load<T>(path: &Path, parse: &Parse<T>, before: Option<Loaded<T>>) -> Loaded<T
 
 #[derive(Debug, Deserialize)]
 struct Group {
+    /// Addresses, as in `--endpoint`. Required.
     targets: Vec<String>,
+    /// Labels of the targets; endpoints have no use for them. Other keys are not read.
     #[serde(default)]
     labels: Option<BTreeMap<String, String>>,
 }
