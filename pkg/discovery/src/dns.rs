@@ -16,7 +16,6 @@ use parking_lot::Mutex;
 use service::{Every, repeat};
 use telemetry::Counter;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use crate::{Changes, Discoverer, Update, Updates};
 
@@ -144,8 +143,8 @@ impl Names {
         Self { resolver, resolved: Mutex::default(), lookups, failures }
     }
 
-    /// Looks an address in one of the DNS forms up and keeps what is found.
-    pub async fn look_up(&self, address: &str) {
+    /// Looks an address in one of the DNS forms up, and keeps and returns what is known of it now.
+    pub async fn look_up(&self, address: &str) -> Resolved {
         self.lookups.inc();
         let found = resolve(&*self.resolver, address).await;
         let mut resolved = self.resolved.lock();
@@ -154,10 +153,10 @@ impl Names {
             Ok(addresses) => *known = Resolved { addresses, failure: None },
             Err(e) => {
                 self.failures.inc();
-                warn!(address, err = e, kept = known.addresses.len(), "address does not resolve");
                 known.failure = Some(e);
             }
         }
+        known.clone()
     }
 
     /// What is known of each address that was looked up.

@@ -173,8 +173,11 @@ impl EndpointSet {
         names.retain(|n| is_dynamic(n));
         names.sort();
         names.dedup();
-        let looked_up = names.iter().map(|name| async {
-            self.names.look_up(name).await;
+        let looked_up = names.iter().map(|name| async move {
+            let found = self.names.look_up(name).await;
+            if let Some(err) = found.failure {
+                warn!(address = name, err, kept = found.addresses.len(), "endpoint address does not resolve");
+            }
             // what is found can be asked while others are still looked up
             self.align();
         });
