@@ -317,7 +317,6 @@ fn any_name() -> Option<Matcher> {
 /// What has to be done here because an endpoint does not do it.
 #[derive(Debug, Default)]
 struct Local {
-    /// Leave out chunks.
     bare: bool,
     shard: Option<storage::Shard>,
     strip: Arc<[String]>,

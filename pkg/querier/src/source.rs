@@ -12,11 +12,8 @@ use crate::fanout::FanOut;
 /// Makes a source per request.
 #[derive(Debug, Clone)]
 pub struct Sources {
-    /// Who is asked.
     pub fanout: FanOut,
-    /// `--query.replica-label`.
     pub replica_labels: Arc<[String]>,
-    /// `--deduplication.func`.
     pub method: Method,
 }
 

@@ -18,7 +18,6 @@ use super::set::Spec;
 /// anything, so its absence must show.
 #[derive(Debug)]
 pub struct Endpoint {
-    /// How it was configured.
     pub spec: Spec,
     /// The address shown in warnings and in `/api/v1/stores`; of a group, the group's; of a name that does not resolve,
     /// the name.
@@ -44,7 +43,6 @@ struct Member {
 /// What is known of an endpoint's state.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
-    /// Its last good answer.
     pub info: Option<Arc<EndpointInfo>>,
     /// When it was last asked, ms.
     pub last_check_ms: Option<i64>,
@@ -243,8 +241,6 @@ impl Endpoint {
         let in_turn = || (0..channels.len()).map(|i| &channels[(turn + i) % channels.len()]);
         in_turn().find(|m| m.healthy).or_else(|| in_turn().next()).cloned()
     }
-
-    /// Its series.
     pub fn store(&self) -> Option<StoreClient> {
         self.member().map(|m| StoreClient::new(&self.name, m.channel, self.info()))
     }

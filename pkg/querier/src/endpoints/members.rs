@@ -10,11 +10,8 @@ use super::{Endpoint, EndpointSet};
 
 /// Thanos' words for a request that nobody is there to answer.
 const NONE_AVAILABLE: &str = "No StoreAPIs available";
-
-/// What a request finds.
 #[derive(Debug, Default)]
 pub struct Members {
-    /// Endpoints to ask.
     pub asked: Vec<Arc<Endpoint>>,
     /// Endpoints that cannot be asked, each as a sentence that says why.
     missing: Vec<String>,

@@ -32,19 +32,13 @@ pub enum Mode {
     /// All have the same data: one is asked, in turn.
     Group,
 }
-
-/// A configured endpoint.
 #[derive(Debug, Clone)]
 pub struct Spec {
-    /// As written.
     pub address: String,
     /// Always asked, even when it does not answer.
     pub strict: bool,
-    /// See [`Mode`].
     pub mode: Mode,
-    /// TLS, or plain.
     pub tls: Option<ClientTlsConfig>,
-    /// How requests are packed.
     pub compression: Compression,
 }
 
@@ -67,23 +61,16 @@ impl Spec {
         same_tls && (self.strict, self.mode, self.compression) == (other.strict, other.mode, other.compression)
     }
 }
-
-/// What the set needs.
 #[derive(Debug, Clone)]
 pub struct SetOptions {
-    /// DNS.
     pub resolver: Arc<dyn Resolver>,
-    /// Time.
     pub clock: Arc<dyn Clock>,
     /// How long what a silent endpoint said of its data counts.
     pub unhealthy_timeout: Duration,
     /// How long one Info call may take.
     pub check_timeout: Duration,
-    /// `--query.conn-metric.label`.
     pub metric_labels: Vec<String>,
 }
-
-/// What there is to ask.
 #[derive(Debug, Clone, Default)]
 pub struct Configured {
     /// Endpoints, each at least an address.
@@ -98,8 +85,6 @@ struct Wanted {
     /// Or why there are none; `None` = that is not known yet.
     addresses: Result<Vec<String>, Option<String>>,
 }
-
-/// The endpoints in use.
 #[derive(Debug)]
 pub struct EndpointSet {
     options: SetOptions,
@@ -113,7 +98,6 @@ pub struct EndpointSet {
 }
 
 impl EndpointSet {
-    /// An empty set.
     pub fn new(options: SetOptions, metrics: &Metrics) -> Self {
         let lookups =
             metrics.counter("thanos_query_store_apis_dns_lookups_total", "DNS lookups of endpoint addresses.");
@@ -259,8 +243,6 @@ impl EndpointSet {
             });
         }
     }
-
-    /// Endpoints by name.
     fn wanted(&self, configured: Configured) -> BTreeMap<String, Wanted> {
         let resolved = self.names.all();
         let mut wanted: BTreeMap<String, Wanted> = BTreeMap::new();
