@@ -18,7 +18,7 @@ pub struct ApiState {
     /// Makes the source that one request for series or labels reads from.
     pub source: Arc<dyn QuerySource>,
     /// Rules, targets, metadata, exemplars, cardinality statistics.
-    pub inspect: Arc<dyn Inspect>,
+    pub inspect: Inspect,
     /// The endpoints of `/api/v1/stores`, as they stand now.
     pub stores: Arc<dyn Fn() -> StoresAnswer + Send + Sync>,
     /// Name (without dashes) and value of each flag, secrets already blotted out; order does not matter.

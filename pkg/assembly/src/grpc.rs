@@ -81,10 +81,10 @@ impl GrpcServices {
         self
     }
 
-    /// Those of Rules, Targets, Metadata, Exemplars and Status that are served.
+    /// Those of Rules, Targets, Metadata, Exemplars and Status that `source` has somebody for.
     #[must_use]
-    pub fn inspect(mut self, source: Arc<dyn Inspect>) -> Self {
-        let apis = InspectApis { source, served: self.served, selectors: Arc::new(selectors) };
+    pub fn inspect(mut self, source: Inspect) -> Self {
+        let apis = InspectApis { source, selectors: Arc::new(selectors) };
         inspect_routes(&mut self.routes, &apis);
         self
     }

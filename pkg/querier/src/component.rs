@@ -16,7 +16,7 @@ use promql::{Engine, LocalEvaluator};
 use queryapi::QueryServer;
 use relabel::Rule;
 use service::{BoxError, Every, Group, repeat};
-use storage::{Budget, SeriesSource};
+use storage::{Budget, Inspect, SeriesSource};
 use storeapi::{ComponentType, EndpointInfo, Served, ServerOptions, StoreSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -47,7 +47,7 @@ pub struct Querier {
     set: Arc<EndpointSet>,
     files: Arc<Mutex<EndpointFiles>>,
     sources: Arc<Sources>,
-    inspect: Arc<InspectFanOut>,
+    inspect: Inspect,
     state: ApiState,
 }
 
@@ -77,7 +77,8 @@ impl Querier {
         );
         let sources =
             Arc::new(Sources { fanout, replica_labels: config.replica_labels.clone(), method: config.method });
-        let inspect = Arc::new(InspectFanOut::new(set.clone(), config.replica_labels.clone(), config.response_timeout));
+        let inspect = InspectFanOut::new(set.clone(), config.replica_labels.clone(), config.response_timeout);
+        let inspect = Inspect::all(Arc::new(inspect));
         let (shown, rules) = (set.clone(), config.relabel.clone());
         let state = ApiState {
             evaluator: Arc::new(LocalEvaluator::new(Engine::new(config.engine.clone()), sources.clone())),
@@ -192,15 +193,7 @@ impl Component for Querier {
             Budget::new("this StoreAPI request", "--query.max-bytes", bytes_max, Some(parent.clone()))
         });
         let options = ServerOptions { limits: self.config.limits, budget, metrics: self.deps.metrics.clone() };
-        let served = Served {
-            store: true,
-            rules: true,
-            targets: true,
-            metadata: true,
-            exemplars: true,
-            query: true,
-            status: true,
-        };
+        let served = Served { store: true, query: true, ..Served::of(&self.inspect) };
         let fanout = self.sources.fanout.clone();
         let info = move || {
             let source = fanout.info();

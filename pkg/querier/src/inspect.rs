@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use labels::Labels;
-use model::{ExemplarSeries, MetricMetadata};
+use model::ExemplarSeries;
 use storage::{
-    Answer, Ctx, ExemplarsQuery, Inspect, MetadataQuery, PartialResponse, Result, Rule, RuleGroup, RulesQuery,
-    StatisticsQuery, Targets, TargetsQuery, TsdbStatistics,
+    Answer, Ctx, ExemplarsQuery, ExemplarsSource, MetadataByMetric, MetadataQuery, MetadataSource, PartialResponse,
+    Result, Rule, RuleGroup, RulesQuery, RulesSource, StatisticsByTenant, StatisticsQuery, StatisticsSource, Targets,
+    TargetsQuery, TargetsSource, TsdbStatistics,
 };
 use storeapi::{InspectClient, Served};
 
@@ -69,7 +70,7 @@ impl Ask {
     }
 }
 
-impl Inspect for InspectFanOut {
+impl RulesSource for InspectFanOut {
     fn rules(&self, ctx: &Ctx, want: RulesQuery) -> BoxFuture<'static, Result<Answer<Vec<RuleGroup>>>> {
         let (ask, ctx, names) = (self.ask.clone(), ctx.clone(), self.replica_labels.clone());
         Box::pin(async move {
@@ -79,7 +80,9 @@ impl Inspect for InspectFanOut {
             Ok(Answer { value: merge_groups(groups, &names), warnings: got.warnings })
         })
     }
+}
 
+impl TargetsSource for InspectFanOut {
     fn targets(&self, ctx: &Ctx, want: TargetsQuery) -> BoxFuture<'static, Result<Answer<Targets>>> {
         let (ask, ctx, names) = (self.ask.clone(), ctx.clone(), self.replica_labels.clone());
         Box::pin(async move {
@@ -108,17 +111,15 @@ impl Inspect for InspectFanOut {
             Ok(Answer { value: all, warnings: got.warnings })
         })
     }
+}
 
-    fn metadata(
-        &self,
-        ctx: &Ctx,
-        want: MetadataQuery,
-    ) -> BoxFuture<'static, Result<Answer<BTreeMap<String, Vec<MetricMetadata>>>>> {
+impl MetadataSource for InspectFanOut {
+    fn metadata(&self, ctx: &Ctx, want: MetadataQuery) -> BoxFuture<'static, Result<Answer<MetadataByMetric>>> {
         let (ask, ctx) = (self.ask.clone(), ctx.clone());
         Box::pin(async move {
             let partial = want.partial_response;
             let got = ask.gather(|s| s.metadata, partial, |client| client.metadata(&ctx, want.clone())).await?;
-            let mut all: BTreeMap<String, Vec<MetricMetadata>> = BTreeMap::new();
+            let mut all = MetadataByMetric::new();
             for (metric, metas) in got.value.into_iter().flatten() {
                 if want.limit > 0 && all.len() >= want.limit && !all.contains_key(&metric) {
                     continue;
@@ -133,7 +134,9 @@ impl Inspect for InspectFanOut {
             Ok(Answer { value: all, warnings: got.warnings })
         })
     }
+}
 
+impl ExemplarsSource for InspectFanOut {
     fn exemplars(&self, ctx: &Ctx, want: ExemplarsQuery) -> BoxFuture<'static, Result<Answer<Vec<ExemplarSeries>>>> {
         let (ask, ctx, names) = (self.ask.clone(), ctx.clone(), self.replica_labels.clone());
         Box::pin(async move {
@@ -155,17 +158,15 @@ impl Inspect for InspectFanOut {
             Ok(Answer { value: all.into_iter().map(series).collect(), warnings: got.warnings })
         })
     }
+}
 
-    fn statistics(
-        &self,
-        ctx: &Ctx,
-        want: StatisticsQuery,
-    ) -> BoxFuture<'static, Result<Answer<BTreeMap<String, TsdbStatistics>>>> {
+impl StatisticsSource for InspectFanOut {
+    fn statistics(&self, ctx: &Ctx, want: StatisticsQuery) -> BoxFuture<'static, Result<Answer<StatisticsByTenant>>> {
         let (ask, ctx) = (self.ask.clone(), ctx.clone());
         Box::pin(async move {
             let partial = want.partial_response;
             let got = ask.gather(|s| s.status, partial, |client| client.statistics(&ctx, want.clone())).await?;
-            let mut all: BTreeMap<String, TsdbStatistics> = BTreeMap::new();
+            let mut all = StatisticsByTenant::new();
             for (tenant, one) in got.value.into_iter().flatten() {
                 match all.get_mut(&tenant) {
                     Some(known) => add_statistics(known, one, want.limit),

@@ -10,7 +10,7 @@ use flags::{Command, Parsed};
 use futures::future::BoxFuture;
 use promclient::{ClientOptions, PromClient};
 use service::Group;
-use storage::{Budget, SeriesSource};
+use storage::{Budget, Inspect, SeriesSource};
 use storeapi::{ComponentType, EndpointInfo, Served, ServerOptions, StoreSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -132,15 +132,8 @@ impl Component for Sidecar {
             Budget::new("this StoreAPI request", "--store.max-request-bytes", bytes_max, Some(all.clone()))
         });
         let options = ServerOptions { limits: self.config.limits, budget, metrics: self.deps.metrics.clone() };
-        let served = Served {
-            store: true,
-            rules: true,
-            targets: true,
-            metadata: true,
-            exemplars: true,
-            query: false,
-            status: true,
-        };
+        let inspect = Inspect::all(Arc::new(PrometheusInspect::new(self.state.clone())));
+        let served = Served { store: true, ..Served::of(&inspect) };
         let live = source(&self.state, self.config.read.clone());
         let (told, probe) = (live.clone(), self.probe.clone());
         let info = move || {
@@ -149,7 +142,7 @@ impl Component for Sidecar {
             Some(EndpointInfo { component: ComponentType::Sidecar, served, sets: sets.collect(), source })
         };
         let services = GrpcServices::new(served, info).store(Arc::new(live), options);
-        Some(services.inspect(Arc::new(PrometheusInspect::new(self.state.clone()))))
+        Some(services.inspect(inspect))
     }
 
     fn spawn(self: &Arc<Self>, group: &mut Group) {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use labels::Matcher;
-use model::{ExemplarSeries, MetricMetadata};
+use model::ExemplarSeries;
 use storage::{
-    Answer, Ctx, Error, ExemplarsQuery, Inspect, MetadataQuery, Result, RuleGroup, RulesQuery, StatisticsQuery,
-    Targets, TargetsQuery, TsdbStatistics,
+    Answer, Ctx, Error, ExemplarsQuery, ExemplarsSource, MetadataByMetric, MetadataQuery, MetadataSource, Result,
+    RuleGroup, RulesQuery, RulesSource, StatisticsByTenant, StatisticsQuery, StatisticsSource, Targets, TargetsQuery,
+    TargetsSource,
 };
 
 use crate::PrometheusState;
@@ -39,7 +40,7 @@ async fn bounded<T>(ctx: Ctx, work: impl Future<Output = Result<T>>) -> Result<T
     }
 }
 
-impl Inspect for PrometheusInspect {
+impl RulesSource for PrometheusInspect {
     fn rules(&self, ctx: &Ctx, want: RulesQuery) -> BoxFuture<'static, Result<Answer<Vec<RuleGroup>>>> {
         let (state, ctx) = (self.0.clone(), ctx.clone());
         Box::pin(bounded(ctx, async move {
@@ -51,7 +52,9 @@ impl Inspect for PrometheusInspect {
             Ok(answer)
         }))
     }
+}
 
+impl TargetsSource for PrometheusInspect {
     fn targets(&self, ctx: &Ctx, want: TargetsQuery) -> BoxFuture<'static, Result<Answer<Targets>>> {
         let (state, ctx) = (self.0.clone(), ctx.clone());
         Box::pin(bounded(ctx, async move {
@@ -67,12 +70,10 @@ impl Inspect for PrometheusInspect {
             Ok(answer)
         }))
     }
+}
 
-    fn metadata(
-        &self,
-        ctx: &Ctx,
-        want: MetadataQuery,
-    ) -> BoxFuture<'static, Result<Answer<BTreeMap<String, Vec<MetricMetadata>>>>> {
+impl MetadataSource for PrometheusInspect {
+    fn metadata(&self, ctx: &Ctx, want: MetadataQuery) -> BoxFuture<'static, Result<Answer<MetadataByMetric>>> {
         let (state, ctx) = (self.0.clone(), ctx.clone());
         Box::pin(bounded(ctx, async move {
             let mut answer = state.client().metadata(&want.metric, want.limit).await?;
@@ -82,7 +83,9 @@ impl Inspect for PrometheusInspect {
             Ok(answer)
         }))
     }
+}
 
+impl ExemplarsSource for PrometheusInspect {
     fn exemplars(&self, ctx: &Ctx, want: ExemplarsQuery) -> BoxFuture<'static, Result<Answer<Vec<ExemplarSeries>>>> {
         let (state, ctx) = (self.0.clone(), ctx.clone());
         Box::pin(bounded(ctx, async move {
@@ -96,12 +99,10 @@ impl Inspect for PrometheusInspect {
             Ok(answer)
         }))
     }
+}
 
-    fn statistics(
-        &self,
-        ctx: &Ctx,
-        want: StatisticsQuery,
-    ) -> BoxFuture<'static, Result<Answer<BTreeMap<String, TsdbStatistics>>>> {
+impl StatisticsSource for PrometheusInspect {
+    fn statistics(&self, ctx: &Ctx, want: StatisticsQuery) -> BoxFuture<'static, Result<Answer<StatisticsByTenant>>> {
         let (state, ctx) = (self.0.clone(), ctx.clone());
         Box::pin(bounded(ctx, async move {
             let external = state.external_labels();

@@ -11,8 +11,8 @@ use labels::{Labels, MatchType, Matcher};
 use model::{Clock, SystemClock, TimeRange};
 use remote::{Identity, RemoteRead, RemoteReadOptions};
 use storage::{
-    ChunkData, Ctx, Inspect, LabelQuery, MetadataQuery, RulesQuery, Select, Series, SeriesSource, Shard,
-    StatisticsQuery, TargetsQuery, collect_series,
+    ChunkData, Ctx, LabelQuery, MetadataQuery, MetadataSource, RulesQuery, RulesSource, Select, Series, SeriesSource,
+    Shard, StatisticsQuery, StatisticsSource, TargetsQuery, TargetsSource, collect_series,
 };
 use storeapi::{ComponentType, InspectClient, StoreClient, fetch_info};
 use testkit::wait_for;

@@ -2,46 +2,130 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
-use futures::future::{BoxFuture, ready};
+use futures::future::BoxFuture;
 use labels::{Labels, Matcher};
 use model::{ExemplarSeries, MetricMetadata, TimeRange};
 
 use crate::{Answer, Ctx, PartialResponse, Result};
 
-/// A place that can be asked about itself. Every method has an empty answer as default, for APIs that are not served.
-pub trait Inspect: fmt::Debug + Send + Sync {
-    /// Recording and alerting rules, by group.
-    fn rules(&self, _ctx: &Ctx, _want: RulesQuery) -> BoxFuture<'static, Result<Answer<Vec<RuleGroup>>>> {
-        Box::pin(ready(Ok(Answer::default())))
+/// Metadata entries by metric name.
+pub type MetadataByMetric = BTreeMap<String, Vec<MetricMetadata>>;
+
+/// Statistics by tenant (`""` without tenancy).
+pub type StatisticsByTenant = BTreeMap<String, TsdbStatistics>;
+
+/// Knows recording and alerting rules.
+pub trait RulesSource: fmt::Debug + Send + Sync {
+    /// The rules that match, by group.
+    fn rules(&self, ctx: &Ctx, want: RulesQuery) -> BoxFuture<'static, Result<Answer<Vec<RuleGroup>>>>;
+}
+
+/// Knows scrape targets.
+pub trait TargetsSource: fmt::Debug + Send + Sync {
+    /// The targets in the wanted state.
+    fn targets(&self, ctx: &Ctx, want: TargetsQuery) -> BoxFuture<'static, Result<Answer<Targets>>>;
+}
+
+/// Knows type, help and unit of metrics.
+pub trait MetadataSource: fmt::Debug + Send + Sync {
+    /// The entries of the wanted metrics.
+    fn metadata(&self, ctx: &Ctx, want: MetadataQuery) -> BoxFuture<'static, Result<Answer<MetadataByMetric>>>;
+}
+
+/// Has exemplars.
+pub trait ExemplarsSource: fmt::Debug + Send + Sync {
+    /// The exemplars of the series that a PromQL expression selects.
+    fn exemplars(&self, ctx: &Ctx, want: ExemplarsQuery) -> BoxFuture<'static, Result<Answer<Vec<ExemplarSeries>>>>;
+}
+
+/// Knows the cardinality of a TSDB.
+pub trait StatisticsSource: fmt::Debug + Send + Sync {
+    /// The statistics of the tenants whose external labels match.
+    fn statistics(&self, ctx: &Ctx, want: StatisticsQuery) -> BoxFuture<'static, Result<Answer<StatisticsByTenant>>>;
+}
+
+/// What an endpoint can be asked about itself. `None` = this endpoint does not serve it: no gRPC service is offered, Info
+/// does not name it, and its HTTP routes answer with empty lists.
+#[derive(Debug, Clone, Default)]
+#[allow(missing_docs, reason = "named as the traits are")]
+pub struct Inspect {
+    pub rules: Option<Arc<dyn RulesSource>>,
+    pub targets: Option<Arc<dyn TargetsSource>>,
+    pub metadata: Option<Arc<dyn MetadataSource>>,
+    pub exemplars: Option<Arc<dyn ExemplarsSource>>,
+    pub statistics: Option<Arc<dyn StatisticsSource>>,
+}
+
+impl Inspect {
+    /// One source that serves all of it.
+    pub fn all<T>(source: Arc<T>) -> Self
+    where
+        T: RulesSource + TargetsSource + MetadataSource + ExemplarsSource + StatisticsSource + 'static,
+    {
+        Self {
+            rules: Some(source.clone()),
+            targets: Some(source.clone()),
+            metadata: Some(source.clone()),
+            exemplars: Some(source.clone()),
+            statistics: Some(source),
+        }
     }
 
-    /// Scrape targets.
-    fn targets(&self, _ctx: &Ctx, _want: TargetsQuery) -> BoxFuture<'static, Result<Answer<Targets>>> {
-        Box::pin(ready(Ok(Answer::default())))
+    /// What [`Inspect::rules`] answers; nothing if it is not served.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub async fn rules(&self, ctx: &Ctx, want: RulesQuery) -> Result<Answer<Vec<RuleGroup>>> {
+        match &self.rules {
+            Some(source) => source.rules(ctx, want).await,
+            None => Ok(Answer::default()),
+        }
     }
 
-    /// Type, help and unit by metric.
-    fn metadata(
-        &self,
-        _ctx: &Ctx,
-        _want: MetadataQuery,
-    ) -> BoxFuture<'static, Result<Answer<BTreeMap<String, Vec<MetricMetadata>>>>> {
-        Box::pin(ready(Ok(Answer::default())))
+    /// What [`Inspect::targets`] answers; nothing if it is not served.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub async fn targets(&self, ctx: &Ctx, want: TargetsQuery) -> Result<Answer<Targets>> {
+        match &self.targets {
+            Some(source) => source.targets(ctx, want).await,
+            None => Ok(Answer::default()),
+        }
     }
 
-    /// Exemplars of the series that a PromQL expression selects.
-    fn exemplars(&self, _ctx: &Ctx, _want: ExemplarsQuery) -> BoxFuture<'static, Result<Answer<Vec<ExemplarSeries>>>> {
-        Box::pin(ready(Ok(Answer::default())))
+    /// What [`Inspect::metadata`] answers; nothing if it is not served.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub async fn metadata(&self, ctx: &Ctx, want: MetadataQuery) -> Result<Answer<MetadataByMetric>> {
+        match &self.metadata {
+            Some(source) => source.metadata(ctx, want).await,
+            None => Ok(Answer::default()),
+        }
     }
 
-    /// Cardinality statistics, by tenant (`""` without tenancy).
-    fn statistics(
-        &self,
-        _ctx: &Ctx,
-        _want: StatisticsQuery,
-    ) -> BoxFuture<'static, Result<Answer<BTreeMap<String, TsdbStatistics>>>> {
-        Box::pin(ready(Ok(Answer::default())))
+    /// What [`Inspect::exemplars`] answers; nothing if it is not served.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub async fn exemplars(&self, ctx: &Ctx, want: ExemplarsQuery) -> Result<Answer<Vec<ExemplarSeries>>> {
+        match &self.exemplars {
+            Some(source) => source.exemplars(ctx, want).await,
+            None => Ok(Answer::default()),
+        }
+    }
+
+    /// What [`Inspect::statistics`] answers; nothing if it is not served.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub async fn statistics(&self, ctx: &Ctx, want: StatisticsQuery) -> Result<Answer<StatisticsByTenant>> {
+        match &self.statistics {
+            Some(source) => source.statistics(ctx, want).await,
+            None => Ok(Answer::default()),
+        }
     }
 }
 

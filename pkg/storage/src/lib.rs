@@ -1,5 +1,6 @@
-//! The read seam: [`SeriesSource`] is what a block, a bucket, a live Prometheus, a remote StoreAPI, a fan-out over many
-//! of them and a test's memory have in common. Series cross it label-sorted, in batches, with *encoded* chunks.
+//! The seams. Reading: [`SeriesSource`] is what a block, a bucket, a live Prometheus, a remote StoreAPI, a fan-out over
+//! many of them and a test's memory have in common. Series cross it label-sorted, in batches, with *encoded* chunks.
+//! Writing: [`append`], in columns, a transaction at a time. What an endpoint tells of itself: [`Inspect`].
 //!
 //! Partial success is a value: warnings travel beside the data. This crate knows no gRPC, no files, no bucket.
 
@@ -22,8 +23,9 @@ pub use chunk::{AggrChunk, Aggregate, Aggregates, Chunk, ChunkData, EncodedChunk
 pub use context::Ctx;
 pub use error::Error;
 pub use inspect::{
-    ActiveTarget, AlertInstance, AlertRule, AlertState, ExemplarsQuery, Inspect, MetadataQuery, Rule, RuleGroup,
-    RuleKind, RulesQuery, StatisticsQuery, TargetHealth, TargetState, Targets, TargetsQuery, TsdbStatistics,
+    ActiveTarget, AlertInstance, AlertRule, AlertState, ExemplarsQuery, ExemplarsSource, Inspect, MetadataByMetric,
+    MetadataQuery, MetadataSource, Rule, RuleGroup, RuleKind, RulesQuery, RulesSource, StatisticsByTenant,
+    StatisticsQuery, StatisticsSource, TargetHealth, TargetState, Targets, TargetsQuery, TargetsSource, TsdbStatistics,
 };
 pub use memory::MemorySource;
 pub use merge::{merge_sorted_names, merge_streams};

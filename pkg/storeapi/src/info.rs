@@ -8,7 +8,7 @@ use model::TimeRange;
 use proto::thanos::info as wire;
 use proto::thanos::info::info_client::InfoClient;
 use proto::thanos::info::info_server::{Info, InfoServer as WireServer};
-use storage::{Ctx, Result, SourceInfo};
+use storage::{Ctx, Inspect, Result, SourceInfo};
 use tonic::service::RoutesBuilder;
 use tonic::{Request, Response, Status};
 use transport::grpc::Channel;
@@ -75,6 +75,18 @@ pub struct Served {
 }
 
 impl Served {
+    /// What of `inspect` is there; neither Store nor Query.
+    pub fn of(inspect: &Inspect) -> Self {
+        Self {
+            rules: inspect.rules.is_some(),
+            targets: inspect.targets.is_some(),
+            metadata: inspect.metadata.is_some(),
+            exemplars: inspect.exemplars.is_some(),
+            status: inspect.statistics.is_some(),
+            ..Self::default()
+        }
+    }
+
     /// Full names of the gRPC services, Info among them, for server reflection.
     pub fn service_names(self) -> Vec<&'static str> {
         let named = [

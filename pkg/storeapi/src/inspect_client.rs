@@ -1,10 +1,10 @@
-//! The Rules, Targets, Metadata, Exemplars and Status services of a remote endpoint, as an [`Inspect`].
+//! The Rules, Targets, Metadata, Exemplars and Status services of a remote endpoint, as sources of [`storage::Inspect`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use model::{ExemplarSeries, MetricMetadata};
+use model::ExemplarSeries;
 use proto::thanos as wire;
 use proto::thanos::exemplars_client::ExemplarsClient;
 use proto::thanos::metadata_client::MetadataClient;
@@ -12,8 +12,9 @@ use proto::thanos::rules_client::RulesClient;
 use proto::thanos::status_client::StatusClient;
 use proto::thanos::targets_client::TargetsClient;
 use storage::{
-    Answer, Ctx, ExemplarsQuery, Inspect, MetadataQuery, Result, RuleGroup, RulesQuery, StatisticsQuery, Targets,
-    TargetsQuery, TsdbStatistics,
+    Answer, Ctx, ExemplarsQuery, ExemplarsSource, MetadataByMetric, MetadataQuery, MetadataSource, Result, RuleGroup,
+    RulesQuery, RulesSource, StatisticsByTenant, StatisticsQuery, StatisticsSource, Targets, TargetsQuery,
+    TargetsSource,
 };
 use tonic::Streaming;
 use transport::grpc::{Channel, MESSAGE_BYTES_MAX};
@@ -51,7 +52,7 @@ async fn gather<F, T: Default>(
     Ok(answer)
 }
 
-impl Inspect for InspectClient {
+impl RulesSource for InspectClient {
     fn rules(&self, ctx: &Ctx, want: RulesQuery) -> BoxFuture<'static, Result<Answer<Vec<RuleGroup>>>> {
         use wire::rules_response::Result as Item;
         let name = self.name.clone();
@@ -76,7 +77,9 @@ impl Inspect for InspectClient {
             .await
         })
     }
+}
 
+impl TargetsSource for InspectClient {
     fn targets(&self, ctx: &Ctx, want: TargetsQuery) -> BoxFuture<'static, Result<Answer<Targets>>> {
         use wire::targets_response::Result as Item;
         let name = self.name.clone();
@@ -103,12 +106,10 @@ impl Inspect for InspectClient {
             .await
         })
     }
+}
 
-    fn metadata(
-        &self,
-        ctx: &Ctx,
-        want: MetadataQuery,
-    ) -> BoxFuture<'static, Result<Answer<BTreeMap<String, Vec<MetricMetadata>>>>> {
+impl MetadataSource for InspectClient {
+    fn metadata(&self, ctx: &Ctx, want: MetadataQuery) -> BoxFuture<'static, Result<Answer<MetadataByMetric>>> {
         use wire::metric_metadata_response::Result as Item;
         let name = self.name.clone();
         let mut client = MetadataClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
@@ -135,7 +136,9 @@ impl Inspect for InspectClient {
             .await
         })
     }
+}
 
+impl ExemplarsSource for InspectClient {
     fn exemplars(&self, ctx: &Ctx, want: ExemplarsQuery) -> BoxFuture<'static, Result<Answer<Vec<ExemplarSeries>>>> {
         use wire::exemplars_response::Result as Item;
         let name = self.name.clone();
@@ -160,12 +163,10 @@ impl Inspect for InspectClient {
             .await
         })
     }
+}
 
-    fn statistics(
-        &self,
-        ctx: &Ctx,
-        want: StatisticsQuery,
-    ) -> BoxFuture<'static, Result<Answer<BTreeMap<String, TsdbStatistics>>>> {
+impl StatisticsSource for InspectClient {
+    fn statistics(&self, ctx: &Ctx, want: StatisticsQuery) -> BoxFuture<'static, Result<Answer<StatisticsByTenant>>> {
         use wire::tsdb_statistics_response::Result as Item;
         let name = self.name.clone();
         let mut client = StatusClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);

@@ -1,4 +1,4 @@
-//! The Rules, Targets, Metadata, Exemplars and Status servers over any [`Inspect`].
+//! The Rules, Targets, Metadata, Exemplars and Status servers over an [`Inspect`].
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,7 +17,6 @@ use tonic::service::RoutesBuilder;
 use tonic::{Request, Response, Status};
 
 use crate::convert::{matchers_from_wire, strategy_from_wire};
-use crate::info::Served;
 use crate::inspect_convert as convert;
 use crate::server::context;
 use crate::status::status_from_error;
@@ -28,30 +27,28 @@ pub type Selectors = Arc<dyn Fn(&str) -> Result<Vec<Vec<Matcher>>, String> + Sen
 /// What the servers need.
 #[derive(Clone)]
 pub struct InspectApis {
-    /// Who answers.
-    pub source: Arc<dyn Inspect>,
-    /// Which services to offer.
-    pub served: Served,
+    /// Who answers; each that is there is offered as a service.
+    pub source: Inspect,
     /// For exemplar queries and rule matchers.
     pub selectors: Selectors,
 }
 
-/// Adds the services that `apis.served` names.
+/// Adds the services that `apis.source` has somebody for.
 pub fn inspect_routes(routes: &mut RoutesBuilder, apis: &InspectApis) {
     let api = || Api(apis.clone());
-    if apis.served.rules {
+    if apis.source.rules.is_some() {
         routes.add_service(RulesServer::new(api()));
     }
-    if apis.served.targets {
+    if apis.source.targets.is_some() {
         routes.add_service(TargetsServer::new(api()));
     }
-    if apis.served.metadata {
+    if apis.source.metadata.is_some() {
         routes.add_service(MetadataServer::new(api()));
     }
-    if apis.served.exemplars {
+    if apis.source.exemplars.is_some() {
         routes.add_service(ExemplarsServer::new(api()));
     }
-    if apis.served.status {
+    if apis.source.statistics.is_some() {
         routes.add_service(StatusServer::new(api()));
     }
 }

@@ -1,7 +1,6 @@
 //! An API over series in memory.
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use api::{ApiOptions, ApiState, StoreStatus, StoresAnswer, router};
@@ -14,9 +13,10 @@ use labels::Labels;
 use model::{Exemplar, ExemplarSeries, FakeClock, MetricMetadata};
 use promql::{Engine, EngineOptions, LocalEvaluator, QuerySource, ReadOptions};
 use storage::{
-    ActiveTarget, AlertInstance, AlertRule, AlertState, Answer, Budget, Ctx, ExemplarsQuery, Inspect, LabelQuery,
-    MemorySource, MetadataQuery, PartialResponse, Rule, RuleGroup, RulesQuery, Select, SeriesSource, SeriesStream,
-    SourceInfo, StatisticsQuery, TargetHealth, Targets, TargetsQuery, TsdbStatistics,
+    ActiveTarget, AlertInstance, AlertRule, AlertState, Answer, Budget, Ctx, ExemplarsQuery, ExemplarsSource, Inspect, LabelQuery,
+    MemorySource, MetadataByMetric, MetadataQuery, MetadataSource, PartialResponse, Rule, RuleGroup, RulesQuery,
+    RulesSource, Select, SeriesSource, SeriesStream, SourceInfo, StatisticsByTenant, StatisticsQuery, StatisticsSource, TargetHealth, Targets,
+    TargetsQuery, TargetsSource, TsdbStatistics,
 };
 use telemetry::Metrics;
 use telemetry::build::BuildInfo;
@@ -109,25 +109,20 @@ impl Api {
     }
 
     pub fn over(series: Arc<dyn SeriesSource>, options: ApiOptions, engine: EngineOptions) -> Self {
-        Self::build(series, Arc::new(FakeInspect), options, engine)
+        Self::build(series, Inspect::all(Arc::new(FakeInspect)), options, engine)
     }
 
     /// Without series, rules, targets.
     pub fn empty() -> Self {
         Self::build(
             Arc::new(MemorySource::default()),
-            Arc::new(Nothing),
+            Inspect::default(),
             ApiOptions::default(),
             EngineOptions::default(),
         )
     }
 
-    fn build(
-        series: Arc<dyn SeriesSource>,
-        inspect: Arc<dyn Inspect>,
-        options: ApiOptions,
-        engine: EngineOptions,
-    ) -> Self {
+    fn build(series: Arc<dyn SeriesSource>, inspect: Inspect, options: ApiOptions, engine: EngineOptions) -> Self {
         let source = Arc::new(Source { series, asked: Mutex::default(), tenant: Arc::default() });
         let metrics = Metrics::new();
         let budget = Budget::unlimited();
@@ -201,18 +196,13 @@ fn stores() -> StoresAnswer {
 }
 
 #[derive(Debug)]
-struct Nothing;
-
-impl Inspect for Nothing {}
-
-#[derive(Debug)]
 struct FakeInspect;
 
 fn answer<T: Send + 'static>(value: T) -> BoxFuture<'static, storage::Result<Answer<T>>> {
     Box::pin(ready(Ok(value.into())))
 }
 
-impl Inspect for FakeInspect {
+impl RulesSource for FakeInspect {
     fn rules(&self, _: &Ctx, _: RulesQuery) -> BoxFuture<'static, storage::Result<Answer<Vec<RuleGroup>>>> {
         let rule = |name: &str, alert: Option<AlertRule>| Rule {
             name: name.into(),
@@ -251,7 +241,9 @@ impl Inspect for FakeInspect {
         let mixed = vec![rule("Down", Some(alert)), rule("job:up", None)];
         answer(vec![group("g1", mixed), group("g2", vec![rule("other", None)])])
     }
+}
 
+impl TargetsSource for FakeInspect {
     fn targets(&self, _: &Ctx, _: TargetsQuery) -> BoxFuture<'static, storage::Result<Answer<Targets>>> {
         let target = |pool: &str| ActiveTarget {
             discovered_labels: Labels::from_pairs([("__address__", "h:1"), ("__scrape_interval__", "15s")]),
@@ -270,17 +262,17 @@ impl Inspect for FakeInspect {
             warnings: vec!["c:10901: no answer".into()],
         })))
     }
+}
 
-    fn metadata(
-        &self,
-        _: &Ctx,
-        _: MetadataQuery,
-    ) -> BoxFuture<'static, storage::Result<Answer<BTreeMap<String, Vec<MetricMetadata>>>>> {
+impl MetadataSource for FakeInspect {
+    fn metadata(&self, _: &Ctx, _: MetadataQuery) -> BoxFuture<'static, storage::Result<Answer<MetadataByMetric>>> {
         let entry = |help: &str| MetricMetadata { metric_type: "gauge".into(), help: help.into(), unit: String::new() };
         let all = [("b", vec![entry("B")]), ("a", vec![entry("A"), entry("A too")])];
         answer(all.into_iter().map(|(name, entries)| (name.to_owned(), entries)).collect())
     }
+}
 
+impl ExemplarsSource for FakeInspect {
     fn exemplars(
         &self,
         _: &Ctx,
@@ -296,12 +288,14 @@ impl Inspect for FakeInspect {
             }],
         }])
     }
+}
 
+impl StatisticsSource for FakeInspect {
     fn statistics(
         &self,
         _: &Ctx,
         want: StatisticsQuery,
-    ) -> BoxFuture<'static, storage::Result<Answer<BTreeMap<String, TsdbStatistics>>>> {
+    ) -> BoxFuture<'static, storage::Result<Answer<StatisticsByTenant>>> {
         assert!(want.limit > 0);
         let one = |n: u64| TsdbStatistics {
             num_series: n,
