@@ -5,6 +5,7 @@
 //! Partial success is a value: warnings travel beside the data. This crate knows no gRPC, no files, no bucket.
 
 mod ahead;
+pub mod append;
 mod budget;
 mod chunk;
 pub mod conformance;
@@ -12,6 +13,7 @@ mod context;
 mod error;
 mod inspect;
 mod memory;
+mod memory_store;
 mod merge;
 mod report;
 mod select;
@@ -28,6 +30,7 @@ pub use inspect::{
     StatisticsQuery, StatisticsSource, TargetHealth, TargetState, Targets, TargetsQuery, TargetsSource, TsdbStatistics,
 };
 pub use memory::MemorySource;
+pub use memory_store::{MemoryStore, MemoryStoreOptions};
 pub use merge::{merge_sorted_names, merge_streams};
 pub use report::{DataWork, Report, Told, Work};
 pub use select::{LabelQuery, PartialResponse, Select, Shard};

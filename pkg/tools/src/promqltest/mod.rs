@@ -94,7 +94,7 @@ pub async fn run_script(file: &str, text: &str, engine: &Engine) -> Result<Repor
         match command {
             Command::Clear { .. } => store = Store::default(),
             Command::Load(load) => {
-                store.load(&load).map_err(|message| ScriptError { line: load.line, message })?;
+                store.load(&load).await.map_err(|message| ScriptError { line: load.line, message })?;
             }
             Command::Eval(eval) => {
                 let finding =

@@ -3,22 +3,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chunkenc::{Encoding, encode_xor};
 use labels::{BUCKET_LABEL, Builder, Labels, METRIC_NAME};
 use promql_syntax::testlang::{Eval, Load};
 use promql_syntax::{Expr, SequenceValue, SeriesItem, parse, selectors, walk};
-use storage::{Chunk, MemorySource, Series, SeriesSource};
-
-/// Samples per chunk, as a Prometheus head cuts them.
-const SAMPLES_PER_CHUNK: usize = 120;
+use storage::append::{AppendOptions, Appendable, Appender, Floats};
+use storage::{Ctx, MemoryStore, MemoryStoreOptions, SeriesSource};
 
 /// The samples loaded so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Store {
-    floats: BTreeMap<Labels, BTreeMap<i64, f64>>,
+    floats: MemoryStore,
     /// Series that hold native histograms; their samples are not kept yet.
     histograms: BTreeSet<Labels>,
-    source: Option<Arc<dyn SeriesSource>>,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        // A later `load` may go further back.
+        let options = MemoryStoreOptions { out_of_order_window_ms: i64::MAX, ..MemoryStoreOptions::default() };
+        Self { floats: MemoryStore::new(options), histograms: BTreeSet::new() }
+    }
 }
 
 /// Functions that only native histograms have an answer to.
@@ -27,7 +31,7 @@ const HISTOGRAM_FUNCTIONS: [&str; 5] =
 
 impl Store {
     /// Adds the series of a `load`.
-    pub fn load(&mut self, load: &Load) -> Result<(), String> {
+    pub async fn load(&mut self, load: &Load) -> Result<(), String> {
         // Within one load the later of two equal series counts.
         let mut fresh: BTreeMap<&Labels, BTreeMap<i64, f64>> = BTreeMap::new();
         for series in &load.series {
@@ -50,36 +54,22 @@ impl Store {
             }
             fresh.insert(&series.description.labels, floats);
         }
+        let mut appender = self.floats.appender(&Ctx::background(), AppendOptions::default());
         for (labels, floats) in fresh {
             if load.with_nhcb {
                 self.histograms.extend(custom_histogram(labels));
             }
             if !floats.is_empty() {
-                self.floats.entry(labels.clone()).or_default().extend(floats);
+                append(&mut *appender, labels, &floats)?;
             }
         }
-        self.source = None;
-        self.source = Some(Arc::new(self.build()?));
-        Ok(())
-    }
-
-    fn build(&self) -> Result<MemorySource, String> {
-        let mut all = Vec::with_capacity(self.floats.len());
-        for (labels, samples) in &self.floats {
-            let samples: Vec<(i64, f64)> = samples.iter().map(|(t, v)| (*t, *v)).collect();
-            let mut chunks = Vec::new();
-            for part in samples.chunks(SAMPLES_PER_CHUNK) {
-                let data = encode_xor(part.iter().copied()).map_err(|e| e.to_string())?;
-                chunks.push(Chunk::raw(part[0].0, part[part.len() - 1].0, Encoding::Xor, data.into()));
-            }
-            all.push(Series { labels: labels.clone(), chunks });
-        }
-        Ok(MemorySource::new(all))
+        let committed = appender.commit().await.map_err(|e| e.to_string())?;
+        committed.refused.first().map_or(Ok(()), |(_, refused)| Err(refused.why.to_string()))
     }
 
     /// To query.
     pub fn source(&self) -> Arc<dyn SeriesSource> {
-        self.source.clone().unwrap_or_else(|| Arc::new(MemorySource::default()))
+        Arc::new(self.floats.clone())
     }
 
     /// Why an eval cannot be judged without native histograms.
@@ -110,6 +100,21 @@ impl Store {
         });
         named
     }
+}
+
+fn append(appender: &mut dyn Appender, labels: &Labels, samples: &BTreeMap<i64, f64>) -> Result<(), String> {
+    let pairs: Vec<(&str, &str)> = labels.iter().collect();
+    let mut found = appender.resolve(&[&pairs]).map_err(|e| e.to_string())?;
+    let series =
+        found.pop().map_or_else(|| Err("no reference".to_owned()), |r| r.map_err(|e| format!("{labels}: {e}")))?;
+    let rows = Floats {
+        series: &vec![series; samples.len()],
+        times_ms: &samples.keys().copied().collect::<Vec<_>>(),
+        values: &samples.values().copied().collect::<Vec<_>>(),
+        starts_ms: &[],
+    };
+    let refused = appender.floats(rows).map_err(|e| e.to_string())?;
+    refused.first().map_or(Ok(()), |r| Err(format!("{labels}: {}", r.why)))
 }
 
 /// The labels that `load_with_nhcb` gives the histogram made of a classic one's series.

@@ -1,0 +1,199 @@
+//! A store in memory that can be written to and read: for tests, PromQL test scripts and small examples.
+
+mod appender;
+mod encode;
+mod state;
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::future::{BoxFuture, ready};
+use futures::stream;
+use model::{ExemplarSeries, TimeRange};
+use parking_lot::{Mutex, RwLock};
+
+use self::state::State;
+use crate::append::{AppendOptions, Appendable, Appender};
+use crate::{
+    Answer, Ctx, ExemplarsQuery, ExemplarsSource, LabelQuery, MemorySource, MetadataByMetric, MetadataQuery,
+    MetadataSource, Result, Select, SeriesSource, SeriesStream, SourceInfo,
+};
+
+/// What a [`MemoryStore`] takes.
+#[derive(Debug, Clone)]
+pub struct MemoryStoreOptions {
+    /// Samples up to this much older than the newest in the store are taken, ms; 0 = only those newer than their series'.
+    pub out_of_order_window_ms: i64,
+    /// Samples outside of this are [`crate::append::Refusal::OutOfBounds`].
+    pub range: TimeRange,
+    /// At most this many series.
+    pub series_max: usize,
+    /// At most this many exemplars in all.
+    pub exemplars_max: usize,
+    /// Characters of an exemplar's labels, names and values together.
+    pub exemplar_chars_max: usize,
+}
+
+impl Default for MemoryStoreOptions {
+    fn default() -> Self {
+        Self {
+            out_of_order_window_ms: 0,
+            range: TimeRange::ALL,
+            series_max: usize::MAX,
+            exemplars_max: usize::MAX,
+            // OpenMetrics' limit.
+            exemplar_chars_max: 128,
+        }
+    }
+}
+
+/// Series in memory. Clones share them. Start timestamps of floats are kept (in XOR2 chunks), those of histograms are not.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryStore(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    options: MemoryStoreOptions,
+    state: RwLock<State>,
+    /// The state's series as a source, until the next commit.
+    encoded: Mutex<Option<MemorySource>>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new(options: MemoryStoreOptions) -> Self {
+        Self(Arc::new(Inner { options, ..Inner::default() }))
+    }
+
+    /// Everything committed by now, as an immutable source.
+    ///
+    /// # Errors
+    /// [`crate::Error::Other`] when a series cannot be encoded, which validated samples always can.
+    pub fn snapshot(&self) -> Result<MemorySource> {
+        let mut encoded = self.0.encoded.lock();
+        if let Some(source) = &*encoded {
+            return Ok(source.clone());
+        }
+        // The lock on the cache is held, so that a commit cannot empty it before what was read is in it.
+        let source = MemorySource::new(encode::series(&self.0.state.read())?);
+        *encoded = Some(source.clone());
+        Ok(source)
+    }
+}
+
+impl Appendable for MemoryStore {
+    fn appender(&self, ctx: &Ctx, options: AppendOptions) -> Box<dyn Appender> {
+        Box::new(appender::MemoryAppender::new(self.0.clone(), ctx.clone(), options))
+    }
+}
+
+impl SeriesSource for MemoryStore {
+    fn info(&self) -> SourceInfo {
+        self.snapshot().unwrap_or_default().info()
+    }
+
+    fn select(&self, ctx: &Ctx, want: Select) -> SeriesStream {
+        match self.snapshot() {
+            Ok(source) => source.select(ctx, want),
+            Err(e) => stream::once(ready(Err(e))).boxed(),
+        }
+    }
+
+    fn label_names(&self, ctx: &Ctx, want: LabelQuery) -> BoxFuture<'static, Result<Answer<Vec<String>>>> {
+        match self.snapshot() {
+            Ok(source) => source.label_names(ctx, want),
+            Err(e) => Box::pin(ready(Err(e))),
+        }
+    }
+
+    fn label_values(&self, ctx: &Ctx, name: &str, want: LabelQuery) -> BoxFuture<'static, Result<Answer<Vec<String>>>> {
+        match self.snapshot() {
+            Ok(source) => source.label_values(ctx, name, want),
+            Err(e) => Box::pin(ready(Err(e))),
+        }
+    }
+}
+
+impl ExemplarsSource for MemoryStore {
+    fn exemplars(&self, _: &Ctx, want: ExemplarsQuery) -> BoxFuture<'static, Result<Answer<Vec<ExemplarSeries>>>> {
+        let state = self.0.state.read();
+        let mut found = Vec::new();
+        for series in state.in_label_order() {
+            let matches = |m: &labels::Matcher| m.matches(series.labels.value(m.name()));
+            if !want.selectors.iter().any(|selector| selector.iter().all(matches)) {
+                continue;
+            }
+            let inside = series.exemplars.iter().filter(|e| want.range.contains(e.timestamp_ms));
+            let exemplars: Vec<_> = inside.cloned().collect();
+            if !exemplars.is_empty() {
+                found.push(ExemplarSeries { labels: series.labels.clone(), exemplars });
+            }
+        }
+        Box::pin(ready(Ok(found.into())))
+    }
+}
+
+impl MetadataSource for MemoryStore {
+    fn metadata(&self, _: &Ctx, want: MetadataQuery) -> BoxFuture<'static, Result<Answer<MetadataByMetric>>> {
+        let or_all = |limit: usize| if limit == 0 { usize::MAX } else { limit };
+        let state = self.0.state.read();
+        let mut found = MetadataByMetric::new();
+        for (family, metadata) in state.in_label_order().filter_map(|s| s.metadata.as_ref()) {
+            if want.metric.is_empty() || want.metric == *family {
+                let entries = found.entry(family.clone()).or_default();
+                if !entries.contains(metadata) && entries.len() < or_all(want.limit_per_metric) {
+                    entries.push(metadata.clone());
+                }
+            }
+        }
+        let found: MetadataByMetric = found.into_iter().take(or_all(want.limit)).collect();
+        Box::pin(ready(Ok(found.into())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::append::conformance::{self, Rules};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn it_is_appendable() {
+        conformance::run(&|| MemoryStore::default(), Rules { out_of_order: false, exemplars: true, metadata: true })
+            .await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn it_is_appendable_out_of_order() {
+        let options = MemoryStoreOptions { out_of_order_window_ms: conformance::WINDOW_MS, ..Default::default() };
+        let rules = Rules { out_of_order: true, exemplars: true, metadata: true };
+        conformance::run(&|| MemoryStore::new(options.clone()), rules).await;
+    }
+
+    /// What is written through an appender reads as any other source does.
+    #[tokio::test]
+    async fn it_is_a_source() {
+        let store = MemoryStore::default();
+        let external = labels::Labels::from_pairs(crate::conformance::EXTERNAL);
+        let mut appender = store.appender(&Ctx::background(), AppendOptions::default());
+        for series in crate::conformance::series() {
+            let labels = series.labels.overlay(&external);
+            let pairs: Vec<_> = labels.iter().collect();
+            let series_ref = appender.resolve(&[&pairs]).unwrap()[0].clone().unwrap();
+            for chunk in &series.chunks {
+                let crate::ChunkData::Raw(raw) = &chunk.data else { panic!("raw chunks only") };
+                let mut column = chunkenc::Column::new();
+                chunkenc::decode_floats(raw.encoding, &raw.data, &mut column).unwrap();
+                let floats = crate::append::Floats {
+                    series: &vec![series_ref; column.len()],
+                    times_ms: &column.times,
+                    values: &column.values,
+                    starts_ms: &[],
+                };
+                assert_eq!(appender.floats(floats).unwrap(), []);
+            }
+        }
+        appender.commit().await.unwrap();
+        let traits = crate::conformance::Traits { budgeted: false, exact_label_times: true };
+        crate::conformance::run(&store, traits).await;
+    }
+}
