@@ -41,7 +41,7 @@ impl RequestCtx {
             budget = Budget::new("the request", "--query.max-bytes", options.request_bytes_max, Some(budget));
         }
         let cancel = CancellationToken::new();
-        let ctx = Ctx { cancel: cancel.clone(), deadline, budget, tenant: tenant.id.clone(), report: None };
+        let ctx = Ctx { cancel: cancel.clone(), deadline, budget, tenant: tenant.id.clone(), hints: None };
         Ok(Self { ctx, tenant, _stop: cancel.drop_guard() })
     }
 }

@@ -1,4 +1,4 @@
-//! Taking deleted samples out of a chunk by writing the others anew.
+//! Removes deleted samples from a chunk: the chunk is rewritten with the others.
 
 use bytes::Bytes;
 use chunkenc::{

@@ -13,19 +13,19 @@ pub enum Error {
     Corrupt {
         /// The file inside the block, or the whole path.
         file: String,
-        /// Where in the file.
+        /// Where in the file, bytes.
         offset: u64,
-        /// What differs.
+        /// What differs from the format.
         what: String,
     },
     /// A version that this program does not know: use a newer program.
     #[error("{file}: {what} version {found} is not supported")]
     Version {
-        /// The file.
+        /// The file's name or path.
         file: String,
-        /// What has the version.
+        /// Which part of the file has a version.
         what: String,
-        /// The version found.
+        /// The version that the file has.
         found: u64,
     },
     /// The operating system refused.
@@ -33,9 +33,9 @@ pub enum Error {
     Io {
         /// What was tried: `open`, `write`, …
         action: &'static str,
-        /// On which file.
+        /// The file's path.
         path: String,
-        /// The refusal.
+        /// The operating system's error.
         #[source]
         source: io::Error,
     },

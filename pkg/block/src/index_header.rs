@@ -22,11 +22,11 @@ const FOOTER_LEN: usize = 20;
 /// What to read of an index to build its header: [`IndexParts::probe`] first, then `symbols` and `tail`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexParts {
-    /// 1 or 2.
+    /// The index' format version, 1 or 2.
     pub version: u8,
-    /// The sections.
+    /// Where the index' sections lie.
     pub toc: Toc,
-    /// The symbol table.
+    /// Byte range of the symbol table in the index.
     pub symbols: Range<u64>,
     /// The postings offset table and the table of contents.
     pub tail: Range<u64>,
@@ -108,7 +108,7 @@ impl IndexHeader {
     /// Opens a header; `file` is named in errors. Checks all of it.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] (build it anew) or [`Error::Version`].
+    /// [`Error::Corrupt`] (build it again) or [`Error::Version`].
     pub fn open(file: &str, bytes: Bytes) -> Result<Self> {
         let size = bytes.len();
         if size < HEADER_LEN + TOC_LEN + FOOTER_LEN {

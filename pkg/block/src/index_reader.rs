@@ -54,7 +54,7 @@ impl IndexReader {
         &self.file
     }
 
-    /// 1 or 2.
+    /// The index' format version, 1 or 2.
     pub fn version(&self) -> u8 {
         self.version
     }
@@ -69,7 +69,7 @@ impl IndexReader {
         self.bytes.len() as u64
     }
 
-    /// The symbols.
+    /// The symbol table.
     pub fn symbols(&self) -> &Symbols {
         &self.symbols
     }

@@ -33,7 +33,7 @@ pub struct IndexWriter {
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IndexSummary {
-    /// Series.
+    /// Series in the index.
     pub series: u64,
     /// Bytes of the largest series entry.
     pub series_max_bytes: u64,

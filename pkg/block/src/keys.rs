@@ -1,4 +1,4 @@
-//! Keys of `meta.json` that damage has changed. A key that is not known is passed over, since newer writers may have more,
+//! Keys of `meta.json` that corruption has changed. A key that is not known is passed over, since newer writers may have more,
 //! and one that is missing has a default: so a changed `"resolution"` would make a block of raw data.
 
 use serde_json::{Map, Value};

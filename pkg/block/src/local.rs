@@ -87,17 +87,17 @@ impl LocalBlock {
         &self.parts.meta
     }
 
-    /// The index.
+    /// The reader of the index file.
     pub fn index(&self) -> &IndexReader {
         &self.parts.index
     }
 
-    /// The chunks.
+    /// The reader of the chunk segments.
     pub fn chunks(&self) -> &ChunkReader {
         &self.parts.chunks
     }
 
-    /// The deleted intervals.
+    /// The intervals that are deleted, by series.
     pub fn tombstones(&self) -> &Tombstones {
         &self.parts.tombstones
     }
@@ -260,7 +260,7 @@ impl Parts {
         let (mut series, mut warnings): (Vec<Series>, Vec<String>) = (Vec::new(), Vec::new());
         let mut read = 0;
         while let Some(next) = ids.as_slice().first() {
-            // Series that the removal of labels made one are told in one.
+            // Series that the removal of labels made one share an entry.
             let joins = series.last().is_some_and(|last| next.labels.as_ref().is_some_and(|(l, _)| *l == last.labels));
             if !joins && (read >= BATCH || *left == 0) {
                 break;

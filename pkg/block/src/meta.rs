@@ -1,43 +1,45 @@
 //! `meta.json`: what a block holds and where it comes from. Text layout as Go writes it: tabs, keys in this order.
 
-use std::collections::BTreeMap;
-use std::io;
+mod json;
+mod thanos;
 
 use model::Resolution;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use self::thanos::{
+    BlockFile, Deletion, DeletionInterval, DeletionMatcher, Downsample, FileHash, IndexStats, Rewrite, ThanosMeta,
+};
+use self::json::{GoLayout, is_default, null_as_default};
 use crate::{BlockId, Error, keys};
 
 /// The file's name.
 pub const META_FILE: &str = "meta.json";
-/// What Go prints for a time that was never set.
-const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
 
 /// The whole of `meta.json`. Keys unknown to us are kept in `extra` and written back.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct BlockMeta {
     /// The block; equal to the directory's name.
     pub ulid: BlockId,
-    /// First ms, inclusive.
+    /// First ms of the data, inclusive.
     #[serde(rename = "minTime")]
     pub min_time: i64,
-    /// Last ms, exclusive.
+    /// End of the data, exclusive, ms.
     #[serde(rename = "maxTime")]
     pub max_time: i64,
-    /// Counts.
+    /// Counts of what the block holds.
     #[serde(default)]
     pub stats: BlockStats,
     /// How it came to be.
     #[serde(default)]
     pub compaction: Compaction,
-    /// Always 1.
+    /// The format's version, which is 1.
     #[serde(default)]
     pub version: u32,
     /// Absent in blocks as Prometheus writes them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thanos: Option<ThanosMeta>,
-    /// Everything else.
+    /// Keys that this program does not know, written back as they were.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
@@ -46,7 +48,7 @@ pub struct BlockMeta {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BlockStats {
-    /// Samples of any kind.
+    /// Samples, floats and histograms together.
     #[serde(skip_serializing_if = "is_default")]
     pub num_samples: u64,
     /// Float samples; unknown (0) in blocks of old writers.
@@ -55,13 +57,13 @@ pub struct BlockStats {
     /// Native histogram samples; unknown (0) in blocks of old writers.
     #[serde(skip_serializing_if = "is_default")]
     pub num_histogram_samples: u64,
-    /// Series.
+    /// Series in the index.
     #[serde(skip_serializing_if = "is_default")]
     pub num_series: u64,
-    /// Chunks.
+    /// Chunks in all segments.
     #[serde(skip_serializing_if = "is_default")]
     pub num_chunks: u64,
-    /// Deleted intervals.
+    /// Deleted intervals in `tombstones`.
     #[serde(skip_serializing_if = "is_default")]
     pub num_tombstones: u64,
 }
@@ -78,7 +80,7 @@ pub struct Compaction {
     /// The compaction left nothing: the block may go.
     #[serde(skip_serializing_if = "is_default")]
     pub deletable: bool,
-    /// The direct inputs.
+    /// The blocks that it was made of.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
     pub parents: Vec<BlockDesc>,
     /// Compacting it failed: leave it out of plans.
@@ -92,167 +94,14 @@ pub struct Compaction {
 /// A parent block in short.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockDesc {
-    /// The block.
+    /// Id of the parent.
     pub ulid: BlockId,
-    /// First ms, inclusive.
+    /// The parent's first ms, inclusive.
     #[serde(rename = "minTime", default)]
     pub min_time: i64,
-    /// Last ms, exclusive.
+    /// The parent's end, exclusive, ms.
     #[serde(rename = "maxTime", default)]
     pub max_time: i64,
-}
-
-/// What Thanos adds for blocks in a bucket.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ThanosMeta {
-    /// 1; 0 (absent) means 1.
-    #[serde(skip_serializing_if = "is_default")]
-    pub version: u32,
-    /// The external labels. Written as `null` when empty.
-    #[serde(serialize_with = "empty_as_null", deserialize_with = "each_once")]
-    pub labels: BTreeMap<String, String>,
-    /// How coarse.
-    pub downsample: Downsample,
-    /// Which component made it.
-    pub source: String,
-    /// Names inside `chunks/`, sorted.
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
-    pub segment_files: Vec<String>,
-    /// All files, sorted by path.
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
-    pub files: Vec<BlockFile>,
-    /// What was changed after the fact.
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
-    pub rewrites: Vec<Rewrite>,
-    /// Sizes that help to guess reads.
-    pub index_stats: IndexStats,
-    /// Free for others to use.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub extensions: Option<Value>,
-    /// RFC 3339; [`ThanosMeta::upload_time_ms`] reads it.
-    pub upload_time: String,
-    /// Everything else.
-    #[serde(flatten)]
-    pub extra: Map<String, Value>,
-}
-
-impl Default for ThanosMeta {
-    fn default() -> Self {
-        Self {
-            version: 0,
-            labels: BTreeMap::new(),
-            downsample: Downsample::default(),
-            source: String::new(),
-            segment_files: Vec::new(),
-            files: Vec::new(),
-            rewrites: Vec::new(),
-            index_stats: IndexStats::default(),
-            extensions: None,
-            upload_time: ZERO_TIME.to_owned(),
-            extra: Map::new(),
-        }
-    }
-}
-
-/// The block's resolution.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Downsample {
-    /// In ms; 0 = raw.
-    pub resolution: i64,
-}
-
-/// One file of a block.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct BlockFile {
-    /// Relative to the block, `/` between parts.
-    pub rel_path: String,
-    /// 0 for `meta.json`, which cannot tell its own.
-    #[serde(skip_serializing_if = "is_default")]
-    pub size_bytes: u64,
-    /// Optional checksum.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hash: Option<FileHash>,
-}
-
-/// A file's checksum.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct FileHash {
-    /// `SHA256`.
-    #[serde(rename = "hashFunc")]
-    pub hash_func: String,
-    /// Lower-case hex.
-    pub value: String,
-}
-
-/// Something done to a block's data.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Rewrite {
-    /// Of which blocks.
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
-    pub sources: Vec<BlockId>,
-    /// In this order.
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
-    pub deletions_applied: Vec<Deletion>,
-    /// Relabel configurations, as they came.
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
-    pub relabels_applied: Vec<Value>,
-}
-
-/// A deletion that was applied.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Deletion {
-    /// Which series.
-    #[serde(deserialize_with = "null_as_default")]
-    pub matchers: Vec<DeletionMatcher>,
-    /// Which times; none = all.
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
-    pub intervals: Vec<DeletionInterval>,
-    /// Who asked.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub request_id: String,
-}
-
-/// A matcher as Go's struct prints.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct DeletionMatcher {
-    /// 0 `=`, 1 `!=`, 2 `=~`, 3 `!~`.
-    #[serde(rename = "Type")]
-    pub kind: u8,
-    /// The label.
-    pub name: String,
-    /// The value or expression.
-    pub value: String,
-}
-
-/// Both ends inclusive, ms.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct DeletionInterval {
-    /// First ms.
-    #[serde(rename = "Mint")]
-    pub min_time: i64,
-    /// Last ms.
-    #[serde(rename = "Maxt")]
-    pub max_time: i64,
-}
-
-/// Sizes, in bytes, that help to guess how much to read.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct IndexStats {
-    /// The largest series entry.
-    #[serde(skip_serializing_if = "is_default")]
-    pub series_max_size: u64,
-    /// The largest chunk.
-    #[serde(skip_serializing_if = "is_default")]
-    pub chunk_max_size: u64,
 }
 
 impl BlockMeta {
@@ -267,7 +116,7 @@ impl BlockMeta {
             offset: 0,
             what: format!("no block meta: {e}"),
         })?;
-        let damaged = |what: String| Err(Error::corrupt(file, 0, what));
+        let corrupt = |what: String| Err(Error::corrupt(file, 0, what));
         let version = |what: &str, found: u32| {
             Err(Error::Version { file: file.to_owned(), what: what.to_owned(), found: u64::from(found) })
         };
@@ -276,10 +125,10 @@ impl BlockMeta {
             Some(thanos) if thanos.version > 1 => version("thanos section", thanos.version),
             // no sample could lie in it: a merge would leave all of the block out
             _ if meta.max_time < meta.min_time => {
-                damaged(format!("maxTime {} is before minTime {}", meta.max_time, meta.min_time))
+                corrupt(format!("maxTime {} is before minTime {}", meta.max_time, meta.min_time))
             }
             _ => match keys::misspelt(json) {
-                Some(what) => damaged(what),
+                Some(what) => corrupt(what),
                 None => Ok(meta),
             },
         }
@@ -313,120 +162,6 @@ impl BlockMeta {
     /// The resolution; `None` if `meta.json` has one that this program does not know.
     pub fn resolution(&self) -> Option<Resolution> {
         Resolution::from_ms(self.resolution_ms())
-    }
-}
-
-impl ThanosMeta {
-    /// When `meta.json` was uploaded, ms since the epoch; `None` when that was not noted or cannot be read.
-    pub fn upload_time_ms(&self) -> Option<i64> {
-        if self.upload_time == ZERO_TIME {
-            return None;
-        }
-        self.upload_time.parse::<jiff::Timestamp>().ok().map(|t| t.as_millisecond())
-    }
-
-    /// Notes the time of upload, ms since the epoch.
-    pub fn set_upload_time_ms(&mut self, time_ms: i64) {
-        self.upload_time = model::format_rfc3339_ms(time_ms);
-    }
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
-
-fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
-}
-
-/// A map in which no key stands twice: of two labels of one name one would go unsaid.
-fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
-    struct Once;
-
-    impl<'de> serde::de::Visitor<'de> for Once {
-        type Value = BTreeMap<String, String>;
-
-        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("a map of texts, or null")
-        }
-
-        fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            Ok(BTreeMap::new())
-        }
-
-        fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut found = BTreeMap::new();
-            while let Some((name, value)) = map.next_entry::<String, String>()? {
-                if found.insert(name.clone(), value).is_some() {
-                    return Err(serde::de::Error::custom(format!("duplicate label {name:?}")));
-                }
-            }
-            Ok(found)
-        }
-    }
-    deserializer.deserialize_any(Once)
-}
-
-fn empty_as_null<S: Serializer>(map: &BTreeMap<String, String>, serializer: S) -> Result<S::Ok, S::Error> {
-    if map.is_empty() { serializer.serialize_none() } else { map.serialize(serializer) }
-}
-
-/// Tabs, and `<`, `>`, `&` escaped as Go's encoder does.
-struct GoLayout(serde_json::ser::PrettyFormatter<'static>);
-
-impl GoLayout {
-    fn new() -> Self {
-        Self(serde_json::ser::PrettyFormatter::with_indent(b"\t"))
-    }
-}
-
-impl serde_json::ser::Formatter for GoLayout {
-    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        let mut plain = 0;
-        for (at, c) in fragment.char_indices() {
-            if matches!(c, '<' | '>' | '&' | '\u{2028}' | '\u{2029}') {
-                writer.write_all(&fragment.as_bytes()[plain..at])?;
-                write!(writer, "\\u{:04x}", u32::from(c))?;
-                plain = at + c.len_utf8();
-            }
-        }
-        writer.write_all(&fragment.as_bytes()[plain..])
-    }
-
-    fn begin_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.begin_array(writer)
-    }
-
-    fn end_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.end_array(writer)
-    }
-
-    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        self.0.begin_array_value(writer, first)
-    }
-
-    fn end_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.end_array_value(writer)
-    }
-
-    fn begin_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.begin_object(writer)
-    }
-
-    fn end_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.end_object(writer)
-    }
-
-    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        self.0.begin_object_key(writer, first)
-    }
-
-    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.begin_object_value(writer)
-    }
-
-    fn end_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.end_object_value(writer)
     }
 }
 

@@ -51,7 +51,7 @@ pub fn encoded_len(bytes: &[u8]) -> Option<u64> {
     bytes.first_chunk::<4>().map(|len| u64::from(u32::from_be_bytes(*len)) + 8)
 }
 
-/// The list's bytes.
+/// Appends the list as an index has it: length, ids, checksum.
 pub fn encode(ids: &[u32], out: &mut Vec<u8>) {
     let start = out.len() + 4;
     out.extend_from_slice(&(4 + 4 * ids.len() as u32).to_be_bytes());
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn damage_is_told() {
+    fn corrupt_lists_are_errors() {
         let mut bytes = Vec::new();
         encode(&[1, 5, 9], &mut bytes);
         assert_eq!(decode("index", 40, &bytes).unwrap(), [1, 5, 9]);

@@ -51,7 +51,7 @@ impl PostingsTable {
         Ok(table)
     }
 
-    /// Version 1 does not sort its entries: writes them anew as version 2 would, in memory.
+    /// Version 1 does not sort its entries: rewrites them as version 2 has them, in memory.
     fn sort_version_1(&mut self) -> Result<()> {
         let unsorted = self.body.clone();
         let mut cursor = Cursor::new(&self.file, self.base, &unsorted);

@@ -8,9 +8,9 @@ use crate::{Error, Result, Symbols};
 /// One chunk of a series, as the index tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChunkMeta {
-    /// First sample, ms.
+    /// Time of the first sample, ms.
     pub min_time: i64,
-    /// Last sample, ms.
+    /// Time of the last sample, ms.
     pub max_time: i64,
     /// Segment (0-based) in the high, byte offset in the low 32 bits.
     pub reference: u64,
@@ -28,12 +28,12 @@ impl ChunkMeta {
     }
 }
 
-/// One series.
+/// A series of the index: labels and where its chunks are.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeriesEntry {
-    /// Its labels.
+    /// Labels of the series.
     pub labels: Labels,
-    /// Its chunks, by time.
+    /// Where its chunks are, ascending by time.
     pub chunks: Vec<ChunkMeta>,
 }
 

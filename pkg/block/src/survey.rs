@@ -12,7 +12,7 @@ pub struct Survey {
     pub min_time: i64,
     /// The last sample of all chunks seen, ms.
     pub max_time: i64,
-    /// Entries seen.
+    /// Series entries read.
     pub series: u64,
     /// Whether these were all entries of the index.
     pub is_complete: bool,
@@ -29,7 +29,7 @@ impl Default for Survey {
 
 impl Survey {
     /// Reads the entries in `bytes`, the begin of the series section of an index of `version`, which lies at `offset` and
-    /// goes on to `end`. Stops at the first entry that is cut or damaged: whoever needs that one is told then.
+    /// goes on to `end`. Stops at the first entry that is cut or corrupt: whoever needs that entry gets the error.
     pub fn of(version: u8, offset: u64, end: u64, bytes: &[u8]) -> Self {
         let mut seen = Self::default();
         let (mut raw, mut before) = (RawEntry::default(), Vec::new());

@@ -90,7 +90,7 @@ impl Symbols {
         let mut cursor = self.cursor(self.sparse[reference as usize / STEP] as usize);
         for _ in 0..reference as usize % STEP {
             match self.body.get(cursor.at()) {
-                // Nearly all texts are shorter than 128 bytes; a position past the end is told by the last read.
+                // Nearly all strings are shorter than 128 bytes; for a position past the end the last read fails.
                 Some(len) if *len < 0x80 => cursor = cursor.seek(cursor.at() + 1 + usize::from(*len)),
                 _ => drop(cursor.string_bytes()?),
             }

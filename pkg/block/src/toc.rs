@@ -8,23 +8,23 @@ use crate::{Error, Result};
 pub const TOC_LEN: usize = 52;
 /// First four bytes of an index.
 pub const INDEX_MAGIC: u32 = 0xBAAA_D700;
-/// Magic and version.
+/// Length of magic and version at the begin of an index, bytes.
 pub const INDEX_HEADER_LEN: usize = 5;
 
 /// Where the sections of an index begin; 0 = absent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Toc {
-    /// The symbol table.
+    /// Offset of the symbol table.
     pub symbols: u64,
-    /// The series.
+    /// Offset of the series section.
     pub series: u64,
     /// Label indices, which nobody reads any more.
     pub label_indices: u64,
-    /// Their table.
+    /// Offset of the label index table; 0 where there is none.
     pub label_offset_table: u64,
-    /// The postings lists.
+    /// Offset of the first postings list.
     pub postings: u64,
-    /// The postings offset table.
+    /// Offset of the table of postings lists.
     pub postings_offset_table: u64,
 }
 
@@ -62,7 +62,7 @@ impl Toc {
         if self.label_indices > self.series { self.label_indices.min(self.postings) } else { self.postings }
     }
 
-    /// Its bytes.
+    /// The table as the index ends with it, checksum included.
     pub fn to_bytes(self) -> [u8; TOC_LEN] {
         let numbers = [
             self.symbols,

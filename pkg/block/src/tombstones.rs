@@ -46,7 +46,7 @@ impl Tombstones {
         Ok(out)
     }
 
-    /// The file's bytes.
+    /// The intervals as the file `tombstones` has them.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = MAGIC.to_be_bytes().to_vec();
         out.push(1);

@@ -18,7 +18,7 @@ const TMP_SUFFIX: &str = ".tmp-for-creation";
 /// Limits of a writer.
 #[derive(Debug, Clone)]
 pub struct BlockWriterOptions {
-    /// Largest segment file.
+    /// Bytes of the largest chunk segment file.
     pub max_segment_bytes: u64,
     /// Postings held in memory at a time while the index is written, 8 bytes each.
     pub postings_in_memory: usize,

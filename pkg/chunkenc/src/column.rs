@@ -17,12 +17,12 @@ impl Column {
         Self::default()
     }
 
-    /// Samples held.
+    /// How many samples there are.
     pub fn len(&self) -> usize {
         self.times.len()
     }
 
-    /// True without samples.
+    /// Whether there is no sample.
     pub fn is_empty(&self) -> bool {
         self.times.is_empty()
     }

@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Encoding {
-    /// Gorilla-style floats.
+    /// Floats, XORed with the value before.
     Xor = 1,
     /// Integer native histograms.
     Histogram = 2,

@@ -1,7 +1,7 @@
 //! The usual float chunk at full speed, all of it into slices.
 //!
 //! What these loops cannot do they leave to the careful readers in `xor.rs` and `xor2.rs`, which also say what is
-//! wrong with a damaged chunk: large chunks, start timestamps, codes that the format does not allow, a count that the
+//! wrong with a corrupt chunk: large chunks, start timestamps, codes that the format does not allow, a count that the
 //! bytes do not hold.
 //!
 //! The layout of the branches follows from what a processor predicts: most time codes are one of two, most value codes

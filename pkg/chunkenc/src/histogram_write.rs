@@ -15,14 +15,14 @@ use crate::{Encoding, Error};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(u8)]
 pub enum ResetFlag {
-    /// Nothing.
+    /// The header says nothing.
     #[default]
     Unknown = 0,
     /// The chunk goes on without a reset.
     NotReset = 1,
     /// It begins with a reset.
     Reset = 2,
-    /// No counters.
+    /// The histograms are gauges.
     Gauge = 3,
 }
 

@@ -50,9 +50,9 @@ pub enum Error {
     /// A value that the format does not allow.
     #[error("chunk sample {sample}: {what}")]
     Invalid {
-        /// Index of the sample.
+        /// Which sample, from 0.
         sample: usize,
-        /// What is wrong.
+        /// What the format does not allow.
         what: String,
     },
     /// The chunk has as many samples as its count can tell; begin a new one.

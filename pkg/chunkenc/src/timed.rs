@@ -7,9 +7,9 @@ use crate::{Encoding, Error, aggr, num_samples};
 /// One chunk of a series with the time it spans; times inclusive.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TimedChunk {
-    /// First sample, ms.
+    /// Time of the first sample, ms.
     pub min_time: i64,
-    /// Last sample, ms.
+    /// Time of the last sample, ms.
     pub max_time: i64,
     /// How to read `data`.
     pub encoding: Encoding,

@@ -1,4 +1,4 @@
-//! XOR chunks: bytes as Prometheus writes them, round trips, damage.
+//! XOR chunks: bytes as Prometheus writes them, round trips, corrupt bytes.
 
 use chunkenc::{Column, Encoding, Error, XorAppender, decode_floats, decode_floats_between, encode_xor};
 

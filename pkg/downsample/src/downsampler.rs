@@ -14,13 +14,13 @@ use crate::sizing::{RAW_SPACING_MS, chunk_count, window_end};
 pub struct Report {
     /// Raw samples, or windows, that went into windows.
     pub samples: u64,
-    /// Stale markers left out.
+    /// Stale markers, which windows do not count.
     pub stale: u64,
     /// Other NaN values left out.
     pub nan: u64,
     /// Samples left out because they are not later than the one before.
     pub out_of_order: u64,
-    /// Chunks without samples.
+    /// Input chunks that hold no sample.
     pub empty_chunks: u64,
     /// Raw chunks found where aggregates were due; they were brought to the input's resolution first.
     pub raw_chunks: u64,
@@ -74,7 +74,7 @@ enum Kind {
 }
 
 impl Downsampler {
-    /// With no memory yet.
+    /// A downsampler whose buffers grow with the first series.
     pub fn new() -> Self {
         Self::default()
     }

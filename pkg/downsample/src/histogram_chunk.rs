@@ -21,7 +21,7 @@ pub(crate) struct HistogramChunk {
 }
 
 impl HistogramChunk {
-    /// Begins anew; `flag` tells of a reset before the first window.
+    /// Begins a new chunk; `flag` says whether a reset lies before its first window.
     pub(crate) fn begin(&mut self, flag: ResetFlag) {
         self.counts.clear();
         (self.sums, self.counters, self.layout) = (None, None, None);

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use chunkenc::{
-    Column, Encoding, Error as Damage, HistogramColumn, ResetFlag, TimedChunk, decode_floats, decode_histograms,
+    Column, Encoding, Error as Corrupt, HistogramColumn, ResetFlag, TimedChunk, decode_floats, decode_histograms,
 };
 use histogram::{FloatHistogram, ResetHint, upper_bound};
 use model::is_stale;
@@ -59,7 +59,7 @@ impl<'a> Entries<'a> {
 
 impl Histograms {
     /// Adds a raw chunk to the run.
-    pub(crate) fn append_raw(&mut self, chunk: &TimedChunk, report: &mut Report) -> Result<(), Damage> {
+    pub(crate) fn append_raw(&mut self, chunk: &TimedChunk, report: &mut Report) -> Result<(), Corrupt> {
         let from = self.column.times.len();
         decode_histograms(chunk.encoding, &chunk.data, &mut self.column)?;
         note_reset(chunk.encoding, &chunk.data, self.column.values.get_mut(from));
@@ -135,8 +135,8 @@ impl Histograms {
         batch(entries, &mut self.before, to_ms, &mut self.chunk, out)
     }
 
-    fn append(&mut self, aggregate: &Aggregate, report: &mut Report) -> Result<(), Damage> {
-        let missing = |place: usize| Damage::Header(format!("aggregate {place} of histograms is missing"));
+    fn append(&mut self, aggregate: &Aggregate, report: &mut Report) -> Result<(), Corrupt> {
+        let missing = |place: usize| Corrupt::Header(format!("aggregate {place} of histograms is missing"));
         let part = |place: usize| aggregate.parts[place].as_ref().ok_or_else(|| missing(place));
         let (count, sum, counter) = (part(0)?, part(1)?, part(4)?);
         let from = self.counts.len();
@@ -146,7 +146,7 @@ impl Histograms {
         note_reset(counter.0, &counter.1, self.counters.values.get_mut(from));
         let times = &self.counts.times[from..];
         if times != &self.column.times[from..] || times != &self.counters.times[from..] {
-            return Err(Damage::Header("aggregates of histograms have different times".to_owned()));
+            return Err(Corrupt::Header("aggregates of histograms have different times".to_owned()));
         }
         let mut kept = from;
         for i in from..self.counts.len() {
@@ -247,7 +247,7 @@ fn segment(
     let len = entries.times.len();
     let coarsest = |list: &[FloatHistogram]| list.iter().map(|h| h.schema).min().unwrap_or_default();
     let (sum_schema, counter_schema) = (coarsest(entries.sums), coarsest(entries.counters));
-    let incompatible = |e: histogram::Incompatible| Error::Encode(Damage::Header(e.to_string()));
+    let incompatible = |e: histogram::Incompatible| Error::Encode(Corrupt::Header(e.to_string()));
     let reduced = |h: &FloatHistogram, schema: i32| {
         let mut h = h.clone();
         h.reduce_to(schema);

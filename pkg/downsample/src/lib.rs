@@ -23,17 +23,17 @@ pub enum Error {
     Resolution {
         /// The input's, ms; 0 = raw.
         from_ms: i64,
-        /// The output's, ms.
+        /// Window length of the output, ms.
         to_ms: i64,
     },
-    /// A chunk cannot be read: the block it is from is damaged.
+    /// A chunk of the input is corrupt.
     #[error("chunk from {min_time} to {max_time} ms: {source}")]
     Chunk {
         /// The chunk's first sample, ms.
         min_time: i64,
         /// The chunk's last sample, ms.
         max_time: i64,
-        /// What is wrong.
+        /// Why it cannot be decoded.
         source: chunkenc::Error,
     },
     /// A chunk cannot be written.

@@ -1,4 +1,4 @@
-//! Puts the checksums of damaged files right, so that the parser behind them sees the damage. What makes no sense is
+//! Puts the checksums of corrupt files right, so that the parser behind them sees what is corrupt. What makes no sense is
 //! left as it is.
 
 use block::toc::TOC_LEN;

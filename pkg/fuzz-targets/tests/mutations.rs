@@ -1,4 +1,4 @@
-//! Thousands of damaged inputs for each decoder: none panics, hangs, or takes memory beyond what its input justifies.
+//! Thousands of corrupt inputs for each decoder: none panics, hangs, or takes memory beyond what its input justifies.
 //!
 //! `FUZZ_MUTATIONS` is their number for each decoder, `FUZZ_SEED` the first of them. The same number gives the same
 //! input, so what a failure names can be made again.

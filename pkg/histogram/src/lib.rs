@@ -17,14 +17,14 @@ pub const CUSTOM_BUCKETS_SCHEMA: i32 = -53;
 /// What is known of a counter reset between the sample before and this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ResetHint {
-    /// Compare to find out.
+    /// Not known: the two samples must be compared.
     #[default]
     Unknown,
     /// A reset lies between.
     Reset,
     /// No reset lies between.
     NotReset,
-    /// No counter at all.
+    /// The histogram is a gauge: its counts may fall without a reset.
     Gauge,
 }
 
@@ -33,32 +33,32 @@ pub enum ResetHint {
 pub struct Span {
     /// Gap to the previous span, or the start index.
     pub offset: i32,
-    /// Consecutive buckets.
+    /// How many consecutive buckets follow the gap.
     pub length: u32,
 }
 
 /// A histogram with float counts, absolute in each bucket. Integer histograms are turned into this on read.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct FloatHistogram {
-    /// See [`ResetHint`].
+    /// Whether counts were reset since the sample before.
     pub reset_hint: ResetHint,
-    /// −4…8, or [`CUSTOM_BUCKETS_SCHEMA`].
+    /// −4 to 8: each doubling of values has 2^schema buckets. Or [`CUSTOM_BUCKETS_SCHEMA`].
     pub schema: i32,
     /// Width of the zero bucket.
     pub zero_threshold: f64,
     /// Count in the zero bucket.
     pub zero_count: f64,
-    /// All observations.
+    /// How many observations there were, those in the zero bucket and NaN included.
     pub count: f64,
     /// Sum of all observations; the stale marker makes the whole sample stale.
     pub sum: f64,
     /// Which positive buckets are used.
     pub positive_spans: Vec<Span>,
-    /// Their counts.
+    /// Absolute counts, one for each bucket that `positive_spans` cover.
     pub positive_buckets: Vec<f64>,
     /// Which negative buckets are used.
     pub negative_spans: Vec<Span>,
-    /// Their counts.
+    /// Absolute counts, one for each bucket that `negative_spans` cover.
     pub negative_buckets: Vec<f64>,
     /// Upper bounds with the custom schema, ascending, without +Inf.
     pub custom_values: Vec<f64>,
@@ -67,7 +67,7 @@ pub struct FloatHistogram {
 /// A histogram with integer counts; buckets are deltas to the bucket before, as on disk.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Histogram {
-    /// See [`ResetHint`].
+    /// Whether counts were reset since the sample before.
     pub reset_hint: ResetHint,
     /// As in [`FloatHistogram`].
     pub schema: i32,

@@ -39,12 +39,12 @@ impl Builder {
         self
     }
 
-    /// Takes `name` out.
+    /// Removes the label `name`, if it is there.
     pub fn remove(&mut self, name: &str) -> &mut Self {
         self.set(name, "")
     }
 
-    /// Keeps only `names`.
+    /// Removes all labels but those in `names`.
     pub fn keep(&mut self, names: &[impl AsRef<str>]) -> &mut Self {
         self.pairs.retain(|(n, _)| names.iter().any(|k| k.as_ref() == n));
         self

@@ -13,7 +13,7 @@ impl LabelHasher {
         Self(Xxh64::new(0))
     }
 
-    /// Adds one pair.
+    /// Adds one pair; pairs must come in the order of their names for equal sets to have equal hashes.
     pub fn add(&mut self, name: &str, value: &str) {
         self.0.update(name.as_bytes());
         self.0.update(&[0xff]);

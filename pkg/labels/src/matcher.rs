@@ -69,12 +69,12 @@ impl Matcher {
         Self { kind: MatchType::NotEqual, name: name.into(), value: value.into(), regex: None }
     }
 
-    /// The operator.
+    /// How the value is compared.
     pub fn kind(&self) -> MatchType {
         self.kind
     }
 
-    /// The label's name.
+    /// The name of the label that is compared.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -121,7 +121,7 @@ impl Labels {
         self.iter().count()
     }
 
-    /// True without labels.
+    /// Whether the set has no label.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }

@@ -11,12 +11,12 @@ pub enum Severity {
     Info,
 }
 
-/// One remark. `text` is complete: PromQL's carry their class and position, `PromQL warning: … (1:5)`.
+/// A warning or info. `text` is complete: PromQL's carry their class and position, `PromQL warning: … (1:5)`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Annotation {
-    /// Warning or info.
+    /// Whether the answer may be wrong (warning) or the question looks odd (info).
     pub severity: Severity,
-    /// The remark.
+    /// The message, complete with its class and position.
     pub text: String,
 }
 
@@ -26,18 +26,18 @@ impl fmt::Display for Annotation {
     }
 }
 
-/// A set of remarks in the order they came, each text once.
+/// Warnings and infos in the order they came, each text once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Annotations {
     list: Vec<Annotation>,
 }
 
 impl Annotations {
-    /// More than this many distinct remarks are counted, not kept: a bad query over a million series must not fill
+    /// More than this many distinct annotations are counted, not kept: a bad query over a million series must not fill
     /// memory with its complaints.
     pub const KEPT_MAX: usize = 1000;
 
-    /// No remarks.
+    /// An empty set.
     pub fn new() -> Self {
         Self::default()
     }
@@ -52,7 +52,7 @@ impl Annotations {
         self.add(Annotation { severity: Severity::Info, text: text.into() });
     }
 
-    /// Adds one remark, unless it is there already.
+    /// Adds one annotation, unless it is there already.
     pub fn add(&mut self, annotation: Annotation) {
         if self.list.len() < Self::KEPT_MAX && !self.list.contains(&annotation) {
             self.list.push(annotation);
@@ -66,12 +66,12 @@ impl Annotations {
         }
     }
 
-    /// True without remarks.
+    /// Whether there is neither a warning nor an info.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// All remarks.
+    /// Warnings and infos in the order they came.
     pub fn iter(&self) -> impl Iterator<Item = &Annotation> {
         self.list.iter()
     }

@@ -3,7 +3,7 @@
 /// Why a text is no duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
-    /// Nothing there.
+    /// The string is empty.
     #[error("empty duration string")]
     Empty,
     /// Not of the form above.

@@ -5,19 +5,19 @@ use labels::Labels;
 /// The type in `# TYPE`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MetricType {
-    /// Not told.
+    /// The source does not say.
     Unknown,
-    /// Goes up, or back to zero.
+    /// A value that rises, or falls to zero at a reset.
     Counter,
-    /// Goes anywhere.
+    /// A value that may rise and fall.
     Gauge,
-    /// Classic or native histogram.
+    /// Counts of observations by bucket, classic or native, since the start.
     Histogram,
-    /// A histogram of now.
+    /// Counts of a current state by bucket, which may fall.
     GaugeHistogram,
-    /// Quantiles of the client.
+    /// Quantiles that the client computed.
     Summary,
-    /// Labels only.
+    /// A constant 1 whose labels are the information.
     Info,
     /// One of a set of states.
     StateSet,
@@ -44,28 +44,28 @@ impl MetricType {
 pub struct MetricMetadata {
     /// As the source spells it; unknown words pass through.
     pub metric_type: String,
-    /// The help text.
+    /// What the metric measures, for people.
     pub help: String,
-    /// The unit, often empty.
+    /// The unit, such as `seconds`; mostly empty.
     pub unit: String,
 }
 
-/// One exemplar.
+/// One observation that stands for others, with a link to a trace.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Exemplar {
     /// Its own labels, such as a trace id.
     pub labels: Labels,
     /// The observed value.
     pub value: f64,
-    /// When, ms.
+    /// When it was observed, ms since the epoch.
     pub timestamp_ms: i64,
 }
 
 /// The exemplars of one series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExemplarSeries {
-    /// The series.
+    /// The labels of the series.
     pub labels: Labels,
-    /// By time.
+    /// Its exemplars, ascending by time.
     pub exemplars: Vec<Exemplar>,
 }

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use crate::decorate::{Hook, Op};
 use crate::error::{ErrorKind, store_error};
 
-/// What goes wrong.
+/// What an operation does in place of its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// The operation is not done and fails so.
@@ -26,7 +26,7 @@ pub enum Effect {
     Hang,
 }
 
-/// When it goes wrong.
+/// A rule that names operations and what becomes of them.
 #[derive(Debug, Clone)]
 pub struct Fault {
     /// For messages and for [`Faults::hits`].
@@ -39,7 +39,7 @@ pub struct Fault {
     pub skip: u64,
     /// How many fail then; `u64::MAX` = all.
     pub times: u64,
-    /// What happens.
+    /// What becomes of the operation.
     pub effect: Effect,
 }
 

@@ -432,7 +432,7 @@ impl MultipartUpload for Upload {
 impl Drop for Upload {
     fn drop(&mut self) {
         let Some(staged) = self.staged.take() else { return };
-        // best effort: what is left is cleaned up with other uploads that were broken off
+        // best effort: what is left is cleaned up with other partial uploads
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn_blocking(move || std::fs::remove_file(staged))),
             Err(_) => drop(std::fs::remove_file(staged)),

@@ -1,5 +1,5 @@
-//! Memory for ranges that are read, used again from read to read: freed and asked for anew, large buffers cost page
-//! faults each time, and each thread that reads keeps some of its own.
+//! Memory for ranges that are read, used again from read to read. Large buffers that are freed and allocated for each read
+//! cost page faults each time, and each thread that reads keeps some of its own.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -51,7 +51,7 @@ impl BufferPool {
         PooledBuffer { bytes, pool: Some(self.shared.clone()) }
     }
 
-    /// Bytes kept for later.
+    /// Bytes of buffers that nobody uses.
     pub fn idle_bytes(&self) -> usize {
         self.shared.idle.lock().bytes
     }
@@ -73,7 +73,7 @@ impl Idle {
         if capacity < POOLED_BYTES_MIN || capacity > bytes_max {
             return;
         }
-        // The smallest make way: they are the cheapest to get anew.
+        // The smallest make way: they are the cheapest to allocate again.
         while self.bytes + capacity > bytes_max {
             let Some(mut entry) = self.buffers.first_entry() else { return };
             let size = *entry.key();
@@ -102,12 +102,12 @@ impl fmt::Debug for PooledBuffer {
 }
 
 impl PooledBuffer {
-    /// To fill it.
+    /// The buffer, to be filled.
     pub fn bytes_mut(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 
-    /// What was filled in.
+    /// The bytes that were filled in; the memory returns to the pool when they are dropped.
     pub fn freeze(self) -> Bytes {
         Bytes::from_owner(self)
     }

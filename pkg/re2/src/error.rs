@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("error parsing regexp: {message}: `{fragment}`")]
 pub struct Error {
-    /// What is wrong.
+    /// What is wrong, worded as Go's `regexp` does.
     pub message: String,
     /// The part of the expression that is wrong.
     pub fragment: String,
@@ -27,13 +27,13 @@ impl Error {
 /// Bounds on what an expression may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Longest pattern, in bytes.
+    /// Bytes of the longest pattern that is taken.
     pub max_pattern_bytes: usize,
     /// Largest compiled program, in bytes.
     pub max_program_bytes: usize,
     /// Largest cache of the lazily built automaton, in bytes for each thread that matches.
     pub max_cache_bytes: usize,
-    /// Highest syntax tree.
+    /// Levels of the highest syntax tree that is taken, so that recursion stays bounded.
     pub max_height: usize,
     /// Longest list of literals an expression is spelled out to.
     pub max_literals: usize,

@@ -12,9 +12,9 @@ use crate::rule::{Action, Rule};
 #[derive(Debug, thiserror::Error)]
 #[error("{}{text}", at(*.line))]
 pub struct ConfigError {
-    /// Where; 0 when unknown.
+    /// Line of the YAML, from 1; 0 where it is not known.
     pub line: u64,
-    /// What is wrong.
+    /// What is wrong in this line.
     pub text: String,
 }
 

@@ -36,7 +36,7 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// What it does.
+    /// The action of the rule.
     pub fn action(&self) -> Action {
         self.action
     }

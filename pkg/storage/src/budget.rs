@@ -69,7 +69,7 @@ impl Budget {
         self.reserve(bytes).ok()
     }
 
-    /// Bytes held now.
+    /// Bytes that are reserved now, here and in budgets below.
     pub fn used_bytes(&self) -> u64 {
         self.used_bytes.load(Ordering::Relaxed)
     }
@@ -136,7 +136,7 @@ impl Reservation {
         self.bytes -= bytes;
     }
 
-    /// Bytes held.
+    /// Bytes this reservation holds.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }

@@ -23,7 +23,7 @@ pub struct Chunk {
     pub min_time: i64,
     /// Last sample's time, ms.
     pub max_time: i64,
-    /// The samples.
+    /// The samples, encoded or decoded.
     pub data: ChunkData,
     /// Which replica's: [`replica_id`] of the labels that `without_replica_labels` took away; 0 = not known.
     pub replica: u64,
@@ -59,15 +59,15 @@ pub struct AggrChunk {
 /// One of Thanos' aggregates; the number is its place in an aggregate chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Aggregate {
-    /// How many raw samples.
+    /// How many raw samples the window has.
     Count = 0,
-    /// Their sum.
+    /// Sum of the raw samples in the window.
     Sum = 1,
-    /// The smallest.
+    /// The smallest raw sample in the window.
     Min = 2,
-    /// The largest.
+    /// The largest raw sample in the window.
     Max = 3,
-    /// Reset-corrected running total.
+    /// Running total of a counter, without its resets.
     Counter = 4,
 }
 

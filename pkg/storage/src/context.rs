@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{Budget, Error, Report, Result};
+use crate::{Budget, Error, HintSink, Result};
 
 /// The context of one request. Cheap to clone; clones share the cancellation and the budget.
 #[derive(Debug, Clone)]
@@ -19,8 +19,8 @@ pub struct Ctx {
     pub budget: Arc<Budget>,
     /// The tenant, `""` without tenancy; gRPC metadata `thanos-tenant`.
     pub tenant: Arc<str>,
-    /// Where a source tells of its work, if the asker wants to know.
-    pub report: Option<Arc<Report>>,
+    /// Where a source leaves hints, if the asker wants them.
+    pub hints: Option<Arc<HintSink>>,
 }
 
 impl Ctx {
@@ -31,7 +31,7 @@ impl Ctx {
             deadline: None,
             budget: Budget::unlimited(),
             tenant: "".into(),
-            report: None,
+            hints: None,
         }
     }
 

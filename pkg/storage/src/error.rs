@@ -14,10 +14,10 @@ pub enum Error {
     /// The source cannot be reached or failed for now (gRPC Unavailable): try again.
     #[error("{0}")]
     Unavailable(String),
-    /// Stored bytes are damaged (gRPC DataLoss); names block, file and offset.
+    /// Stored bytes are corrupt (gRPC DataLoss); the message names block, file and offset.
     #[error("{0}")]
     Corrupt(String),
-    /// The caller went away.
+    /// The caller went away, so nobody waits for the answer.
     #[error("query cancelled")]
     Cancelled,
     /// The time allowed is over; names the flag or parameter.
@@ -26,7 +26,7 @@ pub enum Error {
     /// Not implemented by this source (gRPC Unimplemented).
     #[error("{0}")]
     Unsupported(String),
-    /// Anything else.
+    /// An error of no other kind (HTTP 500, gRPC Unknown).
     #[error("{context}")]
     Other {
         /// What was being done, and the cause.

@@ -129,20 +129,20 @@ impl Inspect {
     }
 }
 
-/// Which rules.
+/// A query for rules.
 #[derive(Debug, Clone, Default)]
 pub struct RulesQuery {
-    /// All, or one kind.
+    /// Alerting rules, recording rules, or both.
     pub kind: RuleKind,
     /// Series selectors on rule labels, any of which may match; empty = all.
     pub matchers: Vec<Vec<Matcher>>,
     /// The selectors as written, for passing on.
     pub matcher_texts: Vec<String>,
-    /// Only rules of these names.
+    /// Only rules with these names; empty = all.
     pub names: Vec<String>,
-    /// Only these groups.
+    /// Only rules of the groups with these names; empty = all.
     pub groups: Vec<String>,
-    /// Only these files.
+    /// Only rules of these files; empty = all.
     pub files: Vec<String>,
     /// What to do when an endpoint fails.
     pub partial_response: PartialResponse,
@@ -161,11 +161,11 @@ pub enum RuleKind {
 /// A group of rules that are evaluated together.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RuleGroup {
-    /// Unique within the file.
+    /// The group's name, unique within its file.
     pub name: String,
-    /// Where it was read from.
+    /// Path of the file it was read from.
     pub file: String,
-    /// Rules in order.
+    /// The rules, in the order of their evaluation.
     pub rules: Vec<Rule>,
     /// Seconds between evaluations.
     pub interval_s: f64,
@@ -175,28 +175,28 @@ pub struct RuleGroup {
     pub evaluation_s: f64,
     /// When, ns since the epoch; `None` = never.
     pub last_evaluation_ns: Option<i64>,
-    /// Thanos' extension.
+    /// What an evaluation does when data is missing; Thanos' extension.
     pub partial_response: PartialResponse,
 }
 
-/// One rule.
+/// A recording or alerting rule, and its last evaluation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
-    /// Metric or alert name.
+    /// Name of the metric that is recorded, or of the alert.
     pub name: String,
-    /// PromQL.
+    /// The PromQL expression.
     pub query: String,
-    /// Labels the rule sets.
+    /// Labels that the rule puts on its series or alerts.
     pub labels: Labels,
     /// `ok`, `err` or `unknown`.
     pub health: String,
-    /// Why `err`.
+    /// The error of the last evaluation; empty unless `health` is `err`.
     pub last_error: String,
     /// Length of the last evaluation, seconds.
     pub evaluation_s: f64,
     /// When, ns since the epoch; `None` = never.
     pub last_evaluation_ns: Option<i64>,
-    /// Present for alerting rules.
+    /// What only alerting rules have; `None` for recording rules.
     pub alert: Option<AlertRule>,
 }
 
@@ -205,13 +205,13 @@ pub struct Rule {
 pub struct AlertRule {
     /// The gravest state of its alerts.
     pub state: AlertState,
-    /// `for`, seconds.
+    /// `for`: how long the expression holds before the alert fires, seconds.
     pub for_s: f64,
-    /// `keep_firing_for`, seconds.
+    /// `keep_firing_for`: how long the alert fires on after it, seconds.
     pub keep_firing_for_s: f64,
-    /// Templates.
+    /// Annotations as templates, not filled in.
     pub annotations: Labels,
-    /// Alerts pending or firing.
+    /// The alerts that are pending or firing.
     pub alerts: Vec<AlertInstance>,
 }
 
@@ -238,27 +238,27 @@ impl AlertState {
     }
 }
 
-/// One alert.
+/// An alert that is pending or firing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AlertInstance {
     /// Labels of series and rule.
     pub labels: Labels,
-    /// Filled templates.
+    /// Annotations, filled in.
     pub annotations: Labels,
-    /// Where it stands.
+    /// Pending or firing.
     pub state: AlertState,
     /// Since when, ns since the epoch.
     pub active_at_ns: Option<i64>,
     /// The value, as the source printed it.
     pub value: String,
-    /// Thanos' extension.
+    /// As in [`RuleGroup`].
     pub partial_response: PartialResponse,
 }
 
-/// Which targets.
+/// A query for targets.
 #[derive(Debug, Clone, Default)]
 pub struct TargetsQuery {
-    /// Any, active or dropped.
+    /// Active targets, dropped ones, or both.
     pub state: TargetState,
     /// What to do when an endpoint fails.
     pub partial_response: PartialResponse,
@@ -277,13 +277,13 @@ pub enum TargetState {
 /// Targets found.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Targets {
-    /// Being scraped.
+    /// Targets that are scraped.
     pub active: Vec<ActiveTarget>,
     /// Discovered labels of those that relabelling dropped.
     pub dropped: Vec<Labels>,
 }
 
-/// A target being scraped.
+/// A target that is scraped, and its last scrape.
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs, reason = "the HTTP API's own names")]
 pub struct ActiveTarget {
@@ -319,7 +319,7 @@ impl TargetHealth {
     }
 }
 
-/// Metadata of which metrics.
+/// A query for metadata.
 #[derive(Debug, Clone, Default)]
 pub struct MetadataQuery {
     /// One metric, or all when empty.
@@ -332,25 +332,25 @@ pub struct MetadataQuery {
     pub partial_response: PartialResponse,
 }
 
-/// Exemplars of which series.
+/// A query for exemplars.
 #[derive(Debug, Clone)]
 pub struct ExemplarsQuery {
-    /// PromQL; its selectors count.
+    /// A PromQL expression, of which only the selectors count.
     pub query: String,
-    /// The selectors of `query`.
+    /// The selectors of `query`; a series matches one of them.
     pub selectors: Vec<Vec<Matcher>>,
-    /// When.
+    /// Only exemplars of this time.
     pub range: TimeRange,
     /// What to do when an endpoint fails.
     pub partial_response: PartialResponse,
 }
 
-/// Statistics of what.
+/// A query for statistics.
 #[derive(Debug, Clone, Default)]
 pub struct StatisticsQuery {
-    /// Entries per list.
+    /// At most this many entries per list; 0 = all.
     pub limit: usize,
-    /// On external labels.
+    /// Only TSDBs whose external labels match.
     pub matchers: Vec<Matcher>,
     /// What to do when an endpoint fails.
     pub partial_response: PartialResponse,

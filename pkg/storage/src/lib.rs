@@ -11,11 +11,11 @@ mod chunk;
 pub mod conformance;
 mod context;
 mod error;
+mod hints;
 mod inspect;
 mod memory;
 mod memory_store;
 mod merge;
-mod report;
 mod select;
 mod source;
 
@@ -24,6 +24,7 @@ pub use budget::{Budget, Reservation};
 pub use chunk::{AggrChunk, Aggregate, Aggregates, Chunk, ChunkData, EncodedChunk, Series, replica_id};
 pub use context::Ctx;
 pub use error::Error;
+pub use hints::{HintSink, Hints, ItemStats, ReadStats};
 pub use inspect::{
     ActiveTarget, AlertInstance, AlertRule, AlertState, ExemplarsQuery, ExemplarsSource, Inspect, MetadataByMetric,
     MetadataQuery, MetadataSource, Rule, RuleGroup, RuleKind, RulesQuery, RulesSource, StatisticsByTenant,
@@ -32,7 +33,6 @@ pub use inspect::{
 pub use memory::MemorySource;
 pub use memory_store::{MemoryStore, MemoryStoreOptions};
 pub use merge::{merge_sorted_names, merge_streams};
-pub use report::{DataWork, Report, Told, Work};
 pub use select::{LabelQuery, PartialResponse, Select, Shard};
 pub use source::{Answer, SeriesEvent, SeriesSource, SeriesStream, SourceInfo, collect_series};
 

@@ -14,7 +14,7 @@ pub struct Select {
     pub range: TimeRange,
     /// All must match. External labels count as the series' own.
     pub matchers: Arc<[Matcher]>,
-    /// Labels only.
+    /// Leave the chunks out: only labels are wanted.
     pub skip_chunks: bool,
     /// At most this many series; 0 = all.
     pub limit: usize,
@@ -100,20 +100,20 @@ pub enum PartialResponse {
     /// Answer with what there is, and a warning.
     #[default]
     Warn,
-    /// Fail.
+    /// The whole answer is an error.
     Abort,
 }
 
 /// One of `total` disjoint parts of the series, by a hash of some labels (StoreAPI `ShardInfo`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shard {
-    /// 0-based.
+    /// Which part, from 0.
     pub index: u64,
-    /// Parts in all.
+    /// How many parts there are; below 2 there is no sharding.
     pub total: u64,
     /// Hash the labels in `labels` (true), or all others (false).
     pub by: bool,
-    /// See `by`.
+    /// Label names that are hashed, or that are left out of the hash.
     pub labels: Vec<String>,
 }
 

@@ -12,7 +12,7 @@ use crate::{Ctx, LabelQuery, Result, Select, Series};
 /// A value, and what is to be said about its completeness.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Answer<T> {
-    /// The data.
+    /// What could be had.
     pub value: T,
     /// Which part is missing or doubtful, each a full sentence naming the endpoint or block.
     pub warnings: Vec<String>,
@@ -52,7 +52,7 @@ pub type SeriesStream = BoxStream<'static, Result<SeriesEvent>>;
 
 /// A place that series can be read from. Object-safe; calls are per request and per batch, never per sample.
 ///
-/// With [`crate::PartialResponse::Warn`] a source reports a damaged or unreachable part as a warning and goes on; with `Abort`
+/// With [`crate::PartialResponse::Warn`] a source reports a corrupt or unreachable part as a warning and goes on; with `Abort`
 /// it fails.
 pub trait SeriesSource: fmt::Debug + Send + Sync {
     /// What is here. Cheap: no I/O.

@@ -14,7 +14,7 @@ use objstore::Bucket;
 use parking_lot::RwLock;
 use storage::{
     Answer, Ctx, Error, LabelQuery, PartialResponse, Result, Select, SeriesEvent, SeriesSource, SeriesStream,
-    SourceInfo, Work, merge_streams,
+    SourceInfo, ReadStats, merge_streams,
 };
 use storeapi::{ComponentType, EndpointInfo, Served};
 use tokio::sync::{Notify, Semaphore};
@@ -197,8 +197,8 @@ impl StoreGateway {
                 }
             }
         }
-        if let Some(report) = &ctx.report {
-            report.blocks(chosen.iter().map(|(block, ..)| block.id.to_string()));
+        if let Some(hints) = &ctx.hints {
+            hints.add_blocks(chosen.iter().map(|(block, ..)| block.id.to_string()));
         }
         let tenant = ctx.tenant.to_string();
         shared.metrics.blocks_queried.with(&[&tenant]).observe(chosen.len() as f64);
@@ -242,8 +242,8 @@ impl StoreGateway {
         for (_, set) in loaded.sets.iter().filter(|_| !range.is_empty()) {
             for block in set.overlapping(range).filter(|b| b.matches(&want.block_matchers)) {
                 if let Some(matchers) = block.narrow(&want.matchers) {
-                    if let Some(report) = &ctx.report {
-                        report.blocks([block.id.to_string()]);
+                    if let Some(hints) = &ctx.hints {
+                        hints.add_blocks([block.id.to_string()]);
                     }
                     let (shared, request) = (shared.clone(), request.clone());
                     let mask = loaded.masks.get(&block.id).cloned();
@@ -358,9 +358,9 @@ impl Drop for Seen {
         let first = self.first.unwrap_or_else(Instant::now);
         let tenant = &[self.tenant.as_str()];
         let (get_all, merge) = (first - self.began, first.elapsed());
-        if let Some(report) = &self.request.ctx.report {
+        if let Some(hints) = &self.request.ctx.hints {
             let (merged_series, merged_chunks) = (self.series, self.chunks);
-            report.work(Work { merged_series, merged_chunks, get_all, merge, ..self.request.work() });
+            hints.set_stats(ReadStats { merged_series, merged_chunks, get_all, merge, ..self.request.stats() });
         }
         self.metrics.get_all_seconds.with(tenant).observe(get_all.as_secs_f64());
         self.metrics.merge_seconds.with(tenant).observe(merge.as_secs_f64());

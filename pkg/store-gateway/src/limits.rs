@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use storage::{Ctx, DataWork, Error, Reservation, Result, Work};
+use storage::{Ctx, Error, ItemStats, ReadStats, Reservation, Result};
 
 use crate::metrics::GatewayMetrics;
 
@@ -181,12 +181,12 @@ impl Request {
         Error::Limit(text)
     }
 
-    /// The counts, for the asker's report.
-    pub(crate) fn work(&self) -> Work {
+    /// The counts, for the asker's hints.
+    pub(crate) fn stats(&self) -> ReadStats {
         let of = |data: Data| {
             let counts = &self.counts[data as usize];
             let read = |n: &AtomicU64| n.load(Ordering::Relaxed);
-            DataWork {
+            ItemStats {
                 touched: read(&counts.touched),
                 touched_bytes: read(&counts.touched_bytes),
                 fetched: read(&counts.fetched),
@@ -194,12 +194,12 @@ impl Request {
                 fetches: read(&counts.fetches),
             }
         };
-        Work {
+        ReadStats {
             postings: of(Data::Postings),
             series: of(Data::Series),
             chunks: of(Data::Chunks),
             downloaded_bytes: self.downloaded.load(Ordering::Relaxed),
-            ..Work::default()
+            ..ReadStats::default()
         }
     }
 

@@ -13,7 +13,7 @@ use labels::Labels;
 use model::TimeRange;
 use proto::thanos as wire;
 use proto::thanos::store_server::{Store, StoreServer};
-use storage::{Budget, Chunk, Ctx, Error, Report, Select, Series, SeriesEvent, SeriesSource, SeriesStream};
+use storage::{Budget, Chunk, Ctx, Error, HintSink, Select, Series, SeriesEvent, SeriesSource, SeriesStream};
 use telemetry::{Counter, Metrics};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
@@ -142,8 +142,8 @@ impl Server {
         let batch = usize::try_from(request.response_batch_size).unwrap_or(0).clamp(1, 4096);
         let (want, asked) = convert::select_from_wire(request).map_err(status_from_error)?;
         check_range(want.range)?;
-        let report = Arc::new(Report::default());
-        ctx.report = asked.blocks.then(|| report.clone());
+        let sink = Arc::new(HintSink::default());
+        ctx.hints = asked.blocks.then(|| sink.clone());
         // Dropped with the response stream, so a caller that goes away cancels the work.
         let guard = ctx.cancel.clone().drop_guard();
         let stream = self.source.select(&ctx, want.clone());
@@ -159,16 +159,16 @@ impl Server {
             return Ok(Response::new(Box::pin(responses)));
         }
         let last = async move {
-            (!failed.load(Ordering::Relaxed)).then(|| Ok(Outgoing::Hints(hints::series(asked, &report))))
+            (!failed.load(Ordering::Relaxed)).then(|| Ok(Outgoing::Hints(hints::series(asked, &sink))))
         };
         Ok(Response::new(Box::pin(responses.chain(futures::stream::once(last).filter_map(std::future::ready)))))
     }
 }
 
-/// The context with a report that the source may fill.
-fn reporting(ctx: Ctx) -> (Ctx, Arc<Report>) {
-    let report = Arc::new(Report::default());
-    (Ctx { report: Some(report.clone()), ..ctx }, report)
+/// The context with a place for the source's hints.
+fn with_hints(ctx: Ctx) -> (Ctx, Arc<HintSink>) {
+    let sink = Arc::new(HintSink::default());
+    (Ctx { hints: Some(sink.clone()), ..ctx }, sink)
 }
 
 /// The context of a gRPC request: its deadline and tenant, and `budget`.
@@ -180,7 +180,7 @@ pub fn context(metadata: &MetadataMap, budget: Arc<Budget>) -> Ctx {
         deadline: timeout.and_then(|t| Instant::now().checked_add(t)),
         budget,
         tenant: tenant.into(),
-        report: None,
+        hints: None,
     }
 }
 
@@ -220,7 +220,7 @@ impl Store for Server {
         &self,
         request: Request<wire::LabelNamesRequest>,
     ) -> Result<Response<wire::LabelNamesResponse>, Status> {
-        let (ctx, report) = reporting(self.ctx(request.metadata()));
+        let (ctx, sink) = with_hints(self.ctx(request.metadata()));
         let _guard = ctx.cancel.clone().drop_guard();
         let want = convert::label_names_from_wire(request.into_inner()).map_err(status_from_error)?;
         check_range(want.range)?;
@@ -228,7 +228,7 @@ impl Store for Server {
         Ok(Response::new(wire::LabelNamesResponse {
             names: answer.value,
             warnings: answer.warnings,
-            hints: hints::label_names(&report),
+            hints: hints::label_names(&sink),
         }))
     }
 
@@ -236,7 +236,7 @@ impl Store for Server {
         &self,
         request: Request<wire::LabelValuesRequest>,
     ) -> Result<Response<wire::LabelValuesResponse>, Status> {
-        let (ctx, report) = reporting(self.ctx(request.metadata()));
+        let (ctx, sink) = with_hints(self.ctx(request.metadata()));
         let _guard = ctx.cancel.clone().drop_guard();
         let request = request.into_inner();
         let name = request.label.clone();
@@ -252,7 +252,7 @@ impl Store for Server {
         Ok(Response::new(wire::LabelValuesResponse {
             values: answer.value,
             warnings: answer.warnings,
-            hints: hints::label_values(&report),
+            hints: hints::label_values(&sink),
         }))
     }
 }

@@ -3,13 +3,13 @@
 /// Where a binary comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BuildInfo {
-    /// Release, `1.2.3`.
+    /// The release, such as `1.2.3`.
     pub version: &'static str,
-    /// Commit, empty when unknown.
+    /// The commit it was built from; empty where it is not known.
     pub revision: &'static str,
-    /// Branch, empty when unknown.
+    /// The branch it was built from; empty where it is not known.
     pub branch: &'static str,
-    /// Compiler, empty when unknown.
+    /// The compiler's version; empty where it is not known.
     pub rustc: &'static str,
 }
 

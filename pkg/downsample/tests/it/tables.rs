@@ -90,7 +90,7 @@ fn times_before_1970_count() {
 }
 
 #[test]
-fn infinite_values_spoil_neither_minimum_nor_counter() {
+fn infinite_values_change_neither_minimum_nor_counter() {
     let (got, _) = raw(&["10:inf 20:inf 110:3 120:-inf 130:5 210:1"], 100);
     check(
         &got,
@@ -255,7 +255,7 @@ fn errors_leave_the_output_alone() {
         assert_eq!(error, Error::Resolution { from_ms, to_ms });
     }
     assert!(downsampler.raw(std::slice::from_ref(&good), 0, &mut out).is_err());
-    // And the memory is not spoilt.
+    // And the next series is not affected.
     out.clear();
     downsampler.raw(std::slice::from_ref(&good), 100, &mut out).unwrap();
     assert_eq!(part(&out, 0), [samples("20:2")]);

@@ -40,23 +40,23 @@ pub enum ConfigError {
     /// `$(NAME)` with nothing of that name in the environment.
     #[error("{}environment variable {name:?} is not set", at(*.line))]
     Env {
-        /// Where.
+        /// Line of the YAML, from 1.
         line: u64,
-        /// Which.
+        /// The variable's name.
         name: String,
     },
     /// Not YAML, not of the right shape, or an unknown key.
     #[error("{}{text}", at(*.line))]
     Yaml {
-        /// Where; 0 when unknown.
+        /// Line of the YAML, from 1; 0 where it is not known.
         line: u64,
-        /// What.
+        /// What is wrong there.
         text: String,
     },
     /// A key or value that is understood and not supported.
     #[error("{}{key}: {why}", at(*.line))]
     Refused {
-        /// Where; 0 when unknown.
+        /// Line of the YAML, from 1; 0 where it is not known.
         line: u64,
         /// The key, with its parents.
         key: String,
@@ -66,7 +66,7 @@ pub enum ConfigError {
     /// The client could not be made.
     #[error("{what}: {source}")]
     Open {
-        /// What was tried.
+        /// What was being done.
         what: String,
         /// The cause.
         #[source]
@@ -98,7 +98,7 @@ pub struct Config {
     pub prefix: String,
 }
 
-/// The stores there are.
+/// The kinds of store.
 #[derive(Debug, Clone)]
 pub enum Provider {
     /// Amazon S3 and all that speak its protocol.

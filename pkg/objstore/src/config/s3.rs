@@ -110,9 +110,9 @@ enum Sse {
 pub struct S3 {
     /// The bucket's name.
     pub bucket: String,
-    /// With scheme.
+    /// URL of the endpoint, with its scheme.
     pub endpoint: String,
-    /// For signatures.
+    /// The region that signatures are made for.
     pub region: String,
     /// `bucket.endpoint/key` rather than `endpoint/bucket/key`.
     pub virtual_hosted: bool,

@@ -17,7 +17,7 @@ pub(crate) use self::xml::{Auth, XmlUnfinished};
 use crate::bucket::Bucket;
 use crate::error::{ErrorKind, Result};
 
-/// A multipart upload under way, or broken off.
+/// A multipart upload that is under way or was given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnfinishedUpload {
     /// The key that the object is to have, below the bucket's prefix.
@@ -40,7 +40,7 @@ pub struct UnfinishedMarker {
 /// A page of a listing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnfinishedPage {
-    /// The uploads.
+    /// The uploads on this page.
     pub uploads: Vec<UnfinishedUpload>,
     /// Where the next page begins; `None` = there is none.
     pub next: Option<UnfinishedMarker>,

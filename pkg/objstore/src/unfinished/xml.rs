@@ -30,9 +30,9 @@ const BACKOFF_MAX: Duration = Duration::from_secs(10);
 pub(crate) enum Auth {
     /// Signatures of version 4.
     Aws { credentials: AwsCredentialProvider, region: String },
-    /// A token.
+    /// A bearer token.
     Gcp(GcpCredentialProvider),
-    /// Not at all.
+    /// Requests are not signed.
     Nobody,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct XmlUnfinished {
     /// Before each key: `""`, or with a slash at its end.
     pub(crate) prefix: String,
     pub(crate) retry: RetryConfig,
-    /// What aborts.
+    /// The store through which uploads are aborted.
     pub(crate) store: Arc<dyn MultipartStore>,
 }
 

@@ -200,7 +200,7 @@ impl EndpointSet {
             deadline: Some(Instant::now() + self.options.check_timeout),
             budget: Budget::unlimited(),
             tenant: "".into(),
-            report: None,
+            hints: None,
         };
         let now_ms = self.options.clock.now_ms();
         let (ctx, due) = (&ctx, &due);

@@ -11,11 +11,11 @@ use crate::{Error, Result};
 /// Float samples.
 #[derive(Debug, Clone, Copy)]
 pub struct Floats<'a> {
-    /// Whose.
+    /// The series of each row.
     pub series: &'a [SeriesRef],
-    /// When, ms.
+    /// Time of each sample, ms since the epoch.
     pub times_ms: &'a [i64],
-    /// The values. The stale NaN marks the end of a series.
+    /// One value per row. The stale NaN marks the end of a series.
     pub values: &'a [f64],
     /// Since when the value accumulates ("created"), ms; 0 = unknown. Empty = unknown for all.
     pub starts_ms: &'a [i64],
@@ -24,11 +24,11 @@ pub struct Floats<'a> {
 /// Native histograms.
 #[derive(Debug, Clone, Copy)]
 pub struct Histograms<'a> {
-    /// Whose.
+    /// The series of each row.
     pub series: &'a [SeriesRef],
-    /// When, ms.
+    /// Time of each sample, ms since the epoch.
     pub times_ms: &'a [i64],
-    /// The histograms. One whose sum is the stale NaN marks the end of a series.
+    /// One histogram per row. One whose sum is the stale NaN marks the end of a series.
     pub values: &'a [HistogramValue],
     /// As in [`Floats::starts_ms`].
     pub starts_ms: &'a [i64],
@@ -71,20 +71,20 @@ impl HistogramValue {
 /// Exemplars.
 #[derive(Debug, Clone, Copy)]
 pub struct Exemplars<'a> {
-    /// Whose.
+    /// The series of each row.
     pub series: &'a [SeriesRef],
-    /// The exemplars.
+    /// One exemplar per row.
     pub exemplars: &'a [Exemplar],
 }
 
 /// What metrics say of themselves.
 #[derive(Debug, Clone, Copy)]
 pub struct Metadata<'a> {
-    /// Whose.
+    /// The series of each row.
     pub series: &'a [SeriesRef],
     /// The metric family's name, which a histogram's or summary's series extend by a suffix.
     pub families: &'a [&'a str],
-    /// Type, help and unit.
+    /// Type, help and unit of the family, per row.
     pub metadata: &'a [MetricMetadata],
 }
 

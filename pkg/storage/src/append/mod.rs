@@ -20,7 +20,7 @@
 //!   other calls work in memory. A record of a log holds columns of one kind, as a batch does.
 //! - It knows series by number. [`SeriesRef`] is that number: it is valid in every appender of the same [`Appendable`] and
 //!   never names another series. Collecting an idle series is allowed while no open appender has resolved it; rows with its
-//!   reference are then [`Refusal::UnknownSeries`], and the writer resolves the labels anew.
+//!   reference are then [`Refusal::UnknownSeries`], and the writer resolves the labels again.
 //! - It must not keep series that nobody wrote to, so a series whose first appender was rolled back may be forgotten, and
 //!   a stale marker alone does not make a series ([`Refusal::NothingToMark`]).
 //! - A failed write of the log leaves the caller in doubt. [`CommitError::visible`] says whether anything can be read now

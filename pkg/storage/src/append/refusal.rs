@@ -14,7 +14,7 @@ pub struct Refused {
 /// Why a row was not taken. Texts of the cases that Prometheus has are worded as there, since clients look for them.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Refusal {
-    /// No series has this reference (any more): resolve its labels anew.
+    /// No series has this reference (any more): resolve its labels again.
     #[error("unknown series reference")]
     UnknownSeries,
     /// Older than the newest sample of the series, and there is no out-of-order window.

@@ -34,7 +34,7 @@ pub(super) async fn of_samples(store: impl Store, rules: Rules) {
             if rules.out_of_order { &[(T, 1.0), (T + 5, 4.0), (T + 10, 3.0)] } else { &[(T, 1.0), (T + 10, 3.0)] };
         assert_eq!(samples_of(&store, name).await, right, "{name}");
     }
-    // In a batch each row is judged by itself, and told by its index.
+    // In a batch each row is judged by itself, and refused by its index.
     let mut appender = begin(&store);
     let batch = series(&mut *appender, "batch");
     let rows = [(batch, T, 1.0), (batch, T, 2.0), (batch, T + 1, 3.0), (batch, T + 1, 4.0), (batch, T + 2, 5.0)];

@@ -122,7 +122,7 @@ pub(super) async fn histograms(store: impl Store) {
     let (a, b) = (series(&mut *appender, "a"), series(&mut *appender, "b"));
     let int = |count, sum| HistogramValue::Int(Arc::new(ints(count, sum)));
     let float_value = |count, sum| HistogramValue::Float(Arc::new(ints(count, sum).to_float()));
-    let broken = FloatHistogram { positive_buckets: Vec::new(), ..ints(5, 1.0).to_float() };
+    let invalid = FloatHistogram { positive_buckets: Vec::new(), ..ints(5, 1.0).to_float() };
     let values = [
         int(4, 1.0),
         int(6, 2.0),
@@ -130,7 +130,7 @@ pub(super) async fn histograms(store: impl Store) {
         int(3, 0.5),
         int(3, 0.75),
         float_value(4, 1.0),
-        HistogramValue::Float(Arc::new(broken)),
+        HistogramValue::Float(Arc::new(invalid)),
         float_value(7, 3.0),
         int(5, stale_nan()),
     ];

@@ -1,0 +1,72 @@
+//! Hints: what a source says of an answer's cost beside the answer, for those who ask (StoreAPI response hints).
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+/// Filled by the source while it answers, read by the asker when the answer has ended. Shared by clones of a
+/// [`crate::Ctx`]; sources without hints leave it empty.
+#[derive(Debug, Default)]
+pub struct HintSink(Mutex<Hints>);
+
+/// The hints of one request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// Ids of the blocks that were queried, each once.
+    pub blocks: Vec<String>,
+    /// Zero where the source does not count.
+    pub stats: ReadStats,
+}
+
+/// What one request read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReadStats {
+    /// Postings lists.
+    pub postings: ItemStats,
+    /// Series entries.
+    pub series: ItemStats,
+    /// Chunks.
+    pub chunks: ItemStats,
+    /// Bytes fetched from the bucket.
+    pub downloaded_bytes: u64,
+    /// Series in the answer.
+    pub merged_series: u64,
+    /// Chunks in the answer.
+    pub merged_chunks: u64,
+    /// Time until the first series was ready.
+    pub get_all: Duration,
+    /// Time from the first series to the end.
+    pub merge: Duration,
+}
+
+/// Counts of one kind of item.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ItemStats {
+    /// Items read from the bucket or a cache.
+    pub touched: u64,
+    /// Bytes of the items touched.
+    pub touched_bytes: u64,
+    /// Items fetched from the bucket.
+    pub fetched: u64,
+    /// Bytes of the items fetched.
+    pub fetched_bytes: u64,
+    /// Rounds of fetching.
+    pub fetches: u64,
+}
+
+impl HintSink {
+    /// Adds blocks that are queried.
+    pub fn add_blocks(&self, ids: impl IntoIterator<Item = String>) {
+        self.0.lock().blocks.extend(ids);
+    }
+
+    /// Replaces the counts.
+    pub fn set_stats(&self, stats: ReadStats) {
+        self.0.lock().stats = stats;
+    }
+
+    /// The hints so far.
+    pub fn hints(&self) -> Hints {
+        self.0.lock().clone()
+    }
+}
