@@ -7,10 +7,10 @@ use model::Resolution;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use self::json::{GoLayout, is_default, null_as_default};
 pub use self::thanos::{
     BlockFile, Deletion, DeletionInterval, DeletionMatcher, Downsample, FileHash, IndexStats, Rewrite, ThanosMeta,
 };
-use self::json::{GoLayout, is_default, null_as_default};
 use crate::{BlockId, Error, keys};
 
 /// The file's name.

@@ -5,25 +5,16 @@ mod write;
 
 use std::fmt;
 use std::future::Future;
-use std::ops::Range;
-use std::path::{Path as LocalPath, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use futures::future::{BoxFuture, FutureExt};
-use futures::stream::{BoxStream, FuturesOrdered, StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{
-    Attribute, Attributes, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
-    PutPayload,
-};
-use tokio::io::AsyncReadExt;
+use object_store::{Attribute, Attributes, ObjectMeta, ObjectStore, PutMode, PutOptions};
 
-use crate::decorate::{AsksExistence, ReadsHere};
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::LocalStore;
-use crate::pool::{BufferPool, PooledBuffer};
+use crate::pool::BufferPool;
 use crate::unfinished::Unfinished;
 
 /// What to hold to. The defaults suit blocks of hundreds of MiB over a network.
@@ -273,7 +264,7 @@ mod tests {
         send(bucket.get("a"));
         send(bucket.get_range("a", 0..1));
         send(bucket.get_ranges("a", &[]));
-        send(bucket.put_file("a", LocalPath::new("a")));
+        send(bucket.put_file("a", std::path::Path::new("a")));
         send(bucket.put_if_absent("a", "b"));
         send(bucket.list_recursive(""));
     }

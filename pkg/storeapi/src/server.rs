@@ -158,9 +158,8 @@ impl Server {
         if !asked.blocks {
             return Ok(Response::new(Box::pin(responses)));
         }
-        let last = async move {
-            (!failed.load(Ordering::Relaxed)).then(|| Ok(Outgoing::Hints(hints::series(asked, &sink))))
-        };
+        let last =
+            async move { (!failed.load(Ordering::Relaxed)).then(|| Ok(Outgoing::Hints(hints::series(asked, &sink)))) };
         Ok(Response::new(Box::pin(responses.chain(futures::stream::once(last).filter_map(std::future::ready)))))
     }
 }

@@ -13,10 +13,10 @@ use labels::Labels;
 use model::{Exemplar, ExemplarSeries, FakeClock, MetricMetadata};
 use promql::{Engine, EngineOptions, LocalEvaluator, QuerySource, ReadOptions};
 use storage::{
-    ActiveTarget, AlertInstance, AlertRule, AlertState, Answer, Budget, Ctx, ExemplarsQuery, ExemplarsSource, Inspect, LabelQuery,
-    MemorySource, MetadataByMetric, MetadataQuery, MetadataSource, PartialResponse, Rule, RuleGroup, RulesQuery,
-    RulesSource, Select, SeriesSource, SeriesStream, SourceInfo, StatisticsByTenant, StatisticsQuery, StatisticsSource, TargetHealth, Targets,
-    TargetsQuery, TargetsSource, TsdbStatistics,
+    ActiveTarget, AlertInstance, AlertRule, AlertState, Answer, Budget, Ctx, ExemplarsQuery, ExemplarsSource, Inspect,
+    LabelQuery, MemorySource, MetadataByMetric, MetadataQuery, MetadataSource, PartialResponse, Rule, RuleGroup,
+    RulesQuery, RulesSource, Select, SeriesSource, SeriesStream, SourceInfo, StatisticsByTenant, StatisticsQuery,
+    StatisticsSource, TargetHealth, Targets, TargetsQuery, TargetsSource, TsdbStatistics,
 };
 use telemetry::Metrics;
 use telemetry::build::BuildInfo;

@@ -7,9 +7,10 @@ use object_store::azure::MicrosoftAzureBuilder;
 use object_store::{ObjectStore, RetryConfig};
 use serde::Deserialize;
 
+use super::checked;
+use super::error::ConfigError;
 use super::http::{HttpYaml, retries};
 use super::yaml::{Key, Span, line, text};
-use super::{ConfigError, checked};
 use crate::http::{Connector, HttpSettings};
 
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -3,7 +3,7 @@
 use http::HeaderValue;
 use url::Url;
 
-use super::ConfigError;
+use super::error::ConfigError;
 
 /// A URL of scheme and host, perhaps a port and a path: nothing that another part of a request would be read from.
 pub(super) fn url(line: u64, key: &str, url: &str) -> Result<(), ConfigError> {

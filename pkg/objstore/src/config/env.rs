@@ -1,6 +1,6 @@
 //! `$(NAME)` in configuration text, as Thanos replaces it: before YAML is read.
 
-use super::ConfigError;
+use super::error::ConfigError;
 
 /// Replaces each `$(NAME)`; NAME is letters, digits and underscores. Values are not looked into again.
 pub(super) fn expand(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<String, ConfigError> {

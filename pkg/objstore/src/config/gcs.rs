@@ -7,9 +7,10 @@ use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
 use object_store::{ObjectStore, RetryConfig, StaticCredentialProvider};
 use serde::Deserialize;
 
+use super::checked;
+use super::error::ConfigError;
 use super::http::{HttpYaml, is_true, retries};
 use super::yaml::{Key, line, text, value};
-use super::{ConfigError, checked};
 use crate::bucket::Settings;
 use crate::http::{Connector, HttpSettings, http_client};
 use crate::unfinished::{Auth, XmlUnfinished};

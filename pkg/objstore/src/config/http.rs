@@ -5,7 +5,7 @@ use std::fs;
 use rustls::pki_types::ServerName;
 use serde::Deserialize;
 
-use super::ConfigError;
+use super::error::ConfigError;
 use super::yaml::{Key, Span, line, text, value};
 use crate::http::HttpSettings;
 

@@ -9,9 +9,10 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::{Attribute, ObjectStore, RetryConfig};
 use serde::Deserialize;
 
+use super::checked;
+use super::error::ConfigError;
 use super::http::{HttpYaml, is_true, retries};
 use super::yaml::{Key, line, text, value};
-use super::{ConfigError, checked};
 use crate::bucket::Settings;
 use crate::http::{Connector, HttpSettings, http_client};
 use crate::unfinished::{Auth, XmlUnfinished};

@@ -7,7 +7,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::Spanned;
 
-use super::ConfigError;
+use super::error::ConfigError;
 
 pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, ConfigError> {
     // a snippet in the error would show the secrets around it

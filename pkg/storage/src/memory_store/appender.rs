@@ -1,4 +1,4 @@
-//! One transaction of a [`super::MemoryStore`].
+//! One transaction of a [`crate::MemoryStore`].
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use chunkenc::{FloatHistogramAppender, HistogramAppender, ResetFlag};
 use futures::future::BoxFuture;
 use model::{Exemplar, MetricMetadata};
 
-use super::Inner;
+use super::inner::Inner;
 use super::state::{Known, Sample, State, Value, judge};
 use crate::append::{
     AppendOptions, Appender, Column, CommitError, Committed, Exemplars, Floats, HistogramValue, Histograms, Metadata,

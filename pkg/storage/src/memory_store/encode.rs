@@ -1,4 +1,4 @@
-//! The samples of a [`super::MemoryStore`] as chunks.
+//! The samples of a [`crate::MemoryStore`] as chunks.
 
 use bytes::Bytes;
 use chunkenc::{Appended, Encoding, FloatHistogramAppender, HistogramAppender, ResetFlag, encode_xor, encode_xor2};

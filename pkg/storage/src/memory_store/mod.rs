@@ -2,6 +2,7 @@
 
 mod appender;
 mod encode;
+mod inner;
 mod state;
 
 use std::sync::Arc;
@@ -9,55 +10,19 @@ use std::sync::Arc;
 use futures::StreamExt;
 use futures::future::{BoxFuture, ready};
 use futures::stream;
-use model::{ExemplarSeries, TimeRange};
-use parking_lot::{Mutex, RwLock};
+use model::ExemplarSeries;
 
-use self::state::State;
+use self::inner::Inner;
+pub use self::inner::MemoryStoreOptions;
 use crate::append::{AppendOptions, Appendable, Appender};
 use crate::{
     Answer, Ctx, ExemplarsQuery, ExemplarsSource, LabelQuery, MemorySource, MetadataByMetric, MetadataQuery,
     MetadataSource, Result, Select, SeriesSource, SeriesStream, SourceInfo,
 };
 
-/// What a [`MemoryStore`] takes.
-#[derive(Debug, Clone)]
-pub struct MemoryStoreOptions {
-    /// Samples up to this much older than the newest in the store are taken, ms; 0 = only those newer than their series'.
-    pub out_of_order_window_ms: i64,
-    /// Samples outside of this are [`crate::append::Refusal::OutOfBounds`].
-    pub range: TimeRange,
-    /// At most this many series.
-    pub series_max: usize,
-    /// At most this many exemplars in all.
-    pub exemplars_max: usize,
-    /// Characters of an exemplar's labels, names and values together.
-    pub exemplar_chars_max: usize,
-}
-
-impl Default for MemoryStoreOptions {
-    fn default() -> Self {
-        Self {
-            out_of_order_window_ms: 0,
-            range: TimeRange::ALL,
-            series_max: usize::MAX,
-            exemplars_max: usize::MAX,
-            // OpenMetrics' limit.
-            exemplar_chars_max: 128,
-        }
-    }
-}
-
 /// Series in memory. Clones share them. Start timestamps of floats are kept (in XOR2 chunks), those of histograms are not.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore(Arc<Inner>);
-
-#[derive(Debug, Default)]
-struct Inner {
-    options: MemoryStoreOptions,
-    state: RwLock<State>,
-    /// The state's series as a source, until the next commit.
-    encoded: Mutex<Option<MemorySource>>,
-}
 
 impl MemoryStore {
     /// An empty store.

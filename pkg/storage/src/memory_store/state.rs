@@ -1,11 +1,11 @@
-//! The series of a [`super::MemoryStore`], and which samples they take.
+//! The series of a [`crate::MemoryStore`], and which samples they take.
 
 use std::collections::{BTreeMap, HashMap};
 
 use labels::Labels;
 use model::{Exemplar, MetricMetadata};
 
-use super::MemoryStoreOptions;
+use super::inner::MemoryStoreOptions;
 use crate::append::{HistogramValue, Refusal, SeriesRef, SeriesRefusal};
 
 /// What a sample holds.

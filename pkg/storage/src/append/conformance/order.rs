@@ -1,6 +1,6 @@
 //! Which samples are in time.
 
-use super::{Rules, START_MS as T, Store, WINDOW_MS, begin, commit, float, floats, samples_of, series};
+use super::common::{Rules, START_MS as T, Store, WINDOW_MS, begin, commit, float, floats, samples_of, series};
 use crate::Ctx;
 use crate::append::{AppendOptions, Refusal, Refused};
 

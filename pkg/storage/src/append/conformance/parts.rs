@@ -6,7 +6,7 @@ use histogram::{FloatHistogram, Histogram, ResetHint, Span};
 use labels::{Labels, Matcher};
 use model::{Exemplar, MetricMetadata, TimeRange, is_stale, stale_nan};
 
-use super::{START_MS as T, Store, begin, commit, float, floats, names, read, resolve, samples_of, series};
+use super::common::{START_MS as T, Store, begin, commit, float, floats, names, read, resolve, samples_of, series};
 use crate::append::{
     AppendOptions, Exemplars, Floats, HistogramValue, Histograms, LabelLimits, Metadata, Refusal, Refused, SeriesRef,
     SeriesRefusal,

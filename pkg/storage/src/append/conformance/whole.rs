@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Store, begin, commit, float, floats, names, read, samples_of, series};
+use super::common::{Store, begin, commit, float, floats, names, read, samples_of, series};
 use crate::append::{AppendOptions, Refusal, SeriesRef, Visible};
 use crate::{Budget, Ctx, Error};
 
-use super::START_MS as T;
+use super::common::START_MS as T;
 
 pub(super) async fn visible_at_once(store: impl Store) {
     let mut appender = begin(&store);
