@@ -112,7 +112,7 @@ impl ChunkReader {
     /// Reads one chunk.
     ///
     /// # Errors
-    /// [`Error::Corrupt`].
+    /// [`Error::Corrupt`] if the part that is read is not what was written.
     pub fn chunk(&self, meta: ChunkMeta) -> Result<(Encoding, Bytes)> {
         let Some((file, bytes)) = self.segments.get(meta.segment() as usize) else {
             let what = format!("the index points to it, but there are {} segments", self.segments.len());
@@ -131,7 +131,7 @@ impl ChunkReader {
 /// Checks magic and version at the start of a segment.
 ///
 /// # Errors
-/// [`Error::Corrupt`] or [`Error::Version`].
+/// [`Error::Corrupt`] if the bytes are not what was written, [`Error::Version`] if their format is not known.
 pub fn check_segment_header(file: &str, bytes: &[u8]) -> Result<()> {
     let mut cursor = Cursor::new(file, 0, bytes);
     let magic = cursor.be32()?;

@@ -29,7 +29,7 @@ impl ChunkWriter {
     /// Makes the directory; a segment begins with the first chunk.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`] if the operating system refuses.
     pub fn create(dir: &Path, max_segment_bytes: u64) -> Result<Self> {
         std::fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
         // Offsets have 32 bits.
@@ -91,7 +91,7 @@ impl ChunkWriter {
     /// Brings everything to disk; gives the number of segments.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`] if the operating system refuses.
     pub fn finish(mut self) -> Result<u32> {
         self.close()?;
         sync_dir(&self.dir)?;

@@ -64,7 +64,7 @@ impl Plan {
 /// series without the label, so it drops those with a refused value instead.
 ///
 /// # Errors
-/// [`crate::Error::Corrupt`].
+/// [`crate::Error::Corrupt`] if the part that is read is not what was written.
 pub fn plan(table: &PostingsTable, matchers: &[Matcher]) -> Result<Plan> {
     let mut plan = Plan::nothing();
     for matcher in matchers {

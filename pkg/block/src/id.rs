@@ -17,7 +17,7 @@ impl Default for BlockId {
     }
 }
 
-/// A text that is no ULID.
+/// A string that is no ULID.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no block id (26 characters of upper-case Crockford base32)")]
 pub struct BlockIdError(String);

@@ -13,7 +13,7 @@ use encoding::{Cursor, check_crc};
 use crate::toc::{INDEX_HEADER_LEN, TOC_LEN, Toc, index_version};
 use crate::{Error, PostingsTable, Result, Symbols, map_file};
 
-/// The file's name.
+/// Name of the file in a block's directory of a store.
 pub const INDEX_HEADER_FILE: &str = "index-header";
 const MAGIC: u32 = 0xBAAA_D792;
 const HEADER_LEN: usize = 14;
@@ -47,7 +47,7 @@ impl IndexParts {
     /// From the bytes of the two ranges to the two large ones.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] or [`Error::Version`].
+    /// [`Error::Corrupt`] if the bytes are not what was written, [`Error::Version`] if their format is not known.
     pub fn parse(file: &str, size: u64, head: &[u8], toc: &[u8]) -> Result<Self> {
         let version = index_version(file, head)?;
         let toc = Toc::parse(file, size, toc)?;

@@ -34,7 +34,7 @@ impl IndexReader {
     /// Opens an index; `file` is named in errors. Checks version, table of contents, symbols and postings offset table.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] or [`Error::Version`].
+    /// [`Error::Corrupt`] if the bytes are not what was written, [`Error::Version`] if their format is not known.
     pub fn open(file: &str, bytes: Bytes) -> Result<Self> {
         let version = index_version(file, &bytes[..bytes.len().min(INDEX_HEADER_LEN)])?;
         let toc = Toc::parse(file, bytes.len() as u64, &bytes)?;
@@ -49,7 +49,7 @@ impl IndexReader {
         Ok(Self { file, bytes, version, toc, symbols, table })
     }
 
-    /// The file's name, for error texts.
+    /// The file's name, for errors.
     pub fn file(&self) -> &str {
         &self.file
     }
@@ -82,7 +82,7 @@ impl IndexReader {
     /// The list at a range that the table gave.
     ///
     /// # Errors
-    /// [`Error::Corrupt`].
+    /// [`Error::Corrupt`] if the part that is read is not what was written.
     pub fn postings(&self, range: Range<u64>) -> Result<Vec<u32>> {
         let start = usize::try_from(range.start).unwrap_or(usize::MAX);
         match self.bytes.get(start..) {
@@ -94,7 +94,7 @@ impl IndexReader {
     /// The ids of all series, in label order.
     ///
     /// # Errors
-    /// [`Error::Corrupt`].
+    /// [`Error::Corrupt`] if the part that is read is not what was written.
     pub fn all_postings(&self) -> Result<Vec<u32>> {
         self.expand(&[])
     }
@@ -102,7 +102,7 @@ impl IndexReader {
     /// The ids of the series that match, in label order.
     ///
     /// # Errors
-    /// [`Error::Corrupt`].
+    /// [`Error::Corrupt`] if the part that is read is not what was written.
     pub fn expand(&self, matchers: &[Matcher]) -> Result<Vec<u32>> {
         expand::plan(&self.table, matchers)?.combine(|range| self.postings(range))
     }
@@ -110,7 +110,7 @@ impl IndexReader {
     /// Reads series `id` without looking up its symbols.
     ///
     /// # Errors
-    /// [`Error::Corrupt`].
+    /// [`Error::Corrupt`] if the part that is read is not what was written.
     pub fn raw_series(&self, id: u32, out: &mut RawEntry) -> Result<()> {
         let offset = entry_offset(self.version, id);
         match self.bytes.get(usize::try_from(offset).unwrap_or(usize::MAX)..) {
@@ -119,10 +119,10 @@ impl IndexReader {
         }
     }
 
-    /// Reads series `id`.
+    /// Reads the entry of series `id`.
     ///
     /// # Errors
-    /// [`Error::Corrupt`].
+    /// [`Error::Corrupt`] if the part that is read is not what was written.
     pub fn series(&self, id: u32) -> Result<SeriesEntry> {
         let mut raw = RawEntry::default();
         self.raw_series(id, &mut raw)?;

@@ -45,7 +45,7 @@ impl IndexWriter {
     /// Begins with a spool file at `spool_path`, which is removed at the end.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`] if the operating system refuses.
     pub fn create(spool_path: &Path) -> Result<Self> {
         let file = File::create(spool_path).map_err(Error::io("create", spool_path))?;
         Ok(Self {

@@ -76,7 +76,7 @@ mod tests {
             (r#"{"thanos":{"Labels":{}}}"#, Some("\"labels\"")),
             (r#"{"thanos":{"downsample":{"resolutionn":300000}}}"#, Some("\"resolution\"")),
             (r#"{"compaction":{"sourceq":[]}}"#, Some("\"sources\"")),
-            // both are there: it is another key
+            // Both are there: it is another key.
             (r#"{"minTime":1,"minTimf":1}"#, None),
             (r#"{"ulid":"x","mint":1,"later":{}}"#, None),
             (r#"{"thanos":null,"stats":[]}"#, None),

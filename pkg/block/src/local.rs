@@ -69,7 +69,7 @@ impl LocalBlock {
     /// Opens the block in `dir` with a meta and external labels known already.
     ///
     /// # Errors
-    /// As [`LocalBlock::open`].
+    /// The same as those of [`LocalBlock::open`].
     pub fn open_with(dir: &Path, meta: BlockMeta, external: Labels) -> Result<Self> {
         let index = IndexReader::open_file(&dir.join("index"))?;
         let chunks = ChunkReader::open_dir(&dir.join("chunks"))?;
@@ -82,7 +82,7 @@ impl LocalBlock {
         Ok(Self { parts: Arc::new(Parts { meta, index, chunks, tombstones, external }) })
     }
 
-    /// The block's meta.
+    /// The block's `meta.json`, as it was opened.
     pub fn meta(&self) -> &BlockMeta {
         &self.parts.meta
     }

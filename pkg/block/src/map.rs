@@ -10,7 +10,7 @@ use crate::{Error, Result};
 /// Maps `path` read-only. The mapping lives as long as any slice of it.
 ///
 /// # Errors
-/// [`Error::Io`].
+/// [`Error::Io`] if the operating system refuses.
 pub fn map_file(path: &Path) -> Result<Bytes> {
     let file = File::open(path).map_err(Error::io("open", path))?;
     let len = file.metadata().map_err(Error::io("stat", path))?.len();

@@ -13,7 +13,7 @@ pub use self::thanos::{
 };
 use crate::{BlockId, Error, keys};
 
-/// The file's name.
+/// Name of the file in a block's directory.
 pub const META_FILE: &str = "meta.json";
 
 /// The whole of `meta.json`. Keys unknown to us are kept in `extra` and written back.
@@ -123,7 +123,7 @@ impl BlockMeta {
         match &meta.thanos {
             _ if meta.version != 1 => version("meta", meta.version),
             Some(thanos) if thanos.version > 1 => version("thanos section", thanos.version),
-            // no sample could lie in it: a merge would leave all of the block out
+            // No sample could lie in it: a merge would leave all of the block out.
             _ if meta.max_time < meta.min_time => {
                 corrupt(format!("maxTime {} is before minTime {}", meta.max_time, meta.min_time))
             }

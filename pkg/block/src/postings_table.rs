@@ -40,7 +40,7 @@ impl PostingsTable {
     /// in the index. Checks the CRC and the order.
     ///
     /// # Errors
-    /// [`crate::Error::Corrupt`].
+    /// [`crate::Error::Corrupt`] if the part that is read is not what was written.
     pub fn open(file: Arc<str>, offset: u64, postings_end: u64, version: u8, data: &Bytes) -> Result<Self> {
         let body = data.slice_ref(section(&file, offset, "postings offset table", data)?);
         let mut table = Self { file, body, base: offset + 4, names: Vec::new(), postings_end, unordered: None };
@@ -140,7 +140,7 @@ impl PostingsTable {
     /// Hands each value of `name` that begins with `prefix`, ascending, and its list's range to `sink`.
     ///
     /// # Errors
-    /// [`crate::Error::Corrupt`].
+    /// [`crate::Error::Corrupt`] if the part that is read is not what was written.
     pub fn each_value<'a>(&'a self, name: &str, prefix: &str, mut sink: impl FnMut(&'a str, Range<u64>)) -> Result<()> {
         let Some(name) = self.name(name) else { return Ok(()) };
         let mut cursor = self.seek(name, prefix)?;
@@ -158,7 +158,7 @@ impl PostingsTable {
     /// The values of `name`, ascending.
     ///
     /// # Errors
-    /// [`crate::Error::Corrupt`].
+    /// [`crate::Error::Corrupt`] if the part that is read is not what was written.
     pub fn label_values(&self, name: &str) -> Result<Vec<&str>> {
         let mut values = Vec::with_capacity(self.value_count(name));
         self.each_value(name, "", |value, _| values.push(value))?;
@@ -169,7 +169,7 @@ impl PostingsTable {
     /// behind it; `None` when no series has the pair.
     ///
     /// # Errors
-    /// [`crate::Error::Corrupt`].
+    /// [`crate::Error::Corrupt`] if the part that is read is not what was written.
     pub fn lookup(&self, name: &str, value: &str) -> Result<Option<Range<u64>>> {
         let Some(name) = self.name(name) else { return Ok(None) };
         let mut cursor = self.seek(name, value)?;

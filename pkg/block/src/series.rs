@@ -42,7 +42,7 @@ pub struct SeriesEntry {
 pub struct RawEntry {
     /// References of names and values.
     pub labels: Vec<(u32, u32)>,
-    /// As in [`SeriesEntry`].
+    /// Where its chunks are, ascending by time.
     pub chunks: Vec<ChunkMeta>,
 }
 
@@ -70,7 +70,7 @@ pub fn parse_raw(file: &str, offset: u64, bytes: &[u8], out: &mut RawEntry) -> R
 /// As [`parse_raw`], into vectors of one's own.
 ///
 /// # Errors
-/// As [`parse_raw`].
+/// The same as those of [`parse_raw`].
 pub fn parse_parts(
     file: &str,
     offset: u64,

@@ -21,7 +21,7 @@ pub struct Survey {
 }
 
 impl Default for Survey {
-    /// Of nothing.
+    /// A survey of no entries.
     fn default() -> Self {
         Self { min_time: i64::MAX, max_time: i64::MIN, series: 0, is_complete: false, is_disordered: false }
     }
@@ -36,7 +36,7 @@ impl Survey {
         let mut at = 0usize;
         loop {
             if version != 1 {
-                // entries begin at multiples of 16 of the file
+                // Entries begin at multiples of 16 of the file.
                 let place = offset.saturating_add(at as u64);
                 at += (place.next_multiple_of(16) - place) as usize;
             }
@@ -58,7 +58,7 @@ impl Survey {
         }
     }
 
-    /// Symbols are sorted, so that their references order as their texts do.
+    /// Symbols are sorted, so that their references order as their strings do.
     fn add(&mut self, raw: &RawEntry, before: &[(u32, u32)]) {
         self.series += 1;
         let is_sorted = raw.labels.is_sorted_by(|a, b| a.0 < b.0) && (self.series == 1 || *before < *raw.labels);

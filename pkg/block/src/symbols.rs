@@ -11,11 +11,11 @@ use crate::Result;
 /// entry costs; Prometheus' 32 would save 3/8 of a byte per symbol and take three times as long.
 const STEP: usize = 8;
 
-/// The symbols of one index. The texts stay in the file's bytes; memory holds every 8th position.
+/// The symbols of one index. The strings stay in the file's bytes; memory holds every 8th position.
 #[derive(Debug, Clone)]
 pub struct Symbols {
     file: Arc<str>,
-    /// The section's body: `be32 count`, then `uvarint len | text` each.
+    /// The section's body: `be32 count`, then `uvarint len | string` each.
     body: Bytes,
     /// Where `body` begins in the file that it was read from.
     base: u64,
@@ -29,10 +29,10 @@ pub struct Symbols {
 
 impl Symbols {
     /// Opens the table at the start of `data`, which lies at `offset` of `file` and began at `source_offset` of the
-    /// index. Checks the CRC, that all texts are UTF-8 and that they ascend.
+    /// index. Checks the CRC, that all strings are UTF-8 and that they ascend.
     ///
     /// # Errors
-    /// [`crate::Error::Corrupt`].
+    /// [`crate::Error::Corrupt`] if the part that is read is not what was written.
     pub fn open(file: Arc<str>, offset: u64, source_offset: u64, version: u8, data: &Bytes) -> Result<Self> {
         let body = data.slice_ref(section(&file, offset, "symbol table", data)?);
         let base = offset + 4;
@@ -57,12 +57,12 @@ impl Symbols {
         Ok(Self { file, body, base, source_base: source_offset + 4, version, count, sparse })
     }
 
-    /// How many symbols.
+    /// How many symbols the index has.
     pub fn len(&self) -> usize {
         self.count as usize
     }
 
-    /// True without symbols.
+    /// Whether the index has no symbol.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -71,13 +71,13 @@ impl Symbols {
         Cursor::new(&self.file, self.base, &self.body).seek(at)
     }
 
-    /// The text of a reference as series entries have it.
+    /// The string of a reference as series entries have it.
     ///
     /// # Errors
     /// [`crate::Error::Corrupt`] when there is no such symbol.
     pub fn get(&self, reference: u32) -> Result<&str> {
         if self.version == 1 {
-            // The absolute offset of the text's length.
+            // The absolute offset of the string's length.
             let at = u64::from(reference).checked_sub(self.source_base).and_then(|at| usize::try_from(at).ok());
             return match at.filter(|at| (4..self.body.len()).contains(at)) {
                 Some(at) => Ok(self.cursor(at).string()?),

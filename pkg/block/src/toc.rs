@@ -85,7 +85,7 @@ impl Toc {
 /// Reads magic and version from the first bytes of an index: 1 or 2 (3 is read as 2).
 ///
 /// # Errors
-/// [`Error::Corrupt`] or [`Error::Version`].
+/// [`Error::Corrupt`] if the bytes are not what was written, [`Error::Version`] if their format is not known.
 pub fn index_version(file: &str, head: &[u8]) -> Result<u8> {
     let mut cursor = Cursor::new(file, 0, head);
     let magic = cursor.be32()?;

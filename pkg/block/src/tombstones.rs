@@ -7,7 +7,7 @@ use model::TimeRange;
 
 use crate::{Error, Result};
 
-/// The file's name.
+/// Name of the file in a block's directory.
 pub const TOMBSTONES_FILE: &str = "tombstones";
 const MAGIC: u32 = 0x0130_BA30;
 const HEADER_LEN: usize = 5;
@@ -22,7 +22,7 @@ impl Tombstones {
     /// Reads the file's bytes; `file` is named in errors.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] or [`Error::Version`].
+    /// [`Error::Corrupt`] if the bytes are not what was written, [`Error::Version`] if their format is not known.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Self> {
         let mut head = Cursor::new(file, 0, bytes);
         let magic = head.be32()?;
@@ -72,12 +72,12 @@ impl Tombstones {
         self.by_series.get(&series).map_or(&[], Vec::as_slice)
     }
 
-    /// How many intervals.
+    /// How many intervals are deleted, of all series.
     pub fn len(&self) -> usize {
         self.by_series.values().map(Vec::len).sum()
     }
 
-    /// True without intervals.
+    /// Whether no interval is deleted.
     pub fn is_empty(&self) -> bool {
         self.by_series.is_empty()
     }

@@ -77,7 +77,7 @@ impl<'a> BitReader<'a> {
         None
     }
 
-    /// A zigzag `varint`.
+    /// Reads a `varint` in zigzag; `None` if it is cut short.
     pub(crate) fn varint(&mut self) -> Option<i64> {
         self.uvarint().map(|z| (z >> 1) as i64 ^ -((z & 1) as i64))
     }

@@ -5,7 +5,7 @@ use histogram::FloatHistogram;
 /// Float samples: `times[i]` ms goes with `values[i]`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Column {
-    /// Ascending times in ms.
+    /// Times in ms since the epoch, ascending.
     pub times: Vec<i64>,
     /// Values; the stale marker is one of them.
     pub values: Vec<f64>,
@@ -48,7 +48,7 @@ impl Column {
 /// Histogram samples. Integer histograms arrive here with float counts.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct HistogramColumn {
-    /// Ascending times in ms.
+    /// Times in ms since the epoch, ascending.
     pub times: Vec<i64>,
     /// One histogram per time.
     pub values: Vec<FloatHistogram>,

@@ -18,7 +18,7 @@ struct Last {
     time: i64,
     /// As stored, to tell resets.
     value: f64,
-    /// What was put out.
+    /// The total that was put out last.
     total: f64,
 }
 

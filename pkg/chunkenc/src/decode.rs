@@ -200,7 +200,7 @@ mod tests {
                     let quick = fast::fill(encoding, &good, &mut vec![0; samples], &mut vec![0.0; samples]);
                     assert!(quick || encoding == Encoding::Xor2 && good[2] != 0, "left to the careful reader");
                 }
-                // whatever is corrupt: the same samples or the same error
+                // Whatever is corrupt: the same samples or the same error.
                 let mut bad = good.clone();
                 for i in 0..40 {
                     let bit = (seed as usize * 7919 + i * 104_729) % (good.len() * 8);

@@ -15,7 +15,7 @@ use crate::reversed::{Place, Reversed};
 
 /// Decodes as many samples as the slices hold. False means: nothing is known, read it carefully.
 pub(crate) fn fill(encoding: Encoding, data: &[u8], times: &mut [i64], values: &mut [f64]) -> bool {
-    // two sizes, so that a small chunk pays for a small buffer
+    // Two sizes, so that a small chunk pays for a small buffer.
     if data.len() <= Reversed::<520>::ROOM {
         fill_from(encoding, &mut Reversed::<520>::empty(), data, times, values)
     } else if data.len() <= Reversed::<2056>::ROOM {
@@ -36,7 +36,7 @@ fn fill_from<const N: usize>(
     bits.set(data);
     match (encoding, data.get(2)) {
         (Encoding::Xor, _) => xor(bits, times, values),
-        // with start timestamps the careful reader must pass over them
+        // With start timestamps the careful reader must pass over them.
         (Encoding::Xor2, Some(0)) => xor2(bits, times, values),
         _ => false,
     }
@@ -234,7 +234,7 @@ fn xor2<const N: usize>(bits: &mut Reversed<N>, times: &mut [i64], values: &mut 
                         at = at.wrapping_sub(2);
                         stale = true;
                     } else if word >> 62 == 0b10 && changed {
-                        // one bit more than where the change of value is known: "new window, not stale"
+                        // One bit more than where the change of value is known: "new window, not stale".
                         at = at.wrapping_sub(1);
                         word = word << 1 | 1 << 63;
                     }
@@ -255,7 +255,7 @@ fn xor2<const N: usize>(bits: &mut Reversed<N>, times: &mut [i64], values: &mut 
         *t = time;
         *v = f64::from_bits(if stale { STALE_NAN_BITS } else { baseline });
         if baseline == STALE_NAN_BITS {
-            // a marker that was written as a plain value is no baseline; rare enough to be left
+            // A marker that was written as a plain value is no baseline; rare enough to be left.
             return false;
         }
     }

@@ -288,12 +288,12 @@ impl HistogramAppender {
         self.0.append(layout, row, histogram.reset_hint)
     }
 
-    /// Samples so far.
+    /// How many samples the chunk holds so far.
     pub fn len(&self) -> usize {
         self.0.rows.len()
     }
 
-    /// True without samples.
+    /// Whether the chunk holds no sample yet.
     pub fn is_empty(&self) -> bool {
         self.0.rows.is_empty()
     }
@@ -367,12 +367,12 @@ impl FloatHistogramAppender {
         Ok(())
     }
 
-    /// Samples so far.
+    /// How many samples the chunk holds so far.
     pub fn len(&self) -> usize {
         self.0.rows.len()
     }
 
-    /// True without samples.
+    /// Whether the chunk holds no sample yet.
     pub fn is_empty(&self) -> bool {
         self.0.rows.is_empty()
     }

@@ -40,7 +40,7 @@ impl Layout {
         Ok(Self { schema, zero_threshold, positive_spans, negative_spans, custom_values })
     }
 
-    /// Writes it.
+    /// Writes the layout as the chunk's header has it.
     pub(crate) fn write(&self, bits: &mut BitWriter) {
         write_zero_threshold(bits, self.zero_threshold);
         bits.varbit_int(i64::from(self.schema));

@@ -16,7 +16,7 @@ const BLOCK: usize = 32;
 
 #[inline(always)]
 fn reverse(block: &[u8; BLOCK]) -> [u8; BLOCK] {
-    // word by word: byte by byte it would become shuffles that the oldest processors do not have
+    // Word by word: byte by byte it would become shuffles that the oldest processors do not have.
     let mut reversed = [0; BLOCK];
     let words = block.as_chunks::<8>().0.iter();
     for (word, slot) in words.zip(reversed.as_chunks_mut::<8>().0.iter_mut().rev()) {
@@ -35,7 +35,7 @@ impl<const N: usize> Reversed<N> {
     /// The longest chunk that fits, in bytes.
     pub(crate) const ROOM: usize = N - 40;
 
-    /// Nothing but zeros.
+    /// Bits of which all are zero.
     #[inline(always)]
     pub(crate) fn empty() -> Self {
         const { assert!((N - 8).is_power_of_two() && N > 64) };
@@ -49,7 +49,7 @@ impl<const N: usize> Reversed<N> {
         self.len_bits = data.len() * 8;
         let (blocks, rest) = data.as_chunks();
         let mut slots = self.bytes.as_rchunks_mut().1.iter_mut().rev();
-        // blocks first: a zip takes from its left side before it knows that the right one has ended
+        // Blocks first: a zip takes from its left side before it knows that the right one has ended.
         for (block, slot) in blocks.iter().zip(slots.by_ref()) {
             *slot = reverse(block);
         }
@@ -73,7 +73,7 @@ impl<const N: usize> Reversed<N> {
         let byte = (at >> 3) & (N - 9);
         match self.bytes[byte..].first_chunk() {
             Some(word) => u64::from_le_bytes(*word) << (!at & 7),
-            // the mask ends before the last eight bytes
+            // The mask ends before the last eight bytes.
             None => 0,
         }
     }
@@ -152,7 +152,7 @@ mod tests {
         reversed.set(&[1, 2, 3, 4]);
         reversed.set_two_before(Reversed::<72>::place(24), 8, 9);
         assert_eq!(reversed.peek(Reversed::<72>::place(8)) >> 40, 0x08_0904);
-        // far away: nothing happens, nothing panics
+        // Far away: nothing happens, nothing panics.
         reversed.set_two_before(Reversed::<72>::place(100_000), 8, 9);
         assert_eq!(reversed.peek(usize::MAX) >> 63, 0);
     }

@@ -11,7 +11,7 @@ pub struct TimedChunk {
     pub min_time: i64,
     /// Time of the last sample, ms.
     pub max_time: i64,
-    /// How to read `data`.
+    /// How the bytes of `data` are to be read.
     pub encoding: Encoding,
     /// Without encoding byte and CRC.
     pub data: Bytes,

@@ -327,17 +327,17 @@ impl XorAppender {
         self.window = Some(w);
     }
 
-    /// Samples so far.
+    /// How many samples the chunk holds so far.
     pub fn len(&self) -> usize {
         self.samples
     }
 
-    /// True without samples.
+    /// Whether the chunk holds no sample yet.
     pub fn is_empty(&self) -> bool {
         self.samples == 0
     }
 
-    /// Bytes so far.
+    /// Bytes that the chunk takes so far.
     pub fn size_bytes(&self) -> usize {
         self.bits.len()
     }
@@ -367,7 +367,7 @@ impl XorAppender {
 /// Writes the samples of a column, at most [`MAX_SAMPLES`], as one chunk.
 ///
 /// # Errors
-/// [`Error::Full`].
+/// [`Error::Full`] if there are more samples than a chunk can count.
 pub fn encode_xor(samples: impl IntoIterator<Item = (i64, f64)>) -> Result<Vec<u8>, Error> {
     let mut appender = XorAppender::new();
     for (time, value) in samples {

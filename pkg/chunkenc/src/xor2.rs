@@ -101,7 +101,7 @@ fn read_changed(bits: &mut BitReader<'_>, baseline: u64, window: &mut Window) ->
 /// Writes an XOR2 chunk from `(start time, time, value)`; start time 0 means unknown.
 ///
 /// # Errors
-/// [`Error::Full`].
+/// [`Error::Full`] if there are more samples than a chunk can count.
 pub fn encode_xor2(samples: impl IntoIterator<Item = (i64, i64, f64)>) -> Result<Vec<u8>, Error> {
     let mut bits = BitWriter::default();
     bits.write(0, 24);

@@ -209,7 +209,7 @@ impl Bits {
 
 #[test]
 fn a_few_bytes_cannot_promise_many_buckets() {
-    // one span of 60000 buckets (varbit 111110 and 18 bits), and then nothing
+    // One span of 60000 buckets (varbit 111110 and 18 bits), and then nothing.
     let mut bits = Bits::default();
     bits.put(0, 8).put(0, 1).put(0b10, 2).put(1, 3).put(0b11_1110, 6).put(60_000, 18).put(0, 1).put(0, 1);
     bits.put(0, 200);

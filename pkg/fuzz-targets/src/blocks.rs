@@ -34,7 +34,7 @@ fn walk_table(table: &PostingsTable) {
     for name in names {
         let Ok(values) = table.label_values(name) else { continue };
         assert_eq!(values.len(), table.value_count(name));
-        // each once more by search; a few are enough, since each search reads up to 32
+        // Each once more by search; a few are enough, since each search reads up to 32.
         for value in values.iter().take(64) {
             drop(table.lookup(name, value));
         }

@@ -95,7 +95,7 @@ impl Mutator {
                 data.splice(to..to, part);
             }
             6 => {
-                // the head of one, the tail of another
+                // The head of one, the tail of another.
                 let other = &self.seeds[(self.random >> 7) as usize % self.seeds.len()];
                 let tail = other[at.min(other.len())..].to_vec();
                 data.truncate(at);
@@ -115,12 +115,12 @@ impl Mutator {
                     number >>= 7;
                 }
                 bytes.push(number as u8);
-                // instead of a number of one byte, or between
+                // Instead of a number of one byte, or between.
                 let end = if self.below(2) == 0 { (at + 1).min(data.len()) } else { at };
                 data.splice(at..end, bytes);
             }
             9 => {
-                // once more the whole, as in a list
+                // Once more the whole, as in a list.
                 let part = data.clone();
                 let times = 1 + self.below(3);
                 for _ in 0..times {

@@ -27,7 +27,7 @@ fn many_samples() -> Vec<Vec<(i64, f64)>> {
         samples(40, |i| (i * i * 37) as f64),
         samples(40, |i| (i as f64).sin()),
         samples(12, |i| if i % 5 == 4 { model::stale_nan() } else { i as f64 }),
-        // every class of time code
+        // Every class of time code.
         [0, 1, 2, 70_000, 70_001, 300_000, 300_010, 599_000, 1 << 45].map(|d| (T0 + d, d as f64)).to_vec(),
     ]
 }
@@ -165,7 +165,7 @@ fn block_files() -> Files {
                 1 => vec![chunk(Encoding::Histogram, &integer[0])],
                 _ => vec![chunk(Encoding::Xor2, &floats2[4])],
             };
-            // series of a name come in the order of their labels as texts: 0, 1, 10, 11, 2 …
+            // Series of a name come in the order of their labels as strings: 0, 1, 10, 11, 2 …
             if instance < 10 {
                 writer.add_series(&labels, &chunks).expect("in order");
             }
@@ -285,7 +285,7 @@ pub(crate) fn postings_table() -> Vec<Vec<u8>> {
 pub(crate) fn symbols() -> Vec<Vec<u8>> {
     let part = |index: Vec<u8>| {
         let mut part = part_of_index(&index, |toc| toc.symbols..toc.series);
-        // up to the next section there is padding
+        // Up to the next section there is padding.
         let len = u32::from_be_bytes([part[0], part[1], part[2], part[3]]) as usize;
         part.truncate(len + 8);
         part

@@ -6,7 +6,7 @@ use labels::Labels;
 use promql_syntax::{ParseOptions, parse_metric_labels, parse_series_description, parse_series_matchers, parse_with};
 use transport::http::{ClientConfig, WebConfig};
 
-/// Longest text read; quadratic algorithms are no concern of these targets.
+/// Longest input read; quadratic algorithms are no concern of these targets.
 const BYTES_MAX: usize = 16 << 10;
 
 fn text(data: &[u8]) -> &str {
@@ -19,7 +19,7 @@ fn text(data: &[u8]) -> &str {
 
 /// A PromQL expression: what is printed of it means the same.
 pub fn promql(data: &[u8]) {
-    // the stack of a test's thread holds less than that of the program
+    // The stack of a test's thread holds less than that of the program.
     let options = ParseOptions { max_nesting: 50, max_depth: 100, ..ParseOptions::ALL };
     let Ok(expr) = parse_with(text(data), &options) else { return };
     let printed = expr.to_string();
@@ -45,7 +45,7 @@ pub fn promql_selectors(data: &[u8]) {
     drop(promql_syntax::unquote(text));
 }
 
-/// A regular expression, tried on a few texts.
+/// A regular expression, tried on a few strings.
 pub fn re2_pattern(data: &[u8]) {
     let limits =
         re2::Limits { max_program_bytes: 128 << 10, max_cache_bytes: 128 << 10, max_height: 100, ..Default::default() };

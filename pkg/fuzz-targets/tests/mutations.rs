@@ -49,7 +49,7 @@ fn check(name: &str) {
     for (i, seed) in seeds.iter().enumerate() {
         run(target, seed).unwrap_or_else(|e| panic!("{name}: seed {i} {e}"));
     }
-    // what panics is told once, below
+    // What panics is told once, below.
     std::panic::set_hook(Box::new(|_| {}));
     let (first, count) = (number("FUZZ_SEED", 0), number("FUZZ_MUTATIONS", MUTATIONS));
     let mut mutator = Mutator::new(seeds, first);

@@ -50,7 +50,7 @@ fn push_escaped(out: &mut String, c: char, quote: char) {
 }
 
 /// Letters, marks, numbers, punctuation, symbols; no spaces but U+0020. The standard library's table says which; a
-/// letter goes before `c` because a mark at the start of a text would be escaped for another reason.
+/// letter goes before `c` because a mark at the start of a string would be escaped for another reason.
 fn is_printable(c: char) -> bool {
     let mut text = String::from("a");
     text.push(c);

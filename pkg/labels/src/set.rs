@@ -88,7 +88,7 @@ impl Labels {
         Iter { rest: &self.bytes }
     }
 
-    /// The pairs as bytes, ascending by name: for comparing and copying, where iterating texts would check each of them
+    /// The pairs as bytes, ascending by name: for comparing and copying, where iterating strings would check each of them
     /// for UTF-8 again.
     pub fn iter_bytes(&self) -> IterBytes<'_> {
         IterBytes { rest: &self.bytes }

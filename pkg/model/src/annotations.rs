@@ -26,7 +26,7 @@ impl fmt::Display for Annotation {
     }
 }
 
-/// Warnings and infos in the order they came, each text once.
+/// Warnings and infos in the order they came, each message once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Annotations {
     list: Vec<Annotation>,
@@ -76,7 +76,7 @@ impl Annotations {
         self.list.iter()
     }
 
-    /// The texts of one severity, at most `limit` (0 = all); past it a line says how many were left out.
+    /// The messages of one severity, at most `limit` (0 = all); past it a line says how many were left out.
     pub fn texts(&self, severity: Severity, limit: usize) -> Vec<String> {
         let all: Vec<_> = self.list.iter().filter(|a| a.severity == severity).map(|a| a.text.clone()).collect();
         if limit == 0 || all.len() <= limit {

@@ -15,9 +15,9 @@ const EPOCH_DAYS: i64 = 719_468;
 pub struct Date {
     /// 0 is the year before 1.
     pub year: i64,
-    /// 1 to 12.
+    /// Month of the year, 1 to 12.
     pub month: i64,
-    /// 1 to 31.
+    /// Day of the month, 1 to 31.
     pub day: i64,
 }
 

@@ -10,7 +10,7 @@ pub trait Clock: fmt::Debug + Send + Sync {
     fn now_ms(&self) -> i64;
 }
 
-/// The machine's clock.
+/// The time of the machine's clock, which may jump.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 

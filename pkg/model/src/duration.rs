@@ -1,6 +1,6 @@
 //! Prometheus' duration syntax: `1h30m`, `5m`, `100ms`, `0`; units y w d h m s ms, in that order, each at most once.
 
-/// Why a text is no duration.
+/// Why a string is no duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
     /// The string is empty.
@@ -9,7 +9,7 @@ pub enum DurationError {
     /// Not of the form above.
     #[error("not a valid duration string: {0:?}")]
     Syntax(String),
-    /// A unit that is none: the unit, and the whole text.
+    /// A unit that is none: the unit, and the whole string.
     #[error("unknown unit {0:?} in duration {1:?}")]
     Unit(String, String),
     /// Beyond what 64-bit nanoseconds hold (292 years), Prometheus' own bound.

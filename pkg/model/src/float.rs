@@ -1,12 +1,12 @@
 //! Floats as Go's `strconv.ParseFloat` reads them: what Prometheus takes in `le`, `time`, `step` and the like.
 
-/// Why a text is no float.
+/// Why a string is no float.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FloatError {
     /// Not the form of a float.
     #[error("invalid syntax")]
     Syntax,
-    /// Larger than any float.
+    /// The number is larger than any 64-bit float.
     #[error("value out of range")]
     Range,
 }

@@ -3,7 +3,7 @@
 /// Points in time at equal distances: `start_ms`, `start_ms + step_ms`, … up to `end_ms`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grid {
-    /// First step, ms.
+    /// Time of the first step, ms since the epoch.
     pub start_ms: i64,
     /// No step lies after this, ms.
     pub end_ms: i64,

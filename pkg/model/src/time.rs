@@ -8,14 +8,14 @@ pub const MAX_TIME_MS: i64 = (i64::MAX / 1000 - 62_135_596_801) * 1000 + 999;
 /// A closed range of time, both ends inclusive, in ms; as chunks and StoreAPI requests have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TimeRange {
-    /// First ms inside.
+    /// First ms of the range, since the epoch.
     pub min: i64,
-    /// Last ms inside.
+    /// Last ms of the range, since the epoch.
     pub max: i64,
 }
 
 impl TimeRange {
-    /// All of time.
+    /// Every time that can be told in ms.
     pub const ALL: Self = Self { min: i64::MIN, max: i64::MAX };
 
     /// A range from `min` to `max`, both inside.

@@ -1,4 +1,4 @@
-//! Which part of a YAML text is read.
+//! Which part of a YAML stream is read.
 
 /// The first document of `yaml`, as Go's YAML readers take it: what follows a second `---`, or a `...`, is left out. Lines
 /// keep their numbers.
@@ -14,7 +14,7 @@ pub fn first_document(yaml: &str) -> &str {
         if begun && (is_marker(text, "---") || is_marker(text, "...")) {
             return &yaml[..at];
         }
-        // comments and directives stand before a document without beginning it
+        // Comments and directives stand before a document without beginning it.
         begun |= !text.is_empty() && !text.starts_with(['#', '%']);
         at += line.len();
     }

@@ -125,7 +125,7 @@ async fn listing(bucket: &Bucket, dir: &str) {
     };
     let want = |names: &[&str]| names.iter().map(|n| (format!("{dir}/l/{n}"), n.len() as u64)).collect::<Vec<_>>();
     assert_eq!(list(format!("{dir}/l")).await, want(&names));
-    // a prefix is a directory: xy is not below x
+    // A prefix is a directory: xy is not below x.
     assert_eq!(list(format!("{dir}/l/x")).await, want(&names[..3]));
     assert_eq!(list(format!("{dir}/l/none")).await, want(&[]));
     assert_eq!(bucket.list_dirs(&format!("{dir}/l")).await.expect("dirs"), ["x", "xy"]);
@@ -150,7 +150,7 @@ async fn files(bucket: &Bucket, dir: &str, local: &Path) {
         let path = format!("{dir}/file");
         assert_eq!(bucket.put_file(&path, &local).await.expect("put_file"), size);
         assert!(bucket.get(&path).await.expect("get") == body, "file of {size} bytes differs");
-        // the same in pieces that do not fit the parts
+        // The same in pieces that do not fit the parts.
         let mut writer = bucket.put_parts_writer(&path).expect("writer");
         for piece in body.chunks(3 << 20) {
             writer.write(piece.to_vec()).await.expect("write");
@@ -158,7 +158,7 @@ async fn files(bucket: &Bucket, dir: &str, local: &Path) {
         assert_eq!(writer.finish().await.expect("finish"), size);
         assert!(bucket.get(&path).await.expect("get") == body, "parts of {size} bytes differ");
     }
-    // given up, what stood there before stays
+    // Given up, what stood there before stays.
     let path = format!("{dir}/file");
     let mut writer = bucket.put_parts_writer(&path).expect("writer");
     writer.write(vec![1; 2 * PART as usize]).await.expect("write");

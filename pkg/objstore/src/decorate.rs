@@ -59,7 +59,7 @@ impl Op {
         Self::Delete,
     ];
 
-    /// The name in metrics and error texts.
+    /// The name in metrics and errors.
     pub fn name(self) -> &'static str {
         match self {
             Self::Get => "get",
@@ -191,7 +191,7 @@ impl<H: Hook> Running<H> {
 fn call_into_cache(file: &std::fs::File, at: u64, len: u64) {
     use rustix::fs::Advice;
     use rustix::io::{Errno, ReadWriteFlags, preadv2};
-    // advice costs a look at each page, mostly to find them all there: one is asked for first
+    // Advice costs a look at each page, mostly to find them all there: one is asked for first.
     let first = preadv2(file, &mut [IoSliceMut::new(&mut [0])], at, ReadWriteFlags::NOWAIT);
     if first == Err(Errno::AGAIN) {
         _ = rustix::fs::fadvise(file, at, NonZeroU64::new(len), Advice::WillNeed);
@@ -265,7 +265,7 @@ impl<H: Hook> ObjectStore for Decorated<H> {
         let (meta, range) = (result.meta.clone(), result.range.clone());
         let (attributes, extensions) = (std::mem::take(&mut result.attributes), std::mem::take(&mut result.extensions));
         let body = match result.payload {
-            // one read of the file instead of many small ones
+            // One read of the file instead of many small ones.
             GetResultPayload::File(file, path) => match read_file(file, path, range.clone(), pool, here).await {
                 Ok(bytes) => stream::once(async { Ok(bytes) }).boxed(),
                 Err(error) => return running.end(Err(error)),
@@ -355,7 +355,7 @@ impl<H: Hook> MultipartUpload for Parts<H> {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         let len = data.content_length() as u64;
         self.bytes += len;
-        // parts are numbered when asked for, so the inner future is made now and run later
+        // Parts are numbered when asked for, so the inner future is made now and run later.
         let part = self.inner.put_part(data);
         let (hook, path) = (self.hook.clone(), self.path.clone());
         Box::pin(async move {

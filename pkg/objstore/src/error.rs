@@ -72,7 +72,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error of `kind`; `source` may be a text.
+    /// An error of `kind`; `source` may be a message.
     pub fn new(
         kind: ErrorKind,
         operation: &'static str,

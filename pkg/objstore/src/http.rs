@@ -27,7 +27,7 @@ pub(crate) struct HttpSettings {
     pub(crate) connect_timeout: Duration,
     pub(crate) max_idle_per_host: usize,
     pub(crate) accept_invalid_certs: bool,
-    /// PEM.
+    /// Certificates to trust, PEM.
     pub(crate) ca: Option<Vec<u8>>,
     /// PEM, certificate and key one after the other.
     pub(crate) identity: Option<Vec<u8>>,
@@ -55,7 +55,7 @@ impl Default for HttpSettings {
 
 impl HttpSettings {
     pub(crate) fn client(&self) -> Result<reqwest::Client, ClientError> {
-        // one provider for the process; whoever came first keeps it
+        // One provider for the process; whoever came first keeps it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("aion/", env!("CARGO_PKG_VERSION")))
@@ -64,9 +64,9 @@ impl HttpSettings {
             .connect_timeout(self.connect_timeout)
             .read_timeout(self.read_timeout)
             .https_only(!self.plain)
-            // many connections beat one for bulk reads
+            // Many connections beat one for bulk reads.
             .http1_only()
-            // compressed bodies would hide the length that is checked
+            // Compressed bodies would hide the length that is checked.
             .no_gzip();
         if let Some(name) = self.server_name.as_ref().filter(|_| !self.accept_invalid_certs) {
             let tls = tls::client_for_name(name.clone(), self.ca.as_deref(), self.identity.as_deref())?;
@@ -212,7 +212,7 @@ fn without_odd_keys(page: Vec<u8>) -> Vec<u8> {
 fn is_odd(entry: &str, tag: &str) -> bool {
     let key = entry.split_once(&format!("<{tag}>")).and_then(|(_, rest)| rest.split_once(&format!("</{tag}>")));
     let Some((key, _)) = key else { return false };
-    // control characters, which paths must not have, come as numbers: &#10; and &#xA;
+    // Control characters, which paths must not have, come as numbers: &#10; and &#xA;
     let control = key.split("&#").skip(1).any(|rest| {
         let number = rest.split(';').next().unwrap_or_default();
         let code = match number.strip_prefix('x') {

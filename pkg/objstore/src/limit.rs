@@ -25,7 +25,7 @@ impl Hook for LimitHook {
     type Guard = Option<OwnedSemaphorePermit>;
 
     fn before<'a>(&'a self, _: Op, _: &'a str) -> BoxFuture<'a, Result<Self::Guard>> {
-        // the semaphore is never closed
+        // The semaphore is never closed.
         self.permits.clone().acquire_owned().map(|permit| Ok(permit.ok())).boxed()
     }
 

@@ -64,7 +64,7 @@ impl Root {
         let device = self.device.get().copied();
         let gone = move |path: &FilePath| match std::fs::metadata(path) {
             Ok(found) if !found.is_dir() => Some("is no directory any more".to_owned()),
-            // the mount point of a volume that was unmounted
+            // The mount point of a volume that was unmounted.
             Ok(found) if device.is_some_and(|d| d != found.dev()) && is_empty(path) => {
                 Some("is empty and on another file system than at the start: is its volume mounted?".to_owned())
             }
@@ -118,7 +118,7 @@ impl LocalStore {
         }
         let files = LocalFileSystem::new_with_prefix(path)?;
         self.root.seen();
-        // a block is only then said to be uploaded when it would survive a power cut
+        // A block is only then said to be uploaded when it would survive a power cut.
         Ok(self.files.get_or_init(|| files.with_fsync(true).with_automatic_cleanup(true)))
     }
 
@@ -177,7 +177,7 @@ fn failed(path: &FilePath, e: io::Error) -> Error {
     let path = path.display().to_string();
     match e.kind() {
         io::ErrorKind::NotFound => Error::NotFound { path, source: e.into() },
-        // the text of an `io::Error` does not name the file
+        // The text of an `io::Error` does not name the file.
         kind => {
             Error::Generic { store: "LocalFileSystem", source: io::Error::new(kind, format!("{path}: {e}")).into() }
         }
@@ -307,7 +307,7 @@ struct Staged {
 
 impl Staged {
     fn write_part(&self, part: &PutPayload, mut at: u64) -> io::Result<()> {
-        // from the last multiple on another part may write the same page
+        // From the last multiple on another part may write the same page.
         let head = (at.next_multiple_of(ALIGN as u64) - at) as usize;
         let mut gathered = Gathered::default();
         let mut skip = head;
@@ -432,7 +432,7 @@ impl MultipartUpload for Upload {
 impl Drop for Upload {
     fn drop(&mut self) {
         let Some(staged) = self.staged.take() else { return };
-        // best effort: what is left is cleaned up with other partial uploads
+        // Best effort: what is left is cleaned up with other partial uploads.
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn_blocking(move || std::fs::remove_file(staged))),
             Err(_) => drop(std::fs::remove_file(staged)),
@@ -472,7 +472,7 @@ mod tests {
                 let (mut payload, end, mut next) = (Vec::new(), at + len, at);
                 for piece in pieces.iter().cycle() {
                     let piece = (*piece).min(end - next);
-                    // with and without room before it
+                    // With and without room before it.
                     let mut memory = vec![0; ALIGN + shift];
                     let from = (memory.as_ptr().align_offset(ALIGN) + shift) % ALIGN;
                     memory.resize(from, 0);

@@ -114,7 +114,7 @@ impl Hook for MetricsHook {
         bytes: u64,
         failed: Option<&object_store::Error>,
     ) -> Option<object_store::Error> {
-        // a part or a begin that fails is a failed upload
+        // A part or a begin that fails is a failed upload.
         let failed_upload = matches!(op, Op::UploadBegin | Op::UploadPart) && failed.is_some();
         let metrics = self.of(if failed_upload { Op::Upload } else { op })?;
         if let Some(counter) = &metrics.fetched {

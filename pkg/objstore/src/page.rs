@@ -76,7 +76,7 @@ fn check_s3(page: &Page) -> Result<(), BadListing> {
     let has_token = page.token.as_ref().is_some_and(|t| !t.is_empty());
     match page.truncated.as_deref() {
         Some("true") if !has_token => Err(BadListing::new("truncated without a continuation token")),
-        // an emulator of GCS leaves it out, but counts, and says what was asked for
+        // An emulator of GCS leaves it out, but counts, and says what was asked for.
         None if page.key_count.is_none() || !page.has_prefix || has_token => {
             Err(BadListing::new("the answer has no IsTruncated"))
         }

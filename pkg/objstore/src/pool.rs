@@ -26,7 +26,7 @@ struct Shared {
 
 #[derive(Default)]
 struct Idle {
-    /// By capacity.
+    /// Buffers that nobody uses, by capacity.
     buffers: BTreeMap<usize, Vec<Vec<u8>>>,
     bytes: usize,
 }

@@ -44,7 +44,7 @@ impl Bucket {
     /// The store's time of day, ms: that of a small object written for it, and removed. No two calls may share a `name`.
     ///
     /// # Errors
-    /// Failures.
+    /// Failures of the store, after its retries.
     pub async fn probe_clock_ms(&self, name: &str) -> Result<i64> {
         let path = format!("{PROBE_DIR}/clock-{name}");
         self.put(&path, Bytes::from_static(b"now")).await?;
@@ -56,7 +56,7 @@ impl Bucket {
     }
 
     async fn create_twice(&self, path: &str) -> Result<ConditionalCreate> {
-        // unlike in content: equal ones count as a request sent twice
+        // Unlike in content: equal ones count as a request sent twice.
         for (body, last) in [(&b"first"[..], false), (&b"other"[..], true)] {
             match self.create(path, Bytes::from_static(body)).await {
                 Ok(Created::AlreadyExists) => return Ok(ConditionalCreate::Honoured),

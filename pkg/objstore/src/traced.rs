@@ -52,7 +52,7 @@ impl Hook for TraceHook {
         failed: Option<&object_store::Error>,
     ) -> Option<object_store::Error> {
         span.record("bytes", bytes);
-        // an object that is not there is an answer
+        // An object that is not there is an answer.
         if failed.is_some_and(|e| !matches!(e, object_store::Error::NotFound { .. })) {
             span.record("otel.status_code", "ERROR");
         }

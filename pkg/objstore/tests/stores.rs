@@ -37,17 +37,17 @@ async fn memory() {
 async fn filesystem() {
     let dir = tempfile::tempdir().unwrap();
     let bucket = open(&format!("type: FILESYSTEM\nconfig:\n  directory: {}/new\n", dir.path().display()));
-    // an uploader makes it, a question does not
+    // An uploader makes it, a question does not.
     assert!(bucket.exists("x").await.is_err() && !dir.path().join("new").exists());
     bucket.prepare().await.unwrap();
     assert_eq!(probe(&bucket).await, ConditionalCreate::Honoured);
     conforms(&bucket, "d/e", true).await;
-    // as Thanos lays it out: keys are paths, and directories go with their last file
+    // As Thanos lays it out: keys are paths, and directories go with their last file.
     bucket.put("01ARZ3NDEKTSV4RRFFQ69G5FAV/meta.json", "{}").await.unwrap();
     let on_disk = dir.path().join("new/01ARZ3NDEKTSV4RRFFQ69G5FAV/meta.json");
     assert_eq!(std::fs::read(&on_disk).unwrap(), b"{}");
     bucket.delete("01ARZ3NDEKTSV4RRFFQ69G5FAV/meta.json").await.unwrap();
-    // what a killed writer leaves is no object
+    // What a killed writer leaves is no object.
     std::fs::create_dir(dir.path().join("new/a")).unwrap();
     std::fs::write(dir.path().join("new/a/x#1"), "half").unwrap();
     assert!(bucket.list_recursive("").try_next().await.unwrap().is_none());
@@ -223,15 +223,15 @@ async fn r3795_short_bodies() {
     let body: Vec<u8> = (0..=255).cycle().take(10_000).collect();
     bucket.put("a", body.clone()).await.unwrap();
     for len in [0, 1, 5000, 9996, 9999] {
-        // honest about its shorter length: the range asked for is known
+        // Honest about its shorter length: the range asked for is known.
         server.fault(Fault::next(1, Operation::Get, "", FaultKind::Short(len)));
         assert_eq!(bucket.get_range("a", 0..10_000).await.unwrap(), body, "short {len}");
-        // the connection breaks: the length announced is known
+        // The connection breaks: the length announced is known.
         server.clear_faults();
         server.fault(Fault::next(1, Operation::Get, "", FaultKind::Cut(len)));
         assert_eq!(bucket.get("a").await.unwrap(), body, "cut {len}");
         server.clear_faults();
-        // for ever
+        // For ever.
         server.fault(Fault::next(u64::MAX, Operation::Get, "", FaultKind::Short(len)));
         let error = bucket.get_range("a", 0..10_000).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ShortBody, "{error}");
@@ -311,7 +311,7 @@ async fn a_directory_that_is_gone_is_a_failure() {
     std::fs::remove_file(&root).unwrap();
     std::fs::rename(&away, &root).unwrap();
     assert_eq!(list().await.unwrap().len(), 1);
-    // one that was emptied is an empty bucket
+    // One that was emptied is an empty bucket.
     bucket.delete("a/b").await.unwrap();
     assert_eq!(list().await.unwrap().len(), 0);
 }

@@ -77,7 +77,7 @@ async fn certificates() {
     ] {
         ask(address, &tls, kind).await;
     }
-    // an address that the certificate does not name
+    // An address that the certificate does not name.
     let address = server("127.0.0.2").await;
     let both = format!("ca_file: '{}', {identity}", file("ca.pem").display());
     ask(address, &both, ErrorKind::Unavailable).await;

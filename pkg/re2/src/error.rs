@@ -42,7 +42,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            // a dashboard's variable may list thousands of values
+            // A dashboard's variable may list thousands of values.
             max_pattern_bytes: 512 << 10,
             max_program_bytes: 10 << 20,
             max_cache_bytes: 2 << 20,

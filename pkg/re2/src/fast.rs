@@ -4,7 +4,7 @@ use regex_syntax::hir::Look;
 
 use crate::node::Node;
 
-/// The texts that `node` matches, when there are at most `limit`.
+/// The strings that `node` matches, when there are at most `limit`.
 pub(crate) fn literals(node: &Node, limit: usize) -> Option<Vec<String>> {
     match node {
         Node::Empty => Some(vec![String::new()]),
@@ -58,7 +58,7 @@ pub(crate) fn literals(node: &Node, limit: usize) -> Option<Vec<String>> {
     }
 }
 
-/// Literals in order, the first at the start of the text, the last at its end.
+/// Literals in order, the first at the start of the string, the last at its end.
 #[derive(Debug, Default)]
 pub(crate) struct Glob {
     prefix: String,

@@ -1,4 +1,4 @@
-//! Whole-text matching, as label matchers need it.
+//! Whole-string matching, as label matchers need it.
 
 use std::collections::HashSet;
 
@@ -20,16 +20,16 @@ pub struct Matcher {
 /// The cheapest way that decides.
 #[derive(Debug)]
 enum How {
-    /// One of few texts, in ascending order.
+    /// One of few strings, in ascending order.
     Few,
-    /// One of many texts.
+    /// One of many strings.
     Many(HashSet<Box<str>>),
     /// Literals with gaps between; any of them.
     Globs(Vec<Glob>),
     Automaton(Box<meta::Regex>),
 }
 
-/// From here on a hash set beats a search in sorted texts.
+/// From here on a hash set beats a search in sorted strings.
 const MANY: usize = 16;
 
 impl Matcher {
@@ -86,12 +86,12 @@ impl Matcher {
         }
     }
 
-    /// All texts this expression can match, ascending, when they are few and known.
+    /// All strings this expression can match, ascending, when they are few and known.
     pub fn literals(&self) -> Option<&[String]> {
         self.literals.as_deref()
     }
 
-    /// Memory of the compiled program, bytes; 0 where texts are compared.
+    /// Memory of the compiled program, bytes; 0 where strings are compared.
     pub fn size_bytes(&self) -> usize {
         match &self.how {
             How::Few | How::Many(_) | How::Globs(_) => 0,

@@ -1,11 +1,11 @@
-//! The syntax tree between text and automaton.
+//! The syntax tree between expression and automaton.
 
 use regex_syntax::hir::{self, Class, ClassUnicode, ClassUnicodeRange, Hir, Look};
 
 /// A part of an expression.
 #[derive(Debug, Clone)]
 pub(crate) enum Node {
-    /// The empty text.
+    /// The empty string.
     Empty,
     /// One character.
     Literal(char),
@@ -118,7 +118,7 @@ fn above(parts: &[Node]) -> usize {
     1 + parts.iter().map(Node::height).max().unwrap_or(0)
 }
 
-/// The characters from `lo` to `hi`, surrogates left out: no text has them.
+/// The characters from `lo` to `hi`, surrogates left out: no string has them.
 pub(crate) fn push_range(class: &mut ClassUnicode, lo: u32, hi: u32) {
     for (lo, hi) in [(lo, hi.min(0xd7ff)), (lo.max(0xe000), hi)] {
         if let (Some(lo), Some(hi)) = (char::from_u32(lo), char::from_u32(hi))

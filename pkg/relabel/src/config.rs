@@ -47,7 +47,7 @@ struct RuleYaml {
     action: Option<String>,
 }
 
-/// Reads a YAML list of rules; an empty text is an empty list.
+/// Reads a YAML list of rules; an empty string is an empty list.
 ///
 /// # Errors
 /// [`ConfigError`] with the line, for what Prometheus refuses too.

@@ -56,7 +56,7 @@ impl Rule {
                 if target.is_empty() {
                     return true;
                 }
-                // an empty value takes the label away
+                // An empty value takes the label away.
                 labels.set(&target, &self.regex.expand(&self.replacement, &captures));
             }
             Action::Lowercase => {
@@ -66,7 +66,7 @@ impl Rule {
                 labels.set(&self.target_label, &value.to_uppercase());
             }
             Action::HashMod => {
-                // the last 8 of MD5's 16 bytes, as Prometheus has always done it
+                // The last 8 of MD5's 16 bytes, as Prometheus has always done it.
                 let hash: [u8; 16] = Md5::digest(value.as_bytes()).into();
                 let low = hash[8..].iter().fold(0u64, |n, byte| n << 8 | u64::from(*byte));
                 labels.set(&self.target_label, &(low % self.modulus.max(1)).to_string());

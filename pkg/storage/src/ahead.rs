@@ -175,7 +175,7 @@ impl Ahead {
         self.took(item)
     }
 
-    /// As a stream.
+    /// The same series as a stream.
     pub fn into_stream(self) -> SeriesStream {
         futures::stream::unfold(self, |mut ahead| async move { Some((ahead.next().await?, ahead)) }).boxed()
     }

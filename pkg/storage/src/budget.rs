@@ -119,7 +119,7 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// Takes `bytes` more.
+    /// Takes `bytes` more, here and in the parents.
     ///
     /// # Errors
     /// [`Error::Limit`]; what was held before stays held.
@@ -129,7 +129,7 @@ impl Reservation {
         Ok(())
     }
 
-    /// Gives `bytes` back early.
+    /// Gives `bytes` back before the reservation ends.
     pub fn shrink(&mut self, bytes: u64) {
         let bytes = bytes.min(self.bytes);
         self.budget.give(bytes);

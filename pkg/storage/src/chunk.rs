@@ -16,12 +16,12 @@ pub struct Series {
     pub chunks: Vec<Chunk>,
 }
 
-/// One chunk, times inclusive.
+/// A run of samples of one series; both times inclusive.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chunk {
-    /// First sample's time, ms.
+    /// Time of the first sample, ms.
     pub min_time: i64,
-    /// Last sample's time, ms.
+    /// Time of the last sample, ms.
     pub max_time: i64,
     /// The samples, encoded or decoded.
     pub data: ChunkData,
@@ -32,7 +32,7 @@ pub struct Chunk {
 /// Raw samples, or downsampled aggregates.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ChunkData {
-    /// Samples as scraped.
+    /// Samples as they were scraped.
     Raw(EncodedChunk),
     /// What a downsampled block holds instead. Boxed: raw chunks are the common case.
     Aggr(Box<AggrChunk>),
@@ -52,7 +52,7 @@ pub struct EncodedChunk {
 /// The five aggregates in their on-disk order; absent ones were not asked for or do not exist.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AggrChunk {
-    /// Indexed by [`Aggregate`].
+    /// One chunk per [`Aggregate`], by its number; `None` = not sent.
     pub parts: [Option<EncodedChunk>; 5],
 }
 
@@ -84,7 +84,7 @@ impl Aggregates {
     /// No aggregate: raw data only.
     pub const NONE: Self = Self(0);
 
-    /// The set of `list`.
+    /// The set of the aggregates in `list`.
     pub fn of(list: &[Aggregate]) -> Self {
         Self(list.iter().fold(0, |bits, a| bits | 1 << *a as u8))
     }
@@ -106,7 +106,7 @@ impl Aggregates {
 }
 
 impl AggrChunk {
-    /// One aggregate's samples.
+    /// The samples of one aggregate, if they are here.
     pub fn get(&self, a: Aggregate) -> Option<&EncodedChunk> {
         self.parts[a as usize].as_ref()
     }

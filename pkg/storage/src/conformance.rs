@@ -62,7 +62,7 @@ pub fn series() -> Vec<Series> {
             all.push(one(&labels, 0..CHUNKS, (1000 * n + i) as f64));
         }
     }
-    // one only at the beginning, one only at the end, labels on either side of the external ones, texts beyond ASCII
+    // One only at the beginning, one only at the end, labels on either side of the external ones, values beyond ASCII.
     all.push(one(&[("__name__", "early")], 0..1, 1.0));
     all.push(one(&[("__name__", "late"), ("zone", "süd")], CHUNKS - 1..CHUNKS, 2.0));
     all.push(one(&[("__name__", "edge"), ("a", "1"), ("zone", "\"quoted\"\n")], 0..CHUNKS, 3.0));
@@ -89,7 +89,7 @@ fn any() -> Matcher {
 }
 
 fn want(range: TimeRange, matchers: &[Matcher]) -> Select {
-    // a part that fails must not turn into a short answer
+    // A part that fails must not turn into a short answer.
     Select { partial_response: PartialResponse::Abort, ..Select::new(range, matchers.to_vec()) }
 }
 
@@ -183,12 +183,12 @@ async fn matchers(source: &dyn SeriesSource) {
         &[(Equal, "__name__", "b_total"), (NotRegex, "instance", "[1-6].*")],
         &[(Regex, "__name__", ".+"), (Equal, "zone", "süd")],
         &[(Equal, "zone", "\"quoted\"\n")],
-        // external labels are labels of the series
+        // External labels are labels of the series.
         &[(Equal, "__name__", "early"), (Equal, "cluster", "eu")],
         &[(Equal, "__name__", "early"), (Regex, "replica", "a|b"), (NotEqual, "cluster", "us")],
         &[(Equal, "__name__", "early"), (Equal, "cluster", "us")],
         &[(Equal, "__name__", "early"), (Equal, "cluster", "")],
-        // nothing
+        // Nothing.
         &[(Equal, "__name__", "no_such")],
         &[(Equal, "__name__", "a_total"), (Equal, "instance", "no-such")],
         &[(Equal, "__name__", "a_total"), (Equal, "__name__", "b_total")],
@@ -211,7 +211,7 @@ async fn times(source: &dyn SeriesSource) {
         (whole.min - 10, whole.min),
         (whole.max, whole.max + 10),
         (second - 1, second),
-        // nothing
+        // Nothing.
         (i64::MIN, whole.min - 1),
         (whole.max + 1, i64::MAX),
         (0, 0),
@@ -246,7 +246,7 @@ async fn limits(source: &dyn SeriesSource) {
             assert_eq!(got.len(), limit.min(right.len()), "limit {limit}");
             assert!(got.iter().all(|s| right.iter().any(|r| r.labels == s.labels)), "limit {limit}");
             if !skip_chunks {
-                // whole series, none cut by the limit
+                // Whole series, none cut by the limit.
                 let right: Vec<_> =
                     got.iter().flat_map(|s| right.iter().find(|r| r.labels == s.labels)).cloned().collect();
                 assert_same(&got, &right, TimeRange::ALL, &format!("limit {limit}"));
@@ -277,7 +277,7 @@ async fn replicas(source: &dyn SeriesSource) {
     if !source.info().supports_without_replica_labels {
         return;
     }
-    // one that all series share, one that tells them apart
+    // One that all series share, one that tells them apart.
     for names in [vec!["replica".to_owned()], vec!["instance".to_owned(), "job".to_owned()]] {
         let got = ask(source, Select { without_replica_labels: names.clone().into(), ..all() }).await;
         let mut right: BTreeMap<Labels, Vec<(i64, u64)>> = BTreeMap::new();
@@ -392,7 +392,7 @@ async fn given_up(source: &dyn SeriesSource) {
             Ok(answer) => assert_eq!(answer.value, ["job-0", "job-1", "job-2"], "{what}"),
         }
     }
-    // asked, and left after the first event: all memory comes back
+    // Asked, and left after the first event: all memory comes back.
     let ctx = Ctx { budget: Budget::new("this request", "--none", 0, None), ..Ctx::background() };
     let mut stream = source.select(&ctx, all());
     assert!(stream.next().await.is_some_and(|event| event.is_ok()), "no first event");
@@ -412,7 +412,7 @@ async fn given_back(ctx: &Ctx) {
 async fn budgets(source: &dyn SeriesSource) {
     let ctx =
         |max_bytes| Ctx { budget: Budget::new("this request", "--the-flag", max_bytes, None), ..Ctx::background() };
-    // less than any series takes: a source that streams may hold little at a time
+    // Less than any series takes: a source that streams may hold little at a time.
     let tight = ctx(10);
     match collect_series(source.select(&tight, all())).await {
         Err(Error::Limit(text)) => assert!(text.contains("--the-flag"), "the flag to raise is not named: {text}"),

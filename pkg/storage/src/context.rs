@@ -35,7 +35,7 @@ impl Ctx {
         }
     }
 
-    /// Whether to go on.
+    /// Whether somebody still waits for the answer.
     ///
     /// # Errors
     /// [`Error::Cancelled`] or [`Error::Timeout`].

@@ -8,7 +8,7 @@ pub enum Error {
     /// The request makes no sense (HTTP 400, gRPC InvalidArgument): mend it.
     #[error("{0}")]
     Invalid(String),
-    /// A limit was hit (HTTP 422, gRPC ResourceExhausted): narrow the query or raise the flag named in the text.
+    /// A limit was hit (HTTP 422, gRPC ResourceExhausted): narrow the query or raise the flag named in the message.
     #[error("{0}")]
     Limit(String),
     /// The source cannot be reached or failed for now (gRPC Unavailable): try again.
@@ -38,12 +38,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// An [`Error::Other`] from a text alone.
+    /// An [`Error::Other`] without a source.
     pub fn other(context: impl Into<String>) -> Self {
         Self::Other { context: context.into(), source: None }
     }
 
-    /// The same kind of error with `prefix: ` before its text, to say where it happened.
+    /// The same kind of error with `prefix: ` before its message, to say where it happened.
     #[must_use]
     pub fn within(self, prefix: impl std::fmt::Display) -> Self {
         match self {

@@ -21,11 +21,11 @@ pub struct Hints {
 /// What one request read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReadStats {
-    /// Postings lists.
+    /// Postings lists that were read.
     pub postings: ItemStats,
-    /// Series entries.
+    /// Series entries that were read.
     pub series: ItemStats,
-    /// Chunks.
+    /// Chunks that were read.
     pub chunks: ItemStats,
     /// Bytes fetched from the bucket.
     pub downloaded_bytes: u64,
@@ -50,7 +50,7 @@ pub struct ItemStats {
     pub fetched: u64,
     /// Bytes of the items fetched.
     pub fetched_bytes: u64,
-    /// Rounds of fetching.
+    /// Rounds of requests to the bucket.
     pub fetches: u64,
 }
 
@@ -60,7 +60,7 @@ impl HintSink {
         self.0.lock().blocks.extend(ids);
     }
 
-    /// Replaces the counts.
+    /// Replaces the counts by those at the end.
     pub fn set_stats(&self, stats: ReadStats) {
         self.0.lock().stats = stats;
     }

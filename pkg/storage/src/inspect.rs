@@ -34,7 +34,7 @@ pub trait MetadataSource: fmt::Debug + Send + Sync {
     fn metadata(&self, ctx: &Ctx, want: MetadataQuery) -> BoxFuture<'static, Result<Answer<MetadataByMetric>>>;
 }
 
-/// Has exemplars.
+/// Keeps exemplars of its series.
 pub trait ExemplarsSource: fmt::Debug + Send + Sync {
     /// The exemplars of the series that a PromQL expression selects.
     fn exemplars(&self, ctx: &Ctx, want: ExemplarsQuery) -> BoxFuture<'static, Result<Answer<Vec<ExemplarSeries>>>>;
@@ -76,7 +76,7 @@ impl Inspect {
     /// What [`Inspect::rules`] answers; nothing if it is not served.
     ///
     /// # Errors
-    /// Those of the source.
+    /// Whatever the source fails with; none where it is not served.
     pub async fn rules(&self, ctx: &Ctx, want: RulesQuery) -> Result<Answer<Vec<RuleGroup>>> {
         match &self.rules {
             Some(source) => source.rules(ctx, want).await,
@@ -87,7 +87,7 @@ impl Inspect {
     /// What [`Inspect::targets`] answers; nothing if it is not served.
     ///
     /// # Errors
-    /// Those of the source.
+    /// Whatever the source fails with; none where it is not served.
     pub async fn targets(&self, ctx: &Ctx, want: TargetsQuery) -> Result<Answer<Targets>> {
         match &self.targets {
             Some(source) => source.targets(ctx, want).await,
@@ -98,7 +98,7 @@ impl Inspect {
     /// What [`Inspect::metadata`] answers; nothing if it is not served.
     ///
     /// # Errors
-    /// Those of the source.
+    /// Whatever the source fails with; none where it is not served.
     pub async fn metadata(&self, ctx: &Ctx, want: MetadataQuery) -> Result<Answer<MetadataByMetric>> {
         match &self.metadata {
             Some(source) => source.metadata(ctx, want).await,
@@ -109,7 +109,7 @@ impl Inspect {
     /// What [`Inspect::exemplars`] answers; nothing if it is not served.
     ///
     /// # Errors
-    /// Those of the source.
+    /// Whatever the source fails with; none where it is not served.
     pub async fn exemplars(&self, ctx: &Ctx, want: ExemplarsQuery) -> Result<Answer<Vec<ExemplarSeries>>> {
         match &self.exemplars {
             Some(source) => source.exemplars(ctx, want).await,
@@ -120,7 +120,7 @@ impl Inspect {
     /// What [`Inspect::statistics`] answers; nothing if it is not served.
     ///
     /// # Errors
-    /// Those of the source.
+    /// Whatever the source fails with; none where it is not served.
     pub async fn statistics(&self, ctx: &Ctx, want: StatisticsQuery) -> Result<Answer<StatisticsByTenant>> {
         match &self.statistics {
             Some(source) => source.statistics(ctx, want).await,
@@ -129,7 +129,7 @@ impl Inspect {
     }
 }
 
-/// A query for rules.
+/// Which rules are wanted; everything given must match.
 #[derive(Debug, Clone, Default)]
 pub struct RulesQuery {
     /// Alerting rules, recording rules, or both.
@@ -167,7 +167,7 @@ pub struct RuleGroup {
     pub file: String,
     /// The rules, in the order of their evaluation.
     pub rules: Vec<Rule>,
-    /// Seconds between evaluations.
+    /// Time from one evaluation to the next, seconds.
     pub interval_s: f64,
     /// Most series or alerts a rule may make; 0 = no limit.
     pub limit: i64,
@@ -188,7 +188,7 @@ pub struct Rule {
     pub query: String,
     /// Labels that the rule puts on its series or alerts.
     pub labels: Labels,
-    /// `ok`, `err` or `unknown`.
+    /// How the last evaluation went: `ok`, `err` or `unknown`.
     pub health: String,
     /// The error of the last evaluation; empty unless `health` is `err`.
     pub last_error: String,
@@ -251,11 +251,11 @@ pub struct AlertInstance {
     pub active_at_ns: Option<i64>,
     /// The value, as the source printed it.
     pub value: String,
-    /// As in [`RuleGroup`].
+    /// What an evaluation does when data is missing, as in [`RuleGroup`].
     pub partial_response: PartialResponse,
 }
 
-/// A query for targets.
+/// Which targets are wanted, by their state.
 #[derive(Debug, Clone, Default)]
 pub struct TargetsQuery {
     /// Active targets, dropped ones, or both.
@@ -274,7 +274,7 @@ pub enum TargetState {
     Dropped,
 }
 
-/// Targets found.
+/// Targets by state: active ones and dropped ones.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Targets {
     /// Targets that are scraped.
@@ -319,7 +319,7 @@ impl TargetHealth {
     }
 }
 
-/// A query for metadata.
+/// Which metadata is wanted, and how much.
 #[derive(Debug, Clone, Default)]
 pub struct MetadataQuery {
     /// One metric, or all when empty.
@@ -332,7 +332,7 @@ pub struct MetadataQuery {
     pub partial_response: PartialResponse,
 }
 
-/// A query for exemplars.
+/// Which series' exemplars are wanted, of which time.
 #[derive(Debug, Clone)]
 pub struct ExemplarsQuery {
     /// A PromQL expression, of which only the selectors count.
@@ -345,7 +345,7 @@ pub struct ExemplarsQuery {
     pub partial_response: PartialResponse,
 }
 
-/// A query for statistics.
+/// Which TSDBs' statistics are wanted.
 #[derive(Debug, Clone, Default)]
 pub struct StatisticsQuery {
     /// At most this many entries per list; 0 = all.

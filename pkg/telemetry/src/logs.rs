@@ -85,12 +85,12 @@ pub fn subscriber<W>(level: Level, format: Format, to: W, spans: Option<SpanLaye
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    // connection chatter of the HTTP stack drowns our own debug lines
+    // Connection chatter of the HTTP stack drowns our own debug lines.
     let quiet = level.min(Level::INFO);
     let targets = ["h2", "hyper", "hyper_util", "reqwest", "rustls", "tonic", "tower", "s3s", "hickory_proto", "mio"]
         .into_iter()
         .fold(Targets::new().with_default(LevelFilter::from_level(level)), |t, name| t.with_target(name, quiet))
-        // each of its retries; the first is told by us, the last is an error
+        // Each of its retries; the first is told by us, the last is an error.
         .with_target("object_store", if level > Level::INFO { level } else { level.min(Level::WARN) })
         .with_target(crate::TRACE, LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer().event_format(Lines(format)).with_writer(to).with_ansi(false);
@@ -118,7 +118,7 @@ where
             line.text("caller", &format!("{file}:{number}"));
         }
         line.text("level", level_name(*meta.level()));
-        // the message first, whatever its place among the fields
+        // The message first, whatever its place among the fields.
         line.message(event);
         line.rest(event);
         writeln!(out, "{}", line.finish())

@@ -125,7 +125,7 @@ impl Metrics {
     /// All metrics as OpenMetrics 1.0 text.
     pub fn encode_openmetrics(&self) -> String {
         let mut out = String::new();
-        // writing to a String does not fail; a collector that refuses loses its own lines only
+        // Writing to a String does not fail; a collector that refuses loses its own lines only.
         if prometheus_client::encoding::text::encode(&mut out, &self.shared.lock().registry).is_err() {
             tracing::warn!("a metrics collector failed, its metrics are missing");
         }
@@ -147,7 +147,7 @@ impl Metrics {
             return make();
         }
         let family = make();
-        // the encoder ends help texts with a full stop of its own
+        // The encoder ends help texts with a full stop of its own.
         shared.registry.register(name, help.trim_end_matches('.'), family.clone());
         shared.families.insert(name.to_owned(), Box::new(family.clone()));
         family

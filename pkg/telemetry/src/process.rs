@@ -44,7 +44,7 @@ struct Reading {
 fn read(root: &Path) -> Reading {
     let text = |name: &str| fs::read_to_string(root.join(name)).unwrap_or_default();
     let stat = text("self/stat");
-    // the command's name stands in brackets and may hold blanks and brackets itself
+    // The command's name stands in brackets and may hold blanks and brackets itself.
     let fields: Vec<&str> =
         stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
     // fields[0] is the third of proc(5)

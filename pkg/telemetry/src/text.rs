@@ -36,7 +36,7 @@ pub(crate) fn from_openmetrics(text: &str) -> String {
                 Some((name, value)) if !line.starts_with('#') => &format!("{name} {value}"),
                 _ => line,
             };
-            // an empty label set is legal but no one else writes it
+            // An empty label set is legal but no one else writes it.
             match line.split_once('{') {
                 Some((name, rest)) if !line.starts_with('#') && rest.starts_with("} ") => {
                     out.push_str(name);

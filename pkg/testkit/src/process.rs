@@ -25,7 +25,7 @@ impl Process {
         command.spawn().map(Self)
     }
 
-    /// Its id.
+    /// The operating system's id of the process.
     pub fn id(&self) -> u32 {
         self.0.id()
     }
@@ -35,7 +35,7 @@ impl Process {
     /// # Errors
     /// From the system.
     pub fn kill(&mut self) -> io::Result<std::process::ExitStatus> {
-        // one that has ended cannot be killed; its status is what is asked for
+        // One that has ended cannot be killed; its status is what is asked for.
         let _ = self.0.kill();
         self.0.wait()
     }

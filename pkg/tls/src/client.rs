@@ -20,15 +20,15 @@ use crate::provider::versions;
 pub struct ClientTlsConfig {
     /// PEM bundle to trust; empty = the system's.
     pub ca: Option<PathBuf>,
-    /// PEM chain to show.
+    /// Path of the certificate chain to show, PEM.
     pub cert: Option<PathBuf>,
-    /// Its key.
+    /// Path of the private key of `cert`, PEM.
     pub key: Option<PathBuf>,
     /// Verify against this name in place of the address'.
     pub server_name: Option<String>,
-    /// Accept any certificate.
+    /// Accept any certificate of the server, whoever made it.
     pub skip_verify: bool,
-    /// As in [`ServerTlsConfig`].
+    /// As [`ServerTlsConfig`](crate::ServerTlsConfig) has it.
     pub min_version: String,
 }
 
@@ -36,7 +36,7 @@ impl ClientTlsConfig {
     /// The rustls form, with these ALPN protocols.
     ///
     /// # Errors
-    /// Missing or malformed files.
+    /// Files that are missing or malformed; the message names the file.
     pub fn build(&self, alpn: &[&[u8]]) -> Result<ClientConfig, Error> {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())

@@ -14,7 +14,7 @@ pub use server::{ClientAuth, ServerTls, ServerTlsConfig};
 /// Why a certificate, key or setting cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A setting or a file's content is wrong; the text names it.
+    /// A setting or a file's content is wrong; the message names it.
     #[error("{0}")]
     Config(String),
     /// A file cannot be read.
@@ -22,7 +22,7 @@ pub enum Error {
     Io {
         /// What was being done to which file.
         what: String,
-        /// The cause.
+        /// The cause, as the layer below reports it.
         source: std::io::Error,
     },
     /// `rustls` refused certificates or keys.

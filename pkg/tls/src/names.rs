@@ -10,7 +10,7 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 use x509_parser::extensions::GeneralName;
 
 /// Lets in clients whose certificate `inner` finds good and which has one of the names: DNS names, e-mail addresses, IP
-/// addresses and URIs, compared as text (the exporter-toolkit's `client_allowed_sans`).
+/// addresses and URIs, compared as strings (the exporter-toolkit's `client_allowed_sans`).
 #[derive(Debug)]
 pub(crate) struct AllowedNames {
     pub(crate) inner: Arc<dyn ClientCertVerifier>,

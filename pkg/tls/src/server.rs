@@ -16,10 +16,10 @@ use crate::{Error, names};
 /// Whether clients must show a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ClientAuth {
-    /// Not asked.
+    /// Clients are not asked for a certificate.
     #[default]
     None,
-    /// Checked if shown.
+    /// A certificate is checked if it is shown.
     VerifyIfGiven,
     /// Must be shown and valid.
     Require,
@@ -28,13 +28,13 @@ pub enum ClientAuth {
 /// What a TLS server needs.
 #[derive(Debug, Clone, Default)]
 pub struct ServerTlsConfig {
-    /// PEM chain.
+    /// Path of the certificate chain, PEM.
     pub cert: PathBuf,
-    /// PEM key.
+    /// Path of the private key, PEM.
     pub key: PathBuf,
     /// PEM bundle that client certificates must descend from.
     pub client_ca: Option<PathBuf>,
-    /// See [`ClientAuth`].
+    /// Whether clients must show a certificate.
     pub client_auth: ClientAuth,
     /// Names of which a client's certificate must have one; empty = any will do.
     pub client_names: Vec<String>,
@@ -44,7 +44,7 @@ pub struct ServerTlsConfig {
     pub ciphers: Vec<String>,
     /// `P256`, `P384`, `X25519` or Go's `CurveP256` …; empty = all.
     pub curves: Vec<String>,
-    /// ALPN, most wanted first.
+    /// ALPN protocols, the most wanted one first.
     pub alpn: Vec<&'static [u8]>,
 }
 

@@ -23,7 +23,7 @@ pub(super) fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BT
         type Value = BTreeMap<String, String>;
 
         fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("a map of texts, or null")
+            f.write_str("a map of strings, or null")
         }
 
         fn visit_unit<E>(self) -> Result<Self::Value, E> {

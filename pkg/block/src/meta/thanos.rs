@@ -23,7 +23,7 @@ pub struct ThanosMeta {
     pub labels: BTreeMap<String, String>,
     /// The resolution of the block's samples.
     pub downsample: Downsample,
-    /// Which component made it.
+    /// Which component made it, such as `sidecar`.
     pub source: String,
     /// Names inside `chunks/`, sorted.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
@@ -140,14 +140,14 @@ pub struct DeletionMatcher {
     pub value: String,
 }
 
-/// Both ends inclusive, ms.
+/// A time that is deleted; both ends inclusive, ms.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DeletionInterval {
-    /// First ms.
+    /// First ms of the interval, inclusive.
     #[serde(rename = "Mint")]
     pub min_time: i64,
-    /// Last ms.
+    /// Last ms of the interval, inclusive.
     #[serde(rename = "Maxt")]
     pub max_time: i64,
 }

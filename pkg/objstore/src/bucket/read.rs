@@ -57,7 +57,7 @@ impl Joined {
 }
 
 impl Bucket {
-    /// The whole object.
+    /// Reads the whole object into memory.
     ///
     /// # Errors
     /// `NotFound`; `ShortBody` when fewer bytes came than the store had announced, after repeating; `Limit` above
@@ -69,7 +69,7 @@ impl Bucket {
     /// The whole object, and what was known of it when it was read.
     ///
     /// # Errors
-    /// As [`Self::get`].
+    /// The same as those of [`Self::get`].
     pub async fn get_with_meta(&self, path: &str) -> Result<(Bytes, Object)> {
         let location = self.path("get", path)?;
         let read = async || {
@@ -117,7 +117,7 @@ impl Bucket {
     /// All of `ranges`, in their order; near ones in one request. See [`Settings::coalesce_gap_bytes`].
     ///
     /// # Errors
-    /// As [`Self::get_range`].
+    /// The same as those of [`Self::get_range`].
     pub async fn get_ranges(&self, path: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let fetches = merge(ranges, self.settings.coalesce_gap_bytes);
         let mut flying = FuturesOrdered::new();
@@ -135,7 +135,7 @@ impl Bucket {
             if range.is_empty() {
                 return Bytes::new();
             }
-            // each range lies within exactly one fetch, whose length was checked
+            // Each range lies within exactly one fetch, whose length was checked.
             let at = fetches.partition_point(|f| f.end < range.end);
             let begin = (range.start - fetches[at].start) as usize;
             bodies[at].slice(begin..begin + (range.end - range.start) as usize)
@@ -143,7 +143,7 @@ impl Bucket {
         Ok(ranges.iter().map(slice).collect())
     }
 
-    /// Size, time and ETag.
+    /// Size, time and ETag of an object, without its body.
     ///
     /// # Errors
     /// `NotFound` and the failures.
@@ -180,7 +180,7 @@ impl Bucket {
         let (bucket, prefix) = (self.clone(), prefix.to_owned());
         let timeout = self.settings.operation_timeout;
         let items = self.store.list(location.as_ref());
-        // a deadline for each item, which means for each page
+        // A deadline for each item, which means for each page.
         futures::stream::unfold(Some(items), move |items| {
             let (bucket, prefix) = (bucket.clone(), prefix.clone());
             async move {
@@ -220,7 +220,7 @@ impl Bucket {
         }
         let result = self.store.get_opts(location, options).await.map_err(|e| self.error("get_range", path, e))?;
         let (size, expected) = (result.meta.size, result.range.end.saturating_sub(result.range.start));
-        // the caller chose the range, so no further limit
+        // The caller chose the range, so no further limit.
         let pool = self.pool.as_ref();
         let bytes = self.read(path, "get_range", expected, u64::MAX, pool, result.into_stream()).await?;
         Ok((bytes, size))

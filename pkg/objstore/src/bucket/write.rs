@@ -114,7 +114,7 @@ impl Bucket {
     /// Removes an object; one that is not there is no error.
     ///
     /// # Errors
-    /// Failures.
+    /// Failures of the store, after its retries.
     pub async fn delete(&self, path: &str) -> Result<()> {
         let location = self.path("delete", path)?;
         match self.within("delete", path, self.store.delete(&location)).await {
@@ -126,7 +126,7 @@ impl Bucket {
 
 /// Up to `len` bytes from where `input` stands, fewer only at its end.
 async fn read_part(input: &mut tokio::fs::File, len: u64) -> std::io::Result<Bytes> {
-    // the file's own length is not trusted for the allocation: it may be a sparse file of any size
+    // The file's own length is not trusted for the allocation: it may be a sparse file of any size.
     let mut part = Vec::with_capacity(usize::try_from(len).unwrap_or(usize::MAX).min(16 << 20));
     input.take(len).read_to_end(&mut part).await?;
     Ok(part.into())

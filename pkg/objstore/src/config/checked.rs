@@ -17,7 +17,7 @@ pub(super) fn url(line: u64, key: &str, url: &str) -> Result<(), ConfigError> {
         && parsed.query().is_none()
         && parsed.fragment().is_none()
         && parsed.has_host()
-        // what the parser took away without a word
+        // What the parser took away without a word.
         && !url.contains(|c: char| c.is_control() || c.is_whitespace() || c == '\\');
     if plain { Ok(()) } else { refused("must be a host, with a port if need be".to_owned()) }
 }

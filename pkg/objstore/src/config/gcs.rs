@@ -77,7 +77,7 @@ impl GcsYaml {
             checked::url(0, "STORAGE_EMULATOR_HOST of the environment", emulator)?;
         }
         let (http, connections_max) = self.http_config.clone().unwrap_or_default().check(emulator.is_some())?;
-        // here 1 means no retries at all
+        // Here 1 means no retries at all.
         let retry = match self.max_retries {
             Some(1) => RetryConfig { max_retries: 0, ..Default::default() },
             n => retries(n),
@@ -103,7 +103,7 @@ impl Gcs {
         prefix: String,
     ) -> Result<(Arc<dyn ObjectStore>, XmlUnfinished), ConfigError> {
         if let Some(bytes) = self.chunk_bytes {
-            // parts below S3's smallest are refused by the multipart protocol spoken here
+            // Parts below S3's smallest are refused by the multipart protocol spoken here.
             settings.part_bytes = bytes.max(5 << 20);
         }
         let open =

@@ -172,7 +172,7 @@ impl Config {
                 unfinished = Some(Arc::new(of_gcs));
                 (gcs.bucket.clone(), store, gcs.connections_max)
             }
-            // blocks that are not committed go by themselves, after a week
+            // Blocks that are not committed go by themselves, after a week.
             Provider::Azure(azure) => (azure.container.clone(), azure.open()?, azure.connections_max),
             Provider::Filesystem { directory } => {
                 let failed = |e: Box<dyn std::error::Error + Send + Sync>| {
@@ -188,7 +188,7 @@ impl Config {
         };
         let store: Arc<dyn ObjectStore> = match self.prefix.as_str() {
             "" => store,
-            // as it is written: `Path::from` would escape what keys may well hold
+            // As it is written: `Path::from` would escape what keys may well hold.
             prefix => {
                 let prefix = Path::parse(prefix).map_err(|e| ConfigError::open("prefix", e))?;
                 Arc::new(PrefixStore::new(store, prefix))
@@ -307,7 +307,7 @@ prefix: "/a/b/"
         let Provider::S3(s3) = config.provider else { panic!() };
         assert_eq!((s3.bucket.as_str(), s3.region.as_str(), s3.virtual_hosted), ("b", "eu-west-1", true));
         assert_eq!(s3.secret_key.as_deref(), Some("s3cr3t"));
-        // nothing said of the secret when printed
+        // Nothing said of the secret when printed.
         assert!(!format!("{s3:?}").contains("s3cr3t"));
     }
 
@@ -355,7 +355,7 @@ prefix: "/a/b/"
             let config = Config::parse(&yaml, &env).unwrap();
             config.open(&OpenOptions::default()).unwrap_or_else(|e| panic!("{sse}: {e}"));
         }
-        // a certificate that is none is refused when opened, an absent one when read
+        // A certificate that is none is refused when opened, an absent one when read.
         let tls = |file: &std::path::Path| {
             let tls = format!("{{tls_config: {{ca_file: '{}'}}}}", file.display());
             format!("type: S3\nconfig: {{bucket: b, endpoint: e, http_config: {tls}}}\n")

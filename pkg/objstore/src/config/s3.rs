@@ -337,7 +337,7 @@ impl S3 {
             .with_allow_http(self.http.plain)
             .with_conditional_put(S3ConditionalPut::ETagMatch)
             .with_disable_tagging(true)
-            // deletes come one by one; not every store that speaks S3 knows the request for many
+            // Deletes come one by one; not every store that speaks S3 knows the request for many.
             .with_disable_bulk_delete(true)
             .with_retry(self.retry.clone());
         for (key, value) in &self.from_env {

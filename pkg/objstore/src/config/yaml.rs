@@ -10,7 +10,7 @@ use serde_saphyr::Spanned;
 use super::error::ConfigError;
 
 pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, ConfigError> {
-    // a snippet in the error would show the secrets around it
+    // A snippet in the error would show the secrets around it.
     let options = serde_saphyr::options! { with_snippet: false };
     serde_saphyr::from_str_with_options(model::first_document(text), options).map_err(|e| {
         let line = e.location().map_or(0, |at| at.line());
@@ -31,7 +31,7 @@ pub(super) fn value<T: Clone + Default>(key: &Key<T>) -> T {
     key.as_ref().map(|k| k.value.clone()).unwrap_or_default()
 }
 
-/// The text of `key` unless it is empty.
+/// The value of `key` unless it is empty.
 pub(super) fn text(key: &Key<String>) -> Option<String> {
     key.as_ref().map(|k| k.value.clone()).filter(|t| !t.is_empty())
 }

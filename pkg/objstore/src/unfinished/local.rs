@@ -30,13 +30,13 @@ fn found(root: &Path) -> std::io::Result<Vec<UnfinishedUpload>> {
     while let Some(dir) = dirs.pop() {
         let entries = match std::fs::read_dir(&dir) {
             Ok(entries) => entries,
-            // removed with its last file
+            // Removed with its last file.
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
             Err(e) => return Err(e),
         };
         for entry in entries {
             let entry = entry?;
-            // links are not followed
+            // Links are not followed.
             if entry.file_type()?.is_dir() {
                 dirs.push(entry.path());
                 continue;
@@ -53,7 +53,7 @@ fn found(root: &Path) -> std::io::Result<Vec<UnfinishedUpload>> {
                 Ok(begun_ms) => {
                     uploads.push(UnfinishedUpload { path: path.to_owned(), id: id.to_owned(), begun_ms });
                 }
-                // renamed by now
+                // Renamed by now.
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
                 Err(e) => return Err(e),
             }
@@ -93,7 +93,7 @@ impl Unfinished for LocalUnfinished {
         let root = self.0.clone();
         let remove = move |file: &Path| {
             std::fs::remove_file(file)?;
-            // directories go with their last file, as when objects are deleted
+            // Directories go with their last file, as when objects are deleted.
             for dir in file.ancestors().skip(1).take_while(|dir| *dir != root) {
                 if std::fs::remove_dir(dir).is_err() {
                     break;

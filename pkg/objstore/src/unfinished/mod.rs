@@ -99,7 +99,7 @@ impl Bucket {
     /// Aborts an unfinished upload; one that is gone is no error. Whoever still adds to it is told that it is gone.
     ///
     /// # Errors
-    /// Failures.
+    /// Failures of the store, after its retries.
     pub async fn abort_unfinished_upload(&self, upload: &UnfinishedUpload) -> Result<()> {
         let Some(unfinished) = &self.unfinished else { return Ok(()) };
         match self.within("upload_abort", &upload.path, unfinished.abort(upload)).await {

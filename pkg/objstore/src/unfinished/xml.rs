@@ -91,7 +91,7 @@ struct PartXml {
 
 #[derive(Debug, thiserror::Error)]
 enum Odd {
-    // the words by which the kind of object_store's own errors is told
+    // The words by which the kind of object_store's own errors is told.
     #[error("Server returned non-2xx status code: {status}: {body}")]
     Status { status: StatusCode, body: String },
     #[error("an answer of more than 16 MiB")]
@@ -129,7 +129,7 @@ fn escaped(text: &str) -> String {
     out
 }
 
-/// What `encoding-type=url` says; bytes that are no text become `U+FFFD`: such a key is none of ours.
+/// What `encoding-type=url` says; bytes that are no UTF-8 become `U+FFFD`: such a key is none of ours.
 fn unescaped(text: &str) -> String {
     let (mut out, bytes) = (Vec::with_capacity(text.len()), text.as_bytes());
     let mut at = 0;

@@ -8,7 +8,7 @@ use model::{Exemplar, MetricMetadata, is_stale};
 use super::SeriesRef;
 use crate::{Error, Result};
 
-/// Float samples.
+/// A batch of float samples, a row each.
 #[derive(Debug, Clone, Copy)]
 pub struct Floats<'a> {
     /// The series of each row.
@@ -21,7 +21,7 @@ pub struct Floats<'a> {
     pub starts_ms: &'a [i64],
 }
 
-/// Native histograms.
+/// A batch of native histograms, a row each.
 #[derive(Debug, Clone, Copy)]
 pub struct Histograms<'a> {
     /// The series of each row.
@@ -68,7 +68,7 @@ impl HistogramValue {
     }
 }
 
-/// Exemplars.
+/// A batch of exemplars, a row each.
 #[derive(Debug, Clone, Copy)]
 pub struct Exemplars<'a> {
     /// The series of each row.
@@ -99,7 +99,7 @@ impl Floats<'_> {
     /// Holds the columns' lengths against one another.
     ///
     /// # Errors
-    /// [`Error::Invalid`].
+    /// [`Error::Invalid`] if two columns have different lengths.
     pub fn check(&self) -> Result<()> {
         let starts = if self.starts_ms.is_empty() { self.series.len() } else { self.starts_ms.len() };
         same("float samples", self.series.len(), &[self.times_ms.len(), self.values.len(), starts])
@@ -107,10 +107,10 @@ impl Floats<'_> {
 }
 
 impl Histograms<'_> {
-    /// As [`Floats::check`].
+    /// Compares the columns' lengths, as [`Floats::check`] does.
     ///
     /// # Errors
-    /// [`Error::Invalid`].
+    /// [`Error::Invalid`] if two columns have different lengths.
     pub fn check(&self) -> Result<()> {
         let starts = if self.starts_ms.is_empty() { self.series.len() } else { self.starts_ms.len() };
         same("histograms", self.series.len(), &[self.times_ms.len(), self.values.len(), starts])
@@ -118,20 +118,20 @@ impl Histograms<'_> {
 }
 
 impl Exemplars<'_> {
-    /// As [`Floats::check`].
+    /// Compares the columns' lengths, as [`Floats::check`] does.
     ///
     /// # Errors
-    /// [`Error::Invalid`].
+    /// [`Error::Invalid`] if two columns have different lengths.
     pub fn check(&self) -> Result<()> {
         same("exemplars", self.series.len(), &[self.exemplars.len()])
     }
 }
 
 impl Metadata<'_> {
-    /// As [`Floats::check`].
+    /// Compares the columns' lengths, as [`Floats::check`] does.
     ///
     /// # Errors
-    /// [`Error::Invalid`].
+    /// [`Error::Invalid`] if two columns have different lengths.
     pub fn check(&self) -> Result<()> {
         same("metadata", self.series.len(), &[self.families.len(), self.metadata.len()])
     }

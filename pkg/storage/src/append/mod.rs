@@ -74,28 +74,28 @@ pub trait Appender: fmt::Debug + Send {
     /// Budget or cancellation; no series was created then.
     fn resolve(&mut self, series: &[&[(&str, &str)]]) -> Result<Vec<std::result::Result<SeriesRef, SeriesRefusal>>>;
 
-    /// Appends float samples.
+    /// Appends float samples, each of the series in its row.
     ///
     /// # Errors
     /// [`crate::Error::Invalid`] for columns of unequal length, budget, cancellation; no row was taken then.
     fn floats(&mut self, rows: Floats<'_>) -> Result<Vec<Refused>>;
 
-    /// Appends native histograms.
+    /// Appends native histograms, each to the series in its row.
     ///
     /// # Errors
-    /// As [`Appender::floats`].
+    /// The same as those of [`Appender::floats`].
     fn histograms(&mut self, rows: Histograms<'_>) -> Result<Vec<Refused>>;
 
     /// Appends exemplars, of each series by ascending time.
     ///
     /// # Errors
-    /// As [`Appender::floats`].
+    /// The same as those of [`Appender::floats`].
     fn exemplars(&mut self, rows: Exemplars<'_>) -> Result<Vec<Refused>>;
 
     /// Notes type, help and unit of series; the newest stands.
     ///
     /// # Errors
-    /// As [`Appender::floats`].
+    /// The same as those of [`Appender::floats`].
     fn metadata(&mut self, rows: Metadata<'_>) -> Result<Vec<Refused>>;
 
     /// Makes everything visible at once.
@@ -104,6 +104,6 @@ pub trait Appender: fmt::Debug + Send {
     /// [`CommitError`], which says whether anything can have become visible. Dropping the future leaves that open too.
     fn commit(self: Box<Self>) -> BoxFuture<'static, std::result::Result<Committed, CommitError>>;
 
-    /// Gives everything up.
+    /// Gives everything up; nothing of it is ever visible.
     fn rollback(self: Box<Self>);
 }

@@ -7,7 +7,7 @@ use crate::Error;
 pub struct Refused {
     /// Which row of the batch, from 0.
     pub row: usize,
-    /// Why.
+    /// Why it was not taken.
     pub why: Refusal,
 }
 
@@ -26,7 +26,7 @@ pub enum Refusal {
     /// The series has a sample of this time with another value.
     #[error("duplicate sample for timestamp")]
     Duplicate,
-    /// Before the out-of-order window.
+    /// Older than the out-of-order window reaches.
     #[error("too old sample")]
     TooOld {
         /// The window's begin, ms.
@@ -47,13 +47,13 @@ pub enum Refusal {
     /// The labels of an exemplar together have more characters than allowed.
     #[error("label length exceeds maximum of {max} characters")]
     ExemplarTooLong {
-        /// The limit.
+        /// The limit that is exceeded.
         max: usize,
     },
     /// Older than the newest exemplar of the series.
     #[error("out of order exemplar")]
     ExemplarOutOfOrder,
-    /// The store keeps none.
+    /// The store keeps no exemplars, or no more of them.
     #[error("exemplar storage is disabled or full")]
     NoRoomForExemplars,
 }
@@ -64,18 +64,18 @@ pub enum SeriesRefusal {
     /// No label with a value.
     #[error("empty label set")]
     Empty,
-    /// A name comes twice.
+    /// The same label name comes twice.
     #[error("label name {0:?} is not unique: invalid sample")]
     DuplicateName(String),
-    /// A name is empty.
+    /// A label has a value and no name.
     #[error("empty label name")]
     EmptyName,
-    /// More labels than allowed.
+    /// The set has more labels than allowed.
     #[error("{labels} labels, over the limit of {max}")]
     TooManyLabels {
-        /// How many there are.
+        /// How many labels the set has.
         labels: usize,
-        /// The limit.
+        /// The limit that is exceeded.
         max: usize,
     },
     /// A name or value is longer than allowed.
@@ -85,15 +85,15 @@ pub enum SeriesRefusal {
         name: String,
         /// `name` or `value`.
         what: &'static str,
-        /// Its length.
+        /// Length of the name or value, bytes.
         bytes: usize,
-        /// The limit.
+        /// The limit that is exceeded.
         max: usize,
     },
     /// The store has as many series as it may.
     #[error("the store has {max} series, its limit")]
     TooManySeries {
-        /// The limit.
+        /// The limit that is exceeded.
         max: usize,
     },
 }
@@ -130,7 +130,7 @@ pub enum Visible {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{error}")]
 pub struct CommitError {
-    /// The cause.
+    /// The cause, as the layer below reports it.
     pub error: Error,
     /// What is left of the transaction.
     pub visible: Visible,

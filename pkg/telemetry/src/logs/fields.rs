@@ -39,7 +39,7 @@ impl Line {
     /// A number or boolean, never quoted.
     fn bare(&mut self, key: &str, value: impl fmt::Display) {
         self.key(key);
-        // writing to a String does not fail
+        // Writing to a String does not fail.
         let _ = write!(self.out, "{value}");
     }
 

@@ -261,7 +261,7 @@ impl S3 for Backend {
         let objects = state.buckets.get(&input.bucket).ok_or_else(|| s3_error!(NoSuchBucket))?;
         let keys_max = input.max_keys.unwrap_or(PAGE_KEYS_MAX).clamp(1, PAGE_KEYS_MAX);
         let prefix = input.prefix.clone().unwrap_or_default();
-        // the token is the last key or common prefix of the page before
+        // The token is the last key or common prefix of the page before.
         let after = [&input.continuation_token, &input.start_after].into_iter().flatten().max().cloned();
         let page = page(objects, &prefix, input.delimiter.as_deref(), after.as_deref(), keys_max as usize);
         Ok(S3Response::new(ListObjectsV2Output {
@@ -354,7 +354,7 @@ impl S3 for Backend {
         all.sort_unstable();
         let key = input.key_marker.clone().unwrap_or_default();
         let id = input.upload_id_marker.clone().filter(|id| !id.is_empty());
-        // without an upload's id all uploads of the key were shown
+        // Without an upload's id all uploads of the key were shown.
         let is_before = |u: &(&str, &str, SystemTime)| match &id {
             Some(id) => (u.0, u.1) <= (&key, id),
             None => u.0 <= key.as_str(),
@@ -466,7 +466,7 @@ fn page(objects: &Objects, prefix: &str, delimiter: Option<&str>, after: Option<
         let dir =
             delimiter.filter(|d| !d.is_empty()).and_then(|d| Some(&key[..prefix.len() + rest.find(d)? + d.len()]));
         let shown = dir.unwrap_or(key);
-        // everything below a directory that was shown, on this page or the one before
+        // Everything below a directory that was shown, on this page or the one before.
         if dir.is_some() && (last.as_deref() == dir || after == dir) {
             continue;
         }

@@ -80,7 +80,7 @@ pub enum FaultKind {
 /// A fault and the requests it meets.
 #[derive(Debug, Clone)]
 pub struct Fault {
-    /// `None` = any.
+    /// Which operation fails; `None` = any.
     pub operation: Option<Operation>,
     /// What the request's path must contain; `""` = any.
     pub path_contains: String,
@@ -88,7 +88,7 @@ pub struct Fault {
     pub skip: u64,
     /// Matching requests that are met then; `u64::MAX` = all.
     pub times: u64,
-    /// What happens.
+    /// What becomes of the request.
     pub kind: FaultKind,
 }
 

@@ -37,9 +37,9 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// The bucket.
+    /// Name of the one bucket it has.
     pub const BUCKET: &'static str = "test";
-    /// The access key.
+    /// The access key that it takes.
     pub const ACCESS_KEY: &'static str = "test-access";
     /// The secret key; signatures are checked.
     pub const SECRET_KEY: &'static str = "test-secret";
@@ -108,7 +108,7 @@ async fn serve(listener: TcpListener, service: S3Service, script: Arc<Script>) {
     let mut connections = JoinSet::new();
     loop {
         let Ok((socket, _)) = listener.accept().await else { return };
-        // a test's small answers should not wait for more; without the option it is only slower
+        // A test's small answers should not wait for more; without the option it is only slower.
         let _ = socket.set_nodelay(true);
         let (service, script) = (service.clone(), script.clone());
         connections.spawn(async move {
@@ -117,7 +117,7 @@ async fn serve(listener: TcpListener, service: S3Service, script: Arc<Script>) {
                 async move { answer(request, &service, &script).await }
             });
             let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-            // a client that goes away, or a body cut on purpose
+            // A client that goes away, or a body cut on purpose.
             let _ = server.serve_connection(TokioIo::new(socket), handler).await;
         });
         while connections.try_join_next().is_some() {}
@@ -132,7 +132,7 @@ async fn answer(
     let fault = script.next(Operation::of(&request), request.uri().path());
     match fault {
         Some(FaultKind::Status(status)) => {
-            // read what was sent, or the client sees a broken connection before the answer
+            // Read what was sent, or the client sees a broken connection before the answer.
             let _ = request.into_body().collect().await;
             return Ok(refusal(status));
         }
