@@ -156,7 +156,7 @@ pub(crate) fn check(flag: &Flag, value: &str) -> Result<(), String> {
             _ => Err(format!("{value:?} is no number")),
         },
         Kind::Duration => parse_go_duration(value).map(drop).map_err(|e| e.to_string()),
-        Kind::Size => value.parse::<ByteSize>().map(drop),
+        Kind::Size => value.parse::<ByteSize>().map(drop).map_err(|e| e.to_string()),
         Kind::Time => parse_time_or_duration(value, 0)
             .map(drop)
             .ok_or_else(|| format!("{value:?} is neither RFC 3339 time nor duration")),

@@ -23,7 +23,7 @@ pub use clock::{Clock, FakeClock, SystemClock};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use float::{FloatError, parse_go_float};
 pub use grid::Grid;
-pub use limits::ByteSize;
+pub use limits::{ByteSize, ByteSizeError};
 pub use meta::{Exemplar, ExemplarSeries, MetricMetadata, MetricType};
 pub use redact::redact_urls;
 pub use resolution::{Resolution, ResolutionError};

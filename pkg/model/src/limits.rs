@@ -7,11 +7,16 @@ use std::str::FromStr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ByteSize(pub u64);
 
-impl FromStr for ByteSize {
-    type Err = String;
+/// The string is no number of bytes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a size in bytes: {0:?} (say 1024, 250MB or 2GiB)")]
+pub struct ByteSizeError(String);
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || format!("not a size in bytes: {text:?} (say 1024, 250MB or 2GiB)");
+impl FromStr for ByteSize {
+    type Err = ByteSizeError;
+
+    fn from_str(text: &str) -> Result<Self, ByteSizeError> {
+        let bad = || ByteSizeError(text.to_owned());
         let digits = text.bytes().take_while(|b| b.is_ascii_digit() || *b == b'.').count();
         let number: f64 = text[..digits].parse().map_err(|_| bad())?;
         let unit: u64 = match text[digits..].trim() {
