@@ -4,6 +4,9 @@ use chunkenc::{Column, first_spacing, num_samples};
 use model::is_stale;
 use storage::{Chunk, ChunkData};
 
+/// So many pauses are looked at before it is asked whether to go on.
+const PART: usize = 256;
+
 /// Whether `followed`, which begins first, is followed to its end whatever the values of `others` are: it has no gap, and
 /// they are regular, no denser, and end with it. No sample later than `end` counts.
 pub(crate) fn is_enough<'a>(
@@ -24,9 +27,11 @@ pub(crate) fn is_enough<'a>(
 /// half of the shortest one.
 fn pauses(column: &Column, gap_max_ms: i64) -> Option<(i64, i64)> {
     let (mut least, mut most) = (gap_max_ms, 0);
-    for pair in column.times.windows(2) {
-        let pause = pair[1].saturating_sub(pair[0]);
-        (least, most) = (least.min(pause), most.max(pause));
+    for from in (0..column.len()).step_by(PART) {
+        for pair in column.times[from..column.len().min(from + PART + 1)].windows(2) {
+            let pause = pair[1].saturating_sub(pair[0]);
+            (least, most) = (least.min(pause), most.max(pause));
+        }
         if most > least.saturating_add(least / 2) || most > gap_max_ms {
             return None;
         }
