@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use object_store::path::Path;
 use object_store::{MultipartUpload, PutMultipartOptions, PutPayload};
 use tokio::task::JoinSet;
@@ -82,25 +83,27 @@ impl PartsWriter {
         std::mem::take(&mut self.waiting).into_iter().collect()
     }
 
-    async fn send_part(&mut self) -> Result<()> {
-        let payload = self.take_waiting();
-        let mut upload = match self.upload.take() {
-            Some(upload) => upload,
-            None => {
-                let options =
-                    PutMultipartOptions { attributes: self.bucket.attributes(), ..PutMultipartOptions::default() };
-                let begin = self.bucket.store().put_multipart_opts(&self.location, options);
-                self.bucket.within("upload", &self.path, begin).await?
+    fn send_part(&mut self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            let payload = self.take_waiting();
+            let mut upload = match self.upload.take() {
+                Some(upload) => upload,
+                None => {
+                    let options =
+                        PutMultipartOptions { attributes: self.bucket.attributes(), ..PutMultipartOptions::default() };
+                    let begin = self.bucket.store().put_multipart_opts(&self.location, options);
+                    self.bucket.within("upload", &self.path, begin).await?
+                }
+            };
+            let part = upload.put_part(payload);
+            self.upload = Some(upload);
+            while self.flying.len() >= self.settings.parts_in_flight.max(1) {
+                self.land().await?;
             }
-        };
-        let part = upload.put_part(payload);
-        self.upload = Some(upload);
-        while self.flying.len() >= self.settings.parts_in_flight.max(1) {
-            self.land().await?;
-        }
-        let (bucket, path) = (self.bucket.clone(), self.path.clone());
-        self.flying.spawn(async move { bucket.within("upload", &path, part).await });
-        Ok(())
+            let (bucket, path) = (self.bucket.clone(), self.path.clone());
+            self.flying.spawn(async move { bucket.within("upload", &path, part).await });
+            Ok(())
+        })
     }
 
     async fn land(&mut self) -> Result<()> {
@@ -132,22 +135,24 @@ impl PartsWriter {
         Ok(self.taken)
     }
 
-    async fn complete(&mut self) -> Result<()> {
-        if self.upload.is_none() {
-            let payload = self.take_waiting();
-            return self.bucket.put_payload(&self.path, &self.location, payload).await;
-        }
-        if self.waiting_bytes > 0 {
-            self.send_part().await?;
-        }
-        while !self.flying.is_empty() {
-            self.land().await?;
-        }
-        if let Some(upload) = &mut self.upload {
-            self.bucket.within("upload", &self.path, upload.complete()).await?;
-        }
-        self.upload = None;
-        Ok(())
+    fn complete(&mut self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            if self.upload.is_none() {
+                let payload = self.take_waiting();
+                return self.bucket.put_payload(&self.path, &self.location, payload).await;
+            }
+            if self.waiting_bytes > 0 {
+                self.send_part().await?;
+            }
+            while !self.flying.is_empty() {
+                self.land().await?;
+            }
+            if let Some(upload) = &mut self.upload {
+                self.bucket.within("upload", &self.path, upload.complete()).await?;
+            }
+            self.upload = None;
+            Ok(())
+        })
     }
 
     /// Gives the object up; one that stood there before stays.
@@ -155,10 +160,12 @@ impl PartsWriter {
         self.give_up().await;
     }
 
-    async fn give_up(&mut self) {
-        self.flying.shutdown().await;
-        let Some(upload) = self.upload.take() else { return };
-        abort_upload(&self.bucket, &self.path, upload).await;
+    fn give_up(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.flying.shutdown().await;
+            let Some(upload) = self.upload.take() else { return };
+            abort_upload(&self.bucket, &self.path, upload).await;
+        })
     }
 }
 

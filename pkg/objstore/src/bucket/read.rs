@@ -62,46 +62,50 @@ impl Bucket {
     /// # Errors
     /// `NotFound`; `ShortBody` when fewer bytes came than the store had announced, after repeating; `Limit` above
     /// [`Settings::get_bytes_max`].
-    pub async fn get(&self, path: &str) -> Result<Bytes> {
-        self.get_with_meta(path).await.map(|(bytes, _)| bytes)
+    pub fn get<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Bytes>> {
+        Box::pin(async move { self.get_with_meta(path).await.map(|(bytes, _)| bytes) })
     }
 
     /// The whole object, and what was known of it when it was read.
     ///
     /// # Errors
     /// The same as those of [`Self::get`].
-    pub async fn get_with_meta(&self, path: &str) -> Result<(Bytes, Object)> {
-        let location = self.path("get", path)?;
-        let read = async || {
-            let result = self.store.get_opts(&location, GetOptions::default()).await;
-            let result = result.map_err(|e| self.error("get", path, e))?;
-            let object = object(&result.meta);
-            let max = self.settings.get_bytes_max;
-            let body = self.read(path, "get", object.size, max, None, result.into_stream()).await?;
-            Ok((body, object))
-        };
-        self.repeat("get", path, || read().boxed()).await
+    pub fn get_with_meta<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<(Bytes, Object)>> {
+        Box::pin(async move {
+            let location = self.path("get", path)?;
+            let read = async || {
+                let result = self.store.get_opts(&location, GetOptions::default()).await;
+                let result = result.map_err(|e| self.error("get", path, e))?;
+                let object = object(&result.meta);
+                let max = self.settings.get_bytes_max;
+                let body = self.read(path, "get", object.size, max, None, result.into_stream()).await?;
+                Ok((body, object))
+            };
+            self.repeat("get", path, || read().boxed()).await
+        })
     }
 
     /// Exactly the bytes in `range`.
     ///
     /// # Errors
     /// `ShortBody` if the object ends before `range` does, or the body before it was complete, after repeating.
-    pub async fn get_range(&self, path: &str, range: Range<u64>) -> Result<Bytes> {
-        let want = range.end.saturating_sub(range.start);
-        if want == 0 {
-            return Ok(Bytes::new());
-        }
-        let location = self.path("get_range", path)?;
-        let read = async || {
-            let (bytes, size) = self.fetch_range(&location, path, range.clone()).await?;
-            if bytes.len() as u64 != want {
-                let text = format!("asked for bytes {}..{} of an object of {size}", range.start, range.end);
-                return Err(self.text_error(ErrorKind::ShortBody, "get_range", path, text));
+    pub fn get_range<'a>(&'a self, path: &'a str, range: Range<u64>) -> BoxFuture<'a, Result<Bytes>> {
+        Box::pin(async move {
+            let want = range.end.saturating_sub(range.start);
+            if want == 0 {
+                return Ok(Bytes::new());
             }
-            Ok(bytes)
-        };
-        self.repeat("get_range", path, || read().boxed()).await
+            let location = self.path("get_range", path)?;
+            let read = async || {
+                let (bytes, size) = self.fetch_range(&location, path, range.clone()).await?;
+                if bytes.len() as u64 != want {
+                    let text = format!("asked for bytes {}..{} of an object of {size}", range.start, range.end);
+                    return Err(self.text_error(ErrorKind::ShortBody, "get_range", path, text));
+                }
+                Ok(bytes)
+            };
+            self.repeat("get_range", path, || read().boxed()).await
+        })
     }
 
     /// The bytes in `range` as far as the object goes, and the object's size: for readers that guess lengths. A range
@@ -109,64 +113,72 @@ impl Bucket {
     ///
     /// # Errors
     /// `ShortBody` if the body ends before the range or the object does.
-    pub async fn get_range_clamped(&self, path: &str, range: Range<u64>) -> Result<(Bytes, u64)> {
-        let location = self.path("get_range", path)?;
-        self.repeat("get_range", path, || self.fetch_range(&location, path, range.clone()).boxed()).await
+    pub fn get_range_clamped<'a>(&'a self, path: &'a str, range: Range<u64>) -> BoxFuture<'a, Result<(Bytes, u64)>> {
+        Box::pin(async move {
+            let location = self.path("get_range", path)?;
+            self.repeat("get_range", path, || self.fetch_range(&location, path, range.clone()).boxed()).await
+        })
     }
 
     /// All of `ranges`, in their order; near ones in one request. See [`Settings::coalesce_gap_bytes`].
     ///
     /// # Errors
     /// The same as those of [`Self::get_range`].
-    pub async fn get_ranges(&self, path: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let fetches = merge(ranges, self.settings.coalesce_gap_bytes);
-        let mut flying = FuturesOrdered::new();
-        let mut bodies = Vec::with_capacity(fetches.len());
-        for fetch in &fetches {
-            if flying.len() >= RANGES_IN_FLIGHT {
-                bodies.extend(flying.next().await.transpose()?);
+    pub fn get_ranges<'a>(&'a self, path: &'a str, ranges: &'a [Range<u64>]) -> BoxFuture<'a, Result<Vec<Bytes>>> {
+        Box::pin(async move {
+            let fetches = merge(ranges, self.settings.coalesce_gap_bytes);
+            let mut flying = FuturesOrdered::new();
+            let mut bodies = Vec::with_capacity(fetches.len());
+            for fetch in &fetches {
+                if flying.len() >= RANGES_IN_FLIGHT {
+                    bodies.extend(flying.next().await.transpose()?);
+                }
+                flying.push_back(self.get_range(path, fetch.clone()).boxed());
             }
-            flying.push_back(self.get_range(path, fetch.clone()).boxed());
-        }
-        while let Some(body) = flying.next().await {
-            bodies.push(body?);
-        }
-        let slice = |range: &Range<u64>| {
-            if range.is_empty() {
-                return Bytes::new();
+            while let Some(body) = flying.next().await {
+                bodies.push(body?);
             }
-            // Each range lies within exactly one fetch, whose length was checked.
-            let at = fetches.partition_point(|f| f.end < range.end);
-            let begin = (range.start - fetches[at].start) as usize;
-            bodies[at].slice(begin..begin + (range.end - range.start) as usize)
-        };
-        Ok(ranges.iter().map(slice).collect())
+            let slice = |range: &Range<u64>| {
+                if range.is_empty() {
+                    return Bytes::new();
+                }
+                // Each range lies within exactly one fetch, whose length was checked.
+                let at = fetches.partition_point(|f| f.end < range.end);
+                let begin = (range.start - fetches[at].start) as usize;
+                bodies[at].slice(begin..begin + (range.end - range.start) as usize)
+            };
+            Ok(ranges.iter().map(slice).collect())
+        })
     }
 
     /// Size, time and ETag of an object, without its body.
     ///
     /// # Errors
     /// `NotFound` and the failures.
-    pub async fn head(&self, path: &str) -> Result<Object> {
-        let location = self.path("attributes", path)?;
-        let ask = self.store.get_opts(&location, GetOptions::new().with_head(true));
-        self.within("attributes", path, ask).await.map(|result| object(&result.meta))
+    pub fn head<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Object>> {
+        Box::pin(async move {
+            let location = self.path("attributes", path)?;
+            let ask = self.store.get_opts(&location, GetOptions::new().with_head(true));
+            self.within("attributes", path, ask).await.map(|result| object(&result.meta))
+        })
     }
 
     /// Whether the object is there.
     ///
     /// # Errors
     /// Failures only.
-    pub async fn exists(&self, path: &str) -> Result<bool> {
-        let location = self.path("exists", path)?;
-        let mut extensions = object_store::Extensions::default();
-        extensions.insert(AsksExistence);
-        let ask = self.store.get_opts(&location, GetOptions::new().with_head(true).with_extensions(extensions));
-        match self.within("exists", path, ask).await {
-            Ok(_) => Ok(true),
-            Err(e) if e.is_not_found() => Ok(false),
-            Err(e) => Err(e),
-        }
+    pub fn exists<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move {
+            let location = self.path("exists", path)?;
+            let mut extensions = object_store::Extensions::default();
+            extensions.insert(AsksExistence);
+            let ask = self.store.get_opts(&location, GetOptions::new().with_head(true).with_extensions(extensions));
+            match self.within("exists", path, ask).await {
+                Ok(_) => Ok(true),
+                Err(e) if e.is_not_found() => Ok(false),
+                Err(e) => Err(e),
+            }
+        })
     }
 
     /// All objects below `prefix` (whole path segments; `""` = all), in the store's order.
@@ -200,14 +212,16 @@ impl Bucket {
     ///
     /// # Errors
     /// Failures; there is no `NotFound`, an absent prefix has no directories.
-    pub async fn list_dirs(&self, prefix: &str) -> Result<Vec<String>> {
-        let location = self.optional_path("iter", prefix)?;
-        let listing = self.within("iter", prefix, self.store.list_with_delimiter(location.as_ref())).await?;
-        let mut dirs: Vec<String> =
-            listing.common_prefixes.iter().filter_map(|p| p.filename().map(str::to_owned)).collect();
-        dirs.sort();
-        dirs.dedup();
-        Ok(dirs)
+    pub fn list_dirs<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>>> {
+        Box::pin(async move {
+            let location = self.optional_path("iter", prefix)?;
+            let listing = self.within("iter", prefix, self.store.list_with_delimiter(location.as_ref())).await?;
+            let mut dirs: Vec<String> =
+                listing.common_prefixes.iter().filter_map(|p| p.filename().map(str::to_owned)).collect();
+            dirs.sort();
+            dirs.dedup();
+            Ok(dirs)
+        })
     }
 
     async fn fetch_range(&self, location: &Path, path: &str, range: Range<u64>) -> Result<(Bytes, u64)> {
