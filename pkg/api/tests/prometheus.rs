@@ -57,7 +57,7 @@ const QUESTIONS: &[(&str, Option<&str>, bool)] = &[
     ("alertmanagers", None, true),
     ("notifications", None, false),
     ("parse_query?query=sum+by+(a)+(rate(b%7Bc=%22d%22%7D[5m]))", None, false),
-    // refused
+    // Refused.
     ("query", None, false),
     ("query?query=sum(&time=1", None, false),
     ("query?query=1%2B", None, false),
@@ -101,7 +101,7 @@ const QUESTIONS: &[(&str, Option<&str>, bool)] = &[
 const NOT_ALIKE: &[&str] = &[
     // Go's cast of NaN is the year −292 million
     "query?query=1&time=NaN",
-    // an object stays an object, `{}` for `null`
+    // An object stays an object, `{}` for `null`.
     "targets?state=active",
 ];
 

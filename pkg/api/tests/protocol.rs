@@ -76,7 +76,7 @@ async fn large_answers_are_the_same_streamed_and_compressed() {
         };
         assert!(text == plain.body, "{encoding} answers the same");
     }
-    // gzip is what browsers and Grafana name beside others
+    // Gzip is what browsers and Grafana name beside others.
     let got = api.send(request(Method::GET, &path, &[("accept-encoding", "gzip, snappy")])).await;
     assert_eq!(got.headers["content-encoding"], "gzip");
 }

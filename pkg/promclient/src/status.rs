@@ -169,7 +169,7 @@ impl PromClient {
 const LOWEST: &str = "prometheus_tsdb_lowest_timestamp_seconds";
 
 pub(crate) fn lowest_timestamp_ms(page: &[u8]) -> Option<i64> {
-    // an empty head says 9.22e15; the cast saturates
+    // An empty head says 9.22e15; the cast saturates.
     gauge(page, LOWEST).filter(|s| !s.is_nan()).map(|seconds| (seconds * 1000.0) as i64)
 }
 

@@ -6,7 +6,10 @@
 
 mod external;
 mod frames;
+mod messages;
 mod order;
+mod out;
+mod plan;
 mod read;
 mod samples;
 mod slots;
@@ -14,4 +17,5 @@ mod slots;
 pub mod untrusted;
 
 pub use frames::FrameDecoder;
-pub use read::{Identity, RemoteRead, RemoteReadOptions};
+pub use plan::Identity;
+pub use read::{RemoteRead, RemoteReadOptions};

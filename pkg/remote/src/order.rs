@@ -76,7 +76,7 @@ impl Sorter {
         let first = out.len();
         while !self.held.is_empty() {
             self.release(out)?;
-            // series that came to have the same labels are one
+            // Series that came to have the same labels are one.
             let at = out.len() - 1;
             if at > first && out[at].labels == out[at - 1].labels {
                 let Some(same) = out.pop() else { break };
@@ -95,7 +95,7 @@ impl Sorter {
         let Some(Reverse(held)) = self.held.pop() else { return Ok(()) };
         self.held_bytes = self.held_bytes.saturating_sub(held.series.size_bytes());
         if self.last_out.as_ref().is_some_and(|last| *last > held.series.labels) {
-            // a label of an external label's name has appeared since the label names were last looked at
+            // A label of an external label's name has appeared since the label names were last looked at.
             let text = format!("series {} came too late to be put in order: ask again", held.series.labels);
             return Err(Error::Unavailable(text));
         }
@@ -198,11 +198,11 @@ mod tests {
 
     #[test]
     fn own_labels_of_that_name() {
-        // the external label replaces `c`, which orders the stream
+        // The external label replaces `c`, which orders the stream.
         let own = ["n=a,c=1,d=9", "n=a,c=2,d=1", "n=a,d=5"];
         let (got, _) = run(&own, "c=eu", &[], false).unwrap();
         assert_eq!(got.len(), 3);
-        // seen only after a series went out: an error, or the right order, never a wrong one
+        // Seen only after a series went out: an error, or the right order, never a wrong one.
         let _ = run(&own, "c=eu", &[], true);
     }
 

@@ -1,52 +1,34 @@
 //! Remote read as a source of series.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use chunkenc::Encoding;
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
-use labels::{Labels, METRIC_NAME, MatchType, Matcher};
+use labels::{Labels, METRIC_NAME, Matcher};
 use model::TimeRange;
 use promclient::PromClient;
 use prost::Message;
 use proto::prometheus as wire;
 use reqwest::Response;
 use storage::{
-    AheadSender, Answer, Chunk, Ctx, Error, LabelQuery, Reservation, Result, Select, Series, SeriesEvent, SeriesSource,
-    SeriesStream, SourceInfo, ahead, merge_sorted_names,
+    Answer, Ctx, Error, LabelQuery, Result, Select, Series, SeriesEvent, SeriesSource, SeriesStream, SourceInfo, ahead,
+    merge_sorted_names,
 };
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::external::{Narrowed, narrow};
 use crate::frames::FrameDecoder;
-use crate::order::Sorter;
-use crate::samples::{self, labels_of};
+use crate::messages::{read_request, series_from_wire};
+use crate::out::{BATCH_SERIES, Batch, Holding, Sink};
+use crate::plan::{Identity, Plan};
+use crate::samples;
 use crate::slots::Slots;
 
 const READ: &str = "/api/v1/read";
 const STREAMED: &str = "application/x-streamed-protobuf";
 const SAMPLED: &str = "application/x-protobuf";
-/// A batch is sent on once it has so many series or bytes.
-const BATCH_SERIES: usize = 256;
-const BATCH_BYTES: usize = 1 << 20;
-
-/// What is known of a Prometheus beside its series.
-#[derive(Debug, Clone)]
-pub struct Identity {
-    /// The external labels of its configuration.
-    pub external: Labels,
-    /// The times of its data, for [`SeriesSource::info`].
-    pub range: TimeRange,
-    /// Nothing before this is asked for, ms.
-    pub limit_min_time: i64,
-    /// The names of labels that its series have themselves; `None` = not known, then answers are put in order as a
-    /// whole before the first series goes out.
-    pub label_names: Option<Arc<BTreeSet<String>>>,
-}
 
 /// Limits of remote reads, of one and of all together.
 #[derive(Debug, Clone)]
@@ -136,7 +118,7 @@ impl RemoteRead {
     }
 
     async fn labels_only(&self, ctx: &Ctx, want: &Select, plan: &Plan, out: &mut Sink) -> Result<()> {
-        // a limit may be passed on only if every series found is one of the answer
+        // A limit may be passed on only if every series found is one of the answer.
         let exact = want.shard.is_none() && want.without_replica_labels.is_empty() && !plan.may_clash(want);
         let limit = if exact { want.limit } else { 0 };
         let answer = self.series(ctx, plan, limit).await?;
@@ -183,27 +165,7 @@ impl RemoteRead {
     }
 
     async fn ask(&self, want: &Select, plan: &Plan) -> Result<Response> {
-        let message = wire::ReadRequest {
-            queries: vec![wire::Query {
-                start_timestamp_ms: plan.range.min,
-                end_timestamp_ms: plan.range.max,
-                matchers: plan.for_read().iter().map(matcher_to_wire).collect(),
-                hints: Some(wire::ReadHints {
-                    step_ms: want.step_ms,
-                    func: want.function.as_deref().unwrap_or("").to_owned(),
-                    start_ms: plan.range.min,
-                    end_ms: plan.range.max,
-                    ..Default::default()
-                }),
-            }],
-            accepted_response_types: vec![
-                wire::read_request::ResponseType::StreamedXorChunks as i32,
-                wire::read_request::ResponseType::Samples as i32,
-            ],
-        };
-        let body = snap::raw::Encoder::new()
-            .compress_vec(&message.encode_to_vec())
-            .map_err(|e| Error::other(format!("read request: {e}")))?;
+        let body = read_request(want, plan)?;
         let request = self
             .client
             .post(READ)?
@@ -269,154 +231,6 @@ impl RemoteRead {
         }
         sorter.finish(&mut batch.series)?;
         batch.flush(out).await.map(drop)
-    }
-}
-
-/// What Prometheus is asked for.
-struct Plan {
-    identity: Identity,
-    range: TimeRange,
-    matchers: Vec<Matcher>,
-}
-
-impl Plan {
-    /// Whether a series without any label would match. Prometheus' API refuses such selectors.
-    fn matches_empty(&self) -> bool {
-        self.matchers.iter().all(Matcher::matches_empty)
-    }
-
-    /// Matchers for Prometheus' API; where that would refuse them, for series that have a name.
-    fn named(&self) -> Vec<Matcher> {
-        let named = Matcher::new(MatchType::NotEqual, METRIC_NAME, "").ok().filter(|_| self.matches_empty());
-        self.matchers.iter().cloned().chain(named).collect()
-    }
-
-    /// Matchers for remote read, which wants one at least.
-    fn for_read(&self) -> Vec<Matcher> {
-        let all = Matcher::new(MatchType::Regex, METRIC_NAME, ".*").ok().filter(|_| self.matchers.is_empty());
-        self.matchers.iter().cloned().chain(all).collect()
-    }
-
-    /// Whether label calls have to ask for series without a name apart: without any matcher Prometheus tells of all.
-    fn apart(&self) -> bool {
-        !self.matchers.is_empty() && self.matches_empty()
-    }
-
-    fn for_labels(&self) -> Vec<Matcher> {
-        if self.matchers.is_empty() { Vec::new() } else { self.named() }
-    }
-
-    /// Whether a series may have a label of its own that is replaced or taken away.
-    fn may_clash(&self, want: &Select) -> bool {
-        let Some(names) = &self.identity.label_names else { return true };
-        self.identity.external.iter().any(|(n, _)| names.contains(n))
-            || want.without_replica_labels.iter().any(|n| names.contains(n))
-    }
-
-    fn sorter(&self, want: &Select, streaming: bool) -> Sorter {
-        let external = self.identity.external.clone();
-        Sorter::new(external, want.without_replica_labels.clone(), want.shard.clone(), streaming)
-    }
-}
-
-struct Holding(Reservation);
-
-impl Holding {
-    fn new(ctx: &Ctx) -> Result<Self> {
-        ctx.budget.reserve(0).map(Self)
-    }
-
-    fn set(&mut self, bytes: usize) -> Result<()> {
-        let (now, bytes) = (self.0.bytes(), bytes as u64);
-        match bytes > now {
-            true => self.0.grow(bytes - now),
-            false => {
-                self.0.shrink(now - bytes);
-                Ok(())
-            }
-        }
-    }
-}
-
-struct Sink {
-    queue: AheadSender,
-    slots: Slots,
-}
-
-impl Sink {
-    async fn send(&mut self, event: SeriesEvent) -> Result<()> {
-        self.queue.send_unless(Ok(event), self.slots.wanted()).await
-    }
-}
-
-/// Series on their way out, within the limit on their number.
-struct Batch {
-    series: Vec<Series>,
-    left: usize,
-    last: Option<Labels>,
-}
-
-impl Batch {
-    fn new(limit: usize) -> Self {
-        Self { series: Vec::new(), left: if limit == 0 { usize::MAX } else { limit }, last: None }
-    }
-
-    /// Sends what there is; true when the limit is reached.
-    async fn flush(&mut self, out: &mut Sink) -> Result<bool> {
-        let mut part = Vec::new();
-        let mut bytes = 0;
-        let mut full = false;
-        for series in self.series.drain(..) {
-            if self.last.as_ref() != Some(&series.labels) {
-                if self.left == 0 {
-                    full = true;
-                    break;
-                }
-                self.left -= 1;
-                self.last = Some(series.labels.clone());
-            }
-            bytes += series.size_bytes();
-            part.push(series);
-            if part.len() >= BATCH_SERIES || bytes >= BATCH_BYTES {
-                out.send(SeriesEvent::Batch(std::mem::take(&mut part))).await?;
-                bytes = 0;
-            }
-        }
-        if !part.is_empty() {
-            out.send(SeriesEvent::Batch(part)).await?;
-        }
-        Ok(full)
-    }
-}
-
-fn matcher_to_wire(m: &Matcher) -> wire::LabelMatcher {
-    use wire::label_matcher::Type;
-    let kind = match m.kind() {
-        MatchType::Equal => Type::Eq,
-        MatchType::NotEqual => Type::Neq,
-        MatchType::Regex => Type::Re,
-        MatchType::NotRegex => Type::Nre,
-    };
-    wire::LabelMatcher { r#type: kind as i32, name: m.name().to_owned(), value: m.value().to_owned() }
-}
-
-/// Labels as sent, and chunks.
-pub(crate) fn series_from_wire(series: wire::ChunkedSeries) -> Result<(Labels, Vec<Chunk>)> {
-    let sent = labels_of(&series.labels)?;
-    let chunks = series.chunks.into_iter().map(chunk_from_wire).collect::<Result<Vec<_>>>();
-    match chunks {
-        Ok(chunks) => Ok((sent, chunks)),
-        Err(e) => Err(e.within(&sent)),
-    }
-}
-
-/// The numbers of encodings are those of blocks.
-fn chunk_from_wire(c: wire::Chunk) -> Result<Chunk> {
-    let encoding = u8::try_from(c.r#type).ok().and_then(Encoding::from_byte).filter(|e| *e != Encoding::Aggregates);
-    match encoding {
-        // shared with the frame it came in, which goes with the last of its chunks
-        Some(encoding) => Ok(Chunk::raw(c.min_time_ms, c.max_time_ms, encoding, Bytes::clone(&c.data))),
-        None => Err(Error::Corrupt(format!("chunk encoding {} is unknown", c.r#type))),
     }
 }
 

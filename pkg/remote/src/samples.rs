@@ -239,7 +239,7 @@ mod tests {
     fn limits_and_damage() {
         let body = pack(vec![]);
         assert!(decode(&body, 1 << 20).unwrap().is_empty());
-        // a declared size is checked before anything is allocated
+        // A declared size is checked before anything is allocated.
         let bomb = [0xff, 0xff, 0xff, 0xff, 0x0f, 0];
         assert!(matches!(decode(&bomb, 1 << 20), Err(Error::Limit(_))));
         assert!(matches!(decode(b"not snappy at all", 1 << 20), Err(Error::Corrupt(_) | Error::Limit(_))));

@@ -6,7 +6,7 @@ use proto::prometheus as wire;
 use storage::{Result, Series};
 
 use crate::frames::FrameDecoder;
-use crate::read::series_from_wire;
+use crate::messages::series_from_wire;
 
 /// All series of a streamed answer that arrives in parts of `part` bytes.
 ///

@@ -156,7 +156,7 @@ async fn faults_are_errors_of_their_kind() {
 async fn series_go_out_while_more_come() {
     let source = source(streamed(vec![up("1"), up("2"), up("3")], End::Never), RemoteReadOptions::default()).await;
     let mut stream = source.select(&Ctx::background(), want());
-    // the last one waits: what comes next may belong before it
+    // The last one waits: what comes next may belong before it.
     let Some(Ok(SeriesEvent::Batch(batch))) = stream.next().await else { panic!("no batch") };
     assert_eq!(batch[0].labels, Labels::from_pairs([("__name__", "up"), ("n", "1"), ("replica", "a")]));
 }
@@ -217,7 +217,7 @@ async fn cancelled_and_late() {
 
 #[tokio::test]
 async fn nothing_is_asked_of_what_cannot_match() {
-    // no route answers: a request would be an error
+    // No route answers: a request would be an error.
     let source = client(Router::new(), RemoteReadOptions::default()).await;
     let ctx = Ctx::background();
     let mut other = want();

@@ -390,7 +390,7 @@ mod tests {
             let told = got.err().map(|e| e.to_string());
             assert!(told.is_none_or(|t| t.contains("does not have the hash it came with")));
         }
-        // the known vector of the empty text
+        // The known vector of the empty text.
         assert_eq!(xxh64(b"", 0), 0xef46_db37_51d8_e999);
     }
 

@@ -15,7 +15,7 @@ pub fn write_float(out: &mut Vec<u8>, value: f64) {
             return;
         }
         if magnitude >= 1e-4 {
-            // here the formatter's own text has no exponent, and ends in `.0` for no number but those above
+            // Here the formatter's own text has no exponent, and ends in `.0` for no number but those above.
             out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());
             return;
         }
