@@ -118,13 +118,13 @@ pub(crate) fn label_source(
     Ok((source, partial_response))
 }
 
-/// How far to look back in data this coarse: to the next sample at least.
+/// How far to look back where data of this resolution may answer: to the next sample at least.
 fn lookback_for(lookback_ms: i64, max_resolution_ms: i64) -> i64 {
-    // A query may get data of any resolution up to what it allows, so the next coarser level decides.
+    // A query may get data of any resolution up to what it allows, so the resolution above decides.
     for finer in Resolution::ALL.into_iter().rev() {
-        let Some(coarser) = finer.coarser() else { continue };
+        let Some(above) = finer.coarser() else { continue };
         if finer.ms().max(lookback_ms) < max_resolution_ms {
-            return lookback_ms.max(coarser.ms());
+            return lookback_ms.max(above.ms());
         }
     }
     lookback_ms
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lookback_reaches_the_next_sample_of_coarse_data() {
+    fn lookback_reaches_the_next_sample_of_downsampled_data() {
         let (minute, hour) = (60_000, 3_600_000);
         for (lookback, resolution, expected) in [
             (5 * minute, 0, 5 * minute),

@@ -8,7 +8,7 @@ use storage::{HintSink, Hints, ItemStats, ReadStats};
 
 use crate::convert::pack;
 
-/// What a Series request asked to be told.
+/// Which hints a Series request asked for.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Asked {
     pub(crate) blocks: bool,

@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_told() {
+    fn corrupt_frames_are_named() {
         let labels = |labels: &[(&str, &str)]| {
             message(wire::Series { labels: labels.iter().map(|(n, v)| label(n, v)).collect(), chunks: vec![] })
         };
@@ -387,8 +387,8 @@ mod tests {
         ] {
             let got = read(&message);
             assert_eq!(got.is_ok(), good, "{got:?}");
-            let told = got.err().map(|e| e.to_string());
-            assert!(told.is_none_or(|t| t.contains("does not have the hash it came with")));
+            let error = got.err().map(|e| e.to_string());
+            assert!(error.is_none_or(|t| t.contains("does not have the hash it came with")));
         }
         // The known vector of the empty text.
         assert_eq!(xxh64(b"", 0), 0xef46_db37_51d8_e999);
