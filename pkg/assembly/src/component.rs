@@ -21,7 +21,7 @@ pub trait Config: Clone + Send + Sync + Sized + 'static {
     /// The first flag or file that cannot be used.
     fn from_flags(parsed: &Parsed, deps: &Deps) -> Result<Self, Error>;
 
-    /// The HTTP part.
+    /// The part about the HTTP listener.
     fn http(&self) -> &HttpConfig;
 
     /// The gRPC part; `None` = the component has no gRPC listener.
@@ -32,7 +32,7 @@ pub trait Config: Clone + Send + Sync + Sized + 'static {
 
 /// A component: built from settings and [`Deps`], then served until it is told to stop.
 pub trait Component: Send + Sync + Sized + 'static {
-    /// Its settings.
+    /// What its flags mean.
     type Config: Config;
 
     /// Its command line; the name is also the one in its metrics.
@@ -48,7 +48,7 @@ pub trait Component: Send + Sync + Sized + 'static {
     /// The settings that it was built from.
     fn config(&self) -> &Self::Config;
 
-    /// What it was built with.
+    /// The dependencies that it was built with.
     fn deps(&self) -> &Deps;
 
     /// Whether it is ready: set by the component, shown by the probes and the gRPC health service.

@@ -46,12 +46,6 @@ impl From<flags::UsageError> for Error {
     }
 }
 
-impl From<transport::ConfigError> for Error {
-    fn from(e: transport::ConfigError) -> Self {
-        Self::Config(e.0)
-    }
-}
-
 /// What `transport` finds wrong before it serves is in flags and the files that they name.
 impl From<transport::Error> for Error {
     fn from(e: transport::Error) -> Self {

@@ -82,7 +82,6 @@ async fn show(parsed: &Parsed, deps: Deps, shutdown: CancellationToken) -> Resul
     Ok(ended?)
 }
 
-/// What is running.
 struct Demo {
     dir: PathBuf,
     deps: Deps,

@@ -20,7 +20,6 @@ enum Shape {
     Up,
 }
 
-/// One invented series.
 #[derive(Debug, Clone)]
 pub(crate) struct Invented {
     pub labels: Labels,

@@ -34,7 +34,6 @@ pub(crate) struct Lane {
     down: Range<i64>,
 }
 
-/// All replicas.
 pub(crate) fn lanes() -> impl Iterator<Item = Lane> {
     CLUSTERS
         .into_iter()
@@ -42,7 +41,6 @@ pub(crate) fn lanes() -> impl Iterator<Item = Lane> {
 }
 
 impl Lane {
-    /// Its external labels.
     pub fn external(&self) -> [(&'static str, &'static str); 2] {
         [("cluster", self.cluster), ("replica", self.replica)]
     }
@@ -55,7 +53,6 @@ impl Lane {
     }
 }
 
-/// Which days to write.
 #[derive(Debug, Clone)]
 pub struct History {
     /// How far back, days.
@@ -66,16 +63,12 @@ pub struct History {
     pub scratch: PathBuf,
 }
 
-/// What was written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Written {
-    /// Blocks in the bucket.
     pub blocks: usize,
-    /// Samples in them.
     pub samples: u64,
 }
 
-/// Why back-filling stopped.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Fills `bucket` with history. Blocks have fixed names, so that what is there from an earlier run is not written twice.

@@ -47,7 +47,6 @@ impl Replica {
         Self { lane, external, clock, since_ms }
     }
 
-    /// What is served now.
     fn range(&self) -> TimeRange {
         let now = self.clock.now_ms();
         // A block more than needed, until the store has noticed the last ones of history.

@@ -12,7 +12,6 @@ pub(crate) struct Live {
     child: Child,
     /// Its data, for the sidecar.
     pub data: PathBuf,
-    /// Its address.
     pub address: String,
     /// The command line, to show.
     pub shown: String,

@@ -5,22 +5,22 @@ use crate::{Flag, Kind};
 /// Positional arguments of a command.
 #[derive(Debug, Clone, Copy)]
 pub struct Arg {
-    /// Shown in usage.
+    /// Its name in the usage line.
     pub name: &'static str,
-    /// Sentence for help.
+    /// One sentence for `--help`.
     pub help: &'static str,
-    /// At least this many.
+    /// The command needs at least this many.
     pub min: usize,
-    /// At most this many.
+    /// The command takes at most this many.
     pub max: usize,
 }
 
-/// A command line's shape.
+/// The shape of a command line: parsed by [`parse`](crate::parse), shown by [`help`](crate::help).
 #[derive(Debug, Clone)]
 pub struct Command {
     /// `sidecar`, or `tools promqltest`.
     pub name: &'static str,
-    /// One sentence.
+    /// What the command is for, one sentence.
     pub about: &'static str,
     /// Groups of flags, shown in this order.
     pub flags: Vec<&'static [Flag]>,
@@ -29,12 +29,12 @@ pub struct Command {
 }
 
 impl Command {
-    /// All flags in order.
+    /// All flags, the hidden ones too, in the order of their declaration.
     pub fn all(&self) -> impl Iterator<Item = &'static Flag> + '_ {
         self.flags.iter().flat_map(|group| group.iter())
     }
 
-    /// The flag called `name`.
+    /// The flag that is called `name`, without dashes.
     pub fn find(&self, name: &str) -> Option<&'static Flag> {
         self.all().find(|f| f.name == name)
     }
@@ -51,7 +51,7 @@ pub enum Found<'a> {
     Unknown {
         /// The words before it that were known.
         group: String,
-        /// The word.
+        /// The word that is not known.
         word: String,
     },
 }

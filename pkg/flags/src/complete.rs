@@ -6,9 +6,9 @@ use crate::{Command, Flag, Found, Kind, find};
 /// What may stand where the cursor is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Completion {
-    /// One of these words.
+    /// One of these words, each a whole word of the line.
     Words(Vec<String>),
-    /// A file or folder.
+    /// A file or folder, which the shell itself knows best.
     Files,
 }
 

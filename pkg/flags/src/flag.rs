@@ -3,17 +3,17 @@
 /// What a flag's value may be. Values are checked when the command line is parsed, so getters cannot fail later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// `--[no-]name`, no value.
+    /// On or off: `--name`, `--no-name`, `--name=true`.
     Switch,
-    /// Any text.
+    /// Any string, shown in quotes.
     Text,
-    /// A URL; a text shown without quotes.
+    /// A URL, shown without quotes.
     Url,
-    /// One of these words.
+    /// One of these words, as they are spelt here.
     Word(&'static [&'static str]),
     /// A whole number, 0 or more.
     Count,
-    /// A number.
+    /// A number, perhaps with a fraction.
     Number,
     /// A length of time, `2m`, `1h30m`, `0ms`.
     Duration,
@@ -26,21 +26,21 @@ pub enum Kind {
 /// A flag: declared as a constant in the component that reads it.
 #[derive(Debug, Clone, Copy)]
 pub struct Flag {
-    /// Without dashes.
+    /// The name without dashes, as in `http-address`.
     pub name: &'static str,
-    /// See [`Kind`].
+    /// What a value may be.
     pub kind: Kind,
     /// As if typed; `""` = none.
     pub default: &'static str,
     /// Shown after `=` where there is no default.
     pub placeholder: &'static str,
-    /// Sentences for `--help`.
+    /// What `--help` and the reference page say, in sentences.
     pub help: &'static str,
     /// May come more than once.
     pub repeated: bool,
-    /// Left out of `--help`.
+    /// Whether `--help` leaves the flag out; the reference page does too.
     pub hidden: bool,
-    /// `-x`; NUL = none.
+    /// The letter of the short form `-x`; NUL = there is none.
     pub short: char,
     /// Accepted for compatibility, without effect; the text says why. Using it logs a warning.
     pub ignored: &'static str,
@@ -62,27 +62,27 @@ impl Flag {
         Self::new(name, Kind::Switch, "true", help)
     }
 
-    /// A text.
+    /// A string; `""` as default means none.
     pub const fn text(name: &'static str, default: &'static str, help: &'static str) -> Self {
         Self::new(name, Kind::Text, default, help)
     }
 
-    /// A length of time.
+    /// A length of time, with a default such as `2m`.
     pub const fn duration(name: &'static str, default: &'static str, help: &'static str) -> Self {
         Self::new(name, Kind::Duration, default, help)
     }
 
-    /// A whole number.
+    /// A whole number, 0 or more.
     pub const fn count(name: &'static str, default: &'static str, help: &'static str) -> Self {
         Self::new(name, Kind::Count, default, help)
     }
 
-    /// A size in bytes.
+    /// A size in bytes, with a default such as `250MB`.
     pub const fn size(name: &'static str, default: &'static str, help: &'static str) -> Self {
         Self::new(name, Kind::Size, default, help)
     }
 
-    /// One of `words`.
+    /// One of `words`, which `default` is among.
     pub const fn word(
         name: &'static str,
         words: &'static [&'static str],
@@ -113,14 +113,14 @@ impl Flag {
         self
     }
 
-    /// Left out of help.
+    /// The same flag, left out of `--help`.
     #[must_use]
     pub const fn hidden(mut self) -> Self {
         self.hidden = true;
         self
     }
 
-    /// Accepted, without effect.
+    /// The same flag, accepted without effect; `why` is logged where it is given.
     #[must_use]
     pub const fn ignored(mut self, why: &'static str) -> Self {
         self.ignored = why;

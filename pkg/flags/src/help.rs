@@ -10,7 +10,7 @@ static OWN: [Flag; 2] = [
     Flag::switch("version", "Show application version."),
 ];
 
-/// The text of `--help`.
+/// The text of `--help`: usage, then each flag that is not hidden, wrapped to the width of a terminal.
 pub fn help(command: &Command) -> String {
     let mut out = format!("usage: aion {} [<flags>]", command.name);
     if let Some(arg) = command.args {
@@ -47,7 +47,7 @@ fn full_help(flag: &Flag) -> String {
     text
 }
 
-/// The page in `docs/components/`.
+/// The reference page of the command for `docs/components/`, in Markdown.
 pub fn markdown(command: &Command) -> String {
     let mut out = format!("# aion {}\n\n{}\n\n", command.name, command.about);
     out.push_str("<!-- made from the flags' declarations; `cargo test -p tests` tells when it is out of date -->\n\n");

@@ -6,10 +6,10 @@ use crate::nearest::nearest;
 use crate::values::check;
 use crate::{Command, Flag, Kind, Parsed};
 
-/// What the user wants.
+/// What a command line asks for.
 #[derive(Debug)]
 pub enum Outcome {
-    /// Run the command.
+    /// Run the command with these values.
     Run(Parsed),
     /// Print this and exit with success: help, version, completions.
     Print(String),

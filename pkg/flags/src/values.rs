@@ -42,7 +42,7 @@ impl Parsed {
         self.given.contains_key(name)
     }
 
-    /// A switch.
+    /// Whether a switch is on, by the command line or by its default.
     pub fn switch(&self, name: &str) -> bool {
         self.raw(name) == "true"
     }
@@ -92,7 +92,7 @@ impl Parsed {
         parse_time_or_duration(self.raw(name), now_ms).unwrap_or(now_ms)
     }
 
-    /// Arguments without dashes.
+    /// The positional arguments, in their order.
     pub fn args(&self) -> &[String] {
         &self.positional
     }
@@ -167,7 +167,7 @@ pub(crate) fn check(flag: &Flag, value: &str) -> Result<(), String> {
 /// down to whole ms.
 ///
 /// # Errors
-/// [`DurationError`].
+/// [`DurationError`] with the text.
 pub fn parse_go_duration(text: &str) -> Result<i64, DurationError> {
     if let Ok(ms) = parse_duration(text) {
         return Ok(ms);

@@ -26,12 +26,10 @@ const FEATURES: [&str; 5] = [
     "promql-binop-fill-modifiers",
 ];
 
-/// Settings of a querier.
 #[derive(Debug, Clone)]
 pub struct Config {
     pub http: HttpConfig,
     pub grpc: GrpcConfig,
-    /// Endpoints from flags.
     pub endpoints: Vec<Spec>,
     /// What entries of files start from: the client flags.
     pub endpoint_base: Spec,
@@ -56,7 +54,6 @@ pub struct Config {
     /// Bytes of all queries together; 0 = no limit.
     pub bytes_total_max: u64,
     pub api: api::ApiOptions,
-    /// `--query.conn-metric.label`.
     pub metric_labels: Vec<String>,
 }
 

@@ -1,6 +1,6 @@
 //! One source over many endpoints: asks those that may have the data, at the same time, and merges their streams.
 //!
-//! An endpoint that fails, stalls or lies about its order is told in a warning and left out of the answer (or fails it,
+//! An endpoint that fails, stalls or lies about its order is named in a warning and left out of the answer (or fails it,
 //! under `Abort`); the others are not disturbed.
 
 use std::pin::Pin;
@@ -38,13 +38,11 @@ pub struct FanOutOptions {
 pub struct FanOut {
     set: Arc<EndpointSet>,
     options: Arc<FanOutOptions>,
-    /// `storeMatch[]` of the request.
     chosen: Arc<[Vec<Matcher>]>,
     choices: Arc<Choices>,
 }
 
 impl FanOut {
-    /// Over all of `set`.
     pub fn new(set: Arc<EndpointSet>, options: FanOutOptions) -> Self {
         Self { set, options: Arc::new(options), chosen: Arc::from([]), choices: Arc::default() }
     }
@@ -125,7 +123,7 @@ impl FanOut {
         let Some(matchers) = self.own_matchers(&want.matchers) else { return Ok(Answer::default()) };
         let want = LabelQuery { matchers, ..want.clone() };
         let mut members = self.members().await;
-        let mut warnings = members.told(want.partial_response)?;
+        let mut warnings = members.warnings(want.partial_response)?;
         let endpoints = self.candidates(members, want.range, &want.matchers);
         let timeout = self.options.response_timeout;
         let calls = endpoints.into_iter().filter_map(|(e, matchers)| {
@@ -217,11 +215,11 @@ impl SeriesSource for FanOut {
         let (this, ctx) = (self.clone(), ctx.clone());
         let started = async move {
             let mut members = this.members().await;
-            match members.told(want.partial_response) {
+            match members.warnings(want.partial_response) {
                 Err(e) => stream::once(std::future::ready(Err(e))).boxed(),
-                Ok(told) => {
-                    let told = stream::iter(told.into_iter().map(|text| Ok(SeriesEvent::Warning(text))));
-                    told.chain(this.merged(&ctx, members, want)).boxed()
+                Ok(warnings) => {
+                    let warnings = stream::iter(warnings.into_iter().map(|text| Ok(SeriesEvent::Warning(text))));
+                    warnings.chain(this.merged(&ctx, members, want)).boxed()
                 }
             }
         };

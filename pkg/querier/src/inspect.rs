@@ -51,7 +51,7 @@ impl Ask {
         F: Future<Output = Result<Answer<T>>>,
     {
         let mut members = self.set.members(api, &[]).await;
-        let warnings = members.told(partial)?;
+        let warnings = members.warnings(partial)?;
         let calls = members.asked.into_iter().filter_map(|endpoint| {
             let call = ask(endpoint.inspect()?);
             Some(async move { within(self.timeout, &endpoint.name, call).await })

@@ -1,4 +1,4 @@
-//! Series that a peer sends though the request does not match them: left out, counted and told.
+//! Series that a peer sends though the request does not match them: left out, counted and named in a warning.
 
 use futures::StreamExt;
 use futures::stream;
@@ -56,7 +56,7 @@ fn judged(
                 Some((Ok(SeriesEvent::Batch(batch)), (stream, Some(judge), name)))
             }
             Some(other) => Some((other, (stream, Some(judge), name))),
-            None => judge.told(&name).map(|event| (event, (stream, None, name))),
+            None => judge.warning(&name).map(|event| (event, (stream, None, name))),
         }
     })
     .boxed()
@@ -96,7 +96,7 @@ impl Judge {
         kept
     }
 
-    fn told(&self, name: &str) -> Option<Result<SeriesEvent>> {
+    fn warning(&self, name: &str) -> Option<Result<SeriesEvent>> {
         let example = self.example.as_ref()?;
         let text = format!("{name}: sent {} series that the request does not match, left out: {example}", self.strays);
         Some(Ok(SeriesEvent::Warning(text)))

@@ -25,7 +25,7 @@ impl fmt::Debug for Failpoints {
 }
 
 impl Failpoints {
-    /// No failpoints.
+    /// Nothing happens at any place.
     pub fn none() -> Self {
         Self::default()
     }

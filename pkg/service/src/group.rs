@@ -19,7 +19,7 @@ pub trait Outcome: Send + 'static {
     /// The same as a result.
     ///
     /// # Errors
-    /// The task's own.
+    /// The error that the task itself ended with.
     fn outcome(self) -> Result<(), BoxError>;
 }
 
@@ -48,9 +48,9 @@ pub struct Group {
 #[derive(Debug, thiserror::Error)]
 #[error("{task}: {error}")]
 pub struct Failed {
-    /// Its name.
+    /// The name that the task was spawned with.
     pub task: String,
-    /// Why.
+    /// What the task ended with, or how it panicked.
     #[source]
     pub error: BoxError,
 }

@@ -1,7 +1,7 @@
 //! The life of a component: tasks that start together and end together, signals, periodic work.
 //!
 //! A component builds its parts, spawns them into a [`Group`] and runs it. The group ends when a signal comes or when
-//! any task ends; then every task is told through the shared token and given time to finish. Every task has an owner.
+//! any task ends; then the shared token is cancelled and every task is given time to finish. Every task has an owner.
 
 mod failpoints;
 mod group;
@@ -17,7 +17,7 @@ pub use repeat::{Every, repeat};
 pub struct Hangups(Option<tokio::signal::unix::Signal>);
 
 impl Hangups {
-    /// Those from now on.
+    /// Listens from now on; signals from before are lost.
     pub fn listen() -> Self {
         use tokio::signal::unix::{SignalKind, signal};
         Self(signal(SignalKind::hangup()).ok())

@@ -13,7 +13,6 @@ use transport::http::{ClientConfig, HttpClient};
 
 use crate::reloader::{Method, ReloaderOptions};
 
-/// Settings of a sidecar.
 #[derive(Debug, Clone)]
 pub struct Config {
     pub http: HttpConfig,
@@ -46,7 +45,6 @@ pub struct Config {
     pub request_bytes_max: u64,
     /// Bytes of all Series requests together; 0 = no limit.
     pub requests_bytes_max: u64,
-    /// Limits of remote reads.
     pub read: RemoteReadOptions,
     pub reloader: ReloaderOptions,
 }

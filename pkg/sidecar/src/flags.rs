@@ -58,7 +58,7 @@ const SIDECAR: &[Flag] = &[
 const MORE: &[Flag] = &[
     Flag::switch("shipper.ignore-unequal-block-size", "If true shipper will not require prometheus min and max block size flags to be set to the same value. Only use this if you want to keep long retention and compaction enabled on your Prometheus instance, as in the worst case it can result in ~2h data loss for your bucket storage.").hidden(),
     Flag::switch("shipper.allow-out-of-order-uploads", "If true, newer blocks are uploaded although an older one cannot be for now. This can trigger compaction without that block and as a result create an overlap.").hidden(),
-    Flag::switch("shipper.skip-corrupted-blocks", "Skip damaged blocks.").hidden().ignored("damaged blocks never stop the others"),
+    Flag::switch("shipper.skip-corrupted-blocks", "Skip corrupt blocks.").hidden().ignored("corrupt blocks never stop the others"),
     Flag::word("hash-func", &["SHA256", ""], "", "Which hash function to use when calculating the hashes of uploaded files.").hidden(),
     Flag::word("shipper.verify", &["index", "full"], "index", "What is checked of a block before it is uploaded: its index tables, or every series and chunk as well.").hidden(),
     Flag::count("prometheus.remote-read-concurrency", "10", "Remote reads of Prometheus at a time, as many as its --storage.remote.read-concurrent-limit allows. 0 means no limit.").hidden(),

@@ -29,21 +29,17 @@ pub enum PrometheusError {
          that no other server has in its configuration, for example\n  global:\n    external_labels:\n      cluster: \
          eu1\n      replica: a\nand reload it"
     )]
-    NoExternalLabels {
-        /// Which.
-        url: String,
-    },
+    NoExternalLabels { url: String },
     /// Its flags would lose blocks.
     #[error("{0}")]
     Flags(String),
 }
 
-/// How to follow.
 #[derive(Debug, Clone)]
 pub struct FollowOptions {
-    /// From one look to the next.
+    /// From one poll to the next.
     pub interval: Duration,
-    /// How long a look may take.
+    /// How long a poll may take.
     pub timeout: Duration,
     /// How long the server may take to start; only when `check_flags`.
     pub ready_timeout: Duration,
@@ -81,7 +77,6 @@ struct Known {
 }
 
 impl PrometheusState {
-    /// Nothing is known yet.
     pub fn new(client: PromClient, clock: Arc<dyn Clock>, metrics: &Metrics) -> Self {
         let up = metrics.gauge(
             "thanos_sidecar_prometheus_up",
@@ -94,7 +89,6 @@ impl PrometheusState {
         Self { client, clock, known: RwLock::default(), up, heartbeat }
     }
 
-    /// The server.
     pub fn client(&self) -> &PromClient {
         &self.client
     }
@@ -109,7 +103,7 @@ impl PrometheusState {
         self.known.read().identity.as_ref().map(|i| i.external.clone()).unwrap_or_default()
     }
 
-    /// Whether the last look succeeded.
+    /// Whether the last poll succeeded.
     pub fn is_up(&self) -> bool {
         self.known.read().up
     }
@@ -119,7 +113,7 @@ impl PrometheusState {
         self.known.read().version.clone()
     }
 
-    /// Why the last look failed.
+    /// Why the last poll failed.
     pub fn last_error(&self) -> Option<String> {
         self.known.read().last_error.clone()
     }
@@ -137,7 +131,7 @@ impl PrometheusState {
         let began = Instant::now();
         let mut checked = options.check_flags.is_none();
         let mut pause = Duration::from_millis(200);
-        // until the first success looks are frequent: a server starts within seconds
+        // Until the first success polls are frequent: a server starts within seconds.
         loop {
             match self.begin(options, &mut checked).await {
                 Ok(()) => break,
@@ -164,7 +158,7 @@ impl PrometheusState {
             if sleep(options.interval, shutdown).await {
                 return Ok(());
             }
-            match self.look(options).await {
+            match self.poll(options).await {
                 Ok(()) => self.succeeded(probe),
                 Err(e) => {
                     warn!(err = %e, "cannot get external labels and oldest time from prometheus");
@@ -190,14 +184,14 @@ impl PrometheusState {
             Err(e) => return Err(e.into()),
         };
         self.known.write().version = version;
-        self.look(options).await
+        self.poll(options).await
     }
 
     /// Reads external labels, oldest time and label names once.
     ///
     /// # Errors
     /// [`PrometheusError::Unreachable`] or [`PrometheusError::NoExternalLabels`]; what was known before stays.
-    pub async fn look(&self, options: &FollowOptions) -> Result<(), PrometheusError> {
+    pub async fn poll(&self, options: &FollowOptions) -> Result<(), PrometheusError> {
         let asked = async {
             let (external, lowest, names) = tokio::join!(
                 self.client.external_labels(),

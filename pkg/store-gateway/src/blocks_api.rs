@@ -23,15 +23,12 @@ use transport::http::pages::{escape, page, same_origin};
 
 use crate::sync::Syncer;
 
-/// What the routes need.
 #[derive(Debug, Clone)]
 pub(crate) struct BlocksApi {
     pub(crate) syncer: Arc<Syncer>,
     pub(crate) bucket: Bucket,
     pub(crate) clock: Arc<dyn Clock>,
-    /// `--bucket-web-label`.
     pub(crate) label: String,
-    /// `--web.external-prefix` and `--web.prefix-header`.
     pub(crate) prefixes: Prefixes,
     pub(crate) admin_disabled: bool,
     pub(crate) cors_disabled: bool,
@@ -52,7 +49,6 @@ struct Mark {
 }
 
 impl BlocksApi {
-    /// The routes.
     pub(crate) fn routes(self) -> Router {
         let api = Arc::new(self);
         let build = api.build;

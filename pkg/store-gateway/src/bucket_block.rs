@@ -27,14 +27,10 @@ pub(crate) const GUESS_BYTES_MIN: u64 = 1 << 10;
 const SERIES: usize = 0;
 const CHUNKS: usize = 1;
 
-/// A block.
 #[derive(Debug)]
 pub struct BucketBlock {
-    /// Its name.
     pub id: BlockId,
-    /// Its `meta.json`.
     pub meta: Arc<BlockMeta>,
-    /// External labels.
     pub labels: Labels,
     index: Option<Object>,
     /// Names and sizes of the chunk segments, by the number that is their name.
@@ -190,7 +186,7 @@ impl BucketBlock {
         }
         let end = survey.max_time.saturating_add(1);
         let text = format!(
-            "its meta.json is damaged: it tells of data from {min} to {max}, its index has some from {} to {}; find a sound \
+            "its meta.json is corrupt: it tells of data from {min} to {max}, its index has some from {} to {}; find a sound \
              copy of meta.json, or correct it",
             survey.min_time, survey.max_time
         );
@@ -288,7 +284,7 @@ impl BucketBlock {
     /// The index-header: open, or opened from disk, or made from the bucket.
     ///
     /// # Errors
-    /// Damage of the index, and failures of store and disk.
+    /// A corrupt index, and failures of store and disk.
     pub(crate) async fn header(
         &self,
         bucket: &Bucket,

@@ -17,9 +17,7 @@ const OVERHEAD_BYTES: usize = 160;
 /// How much to keep, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChunkCacheOptions {
-    /// Bytes in all.
     pub max_bytes: u64,
-    /// Size of a piece.
     pub piece_bytes: u64,
     /// Requests for one range; missing pieces that are further apart are fetched together.
     pub requests_max: usize,
@@ -37,7 +35,6 @@ pub struct ChunkCache {
 }
 
 impl ChunkCache {
-    /// An empty cache.
     pub fn new(options: ChunkCacheOptions, metrics: &Metrics) -> Self {
         let counter = |name: &str, help: &str| metrics.counters(name, help, &["config"]).with(&["chunks"]);
         Self {

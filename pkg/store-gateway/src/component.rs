@@ -20,13 +20,14 @@ use transport::http::Probe;
 use crate::blocks_api::BlocksApi;
 use crate::chunk_cache::ChunkCache;
 use crate::config::{Config, budgets};
-use crate::gateway::{Shared, StoreGateway};
+use crate::gateway::StoreGateway;
 use crate::index_cache::IndexCache;
 use crate::metrics::GatewayMetrics;
 use crate::read::{FetchOptions, JoinRule, ReadOptions};
+use crate::shared::Shared;
 use crate::sync::Syncer;
 
-/// A longer series entry or chunk is taken for damaged: no writer makes one.
+/// A longer series entry or chunk is taken for corrupt: no writer makes one.
 const ITEM_BYTES_MAX: u64 = 64 << 20;
 /// No request asks for more, unless a single item is larger.
 const PART_BYTES: u64 = 16 << 20;
@@ -42,7 +43,6 @@ const RESYNC_PAUSE: Duration = Duration::from_secs(1);
 
 /// `aion store`.
 pub struct Store {
-    /// Its series.
     pub gateway: StoreGateway,
     /// Its syncs; they run by themselves once the store is served.
     pub syncer: Arc<Syncer>,

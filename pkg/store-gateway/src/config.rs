@@ -25,7 +25,6 @@ pub struct Config {
     pub bucket: BucketConfig,
     /// `--data-dir`, or `None` where nothing is kept on disk.
     pub data_dir: Option<PathBuf>,
-    /// See [`IndexCacheOptions`].
     pub index_cache: IndexCacheOptions,
     /// See [`ChunkCacheOptions`]; `None` = no such cache.
     pub chunk_cache: Option<ChunkCacheOptions>,
@@ -37,39 +36,26 @@ pub struct Config {
     pub store_limits: StoreLimits,
     /// The same and more, as checked on what is read.
     pub limits: Limits,
-    /// `--store.grpc.series-max-concurrency`.
     pub series_concurrency: usize,
-    /// `--sync-block-duration`.
     pub sync_interval: Duration,
-    /// How metas are fetched.
     pub fetch: FetchOptions,
-    /// How index-headers are made.
     pub header: HeaderOptions,
-    /// `--block-sync-concurrency`.
     pub header_concurrency: usize,
     /// `--store.index-header-lazy-download-strategy=eager`.
     pub eager_headers: bool,
     /// Index-headers that nobody used for so long are closed; 0 = never.
     pub header_idle: Duration,
-    /// `--min-time`, `--max-time`.
     pub times: TimeLimits,
     /// Which blocks are served; the time limits are put in at each sync.
     pub filters: Filters,
-    /// `--debug.series-batch-size`.
     pub batch_series: usize,
-    /// `--debug.estimated-max-series-size`.
     pub series_bytes: u64,
-    /// `--debug.estimated-max-chunk-size`.
     pub chunk_bytes: u64,
-    /// `--store.coalesce-gap`.
     pub gap_bytes: u64,
-    /// `--store.coalesce-gap-free`.
     pub gap_free_bytes: u64,
-    /// `--store.coalesce-ratio`.
     pub fetched_per_wanted: u64,
     /// Range requests at a time, of all calls.
     pub requests_max: usize,
-    /// `--bucket-web-label`.
     pub web_label: String,
 }
 

@@ -8,7 +8,7 @@ use storage::PartialResponse;
 #[derive(Debug, Clone)]
 pub(crate) enum BlockError {
     /// Its bytes are not what was written; names file and offset.
-    Damaged(String),
+    Corrupt(String),
     /// One of its objects is gone.
     Vanished(String),
     /// The store or the local disk failed.
@@ -23,7 +23,7 @@ impl BlockError {
     /// As the error of a request, `what` (the block) named.
     pub(crate) fn into_storage(self, what: impl fmt::Display) -> storage::Error {
         match self {
-            Self::Damaged(text) => storage::Error::Corrupt(format!("{what}: {text}")),
+            Self::Corrupt(text) => storage::Error::Corrupt(format!("{what}: {text}")),
             Self::Vanished(text) | Self::Store(text) => storage::Error::Unavailable(format!("{what}: {text}")),
             Self::Fatal(e) => e,
         }
@@ -49,7 +49,7 @@ impl From<block::Error> for BlockError {
     fn from(e: block::Error) -> Self {
         match e {
             block::Error::Io { .. } => Self::Store(e.to_string()),
-            _ => Self::Damaged(e.to_string()),
+            _ => Self::Corrupt(e.to_string()),
         }
     }
 }
@@ -59,7 +59,7 @@ impl From<objstore::Error> for BlockError {
         match e.kind() {
             objstore::ErrorKind::NotFound => Self::Vanished(e.to_string()),
             // The listing had shown more bytes than there are.
-            objstore::ErrorKind::Precondition => Self::Damaged(e.to_string()),
+            objstore::ErrorKind::Precondition => Self::Corrupt(e.to_string()),
             _ => Self::Store(e.to_string()),
         }
     }

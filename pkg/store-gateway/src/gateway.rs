@@ -4,69 +4,27 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use block::IndexHeader;
 use bucket::flags::TimeLimits;
 use futures::future::BoxFuture;
 use futures::stream::{self, FuturesUnordered, StreamExt};
 use labels::Matcher;
-use model::{Clock, TimeRange};
-use objstore::Bucket;
+use model::TimeRange;
 use parking_lot::RwLock;
 use storage::{
     Answer, Ctx, Error, LabelQuery, PartialResponse, Result, Select, SeriesEvent, SeriesSource, SeriesStream,
     SourceInfo, ReadStats, merge_streams,
 };
 use storeapi::{ComponentType, EndpointInfo, Served};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::bucket_block::BucketBlock;
-use crate::chunk_cache::ChunkCache;
-use crate::error::{BlockError, BlockResult};
-use crate::index_cache::IndexCache;
-use crate::limits::{BatchSizes, Data, Limits, Request};
+use crate::error::BlockResult;
+use crate::limits::{BatchSizes, Limits, Request};
 use crate::loaded::Loaded;
 use crate::metrics::GatewayMetrics;
-use crate::read::{self, LabelsOf, Names, ReadOptions, Wanted};
+use crate::read::{self, LabelsOf, Names, Wanted};
+use crate::shared::Shared;
 use crate::turn::Turn;
-
-/// What the reading of all blocks shares.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) bucket: Bucket,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) cache: IndexCache,
-    pub(crate) chunk_cache: Option<ChunkCache>,
-    pub(crate) metrics: GatewayMetrics,
-    pub(crate) read: ReadOptions,
-    /// Told when a block turned out to be gone.
-    pub(crate) resync: Notify,
-}
-
-impl Shared {
-    /// The block's index-header.
-    pub(crate) async fn header(&self, block: &BucketBlock) -> BlockResult<Arc<IndexHeader>> {
-        block.header(&self.bucket, &*self.clock, &self.metrics, &self.read.header).await
-    }
-
-    /// Counts a read that was damaged.
-    pub(crate) fn damaged(&self, data: Data) {
-        self.metrics.damaged.with(&[data.name()]).inc();
-    }
-
-    /// The warning for a block that did not answer.
-    ///
-    /// # Errors
-    /// Where parts must not be missing, and for what is not the block's fault.
-    pub(crate) fn failed(&self, block: &BucketBlock, error: BlockError, mode: PartialResponse) -> Result<String> {
-        if matches!(error, BlockError::Vanished(_)) {
-            self.resync.notify_one();
-        }
-        if !matches!(error, BlockError::Fatal(_)) {
-            tracing::warn!(block = %block.id, err = ?error, "block did not answer");
-        }
-        error.or_warning(mode, block.name())
-    }
-}
 
 /// The store gateway's series. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -206,8 +164,8 @@ impl StoreGateway {
         let request = Request::new(ctx, self.inner.limits, shared.metrics.clone(), batch);
         let limit = if want.limit == 0 { usize::MAX } else { want.limit };
         let inputs = chosen.into_iter().map(|(block, range, matchers)| {
-            let mask = loaded.masks.get(&block.id).cloned();
-            let wanted = Wanted { select: want.clone(), matchers, range, mask };
+            let tombstones = loaded.tombstones_by_block.get(&block.id).cloned();
+            let wanted = Wanted { select: want.clone(), matchers, range, tombstones };
             (block.name(), read::stream(shared.clone(), block, wanted, request.clone(), turn.work()))
         });
         let lacking = stream::iter(lacking.into_iter().map(|text| Ok(SeriesEvent::Warning(text))));
@@ -246,9 +204,9 @@ impl StoreGateway {
                         hints.add_blocks([block.id.to_string()]);
                     }
                     let (shared, request) = (shared.clone(), request.clone());
-                    let mask = loaded.masks.get(&block.id).cloned();
+                    let tombstones = loaded.tombstones_by_block.get(&block.id).cloned();
                     let want = want.clone();
-                    let call = ask(LabelsOf { shared, block: block.clone(), want, matchers, request, mask });
+                    let call = ask(LabelsOf { shared, block: block.clone(), want, matchers, request, tombstones });
                     asked.push(async move { (block, call.await) });
                 }
             }

@@ -47,9 +47,7 @@ impl Default for HeaderOptions {
 /// The index that a header is made from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Source<'a> {
-    /// Its block.
     pub(crate) id: BlockId,
-    /// Its key.
     pub(crate) path: &'a str,
     /// As the listing shows it; a header is kept on disk only of one that is listed.
     pub(crate) index: Option<&'a Object>,
@@ -94,7 +92,7 @@ fn open_kept(file: &Path, id: BlockId, index: &Object) -> block::Result<Option<(
         return Ok(None);
     }
     let Some(origin) = read_origin(file, id, index) else {
-        tracing::info!(block = %id, "index-header on disk is not of this index, making it anew");
+        tracing::info!(block = %id, "index-header on disk is not of this index, building it again");
         return Ok(None);
     };
     let bytes = map_file(file)?;
@@ -106,11 +104,11 @@ fn open_kept(file: &Path, id: BlockId, index: &Object) -> block::Result<Option<(
     Ok((header.source_bytes() == index.size).then_some((header, origin.survey)))
 }
 
-/// Opens the header in `file`; if there is none, or it is damaged or of another index, makes it from the index and keeps
+/// Opens the header in `file`; if there is none, or it is corrupt or of another index, makes it from the index and keeps
 /// it in `file`. Gives what was seen of the index' series too.
 ///
 /// # Errors
-/// Damage of the index, and failures of store and disk.
+/// A corrupt index, and failures of store and disk.
 pub(crate) async fn open_or_make(
     bucket: &Bucket,
     source: Source<'_>,
@@ -123,7 +121,7 @@ pub(crate) async fn open_or_make(
         match blocking(move || open_kept(&file, id, &index)).await {
             Ok(Some(kept)) => return Ok(kept),
             Ok(None) => {}
-            Err(e) => tracing::warn!(index = path, err = ?e, "index-header on disk is damaged, making it anew"),
+            Err(e) => tracing::warn!(index = path, err = ?e, "index-header on disk is corrupt, building it again"),
         }
     }
     let size = match source.index {
@@ -131,8 +129,8 @@ pub(crate) async fn open_or_make(
         None => bucket.head(path).await?.size,
     };
     let (bytes, survey) = match make(bucket, path, size, options).await {
-        // Perhaps damaged on the way: once more.
-        Err(BlockError::Damaged(why)) => {
+        // Perhaps corrupt on the way: once more.
+        Err(BlockError::Corrupt(why)) => {
             tracing::warn!(index = path, why, "index-header cannot be made, reading the index again");
             make(bucket, path, size, options).await?
         }
@@ -208,7 +206,7 @@ async fn fetch(bucket: &Bucket, path: &str, size: u64, options: &HeaderOptions) 
     let parts = IndexParts::parse("index", size, &head, &toc)?;
     let wanted = parts.symbols.end - parts.symbols.start + (parts.tail.end - parts.tail.start);
     if wanted > options.header_bytes_max {
-        return Err(BlockError::Damaged(format!(
+        return Err(BlockError::Corrupt(format!(
             "index: its header would have {wanted} bytes, at most {}",
             options.header_bytes_max
         )));
@@ -254,7 +252,7 @@ async fn exactly(
             range.start,
             bytes.len()
         );
-        return Err(BlockError::Damaged(text));
+        return Err(BlockError::Corrupt(text));
     }
     Ok(bytes)
 }

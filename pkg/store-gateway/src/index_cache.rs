@@ -7,7 +7,6 @@ use telemetry::{Counter, CounterVec, Gauge, Metrics};
 
 use crate::clock_cache::ClockCache;
 
-/// How much to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IndexCacheOptions {
     /// Bytes in all; 0 = no cache.
@@ -78,7 +77,6 @@ pub struct IndexCache {
 }
 
 impl IndexCache {
-    /// An empty cache.
     pub fn new(options: IndexCacheOptions, metrics: &Metrics) -> Self {
         let kinds = &["item_type"];
         let counter = |name: &str, help: &str| metrics.counters(name, help, kinds);
@@ -148,7 +146,6 @@ impl IndexCache {
         })
     }
 
-    /// Keeps a list.
     pub fn put_postings(&self, block: BlockId, offset: u64, ids: Arc<[u32]>) {
         self.put(Key { block, at: offset, kind: Kind::Postings }, Value::Ids(ids));
     }

@@ -2,7 +2,7 @@
 //!
 //! [`Syncer`] keeps the set of blocks in step with the bucket. [`StoreGateway`] answers from them: for each label set the
 //! blocks of the right resolution ([`BlockSet`]), each read by ranges — postings, then series entries, then chunks, one
-//! round of requests each — and merged. All checksums are checked; a damaged or vanished block becomes a warning that
+//! round of requests each — and merged. All checksums are checked; a corrupt or vanished block becomes a warning that
 //! names it. Bytes are counted before they are fetched, against the request's budget and the process'.
 
 #![allow(missing_docs, reason = "a component, not a library for others")]
@@ -22,10 +22,11 @@ mod header;
 mod index_cache;
 mod limits;
 mod loaded;
-mod mask;
 mod metrics;
 mod read;
+mod shared;
 mod sync;
+mod tombstones;
 mod turn;
 mod unread;
 

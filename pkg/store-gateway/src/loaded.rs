@@ -10,7 +10,7 @@ use storeapi::StoreSet;
 
 use crate::block_set::BlockSet;
 use crate::bucket_block::BucketBlock;
-use crate::mask::{Mask, masks};
+use crate::tombstones::{Tombstones, tombstones_by_block};
 
 /// So many blocks that cannot be served are named in an answer; the others are counted.
 const NAMED_MAX: usize = 4;
@@ -44,12 +44,11 @@ impl Lack {
     }
 }
 
-/// What is served.
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
     pub(crate) blocks: BTreeMap<BlockId, Arc<BucketBlock>>,
     /// What requests to delete leave out, by block.
-    pub(crate) masks: BTreeMap<BlockId, Arc<Mask>>,
+    pub(crate) tombstones_by_block: BTreeMap<BlockId, Arc<Tombstones>>,
     pub(crate) sets: Vec<(Labels, BlockSet<Arc<BucketBlock>>)>,
     /// Blocks that cannot be served.
     lacks: Vec<Lack>,
@@ -63,14 +62,14 @@ impl Loaded {
         deletions: &[bucket::deletions::Request],
         lacks: Vec<Lack>,
     ) -> Self {
-        let masks = masks(deletions, blocks.values().map(|b| (&*b.meta, &b.labels)));
+        let tombstones_by_block = tombstones_by_block(deletions, blocks.values().map(|b| (&*b.meta, &b.labels)));
         let mut by_labels: BTreeMap<Labels, Vec<Arc<BucketBlock>>> = BTreeMap::new();
         for block in blocks.values() {
             by_labels.entry(block.labels.clone()).or_default().push(block.clone());
         }
         let sets = by_labels.into_iter().map(|(labels, blocks)| (labels, BlockSet::new(blocks))).collect();
         let doubts = blocks.values().filter_map(|b| doubt(b)).collect();
-        Self { blocks, masks, sets, lacks, doubts }
+        Self { blocks, tombstones_by_block, sets, lacks, doubts }
     }
 
     /// The same blocks, after something was found out about them.
@@ -95,7 +94,6 @@ impl Loaded {
         self.lacks.iter().chain(&self.doubts).any(|lack| lack.of.is_none())
     }
 
-    /// External label sets.
     pub(crate) fn label_sets(&self) -> Vec<Labels> {
         self.sets.iter().map(|(l, _)| l.clone()).filter(|l| !l.is_empty()).collect()
     }

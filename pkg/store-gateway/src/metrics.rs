@@ -38,7 +38,7 @@ pub(crate) struct GatewayMetrics {
     pub(crate) header_loads: Counter,
     pub(crate) header_unloads: Counter,
     pub(crate) header_load_failures: Counter,
-    pub(crate) damaged: CounterVec,
+    pub(crate) corrupt: CounterVec,
 }
 
 impl GatewayMetrics {
@@ -138,12 +138,12 @@ impl GatewayMetrics {
             ),
             series_refetches: m.counters(
                 "thanos_bucket_store_series_refetches_total",
-                "Series that were longer than the guess or arrived damaged, and were fetched again.",
+                "Series that were longer than the guess or arrived corrupt, and were fetched again.",
                 TENANT,
             ),
             chunk_refetches: m.counters(
                 "thanos_bucket_store_chunk_refetches_total",
-                "Chunks that were longer than the guess or arrived damaged, and were fetched again.",
+                "Chunks that were longer than the guess or arrived corrupt, and were fetched again.",
                 TENANT,
             ),
             postings_seconds: m.histograms(
@@ -184,7 +184,7 @@ impl GatewayMetrics {
                 "thanos_bucket_store_indexheader_lazy_load_failed_total",
                 "Index-headers that could not be opened or built.",
             ),
-            damaged: m.counters(
+            corrupt: m.counters(
                 "thanos_bucket_store_damaged_reads_total",
                 "Reads of a block that failed a checksum twice or did not parse.",
                 &["data_type"],

@@ -21,7 +21,6 @@ use crate::unread::{self, Unread};
 pub struct Seen {
     /// All blocks of the bucket.
     pub global: Vec<Arc<BlockMeta>>,
-    /// Those that are served.
     pub loaded: Vec<Arc<BlockMeta>>,
     /// When, ms since the epoch; 0 = never.
     pub refreshed_ms: i64,
@@ -42,7 +41,6 @@ pub struct Syncer {
     pub(crate) fetcher: MetaFetcher,
     pub(crate) filters: Filters,
     pub(crate) metrics: SyncMetrics,
-    /// Where headers are kept.
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) probe: Probe,
     pub(crate) seen: RwLock<Seen>,
@@ -129,7 +127,7 @@ impl Syncer {
             }
             metrics.block_loads.inc();
             if before.blocks.contains_key(&id) {
-                tracing::info!(block = %id, "block was replaced under its name, it is loaded anew");
+                tracing::info!(block = %id, "block was replaced under its name, it is loaded again");
             }
             if let Some(broken) = view.broken.get(&id) {
                 tracing::warn!(block = %id, broken, "block lacks files that its meta.json names");

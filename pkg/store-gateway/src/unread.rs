@@ -21,7 +21,6 @@ pub struct Unread {
     pub is_known: bool,
 }
 
-/// Metas by block.
 pub(crate) type Metas = BTreeMap<BlockId, Arc<BlockMeta>>;
 
 /// Puts what was `known` before into the view where nothing can be read now; gives all blocks of which nothing can.
@@ -50,11 +49,12 @@ fn why_unread(view: &View, id: BlockId, objects: &BlockObjects, before: Option<&
     }
     match view.partial.get(&id)? {
         Partial::CorruptMeta(why) => {
-            Some(format!("its meta.json is damaged: {why}: write it anew, or delete the block"))
+            Some(format!("its meta.json is corrupt: {why}: write it again, or delete the block"))
         }
         // an upload or a deletion under way, but for a block that was served and has lost nothing else
         Partial::NoMeta => before.filter(|meta| has_all_but_meta(meta, objects)).map(|_| {
-            "its meta.json is gone, all other files are there: write it anew, or mark the block for deletion".to_owned()
+            "its meta.json is gone, all other files are there: write it again, or mark the block for deletion"
+                .to_owned()
         }),
     }
 }

@@ -24,7 +24,7 @@ pub const COMMON: &[Flag] = &[
     Flag::new("auto-gomemlimit.ratio", Kind::Number, "0.9", "Ratio of the container's memory.").ignored(NO_GC),
 ];
 
-/// The HTTP listener.
+/// Flags of the HTTP listener, read by [`http_server`].
 pub const HTTP: &[Flag] = &[
     Flag::text("http-address", "0.0.0.0:10902", "Listen host:port for HTTP endpoints."),
     Flag::duration("http-grace-period", "2m", "Time to wait after an interrupt received for HTTP Server."),
@@ -51,7 +51,7 @@ const HTTP_LIMITS: [&str; 4] =
 const GRPC_LIMITS: [&str; 4] =
     ["grpc.max-connections", "grpc.header-timeout", "grpc.body-timeout", "grpc.write-timeout"];
 
-/// The gRPC listener.
+/// Flags of the gRPC listener, read by [`grpc_server`].
 pub const GRPC_SERVER: &[Flag] = &[
     Flag::text("grpc-address", "0.0.0.0:10901", "Listen ip:port address for gRPC endpoints (StoreAPI)."),
     Flag::text("grpc-server-tls-cert", "", "TLS Certificate for gRPC server, leave blank to disable TLS."),
@@ -89,7 +89,7 @@ pub const GRPC_SERVER: &[Flag] = &[
     Flag::duration(GRPC_LIMITS[3], "2m", WRITE_TIMEOUT).hidden(),
 ];
 
-/// The querier's gRPC clients.
+/// Flags of the querier's gRPC clients, read by [`grpc_client_tls`]; `--grpc-compression` is the querier's.
 pub const GRPC_CLIENT: &[Flag] = &[
     Flag::switch("grpc-client-tls-secure", "Use TLS when talking to the gRPC server."),
     Flag::switch(
@@ -114,7 +114,7 @@ pub const GRPC_CLIENT: &[Flag] = &[
     ),
 ];
 
-/// Which requests are logged.
+/// Flags that say which requests are logged, read by [`request_log`].
 pub const REQUEST_LOG: &[Flag] = &[
     Flag::text("request.logging-config-file", "", "Path to YAML file with request logging configuration.")
         .placeholder("<file-path>"),
@@ -147,7 +147,7 @@ fn limited(
 /// Options of the HTTP listener, and what its configuration file asks for.
 ///
 /// # Errors
-/// A bad `--http.config` file.
+/// A `--http.config` file that cannot be used, or `--http.header-timeout=0`.
 pub fn http_server(parsed: &Parsed) -> Result<(ServeOptions, WebConfig), Error> {
     let web = WebConfig::load(parsed.text("http.config"))?;
     let options = ServeOptions { tls: web.tls.clone(), ..ServeOptions::http(duration(parsed, "http-grace-period")) };
@@ -157,7 +157,7 @@ pub fn http_server(parsed: &Parsed) -> Result<(ServeOptions, WebConfig), Error> 
 /// Options of the gRPC listener.
 ///
 /// # Errors
-/// Bad TLS files or names.
+/// TLS files that cannot be read, names of ciphers or curves that are not known, a certificate without its key.
 pub fn grpc_server(parsed: &Parsed) -> Result<ServeOptions, Error> {
     let age = duration(parsed, "grpc-server-max-connection-age");
     let options = ServeOptions::grpc(duration(parsed, "grpc-grace-period"), age);
@@ -187,10 +187,10 @@ pub fn grpc_server(parsed: &Parsed) -> Result<ServeOptions, Error> {
     Ok(ServeOptions { tls: Some(Arc::new(tls)), ..options })
 }
 
-/// Which requests are logged.
+/// Which requests are logged, by `--request.logging-config` or its file.
 ///
 /// # Errors
-/// A bad `--request.logging-config`.
+/// YAML that cannot be used; names the flag or its file.
 pub fn request_log(parsed: &Parsed) -> Result<RequestLog, Error> {
     let yaml = parsed.content("request.logging-config").map_err(|e| Error::Config(e.0))?.unwrap_or_default();
     RequestLog::parse(&yaml).map_err(|e| Error::Config(format!("{}: {e}", parsed.origin("request.logging-config"))))
@@ -199,7 +199,7 @@ pub fn request_log(parsed: &Parsed) -> Result<RequestLog, Error> {
 /// Where traces go; `None` = nowhere.
 ///
 /// # Errors
-/// A bad `--tracing.config`.
+/// YAML that cannot be used; names the flag or its file.
 pub fn tracing(parsed: &Parsed) -> Result<Option<TracingConfig>, Error> {
     let yaml = parsed.content("tracing.config").map_err(|e| Error::Config(e.0))?;
     let parse = |yaml: String| {

@@ -31,11 +31,11 @@ use crate::stall::{Progressing, Taken};
 pub struct ServeOptions {
     /// TLS, reloaded from its files when they change.
     pub tls: Option<Arc<ServerTls>>,
-    /// gRPC: HTTP/2 only.
+    /// Whether connections must speak HTTP/2 from the first byte on, as gRPC does.
     pub http2_only: bool,
     /// HTTP/2 requests at a time on one connection.
     pub streams_max: u32,
-    /// A connection older than this is told to go and come anew; zero = never.
+    /// A connection older than this is asked to close (GOAWAY) so that the client connects again; zero = never.
     pub connection_age_max: Duration,
     /// How long connections may finish after shutdown begins; zero = cut at once.
     pub grace: Duration,
@@ -125,7 +125,7 @@ pub async fn serve(listener: TcpListener, router: Router, options: ServeOptions,
     }
 }
 
-/// One connection.
+/// An accepted connection and what it is served with.
 struct Connection {
     peer: SocketAddr,
     place: Place,

@@ -241,6 +241,7 @@ impl Endpoint {
         let in_turn = || (0..channels.len()).map(|i| &channels[(turn + i) % channels.len()]);
         in_turn().find(|m| m.healthy).or_else(|| in_turn().next()).cloned()
     }
+
     pub fn store(&self) -> Option<StoreClient> {
         self.member().map(|m| StoreClient::new(&self.name, m.channel, self.info()))
     }

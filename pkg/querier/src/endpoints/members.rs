@@ -1,4 +1,4 @@
-//! Whom a request concerns: endpoints to ask, and what is to be told of those that cannot be asked.
+//! The endpoints that a request concerns: those to ask, and warnings about those that cannot be asked.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use super::{Endpoint, EndpointSet};
 
 /// Thanos' words for a request that nobody is there to answer.
 const NONE_AVAILABLE: &str = "No StoreAPIs available";
+
 #[derive(Debug, Default)]
 pub struct Members {
     pub asked: Vec<Arc<Endpoint>>,
@@ -51,11 +52,11 @@ impl Members {
         self
     }
 
-    /// The warnings about those that cannot be asked.
+    /// The warnings about endpoints that cannot be asked.
     ///
     /// # Errors
-    /// The same, where partial answers are not allowed.
-    pub fn told(&mut self, partial: PartialResponse) -> Result<Vec<String>> {
+    /// The same text, where partial answers are not allowed.
+    pub fn warnings(&mut self, partial: PartialResponse) -> Result<Vec<String>> {
         let missing = std::mem::take(&mut self.missing);
         if partial == PartialResponse::Abort {
             if missing.is_empty() {

@@ -32,6 +32,7 @@ pub enum Mode {
     /// All have the same data: one is asked, in turn.
     Group,
 }
+
 #[derive(Debug, Clone)]
 pub struct Spec {
     pub address: String,
@@ -61,6 +62,7 @@ impl Spec {
         same_tls && (self.strict, self.mode, self.compression) == (other.strict, other.mode, other.compression)
     }
 }
+
 #[derive(Debug, Clone)]
 pub struct SetOptions {
     pub resolver: Arc<dyn Resolver>,
@@ -140,7 +142,7 @@ impl EndpointSet {
         let until = since + self.options.check_timeout + SETTLE_SLACK;
         let mut unsettled = self.unsettled.subscribe();
         let asked = unsettled.wait_for(Option::is_none);
-        // Too late: what has not answered by now is told.
+        // After that, what has not answered is missing, with a warning.
         let _ = tokio::time::timeout_at(until.into(), asked).await;
     }
 
@@ -189,7 +191,7 @@ impl EndpointSet {
     /// Asks those again that may have been started since, if that takes no time.
     pub async fn check_back(&self) {
         if self.all().iter().any(|e| e.may_be_back()) {
-            // Who takes longer is told as missing.
+            // An endpoint that takes longer counts as missing.
             let _ = tokio::time::timeout(BACK_WAIT, self.ask(Endpoint::may_be_back)).await;
         }
     }
@@ -243,6 +245,7 @@ impl EndpointSet {
             });
         }
     }
+
     fn wanted(&self, configured: Configured) -> BTreeMap<String, Wanted> {
         let resolved = self.names.all();
         let mut wanted: BTreeMap<String, Wanted> = BTreeMap::new();

@@ -21,7 +21,6 @@ use tracing::{error, info, warn};
 pub use trigger::Method;
 use watch::Watcher;
 
-/// Variables by name.
 pub type Env = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// What to watch and how to tell.
@@ -41,7 +40,6 @@ pub struct ReloaderOptions {
     pub settle: Duration,
     /// A larger configuration, after decompression, is an error.
     pub config_bytes_max: u64,
-    /// How Prometheus is told.
     pub method: Method,
     /// Where processes are found by name.
     pub proc_root: PathBuf,

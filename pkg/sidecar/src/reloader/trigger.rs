@@ -23,10 +23,7 @@ pub enum Method {
     /// POST `/-/reload`, which needs `--web.enable-lifecycle`.
     Http,
     /// SIGHUP to the process of this name; needs the same process namespace.
-    Signal {
-        /// The executable's name.
-        process_name: String,
-    },
+    Signal { process_name: String },
 }
 
 impl Method {

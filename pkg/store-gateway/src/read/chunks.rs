@@ -14,8 +14,8 @@ use super::fetch::{Joiner, ObjectReader};
 use super::series::{Entry, WantedChunk, Warnings};
 use crate::bucket_block::{BucketBlock, GUESS_BYTES_MIN};
 use crate::error::{BlockError, BlockResult};
-use crate::gateway::Shared;
 use crate::limits::{Data, Request};
+use crate::shared::Shared;
 
 /// Reads chunks of one block.
 pub(crate) struct ChunkLoader<'a> {
@@ -34,7 +34,7 @@ struct Want {
     range: Range<u64>,
 }
 
-/// Chunks by series and place; `None` where one is damaged.
+/// Chunks by series and place; `None` where one is corrupt.
 type Slots = Vec<Vec<Option<Chunk>>>;
 
 impl ChunkLoader<'_> {
@@ -63,10 +63,10 @@ impl ChunkLoader<'_> {
         None
     }
 
-    /// The chunks of each of `entries`, and the memory they take. Damaged ones become `warnings`.
+    /// The chunks of each of `entries`, and the memory they take. Corrupt ones become `warnings`.
     ///
     /// # Errors
-    /// Limits and failures of the store; damage unless it is to be a warning.
+    /// Limits and failures of the store; corrupt data unless it is to be a warning.
     pub(crate) async fn read(
         &self,
         entries: &[Entry],
@@ -94,7 +94,7 @@ impl ChunkLoader<'_> {
             }
             held.extend(segment.held);
             for error in segment.errors {
-                self.shared.damaged(Data::Chunks);
+                self.shared.corrupt(Data::Chunks);
                 warnings.add(self.block, self.mode, error)?;
             }
         }
@@ -156,7 +156,7 @@ impl ChunkLoader<'_> {
                         }
                     }
                     Err(e) => {
-                        // Longer than guessed, or damaged on the way: once more, with the length it tells.
+                        // Longer than guessed, or corrupt on the way: once more, with the length it tells.
                         let guess = want.range.end - start;
                         let len = chunk_reader::record_len(&bytes).unwrap_or(guess).max(1);
                         let end = start.saturating_add(len);
@@ -186,12 +186,12 @@ impl ChunkLoader<'_> {
         if encoding != Encoding::Aggregates {
             return Ok(Chunk::raw(meta.min_time, meta.max_time, encoding, data));
         }
-        let damaged = |what: String| BlockError::Damaged(format!("{file}: offset {}: {what}", meta.offset()));
+        let corrupt = |what: String| BlockError::Corrupt(format!("{file}: offset {}: {what}", meta.offset()));
         if self.block.meta.resolution_ms() == 0 {
-            return Err(damaged("a downsampled chunk, in a block of raw data by its meta.json".to_owned()));
+            return Err(corrupt("a downsampled chunk, in a block of raw data by its meta.json".to_owned()));
         }
         let mut parts = AggrChunk::default();
-        let decoded = aggr::decode(&data).map_err(|e| damaged(e.to_string()))?;
+        let decoded = aggr::decode(&data).map_err(|e| corrupt(e.to_string()))?;
         for (aggregate, part) in Aggregate::ALL.into_iter().zip(decoded) {
             if !self.aggregates.is_empty() && !self.aggregates.has(aggregate) {
                 continue;
@@ -200,7 +200,7 @@ impl ChunkLoader<'_> {
                 Some((encoding, data)) => parts.parts[aggregate as usize] = Some(EncodedChunk { encoding, data }),
                 None if self.aggregates.is_empty() => {}
                 None => {
-                    return Err(damaged(format!(
+                    return Err(corrupt(format!(
                         "the downsampled chunk has no {aggregate:?} (native histograms have none)"
                     )));
                 }

@@ -13,7 +13,6 @@ use crate::chunk_cache::ChunkCache;
 use crate::error::{BlockError, BlockResult};
 use crate::limits::{Data, Request};
 
-/// How ranges are fetched.
 #[derive(Debug, Clone)]
 pub(crate) struct FetchOptions {
     /// Which ranges become one request.
@@ -48,7 +47,6 @@ pub(crate) struct Joiner {
 }
 
 impl Joiner {
-    /// Without ranges.
     pub(crate) fn new(rule: JoinRule) -> Self {
         Self { rule, open: 0..0, wanted: 0, done: 0 }
     }
@@ -82,7 +80,6 @@ impl Joiner {
         (!part.is_empty()).then_some(part)
     }
 
-    /// The last part.
     pub(crate) fn finish(self) -> Option<Range<u64>> {
         (!self.open.is_empty()).then_some(self.open)
     }
@@ -121,7 +118,6 @@ impl Fetched {
         usize::try_from(offset - start).ok().and_then(|skip| bytes.get(skip..)).unwrap_or_default()
     }
 
-    /// The memory it holds.
     pub(crate) fn into_held(self) -> Option<Reservation> {
         self.held
     }

@@ -12,7 +12,7 @@ use super::names::{ENTRY_BYTES, LabelsOf};
 use super::postings::{expand, lists};
 use super::series::{Entry, SeriesReader, Warnings};
 use crate::error::BlockResult;
-use crate::mask::Mask;
+use crate::tombstones::Tombstones;
 
 /// About the memory of a text in a set, beside its bytes.
 const TEXT_BYTES: usize = 64;
@@ -37,17 +37,17 @@ impl Gone {
 }
 
 impl LabelsOf {
-    /// The series of which `mask` leaves nothing in the time asked for.
+    /// The series of which `tombstones` leaves nothing in the time asked for.
     ///
     /// # Errors
-    /// Damage, limits and failures of the store.
-    pub(super) async fn gone(&self, header: &IndexHeader, mask: &Mask) -> BlockResult<Gone> {
+    /// Corrupt data, limits and failures of the store.
+    pub(super) async fn gone(&self, header: &IndexHeader, tombstones: &Tombstones) -> BlockResult<Gone> {
         let (mut whole, mut partly) = (Vec::new(), Vec::new());
         let mut held = self.request.hold(0)?;
-        for rule in mask.rules() {
+        for rule in tombstones.rules() {
             let expanded = expand(&self.shared, &self.block, header, &rule.matchers, &self.request).await?;
             held.grow(expanded.ids.len() as u64 * 4)?;
-            let whole_time = mask.takes(&[rule.range], self.asked());
+            let whole_time = tombstones.takes(&[rule.range], self.asked());
             if whole_time { &mut whole } else { &mut partly }.push(expanded.ids.to_vec());
         }
         let mut ids = postings::merge(whole);
@@ -57,12 +57,12 @@ impl LabelsOf {
             let range = self.want.range;
             self.each_of(header, &unsure, |entries| {
                 let left = |entry: &&Entry| {
-                    let deleted = mask.deleted(&entry.labels);
+                    let deleted = tombstones.deleted(&entry.labels);
                     let wanted = |c: &block::ChunkMeta| {
                         let span = TimeRange::new(c.min_time.max(range.min), c.max_time.min(range.max));
                         (span.min <= span.max).then_some(span)
                     };
-                    entry.chunks.iter().filter_map(|c| wanted(&c.meta)).any(|span| !mask.takes(&deleted, span))
+                    entry.chunks.iter().filter_map(|c| wanted(&c.meta)).any(|span| !tombstones.takes(&deleted, span))
                 };
                 more.extend(entries.iter().filter(|e| !left(e)).map(|e| e.id));
                 Ok(())
@@ -83,7 +83,7 @@ impl LabelsOf {
     /// The values of `name` that only series have that are gone.
     ///
     /// # Errors
-    /// Damage, limits and failures of the store.
+    /// Corrupt data, limits and failures of the store.
     pub(super) async fn values_of_only(
         &self,
         header: &IndexHeader,
@@ -118,7 +118,7 @@ impl LabelsOf {
     /// The names that only series have that are gone.
     ///
     /// # Errors
-    /// Damage, limits and failures of the store.
+    /// Corrupt data, limits and failures of the store.
     pub(super) async fn names_of_only(&self, header: &IndexHeader, gone: &Gone) -> BlockResult<Vec<String>> {
         let mut pairs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut held = self.request.hold(0)?;
@@ -163,7 +163,7 @@ impl LabelsOf {
         Ok(only.map(|((value, _), _)| (*value).to_owned()).collect())
     }
 
-    /// Hands the entries of `ids` to `sink`, whatever their time. Damaged ones are left out.
+    /// Hands the entries of `ids` to `sink`, whatever their time. Corrupt ones are left out.
     async fn each_of(
         &self,
         header: &IndexHeader,

@@ -12,11 +12,10 @@ use super::postings::{expand, lists};
 use super::series::{Entry, SeriesReader, Warnings};
 use crate::bucket_block::BucketBlock;
 use crate::error::BlockResult;
-use crate::gateway::Shared;
 use crate::limits::Request;
-use crate::mask::Mask;
+use crate::shared::Shared;
+use crate::tombstones::Tombstones;
 
-/// What a block answers.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     pub(crate) texts: BTreeSet<String>,
@@ -36,21 +35,21 @@ pub(crate) struct LabelsOf {
     pub(crate) matchers: Vec<Matcher>,
     pub(crate) request: Arc<Request>,
     /// What is to be left out.
-    pub(crate) mask: Option<Arc<Mask>>,
+    pub(crate) tombstones: Option<Arc<Tombstones>>,
 }
 
 impl LabelsOf {
     /// The label names of the series that match; external ones too.
     ///
     /// # Errors
-    /// Damage, limits and failures of the store.
+    /// Corrupt data, limits and failures of the store.
     pub(crate) async fn names(&self) -> BlockResult<Names> {
         let mut found = Names::default();
         let header = self.shared.header(&self.block).await?;
         if self.matchers.is_empty() {
             found.texts.extend(header.postings_table().label_names().map(str::to_owned));
-            if let Some(mask) = &self.mask {
-                let gone = self.gone(&header, mask).await?;
+            if let Some(tombstones) = &self.tombstones {
+                let gone = self.gone(&header, tombstones).await?;
                 if gone.is_all() {
                     return Ok(Names::default());
                 }
@@ -80,16 +79,18 @@ impl LabelsOf {
     /// The values of `name` in the series that match.
     ///
     /// # Errors
-    /// Damage, limits and failures of the store.
+    /// Corrupt data, limits and failures of the store.
     pub(crate) async fn values(&self, name: &str) -> BlockResult<Names> {
         let mut found = Names::default();
         if let Some(value) = self.block.labels.get(name) {
             // External labels lie over the series' own.
-            let mut any = self.matchers.is_empty() && self.mask.is_none();
+            let mut any = self.matchers.is_empty() && self.tombstones.is_none();
             if !any {
                 let header = self.shared.header(&self.block).await?;
-                match &self.mask {
-                    Some(mask) if self.matchers.is_empty() => any = !self.gone(&header, mask).await?.is_all(),
+                match &self.tombstones {
+                    Some(tombstones) if self.matchers.is_empty() => {
+                        any = !self.gone(&header, tombstones).await?.is_all()
+                    }
                     _ => found.warnings = self.each_match(&header, |_| any = true).await?,
                 }
             }
@@ -106,8 +107,8 @@ impl LabelsOf {
                     found.texts.insert(value.to_owned());
                 }
             })?;
-            if let Some(mask) = &self.mask {
-                let gone = self.gone(&header, mask).await?;
+            if let Some(tombstones) = &self.tombstones {
+                let gone = self.gone(&header, tombstones).await?;
                 for value in self.values_of_only(&header, &gone, name).await? {
                     found.texts.remove(&value);
                 }
@@ -136,7 +137,7 @@ impl LabelsOf {
     async fn values_by_lists(&self, header: &IndexHeader, name: &str) -> BlockResult<Option<BTreeSet<String>>> {
         let (range, (min_time, max_time)) = (self.want.range, self.block.range());
         let covered = range.min <= min_time && max_time.saturating_sub(1) <= range.max;
-        if !covered || self.mask.is_some() {
+        if !covered || self.tombstones.is_some() {
             return Ok(None);
         }
         let mut values = Vec::new();
@@ -158,7 +159,7 @@ impl LabelsOf {
     /// Hands the matching series to `sink`; gives the warnings.
     async fn each_match(&self, header: &IndexHeader, mut sink: impl FnMut(&Entry)) -> BlockResult<Vec<String>> {
         let expanded = expand(&self.shared, &self.block, header, &self.matchers, &self.request).await?;
-        let reader = SeriesReader { skip_chunks: true, mask: self.mask.as_deref(), ..self.reader(header) };
+        let reader = SeriesReader { skip_chunks: true, tombstones: self.tombstones.as_deref(), ..self.reader(header) };
         let warnings = Warnings::default();
         self.each(&reader, &expanded.ids, &warnings, |entries| {
             entries.iter().for_each(&mut sink);
@@ -180,7 +181,7 @@ impl LabelsOf {
             mode: self.want.partial_response,
             matchers: &self.matchers,
             relabel: None,
-            mask: None,
+            tombstones: None,
         }
     }
 

@@ -39,7 +39,6 @@ impl<'a> Relabel<'a> {
         Self { external, without, constant }
     }
 
-    /// The order this leaves.
     pub(crate) fn order(&self) -> Order {
         match &self.constant {
             Some((put, _)) if put.is_empty() => Order::Kept,

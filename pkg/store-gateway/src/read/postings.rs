@@ -11,8 +11,8 @@ use storage::Reservation;
 use super::fetch::ObjectReader;
 use crate::bucket_block::BucketBlock;
 use crate::error::BlockResult;
-use crate::gateway::Shared;
 use crate::limits::{Data, Request};
+use crate::shared::Shared;
 
 /// Ids of the series that match, ascending, and the memory they take.
 pub(crate) struct Expanded {
@@ -23,7 +23,7 @@ pub(crate) struct Expanded {
 /// The series of `block` that match all of `matchers`, which are about its own labels only.
 ///
 /// # Errors
-/// Damage, limits and failures of the store.
+/// Corrupt data, limits and failures of the store.
 pub(crate) async fn expand(
     shared: &Shared,
     block: &BucketBlock,
@@ -73,7 +73,7 @@ async fn read(
 /// The lists in `ranges` of the index, which ascend; from the cache, or all of the others in one round.
 ///
 /// # Errors
-/// Damage, limits and failures of the store.
+/// Corrupt data, limits and failures of the store.
 pub(crate) async fn lists(
     shared: &Shared,
     block: &BucketBlock,
@@ -99,7 +99,7 @@ pub(crate) async fn lists(
     // The lists as numbers, beside the bytes that they are read from.
     let _decoded = request.hold(bytes)?;
     let mut wanted = missing;
-    // What does not pass its checksum may have been damaged on the way: it is asked for once more.
+    // What does not pass its checksum may have been corrupt on the way: it is asked for once more.
     for last in [false, true] {
         if wanted.is_empty() {
             break;
@@ -118,7 +118,7 @@ pub(crate) async fn lists(
                 }
                 Err(_) if !last => again.push(range.clone()),
                 Err(e) => {
-                    shared.damaged(Data::Postings);
+                    shared.corrupt(Data::Postings);
                     return Err(e.into());
                 }
             }

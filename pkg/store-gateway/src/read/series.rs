@@ -15,9 +15,9 @@ use super::fetch::{Fetched, Joiner, ObjectReader};
 use super::order::Relabel;
 use crate::bucket_block::BucketBlock;
 use crate::error::{BlockError, BlockResult};
-use crate::gateway::Shared;
 use crate::limits::{Data, Request};
-use crate::mask::Mask;
+use crate::shared::Shared;
+use crate::tombstones::Tombstones;
 
 /// A series as the index has it, with its chunks in the time asked for.
 #[derive(Debug)]
@@ -29,7 +29,6 @@ pub(crate) struct Entry {
     pub(crate) chunks: Vec<WantedChunk>,
     /// Bytes of the longest of its chunks whose record the entry tells the length of; 0 = of none.
     pub(crate) chunk_bytes: u32,
-    /// As in [`storage::Chunk`].
     pub(crate) replica: u64,
     /// Times that are to be left out of its chunks.
     pub(crate) deleted: Vec<TimeRange>,
@@ -59,16 +58,15 @@ pub(crate) struct SeriesReader<'a> {
     pub(crate) request: &'a Request,
     /// Series without a chunk in this range are left out.
     pub(crate) range: TimeRange,
-    /// Labels only.
     pub(crate) skip_chunks: bool,
-    /// Whether damaged entries are warnings.
+    /// Whether corrupt entries are warnings.
     pub(crate) mode: PartialResponse,
     /// Those about the series' own labels, for series whose labels tell something else than the postings.
     pub(crate) matchers: &'a [Matcher],
     /// What is done to the labels; `None` leaves them as they are in the index.
     pub(crate) relabel: Option<&'a Relabel<'a>>,
     /// What is to be left out: series of which nothing in the range is left are.
-    pub(crate) mask: Option<&'a Mask>,
+    pub(crate) tombstones: Option<&'a Tombstones>,
 }
 
 /// Entries that are fetched or cached, and not decoded yet: as bytes they take a fraction of the memory.
@@ -133,10 +131,10 @@ impl SeriesReader<'_> {
         self.header.source_toc().series_end()
     }
 
-    /// The entries of the batch's ids in `places`, in their order; damaged ones become `warnings`.
+    /// The entries of the batch's ids in `places`, in their order; corrupt ones become `warnings`.
     ///
     /// # Errors
-    /// Limits and failures of the store; damage unless it is to be a warning.
+    /// Limits and failures of the store; corrupt data unless it is to be a warning.
     pub(crate) async fn decode(
         &self,
         batch: &SeriesBatch<'_>,
@@ -166,14 +164,14 @@ impl SeriesReader<'_> {
                     entries.push(entry);
                 }
                 Err(e) => {
-                    // Longer than guessed, or damaged on the way: once more, with the length it tells.
+                    // Longer than guessed, or corrupt on the way: once more, with the length it tells.
                     let len = entry_len(batch.fetched.slice_from(start)).unwrap_or(self.shared.read.series_bytes);
                     let inside = len <= self.shared.read.item_bytes_max;
                     if inside && start.saturating_add(len) <= self.section_end() {
                         wanted.push(start..start + len);
                         again.push(at);
                     } else {
-                        self.shared.damaged(Data::Series);
+                        self.shared.corrupt(Data::Series);
                         warnings.add(self.block, self.mode, e)?;
                     }
                     entries.push(None);
@@ -193,7 +191,7 @@ impl SeriesReader<'_> {
                         entries[at] = entry;
                     }
                     Err(e) => {
-                        self.shared.damaged(Data::Series);
+                        self.shared.corrupt(Data::Series);
                         warnings.add(self.block, self.mode, e)?;
                     }
                 }
@@ -227,7 +225,7 @@ impl SeriesReader<'_> {
         if let Some(odd) = raw.chunks.iter().find(|c| c.max_time < c.min_time) {
             let offset = entry_offset(self.header.index_version(), id);
             let (min, max) = (odd.min_time, odd.max_time);
-            return Err(BlockError::Damaged(format!("index: offset {offset}: a chunk from {min} to {max}")));
+            return Err(BlockError::Corrupt(format!("index: offset {offset}: a chunk from {min} to {max}")));
         }
         let inside = |c: &ChunkMeta| self.range.overlaps(TimeRange::new(c.min_time, c.max_time));
         let mut in_range = raw.chunks.iter().filter(|c| inside(c)).count();
@@ -245,11 +243,11 @@ impl SeriesReader<'_> {
                 None => return Ok(None),
             },
         };
-        // The mask is about own labels, which may be taken away below.
-        let deleted = self.mask.map(|mask| mask.deleted(&labels)).unwrap_or_default();
+        // The tombstones is about own labels, which may be taken away below.
+        let deleted = self.tombstones.map(|tombstones| tombstones.deleted(&labels)).unwrap_or_default();
         let left = |c: &ChunkMeta| {
             let wanted = TimeRange::new(c.min_time.max(self.range.min), c.max_time.min(self.range.max));
-            inside(c) && !self.mask.is_some_and(|mask| mask.takes(&deleted, wanted))
+            inside(c) && !self.tombstones.is_some_and(|tombstones| tombstones.takes(&deleted, wanted))
         };
         if !deleted.is_empty() {
             in_range = raw.chunks.iter().filter(|c| left(c)).count();
@@ -420,8 +418,8 @@ impl Warnings {
     /// # Errors
     /// `error`, unless parts may be missing.
     pub(crate) fn add(&self, block: &BucketBlock, mode: PartialResponse, error: BlockError) -> BlockResult<()> {
-        let damaged = matches!(error, BlockError::Damaged(_));
-        if mode == PartialResponse::Abort || !damaged {
+        let corrupt = matches!(error, BlockError::Corrupt(_));
+        if mode == PartialResponse::Abort || !corrupt {
             return Err(error);
         }
         let noted = &mut *self.0.lock();
@@ -430,7 +428,7 @@ impl Warnings {
             return Ok(());
         }
         let text = error.or_warning(mode, block.name()).map_err(BlockError::Fatal)?;
-        tracing::warn!(block = %block.id, err = text, "part of a block is damaged");
+        tracing::warn!(block = %block.id, err = text, "part of a block is corrupt");
         noted.texts.push(text);
         Ok(())
     }
@@ -445,7 +443,7 @@ impl Warnings {
     pub(crate) fn take(&self, block: &BucketBlock, mode: PartialResponse) -> Vec<String> {
         let Noted { mut texts, more, mut repairs } = std::mem::take(&mut *self.0.lock());
         if more > 0 {
-            texts.push(format!("{}: {more} more parts are damaged", block.name()));
+            texts.push(format!("{}: {more} more parts are corrupt", block.name()));
         }
         if block.has_odd_postings() {
             repairs.insert(Repair::Postings);

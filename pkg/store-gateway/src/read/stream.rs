@@ -16,9 +16,9 @@ use super::postings::expand;
 use super::series::{Entry, Repair, SeriesBatch, SeriesReader, Warnings};
 use crate::bucket_block::BucketBlock;
 use crate::error::{BlockError, BlockResult};
-use crate::gateway::Shared;
 use crate::limits::{Data, Request};
-use crate::mask::Mask;
+use crate::shared::Shared;
+use crate::tombstones::Tombstones;
 use crate::turn::Work;
 
 /// Entries decoded at a time: enough that nothing is done often, few enough that they take little memory.
@@ -33,7 +33,7 @@ pub(crate) struct Wanted {
     /// The time this block answers for.
     pub(crate) range: TimeRange,
     /// What is to be left out.
-    pub(crate) mask: Option<Arc<Mask>>,
+    pub(crate) tombstones: Option<Arc<Tombstones>>,
 }
 
 /// A batch, and the memory behind it: held until the next one is asked for.
@@ -104,7 +104,7 @@ impl Producer<'_> {
             mode: select.partial_response,
             matchers: &self.wanted.matchers,
             relabel: Some(&relabel),
-            mask: self.wanted.mask.as_deref(),
+            tombstones: self.wanted.tombstones.as_deref(),
         };
         let left = if select.limit == 0 { usize::MAX } else { select.limit };
         let mut queue = Queue::new(relabel.order(), self.request.hold(0)?, left);
@@ -159,14 +159,13 @@ impl Producer<'_> {
         Ok(())
     }
 
-    /// Adds the next series.
     fn push(&self, queue: &mut Queue, entry: Entry) -> BlockResult<()> {
         if queue.is_sorting
             && let Some(spare) = self.request.ctx.budget.reserve_spare(entry.size_bytes())
         {
             drop(spare);
         } else if queue.is_sorting {
-            return Err(BlockError::Damaged(format!(
+            return Err(BlockError::Corrupt(format!(
                 "series are out of order, and there is no room in memory to sort them ({} bytes are taken): narrow the \
                  selector, or raise --store.limits.request-bytes and --chunk-pool-size",
                 queue.held.bytes()
@@ -197,7 +196,7 @@ impl Producer<'_> {
         if queue.sent.is_some() {
             let text = "series are out of order, which was found after some of them were sent: the others are missing, a \
                         further query sorts them";
-            return Err(BlockError::Damaged(text.to_owned()));
+            return Err(BlockError::Corrupt(text.to_owned()));
         }
         self.warnings.note(Repair::Series);
         queue.sort_all();
@@ -287,7 +286,7 @@ impl Producer<'_> {
                 chunks = self.cut(&entry, chunks)?;
             }
             if chunks.is_empty() {
-                // All were damaged, which a warning tells, or nothing is left of them.
+                // All were corrupt, which a warning tells, or nothing is left of them.
                 continue;
             }
             chunks.iter_mut().for_each(|c| c.replica = entry.replica);
@@ -301,14 +300,14 @@ impl Producer<'_> {
 
     /// What is left of the chunks of `entry`.
     fn cut(&self, entry: &Entry, chunks: Vec<Chunk>) -> BlockResult<Vec<Chunk>> {
-        let Some(mask) = &self.wanted.mask else { return Ok(chunks) };
+        let Some(tombstones) = &self.wanted.tombstones else { return Ok(chunks) };
         let mut left = Vec::with_capacity(chunks.len());
         for chunk in chunks {
-            match mask.cut(chunk, &entry.deleted) {
+            match tombstones.cut(chunk, &entry.deleted) {
                 Ok(cut) => left.extend(cut),
                 Err(e) => {
-                    self.shared.damaged(Data::Chunks);
-                    let error = BlockError::Damaged(format!("series {}: {e}", entry.labels));
+                    self.shared.corrupt(Data::Chunks);
+                    let error = BlockError::Corrupt(format!("series {}: {e}", entry.labels));
                     self.warnings.add(self.block, self.wanted.select.partial_response, error)?;
                 }
             }

@@ -159,7 +159,7 @@ async fn a_failing_bucket() {
 
 /// Short bodies are read again; a damaged body too, once.
 #[tokio::test]
-async fn short_and_damaged_bodies() {
+async fn short_and_corrupt_bodies() {
     let t = two().await;
     for (object, skip) in [("index", 0), ("index", 1), ("index", 2), ("chunks/000001", 0)] {
         let path = format!("{}/{object}", t.bad);

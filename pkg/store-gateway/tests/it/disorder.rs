@@ -224,7 +224,7 @@ async fn disorder_late_in_a_large_block() {
 
 /// What is beyond repair costs the names and values of its block alone.
 #[tokio::test]
-async fn a_damaged_index_costs_its_block_alone() {
+async fn a_corrupt_index_costs_its_block_alone() {
     let f = three(&[one(&[("__name__", "m"), ("y", "9")], HOUR, 1)], false).await;
     f.change(&format!("{}/index", id(2)), |b| b.truncate(b.len() - 1)).await;
     let component = f.gateway(|_| {}).await;

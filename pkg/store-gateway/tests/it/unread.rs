@@ -89,18 +89,18 @@ fn damages(meta: &BlockMeta) -> Vec<(&'static str, Vec<u8>, &'static str)> {
     };
     let other = BlockMeta { ulid: id(2), ..meta.clone() }.to_json();
     vec![
-        ("empty", Vec::new(), "its meta.json is damaged"),
-        ("cut", json.as_bytes()[..json.len() / 2].to_vec(), "its meta.json is damaged"),
-        ("no JSON", b"<html>".to_vec(), "its meta.json is damaged"),
-        ("no text", vec![0xff; 100], "its meta.json is damaged"),
+        ("empty", Vec::new(), "its meta.json is corrupt"),
+        ("cut", json.as_bytes()[..json.len() / 2].to_vec(), "its meta.json is corrupt"),
+        ("no JSON", b"<html>".to_vec(), "its meta.json is corrupt"),
+        ("no text", vec![0xff; 100], "its meta.json is corrupt"),
         ("another's", other, "is of block"),
         ("ends before it begins", with("\"minTime\": 0", "\"minTime\": 3600001"), "is before minTime"),
-        ("too large a number", with("3600000", "36000000000000000000"), "its meta.json is damaged"),
-        ("a fraction", with("3600000", "3600000.5"), "its meta.json is damaged"),
-        ("a text", with("3600000", "\"3600000\""), "its meta.json is damaged"),
-        ("a negative count", with("\"numSeries\": 2", "\"numSeries\": -2"), "its meta.json is damaged"),
-        ("a key twice", with("\"minTime\": 0", "\"minTime\": 0, \"minTime\": 1"), "its meta.json is damaged"),
-        ("a label twice", with("\"cluster\"", "\"cluster\": \"x\", \"cluster\""), "its meta.json is damaged"),
+        ("too large a number", with("3600000", "36000000000000000000"), "its meta.json is corrupt"),
+        ("a fraction", with("3600000", "3600000.5"), "its meta.json is corrupt"),
+        ("a text", with("3600000", "\"3600000\""), "its meta.json is corrupt"),
+        ("a negative count", with("\"numSeries\": 2", "\"numSeries\": -2"), "its meta.json is corrupt"),
+        ("a key twice", with("\"minTime\": 0", "\"minTime\": 0, \"minTime\": 1"), "its meta.json is corrupt"),
+        ("a label twice", with("\"cluster\"", "\"cluster\": \"x\", \"cluster\""), "its meta.json is corrupt"),
         ("a key changed", with("\"thanos\"", "\"thanoz\""), "\"thanos\" is missing"),
         ("a later version", with("\"version\": 1,\n\t\"thanos\"", "\"version\": 3,\n\t\"thanos\""), "version 3"),
         ("a later section", with("{\n\t\t\"version\": 1", "{\n\t\t\"version\": 9"), "version 9"),
@@ -110,7 +110,7 @@ fn damages(meta: &BlockMeta) -> Vec<(&'static str, Vec<u8>, &'static str)> {
 }
 
 #[tokio::test]
-async fn a_damaged_meta_at_the_start_is_told() {
+async fn a_corrupt_meta_at_the_start_is_told() {
     let (f, meta) = two().await;
     for (what, bytes, text) in damages(&meta) {
         f.plain.put(&meta_path(), bytes).await.unwrap();

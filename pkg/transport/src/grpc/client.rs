@@ -22,26 +22,26 @@ use super::snappy;
 use crate::Error;
 use crate::traces::span::grpc_client;
 
-/// How requests are packed.
+/// The compression of the requests that a client sends; answers come as the server likes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compression {
-    /// As they are.
+    /// No compression, gRPC's `identity`.
     #[default]
     None,
-    /// Snappy, framed.
+    /// Snappy in its framed format, as Thanos registers it under the name `snappy`.
     Snappy,
 }
 
 /// How to reach gRPC servers.
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
-    /// TLS, or plain.
+    /// `None` = a connection without TLS.
     pub tls: Option<ClientTlsConfig>,
-    /// See [`Compression`].
+    /// How requests are compressed.
     pub compression: Compression,
     /// Counters, shared by all channels.
     pub metrics: ClientMetrics,
-    /// For the TCP connection.
+    /// How long the TCP connection and the TLS handshake may take.
     pub connect_timeout: Duration,
 }
 

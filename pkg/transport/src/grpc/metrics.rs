@@ -14,7 +14,7 @@ use super::pool::Place;
 
 const BUCKETS: [f64; 14] = [0.001, 0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0];
 
-/// Families of one side.
+/// The metric families of one side, under go-grpc-middleware's names.
 #[derive(Debug, Clone)]
 struct Families {
     started: CounterVec,
@@ -22,16 +22,16 @@ struct Families {
     duration: HistogramVec,
 }
 
-/// What a server counts.
+/// Counts and times the calls that a server answers: `grpc_server_*`.
 #[derive(Debug, Clone)]
 pub struct ServerMetrics(Families);
 
-/// What a client counts.
+/// Counts and times the calls that a client makes: `grpc_client_*`.
 #[derive(Debug, Clone)]
 pub struct ClientMetrics(Families);
 
 impl ServerMetrics {
-    /// Registers the families.
+    /// Registers the families in `metrics`; a second time gives the same families.
     pub fn new(metrics: &Metrics) -> Self {
         Self(Families {
             started: metrics.counters("grpc_server_started_total", "RPCs started on the server.", METHOD),
@@ -60,7 +60,7 @@ impl ServerMetrics {
 }
 
 impl ClientMetrics {
-    /// Registers the families.
+    /// Registers the families in `metrics`; a second time gives the same families.
     pub fn new(metrics: &Metrics) -> Self {
         Self(Families {
             started: metrics.counters("grpc_client_started_total", "RPCs started by the client.", METHOD),

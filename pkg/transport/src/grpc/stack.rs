@@ -50,14 +50,14 @@ impl ServerStack {
         self
     }
 
-    /// Logs calls as configured.
+    /// Logs calls as `log` says; without this none is logged.
     #[must_use]
     pub fn logging(mut self, log: RequestLog) -> Self {
         self.log = log;
         self
     }
 
-    /// `routes` in these surroundings.
+    /// `routes` with health and reflection beside them, and metrics, traces, request log and snappy around them.
     pub fn router(self, routes: Routes) -> Router {
         let mut routes = routes.add_service(HealthServer::new(ProbeHealth(self.probe.clone())));
         let v1 = self.reflection("grpc.reflection.v1.ServerReflection").build_v1();

@@ -48,7 +48,7 @@ impl Probe {
         self.0.unhealthy.store(true, Ordering::SeqCst);
     }
 
-    /// Whether `/-/ready` says 200.
+    /// Whether `/-/ready` answers 200 at this moment.
     pub fn is_ready(&self) -> bool {
         *self.0.ready.borrow()
     }

@@ -23,7 +23,7 @@ pub struct HttpMetrics {
 const BUCKETS: [f64; 14] = [0.001, 0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0];
 
 impl HttpMetrics {
-    /// Registers the families.
+    /// Registers the families in `metrics`; a second time gives the same families.
     pub fn new(metrics: &Metrics) -> Self {
         Self {
             requests: metrics.counters(

@@ -17,7 +17,7 @@ td.n{text-align:right}code{background:#f4f4f4;padding:.1rem .3rem}.down{color:#b
 input{width:70%;font:inherit;padding:.3rem}";
 
 /// A page: nothing but its own style is loaded, no script runs, no other site shows it in a frame. `title` and `body` are
-/// HTML.
+/// An HTML page with the one style sheet; `title` and `body` are HTML already, see [`escape`].
 pub fn page(title: &str, body: &str) -> Response {
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -34,7 +34,7 @@ pub fn page(title: &str, body: &str) -> Response {
     (headers, html).into_response()
 }
 
-/// `text` as HTML.
+/// `text` as HTML that shows it, in element content and in quoted attributes.
 pub fn escape(text: &str) -> String {
     let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     text.replace('"', "&quot;").replace('\'', "&#39;")
@@ -76,7 +76,7 @@ impl Prefixes {
         router.route(route, redirect).route(&format!("{route}/"), page)
     }
 
-    /// `routes` below the prefix.
+    /// Puts `routes` below the route prefix, as they are where there is none.
     pub fn nest(&self, routes: Router) -> Router {
         if self.is_root() { routes } else { Router::new().nest(&self.route, routes) }
     }

@@ -29,7 +29,7 @@ const REMEMBERED_MAX: usize = 100;
 pub struct WebConfig {
     /// TLS, if the file asks for it.
     pub tls: Option<Arc<ServerTls>>,
-    /// Whether HTTP/2 is offered.
+    /// Whether HTTP/2 is offered in TLS handshakes; the file's default is true.
     pub http2: bool,
     /// The section that `tls` was made from.
     tls_section: Option<Tls>,
@@ -131,7 +131,7 @@ impl WebConfig {
     /// Parses the text; relative file names count from `folder`.
     ///
     /// # Errors
-    /// As [`Self::load`].
+    /// As [`Self::load`], without the file's name.
     pub fn parse(text: &str, folder: &Path) -> Result<Self, Error> {
         let file: File = match text.trim() {
             "" => File::default(),

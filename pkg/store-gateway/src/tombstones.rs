@@ -1,4 +1,4 @@
-//! What a request to delete reaches is left out of answers at once, long before its blocks are written anew.
+//! What a request to delete reaches is left out of answers at once, long before its blocks are rewritten.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use storage::Chunk;
 
 /// What is to be left out of one block.
 #[derive(Debug)]
-pub(crate) struct Mask {
+pub(crate) struct Tombstones {
     resolution_ms: i64,
     rules: Vec<Rule>,
 }
@@ -24,19 +24,19 @@ pub(crate) struct Rule {
     pub(crate) range: TimeRange,
 }
 
-/// The masks of all blocks that any of `pending` reaches.
-pub(crate) fn masks<'a>(
+/// The tombstones of all blocks that any of `pending` reaches.
+pub(crate) fn tombstones_by_block<'a>(
     pending: &[Request],
     blocks: impl Iterator<Item = (&'a BlockMeta, &'a Labels)>,
-) -> BTreeMap<BlockId, Arc<Mask>> {
+) -> BTreeMap<BlockId, Arc<Tombstones>> {
     // The listing has checked that the matchers can be read.
     let pending: Vec<_> = pending.iter().filter_map(|r| Some((r, r.matchers().ok()?))).collect();
-    let with_mask =
-        |(meta, labels): (&BlockMeta, &Labels)| Some((meta.ulid, Arc::new(Mask::new(&pending, meta, labels)?)));
-    blocks.filter_map(with_mask).collect()
+    let with_tombstones =
+        |(meta, labels): (&BlockMeta, &Labels)| Some((meta.ulid, Arc::new(Tombstones::new(&pending, meta, labels)?)));
+    blocks.filter_map(with_tombstones).collect()
 }
 
-impl Mask {
+impl Tombstones {
     fn new(pending: &[(&Request, Vec<Vec<Matcher>>)], meta: &BlockMeta, external: &Labels) -> Option<Self> {
         let mut rules = Vec::new();
         for (request, selectors) in pending.iter().filter(|(r, _)| r.reaches(meta, since_ms(meta))) {
@@ -117,9 +117,9 @@ mod tests {
             (5, &[(0, 10)], (4, 15), false),
             (5, &[(0, 4), (9, 10)], (4, 14), true),
         ] {
-            let mask = Mask { resolution_ms, rules: ranges.iter().copied().map(all).collect() };
-            let deleted = mask.deleted(&Labels::from_pairs([("a", "b")]));
-            let got = mask.takes(&deleted, TimeRange::new(span.0, span.1));
+            let tombstones = Tombstones { resolution_ms, rules: ranges.iter().copied().map(all).collect() };
+            let deleted = tombstones.deleted(&Labels::from_pairs([("a", "b")]));
+            let got = tombstones.takes(&deleted, TimeRange::new(span.0, span.1));
             assert_eq!(got, taken, "{resolution_ms} {ranges:?} {span:?}");
         }
     }
