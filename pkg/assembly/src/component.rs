@@ -32,7 +32,7 @@ pub trait Config: Clone + Send + Sync + Sized + 'static {
 
 /// A component: built from settings and [`Deps`], then served until it is told to stop.
 pub trait Component: Send + Sync + Sized + 'static {
-    /// What its flags mean.
+    /// Its settings, composed of the parts that this crate and others own.
     type Config: Config;
 
     /// Its command line; the name is also the one in its metrics.

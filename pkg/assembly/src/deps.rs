@@ -19,7 +19,7 @@ pub type Random = Arc<dyn Fn() -> u128 + Send + Sync>;
 /// Everything that a component gets from outside, so that a test can give all of it.
 #[derive(Clone)]
 pub struct Deps {
-    /// Time of day.
+    /// Time of day; timers are tokio's, which tests can pause.
     pub clock: Arc<dyn Clock>,
     /// Names of blocks and of lease holders.
     pub random: Random,

@@ -13,7 +13,7 @@ pub enum Error {
     Listener {
         /// The flag with its address.
         flag: &'static str,
-        /// Why.
+        /// What the system said about the address.
         source: transport::Error,
     },
     /// The bucket could not be reached, or what is in it could not be used.

@@ -17,10 +17,10 @@ use transport::{RequestLog, ServeOptions};
 
 use crate::error::Error;
 
-/// The gRPC listener.
+/// The gRPC listener: where it is bound and how it serves.
 #[derive(Debug, Clone)]
 pub struct GrpcConfig {
-    /// `--grpc-address`.
+    /// Where it is bound: `--grpc-address`, see [`transport::bind`].
     pub address: String,
     /// Limits, TLS and grace period of the listener.
     pub serve: ServeOptions,
@@ -37,7 +37,7 @@ impl GrpcConfig {
     }
 }
 
-/// The flags of [`store_limits`].
+/// The flags that [`store_limits`] reads, with Thanos' names.
 pub const STORE_LIMITS: &[Flag] = &[
     Flag::count(
         "store.limits.request-series",
@@ -51,7 +51,8 @@ pub const STORE_LIMITS: &[Flag] = &[
     ),
 ];
 
-/// `--store.limits.request-series` and `--store.limits.request-samples`.
+/// How many series and samples one Series call may send, 0 = any number: `--store.limits.request-series` and
+/// `--store.limits.request-samples`.
 pub fn store_limits(parsed: &Parsed) -> StoreLimits {
     StoreLimits {
         series: parsed.count("store.limits.request-series"),

@@ -11,7 +11,7 @@ use crate::reload::Reloads;
 /// The HTTP listener, and what holds for all routes. Switches whose flags a component does not declare are off.
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
-    /// `--http-address`.
+    /// Where it is bound: `--http-address`, see [`transport::bind`].
     pub address: String,
     /// Limits, TLS and grace period of the listener.
     pub serve: ServeOptions,
@@ -19,11 +19,11 @@ pub struct HttpConfig {
     pub web: WebConfig,
     /// Which requests are logged, those of gRPC too: `--request.logging-config`.
     pub request_log: RequestLog,
-    /// `--web.route-prefix`, `--web.external-prefix`, `--web.prefix-header`.
+    /// Where pages and API begin: `--web.route-prefix`, `--web.external-prefix`, `--web.prefix-header`.
     pub prefixes: Prefixes,
-    /// `--web.disable`: no pages.
+    /// No pages are served, the API is: `--web.disable`.
     pub pages_disabled: bool,
-    /// `--web.disable-cors`.
+    /// No CORS headers are set: `--web.disable-cors`.
     pub cors_disabled: bool,
     /// `--disable-admin-operations`: requests that change something are refused.
     pub admin_disabled: bool,
@@ -33,7 +33,7 @@ pub struct HttpConfig {
     pub shown_flags: Vec<(String, String)>,
     /// The file of `web`; empty = none.
     web_file: String,
-    /// The file of `request_log`.
+    /// The file of `request_log`, if it came from one.
     request_log_file: Option<String>,
 }
 

@@ -13,7 +13,7 @@ use crate::http::HttpConfig;
 const HTTP: &str = "http-address";
 const GRPC: &str = "grpc-address";
 
-/// Bound sockets.
+/// Bound sockets, which a component is served on.
 #[derive(Debug)]
 pub struct Listeners {
     /// Metrics, probes, pages, the HTTP API.
@@ -42,13 +42,13 @@ impl Listeners {
     /// Free ports of loopback, for tests.
     ///
     /// # Errors
-    /// No port is free.
+    /// [`Error::Listener`], where no port is free.
     pub async fn loopback() -> Result<Self, Error> {
         let address = "127.0.0.1:0";
         Ok(Self { http: bind(HTTP, address).await?, grpc: Some(bind(GRPC, address).await?) })
     }
 
-    /// Where HTTP is served.
+    /// The address that HTTP is served on, with the port that the system chose for port 0.
     ///
     /// # Errors
     /// The system does not say.
@@ -56,7 +56,7 @@ impl Listeners {
         self.http.local_addr().map_err(Self::http_error)
     }
 
-    /// Where gRPC is served, if it is.
+    /// The address that gRPC is served on, if it is.
     ///
     /// # Errors
     /// The system does not say.

@@ -26,10 +26,10 @@ pub async fn run<C: Component>(parsed: &Parsed, deps: Deps, shutdown: Cancellati
     run_configured::<C>(config, deps, shutdown).await
 }
 
-/// As [`run`], from settings.
+/// As [`run`], from settings that were read already.
 ///
 /// # Errors
-/// As [`run`].
+/// As [`run`], but for the flags.
 pub async fn run_configured<C: Component>(
     config: C::Config,
     deps: Deps,

@@ -20,127 +20,39 @@ use crate::settings::Settings;
 pub struct Config {
     pub http: HttpConfig,
     pub bucket: BucketConfig,
-    /// Of the work.
+    /// Of the work itself.
     pub settings: Settings,
-    /// How metas are fetched.
     pub fetch: FetchOptions,
-    /// `--wait`.
     pub wait: bool,
-    /// `--wait-interval`.
     pub wait_interval: Duration,
-    /// `--compact.cleanup-interval`.
     pub cleanup_interval: Duration,
-    /// `--compact.progress-interval`; 0 = never.
+    /// How often the backlog gauges are updated; 0 = never.
     pub progress_interval: Duration,
-    /// `--block-viewer.global.sync-block-interval`.
+    /// How old the view of the pages and the API may become.
     pub view_interval: Duration,
-    /// `--block-viewer.global.sync-block-timeout`.
     pub view_timeout: Duration,
     /// Bytes of buffers of one merge.
     pub memory_bytes: u64,
-    /// Largest chunk segment.
+    /// Largest chunk segment, bytes.
     pub segment_bytes: u64,
     /// Threads of one merge.
     pub shards: usize,
-    /// `--hash-func=SHA256`.
+    /// Whether files are hashed into `meta.json`.
     pub hash: bool,
     /// `--bucket-web-label`.
     pub web_label: String,
-    /// `--dry-run`.
     pub dry_run: bool,
-    /// `--progress`.
+    /// Whether the progress of tasks is shown on the terminal.
     pub progress: bool,
 }
 
 impl assembly::Config for Config {
-    fn http(&self) -> &HttpConfig {
-        &self.http
-    }
-
     fn from_flags(parsed: &Parsed, _deps: &Deps) -> Result<Self, Error> {
-        let wrong = |flag: &str, why: String| Error::Config(format!("--{flag}: {why}"));
-        let shard = bucket::flags::selector(parsed)?;
-        let retention = ["raw", "5m", "1h"].map(|r| parsed.duration_ms(&format!("retention.resolution-{r}")).max(0));
-        let policy = match parsed.content("retention.policy")? {
-            Some(yaml) => Policy::parse(&yaml, retention)
-                .map_err(|e| Error::Config(format!("{}: {e}", parsed.origin("retention.policy"))))?,
-            None => Policy::new(retention),
-        };
-        let replica_labels: Vec<String> = parsed
-            .list("deduplication.replica-label")
-            .iter()
-            .flat_map(|labels| labels.split(','))
-            .map(|label| label.trim().to_owned())
-            .filter(|label| !label.is_empty())
-            .collect();
-        let vertical = match parsed.text("deduplication.func") {
-            "penalty" if replica_labels.is_empty() => {
-                return Err(wrong(
-                    "deduplication.func",
-                    "penalty needs at least one --deduplication.replica-label".into(),
-                ));
-            }
-            "penalty" => Vertical::Penalty,
-            _ => Vertical::Merge,
-        };
-        let level = parsed.count("debug.max-compaction-level") as usize;
-        if level >= RANGES_MS.len() {
-            return Err(wrong("debug.max-compaction-level", format!("level {level} is not known, 4 is the highest")));
-        }
-        for flag in ["compact.concurrency", "downsample.concurrency"] {
-            if parsed.count(flag) == 0 {
-                return Err(wrong(flag, "must be at least 1".to_owned()));
-            }
-        }
-        let millis = |flag: &str| Duration::from_millis(parsed.duration_ms(flag).max(0) as u64);
-        let lease_ttl = millis("compact.lease-ttl");
-        if lease_ttl < Duration::from_secs(5) {
-            return Err(wrong("compact.lease-ttl", "below 5s a slow answer of the store loses leases".to_owned()));
-        }
-        let data_dir = PathBuf::from(parsed.text("data-dir"));
-        let concurrency =
-            (parsed.count("compact.concurrency") as usize, parsed.count("downsample.concurrency") as usize);
-        let at_a_time = concurrency.0.saturating_add(concurrency.1).max(1);
+        let wait_interval = millis(parsed, "wait-interval").max(Duration::from_secs(1));
+        let cleanup = millis(parsed, "compact.cleanup-interval");
+        let settings = settings(parsed)?;
+        let at_a_time = settings.compaction_concurrency.saturating_add(settings.downsample_concurrency).max(1);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let memory = parsed.size_bytes("compact.memory-limit");
-        if memory < 64 << 20 {
-            return Err(wrong("compact.memory-limit", "at least 64MB are needed".to_owned()));
-        }
-        // a segment's offsets have 32 bits
-        let segment_bytes = parsed.size_bytes("compact.segment-size");
-        if !(1 << 10..=2 << 30).contains(&segment_bytes) {
-            return Err(wrong("compact.segment-size", "must be between 1KB and 2GB".to_owned()));
-        }
-        let settings = Settings {
-            ranges_ms: RANGES_MS[..=level].to_vec(),
-            index_bytes_max: parsed.size_bytes("compact.block-max-index-size"),
-            series_max: parsed.count("compact.block-max-series"),
-            split: parsed.switch("compact.split-blocks") || parsed.count("compact.block-max-series") > 0,
-            vertical,
-            replica_labels,
-            tenant_label: parsed.text("compact.tenant-label").to_owned(),
-            filters: Filters {
-                shard,
-                consistency_delay_ms: parsed.duration_ms("consistency-delay"),
-                ..Filters::default()
-            },
-            times: TimeLimits::new(parsed)?,
-            policy,
-            steps: [STEPS[0], STEPS[1]].map(|step| Step { age_min_ms: parsed.duration_ms(age_flag(&step)), ..step }),
-            downsampling: !parsed.switch("downsampling.disable"),
-            delete_delay_ms: parsed.duration_ms("delete-delay").max(0),
-            compaction_concurrency: concurrency.0,
-            downsample_concurrency: concurrency.1,
-            verify: parsed.text("compact.verify").parse().map_err(|e| wrong("compact.verify", e))?,
-            dir: data_dir.clone(),
-            lease_ttl,
-            single_instance: parsed.switch("compact.single-instance"),
-            backoff_min_ms: parsed.duration_ms("compact.quarantine-backoff"),
-            backoff_max_ms: parsed.duration_ms("compact.quarantine-backoff-max"),
-            ..Settings::default()
-        };
-        let wait_interval = millis("wait-interval").max(Duration::from_secs(1));
-        let cleanup = millis("compact.cleanup-interval");
         // Thanos' default, 1, would halve what is the default here.
         let upload_concurrency = match parsed.count("block-files-concurrency") as usize {
             0 | 1 => 0,
@@ -149,17 +61,17 @@ impl assembly::Config for Config {
         Ok(Self {
             http: HttpConfig::from_flags(parsed)?,
             bucket: BucketConfig { upload_concurrency, ..BucketConfig::from_flags(parsed)? },
+            fetch: bucket::flags::fetch(parsed, Some(settings.dir.join("meta-syncer")))?,
             settings,
-            fetch: bucket::flags::fetch(parsed, Some(data_dir.join("meta-syncer")))?,
             wait: parsed.switch("wait"),
             wait_interval,
             cleanup_interval: if cleanup.is_zero() { wait_interval } else { cleanup },
-            progress_interval: millis("compact.progress-interval"),
-            view_interval: millis("block-viewer.global.sync-block-interval").max(Duration::from_secs(1)),
-            view_timeout: millis("block-viewer.global.sync-block-timeout"),
-            // the other half is for indexes, listings and what the process needs besides
-            memory_bytes: memory / 2 / at_a_time as u64,
-            segment_bytes,
+            progress_interval: millis(parsed, "compact.progress-interval"),
+            view_interval: millis(parsed, "block-viewer.global.sync-block-interval").max(Duration::from_secs(1)),
+            view_timeout: millis(parsed, "block-viewer.global.sync-block-timeout"),
+            // The other half is for indexes, listings and what the process needs besides.
+            memory_bytes: memory(parsed)? / 2 / at_a_time as u64,
+            segment_bytes: segment_bytes(parsed)?,
             shards: match parsed.count("compact.shards") as usize {
                 0 => (processors / at_a_time).max(1),
                 n => n.min(256),
@@ -170,6 +82,86 @@ impl assembly::Config for Config {
             progress: parsed.switch("progress"),
         })
     }
+
+    fn http(&self) -> &HttpConfig {
+        &self.http
+    }
+}
+
+fn millis(parsed: &Parsed, flag: &str) -> Duration {
+    Duration::from_millis(parsed.duration_ms(flag).max(0) as u64)
+}
+
+fn memory(parsed: &Parsed) -> Result<u64, Error> {
+    match parsed.size_bytes("compact.memory-limit") {
+        bytes if bytes < 64 << 20 => Err(Error::flag("compact.memory-limit", "at least 64MB are needed")),
+        bytes => Ok(bytes),
+    }
+}
+
+/// A segment's offsets have 32 bits.
+fn segment_bytes(parsed: &Parsed) -> Result<u64, Error> {
+    match parsed.size_bytes("compact.segment-size") {
+        bytes if (1 << 10..=2 << 30).contains(&bytes) => Ok(bytes),
+        _ => Err(Error::flag("compact.segment-size", "must be between 1KB and 2GB")),
+    }
+}
+
+fn settings(parsed: &Parsed) -> Result<Settings, Error> {
+    let retention = ["raw", "5m", "1h"].map(|r| parsed.duration_ms(&format!("retention.resolution-{r}")).max(0));
+    let policy = match parsed.content("retention.policy")? {
+        Some(yaml) => Policy::parse(&yaml, retention)
+            .map_err(|e| Error::Config(format!("{}: {e}", parsed.origin("retention.policy"))))?,
+        None => Policy::new(retention),
+    };
+    let replica_labels = parsed.list("deduplication.replica-label");
+    let replica_labels = replica_labels.iter().flat_map(|labels| labels.split(',')).map(str::trim);
+    let replica_labels: Vec<String> = replica_labels.filter(|label| !label.is_empty()).map(str::to_owned).collect();
+    let vertical = match parsed.text("deduplication.func") {
+        "penalty" if replica_labels.is_empty() => {
+            return Err(Error::flag("deduplication.func", "penalty needs at least one --deduplication.replica-label"));
+        }
+        "penalty" => Vertical::Penalty,
+        _ => Vertical::Merge,
+    };
+    let level = parsed.count("debug.max-compaction-level") as usize;
+    if level >= RANGES_MS.len() {
+        return Err(Error::flag("debug.max-compaction-level", format!("level {level} is not known, 4 is the highest")));
+    }
+    for flag in ["compact.concurrency", "downsample.concurrency"] {
+        if parsed.count(flag) == 0 {
+            return Err(Error::flag(flag, "must be at least 1"));
+        }
+    }
+    let lease_ttl = millis(parsed, "compact.lease-ttl");
+    if lease_ttl < Duration::from_secs(5) {
+        return Err(Error::flag("compact.lease-ttl", "below 5s a slow answer of the store loses leases"));
+    }
+    let (shard, consistency_delay_ms) = (bucket::flags::selector(parsed)?, parsed.duration_ms("consistency-delay"));
+    Ok(Settings {
+        ranges_ms: RANGES_MS[..=level].to_vec(),
+        index_bytes_max: parsed.size_bytes("compact.block-max-index-size"),
+        series_max: parsed.count("compact.block-max-series"),
+        split: parsed.switch("compact.split-blocks") || parsed.count("compact.block-max-series") > 0,
+        vertical,
+        replica_labels,
+        tenant_label: parsed.text("compact.tenant-label").to_owned(),
+        filters: Filters { shard, consistency_delay_ms, ..Filters::default() },
+        times: TimeLimits::new(parsed)?,
+        policy,
+        steps: [STEPS[0], STEPS[1]].map(|step| Step { age_min_ms: parsed.duration_ms(age_flag(&step)), ..step }),
+        downsampling: !parsed.switch("downsampling.disable"),
+        delete_delay_ms: parsed.duration_ms("delete-delay").max(0),
+        compaction_concurrency: parsed.count("compact.concurrency") as usize,
+        downsample_concurrency: parsed.count("downsample.concurrency") as usize,
+        verify: parsed.text("compact.verify").parse().map_err(|e| Error::flag("compact.verify", e))?,
+        dir: PathBuf::from(parsed.text("data-dir")),
+        lease_ttl,
+        single_instance: parsed.switch("compact.single-instance"),
+        backoff_min_ms: parsed.duration_ms("compact.quarantine-backoff"),
+        backoff_max_ms: parsed.duration_ms("compact.quarantine-backoff-max"),
+        ..Settings::default()
+    })
 }
 
 fn age_flag(step: &Step) -> &'static str {

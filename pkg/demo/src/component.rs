@@ -55,7 +55,7 @@ async fn show(parsed: &Parsed, deps: Deps, shutdown: CancellationToken) -> Resul
     let compactor = if parsed.switch("compact") { Some(demo.start_compactor()?) } else { None };
     demo.start_replicas().await?;
     let targets: Vec<String> = [&store, &page].into_iter().chain(&compactor).cloned().collect();
-    let live = start_prometheus(parsed, &demo.dir, &targets);
+    let live = start_prometheus(parsed, &(demo.deps.env)("PATH").unwrap_or_default(), &demo.dir, &targets);
     let mut parts = vec![store];
     if let Some(live) = &live {
         // A sidecar that comes first has only to say that it waits.
@@ -209,11 +209,11 @@ impl Demo {
     }
 }
 
-fn start_prometheus(parsed: &Parsed, dir: &Path, targets: &[String]) -> Option<Live> {
+fn start_prometheus(parsed: &Parsed, path: &str, dir: &Path, targets: &[String]) -> Option<Live> {
     if !parsed.switch("prometheus") {
         return None;
     }
-    let Some(program) = prometheus::on_path("prometheus") else {
+    let Some(program) = prometheus::on_path(path, "prometheus") else {
         println!("No prometheus on PATH: history only, no live data.");
         return None;
     };

@@ -72,9 +72,6 @@ pub struct Written {
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Fills `bucket` with history. Blocks have fixed names, so that what is there from an earlier run is not written twice.
-///
-/// # Errors
-/// Disk or bucket.
 pub async fn backfill(bucket: &Bucket, history: &History) -> Result<Written, Error> {
     let (ranges, scratch) = (ranges(history), &history.scratch);
     let lanes = lanes().map(|lane| backfill_lane(bucket, scratch, lane, &ranges, history.end_ms));

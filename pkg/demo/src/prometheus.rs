@@ -17,10 +17,9 @@ pub(crate) struct Live {
     pub shown: String,
 }
 
-/// The program called `name`, if it is on PATH.
-pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|p| p.is_file())
+/// The program called `name`, if it is in a folder of `path`, which is written as in the environment.
+pub(crate) fn on_path(path: &str, name: &str) -> Option<PathBuf> {
+    std::env::split_paths(path).map(|dir| dir.join(name)).find(|p| p.is_file())
 }
 
 /// Starts Prometheus on `port`, scraping itself and `targets` each five seconds.

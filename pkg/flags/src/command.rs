@@ -7,7 +7,7 @@ use crate::{Flag, Kind};
 pub struct Arg {
     /// Its name in the usage line.
     pub name: &'static str,
-    /// One sentence for `--help`.
+    /// What it stands for, one sentence for `--help`.
     pub help: &'static str,
     /// The command needs at least this many.
     pub min: usize,
@@ -18,7 +18,7 @@ pub struct Arg {
 /// The shape of a command line: parsed by [`parse`](crate::parse), shown by [`help`](crate::help).
 #[derive(Debug, Clone)]
 pub struct Command {
-    /// `sidecar`, or `tools promqltest`.
+    /// The words that call it: `sidecar`, or `tools promqltest`.
     pub name: &'static str,
     /// What the command is for, one sentence.
     pub about: &'static str,

@@ -282,9 +282,6 @@ impl BucketBlock {
     }
 
     /// The index-header: open, or opened from disk, or made from the bucket.
-    ///
-    /// # Errors
-    /// A corrupt index, and failures of store and disk.
     pub(crate) async fn header(
         &self,
         bucket: &Bucket,

@@ -11,7 +11,7 @@ use crate::chunk_cache::ChunkCacheOptions;
 use crate::index_cache::IndexCacheOptions;
 
 /// A setting, and what happens otherwise than it was asked for.
-type Told<T> = (T, Option<String>);
+type WithWarning<T> = (T, Option<String>);
 
 /// Only the type, whatever else is there.
 #[derive(Deserialize)]
@@ -129,7 +129,7 @@ const INDEX: &str = "--index-cache-size sets its size";
 const CHUNKS: &str = "type IN-MEMORY with a max_size sets its size";
 
 /// `--index-cache.config`. `size` is what `--index-cache-size` says.
-pub(crate) fn index_cache(yaml: &str, size: IndexCacheOptions) -> Result<Told<IndexCacheOptions>, String> {
+pub(crate) fn index_cache(yaml: &str, size: IndexCacheOptions) -> Result<WithWarning<IndexCacheOptions>, String> {
     let kind = kind(yaml)?;
     match kind.value.to_uppercase().as_str() {
         "IN-MEMORY" => in_memory_index(&index_yaml::<InMemory>(yaml)?).map(|options| (options, None)),
@@ -140,7 +140,7 @@ pub(crate) fn index_cache(yaml: &str, size: IndexCacheOptions) -> Result<Told<In
 }
 
 /// `--store.caching-bucket.config`.
-pub(crate) fn chunk_cache(yaml: &str) -> Result<Told<ChunkCacheOptions>, String> {
+pub(crate) fn chunk_cache(yaml: &str) -> Result<WithWarning<ChunkCacheOptions>, String> {
     let kind = kind(yaml)?;
     match kind.value.to_uppercase().as_str() {
         "IN-MEMORY" => {
@@ -201,7 +201,7 @@ fn chunks_yaml<C: DeserializeOwned + Default>(yaml: &str) -> Result<(ChunkCacheO
     Ok((options, file.config.unwrap_or_default()))
 }
 
-fn other_chunks<C: DeserializeOwned + Default>(yaml: &str, kind: &str) -> Result<Told<ChunkCacheOptions>, String> {
+fn other_chunks<C: DeserializeOwned + Default>(yaml: &str, kind: &str) -> Result<WithWarning<ChunkCacheOptions>, String> {
     chunks_yaml::<C>(yaml).map(|(options, _)| (options, stands_in(kind, options.max_bytes, CHUNKS)))
 }
 

@@ -59,9 +59,6 @@ impl ChunkCache {
 
     /// `range` of `path` as far as the object goes; what is missing comes from `fetch`, which may give less than asked
     /// at the end of the object.
-    ///
-    /// # Errors
-    /// Those of `fetch`.
     pub(crate) async fn read<F: Future<Output = BlockResult<Bytes>>>(
         &self,
         path: &str,

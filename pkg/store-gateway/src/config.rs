@@ -41,7 +41,7 @@ pub struct Config {
     pub fetch: FetchOptions,
     pub header: HeaderOptions,
     pub header_concurrency: usize,
-    /// `--store.index-header-lazy-download-strategy=eager`.
+    /// Whether index-headers are built after each sync, before a query needs them.
     pub eager_headers: bool,
     /// Index-headers that nobody used for so long are closed; 0 = never.
     pub header_idle: Duration,
@@ -70,33 +70,13 @@ impl assembly::Config for Config {
 
     fn from_flags(parsed: &Parsed, _deps: &Deps) -> Result<Self, Error> {
         let shard = bucket::flags::selector(parsed)?;
-        let wrong = |flag: &str, why: String| Error::Config(format!("{}: {why}", parsed.origin(flag)));
-        let told = |flag: &str, warning: Option<String>| {
-            if let Some(text) = warning {
-                warn!("{}: {text}", parsed.origin(flag));
-            }
-        };
         let size = IndexCacheOptions { max_bytes: parsed.size_bytes("index-cache-size"), max_item_bytes: 0 };
-        let index_cache = match parsed.content("index-cache.config")? {
-            Some(yaml) => {
-                let (options, warning) = index_cache(&yaml, size).map_err(|e| wrong("index-cache.config", e))?;
-                told("index-cache.config", warning);
-                options
-            }
-            None => size,
-        };
-        let chunk_cache = match parsed.content("store.caching-bucket.config")? {
-            Some(yaml) => {
-                let (options, warning) = chunk_cache(&yaml).map_err(|e| wrong("store.caching-bucket.config", e))?;
-                told("store.caching-bucket.config", warning);
-                Some(options)
-            }
-            None => None,
-        };
+        let index_cache = cache(parsed, "index-cache.config", |yaml| index_cache(yaml, size))?.unwrap_or(size);
+        let chunk_cache = cache(parsed, "store.caching-bucket.config", chunk_cache)?;
         let times = TimeLimits::new(parsed)?;
         for flag in ["block-sync-concurrency", "store.grpc.series-max-concurrency"] {
             if parsed.count(flag) == 0 {
-                return Err(Error::Config(format!("--{flag} must be at least 1")));
+                return Err(Error::flag(flag, "must be at least 1"));
             }
         }
         let data_dir = parsed.switch("cache-index-header").then(|| PathBuf::from(parsed.text("data-dir")));
@@ -148,6 +128,21 @@ impl assembly::Config for Config {
             web_label: parsed.text("bucket-web-label").to_owned(),
         })
     }
+}
+
+/// What `read` makes of the YAML of `flag` or of its file; its warning is logged.
+fn cache<T>(
+    parsed: &Parsed,
+    flag: &str,
+    read: impl FnOnce(&str) -> Result<(T, Option<String>), String>,
+) -> Result<Option<T>, Error> {
+    let Some(yaml) = parsed.content(flag)? else { return Ok(None) };
+    let origin = parsed.origin(flag);
+    let (options, warning) = read(&yaml).map_err(|e| Error::Config(format!("{origin}: {e}")))?;
+    if let Some(text) = warning {
+        warn!("{origin}: {text}");
+    }
+    Ok(Some(options))
 }
 
 impl Config {

@@ -106,9 +106,6 @@ fn open_kept(file: &Path, id: BlockId, index: &Object) -> block::Result<Option<(
 
 /// Opens the header in `file`; if there is none, or it is corrupt or of another index, makes it from the index and keeps
 /// it in `file`. Gives what was seen of the index' series too.
-///
-/// # Errors
-/// A corrupt index, and failures of store and disk.
 pub(crate) async fn open_or_make(
     bucket: &Bucket,
     source: Source<'_>,

@@ -110,9 +110,6 @@ impl Request {
     }
 
     /// Counts `items` in `bytes` that are about to be fetched, and takes the bytes of the budget.
-    ///
-    /// # Errors
-    /// [`Error::Limit`].
     pub(crate) fn fetch(&self, data: Data, items: u64, bytes: u64) -> Result<Reservation> {
         let total = self.downloaded.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         let max = self.limits.downloaded_bytes;
@@ -131,9 +128,6 @@ impl Request {
     }
 
     /// Takes `bytes` of the budget.
-    ///
-    /// # Errors
-    /// [`Error::Limit`].
     pub(crate) fn hold(&self, bytes: u64) -> Result<Reservation> {
         let taken = self.ctx.budget.reserve(bytes);
         if taken.is_err() {
@@ -143,9 +137,6 @@ impl Request {
     }
 
     /// Counts series that match in one block.
-    ///
-    /// # Errors
-    /// [`Error::Limit`].
     pub(crate) fn touch_series(&self, count: u64) -> Result<()> {
         let total = self.series.fetch_add(count, Ordering::Relaxed).saturating_add(count);
         match self.limits.touched_series {
@@ -161,9 +152,6 @@ impl Request {
     }
 
     /// Counts chunks that are to be sent.
-    ///
-    /// # Errors
-    /// [`Error::Limit`].
     pub(crate) fn touch_chunks(&self, count: u64) -> Result<()> {
         let chunks = self.chunks.fetch_add(count, Ordering::Relaxed).saturating_add(count);
         let total = chunks.saturating_mul(SAMPLES_PER_CHUNK);

@@ -21,7 +21,6 @@ pub(crate) struct Lack {
     pub(crate) id: BlockId,
     /// The time and the external labels of its data; `None` = not known, so that any answer may lack them.
     pub(crate) of: Option<(TimeRange, Labels)>,
-    /// Why, for people.
     pub(crate) why: String,
 }
 

@@ -88,9 +88,6 @@ impl Tombstones {
     }
 
     /// What is left of a chunk of the block.
-    ///
-    /// # Errors
-    /// It does not decode.
     pub(crate) fn cut(&self, chunk: Chunk, deleted: &[TimeRange]) -> Result<Option<Chunk>, chunkenc::Error> {
         block::delete_from(chunk, self.resolution_ms, deleted)
     }

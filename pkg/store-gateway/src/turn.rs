@@ -29,9 +29,6 @@ struct State {
 
 impl Turn {
     /// Waits for a turn, which lasts while parts of the call are at work.
-    ///
-    /// # Errors
-    /// [`Error::Timeout`], [`Error::Cancelled`].
     pub(crate) async fn wait(gate: &Arc<Semaphore>, ctx: &Ctx, metrics: &GatewayMetrics) -> Result<Arc<Self>> {
         let began = Instant::now();
         let turn = Self { gate: gate.clone(), ctx: ctx.clone(), metrics: metrics.clone(), state: Mutex::default() };
@@ -105,9 +102,6 @@ impl Work {
     }
 
     /// Goes on, once it is the call's turn.
-    ///
-    /// # Errors
-    /// [`Error::Timeout`], [`Error::Cancelled`].
     pub(crate) async fn resume(&self) -> Result<()> {
         let has_turn = {
             let mut state = self.turn.state.lock();

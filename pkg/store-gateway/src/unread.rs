@@ -15,7 +15,6 @@ use crate::loaded::Lack;
 /// Why the `meta.json` of a block is not used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unread {
-    /// For people.
     pub why: String,
     /// What was read of it before is used instead: nothing is missing.
     pub is_known: bool,

@@ -28,7 +28,7 @@ struct Open {
 
 #[derive(Debug)]
 struct State {
-    /// Only probes are answered.
+    /// Whether it is beyond the limit, so that only probes are answered.
     spare: bool,
     in_flight: AtomicU32,
     /// A whole request head has come.
@@ -129,7 +129,7 @@ impl Requests {
     }
 }
 
-/// See [`Requests::begin`].
+/// A request that is being served; dropping it says that it is done, see [`Requests::begin`].
 #[derive(Debug)]
 pub(crate) struct InFlight(Arc<State>);
 

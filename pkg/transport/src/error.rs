@@ -11,7 +11,7 @@ pub enum Error {
     Io {
         /// What was being done to which file or address.
         what: String,
-        /// What the system said.
+        /// What the system said about it.
         source: std::io::Error,
     },
 }

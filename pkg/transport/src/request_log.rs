@@ -36,7 +36,7 @@ struct Both {
     grpc: Arc<Rules<GrpcRule>>,
 }
 
-/// What one protocol logs.
+/// Which requests of one protocol are logged, and when.
 #[derive(Debug)]
 struct Rules<R> {
     /// Lines below it are dropped.

@@ -202,9 +202,6 @@ pub(crate) fn replaced(file: &str, offset: u64, now: u64, listed: u64) -> BlockE
 
 /// `range` as far as the object goes, and the object's size: nothing where it begins behind the object's end, which not every store tells
 /// apart from other refusals.
-///
-/// # Errors
-/// Failures of the store.
 pub(crate) async fn get_clamped(bucket: &Bucket, path: &str, range: Range<u64>) -> objstore::Result<(Bytes, u64)> {
     let start = range.start;
     match bucket.get_range_clamped(path, range).await {

@@ -38,9 +38,6 @@ impl Gone {
 
 impl LabelsOf {
     /// The series of which `tombstones` leaves nothing in the time asked for.
-    ///
-    /// # Errors
-    /// Corrupt data, limits and failures of the store.
     pub(super) async fn gone(&self, header: &IndexHeader, tombstones: &Tombstones) -> BlockResult<Gone> {
         let (mut whole, mut partly) = (Vec::new(), Vec::new());
         let mut held = self.request.hold(0)?;
@@ -81,9 +78,6 @@ impl LabelsOf {
     }
 
     /// The values of `name` that only series have that are gone.
-    ///
-    /// # Errors
-    /// Corrupt data, limits and failures of the store.
     pub(super) async fn values_of_only(
         &self,
         header: &IndexHeader,
@@ -116,9 +110,6 @@ impl LabelsOf {
     }
 
     /// The names that only series have that are gone.
-    ///
-    /// # Errors
-    /// Corrupt data, limits and failures of the store.
     pub(super) async fn names_of_only(&self, header: &IndexHeader, gone: &Gone) -> BlockResult<Vec<String>> {
         let mut pairs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut held = self.request.hold(0)?;

@@ -40,9 +40,6 @@ pub(crate) struct LabelsOf {
 
 impl LabelsOf {
     /// The label names of the series that match; external ones too.
-    ///
-    /// # Errors
-    /// Corrupt data, limits and failures of the store.
     pub(crate) async fn names(&self) -> BlockResult<Names> {
         let mut found = Names::default();
         let header = self.shared.header(&self.block).await?;
@@ -77,9 +74,6 @@ impl LabelsOf {
     }
 
     /// The values of `name` in the series that match.
-    ///
-    /// # Errors
-    /// Corrupt data, limits and failures of the store.
     pub(crate) async fn values(&self, name: &str) -> BlockResult<Names> {
         let mut found = Names::default();
         if let Some(value) = self.block.labels.get(name) {

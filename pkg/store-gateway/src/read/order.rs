@@ -13,11 +13,11 @@ use super::series::Entry;
 /// How the series of one block come into order.
 #[derive(Debug)]
 pub(crate) enum Order {
-    /// They are.
+    /// The order stays as it is.
     Kept,
-    /// Within groups.
+    /// Entries may change places within these groups.
     Groups(Groups),
-    /// Only all together.
+    /// Entries must be sorted all together.
     All,
 }
 

@@ -21,9 +21,6 @@ pub(crate) struct Expanded {
 }
 
 /// The series of `block` that match all of `matchers`, which are about its own labels only.
-///
-/// # Errors
-/// Corrupt data, limits and failures of the store.
 pub(crate) async fn expand(
     shared: &Shared,
     block: &BucketBlock,
@@ -71,9 +68,6 @@ async fn read(
 }
 
 /// The lists in `ranges` of the index, which ascend; from the cache, or all of the others in one round.
-///
-/// # Errors
-/// Corrupt data, limits and failures of the store.
 pub(crate) async fn lists(
     shared: &Shared,
     block: &BucketBlock,

@@ -202,9 +202,6 @@ impl SeriesReader<'_> {
     }
 
     /// The entries of `ids`, fetched and decoded.
-    ///
-    /// # Errors
-    /// As [`Self::fetch`] and [`Self::decode`].
     pub(crate) async fn read(&self, ids: &[u32], warnings: &Warnings) -> BlockResult<Vec<Entry>> {
         let batch = self.fetch(ids).await?;
         self.decode(&batch, 0..ids.len(), warnings).await

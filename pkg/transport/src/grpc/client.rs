@@ -25,7 +25,7 @@ use crate::traces::span::grpc_client;
 /// The compression of the requests that a client sends; answers come as the server likes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compression {
-    /// No compression, gRPC's `identity`.
+    /// Requests are not compressed: gRPC's `identity`.
     #[default]
     None,
     /// Snappy in its framed format, as Thanos registers it under the name `snappy`.
@@ -37,7 +37,7 @@ pub enum Compression {
 pub struct ClientOptions {
     /// `None` = a connection without TLS.
     pub tls: Option<ClientTlsConfig>,
-    /// How requests are compressed.
+    /// The compression of requests, of all calls alike.
     pub compression: Compression,
     /// Counters, shared by all channels.
     pub metrics: ClientMetrics,

@@ -29,7 +29,7 @@ impl Follow {
         Self { ended: Some(Box::new(move |code| grpc_ended(&noted, code))), span }
     }
 
-    /// The call has ended.
+    /// To be called when the call has ended with `code`; only the first time counts.
     pub(crate) fn end(&mut self, code: Code) {
         if let Some(ended) = self.ended.take() {
             ended(code);

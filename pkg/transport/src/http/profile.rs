@@ -11,14 +11,13 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use prost::Message;
 
-/// Longest profile, in seconds.
 const SECONDS_MAX: u64 = 300;
-/// Samples per second.
+/// Samples per second; no divisor of a common timer's frequency.
 const HERTZ: i32 = 99;
 
 static RUNNING: AtomicBool = AtomicBool::new(false);
 
-/// What `/debug/pprof/` shows.
+/// What `/debug/pprof/` shows: which profiles there are.
 pub(super) async fn index() -> &'static str {
     "profile: CPU profile in pprof format, ?seconds=30\n"
 }

@@ -16,7 +16,7 @@ pub(super) struct RateLimit {
 }
 
 impl RateLimit {
-    /// Full at `now`.
+    /// A bucket that is full at `now`.
     pub(super) fn new(interval: Duration, burst: u64, now: Instant) -> Self {
         let burst = burst as f64;
         Self { interval, burst, state: Arc::new(Mutex::new((burst, now))) }

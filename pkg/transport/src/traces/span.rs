@@ -17,7 +17,7 @@ use crate::grpc::follow::code_name;
 
 /// A client that sends it wants its request traced.
 const FORCE_HEADER: &str = "x-thanos-force-tracing";
-/// The answer's trace.
+/// The header of an answer that names its trace.
 const ID_HEADER: HeaderName = HeaderName::from_static("x-thanos-trace-id");
 
 struct Headers<'h>(&'h HeaderMap);
