@@ -77,6 +77,8 @@ fn twice(listener: TcpListener) -> Result<(TcpListener, TcpListener), Error> {
 /// # Errors
 /// The first part that failed.
 pub async fn serve<C: Component>(component: C, listeners: Listeners, shutdown: CancellationToken) -> Result<(), Error> {
+    // Before anything answers: who sees an answer may send a signal at once.
+    let hangups = Hangups::listen();
     let component = Arc::new(component);
     let (config, deps, probe) = (component.config(), component.deps(), component.probe().clone());
     let mut group = Group::new(shutdown);
@@ -97,7 +99,7 @@ pub async fn serve<C: Component>(component: C, listeners: Listeners, shutdown: C
         group.allow(config.serve.grace);
         group.spawn("grpc", transport::serve(listener, grpc, config.serve.clone(), token.clone()));
     }
-    let (hangups, stop) = (Hangups::listen(), token.clone());
+    let stop = token.clone();
     group.spawn("reload", async move {
         stop.run_until_cancelled(reloads.at(hangups)).await;
     });

@@ -201,7 +201,10 @@ fn chunks_yaml<C: DeserializeOwned + Default>(yaml: &str) -> Result<(ChunkCacheO
     Ok((options, file.config.unwrap_or_default()))
 }
 
-fn other_chunks<C: DeserializeOwned + Default>(yaml: &str, kind: &str) -> Result<WithWarning<ChunkCacheOptions>, String> {
+fn other_chunks<C: DeserializeOwned + Default>(
+    yaml: &str,
+    kind: &str,
+) -> Result<WithWarning<ChunkCacheOptions>, String> {
     chunks_yaml::<C>(yaml).map(|(options, _)| (options, stands_in(kind, options.max_bytes, CHUNKS)))
 }
 
