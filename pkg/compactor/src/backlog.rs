@@ -1,4 +1,4 @@
-//! How much there is to do: plans carried out on paper. Pure.
+//! The backlog: which merges will follow one another if nothing fails. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,18 +9,17 @@ use crate::group::Group;
 use crate::output;
 use crate::plan::{plan, sort};
 
-/// Work that is foreseen.
+/// Merges that are foreseen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// Merges.
     pub compactions: u64,
     /// Blocks that go into them; those that are made on the way count again.
     pub blocks: u64,
-    /// Bytes to be read.
+    /// Bytes of the inputs.
     pub bytes: u64,
 }
 
-/// What is foreseen for a group. `bytes` gives a block's size.
+/// The backlog of a group. `bytes` gives a block's size.
 pub fn of_group(
     group: &Group,
     ranges_ms: &[i64],
@@ -44,18 +43,18 @@ pub fn growing(group: &Group, ranges_ms: &[i64], excluded: &BTreeSet<BlockId>) -
     plans(group, ranges_ms, excluded).into_iter().flat_map(|(_, inputs)| inputs).collect()
 }
 
-/// One merge after the other: what it makes, and of what.
+/// The merges one after the other: the id of each output and its inputs.
 fn plans(group: &Group, ranges_ms: &[i64], excluded: &BTreeSet<BlockId>) -> Vec<(BlockId, BTreeSet<BlockId>)> {
     let mut out = Vec::new();
     let mut blocks = group.blocks.clone();
-    // as in Thanos, a group of one block is left alone
+    // As in Thanos, a group of one block is left alone.
     while blocks.len() > 1 {
         let mut planned =
             output::apart(&blocks).into_iter().map(|others| plan(&blocks, ranges_ms, &(excluded | &others)));
         let Some(plan) = planned.find(|plan| !plan.is_empty()) else { break };
         let chosen: BTreeSet<BlockId> = plan.iter().map(|m| m.ulid).collect();
         blocks.retain(|m| !chosen.contains(&m.ulid));
-        // a name that no block has: made before all of them
+        // An id before those of all blocks.
         let id = BlockId::new(out.len() as u64 + 1, 0);
         let merged: BlockMeta = output::compacted(id, &plan, &group.labels);
         blocks.push(Arc::new(merged));

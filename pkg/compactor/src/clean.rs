@@ -1,8 +1,8 @@
-//! What is to go from the bucket: blocks whose data others hold, blocks past their retention, blocks marked long ago,
-//! uploads that were broken off, marks and leases of what is gone.
+//! Cleaning: marks blocks whose data other blocks hold and blocks past their retention; deletes blocks that were marked
+//! long ago, partial uploads, and leases of groups that are gone.
 //!
-//! Ages are measured by two clocks, this machine's and the store's, and both must agree. A block that was replaced goes
-//! only while its replacement is there and readable.
+//! Ages are measured by two clocks, this machine's and the store's, and both must say that the time is over. A block that
+//! was replaced is deleted only while its replacement is there and can be read.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,9 +27,9 @@ use crate::policy::Verdict;
 use crate::retention::Action;
 use crate::snapshot::Snapshot;
 
-/// The lease of the one that cleans.
+/// Key of the lease for cleaning.
 const CLEANING_LEASE: &str = "cleaning";
-/// Leases of groups without blocks are kept for so long, ms.
+/// How long leases of groups without blocks are kept, ms.
 const LEASE_AGE_MS: i64 = 30 * 24 * 3_600_000;
 
 /// What a pass of cleaning did.
@@ -39,9 +39,9 @@ pub struct Cleaned {
     pub marked: u64,
     /// Blocks deleted.
     pub deleted: u64,
-    /// Broken-off uploads deleted.
+    /// Partial uploads deleted.
     pub partial: u64,
-    /// Multipart uploads aborted that were broken off.
+    /// Multipart uploads aborted.
     pub aborted: u64,
     /// Deletions that failed.
     pub failed: u64,
@@ -58,7 +58,7 @@ enum Fate {
     Delete(BTreeSet<BlockId>),
     /// What should replace it is not there.
     Withhold,
-    /// What replaced it is damaged: it is needed again.
+    /// The block that replaced it lacks files: it is used again.
     Restore,
 }
 
@@ -66,7 +66,7 @@ impl Compactor {
     /// One pass of cleaning, if no other compactor is at it.
     ///
     /// # Errors
-    /// When the bucket cannot be looked at. Deletions that fail are logged and counted.
+    /// When the bucket cannot be read. Deletions that fail are logged and counted.
     pub(crate) async fn clean(&self) -> Result<Cleaned, Error> {
         let lease = match self.leases.claim(CLEANING_LEASE, None).await {
             Ok(Claim::Held(lease)) => lease,
@@ -87,7 +87,7 @@ impl Compactor {
     async fn clean_under(&self, lease: &Lease) -> Result<Cleaned, Error> {
         let mut snapshot = self.sync().await?;
         if self.recover_all(&snapshot).await > 0 {
-            // that view is from before
+            // The snapshot is from before the recovery.
             snapshot = self.sync().await?;
         }
         let now = self.now(lease);
@@ -114,11 +114,12 @@ impl Compactor {
         now
     }
 
-    /// Marks blocks all of whose data another block holds.
+    /// Marks blocks whose data another block holds in full.
     async fn mark_duplicates(&self, snapshot: &Snapshot, lease: &Lease, now: Now, cleaned: &mut Cleaned) {
         let began = Instant::now();
         self.metrics.garbage.inc();
-        // a meta.json that came late, after its block was replaced and deleted; what lacks files for a while only is none
+        // A compactor that stood still wrote meta.json after its block was replaced and deleted. A block that lacks files
+        // for a short time only is not such a remnant.
         let is_remnant = |id: &&BlockId| {
             let newest_ms = snapshot.view.objects.get(id).and_then(bucket::BlockObjects::newest_ms);
             let is_old =
@@ -194,7 +195,7 @@ impl Compactor {
                 }
                 Err(e @ EngineError::Corrupt { .. }) => {
                     let hint = "blocks that it replaces are kept; verify it and restore it, or mark it for deletion";
-                    tracing::error!(block = %id, err = %e, hint, "block is damaged, nothing is deleted that it should replace");
+                    tracing::error!(block = %id, err = %e, hint, "block is corrupt, nothing is deleted that it should replace");
                     self.quarantine.lock().add_block(*id, &e.to_string(), hint, self.deps.clock.now_ms());
                     return false;
                 }
@@ -217,18 +218,18 @@ impl Compactor {
         let needs_replacement = [SOURCE_OF_COMPACTED, OUTDATED].contains(&details) || details.starts_with(REWRITTEN);
         let replacement = meta.filter(|_| needs_replacement).map(|m| snapshot.coverage.replacement(m));
         if let (Some(None), Some(meta)) = (&replacement, meta)
-            && self.is_replaced_by_broken(snapshot, meta)
+            && self.is_replaced_by_incomplete(snapshot, meta)
         {
             return Fate::Restore;
         }
-        // both clocks, so that one that is wrong deletes nothing
+        // By both clocks, so that a wrong one deletes nothing.
         if now.local_ms.saturating_sub(marked_ms) <= delay_ms || now.store_ms.saturating_sub(written_ms) <= delay_ms {
             return Fate::Wait;
         }
         match (replacement, meta) {
             (Some(Some(replacement)), _) => Fate::Delete(replacement),
             (Some(None), Some(meta)) => {
-                // its replacement may have gone the way of all blocks before
+                // Retention may have deleted the replacement before.
                 let verdict = self.settings.policy.verdict(meta, now.earlier_ms());
                 if matches!(verdict, Verdict::Whole { .. }) { Fate::Delete(BTreeSet::new()) } else { Fate::Withhold }
             }
@@ -236,8 +237,8 @@ impl Compactor {
         }
     }
 
-    /// Whether the only blocks that hold all of `meta` are damaged ones.
-    fn is_replaced_by_broken(&self, snapshot: &Snapshot, meta: &BlockMeta) -> bool {
+    /// Whether the only blocks that hold all data of `meta` lack files.
+    fn is_replaced_by_incomplete(&self, snapshot: &Snapshot, meta: &BlockMeta) -> bool {
         let wanted = output::sources(meta);
         snapshot.view.broken.keys().filter(|id| **id != meta.ulid).any(|id| {
             let other = snapshot.view.metas.get(id);
@@ -254,10 +255,10 @@ impl Compactor {
                 Fate::Wait => {}
                 Fate::Withhold => {
                     withheld += 1;
-                    tracing::warn!(block = %id, details = mark.details, "marked block kept: no block is there that replaces it; remove the mark to use it again, or mark it anew to delete it");
+                    tracing::warn!(block = %id, details = mark.details, "marked block kept: no block is there that replaces it; remove the mark to use it again, or mark it again to delete it");
                 }
                 Fate::Restore => {
-                    tracing::warn!(block = %id, "what replaced this block is damaged: its mark is removed and it is used again");
+                    tracing::warn!(block = %id, "the block that replaced this one is corrupt: the mark is removed and this block is used again");
                     if lease.check().await.is_ok()
                         && let Err(e) = marks::remove::<DeletionMark>(&self.deps.bucket, *id).await
                     {
@@ -305,12 +306,12 @@ impl Compactor {
         }
     }
 
-    /// Deletes uploads that were broken off long ago. A `meta.json` that cannot be read is no such thing.
+    /// Deletes abandoned partial uploads. A block with a corrupt `meta.json` is none.
     async fn delete_partial(&self, snapshot: &Snapshot, lease: &Lease, now: Now, cleaned: &mut Cleaned) {
         let used = self.used(snapshot);
         for (id, why) in &snapshot.view.partial {
             if let Partial::CorruptMeta(what) = why {
-                tracing::warn!(block = %id, what, "meta.json is damaged: the block is kept and not used; restore the file or delete the block");
+                tracing::warn!(block = %id, what, "meta.json is corrupt: the block is kept and not used; restore the file or delete the block");
             }
         }
         let abandoned = snapshot.view.abandoned(now.earlier_ms(), self.settings.partial_age_ms);
@@ -339,7 +340,7 @@ impl Compactor {
         }
     }
 
-    /// Notes which requests to delete series have no block left.
+    /// Marks requests to delete series as done that reach no block any more.
     async fn finish_requests(&self, snapshot: &Snapshot, now: Now) {
         for request in snapshot.requests.pending() {
             let (reached, unknown) = snapshot.reached_by(request);

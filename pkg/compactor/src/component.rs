@@ -78,14 +78,19 @@ impl Compact {
         let compactor = &self.compactor;
         let (mut merged, mut downsampled, mut failed) = (0, 0, 0);
         loop {
-            let merged_now = compactor.pass(Work::Compaction, cancel).await.map_err(bucket_error)?;
+            let pass = compactor.pass(Work::Compaction, cancel).await.map_err(bucket_error)?;
             self.probe.ready();
-            let downsampled_now = compactor.pass(Work::Downsampling, cancel).await.map_err(bucket_error)?;
-            merged += merged_now.done;
-            downsampled += downsampled_now.done;
-            failed += merged_now.failed + downsampled_now.failed;
-            // A block that was downsampled may now be merged with its neighbours.
-            if downsampled_now.done == 0 || cancel.is_cancelled() {
+            merged += pass.done;
+            failed += pass.failed;
+            // A pass of downsampling leaves nothing to do, until blocks are merged again.
+            if downsampled > 0 && pass.done == 0 {
+                break;
+            }
+            let pass = compactor.pass(Work::Downsampling, cancel).await.map_err(bucket_error)?;
+            downsampled += pass.done;
+            failed += pass.failed;
+            // Downsampled blocks may now be merged with their neighbours.
+            if pass.done == 0 || cancel.is_cancelled() {
                 break;
             }
         }

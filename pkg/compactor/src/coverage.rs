@@ -1,6 +1,6 @@
 //! What holds the data of what: whether a block's samples are also in other blocks.
 //!
-//! Blocks tell their level-1 ancestors. A block that has all ancestors of another, at the same resolution, holds its data.
+//! A block's meta names its level-1 ancestors. A block that has all ancestors of another, at the same resolution, holds its data.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -49,7 +49,7 @@ const FLAGS: &[&[Flag]] = &[
             "",
             "Which hash function to use when calculating the hashes of produced files.",
         ),
-        Flag::text("deduplication.replica-label", "", "External label that tells replicas, as the compactors of this bucket have it, so that both know of each other's work (repeated, or separated by commas).").placeholder("DEDUPLICATION.REPLICA-LABEL").repeated(),
+        Flag::text("deduplication.replica-label", "", "External label that distinguishes replicas, as the compactors of this bucket have it, so that both use the same leases (repeated, or separated by commas).").placeholder("DEDUPLICATION.REPLICA-LABEL").repeated(),
         Flag::switch("single-run", "Run only one time, then exit."),
     ],
 ];

@@ -1,4 +1,4 @@
-//! Which blocks to make coarser. Pure.
+//! Which blocks are to be downsampled. Pure.
 //!
 //! Raw blocks of 40 h or more become 5 m ones, 5 m blocks of 10 d or more 1 h ones, as in Thanos; and so do smaller blocks
 //! that are so old that they will not grow any more, or that retention waits for. Otherwise time that never filled a
@@ -15,7 +15,7 @@ use crate::policy::Policy;
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// One step of coarsening.
+/// One step of downsampling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Step {
     /// Of the input, ms.
@@ -44,7 +44,7 @@ pub const STEPS: [Step; 2] = [
     },
 ];
 
-/// A block to make coarser.
+/// A block to be downsampled.
 #[derive(Debug, Clone)]
 pub struct Todo {
     /// The block.

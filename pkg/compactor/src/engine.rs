@@ -1,4 +1,4 @@
-//! What does the merging: a seam, so that what decides can be tried without any data.
+//! The seam between decisions and merging, so that decisions can be tested without data.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 /// Why the engine ended early, by what may be done.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// A block is not what was written: leave it out.
+    /// A block is corrupt: it is to be left out.
     #[error("block {block}: {what}")]
     Corrupt {
         /// Which.
@@ -21,7 +21,7 @@ pub enum EngineError {
         /// Where and what.
         what: String,
     },
-    /// A block is not there any more: plan again.
+    /// A block was deleted: the task is to be planned again.
     #[error("block {0} is no longer in the bucket")]
     Vanished(BlockId),
     /// The bucket failed for now.

@@ -27,7 +27,7 @@ use crate::planning::Work;
 use crate::quarantine::Case;
 use crate::snapshot::Snapshot;
 
-/// A body or query of a request for changes is not read beyond this.
+/// Limit of the body and the query of a POST request.
 const FORM_BYTES_MAX: usize = 1 << 20;
 
 /// What the routes need.
@@ -49,7 +49,7 @@ pub(crate) struct Api {
 type Form = Vec<(String, String)>;
 
 fn form(query: Option<String>, body: &Bytes) -> Form {
-    // as Go's FormValue: the body's fields come first
+    // As in Go's FormValue the fields of the body come first.
     let query = query.unwrap_or_default();
     let pairs = |bytes: &[u8]| {
         let pairs = url::form_urlencoded::parse(bytes);
@@ -361,7 +361,7 @@ const HINT_FILES: &str = "restore the files from a copy, or mark the block for d
 const HINT_META: &str = "restore meta.json from a copy, or delete the block; nothing of it is deleted by itself";
 const HINT_UNREADABLE: &str = "if it stays, read meta.json and the marks by hand: permissions, size, version";
 
-/// Blocks that are left out because files are missing or cut, or because `meta.json` is damaged.
+/// Blocks that are left out because files are missing or cut, or because `meta.json` is corrupt.
 fn broken(snapshot: &Snapshot) -> Vec<Value> {
     let files = snapshot.view.broken.iter().map(|(id, why)| unused(id, why, HINT_FILES));
     let metas = snapshot.view.partial.iter().filter_map(|(id, partial)| match partial {

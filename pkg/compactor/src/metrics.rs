@@ -70,7 +70,7 @@ impl CompactMetrics {
             cleanups: metrics.counter("thanos_compact_block_cleanup_loops_total", "Passes of cleaning."),
             partial_deletions: metrics.counter(
                 "thanos_compact_aborted_partial_uploads_deletion_attempts_total",
-                "Deletions begun of blocks whose upload was broken off.",
+                "Deletions begun of partial uploads.",
             ),
             cleaned: metrics.counter("thanos_compact_blocks_cleaned_total", "Blocks deleted."),
             clean_failures: metrics
@@ -130,12 +130,10 @@ impl CompactMetrics {
                 by_resolution,
                 &downsampling,
             ),
-            unfinished_uploads: metrics.gauge(
-                "aion_compact_unfinished_uploads",
-                "Multipart uploads of blocks that were broken off and are to be aborted.",
-            ),
+            unfinished_uploads: metrics
+                .gauge("aion_compact_unfinished_uploads", "Abandoned multipart uploads of blocks, to be aborted."),
             uploads_aborted: metrics
-                .counter("aion_compact_uploads_aborted_total", "Multipart uploads aborted that were broken off."),
+                .counter("aion_compact_uploads_aborted_total", "Abandoned multipart uploads that were aborted."),
             upload_abort_failures: metrics
                 .counter("aion_compact_upload_abort_failures_total", "Multipart uploads that could not be aborted."),
             todo_compactions: metrics.gauge("thanos_compact_todo_compactions", "Merges to be done."),
@@ -155,7 +153,7 @@ impl CompactMetrics {
             running: metrics.gauges("aion_compact_running", "Tasks under way.", &["kind"]),
             rewrites: metrics.counters(
                 "aion_compact_rewrites_total",
-                "Blocks written anew without some series.",
+                "Blocks rewritten without some series.",
                 &["reason"],
             ),
             repairs: metrics.counters(

@@ -22,7 +22,7 @@ pub fn compacted(id: BlockId, inputs: &[Arc<BlockMeta>], labels: &BTreeMap<Strin
     let metas = || inputs.iter().map(|m| &**m);
     let hints = |meta: &BlockMeta| meta.compaction.hints.iter().cloned().collect::<BTreeSet<String>>();
     let mut all_hints: BTreeSet<String> = metas().flat_map(hints).collect();
-    // a block counts as out of order only if all of it is
+    // A block counts as out of order only if all inputs do.
     if !metas().all(|m| hints(m).contains(OUT_OF_ORDER)) {
         all_hints.remove(OUT_OF_ORDER);
     }
@@ -62,7 +62,7 @@ pub fn compacted(id: BlockId, inputs: &[Arc<BlockMeta>], labels: &BTreeMap<Strin
     }
 }
 
-/// The meta of `input` made coarser: all but name, resolution and what the engine fills in stays.
+/// The meta of the downsampled `input`: all but id, resolution and what the engine fills in stays.
 pub fn downsampled(id: BlockId, input: &BlockMeta, resolution_ms: i64) -> BlockMeta {
     let mut meta = renamed(id, input);
     if let Some(thanos) = &mut meta.thanos {
@@ -97,10 +97,11 @@ fn renamed(id: BlockId, input: &BlockMeta) -> BlockMeta {
     meta
 }
 
-/// What was done to any of the inputs was done to the output, as far as it mattered. Only what retention took out of some
-/// inputs is not yet out of the others: it counts when it was taken out of all. So does what was deleted on request, but for
-/// inputs made after it or of another time: one that the request did not reach yet, for its listing was late, would pass for
-/// done.
+/// The rewrites of the inputs that hold for the output too.
+///
+/// A deletion by retention holds only if it was applied to all inputs. A deletion on request holds if each input had it
+/// applied, was made after the request, or has none of the requested time: the listing of the request may have been late, so
+/// an input may still contain the series.
 fn rewrites(inputs: &[Arc<BlockMeta>]) -> Vec<Rewrite> {
     let of = |m: &Arc<BlockMeta>| m.thanos.as_ref().map(|t| t.rewrites.clone()).unwrap_or_default();
     let applied =
@@ -126,11 +127,12 @@ fn rewrites(inputs: &[Arc<BlockMeta>]) -> Vec<Rewrite> {
     all
 }
 
-/// For each set of series that retention took out of some of `blocks`: the blocks it did not take that very set out of.
+/// For each set of series that retention deleted from some of `blocks`: the blocks from which it did not delete that set.
 ///
-/// Only blocks of one set are merged with one another. What was taken out is kept at a coarser resolution; merged with
-/// blocks that are not there yet, the rest would be made coarser once more, and the new block, made from all of its
-/// sources, would take the place of the one that has the series.
+/// Only blocks with the same deletions are merged with one another. The deleted series are kept in a downsampled block of
+/// the same sources. A merge with blocks that still have the series would have sources that no downsampled block covers.
+/// So it would be downsampled again, and the result, without the deleted series, would replace the downsampled block that
+/// has them.
 pub fn apart(blocks: &[Arc<BlockMeta>]) -> Vec<BTreeSet<BlockId>> {
     let mut sets: BTreeMap<BTreeSet<&str>, BTreeSet<BlockId>> = BTreeMap::new();
     for meta in blocks {

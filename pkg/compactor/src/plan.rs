@@ -14,7 +14,7 @@ const HOUR_MS: i64 = 3_600_000;
 /// Ranges of blocks by level, ms: 1 h, 2 h, 8 h, 2 d, 14 d.
 pub const RANGES_MS: [i64; 5] = [HOUR_MS, 2 * HOUR_MS, 8 * HOUR_MS, 48 * HOUR_MS, 336 * HOUR_MS];
 
-/// A block whose tombstones are more than this share of its series is written anew.
+/// A block whose tombstones are more than this share of its series is rewritten.
 const TOMBSTONES_SHARE: f64 = 0.05;
 
 type Metas = Vec<Arc<BlockMeta>>;
@@ -34,7 +34,7 @@ pub fn plan(blocks: &[Arc<BlockMeta>], ranges: &[i64], excluded: &BTreeSet<Block
     if !overlapping.is_empty() {
         return overlapping;
     }
-    // the newest block may have just been uploaded: its window may still be filling
+    // The newest block is left out: its window may still be filling.
     if !excluded.contains(&newest.ulid) {
         free.pop();
     }
@@ -136,7 +136,7 @@ fn first_window(blocks: &[Arc<BlockMeta>], ranges: &[i64], excluded: &BTreeSet<B
             if window.len() < 2 || window.iter().any(|m| m.compaction.failed) {
                 continue;
             }
-            // complete when it spans the whole range, or when later blocks show that nothing more will come
+            // A window is complete when its blocks span all of it, or when there are later blocks.
             let (start, end) = (window[0].min_time, window[window.len() - 1].max_time);
             if end - start != range && end > newest.min_time {
                 continue;

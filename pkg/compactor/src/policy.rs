@@ -78,7 +78,7 @@ pub enum Verdict {
 /// Series that are due by one rule.
 #[derive(Debug, Clone)]
 pub struct Due {
-    /// Tells this deletion from others; noted in the block written without the series.
+    /// Identifies this deletion in the meta of the rewritten block.
     pub id: String,
     /// Any of them.
     pub deletions: Vec<Deletion>,
@@ -131,11 +131,11 @@ impl Policy {
 
     /// Whether any series of the block's time would be kept at `resolution_ms` still.
     pub fn is_kept_at(&self, meta: &BlockMeta, resolution_ms: i64, now_ms: i64) -> bool {
-        let mut coarser = BlockMeta { max_time: meta.max_time, ..BlockMeta::default() };
-        let thanos = coarser.thanos.get_or_insert_default();
+        let mut downsampled = BlockMeta { max_time: meta.max_time, ..BlockMeta::default() };
+        let thanos = downsampled.thanos.get_or_insert_default();
         thanos.labels = group::labels(meta);
         thanos.downsample.resolution = resolution_ms;
-        !matches!(self.verdict(&coarser, now_ms), Verdict::Whole { .. })
+        !matches!(self.verdict(&downsampled, now_ms), Verdict::Whole { .. })
     }
 
     /// What is due of a block at `now_ms`.
@@ -144,7 +144,7 @@ impl Policy {
         let labels = group::labels(meta);
         let is_due =
             |retention: &Retention| retention[level] > 0 && now_ms.saturating_sub(meta.max_time) > retention[level];
-        // matchers on external labels hold for the whole block or not at all
+        // A matcher on an external label matches all series of the block or none.
         let mut applicable: Vec<(&str, Vec<Matcher>, &Retention)> = Vec::new();
         let mut rest: Option<(&str, &Retention)> = Some(("", &self.default));
         for rule in &self.rules {
@@ -217,7 +217,7 @@ fn negated(matcher: &Matcher) -> Option<Matcher> {
         MatchType::Regex => MatchType::NotRegex,
         MatchType::NotRegex => MatchType::Regex,
     };
-    // the expression was parsed before: it is as good negated
+    // The expression was parsed before, so its negation is valid too.
     Matcher::new(kind, matcher.name(), matcher.value()).ok()
 }
 

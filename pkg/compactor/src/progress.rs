@@ -53,7 +53,7 @@ pub(crate) async fn show(compactor: Arc<Compactor>, shutdown: CancellationToken)
     }
 }
 
-/// What would be done, for `--dry-run`.
+/// What a compactor would do, for `--dry-run`.
 pub(crate) async fn dry_run(compactor: &Compactor, snapshot: &crate::snapshot::Snapshot) -> String {
     use crate::planning::Work;
     use crate::retention::Action;
@@ -77,9 +77,7 @@ pub(crate) async fn dry_run(compactor: &Compactor, snapshot: &crate::snapshot::S
         let bytes = snapshot.bytes(id);
         match &decision.action {
             Action::Mark(details) => add(format!("mark {id} ({resolution}, {bytes} bytes) for deletion: {details}")),
-            Action::Rewrite(due) => {
-                add(format!("write {id} ({resolution}) anew without series of {} rules", due.len()))
-            }
+            Action::Rewrite(due) => add(format!("rewrite {id} ({resolution}) without series of {} rules", due.len())),
             Action::Withhold { missing_ms } => {
                 add(format!(
                     "keep {id} ({resolution}) although it is due: {} is missing",
@@ -91,9 +89,9 @@ pub(crate) async fn dry_run(compactor: &Compactor, snapshot: &crate::snapshot::S
     for id in &snapshot.duplicates {
         add(format!("mark {id} for deletion: other blocks hold its data"));
     }
-    for (_, upload) in compactor.broken_off(snapshot, now_ms).await.unwrap_or_default() {
+    for (_, upload) in compactor.abandoned_uploads(snapshot, now_ms).await.unwrap_or_default() {
         let begun = model::format_rfc3339_ms(upload.begun_ms);
-        add(format!("abort the upload of {} that was begun at {begun} and broken off", upload.path));
+        add(format!("abort the abandoned upload of {} that was begun at {begun}", upload.path));
     }
     if out.is_empty() {
         out.push_str("nothing to do\n");

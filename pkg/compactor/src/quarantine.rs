@@ -1,4 +1,4 @@
-//! What failed is left alone for a while, twice as long each time, so that the rest goes on.
+//! Groups and blocks that failed are left alone for a while, twice as long each time. The others go on.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ pub struct Case {
     pub reason: String,
     /// What an operator may do.
     pub hint: &'static str,
-    /// How often in a row.
+    /// How often it failed in a row.
     pub failures: u32,
     /// When it went wrong first, ms since the epoch.
     pub since_ms: i64,
@@ -19,7 +19,7 @@ pub struct Case {
     pub until_ms: i64,
 }
 
-/// So often in a row the same plan may be found outdated before its group is left alone.
+/// How often in a row the same plan may be found outdated before its group is left alone.
 pub const STALE_MAX: u32 = 5;
 
 /// Groups (by lease) and blocks that are left alone.
@@ -53,7 +53,7 @@ impl Quarantine {
         self.groups.insert(group.to_owned(), case);
     }
 
-    /// A block is damaged.
+    /// A block is corrupt.
     pub fn add_block(&mut self, block: BlockId, reason: &str, hint: &'static str, now_ms: i64) {
         let case = self.next(self.blocks.get(&block), reason, hint, now_ms);
         self.blocks.insert(block, case);
@@ -99,7 +99,7 @@ impl Quarantine {
         &self.groups
     }
 
-    /// All blocks that were found damaged.
+    /// The corrupt blocks.
     pub fn blocks(&self) -> &BTreeMap<BlockId, Case> {
         &self.blocks
     }

@@ -1,7 +1,7 @@
-//! What is past its retention. Pure: a snapshot and the time in, decisions out.
+//! Which blocks are past their retention. Pure: a snapshot and the time in, decisions out.
 //!
-//! A block goes only if each coarser resolution that is to be kept for longer is there: a block that goes before it was
-//! downsampled would leave a hole for ever.
+//! A block is deleted only if its data is there at each downsampled resolution that is kept for longer. Otherwise the
+//! downsampled data would have a hole for ever.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,47 +12,40 @@ use model::Resolution;
 use crate::coverage::Coverage;
 use crate::policy::{Due, Policy, Retention, Verdict};
 
-/// What is to be done with one block.
+/// Retention's decision on one block.
 #[derive(Debug, Clone)]
 pub struct Decision {
-    /// The block.
     pub block: Arc<BlockMeta>,
-    /// What.
     pub action: Action,
-    /// Coarser blocks that must be readable before.
+    /// Downsampled blocks that must be readable before the block is deleted.
     pub relies_on: BTreeSet<BlockId>,
 }
 
-/// See [`Decision`].
 #[derive(Debug, Clone)]
 pub enum Action {
-    /// To be marked for deletion, with these details.
+    /// Mark the block for deletion, with these details.
     Mark(String),
-    /// To be written anew without these series.
+    /// Rewrite the block without these series.
     Rewrite(Vec<Due>),
-    /// Due, but not before it was downsampled to this resolution, ms.
-    Withhold {
-        /// ms.
-        missing_ms: i64,
-    },
+    /// Keep the block until it is downsampled to this resolution.
+    Withhold { missing_ms: i64 },
 }
 
-/// What to look at.
+/// What decisions are made from.
 #[derive(Debug)]
 pub struct Situation<'a> {
-    /// Rules.
     pub policy: &'a Policy,
-    /// Of all visible, whole, unmarked blocks.
+    /// Coverage of all visible blocks that are complete and not marked for deletion.
     pub coverage: &'a Coverage,
-    /// Blocks that are not to be downsampled: nothing coarser is waited for.
+    /// Blocks marked as not to be downsampled: retention does not wait for it.
     pub no_downsample: &'a BTreeSet<BlockId>,
     /// `--downsampling.disable`.
     pub downsampling_disabled: bool,
-    /// ms since the epoch, by the slower of two clocks.
+    /// Time of day by the slower of the two clocks.
     pub now_ms: i64,
 }
 
-/// Decisions on those of `blocks` of which something is due.
+/// Decisions on the blocks of which something is due.
 pub fn decide<'a>(blocks: impl Iterator<Item = &'a Arc<BlockMeta>>, situation: &Situation) -> Vec<Decision> {
     blocks.filter_map(|block| decide_one(block, situation)).collect()
 }
@@ -62,7 +55,7 @@ fn decide_one(block: &Arc<BlockMeta>, situation: &Situation) -> Option<Decision>
     let (action, retentions) = match situation.policy.verdict(block, situation.now_ms) {
         Verdict::Keep => return None,
         Verdict::Whole { retention_ms, retention, .. } => {
-            // as Thanos says it
+            // Thanos' words.
             let details = format!("block exceeding retention of {}", go_duration(retention_ms));
             (Action::Mark(details), vec![retention])
         }
@@ -88,11 +81,11 @@ fn decide_one(block: &Arc<BlockMeta>, situation: &Situation) -> Option<Decision>
     decision(action, relies_on)
 }
 
-/// The coarser resolutions at which the block's time is to be kept for longer.
+/// The downsampled resolutions, ms, at which the block's time is kept for longer.
 fn outliving(block: &BlockMeta, retentions: &[Retention], now_ms: i64) -> Vec<i64> {
     let is_kept = |retention: i64| retention == 0 || now_ms.saturating_sub(block.max_time) <= retention;
-    let coarser = Resolution::ALL.into_iter().filter(|r| r.ms() > block.resolution_ms());
-    coarser.filter(|c| retentions.iter().any(|r| is_kept(r[c.index()]))).map(Resolution::ms).collect()
+    let downsampled = Resolution::ALL.into_iter().filter(|r| r.ms() > block.resolution_ms());
+    downsampled.filter(|c| retentions.iter().any(|r| is_kept(r[c.index()]))).map(Resolution::ms).collect()
 }
 
 fn is_applied(block: &BlockMeta, id: &str) -> bool {
@@ -152,7 +145,7 @@ mod tests {
         decide(blocks.iter(), &situation).iter().map(text).collect()
     }
 
-    /// thanos-io/thanos#585, #783, #7908: raw blocks went before there was anything coarser.
+    /// thanos-io/thanos#585, #783, #7908: raw blocks were deleted before they were downsampled.
     #[test]
     fn r585_nothing_goes_before_what_shall_outlive_it_is_there() {
         let raw = block(10, 0, 50, &[1, 2]);

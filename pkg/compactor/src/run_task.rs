@@ -21,7 +21,7 @@ use crate::quarantine::STALE_MAX;
 use crate::snapshot::Snapshot;
 use crate::task::Task;
 
-/// On inputs of which nothing was left; nothing replaces them.
+/// Details of the mark on inputs of which no samples are left.
 const NOTHING_LEFT: &str = "no samples left";
 
 /// How a task ended.
@@ -31,17 +31,17 @@ pub(crate) enum Outcome {
     Progress,
     /// Another compactor works there.
     Busy,
-    /// The bucket is not what the task was made from: look again.
+    /// The bucket has changed since the task was planned: it is to be read again.
     Stale,
-    /// It failed, which is logged and noted.
+    /// It failed, which is logged, and its group or block is left alone for a while.
     Failed,
-    /// It was told to stop.
+    /// The compactor stops.
     Cancelled,
 }
 
 /// What a failed task's operator may do.
 const HINT_BLOCK: &str =
-    "the block is damaged and is left out; verify it, restore it from a copy, or mark it for deletion";
+    "the block is corrupt and is left out; verify it, restore it from a copy, or mark it for deletion";
 const HINT_DISK: &str = "check the space and the permissions of --data-dir";
 const HINT_BUCKET: &str = "check that the bucket can be reached and written to";
 const HINT_OTHER: &str = "see the reason; if it stays, mark the blocks as not to be compacted and report it";
@@ -83,7 +83,7 @@ impl Compactor {
             }
             Err(_) if cancel.is_cancelled() => (Outcome::Cancelled, "cancelled".to_owned()),
             Err(CommitError::Engine(EngineError::Vanished(block))) => {
-                tracing::info!(%block, "block was deleted meanwhile, looking again");
+                tracing::info!(%block, "block was deleted meanwhile, planning again");
                 (self.stale(task, now_ms), "a block was deleted meanwhile".to_owned())
             }
             Err(CommitError::Lease(e @ LeaseError::Lost { .. })) => {
@@ -108,7 +108,7 @@ impl Compactor {
         outcome
     }
 
-    /// A plan that never fits what is found is not made again and again at once.
+    /// A task found the bucket changed. If that happens to the same plan again and again, its group is left alone.
     fn stale(&self, task: &Task, now_ms: i64) -> Outcome {
         let mut quarantine = self.quarantine.lock();
         if !quarantine.is_stuck(&task.lease, &task.inputs()) {
@@ -129,7 +129,7 @@ impl Compactor {
         Outcome::Failed
     }
 
-    /// Notes a failure: in the log, in the metrics, and by leaving the block or the group alone for a while.
+    /// Records a failure in the log and the metrics, and leaves the block or the group alone for a while.
     fn fail(&self, task: &Task, error: &CommitError) {
         let now_ms = self.deps.clock.now_ms();
         let text = error.to_string();
@@ -147,15 +147,15 @@ impl Compactor {
             self.metrics.retries.inc();
         }
         let mut quarantine = self.quarantine.lock();
-        let damaged = match error {
+        let corrupt = match error {
             CommitError::Engine(EngineError::Corrupt { block, .. }) => Some(*block),
             CommitError::Bucket(bucket::Error::Corrupt { block, .. }) => Some(*block),
             _ => None,
         };
-        if let Some(block) = damaged.filter(|block| task.inputs().contains(block)) {
+        if let Some(block) = corrupt.filter(|block| task.inputs().contains(block)) {
             quarantine.add_block(block, &text, HINT_BLOCK, now_ms);
             drop(quarantine);
-            tracing::error!(%block, group = task.selector, err = text, hint = HINT_BLOCK, "block is damaged, others go on without it");
+            tracing::error!(%block, group = task.selector, err = text, hint = HINT_BLOCK, "block is corrupt, others go on without it");
             return;
         }
         let hint = match error {
@@ -250,7 +250,7 @@ impl Compactor {
         let commit = match self.committer.decide(lease, commit).await {
             Ok(commit) => commit,
             Err(e @ CommitError::Lease(LeaseError::Lost { .. })) => {
-                // another is at it now, and may be making the same: nobody will ever see ours
+                // Another compactor works on the group now, and these outputs will never be visible.
                 self.discard(&ids).await;
                 return Err(e);
             }
@@ -263,7 +263,7 @@ impl Compactor {
         Ok(Outcome::Progress)
     }
 
-    /// Whether all inputs are there still and nobody has marked them for deletion.
+    /// Whether all inputs are still there and not marked for deletion.
     async fn inputs_stand(&self, task: &Task) -> Result<bool, CommitError> {
         for id in task.inputs() {
             if !self.deps.bucket.exists(&format!("{id}/{META_FILE}")).await?
@@ -276,7 +276,7 @@ impl Compactor {
         Ok(true)
     }
 
-    /// Whether what retention takes out of a block is due by the store's clock too.
+    /// Whether the series that retention deletes are due by the store's clock too.
     fn is_due(&self, task: &Task, lease: &Lease) -> bool {
         let now_ms = self.both_clocks(lease).earlier_ms();
         if task.kind != Kind::Retention {
@@ -321,7 +321,7 @@ impl Compactor {
         Ok(Outcome::Progress)
     }
 
-    /// Removes what was never decided upon. What stays behind is cleaned up as any upload that was broken off.
+    /// Removes outputs that no decision names. What cannot be removed is cleaned up later as a partial upload.
     async fn discard(&self, ids: &[BlockId]) {
         for id in ids {
             if let Err(e) = bucket::delete::delete_block(&self.deps.bucket, *id, &Failpoints::none()).await {

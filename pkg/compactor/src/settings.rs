@@ -1,4 +1,4 @@
-//! What the compactor holds to.
+//! Settings of the compactor's work.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,23 +25,23 @@ pub struct Settings {
     pub split: bool,
     /// What is done where blocks overlap.
     pub vertical: Vertical,
-    /// External labels that tell replicas.
+    /// External labels that distinguish replicas.
     pub replica_labels: Vec<String>,
-    /// The external label that tells tenants, for a fair share.
+    /// The external label that names the tenant, for a fair share.
     pub tenant_label: String,
     /// Which blocks are worked on; times, replica labels and marks are put in here.
     pub filters: Filters,
     /// See [`TimeLimits`].
     pub times: TimeLimits,
-    /// How long what is kept.
+    /// How long series are kept.
     pub policy: Policy,
-    /// Which blocks are made coarser.
+    /// Which blocks are downsampled.
     pub steps: [Step; 2],
     /// False = `--downsampling.disable`.
     pub downsampling: bool,
     /// From mark to deletion, ms.
     pub delete_delay_ms: i64,
-    /// Uploads to which nothing was written for so long are taken for broken off, ms.
+    /// Age after which an upload without `meta.json` counts as abandoned, ms since its newest object.
     pub partial_age_ms: i64,
     /// Merges at a time.
     pub compaction_concurrency: usize,
@@ -53,13 +53,13 @@ pub struct Settings {
     pub verify: Depth,
     /// Where merges keep their files.
     pub dir: PathBuf,
-    /// See [`Self::single_instance`].
+    /// `--compact.lease-ttl`.
     pub lease_ttl: Duration,
     /// There is no other compactor: leases of others are taken over at once.
     pub single_instance: bool,
-    /// How long what failed is left alone at first, ms.
+    /// How long a failed group or block is left alone at first, ms.
     pub backoff_min_ms: i64,
-    /// And at most, ms.
+    /// How long at most, ms.
     pub backoff_max_ms: i64,
 }
 

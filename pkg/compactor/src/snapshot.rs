@@ -13,18 +13,19 @@ use crate::group::{self, Group};
 use crate::lease::Listed;
 use crate::settings::Settings;
 
-/// See the module.
+/// What was read of the bucket, and what follows from it.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshot {
     /// When it was taken, by this machine's clock.
     pub(crate) taken_ms: i64,
     /// All blocks as they lie in the bucket.
     pub(crate) view: View,
-    /// What the filters left, by the filters' order; for metrics and pages.
+    /// The filters' verdicts, for metrics and pages.
     pub(crate) filtered: Filtered,
-    /// The blocks to work on, by group: visible, whole, not marked for deletion, no duplicates; without replica labels.
+    /// The blocks to work on, by group: visible, complete, not marked for deletion, no duplicates. Replica labels are taken
+    /// off.
     pub(crate) groups: BTreeMap<String, Group>,
-    /// Of all visible blocks that are whole and not marked, also those of other shards.
+    /// Coverage of all visible blocks that are complete and not marked, also those of other shards.
     pub(crate) coverage: Coverage,
     /// Blocks all of whose data another block holds.
     pub(crate) duplicates: BTreeSet<BlockId>,
@@ -32,14 +33,14 @@ pub(crate) struct Snapshot {
     pub(crate) no_compact: BTreeSet<BlockId>,
     /// Blocks marked not to be downsampled.
     pub(crate) no_downsample: BTreeSet<BlockId>,
-    /// Leases, from before the blocks were listed.
+    /// The leases, listed before the blocks.
     pub(crate) leases: BTreeMap<String, Listed>,
     /// Requests to delete series.
     pub(crate) requests: deletions::Listing,
 }
 
 impl Snapshot {
-    /// Puts together what was read: leases first, then blocks.
+    /// Built from what was read: leases first, then blocks.
     pub(crate) fn new(
         mut view: View,
         leases: BTreeMap<String, Listed>,
@@ -48,7 +49,7 @@ impl Snapshot {
         now_ms: i64,
     ) -> Self {
         let all = view.metas.clone();
-        // what is damaged or about to go can neither be worked on nor replace anything
+        // A block that is incomplete or marked for deletion is no input and replaces no other.
         let sound = |id: &BlockId| !view.broken.contains_key(id) && !view.deletion_marks.contains_key(id);
         let mut metas: BTreeMap<_, _> =
             all.iter().filter(|(id, _)| sound(id)).map(|(id, m)| (*id, m.clone())).collect();
@@ -101,7 +102,7 @@ impl Snapshot {
     /// Visible blocks, also marked ones, that a request reaches; and whether there may be more that could not be read.
     pub(crate) fn reached_by(&self, request: &Request) -> (usize, bool) {
         let reached = self.view.metas.values().filter(|m| request.reaches(m, since_ms(m))).count();
-        // listed with a meta.json that could not be read, or was not found then
+        // The listing has a meta.json that could not be read, or was not found afterwards.
         let is_listed = |id| self.view.objects.get(id).is_some_and(|o| o.meta().is_some());
         let unread = self.view.partial.iter().any(|(id, p)| matches!(p, Partial::CorruptMeta(_)) || is_listed(id));
         (reached, !self.view.is_complete() || unread)
@@ -123,7 +124,7 @@ impl Snapshot {
         objects.and_then(|o| o.objects.get("index")).map_or(0, |o| o.size)
     }
 
-    /// Blocks that compactors at work write, or have decided to make visible.
+    /// Blocks that running compactors write, or have decided to make visible.
     pub(crate) fn in_use(&self, is_free: impl Fn(&str, &Listed) -> bool) -> BTreeSet<BlockId> {
         let mut used = BTreeSet::new();
         for (key, listed) in &self.leases {
@@ -143,7 +144,7 @@ mod tests {
     use block::meta::{Compaction, Downsample, Rewrite, ThanosMeta};
 
     #[test]
-    fn what_was_written_anew_goes_not_what_it_became() {
+    fn a_rewritten_block_goes_and_its_rewrite_stays() {
         let id = |n: u64| BlockId::new(n, 0);
         let block = |n: u64, resolution: i64, from: &[u64]| {
             let rewrites = vec![Rewrite { sources: from.iter().map(|n| id(*n)).collect(), ..Rewrite::default() }];

@@ -1,4 +1,4 @@
-//! Pieces of work: what to merge from what, for whom. Pure: a snapshot in, tasks out.
+//! Tasks: which blocks are merged, rewritten or downsampled. Pure: a snapshot in, tasks out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,43 +20,42 @@ use crate::retention::{Action, Decision};
 use crate::settings::Settings;
 use crate::snapshot::Snapshot;
 
-/// Downsamplings of one group that may run beside each other, on one or more machines.
+/// Lanes of a group: at most so many of its blocks are downsampled at a time, over all compactors. Each lane has a lease.
 const LANES: u128 = 8;
 
 /// One piece of work.
 #[derive(Debug, Clone)]
 pub(crate) struct Task {
     pub(crate) kind: Kind,
-    /// Which lease it needs.
+    /// Key of the lease that it needs.
     pub(crate) lease: String,
     /// The group's key.
     pub(crate) group: String,
     /// The group's labels, for people.
     pub(crate) selector: String,
-    /// Whose it is.
+    /// Tenant, for a fair share.
     pub(crate) tenant: String,
-    /// Of the inputs, ms.
+    /// Resolution of the inputs, ms.
     pub(crate) resolution_ms: i64,
-    /// All but the id of the output.
+    /// The merge, without the id of the output.
     pub(crate) job: Job,
-    /// Whether the inputs are marked for deletion afterwards, and with which details.
+    /// Details of the deletion marks on the inputs; `None` = the inputs stay.
     pub(crate) replaces: Option<String>,
-    /// Inputs share time.
+    /// Whether the inputs overlap in time.
     pub(crate) overlapping: bool,
     /// Bytes of the inputs.
     pub(crate) bytes: u64,
-    /// Nothing may be left without this being an error.
+    /// An output without samples is no error.
     pub(crate) may_be_empty: bool,
-    /// Mark the output, too, as not to be compacted: it is a part of a whole.
+    /// The output is one part of a split merge: it is marked as not to be compacted.
     pub(crate) no_compact: bool,
 }
 
-/// What is next for a group.
+/// The next step for a group.
 #[derive(Debug, Clone)]
 pub(crate) enum Next {
-    /// Work.
     Task(Box<Task>),
-    /// Blocks to be marked as not to be compacted; then ask again.
+    /// Blocks to be marked as not to be compacted; then the group is planned again.
     TooLarge(Vec<BlockId>),
 }
 
@@ -143,7 +142,7 @@ impl Context<'_> {
         let mut noted = Vec::new();
         let mut deletions = Vec::new();
         for request in requests {
-            // checked when it was read
+            // The matchers were checked when the request was read.
             for matchers in request.matchers().unwrap_or_default() {
                 noted.push(NotedDeletion {
                     matchers: matchers.iter().map(to_deletion_matcher).collect(),
@@ -195,7 +194,7 @@ impl Context<'_> {
         task
     }
 
-    /// Blocks to make coarser.
+    /// Blocks to be downsampled.
     pub(crate) fn downsamplings(&self) -> Vec<Task> {
         if !self.settings.downsampling {
             return Vec::new();
@@ -205,7 +204,7 @@ impl Context<'_> {
     }
 
     fn downsampling_todo(&self) -> Vec<Todo> {
-        // what a missing resolution is made from: for 1 h the blocks of 5 m, which retention itself does not name
+        // Retention names raw blocks. A missing 1h resolution is made from the 5m blocks that cover them.
         let mut awaited = BTreeSet::new();
         for decision in self.decisions.values() {
             let Action::Withhold { missing_ms } = decision.action else { continue };
@@ -223,7 +222,7 @@ impl Context<'_> {
         let mut excluded = self.snapshot.no_compact.clone();
         excluded.extend(self.quarantine.blocks().keys().copied());
         let growing = self.snapshot.groups.values();
-        // what cannot be merged for now is not waited for
+        // Groups that failed are not waited for.
         let growing = growing.filter(|group| !self.quarantine.has_group(&group.lease_key(), self.now_ms));
         let growing: BTreeSet<BlockId> =
             growing.flat_map(|group| backlog::growing(group, &self.settings.ranges_ms, &excluded)).collect();

@@ -1,4 +1,4 @@
-//! Multipart uploads that were broken off: their parts cost room, and no listing of objects shows them.
+//! Multipart uploads that nobody will complete: their parts take space, and no listing of objects shows them.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -13,9 +13,9 @@ use crate::lease::Lease;
 use crate::snapshot::Snapshot;
 
 impl Compactor {
-    /// Uploads that were broken off as long ago as makes an upload without `meta.json` abandoned; none of blocks that
-    /// compactors write. `None` if the store did not tell, which is logged once.
-    pub(crate) async fn broken_off(
+    /// Abandoned multipart uploads, of blocks that no compactor writes now. They count as abandoned after the same age as a
+    /// block without `meta.json`. `None` if the store does not list uploads, which is logged once.
+    pub(crate) async fn abandoned_uploads(
         &self,
         snapshot: &Snapshot,
         now_ms: i64,
@@ -48,7 +48,7 @@ impl Compactor {
         Some(found)
     }
 
-    /// Blocks that compactors at work write, or have decided to make visible.
+    /// Blocks that running compactors write, or have decided to make visible.
     pub(crate) fn used(&self, snapshot: &Snapshot) -> BTreeSet<BlockId> {
         snapshot.in_use(|key, listed| {
             let entry = listed.entry.as_ref();
@@ -56,10 +56,10 @@ impl Compactor {
         })
     }
 
-    /// Aborts uploads that were broken off long ago.
+    /// Aborts abandoned multipart uploads.
     pub(crate) async fn abort_unfinished(&self, snapshot: &Snapshot, lease: &Lease, now: Now, cleaned: &mut Cleaned) {
         let now_ms = now.earlier_ms();
-        for (_, upload) in self.broken_off(snapshot, now_ms).await.unwrap_or_default() {
+        for (_, upload) in self.abandoned_uploads(snapshot, now_ms).await.unwrap_or_default() {
             if lease.check().await.is_err() {
                 return;
             }
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_broken_off_long_ago_is_aborted() {
+    async fn abandoned_uploads_are_aborted() {
         let server = Server::start().await;
         let config = objstore::Config::parse(&format!("{}prefix: p\n", server.config_yaml()), &|_| None).unwrap();
         let bucket = config.open(&OpenOptions::default()).unwrap();

@@ -32,7 +32,7 @@ pub(super) const FLAGS: &[&[Flag]] = &[
     DRY_RUN,
 ];
 
-/// An upload to which nothing was added for so long is broken off, ms.
+/// Age after which an upload without `meta.json` counts as abandoned, ms since its newest object.
 const PARTIAL_AGE_MS: i64 = 48 * 3_600_000;
 
 pub(super) async fn run(parsed: &Parsed, deps: &mut Deps<'_>) -> Result<Verdict, Error> {
@@ -82,11 +82,11 @@ pub(super) async fn run(parsed: &Parsed, deps: &mut Deps<'_>) -> Result<Verdict,
     for (_, upload) in &uploads {
         let (path, begun) = (&upload.path, format_time_s(upload.begun_ms));
         if dry_run {
-            deps.print(&format!("{path}: upload would be aborted: begun at {begun} and broken off\n"))?;
+            deps.print(&format!("{path}: upload would be aborted: begun at {begun}\n"))?;
             continue;
         }
         match unfinished::abort(&bucket, upload, now_ms, options.partial_age_ms).await {
-            Ok(true) => deps.print(&format!("{path}: upload aborted: begun at {begun} and broken off\n"))?,
+            Ok(true) => deps.print(&format!("{path}: upload aborted: begun at {begun}\n"))?,
             Ok(false) => deps.print(&format!("{path}: upload left alone, it was added to lately\n"))?,
             Err(e) => {
                 failed = true;
@@ -130,7 +130,7 @@ fn plan(view: &View, options: &Options, now_ms: i64) -> Vec<(BlockId, String)> {
     let of_shard = options.shard.apply(view, now_ms).kept;
     for (id, mark) in &view.deletion_marks {
         let at_ms = mark.deletion_time.saturating_mul(1000);
-        // a marked block without meta.json is a deletion that was broken off: it belongs to every shard
+        // A marked block without meta.json is a deletion that was interrupted: it belongs to every shard.
         let ours = of_shard.contains_key(id) || !view.metas.contains_key(id);
         if ours && now_ms.saturating_sub(at_ms) > options.delete_delay_ms {
             out.push((*id, format!("marked for deletion at {} ({})", format_time_s(at_ms), mark.details)));

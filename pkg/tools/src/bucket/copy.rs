@@ -43,7 +43,7 @@ fn damaged(block: BlockId, what: impl Into<String>) -> Error {
     Error::Bucket(::bucket::Error::Corrupt { block, what: what.into() })
 }
 
-/// Copies `block`. Objects that are there with the right size, from a copy that was broken off, are not sent again.
+/// Copies `block`. Objects that are there with the right size, from a copy that was interrupted, are not sent again.
 ///
 /// # Errors
 /// [`::bucket::Error::Corrupt`] if the source is not what its `meta.json` says, or another block of this name is there.
@@ -98,7 +98,7 @@ pub(super) async fn copy_block(
         }
         objects += 1;
         bytes += json.len() as u64;
-        // whoever took an earlier copy for broken off may have been at it meanwhile
+        // Cleaning may have taken an earlier copy for abandoned and deleted files meanwhile.
         let there = list_block(to, block).await?;
         refuse_marked(to, block, &there, options.clock.now_ms()).await?;
         if let Some(file) = files.iter().find(|f| there.objects.get(&f.rel_path).is_none_or(|o| o.size != f.size_bytes))

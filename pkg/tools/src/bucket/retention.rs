@@ -124,7 +124,7 @@ fn plan(blocks: &BTreeMap<BlockId, Arc<BlockMeta>>, retentions: Retentions, now_
     for meta in blocks.values().filter(|meta| is_expired(meta)) {
         let details = format!("block exceeding retention of {}", format_duration(retentions.of(meta.resolution_ms())));
         let mut what = format!("ends at {}, {details}", format_time_s(meta.max_time));
-        // what outlives it: a coarser block of all its sources
+        // A downsampled block of all its sources is kept for longer.
         let outlives = |other: &&Arc<BlockMeta>| {
             other.resolution_ms() > meta.resolution_ms()
                 && other.thanos.as_ref().map(|t| &t.labels) == meta.thanos.as_ref().map(|t| &t.labels)

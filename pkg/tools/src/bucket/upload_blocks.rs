@@ -17,7 +17,7 @@ pub(super) const FLAGS: &[&[Flag]] = &[&[
         .placeholder("key=\"value\"")
         .repeated(),
     Flag::switch("shipper.upload-compacted", "If true shipper will try to upload compacted blocks as well."),
-    Flag::count("shipper.upload-concurrency", "5", "Parts of a block file that are sent at a time."),
+    Flag::count("shipper.upload-concurrency", "5", "How many parts of one file are uploaded in parallel."),
     Flag::word("shipper.verify", &["index", "full"], "full", "What is checked of a block before it is uploaded.")
         .hidden(),
 ]];

@@ -175,7 +175,7 @@ impl State {
         for (id, partial) in view.partial.iter().filter(|(id, _)| wanted(id)) {
             let (severity, what) = match partial {
                 Partial::NoMeta => {
-                    (Severity::Note, "is missing: an upload or a deletion under way or broken off".into())
+                    (Severity::Note, "is missing: an upload or a deletion is under way or was interrupted".into())
                 }
                 Partial::CorruptMeta(why) => (Severity::Damaged, why.clone()),
             };
