@@ -173,10 +173,11 @@ impl Lease {
     ) -> T {
         let whole = async {
             let outcome = work.await;
-            if !self.lost.is_cancelled() && !stays(&outcome) {
-                if let Err(e) = self.release().await {
-                    tracing::debug!(err = %e, "lease not released");
-                }
+            if !self.lost.is_cancelled()
+                && !stays(&outcome)
+                && let Err(e) = self.release().await
+            {
+                tracing::debug!(err = %e, "lease not released");
             }
             outcome
         };
