@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 const ORIGIN_FILE: &str = "origin.json";
 
-/// What tells one state of an object from another.
+/// Identifies one state of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Origin {
     pub(crate) size: u64,

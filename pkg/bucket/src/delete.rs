@@ -1,4 +1,4 @@
-//! Taking a block out of the bucket.
+//! Deleting a block from the bucket.
 
 use block::{BlockId, META_FILE};
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -12,8 +12,8 @@ use crate::marks::DELETION_MARK;
 /// Objects deleted at a time.
 const CONCURRENCY: usize = 8;
 
-/// Deletes `block`: `meta.json` first, so that nobody takes what is left for a block; the deletion mark last, so that a
-/// deletion that stopped half-way is taken up again. Repeating it is harmless.
+/// Deletes `block`: `meta.json` first, so that the rest does not count as a block; the deletion mark last, so that an
+/// interrupted deletion is continued. Repeating it does no harm.
 ///
 /// # Errors
 /// Failures of the store; then part of the block may be gone.
@@ -21,7 +21,7 @@ pub async fn delete_block(bucket: &Bucket, block: BlockId, failpoints: &Failpoin
     let meta = format!("{block}/{META_FILE}");
     bucket.delete(&meta).await?;
     failpoints.hit("delete.after_meta")?;
-    // listed after meta.json went, so that nothing uploaded before it is overlooked
+    // Listed after meta.json was deleted, so that files uploaded before are not missed.
     let found = list_block(bucket, block).await?;
     let data = found.objects.iter().filter(|(path, _)| *path != DELETION_MARK && *path != META_FILE);
     let deletions = data.map(|(_, object)| async move {

@@ -1,11 +1,11 @@
 //! Requests to delete series: small objects in the bucket, beside the blocks.
 //!
-//! A request names series by matchers, and a range of time. It reaches the blocks that were made before it, until each has
-//! been written anew without them; the new block notes the request among its rewrites. Who reads blocks that a request
+//! A request names series by matchers, and a range of time. It reaches the blocks that were made before it, until each is
+//! rewritten without the series; the rewritten block names the request in its meta. A reader of a block that a request
 //! still reaches can leave the series out by itself ([`Request::reaches`]).
 //!
-//! `aion-compactor/deletions/<ULID>.json` is the request, `<ULID>.done.json` beside it says that no block is left. Both
-//! are written once and never changed.
+//! `aion-compactor/deletions/<ULID>.json` is the request. `<ULID>.done.json` beside it says that it reaches no block any
+//! more. Both are written once and never changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,70 +21,70 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Where requests lie. No block is called so, and Thanos passes it over.
+/// Directory of the requests in the bucket. No block has this name, and Thanos ignores it.
 pub const DELETIONS_DIR: &str = "aion-compactor/deletions";
 const DONE_SUFFIX: &str = ".done.json";
 const SUFFIX: &str = ".json";
-/// The only version there is.
+/// The only version of requests.
 const VERSION: u32 = 1;
 /// A larger request is not read.
 const REQUEST_BYTES_MAX: u64 = 1 << 20;
-/// So many are read; each may have [`REQUEST_BYTES_MAX`].
+/// How many requests are read; each may have [`REQUEST_BYTES_MAX`].
 const REQUESTS_MAX: usize = 1000;
 /// Requests in flight while they are read.
 const READS_AT_A_TIME: usize = 8;
 
-/// What to delete.
+/// A request: which series are to be deleted, and over which time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
-    /// Its name.
+    /// The request's id, which is its file name too.
     pub id: BlockId,
-    /// 1.
+    /// Version of the format, 1.
     pub version: u32,
     /// When it was made, ms since the epoch. Blocks made later are not touched.
     pub created_ms: i64,
-    /// Series that match all matchers of any of these go. External labels count as labels of the series.
+    /// Series that match all matchers of any of these are deleted. External labels count as labels of the series.
     pub selectors: Vec<Vec<DeletionMatcher>>,
-    /// First ms that goes.
+    /// Start of the time that is deleted, ms since the epoch, included.
     pub min_time: i64,
-    /// Last ms that goes.
+    /// End of the time that is deleted, ms since the epoch, included.
     pub max_time: i64,
     /// Who asked and why, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub details: String,
 }
 
-/// That a request has been carried out.
+/// The note that a request is carried out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
-    /// The request.
+    /// Id of the request.
     pub id: BlockId,
-    /// 1.
+    /// Version of the format, 1.
     pub version: u32,
     /// When no block was left, ms since the epoch.
     pub done_ms: i64,
 }
 
-/// A request and what became of it.
+/// A request and its state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// The request.
+    /// The request as it was made.
     pub request: Request,
-    /// `None` while there are blocks left.
+    /// `None` while it reaches a block.
     pub done: Option<Done>,
 }
 
 /// All requests of a bucket.
 #[derive(Debug, Clone, Default)]
 pub struct Listing {
-    /// By name.
+    /// The requests by id.
     pub requests: BTreeMap<BlockId, Listed>,
-    /// Objects that are no request that can be read, with why. What they ask for is unknown, not nothing.
-    pub unreadable: BTreeMap<String, String>,
+    /// Paths of corrupt requests, with the reason. What they ask for is unknown.
+    pub corrupt: BTreeMap<String, String>,
 }
 
 impl Listing {
-    /// Those with blocks left.
+    /// The requests that still reach blocks.
     pub fn pending(&self) -> impl Iterator<Item = &Request> {
         self.requests.values().filter(|l| l.done.is_none()).map(|l| &l.request)
     }
@@ -130,7 +130,7 @@ impl Request {
         }
     }
 
-    /// Which times go.
+    /// The time that is deleted, ms, both ends included.
     pub fn range(&self) -> TimeRange {
         TimeRange::new(self.min_time, self.max_time)
     }
@@ -138,7 +138,7 @@ impl Request {
     /// What is wrong with it, if anything. A selector that would match every series is refused.
     ///
     /// # Errors
-    /// A text for people.
+    /// What is wrong, as a sentence for people.
     pub fn check(&self) -> std::result::Result<(), String> {
         if self.version != VERSION {
             return Err(format!("version {} is not {VERSION}", self.version));
@@ -157,15 +157,15 @@ impl Request {
         Ok(())
     }
 
-    /// The selectors as matchers.
+    /// The selectors as matchers of this program.
     ///
     /// # Errors
-    /// The first that is none.
+    /// The first selector that cannot be used.
     pub fn matchers(&self) -> std::result::Result<Vec<Vec<Matcher>>, String> {
         self.selectors.iter().map(|s| s.iter().map(to_matcher).collect()).collect()
     }
 
-    /// Whether the block may hold what is to go: it shares time with the request, a selector can match its external
+    /// Whether the block may hold series that the request deletes: it shares time with the request, a selector can match its external
     /// labels, it was made before the request (`since_ms`: when the oldest of its sources was made), and the request was
     /// not applied to it.
     pub fn reaches(&self, meta: &BlockMeta, since_ms: i64) -> bool {
@@ -180,7 +180,7 @@ impl Request {
         since_ms <= self.created_ms
     }
 
-    /// Whether `meta` notes that the request was applied.
+    /// Whether `meta` says that the request was applied.
     pub fn is_applied_to(&self, meta: &BlockMeta) -> bool {
         let id = self.id.to_string();
         let rewrites = meta.thanos.iter().flat_map(|t| &t.rewrites);
@@ -202,23 +202,23 @@ impl Request {
     }
 }
 
-/// The key in the `thanos` section of a `meta.json` for [`since_ms`], where the sources do not tell it.
+/// The key of [`since_ms`] in the `thanos` section of a `meta.json`, for blocks whose sources do not contain it.
 pub const SINCE_KEY: &str = "aion_since_ms";
 
-/// When the oldest of what a block is made from was made, ms since the epoch: a block that is older than a request to
-/// delete is within its reach, also when it was merged since.
+/// When the oldest source of a block was made, ms since the epoch. A request reaches a block that is older than the request,
+/// also if it was merged since.
 pub fn since_ms(meta: &BlockMeta) -> i64 {
     let noted = meta.thanos.as_ref().and_then(|t| t.extra.get(SINCE_KEY)?.as_i64()).unwrap_or(i64::MAX);
     let made = meta.compaction.sources.iter().map(|s| s.time_ms()).min().unwrap_or_else(|| meta.ulid.time_ms());
     noted.min(made)
 }
 
-/// Where a request lies.
+/// Path of a request in the bucket.
 pub fn path(id: BlockId) -> String {
     format!("{DELETIONS_DIR}/{id}{SUFFIX}")
 }
 
-/// Writes a request.
+/// Writes a request, unless there is one of this id.
 ///
 /// # Errors
 /// [`Error::Unfit`] if it is not well formed; failures of the store.
@@ -227,7 +227,7 @@ pub async fn create(bucket: &Bucket, request: &Request) -> Result<Created> {
     put(bucket, request.id, &path(request.id), request).await
 }
 
-/// Notes that no block is left that `request` reaches.
+/// Writes that `request` reaches no block any more.
 ///
 /// # Errors
 /// Failures of the store.
@@ -236,7 +236,7 @@ pub async fn mark_done(bucket: &Bucket, id: BlockId, done_ms: i64) -> Result<Cre
     put(bucket, id, &format!("{DELETIONS_DIR}/{id}{DONE_SUFFIX}"), &done).await
 }
 
-/// Takes a request back. Blocks that were written anew stay so.
+/// Cancels a request. Blocks that were rewritten stay as they are.
 ///
 /// # Errors
 /// Failures of the store.
@@ -264,14 +264,14 @@ pub async fn list(bucket: &Bucket) -> Result<Listing> {
                     listed.done = Some(done);
                 }
             }
-            Some(Err(why)) => drop(listing.unreadable.insert(object.path, why)),
+            Some(Err(why)) => drop(listing.corrupt.insert(object.path, why)),
             None => {}
         }
     }
     Ok(listing)
 }
 
-/// Reads the requests that are not carried out: one listing, one read each. What is done costs nothing however long ago.
+/// Reads the requests that are not carried out: one listing, one read each. Requests that are carried out cost nothing.
 ///
 /// # Errors
 /// As [`list`].
@@ -283,9 +283,9 @@ pub async fn list_pending(bucket: &Bucket) -> Result<Listing> {
     Ok(listing)
 }
 
-/// Adds to `listing` the requests made after `since_ms` that it lacks although some of `metas` note that they were applied:
-/// the blocks are listed before the requests, so that the listing was old. Merged with the others now, such a block would
-/// pass on that all of it is done. One read for each; those taken back meanwhile are not found.
+/// Adds to `listing` the requests made after `since_ms` that it lacks although some of `metas` say that they were applied:
+/// then the listing of requests was late. Without this, a merge of such a block with others would count the request as
+/// applied to all of them. One read for each; requests that were cancelled meanwhile are not found.
 ///
 /// # Errors
 /// When an object could not be read for a while.
@@ -336,10 +336,10 @@ impl Names {
     }
 }
 
-/// Reads requests into `listing`, several at a time; beyond [`REQUESTS_MAX`] they are told as unreadable.
+/// Reads requests into `listing`, several at a time; beyond [`REQUESTS_MAX`] they count as corrupt.
 async fn read_requests(bucket: &Bucket, mut objects: Vec<Object>, listing: &mut Listing) -> Result<()> {
     for object in objects.drain(objects.len().min(REQUESTS_MAX)..) {
-        listing.unreadable.insert(object.path, format!("more than {REQUESTS_MAX} requests are not read"));
+        listing.corrupt.insert(object.path, format!("more than {REQUESTS_MAX} requests are not read"));
     }
     let reads = objects.into_iter().map(|object| async move {
         let read = read_json::<Request>(bucket, &object).await?;
@@ -355,7 +355,7 @@ async fn read_requests(bucket: &Bucket, mut objects: Vec<Object>, listing: &mut 
         };
         match checked {
             Ok(request) => drop(listing.requests.insert(request.id, Listed { request, done: None })),
-            Err(why) => drop(listing.unreadable.insert(path, why)),
+            Err(why) => drop(listing.corrupt.insert(path, why)),
         }
     }
     Ok(())
@@ -444,9 +444,9 @@ mod tests {
         bucket.put(&format!("{DELETIONS_DIR}/readme"), "x").await.unwrap();
         let listing = list(&bucket).await.unwrap();
         assert_eq!(listing.pending().collect::<Vec<_>>(), [&request]);
-        assert_eq!(listing.unreadable.keys().collect::<Vec<_>>(), [&path(id(60))]);
+        assert_eq!(listing.corrupt.keys().collect::<Vec<_>>(), [&path(id(60))]);
         let pending = list_pending(&bucket).await.unwrap();
-        assert_eq!((&pending.requests, &pending.unreadable), (&listing.requests, &listing.unreadable));
+        assert_eq!((&pending.requests, &pending.corrupt), (&listing.requests, &listing.corrupt));
         mark_done(&bucket, request.id, 77).await.unwrap();
         let listing = list(&bucket).await.unwrap();
         assert_eq!(listing.requests[&request.id].done.as_ref().map(|d| d.done_ms), Some(77));

@@ -24,8 +24,8 @@ const PIECE_BYTES: u64 = 16 << 20;
 pub async fn download_block(bucket: &Bucket, block: BlockId, dir: &Path) -> Result<BlockMeta> {
     let meta_path = format!("{block}/{META_FILE}");
     let json = bucket.get(&meta_path).await?;
-    let damaged = |what: String| Error::Corrupt { block, what };
-    let meta = BlockMeta::parse(&meta_path, &json).map_err(|e| damaged(e.to_string()))?;
+    let corrupt = |what: String| Error::Corrupt { block, what };
+    let meta = BlockMeta::parse(&meta_path, &json).map_err(|e| corrupt(e.to_string()))?;
     let chunks = dir.join("chunks");
     tokio::fs::create_dir_all(&chunks).await.map_err(Error::local(&chunks))?;
     let local_meta = dir.join(META_FILE);
@@ -36,7 +36,7 @@ pub async fn download_block(bucket: &Bucket, block: BlockId, dir: &Path) -> Resu
     for file in wanted(bucket, &meta).await? {
         let path = &file.rel_path;
         if !is_block_file(path) {
-            return Err(damaged(format!("meta.json names {path:?}, which is no file of a block")));
+            return Err(corrupt(format!("meta.json names {path:?}, which is no file of a block")));
         }
         let local = dir.join(path);
         let hash = file.hash.as_ref().filter(|h| h.hash_func == "SHA256").map(|h| h.value.as_str());
@@ -48,14 +48,14 @@ pub async fn download_block(bucket: &Bucket, block: BlockId, dir: &Path) -> Resu
         }
         let size = bucket.head(&format!("{block}/{path}")).await?.size;
         if file.size_bytes != 0 && size != file.size_bytes {
-            return Err(damaged(format!("{path} has {size} bytes, meta.json says {}", file.size_bytes)));
+            return Err(corrupt(format!("{path} has {size} bytes, meta.json says {}", file.size_bytes)));
         }
         let temporary = local.with_extension("tmp");
         fetch(bucket, &format!("{block}/{path}"), size, &temporary).await?;
         if let Some(hash) = hash {
             let found = sha256(&temporary).await?;
             if found != hash {
-                return Err(damaged(format!("{path} has SHA-256 {found}, meta.json says {hash}")));
+                return Err(corrupt(format!("{path} has SHA-256 {found}, meta.json says {hash}")));
             }
         }
         tokio::fs::rename(&temporary, &local).await.map_err(Error::local(&local))?;

@@ -16,34 +16,34 @@ pub enum Error {
     /// A local file could not be read or written.
     #[error("{path}: {source}")]
     Local {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         #[source]
         source: std::io::Error,
     },
     /// The block is not fit for this; trying again does not help.
     #[error("block {block}: {why}")]
     Unfit {
-        /// Which.
+        /// Id of the block.
         block: BlockId,
-        /// Why.
+        /// What the block lacks or has too much.
         why: String,
     },
     /// What the bucket holds is not what should be there; says what differs.
     #[error("block {block}: {what}")]
     Corrupt {
-        /// Which.
+        /// Id of the block.
         block: BlockId,
-        /// What.
+        /// What differs, with the file.
         what: String,
     },
-    /// What an earlier upload of the block left is being deleted, because it was broken off long ago: try again later.
+    /// The partial upload that an earlier attempt left is being deleted: try again later.
     #[error(
-        "block {block}: what an earlier upload left is being cleaned up, it is uploaded anew after that (within hours)"
+        "block {block}: what an earlier upload left is being cleaned up, it is uploaded again after that (within hours)"
     )]
     CleanedUp {
-        /// Which.
+        /// Id of the block.
         block: BlockId,
     },
     /// A hook of [`service::Failpoints`] ended the step.

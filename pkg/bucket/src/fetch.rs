@@ -24,7 +24,7 @@ use crate::view::{Partial, View};
 /// How blocks are listed (`--block-discovery-strategy`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Listing {
-    /// One listing of everything.
+    /// One recursive listing of the bucket.
     #[default]
     Recursive,
     /// One listing of the root, one of each block.
@@ -43,10 +43,10 @@ impl std::str::FromStr for Listing {
     }
 }
 
-/// How to fetch.
+/// Options of a [`MetaFetcher`].
 #[derive(Debug, Clone)]
 pub struct FetchOptions {
-    /// How blocks are listed.
+    /// `--block-discovery-strategy`, see [`Listing`].
     pub listing: Listing,
     /// Requests at a time (`--block-meta-fetch-concurrency`).
     pub concurrency: usize,

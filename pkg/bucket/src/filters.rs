@@ -21,7 +21,7 @@ const DEDUPED: &str = "deduped";
 /// The filters' verdict on a block, as in the `state` label of `thanos_blocks_meta_synced`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
-    /// It is kept.
+    /// It is kept, to be worked with.
     Loaded,
     /// It is outside of the wanted time range.
     TimeExcluded,
@@ -86,7 +86,7 @@ pub struct Filters {
     pub deduplicate: bool,
 }
 
-/// What the filters left.
+/// The blocks that the filters kept and hid.
 #[derive(Debug, Clone, Default)]
 pub struct Filtered {
     /// Blocks that passed all filters.

@@ -1,4 +1,4 @@
-//! Checksums of local files.
+//! SHA-256 of local files.
 
 use std::fs::File;
 use std::io::Read;

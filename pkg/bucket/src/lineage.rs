@@ -1,4 +1,4 @@
-//! Which blocks came of which. Blocks tell their level-1 ancestors (sources), the blocks they were directly made from
+//! Which blocks were made from which. A block's meta names its level-1 ancestors (sources), the blocks it was made from
 //! (parents), and those they are rewritten versions of.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +18,7 @@ fn group(meta: &BlockMeta) -> Group<'_> {
 pub fn sources(meta: &BlockMeta) -> BTreeSet<BlockId> {
     let mut found: BTreeSet<BlockId> = meta.compaction.sources.iter().copied().collect();
     if found.is_empty() {
-        // an empty set would be within every other
+        // An empty set would be within every other.
         found.insert(meta.ulid);
     }
     found
@@ -31,9 +31,9 @@ fn origins(meta: &BlockMeta) -> impl Iterator<Item = BlockId> {
     parents.chain(rewritten).filter(|id| *id != meta.ulid)
 }
 
-/// Blocks in whose place another of `metas` was made: one of equal sources and resolution that names them among those it
-/// was made from. A block without the series that were to be deleted has the sources of the one that had them; only this
-/// tells which of the two is to go. Labels may differ: those of replicas may have been taken off on the way.
+/// Blocks that were replaced by another of `metas`: one of equal sources and resolution that names them as its parents. A
+/// rewritten block has the same sources as the original; only its parents show which of the two is the original. Labels may
+/// differ, as replica labels may have been taken off.
 pub fn superseded(metas: &BTreeMap<BlockId, Arc<BlockMeta>>) -> BTreeSet<BlockId> {
     let data = |meta: &BlockMeta| (meta.resolution_ms(), sources(meta));
     let mut found = BTreeSet::new();
@@ -42,7 +42,7 @@ pub fn superseded(metas: &BTreeMap<BlockId, Arc<BlockMeta>>) -> BTreeSet<BlockId
         found.extend(old.filter(|old| data(old) == data(meta)).map(|old| old.ulid));
     }
     if !found.is_empty() {
-        // metas that contradict each other must not take all of them away
+        // Metas that contradict each other must not hide all blocks.
         let stays: BTreeSet<_> = metas.values().filter(|m| !found.contains(&m.ulid)).map(|m| data(m)).collect();
         found.retain(|id| metas.get(id).is_some_and(|m| stays.contains(&data(m))));
     }
@@ -63,7 +63,7 @@ pub fn duplicates(kept: &BTreeMap<BlockId, Arc<BlockMeta>>) -> BTreeSet<BlockId>
     }
     for mut group in groups.into_values() {
         group.sort_by(|(a, in_a), (b, in_b)| in_b.len().cmp(&in_a.len()).then(a.cmp(b)));
-        // for each source the kept blocks that have it: only those can cover a block with that source
+        // The kept blocks by source: only those can cover a block with that source.
         let mut having: BTreeMap<BlockId, Vec<usize>> = BTreeMap::new();
         for (place, (id, sources)) in group.iter().enumerate() {
             let first = sources.iter().next();

@@ -64,7 +64,7 @@ pub struct NoDownsampleMark {
     pub details: String,
     /// When it was marked, Unix seconds.
     pub no_downsample_time: i64,
-    /// As in [`NoCompactMark::reason`].
+    /// One of the values of [`NoCompactMark::reason`].
     pub reason: String,
 }
 
@@ -106,7 +106,7 @@ pub fn path<M: Mark>(block: BlockId) -> String {
 /// What lies where a mark would lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found<M> {
-    /// Nothing.
+    /// No object of this name.
     Absent,
     /// A mark of this block.
     Mark(M),
@@ -165,7 +165,7 @@ fn is_of_other_version(body: &[u8]) -> bool {
     value.and_then(|v| v.get("version")?.as_u64()).is_some_and(|version| version != u64::from(MARK_VERSION))
 }
 
-/// The outcome of marking.
+/// What a call did about a mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Marked {
     /// The mark was written by this call.

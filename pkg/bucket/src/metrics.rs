@@ -1,4 +1,4 @@
-//! `thanos_blocks_meta_*`.
+//! The metrics `thanos_blocks_meta_*` of syncs.
 
 use telemetry::{Counter, GaugeVec, Histogram, Metrics};
 

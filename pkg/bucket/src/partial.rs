@@ -24,9 +24,9 @@ use crate::error::{Error, Result};
 use crate::listing::{BlockObjects, list_block};
 use crate::marks::{CLEANUP_MARK, MARK_VERSION};
 
-/// From mark to deletion, ms: much longer than any single operation of an uploader, its retries included.
+/// Time from the mark to the deletion, ms: much longer than any operation of an uploader with its retries.
 pub const CLEANUP_DELAY_MS: i64 = 3_600_000;
-/// A mark this old was left by somebody who does not clean any more, ms: uploaders take it away.
+/// A mark of this age was left by a process that does not clean any more, ms: uploaders remove it.
 pub const CLEANUP_MARK_STALE_MS: i64 = 24 * 3_600_000;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,16 +38,16 @@ struct CleanupMark {
     details: String,
 }
 
-/// What became of a broken-off upload.
+/// The outcome of a visit to a partial upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cleanup {
-    /// It is marked now, to be deleted at a later visit.
+    /// It is marked now; a later visit deletes it.
     Marked,
-    /// It is marked, not for long enough yet.
+    /// It was marked before, less than [`CLEANUP_DELAY_MS`] ago.
     Waiting,
-    /// It goes on, has ended, or did so a moment ago; a mark is taken away.
+    /// The upload goes on or has ended; a mark is removed.
     Kept,
-    /// It is gone.
+    /// All its files are deleted.
     Removed,
 }
 
@@ -55,9 +55,9 @@ pub enum Cleanup {
 pub struct Options<'a> {
     /// Now, by the slowest clock there is, ms.
     pub now_ms: i64,
-    /// Uploads to which nothing was written for so long are broken off, ms.
+    /// Age after which an upload without `meta.json` counts as abandoned, ms.
     pub age_ms: i64,
-    /// `delete.after_object`, `delete.before_mark`.
+    /// Named places: `delete.after_object`, `delete.before_mark`.
     pub failpoints: &'a Failpoints,
 }
 
@@ -82,28 +82,28 @@ pub async fn clean_up<E: From<Error>>(
     let mark = there.cleanup_mark().cloned();
     let newest_ms = there.newest_ms();
     let is_old = |at_ms: i64, age_ms: i64| options.now_ms.saturating_sub(at_ms) >= age_ms;
-    let is_broken_off = there.meta().is_none()
+    let is_abandoned = there.meta().is_none()
         && there.deletion_mark().is_none()
         && newest_ms.is_none_or(|at_ms| is_old(at_ms, options.age_ms));
     let Some(mark) = mark else {
-        if !is_broken_off || newest_ms.is_none() || is_visible(bucket, id).await? {
+        if !is_abandoned || newest_ms.is_none() || is_visible(bucket, id).await? {
             return Ok(Cleanup::Kept);
         }
         check().await?;
         write_mark(bucket, id, options.now_ms).await?;
-        tracing::info!(block = %id, "an upload was broken off, what it left is deleted unless it goes on");
+        tracing::info!(block = %id, "an upload was abandoned, its files are deleted unless it goes on");
         return Ok(Cleanup::Marked);
     };
-    if !is_broken_off || newest_ms.is_some_and(|at_ms| at_ms >= mark.last_modified_ms) {
+    if !is_abandoned || newest_ms.is_some_and(|at_ms| at_ms >= mark.last_modified_ms) {
         return give_up(bucket, id, check).await;
     }
     if !is_old(mark.last_modified_ms, CLEANUP_DELAY_MS) {
         return Ok(Cleanup::Waiting);
     }
-    tracing::info!(block = %id, "deleting what an upload that was broken off left");
+    tracing::info!(block = %id, "deleting the files of an abandoned upload");
     for object in there.objects.values().filter(|o| !o.path.ends_with(CLEANUP_MARK)) {
         check().await?;
-        // by name: listings may be late
+        // Asked by name, as listings may be late.
         if is_visible(bucket, id).await? || !bucket.exists(&mark_path(id)).await.map_err(Error::from)? {
             return give_up(bucket, id, check).await;
         }
@@ -143,7 +143,7 @@ async fn write_mark(bucket: &Bucket, id: BlockId, now_ms: i64) -> Result<Created
         id,
         version: MARK_VERSION,
         marked_time: now_ms.div_euclid(1000),
-        details: "the upload was broken off".to_owned(),
+        details: "the upload was abandoned".to_owned(),
     };
     let json = serde_json::to_vec(&mark).map_err(|e| Error::Corrupt { block: id, what: e.to_string() })?;
     Ok(bucket.put_if_absent(&mark_path(id), json).await?)
@@ -164,7 +164,7 @@ pub async fn refuse_marked(bucket: &Bucket, id: BlockId, there: &BlockObjects, n
     }
 }
 
-/// Blocks to visit: those that seem broken off, and those that somebody marked so.
+/// Blocks to visit: those whose upload seems abandoned, and those that are marked.
 pub fn to_visit(
     objects: &BTreeMap<BlockId, BlockObjects>,
     abandoned: impl IntoIterator<Item = BlockId>,

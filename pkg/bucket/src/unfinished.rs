@@ -1,4 +1,4 @@
-//! Multipart uploads of blocks' files that were broken off. No listing of objects shows their parts.
+//! Abandoned multipart uploads of blocks' files. No listing of objects shows their parts.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use objstore::{Bucket, UnfinishedUpload};
 use crate::error::Result;
 use crate::listing::BlockObjects;
 
-/// Unfinished uploads of files below blocks' directories that were begun `age_ms` ago or earlier, where nothing was
-/// written to the block since then either. `blocks` is what the bucket holds. Keys of others are passed over.
+/// Unfinished uploads of blocks' files that began at least `age_ms` ago, if no object of the block was written since then.
+/// `blocks` are the objects in the bucket. Uploads outside of blocks are ignored.
 ///
 /// # Errors
 /// When the listing was not complete; `Unsupported` where the store has none.
-pub async fn broken_off(
+pub async fn abandoned(
     bucket: &Bucket,
     blocks: &BTreeMap<BlockId, BlockObjects>,
     now_ms: i64,
@@ -45,6 +45,6 @@ pub async fn abort(bucket: &Bucket, upload: &UnfinishedUpload, now_ms: i64, age_
         Err(e) => return Err(e.into()),
     }
     bucket.abort_unfinished_upload(upload).await?;
-    tracing::info!(path = upload.path, upload = upload.id, "aborted an upload that was broken off");
+    tracing::info!(path = upload.path, upload = upload.id, "aborted an abandoned upload");
     Ok(true)
 }

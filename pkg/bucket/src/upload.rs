@@ -16,7 +16,7 @@ use crate::hash::sha256;
 use crate::listing::{BlockObjects, list_block};
 use crate::partial::refuse_marked;
 
-/// How to upload.
+/// Options of [`upload_block`].
 #[derive(Debug, Clone)]
 pub struct UploadOptions {
     /// Note each file's SHA-256 in `meta.json`.
@@ -25,9 +25,9 @@ pub struct UploadOptions {
     pub conditional: ConditionalCreate,
     /// Blocks as Prometheus writes them, without external labels, are let through.
     pub allow_no_labels: bool,
-    /// For `thanos.upload_time`.
+    /// Clock for `thanos.upload_time` in `meta.json`.
     pub clock: Arc<dyn Clock>,
-    /// `upload.after_chunk`, `upload.after_index`, `upload.before_meta`, `upload.after_meta`.
+    /// Named places: `upload.after_chunk`, `upload.after_index`, `upload.before_meta`, `upload.after_meta`.
     pub failpoints: Failpoints,
 }
 
@@ -43,7 +43,7 @@ impl Default for UploadOptions {
     }
 }
 
-/// What an upload did.
+/// The outcome of an upload.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Uploaded {
     /// The block is in the bucket now, with this meta.
@@ -54,8 +54,8 @@ pub enum Uploaded {
 
 /// Uploads the block in `dir` (`index`, `chunks/*`) under `meta`, whose files, sizes and time of upload are filled in.
 ///
-/// Objects that are there with the right size, from an upload that was broken off, are not sent again. After an error
-/// nothing is cleaned up: what is there serves the next try, and an object whose upload seemed to fail may be there.
+/// Objects that an interrupted upload left with the right size are not sent again. After an error nothing is cleaned up:
+/// the next try uses what is there. An object whose upload seemed to fail may be there too.
 ///
 /// # Errors
 /// [`Error::Unfit`] for blocks that must not be uploaded, [`Error::Corrupt`] if another block of this name is there.
@@ -87,21 +87,21 @@ pub async fn upload_block(
     let there = list_block(bucket, id).await?;
     if there.meta().is_some() {
         let stored = bucket.get(&format!("{id}/{META_FILE}")).await?;
-        if !is_damaged(&stored) {
+        if !is_corrupt(&stored) {
             same_block(id, &meta, &stored)?;
             if there.deletion_mark().is_none() && names_files(&stored, &files) {
                 still_whole(bucket, id, &files, options).await?;
             }
             return Ok(Uploaded::Already);
         }
-        tracing::warn!(block = %id, "meta.json in the bucket is damaged, it is written again");
+        tracing::warn!(block = %id, "meta.json in the bucket is corrupt, it is written again");
     }
     if there.deletion_mark().is_some() {
         return unfit("is being deleted from the bucket");
     }
     refuse_marked(bucket, id, &there, options.clock.now_ms()).await?;
     send_missing(bucket, id, &files, &there, options).await?;
-    // all of it, once more, as readers will find it (thanos-io/thanos#6328)
+    // The whole block is listed once more, as readers will find it (thanos-io/thanos#6328).
     let there = list_block(bucket, id).await?;
     if let Some(what) = what_lacks(&files, &there) {
         return Err(Error::Corrupt { block: id, what });
@@ -151,8 +151,8 @@ fn what_lacks(files: &[LocalFile], there: &BlockObjects) -> Option<String> {
     })
 }
 
-/// Looks at a block that is visible now: whether somebody who took its upload for broken off has taken files away
-/// meanwhile. What is gone is sent again. While somebody still cleans up, the block is hidden again.
+/// Checks a block that is visible now. Cleaning may have taken its upload for abandoned and deleted files: they are sent
+/// again. While cleaning goes on, the block is hidden again.
 async fn still_whole(bucket: &Bucket, id: BlockId, files: &[LocalFile], options: &UploadOptions) -> Result<()> {
     let there = list_block(bucket, id).await?;
     if let Err(e) = refuse_marked(bucket, id, &there, options.clock.now_ms()).await {
@@ -162,7 +162,7 @@ async fn still_whole(bucket: &Bucket, id: BlockId, files: &[LocalFile], options:
         return Err(e);
     }
     if there.deletion_mark().is_some() {
-        // others hold its data by now, or somebody wants it gone
+        // Another block has its data by now, or it was requested to be deleted.
         return Ok(());
     }
     if there.meta().is_none() {
@@ -188,12 +188,12 @@ fn names_files(stored: &[u8], files: &[LocalFile]) -> bool {
 }
 
 /// Whether `stored` is no `meta.json` of any version: cut, or garbage.
-fn is_damaged(stored: &[u8]) -> bool {
+fn is_corrupt(stored: &[u8]) -> bool {
     matches!(BlockMeta::parse(META_FILE, stored), Err(block::Error::Corrupt { .. }))
 }
 
 /// Writes `meta.json` unless there is a readable one, and reads it back: only what is stored whole makes a block visible.
-/// [`Created::AlreadyExists`] tells nothing of what the other one says.
+/// After [`Created::AlreadyExists`] the content of the stored one is unknown.
 ///
 /// # Errors
 /// [`Error::Corrupt`] if what is stored differs twice from what was sent, [`Error::CleanedUp`] if it is gone again; failures
@@ -209,7 +209,7 @@ pub async fn put_meta(bucket: &Bucket, meta: &BlockMeta, conditional: Conditiona
         ConditionalCreate::Ignored => bucket.put(&path, json.clone()).await.map(|()| Created::Created),
     };
     let outcome = match put {
-        // the answer was lost, not necessarily the object (thanos-io/thanos#3626)
+        // The answer was lost; the object may be there (thanos-io/thanos#3626).
         Err(e) if e.kind().is_transient() || e.kind() == ErrorKind::Other => match bucket.get(&path).await {
             Ok(stored) if stored == json => return Ok(Created::Created),
             _ => return Err(e.into()),
@@ -221,7 +221,7 @@ pub async fn put_meta(bucket: &Bucket, meta: &BlockMeta, conditional: Conditiona
         stored => stored?,
     };
     match outcome {
-        Created::AlreadyExists if !is_damaged(&stored) => Ok(outcome),
+        Created::AlreadyExists if !is_corrupt(&stored) => Ok(outcome),
         Created::Created if is_as_written(meta, &json, &stored) => Ok(outcome),
         _ => {
             tracing::warn!(block = %meta.ulid, bytes = stored.len(), "meta.json is not stored as it was sent, sending it again");
@@ -255,14 +255,14 @@ fn is_as_written(ours: &BlockMeta, json: &[u8], stored: &[u8]) -> bool {
 
 /// Whether `stored` describes the block that `ours` does.
 fn same_block(id: BlockId, ours: &BlockMeta, stored: &[u8]) -> Result<()> {
-    let damaged = |what: String| Error::Corrupt { block: id, what };
-    let theirs = BlockMeta::parse(&format!("{id}/{META_FILE}"), stored).map_err(|e| damaged(e.to_string()))?;
+    let corrupt = |what: String| Error::Corrupt { block: id, what };
+    let theirs = BlockMeta::parse(&format!("{id}/{META_FILE}"), stored).map_err(|e| corrupt(e.to_string()))?;
     if (theirs.min_time, theirs.max_time, &theirs.compaction) != (ours.min_time, ours.max_time, &ours.compaction) {
-        return Err(damaged("the bucket has another block of this name".to_owned()));
+        return Err(corrupt("the bucket has another block of this name".to_owned()));
     }
     let labels = |meta: &BlockMeta| meta.thanos.as_ref().map(|t| t.labels.clone()).unwrap_or_default();
     if labels(&theirs) != labels(ours) {
-        return Err(damaged("the bucket has this block under other external labels".to_owned()));
+        return Err(corrupt("the bucket has this block under other external labels".to_owned()));
     }
     Ok(())
 }
@@ -278,7 +278,7 @@ async fn local_files(dir: &Path, hash: bool) -> Result<Vec<LocalFile>> {
     let mut names = Vec::new();
     let mut entries = tokio::fs::read_dir(&chunks).await.map_err(Error::local(&chunks))?;
     while let Some(entry) = entries.next_entry().await.map_err(Error::local(&chunks))? {
-        // segments are called by number; anything else (an editor's file, a temporary one) is not part of the block
+        // Segments have numbers as names. Any other file, such as an editor's, is not part of the block.
         match entry.file_name().to_str() {
             Some(name) if !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit()) => {
                 names.push(format!("chunks/{name}"));

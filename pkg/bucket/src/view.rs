@@ -47,7 +47,7 @@ impl View {
 
     /// Partial blocks to which nothing was written for `age_ms`, and which nobody has marked: abandoned uploads.
     ///
-    /// The age is that of the *newest* object. A ULID tells when a block was made, not when its upload began: a block of
+    /// The age is that of the *newest* object. The time in a ULID is when the block was made, not when its upload began: a block of
     /// last month may be under way right now (thanos-io/thanos#2470).
     pub fn abandoned(&self, now_ms: i64, age_ms: i64) -> Vec<BlockId> {
         let is_old = |id: &BlockId| {

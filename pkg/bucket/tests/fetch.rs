@@ -63,7 +63,7 @@ async fn view_of_a_bucket() {
 
 /// What cannot be read is taken as absent, so it may be replaced; a later version's mark holds.
 #[tokio::test]
-async fn unreadable_marks() {
+async fn corrupt_marks() {
     let mark = DeletionMark { id: id(1), version: 1, details: "ours".to_owned(), deletion_time: 5 };
     for (body, holds) in [
         ("", false),
@@ -113,7 +113,7 @@ async fn hist_13_nothing_fetched_twice() {
     assert!(!cache.path().join(id(2).to_string()).exists() && cache.path().join("stranger").exists());
 }
 
-/// `meta.json` written anew under the same name is seen, in memory and on disk.
+/// `meta.json` rewritten under the same name is seen, in memory and on disk.
 #[tokio::test]
 async fn hist_16_r8389_rewritten_meta() {
     let server = Server::start().await;
@@ -135,7 +135,7 @@ async fn hist_16_r8389_rewritten_meta() {
 
 /// Whatever is wrong with what is kept on disk, it is fetched again.
 #[tokio::test]
-async fn hist_17_damaged_disk_cache() {
+async fn hist_17_corrupt_disk_cache() {
     let bucket = Bucket::in_memory();
     let cache = tempfile::tempdir().unwrap();
     let options = FetchOptions { cache_dir: Some(cache.path().into()), ..Default::default() };
@@ -450,7 +450,7 @@ fn each_filter() {
             State::Duplicate,
         ),
         (
-            "equal sources: what was written anew stays",
+            "equal sources: what was rewritten stays",
             dedup(),
             vec![
                 sources(1, &[5, 6]),

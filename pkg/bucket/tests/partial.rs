@@ -1,4 +1,4 @@
-//! Cleaning up after an upload that was broken off, while it goes on: each step of the one meets each step of the other.
+//! Cleaning a partial upload while it goes on: each step of the one meets each step of the other.
 
 mod common;
 
@@ -86,7 +86,7 @@ async fn visit(bucket: &Bucket, after_ms: i64) -> Result<Cleanup, Error> {
 }
 
 /// An upload of which the first file came.
-async fn broken_off(bucket: &Bucket) {
+async fn abandoned(bucket: &Bucket) {
     bucket.put(&format!("{}/chunks/000001", id(1)), bytes(3000)).await.unwrap();
 }
 
@@ -123,10 +123,10 @@ impl Place {
         }
     }
 
-    /// An upload broken off long ago, marked a while ago.
+    /// An upload abandoned long ago, marked a while ago.
     async fn marked() -> Self {
         let place = Self::new();
-        broken_off(&place.bucket).await;
+        abandoned(&place.bucket).await;
         place.age(AGE_MS);
         assert_eq!(visit(&place.bucket, 0).await.unwrap(), Cleanup::Marked);
         assert_eq!(visit(&place.bucket, 0).await.unwrap(), Cleanup::Waiting);
@@ -167,9 +167,9 @@ async fn marked_then_deleted() {
     place.age(CLEANUP_MARK_STALE_MS);
     upload_block(&place.bucket, &local, meta(id(1)), &options()).await.unwrap();
     place.settle("a forgotten mark").await;
-    // an uploader that knows no mark writes all anew, also right before a deletion
+    // an uploader that knows no mark writes all again, also right before a deletion
     let place = Place::marked().await;
-    broken_off(&place.bucket).await;
+    abandoned(&place.bucket).await;
     assert_eq!(visit(&place.bucket, 0).await.unwrap(), Cleanup::Kept);
     assert_eq!(list_block(&place.bucket, id(1)).await.unwrap().objects.len(), 1);
 }
@@ -206,7 +206,7 @@ async fn a_deletion_before_each_step_of_an_upload() {
     for visits in 1..=2 {
         for at in 0.. {
             let place = Arc::new(Place::new());
-            broken_off(&place.bucket).await;
+            abandoned(&place.bucket).await;
             place.age(AGE_MS);
             let local = write_block(place.dir.path(), id(1));
             let (of_other, marked) = (place.clone(), Arc::new(AtomicI64::new(0)));

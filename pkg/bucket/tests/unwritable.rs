@@ -98,7 +98,7 @@ async fn no_upload_depends_on_writing_into_the_data_directory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_list_is_written_anew() {
+async fn a_corrupt_list_is_rewritten() {
     let (dir, ids) = data_directory();
     let server = Server::start().await;
     let metrics = Metrics::new();

@@ -1,4 +1,4 @@
-//! Uploads, deletions and downloads, broken off everywhere.
+//! Uploads, deletions and downloads, interrupted everywhere.
 
 mod common;
 
@@ -48,7 +48,7 @@ async fn upload_and_download() {
     for (name, len) in CHUNKS.into_iter().chain([("index", INDEX_BYTES)]) {
         assert_eq!(std::fs::read(to.join(name)).unwrap(), bytes(len), "{name}");
     }
-    // a file damaged on disk is fetched again, others are kept
+    // a file that is corrupt on disk is fetched again, others are kept
     std::fs::write(to.join("index"), bytes(INDEX_BYTES - 1)).unwrap();
     download_block(&bucket, id(1), &to).await.unwrap();
     assert_eq!(std::fs::read(to.join("index")).unwrap(), bytes(INDEX_BYTES));
@@ -208,7 +208,7 @@ async fn r3626_over_http() {
 
 /// Two uploaders of one block: both end well, one `meta.json`.
 /// A `meta.json` that is stored by half makes no block: it is sent again, and the upload fails if that does not help. A
-/// later upload writes it anew.
+/// later upload writes it again.
 #[tokio::test]
 async fn a_meta_stored_by_half() {
     for conditional in [ConditionalCreate::Ignored, ConditionalCreate::Honoured] {
@@ -331,7 +331,7 @@ async fn marks_as_thanos_writes_them() {
     assert_eq!(marks::mark_for_deletion(&bucket, id(1), "again", &clock).await.unwrap(), Marked::Already);
     let mark = marks::read::<DeletionMark>(&bucket, id(1)).await.unwrap().unwrap();
     assert_eq!((mark.deletion_time, mark.details.as_str()), (1_700_000_000, "source of compacted block"));
-    // unreadable: absent; of another version: an error
+    // corrupt: absent; of another version: an error
     bucket.put(&path, "{\"id\":").await.unwrap();
     assert_eq!(marks::read::<DeletionMark>(&bucket, id(1)).await.unwrap(), None);
     bucket.put(&path, want.replace("\"version\":1", "\"version\":2")).await.unwrap();

@@ -15,7 +15,6 @@ pub struct Backlog {
     pub compactions: u64,
     /// Blocks that go into them; those that are made on the way count again.
     pub blocks: u64,
-    /// Bytes of the inputs.
     pub bytes: u64,
 }
 

@@ -35,15 +35,10 @@ const LEASE_AGE_MS: i64 = 30 * 24 * 3_600_000;
 /// What a pass of cleaning did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cleaned {
-    /// Blocks marked for deletion.
     pub marked: u64,
-    /// Blocks deleted.
     pub deleted: u64,
-    /// Partial uploads deleted.
     pub partial: u64,
-    /// Multipart uploads aborted.
     pub aborted: u64,
-    /// Deletions that failed.
     pub failed: u64,
     /// Another compactor cleans.
     pub busy: bool,
@@ -52,7 +47,6 @@ pub struct Cleaned {
 /// What is to become of a block with a deletion mark.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Fate {
-    /// Nothing yet.
     Wait,
     /// To be deleted, if these are readable.
     Delete(BTreeSet<BlockId>),

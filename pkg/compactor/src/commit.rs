@@ -41,7 +41,6 @@ impl From<objstore::Error> for CommitError {
     }
 }
 
-/// What recovery found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Recovered {
     /// There was no commit.
@@ -52,7 +51,6 @@ pub(crate) enum Recovered {
     GivenUp,
 }
 
-/// Carries out commits.
 #[derive(Debug, Clone)]
 pub(crate) struct Committer {
     pub(crate) bucket: Bucket,

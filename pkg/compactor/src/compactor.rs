@@ -34,26 +34,21 @@ impl Now {
     }
 }
 
-/// What comes from outside.
 #[derive(Clone)]
 pub struct Deps {
     /// The bucket with the blocks.
     pub bucket: Bucket,
     /// Whether it honours conditional creates.
     pub conditional: ConditionalCreate,
-    /// Time of day.
     pub clock: Arc<dyn Clock>,
     /// The store's time of day; `None` = taken from the store's answers.
     pub store_clock: Option<Arc<dyn Clock>>,
-    /// Registry of the metrics.
     pub metrics: Metrics,
-    /// Merges and verifies.
     pub engine: Arc<dyn Engine>,
     /// This process' name among compactors. No other process, past or present, may have it.
     pub holder: String,
     /// Makes ids of new blocks.
     pub next_id: NextId,
-    /// How metas are fetched.
     pub fetch: FetchOptions,
     /// `compact.before_commit`, `compact.after_commit`, `compact.after_meta`, `compact.after_mark`,
     /// `compact.before_done`, and those of deletions.

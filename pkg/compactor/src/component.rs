@@ -28,10 +28,8 @@ const RETRY: Duration = Duration::from_secs(30);
 /// After the first failure to reach the bucket, at the start.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
-/// `aion compact`.
 #[derive(Debug)]
 pub struct Compact {
-    /// What does the work.
     pub compactor: Arc<Compactor>,
     config: Config,
     deps: Deps,

@@ -40,7 +40,6 @@ impl Kind {
 /// A decision: which blocks become visible and which are marked for deletion.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Commit {
-    /// For logs and metrics.
     pub kind: Kind,
     /// The blocks that the outputs were made from.
     pub inputs: Vec<BlockId>,
@@ -48,7 +47,6 @@ pub struct Commit {
     pub outputs: Vec<BlockMeta>,
     /// Blocks to be marked for deletion after that.
     pub replaced: Vec<BlockId>,
-    /// Details of the marks.
     pub details: String,
     /// The outputs are as large as they may become: they are marked not to be compacted.
     #[serde(default)]

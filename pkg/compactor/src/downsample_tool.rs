@@ -25,7 +25,6 @@ use crate::engine::{Depth, Engine, EngineError, RunOptions};
 use crate::merge_engine::MergeEngine;
 use crate::settings::Settings;
 
-/// `tools bucket downsample`.
 pub const DOWNSAMPLE_TOOL: Tool = Tool {
     name: "downsample",
     full_name: "tools bucket downsample",

@@ -15,7 +15,6 @@ use crate::policy::Policy;
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// One step of downsampling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Step {
     /// Of the input, ms.
@@ -47,17 +46,13 @@ pub const STEPS: [Step; 2] = [
 /// A block to be downsampled.
 #[derive(Debug, Clone)]
 pub struct Todo {
-    /// The block.
     pub block: Arc<BlockMeta>,
-    /// How.
     pub step: Step,
 }
 
 /// What is known of the blocks.
 pub struct Situation<'a> {
-    /// Both steps, finest first.
     pub steps: &'a [Step; 2],
-    /// Blocks in the bucket.
     pub blocks: &'a BTreeMap<BlockId, Arc<BlockMeta>>,
     /// Which blocks hold the data of others.
     pub coverage: &'a Coverage,
@@ -69,7 +64,6 @@ pub struct Situation<'a> {
     pub awaited: &'a BTreeSet<BlockId>,
     /// Nothing is made that retention would delete at once.
     pub policy: &'a Policy,
-    /// Time of day.
     pub now_ms: i64,
 }
 

@@ -15,19 +15,13 @@ use tokio_util::sync::CancellationToken;
 pub enum EngineError {
     /// A block is corrupt: it is to be left out.
     #[error("block {block}: {what}")]
-    Corrupt {
-        /// Which.
-        block: BlockId,
-        /// Where and what.
-        what: String,
-    },
+    Corrupt { block: BlockId, what: String },
     /// A block was deleted: the task is to be planned again.
     #[error("block {0} is no longer in the bucket")]
     Vanished(BlockId),
     /// The bucket failed for now.
     #[error("{0}")]
     Transient(String),
-    /// The local disk failed.
     #[error("{0}")]
     Local(String),
     /// It was asked to stop.

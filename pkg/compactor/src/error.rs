@@ -3,7 +3,6 @@
 /// Why work on the bucket ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The bucket failed.
     #[error(transparent)]
     Bucket(#[from] bucket::Error),
 }

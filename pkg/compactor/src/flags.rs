@@ -54,7 +54,6 @@ const HIDDEN: &[Flag] = &[
     Flag::word("hash-func", &["SHA256", ""], "", "Hash function for the checksums of files in meta.json.").hidden(),
 ];
 
-/// Our own.
 const OURS: &[Flag] = &[
     Flag::size(
         "compact.memory-limit",

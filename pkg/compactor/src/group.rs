@@ -9,7 +9,6 @@ use model::Resolution;
 
 use crate::plan;
 
-/// One group.
 #[derive(Debug, Clone)]
 pub struct Group {
     /// `<resolution>@<hash>`, as Thanos names it.
@@ -27,7 +26,6 @@ pub fn labels(meta: &BlockMeta) -> BTreeMap<String, String> {
     meta.thanos.as_ref().map(|t| t.labels.clone()).unwrap_or_default()
 }
 
-/// Blocks by group.
 pub fn groups(blocks: &BTreeMap<BlockId, Arc<BlockMeta>>) -> BTreeMap<String, Group> {
     let mut groups: BTreeMap<String, Group> = BTreeMap::new();
     for meta in blocks.values() {

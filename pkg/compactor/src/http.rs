@@ -30,11 +30,9 @@ use crate::snapshot::Snapshot;
 /// Limit of the body and the query of a POST request.
 const FORM_BYTES_MAX: usize = 1 << 20;
 
-/// What the routes need.
 #[derive(Debug)]
 pub(crate) struct Api {
     pub(crate) compactor: Arc<Compactor>,
-    /// `--bucket-web-label`.
     pub(crate) label: String,
     /// `--web.route-prefix` and the other prefixes.
     pub(crate) prefixes: Prefixes,
@@ -63,7 +61,6 @@ fn field<'a>(form: &'a Form, name: &str) -> &'a str {
 }
 
 impl Api {
-    /// The routes.
     pub(crate) fn routes(self) -> Router {
         let api = Arc::new(self);
         let build = api.build;
@@ -218,7 +215,7 @@ impl Api {
                 })
             })
             .collect();
-        success(json!({ "requests": requests, "unreadable": snapshot.requests.unreadable }))
+        success(json!({ "requests": requests, "unreadable": snapshot.requests.corrupt }))
     }
 
     async fn delete(&self, form: Form) -> Response {

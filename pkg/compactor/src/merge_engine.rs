@@ -17,9 +17,7 @@ use crate::engine::{Depth, Engine, EngineError, RunOptions};
 pub struct MergeEngine {
     /// The bucket with the blocks.
     pub bucket: Bucket,
-    /// Limits of each run.
     pub limits: Limits,
-    /// Those of `merge`.
     pub failpoints: Failpoints,
 }
 

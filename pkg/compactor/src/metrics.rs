@@ -3,7 +3,6 @@
 use model::Resolution;
 use telemetry::{Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, Metrics};
 
-/// What the compactor counts.
 #[derive(Debug, Clone)]
 pub struct CompactMetrics {
     pub(crate) halted: Gauge,
@@ -51,7 +50,6 @@ pub(crate) fn resolution(ms: i64) -> String {
 }
 
 impl CompactMetrics {
-    /// Registers them.
     pub fn new(metrics: &Metrics, delete_delay_ms: i64) -> Self {
         metrics
             .gauge("thanos_delete_delay_seconds", "Configured delete delay in seconds.")

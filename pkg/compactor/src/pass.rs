@@ -22,7 +22,6 @@ const STALE_MAX: u32 = 3;
 pub struct Pass {
     /// Tasks that changed the bucket.
     pub done: u64,
-    /// Tasks that failed.
     pub failed: u64,
     /// Groups that another compactor works on.
     pub busy: u64,
@@ -37,7 +36,6 @@ enum Event {
 /// Tasks by tenant, for a fair share.
 #[derive(Debug, Default)]
 struct Fairness {
-    /// Running tasks.
     running: BTreeMap<String, u64>,
     /// Tasks begun in this pass.
     served: BTreeMap<String, u64>,

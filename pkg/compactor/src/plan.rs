@@ -58,7 +58,6 @@ pub fn plan(blocks: &[Arc<BlockMeta>], ranges: &[i64], excluded: &BTreeSet<Block
 /// What [`plan_within`] decided.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Bounded {
-    /// The blocks to merge.
     pub plan: Metas,
     /// Blocks to mark as not to be compacted: with them an index could grow too large.
     pub too_large: Vec<BlockId>,

@@ -13,12 +13,10 @@ use crate::retention::{self, Action, Decision, Situation};
 use crate::snapshot::Snapshot;
 use crate::task::{Context, Next, Task};
 
-/// Which tasks are planned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
     /// Deletion of series, retention of series, merging.
     Compaction,
-    /// Downsampling.
     Downsampling,
 }
 
@@ -101,7 +99,6 @@ impl Compactor {
         snapshot.groups.iter().map(|(key, group)| (key.clone(), of(group))).collect()
     }
 
-    /// Updates the backlog gauges.
     pub(crate) fn show_backlog(&self, snapshot: &Snapshot) {
         let backlog = self.backlog(snapshot);
         let m = &self.metrics;

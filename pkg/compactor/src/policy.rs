@@ -60,7 +60,6 @@ struct RuleYaml {
 /// What the policy says of a block.
 #[derive(Debug, Clone)]
 pub enum Verdict {
-    /// Nothing is due.
     Keep,
     /// All of it is due, by the rule of this name.
     Whole {
@@ -80,14 +79,12 @@ pub enum Verdict {
 pub struct Due {
     /// Identifies this deletion in the meta of the rewritten block.
     pub id: String,
-    /// Any of them.
     pub deletions: Vec<Deletion>,
     /// The rule's retention at all resolutions.
     pub retention: Retention,
 }
 
 impl Policy {
-    /// Only a default.
     pub fn new(default: Retention) -> Self {
         Self { rules: Vec::new(), default }
     }

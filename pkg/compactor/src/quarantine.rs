@@ -7,7 +7,6 @@ use block::BlockId;
 /// Why something is left alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Case {
-    /// What went wrong.
     pub reason: String,
     /// What an operator may do.
     pub hint: &'static str,
@@ -47,13 +46,11 @@ impl Quarantine {
         Case { reason: reason.to_owned(), hint, failures, since_ms, until_ms: now_ms.saturating_add(wait_ms) }
     }
 
-    /// A group failed.
     pub fn add_group(&mut self, group: &str, reason: &str, hint: &'static str, now_ms: i64) {
         let case = self.next(self.groups.get(group), reason, hint, now_ms);
         self.groups.insert(group.to_owned(), case);
     }
 
-    /// A block is corrupt.
     pub fn add_block(&mut self, block: BlockId, reason: &str, hint: &'static str, now_ms: i64) {
         let case = self.next(self.blocks.get(&block), reason, hint, now_ms);
         self.blocks.insert(block, case);

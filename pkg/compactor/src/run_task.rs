@@ -24,7 +24,6 @@ use crate::task::Task;
 /// Details of the mark on inputs of which no samples are left.
 const NOTHING_LEFT: &str = "no samples left";
 
-/// How a task ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The bucket has changed.

@@ -31,11 +31,9 @@ pub struct Settings {
     pub tenant_label: String,
     /// Which blocks are worked on; times, replica labels and marks are put in here.
     pub filters: Filters,
-    /// See [`TimeLimits`].
     pub times: TimeLimits,
     /// How long series are kept.
     pub policy: Policy,
-    /// Which blocks are downsampled.
     pub steps: [Step; 2],
     /// False = `--downsampling.disable`.
     pub downsampling: bool,
@@ -43,11 +41,8 @@ pub struct Settings {
     pub delete_delay_ms: i64,
     /// Age after which an upload without `meta.json` counts as abandoned, ms since its newest object.
     pub partial_age_ms: i64,
-    /// Merges at a time.
     pub compaction_concurrency: usize,
-    /// Downsamplings at a time.
     pub downsample_concurrency: usize,
-    /// Deletions at a time.
     pub deletion_concurrency: usize,
     /// How much of a new block is read before it is made visible.
     pub verify: Depth,

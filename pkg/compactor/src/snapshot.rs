@@ -35,7 +35,6 @@ pub(crate) struct Snapshot {
     pub(crate) no_downsample: BTreeSet<BlockId>,
     /// The leases, listed before the blocks.
     pub(crate) leases: BTreeMap<String, Listed>,
-    /// Requests to delete series.
     pub(crate) requests: deletions::Listing,
 }
 

@@ -14,7 +14,6 @@ use crate::task::Task;
 /// Ended tasks that are remembered.
 const RECENT_MAX: usize = 50;
 
-/// Everything under way.
 #[derive(Debug, Default)]
 pub(crate) struct Status {
     next: AtomicU64,
@@ -25,7 +24,6 @@ pub(crate) struct Status {
     done_ms: AtomicU64,
 }
 
-/// A task under way.
 #[derive(Debug, Clone)]
 pub(crate) struct Running {
     pub(crate) kind: Kind,
@@ -96,7 +94,6 @@ impl Status {
         number
     }
 
-    /// A task has ended.
     pub(crate) fn end(&self, number: u64, outcome: String, is_done: bool, now_ms: i64) {
         let Some(running) = self.running.lock().remove(&number) else { return };
         let took_ms = now_ms.saturating_sub(running.began_ms);
@@ -110,7 +107,6 @@ impl Status {
         recent.truncate(RECENT_MAX);
     }
 
-    /// Tasks under way.
     pub(crate) fn running(&self) -> Vec<Running> {
         self.running.lock().values().cloned().collect()
     }

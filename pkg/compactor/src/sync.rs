@@ -42,9 +42,7 @@ impl Compactor {
             .await?;
         // Each is logged once, not with each sync.
         let before = self.latest();
-        for (path, why) in
-            requests.unreadable.iter().filter(|(p, why)| before.requests.unreadable.get(*p) != Some(*why))
-        {
+        for (path, why) in requests.corrupt.iter().filter(|(p, why)| before.requests.corrupt.get(*p) != Some(*why)) {
             tracing::warn!(path, why, "deletion request is corrupt, nothing is deleted for it");
         }
         for (id, why) in view.failed.iter().filter(|(id, why)| before.view.failed.get(*id) != Some(*why)) {

@@ -23,13 +23,11 @@ use crate::snapshot::Snapshot;
 /// Lanes of a group: at most so many of its blocks are downsampled at a time, over all compactors. Each lane has a lease.
 const LANES: u128 = 8;
 
-/// One piece of work.
 #[derive(Debug, Clone)]
 pub(crate) struct Task {
     pub(crate) kind: Kind,
     /// Key of the lease that it needs.
     pub(crate) lease: String,
-    /// The group's key.
     pub(crate) group: String,
     /// The group's labels, for people.
     pub(crate) selector: String,
@@ -43,7 +41,6 @@ pub(crate) struct Task {
     pub(crate) replaces: Option<String>,
     /// Whether the inputs overlap in time.
     pub(crate) overlapping: bool,
-    /// Bytes of the inputs.
     pub(crate) bytes: u64,
     /// An output without samples is no error.
     pub(crate) may_be_empty: bool,
@@ -194,7 +191,6 @@ impl Context<'_> {
         task
     }
 
-    /// Blocks to be downsampled.
     pub(crate) fn downsamplings(&self) -> Vec<Task> {
         if !self.settings.downsampling {
             return Vec::new();
@@ -261,7 +257,6 @@ impl Task {
         self.job.inputs.iter().map(|i| i.meta.ulid).collect()
     }
 
-    /// One line for people.
     pub(crate) fn text(&self) -> String {
         let inputs: Vec<String> = self.inputs().iter().map(BlockId::to_string).collect();
         format!(

@@ -21,7 +21,7 @@ impl Compactor {
         now_ms: i64,
     ) -> Option<Vec<(BlockId, UnfinishedUpload)>> {
         let found =
-            unfinished::broken_off(&self.deps.bucket, &snapshot.view.objects, now_ms, self.settings.partial_age_ms);
+            unfinished::abandoned(&self.deps.bucket, &snapshot.view.objects, now_ms, self.settings.partial_age_ms);
         let mut found = match found.await {
             Ok(found) => found,
             Err(e) => {
@@ -56,7 +56,6 @@ impl Compactor {
         })
     }
 
-    /// Aborts abandoned multipart uploads.
     pub(crate) async fn abort_unfinished(&self, snapshot: &Snapshot, lease: &Lease, now: Now, cleaned: &mut Cleaned) {
         let now_ms = now.earlier_ms();
         for (_, upload) in self.abandoned_uploads(snapshot, now_ms).await.unwrap_or_default() {

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::job::{Counts, Job, Options, Repairs};
 use crate::object::Uploaded;
 
-/// The file's name.
+/// Name of the file in the job's directory.
 const FILE: &str = "checkpoint.json";
 
 /// Counts of an output, from the headers of its chunks.
@@ -50,7 +50,7 @@ pub(crate) struct ShardState {
     pub(crate) done: bool,
 }
 
-/// The output under way.
+/// The output that is being written.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Current {
     pub(crate) id: BlockId,
@@ -58,13 +58,13 @@ pub(crate) struct Current {
     pub(crate) segments: BTreeMap<u32, Uploaded>,
 }
 
-/// All of it.
+/// How far the job is.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Checkpoint {
     fingerprint: String,
     /// Outputs that are complete but for their visibility.
     pub(crate) finished: Vec<BlockMeta>,
-    /// Of those.
+    /// Repairs of the finished outputs.
     pub(crate) repairs: Repairs,
     pub(crate) counts: Counts,
     pub(crate) current: Current,

@@ -41,9 +41,9 @@ pub(crate) struct Cursor {
     ends: Vec<u64>,
     /// Position of each input's head.
     positions: Vec<u64>,
-    /// The series found.
+    /// Labels of the series that was found.
     labels: Pairs,
-    /// Which inputs have it.
+    /// The inputs that have this series.
     here: Vec<usize>,
     shares: Vec<Share>,
     /// Shares of earlier series, whose memory is used again.

@@ -15,9 +15,9 @@ pub enum Error {
     /// An input is corrupt: the block is to be left out until somebody has repaired or deleted it.
     #[error("block {block}: {file}: {what}")]
     Input {
-        /// The block.
+        /// Id of the block.
         block: BlockId,
-        /// The file inside it.
+        /// The file inside the block, `index` or `chunks/000001`.
         file: String,
         /// Where, and what is wrong.
         what: String,
@@ -25,7 +25,7 @@ pub enum Error {
     /// An input is no longer in the bucket: the job is to be planned again.
     #[error("block {block} is no longer in the bucket")]
     Vanished {
-        /// The block.
+        /// Id of the block.
         block: BlockId,
     },
     /// The bucket failed; the error's kind says whether another try helps.
@@ -34,11 +34,11 @@ pub enum Error {
     /// The local disk failed, or a file that this job wrote there has changed.
     #[error("{action} {path}: {source}")]
     Local {
-        /// What was tried.
+        /// The verb: open, read, write, rename.
         action: &'static str,
-        /// On which file.
+        /// Path of the file.
         path: String,
-        /// Why it failed.
+        /// The error of the operating system.
         #[source]
         source: io::Error,
     },

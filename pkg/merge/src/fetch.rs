@@ -25,7 +25,7 @@ use crate::wait::Wait;
 /// The first window at a new place, bytes.
 const FIRST_WINDOW: u64 = 64 << 10;
 
-/// How much to hold.
+/// Sizes of reads, bytes, and how many are read ahead.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Windows {
     /// Bytes of a window at most.

@@ -27,7 +27,7 @@ pub(crate) struct IndexParts<'a> {
     pub(crate) used: &'a Rank,
 }
 
-/// What was written.
+/// Facts of the index that go into `meta.json`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct IndexWritten {
     pub(crate) uploaded: Uploaded,

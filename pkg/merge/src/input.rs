@@ -148,9 +148,9 @@ pub(crate) fn series_range(toc: &Toc) -> Range<u64> {
 pub(crate) struct OpenOptions<'a> {
     /// Whether the block's tombstones are applied.
     pub(crate) tombstones: bool,
-    /// Where indexes lie.
+    /// Directory for the indexes that are fetched.
     pub(crate) dir: &'a Path,
-    /// Bytes of one read.
+    /// Bytes of one ranged read of an index.
     pub(crate) fetch_bytes: u64,
 }
 

@@ -40,7 +40,7 @@ pub struct Deletion {
     pub ranges: Vec<TimeRange>,
 }
 
-/// Downsamples the output.
+/// The output is a downsampled block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Downsampling {
     /// Resolution of the inputs, ms; 0 = raw.
@@ -49,24 +49,24 @@ pub struct Downsampling {
     pub to_ms: i64,
 }
 
-/// A whole task.
+/// What is to be merged, and into what.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// At least one.
+    /// The blocks to merge; at least one.
     pub inputs: Vec<Input>,
     /// The new block: id, range, labels, compaction and resolution as they shall be; counts and files are filled in. A
     /// job that goes on where it was killed keeps the id of its first run, which is in [`Output::meta`].
     /// With limits on the output more blocks may be made: their ids are asked of [`Options::next_id`].
     pub meta: BlockMeta,
-    /// See [`Vertical`].
+    /// What happens where inputs overlap.
     pub vertical: Vertical,
-    /// In this order.
+    /// Series and times to leave out, applied in this order.
     pub deletions: Vec<Deletion>,
     /// Whether the inputs' `tombstones` are applied where a block has any.
     pub tombstones: bool,
     /// Rules over the labels of each series; empty = none. Series that fall together are merged.
     pub relabel: Vec<Rule>,
-    /// `None` leaves the resolution.
+    /// `None` = the output has the resolution of the inputs.
     pub downsampling: Option<Downsampling>,
 }
 
@@ -111,7 +111,7 @@ pub struct Options {
     pub dir: PathBuf,
     /// Limits of memory, threads and outputs.
     pub limits: Limits,
-    /// Ids for further outputs.
+    /// Makes the ids of further outputs.
     pub next_id: Arc<dyn Fn() -> BlockId + Send + Sync>,
     /// Named places: `merge.after_inputs`, `merge.after_segment`, `merge.after_chunks`, `merge.after_index`.
     pub failpoints: Failpoints,
@@ -130,7 +130,7 @@ pub struct Progress {
     pub bytes_done: AtomicU64,
     /// Chunk bytes of all inputs.
     pub bytes_total: AtomicU64,
-    /// Series written.
+    /// Series that were written to the outputs.
     pub series_done: AtomicU64,
 }
 
@@ -151,14 +151,14 @@ pub struct Repairs {
     pub samples_outside: u64,
 }
 
-/// What was done.
+/// Counts of the work of a job.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Chunks copied as they were.
     pub chunks_copied: u64,
     /// Chunks that were encoded again.
     pub chunks_rewritten: u64,
-    /// Samples that deletions took.
+    /// Samples that were left out because of deletions.
     pub samples_deleted: u64,
     /// Requests sent to the bucket.
     pub requests: u64,
@@ -199,8 +199,8 @@ pub struct Output {
 pub struct Finished {
     /// In order of series; empty when no samples were left.
     pub outputs: Vec<Output>,
-    /// See [`Repairs`].
+    /// What was wrong in the inputs.
     pub repairs: Repairs,
-    /// See [`Counts`].
+    /// How much was done.
     pub counts: Counts,
 }

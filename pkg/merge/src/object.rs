@@ -18,7 +18,7 @@ pub(crate) struct Parts {
     pub(crate) pool: PartPool,
 }
 
-/// What was uploaded.
+/// Size and hash of an object that was uploaded.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Uploaded {
     pub(crate) bytes: u64,
@@ -31,7 +31,7 @@ pub(crate) struct ObjectWriter {
     writer: PartsWriter,
     parts: Parts,
     part: Part,
-    /// Bytes before the part.
+    /// Bytes of the parts that were sent.
     before: u64,
     crc: u32,
     sha: Option<Sha256>,
@@ -50,7 +50,7 @@ impl ObjectWriter {
         })
     }
 
-    /// Bytes so far.
+    /// Bytes of the object written so far.
     #[inline]
     pub(crate) fn at(&self) -> u64 {
         self.before + self.part.len() as u64

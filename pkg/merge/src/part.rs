@@ -55,7 +55,7 @@ impl Part {
         self.len
     }
 
-    /// Bytes that fit still.
+    /// How many more bytes fit.
     pub(crate) fn room(&self) -> usize {
         self.memory.as_ref().map_or(0, |memory| memory.len()) - self.len
     }

@@ -23,7 +23,7 @@ pub(crate) struct Plan {
     surveys: Vec<Survey>,
 }
 
-/// A range of series.
+/// The range of series that one thread merges.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ShardRange {
     /// Where each input begins; empty = at its start.

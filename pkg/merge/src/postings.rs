@@ -125,13 +125,13 @@ impl PostingsSorter {
     }
 }
 
-/// Where the lists go.
+/// Receives the postings lists in order.
 pub(crate) trait PostingsSink {
     /// The list of a pair begins.
     fn begin(&mut self, name: u32, value: u32, count: u64) -> Result<()>;
     /// Some of its ids, `be32` each.
     fn ids(&mut self, ids: &[u8]) -> Result<()>;
-    /// It ends.
+    /// The list is complete.
     fn end(&mut self) -> Result<()>;
 }
 

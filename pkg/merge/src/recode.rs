@@ -9,7 +9,7 @@ use histogram::{FloatHistogram, Histogram, ResetHint};
 /// What encoding a chunk again changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Recoded {
-    /// Samples not kept.
+    /// How many samples were left out.
     pub(crate) dropped: u64,
     /// Samples out of order or twice.
     pub(crate) out_of_order: u64,

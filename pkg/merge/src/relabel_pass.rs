@@ -30,7 +30,7 @@ pub(crate) struct Relabelling<'a> {
     pub(crate) rules: &'a [Rule],
     /// Applied to the labels before relabelling.
     pub(crate) deletions: &'a Arc<Deletions>,
-    /// Where spools lie.
+    /// Directory of the spools.
     pub(crate) dir: &'a Path,
     /// Bytes that sorting may hold.
     pub(crate) memory: u64,

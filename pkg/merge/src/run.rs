@@ -1,4 +1,4 @@
-//! A whole job.
+//! Running a job: opening the inputs, merging, removing what a failed job left.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;

@@ -17,10 +17,10 @@ use crate::recode::recode;
 /// One input's share of a series.
 #[derive(Debug, Default)]
 pub(crate) struct Share {
-    /// Which input.
+    /// Position of the input in the job.
     pub(crate) input: usize,
     pub(crate) chunks: Vec<ChunkMeta>,
-    /// Times to leave out.
+    /// Ranges of time whose samples are left out.
     pub(crate) deleted: Vec<TimeRange>,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct Rules {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct InputRules {
     pub(crate) block: BlockId,
-    /// Both ends inclusive.
+    /// Time range of the block, ms, both ends included.
     pub(crate) range: TimeRange,
     pub(crate) replica: u64,
     pub(crate) resolution_ms: i64,
@@ -50,7 +50,7 @@ pub(crate) struct OutChunk {
     pub(crate) max_time: i64,
     pub(crate) encoding: Encoding,
     pub(crate) samples: u64,
-    /// Bytes of its record.
+    /// Bytes of its record: length, encoding, data and checksum.
     pub(crate) len: u64,
 }
 
@@ -75,7 +75,7 @@ impl OutSeries {
         }
     }
 
-    /// Bytes of all records.
+    /// Bytes of the records of all chunks.
     pub(crate) fn bytes(&self) -> u64 {
         self.chunks.iter().map(|c| c.len).sum()
     }

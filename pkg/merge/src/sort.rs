@@ -93,7 +93,7 @@ impl Sorted {
     }
 }
 
-/// One sorted run.
+/// A sorted run of series on the disk.
 struct Run {
     window: Window,
     at: u64,
@@ -124,7 +124,7 @@ impl Run {
     }
 }
 
-/// All runs as one.
+/// The sorted series, merged from all runs.
 pub(crate) struct SortedEntries {
     runs: Vec<Run>,
     taken: u64,

@@ -52,7 +52,7 @@ impl SeriesSpool {
         })
     }
 
-    /// Bytes so far.
+    /// Bytes of the spool so far.
     pub(crate) fn len(&self) -> u64 {
         self.out.len()
     }

@@ -285,7 +285,7 @@ impl SectionReader<'_> {
     }
 }
 
-/// A table being written.
+/// A symbol table while it is written.
 struct TableWriter {
     out: LocalWriter,
     sparse: Vec<u64>,

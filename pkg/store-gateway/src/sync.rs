@@ -105,7 +105,7 @@ impl Syncer {
     async fn sync_deletions(&self) {
         match bucket::deletions::list_pending(&self.gateway.inner.shared.bucket).await {
             Ok(listing) => {
-                for (path, why) in &listing.unreadable {
+                for (path, why) in &listing.corrupt {
                     tracing::error!(path, why, "a request to delete cannot be read, its series are still shown");
                 }
                 *self.deletions.write() = listing.pending().cloned().collect();

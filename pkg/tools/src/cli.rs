@@ -88,7 +88,6 @@ impl Tools {
         }
     }
 
-    /// The list of commands.
     pub fn usage(&self) -> String {
         format!(
             "usage: aion tools <command> [<args> ...]\n\nCommands:\n  bucket      Bucket utility commands.\n  promqltest  \

@@ -1,5 +1,7 @@
 //! `aion tools`: one-shot commands.
 
+#![allow(missing_docs, reason = "a program's commands, not a library for others")]
+
 pub mod bucket;
 pub mod output;
 pub mod promqltest;

@@ -18,7 +18,7 @@ pub(super) struct Known {
     is_unlisted: bool,
 }
 
-/// The list in use.
+/// The list while a pass goes on.
 #[derive(Debug)]
 pub(super) struct List {
     path: PathBuf,

@@ -1,4 +1,4 @@
-//! How a shipper works.
+//! Options of a shipper, with Thanos' defaults.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use service::Failpoints;
 
 use super::check::Verify;
 
-/// How to ship.
+/// Options of a [`super::Shipper`].
 #[derive(Debug, Clone)]
 pub struct ShipperOptions {
-    /// The server's data directory.
+    /// The data directory of the server.
     pub dir: PathBuf,
     /// The flag that named `dir`, for errors.
     pub dir_flag: &'static str,
@@ -27,7 +27,7 @@ pub struct ShipperOptions {
     pub verify: Verify,
     /// Store each file's SHA-256 in `meta.json`.
     pub hash: bool,
-    /// `thanos.source` in `meta.json`.
+    /// Value of `thanos.source` in `meta.json`.
     pub source: String,
     /// For the time of upload.
     pub clock: Arc<dyn Clock>,

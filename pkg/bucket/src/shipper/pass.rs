@@ -2,7 +2,7 @@
 
 use block::BlockId;
 
-/// What a pass did.
+/// The outcome of one pass over the data directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pass {
     /// Blocks brought into the bucket.
@@ -26,6 +26,6 @@ pub struct Skipped {
     ///
     /// [`ShipperOptions::upload_compacted`]: super::ShipperOptions::upload_compacted
     pub compacted: usize,
-    /// They hold no samples.
+    /// They have no samples at all.
     pub empty: usize,
 }

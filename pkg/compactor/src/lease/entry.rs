@@ -60,7 +60,6 @@ impl LeaseError {
     }
 }
 
-/// How leases are held.
 #[derive(Debug, Clone)]
 pub(crate) struct LeaseOptions {
     /// `--compact.lease-ttl`.

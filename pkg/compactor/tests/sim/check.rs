@@ -24,7 +24,7 @@ const READERS_DELAY_MS: i64 = 24 * HOUR;
 pub(super) enum Wanted {
     /// At this resolution it must be seen.
     Raw,
-    /// It is past its retention as it was: a coarser one must be seen.
+    /// It is past its retention as it was: a downsampled one must be seen.
     Coarser,
     /// Somebody asked to delete it.
     Nothing,
@@ -65,7 +65,7 @@ pub(super) struct Checker {
     metas: HashMap<u64, Arc<BlockMeta>>,
     units: HashMap<u64, Arc<BTreeSet<Unit>>>,
     before: BTreeMap<BlockId, Before>,
-    /// What was visible at a coarser resolution once.
+    /// What was visible at a downsampled resolution once.
     coarse: BTreeSet<(i64, Unit)>,
     /// The last write to blocks that were not visible.
     partial: BTreeMap<BlockId, i64>,
@@ -166,15 +166,15 @@ impl Checker {
                 Some(at_ms) if now_ms - at_ms >= DELAY_MS => {}
                 at => return Err(format!("I7: {id} deleted, marked {at:?}")),
             }
-            let holds = |unit: &Unit, coarser: bool| {
+            let holds = |unit: &Unit, downsampled: bool| {
                 blocks.values().any(|b| {
                     let resolution_ms = b.meta.as_ref().map(|m| m.resolution_ms());
                     let is_fit = resolution_ms == Some(before.resolution_ms)
-                        || coarser && resolution_ms.is_some_and(|r| r > before.resolution_ms);
+                        || downsampled && resolution_ms.is_some_and(|r| r > before.resolution_ms);
                     is_fit && b.missing().is_none() && b.units.as_ref().is_some_and(|u| u.contains(unit))
                 })
             };
-            // what is past its retention is looked at below: here it is enough that a coarser block has it
+            // what is past its retention is checked below: here it is enough that a downsampled block has it
             if let Some(unit) = before.units.iter().find(|u| !is_deleted(u) && !holds(u, true)) {
                 return Err(format!("I7: {id} deleted, nothing else holds {unit}"));
             }
@@ -224,7 +224,7 @@ impl Checker {
             let at = seen.entry(meta.resolution_ms()).or_default();
             for unit in &**units {
                 let other = at.insert(unit, *id);
-                // parts of wholes that were split at a coarser resolution, and those made from raw parts, do not know of one
+                // parts of wholes that were split at a downsampled resolution, and those made from raw parts, do not know of one
                 // another: they hold the same twice, which costs room and no sample
                 let is_part = |id: &BlockId| view.metas.get(id).is_some_and(|m| !parts(m).is_empty());
                 let is_known = meta.resolution_ms() > 0 && (is_part(id) || other.as_ref().is_some_and(is_part));

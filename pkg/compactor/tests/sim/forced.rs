@@ -224,7 +224,7 @@ fn a_clock_that_is_wrong_all_the_time() {
     }
 }
 
-/// An upload that was broken off goes on while it is cleaned up: at each step of the one, after each step of the other.
+/// A partial upload goes on while it is cleaned up: at each step of the one, after each step of the other.
 #[test]
 fn an_upload_that_goes_on_at_each_step_of_cleaning() {
     let lived = |compactors: usize, come_back: Option<(u64, u32)>| {
@@ -233,7 +233,7 @@ fn an_upload_that_goes_on_at_each_step_of_cleaning() {
             world.come_back = come_back;
             world.until(LIFE_MS).await;
             world.converge().await;
-            (world.touches, world.broken_off.is_none())
+            (world.touches, world.partial.is_none())
         })
     };
     let most = if env("AION_SIM_SEEDS").is_some() { 3 } else { 1 };

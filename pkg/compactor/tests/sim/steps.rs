@@ -174,7 +174,7 @@ impl World {
 
     /// Lets the uploader come back before a change of its block.
     fn meet(&mut self, path: &str) {
-        let is_its = self.broken_off.as_ref().is_some_and(|(meta, _)| path.starts_with(&meta.ulid.to_string()));
+        let is_its = self.partial.as_ref().is_some_and(|(meta, _)| path.starts_with(&meta.ulid.to_string()));
         if !is_its {
             return;
         }
@@ -271,7 +271,7 @@ impl World {
     /// One step of the uploader that has come back. Its last look is not before a deletion that is on its way: whoever
     /// stands still between his question and the deletion for so long is what cannot be noticed.
     fn go_on_uploading(&mut self) {
-        let Some((meta, _)) = &self.broken_off else { return };
+        let Some((meta, _)) = &self.partial else { return };
         let (id, turns) = (meta.ulid.to_string(), self.turns.waiting.clone());
         let is_deleting = turns.lock().iter().any(|w| w.op == Op::Delete && w.path.starts_with(&id));
         if self.upload_at.is_some_and(|at| at != UploadStep::LookLast || !is_deleting) {

@@ -35,7 +35,7 @@ use crate::policy::Policy;
 use crate::settings::Settings;
 
 const SERIES: [&str; 3] = ["x", "y", "z"];
-/// Raw data is kept for so long, ms, and series `z` for less; what is coarser is kept for ever.
+/// Raw data is kept for so long, ms, and series `z` for less; downsampled data is kept for ever.
 const RAW_MS: i64 = 10 * DAY;
 const RAW_Z_MS: i64 = 8 * DAY;
 
@@ -109,8 +109,8 @@ pub(super) struct World {
     ids: Arc<AtomicU64>,
     uploaded: BTreeMap<Unit, Info>,
     request: Option<Request>,
-    /// An upload that was broken off.
-    pub(super) broken_off: Option<(BlockMeta, BTreeSet<Unit>)>,
+    /// A partial upload.
+    pub(super) partial: Option<(BlockMeta, BTreeSet<Unit>)>,
     /// What its uploader does next, once it has come back.
     pub(super) upload_at: Option<UploadStep>,
     /// It comes back right before the n-th change of this block by others, from 1, and does so many steps at once.
@@ -158,7 +158,7 @@ impl World {
             ids: Arc::new(AtomicU64::new(1)),
             uploaded: BTreeMap::new(),
             request: None,
-            broken_off: None,
+            partial: None,
             upload_at: None,
             come_back: None,
             touches: 0,
@@ -231,7 +231,7 @@ impl World {
         let (mut meta, units) = self.block("b", 20, 22);
         let then_ms = self.clock.now_ms() - 60 * HOUR;
         self.write(&mut meta, &units, then_ms, false);
-        self.broken_off = Some((meta, units));
+        self.partial = Some((meta, units));
     }
 
     fn block(&self, cluster: &'static str, from_h: i64, to_h: i64) -> (BlockMeta, BTreeSet<Unit>) {
@@ -281,7 +281,7 @@ impl World {
 
     /// Whoever broke an upload off comes back.
     pub(super) fn resume(&mut self) {
-        let Some((meta, _)) = &self.broken_off else { return };
+        let Some((meta, _)) = &self.partial else { return };
         self.log.push(format!("{} the upload of {} goes on", self.steps, meta.ulid));
         // what is taken away from now on its uploader has to notice
         self.checker.uploads.remove(&meta.ulid);
@@ -291,7 +291,7 @@ impl World {
 
     /// The next step of the uploader that has come back, as `bucket::upload` takes them.
     pub(super) fn upload_step(&mut self) {
-        let (Some(at), Some((meta, units))) = (self.upload_at, &self.broken_off) else { return };
+        let (Some(at), Some((meta, units))) = (self.upload_at, &self.partial) else { return };
         let (mut meta, units, now_ms) = (meta.clone(), units.clone(), self.clock.now_ms());
         let (id, files) = (meta.ulid, files(&mut meta, &units));
         let path = |file: &str| format!("{id}/{file}");
@@ -346,7 +346,7 @@ impl World {
             self.checker.forget(id);
         }
         if is_done {
-            (self.upload_at, self.broken_off) = (None, None);
+            (self.upload_at, self.partial) = (None, None);
             self.checker.unfinished = None;
             self.acknowledge("b", &meta, units);
         }

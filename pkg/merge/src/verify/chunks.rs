@@ -10,7 +10,7 @@ use crate::input::{Files, Segments};
 use crate::verify::report::BlockReport;
 use crate::wait::Wait;
 
-/// Bytes of a window.
+/// Bytes of one ranged read.
 const WINDOW: u64 = 1 << 20;
 
 /// Checks chunks series by series.

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::input::read;
 use crate::wait::Wait;
 
-/// Bytes of a window.
+/// Bytes of one ranged read.
 const WINDOW: u64 = 1 << 20;
 
 /// Reads a range of a file.

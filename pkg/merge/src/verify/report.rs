@@ -1,4 +1,4 @@
-//! What a verification found.
+//! The report of a verification.
 
 use std::fmt;
 
@@ -25,28 +25,28 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What a verification found.
+/// What a verification read and found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockReport {
-    /// The block.
+    /// Id of the block.
     pub block: BlockId,
-    /// How much was read.
+    /// How much of the block was read.
     pub depth: Depth,
-    /// Bytes of the index.
+    /// Size of the index, bytes.
     pub index_bytes: u64,
-    /// Bytes of all segments.
+    /// Size of all chunk segments, bytes.
     pub chunk_bytes: u64,
-    /// Series in the index.
+    /// How many series the index has.
     pub series: u64,
-    /// Chunks in the index.
+    /// How many chunks the index names.
     pub chunks: u64,
     /// Samples in the chunks, of aggregates the windows; 0 unless chunks were read.
     pub samples: u64,
     /// Bytes of segments that no series points to; 0 unless chunks were read. No problem, only waste.
     pub unreferenced_bytes: u64,
-    /// The first problems.
+    /// The first problems, at most 100.
     pub problems: Vec<Problem>,
-    /// All of them.
+    /// How many problems there are, also those not listed.
     pub problems_total: u64,
 }
 

@@ -1,4 +1,4 @@
-//! `tools bucket cleanup`: deletes marked blocks and what broken-off uploads left, multipart uploads too.
+//! `tools bucket cleanup`: deletes marked blocks and partial uploads, multipart uploads too.
 
 use ::bucket::delete::delete_block;
 use ::bucket::marks::{self, DeletionMark};
@@ -71,7 +71,7 @@ pub(super) async fn run(parsed: &Parsed, deps: &mut Deps<'_>) -> Result<Verdict,
             }
         }
     }
-    let uploads = match unfinished::broken_off(&bucket, &view.objects, now_ms, options.partial_age_ms).await {
+    let uploads = match unfinished::abandoned(&bucket, &view.objects, now_ms, options.partial_age_ms).await {
         Ok(uploads) => uploads,
         // no reason to fail what else is to be done
         Err(e) => {

@@ -14,7 +14,6 @@ use transport::http::{HttpMetrics, Probe, common_routes};
 use crate::Error;
 use crate::output::Format;
 
-/// The bucket.
 pub(super) const OBJSTORE: &[Flag] = &[
     Flag::text("objstore.config-file", "", "Path to YAML file that contains object store configuration.")
         .placeholder("<file-path>"),
@@ -78,7 +77,6 @@ pub(super) fn no_bucket() -> Error {
     Error::Usage("a bucket is needed: give --objstore.config-file or --objstore.config".to_owned())
 }
 
-/// The values of `--id`.
 pub(super) fn block_ids(parsed: &Parsed) -> Result<BTreeSet<BlockId>, Error> {
     let parse = |text: &String| BlockId::parse(text).map_err(|e| Error::Usage(format!("--id: {e}")));
     parsed.list("id").iter().map(parse).collect()
@@ -154,7 +152,6 @@ impl ProbeServer {
     }
 }
 
-/// Listens at `--http-address`.
 pub(super) async fn serve_probe(parsed: &Parsed, deps: &Deps<'_>) -> Result<ProbeServer, Error> {
     let probe = Probe::new("not begun");
     let router = HttpMetrics::new(&deps.metrics).wrap(common_routes(deps.metrics.clone(), probe.clone()));

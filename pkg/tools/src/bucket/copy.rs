@@ -19,18 +19,16 @@ use crate::Error;
 /// Bytes per request, and in memory.
 const PIECE_BYTES: u64 = 8 << 20;
 
-/// How to copy.
 #[derive(Debug, Clone)]
 pub(super) struct CopyOptions {
     /// Where an index lies while it is checked.
     pub(super) tmp_dir: PathBuf,
-    /// Refuse a block whose checksums are wrong. Without it a damaged block is copied as it is.
+    /// Refuse a block whose checksums are wrong. Without it a corrupt block is copied as it is.
     pub(super) check: bool,
     /// For the age of marks.
     pub(super) clock: Arc<dyn Clock>,
 }
 
-/// What copying did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Copied {
     /// The block is there now; objects and bytes that were sent.
@@ -39,7 +37,7 @@ pub(super) enum Copied {
     Already,
 }
 
-fn damaged(block: BlockId, what: impl Into<String>) -> Error {
+fn corrupt(block: BlockId, what: impl Into<String>) -> Error {
     Error::Bucket(::bucket::Error::Corrupt { block, what: what.into() })
 }
 
@@ -55,7 +53,7 @@ pub(super) async fn copy_block(
 ) -> Result<Copied, Error> {
     let meta_path = format!("{block}/{META_FILE}");
     let json = from.get(&meta_path).await?;
-    let meta = BlockMeta::parse(&meta_path, &json).map_err(|e| damaged(block, e.to_string()))?;
+    let meta = BlockMeta::parse(&meta_path, &json).map_err(|e| corrupt(block, e.to_string()))?;
     let files = source_files(from, &meta).await?;
     to.prepare().await?;
     let there = list_block(to, block).await?;
@@ -67,7 +65,7 @@ pub(super) async fn copy_block(
             same_block(block, &meta, &stored)?;
         }
     } else if there.deletion_mark().is_some() {
-        return Err(damaged(block, "is being deleted from the bucket it should go to"));
+        return Err(corrupt(block, "is being deleted from the bucket it should go to"));
     }
     refuse_marked(to, block, &there, options.clock.now_ms()).await?;
     let missing = |f: &&BlockFile| there.objects.get(&f.rel_path).is_none_or(|o| o.size != f.size_bytes);
@@ -87,14 +85,14 @@ pub(super) async fn copy_block(
         let stored = there.objects.get(&file.rel_path).map_or(0, |o| o.size);
         if stored != file.size_bytes {
             let what = format!("{} has {stored} bytes of {} where it was copied to", file.rel_path, file.size_bytes);
-            return Err(damaged(block, what));
+            return Err(corrupt(block, what));
         }
     }
     if !is_same_meta {
         to.put(&meta_path, json.clone()).await?;
         let stored = to.get(&meta_path).await?;
         if stored != json {
-            return Err(damaged(block, "meta.json is not as it was written"));
+            return Err(corrupt(block, "meta.json is not as it was written"));
         }
         objects += 1;
         bytes += json.len() as u64;
@@ -103,7 +101,7 @@ pub(super) async fn copy_block(
         refuse_marked(to, block, &there, options.clock.now_ms()).await?;
         if let Some(file) = files.iter().find(|f| there.objects.get(&f.rel_path).is_none_or(|o| o.size != f.size_bytes))
         {
-            return Err(damaged(block, format!("{} went away while it was copied: copy it again", file.rel_path)));
+            return Err(corrupt(block, format!("{} went away while it was copied: copy it again", file.rel_path)));
         }
     }
     Ok(Copied::Now { objects, bytes })
@@ -116,10 +114,10 @@ async fn source_files(from: &Bucket, meta: &BlockMeta) -> Result<Vec<BlockFile>,
     let listed = meta.thanos.as_ref().map(|t| t.files.as_slice()).unwrap_or_default();
     for file in listed.iter().filter(|f| f.rel_path != META_FILE) {
         match there.objects.get(&file.rel_path) {
-            None => return Err(damaged(block, format!("{} is missing", file.rel_path))),
+            None => return Err(corrupt(block, format!("{} is missing", file.rel_path))),
             Some(o) if file.size_bytes != 0 && o.size != file.size_bytes => {
                 let what = format!("{} has {} bytes, meta.json says {}", file.rel_path, o.size, file.size_bytes);
-                return Err(damaged(block, what));
+                return Err(corrupt(block, what));
             }
             Some(_) => {}
         }
@@ -135,7 +133,7 @@ async fn source_files(from: &Bucket, meta: &BlockMeta) -> Result<Vec<BlockFile>,
         })
         .collect();
     if !files.iter().any(|f| f.rel_path == "index") {
-        return Err(damaged(block, "index is missing"));
+        return Err(corrupt(block, "index is missing"));
     }
     files.sort_by(|a, b| (a.rel_path == "index", &a.rel_path).cmp(&(b.rel_path == "index", &b.rel_path)));
     Ok(files)
@@ -144,9 +142,9 @@ async fn source_files(from: &Bucket, meta: &BlockMeta) -> Result<Vec<BlockFile>,
 /// Whether what is there under this name may be completed to be `meta`'s block.
 fn same_block(block: BlockId, meta: &BlockMeta, stored: &[u8]) -> Result<(), Error> {
     let theirs = BlockMeta::parse(&format!("{block}/{META_FILE}"), stored)
-        .map_err(|e| damaged(block, format!("where it should go to: {e}")))?;
+        .map_err(|e| corrupt(block, format!("where it should go to: {e}")))?;
     if (theirs.min_time, theirs.max_time, &theirs.compaction) != (meta.min_time, meta.max_time, &meta.compaction) {
-        return Err(damaged(block, "another block of this name is where it should go to"));
+        return Err(corrupt(block, "another block of this name is where it should go to"));
     }
     Ok(())
 }
@@ -169,7 +167,7 @@ async fn copy_file(
         Some(hash) if options.check && hash.value != digest => {
             // what was sent must not be taken for the right file by the next try
             to.delete(&path).await?;
-            Err(damaged(block, format!("{} has SHA-256 {digest}, meta.json says {}", file.rel_path, hash.value)))
+            Err(corrupt(block, format!("{} has SHA-256 {digest}, meta.json says {}", file.rel_path, hash.value)))
         }
         _ => Ok(()),
     }

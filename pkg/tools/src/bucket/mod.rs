@@ -22,7 +22,6 @@ use service::tool::Tool;
 /// Flags that may stand before a command's name.
 pub(crate) const PARENT_FLAGS: &[&[Flag]] = &[transport::flags::COMMON, common::OBJSTORE];
 
-/// A command's command line.
 pub(crate) fn command(tool: &Tool) -> Command {
     let flags = PARENT_FLAGS.iter().chain(tool.flags).copied().collect();
     Command { name: tool.full_name, about: tool.about, flags, args: None }
@@ -54,7 +53,6 @@ pub const TOOLS: &[Tool] = &[
     tool!("upload-blocks", upload_blocks),
 ];
 
-/// The list of commands.
 pub(crate) fn usage(tools: &[&'static Tool]) -> String {
     let mut out = "usage: aion tools bucket [<flags>] <command> [<args> ...]\n\nCommands:\n".to_owned();
     for tool in tools {

@@ -19,11 +19,9 @@ use crate::Error;
 /// Findings of a block that was just written: one is too many.
 const FINDINGS_MAX: usize = 10;
 
-/// What jobs need.
 pub(super) struct Workshop {
     pub(super) bucket: Bucket,
     pub(super) tmp_dir: PathBuf,
-    /// Note SHA-256 of files.
     pub(super) hash: bool,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Fn() -> u128 + Send + Sync>,
@@ -63,7 +61,7 @@ impl Workshop {
     /// Runs a job. What it writes is not visible yet.
     ///
     /// # Errors
-    /// Damage in an input, the store, the disk.
+    /// A corrupt input, the store, the disk.
     pub(super) async fn run(&self, job: &Job) -> Result<Finished, Error> {
         let (clock, random) = (self.clock.clone(), self.random.clone());
         let options = merge::Options {
@@ -83,12 +81,12 @@ impl Workshop {
     /// It is not sound; then it stays invisible.
     pub(super) async fn publish(&self, mut meta: BlockMeta) -> Result<(), Error> {
         let id = meta.ulid;
-        let damaged = |what: String| Error::Bucket(::bucket::Error::Corrupt { block: id, what });
+        let corrupt = |what: String| Error::Bucket(::bucket::Error::Corrupt { block: id, what });
         let objects = list_block(&self.bucket, id).await?;
         let shared = Arc::new(meta.clone());
         let checked = check_block(&self.bucket, &shared, &objects, Depth::Full, &self.tmp_dir, FINDINGS_MAX).await?;
         if let Some(finding) = checked.findings.iter().find(|f| f.severity != Severity::Note) {
-            return Err(damaged(format!(
+            return Err(corrupt(format!(
                 "was written and is not sound, left invisible: {}: {}",
                 finding.file, finding.what
             )));
@@ -98,7 +96,7 @@ impl Workshop {
         }
         match put_meta(&self.bucket, &meta, ConditionalCreate::Honoured).await? {
             Created::Created => Ok(()),
-            Created::AlreadyExists => Err(damaged("another block has this name".to_owned())),
+            Created::AlreadyExists => Err(corrupt("another block has this name".to_owned())),
         }
     }
 

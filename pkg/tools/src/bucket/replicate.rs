@@ -110,7 +110,6 @@ impl ReplicateMetrics {
     }
 }
 
-/// Which blocks.
 #[derive(Debug, Default)]
 struct Wanted {
     ids: BTreeSet<BlockId>,

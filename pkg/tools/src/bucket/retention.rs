@@ -109,9 +109,7 @@ pub(super) async fn run(parsed: &Parsed, deps: &mut Deps<'_>) -> Result<Verdict,
 #[derive(Debug, PartialEq, Eq)]
 struct Expired {
     block: BlockId,
-    /// For the mark.
     details: String,
-    /// For people.
     what: String,
 }
 

@@ -6,7 +6,6 @@ use block::chunk_reader::SEGMENT_HEADER_LEN;
 #[derive(Debug)]
 pub(super) struct SegmentCheck {
     file: String,
-    /// Bytes seen.
     at: u64,
     state: State,
 }
@@ -14,13 +13,11 @@ pub(super) struct SegmentCheck {
 #[derive(Debug)]
 enum State {
     Header(Vec<u8>),
-    /// Reading a record's length.
     Length {
         start: u64,
         value: u64,
         shift: u32,
     },
-    /// Reading encoding and data.
     Body {
         start: u64,
         left: u64,

@@ -2,22 +2,17 @@
 
 use serde_json::{Map, Value};
 
-/// A form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// Bars and padding.
     Table,
     /// As a table, with more columns.
     Wide,
-    /// Commas.
     Csv,
-    /// Tabs.
     Tsv,
     /// One JSON array of objects.
     Json,
     /// One JSON object a line.
     JsonLines,
-    /// One YAML list.
     Yaml,
 }
 
@@ -25,7 +20,6 @@ impl Format {
     /// The words on the command line, Thanos' first.
     pub const WORDS: &'static [&'static str] = &["table", "tsv", "csv", "json", "jsonl", "yaml", "wide"];
 
-    /// From one of [`Format::WORDS`].
     pub fn parse(word: &str) -> Option<Self> {
         Some(match word {
             "table" => Self::Table,
@@ -48,7 +42,6 @@ impl Format {
 /// A header and rows as long as it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rows {
-    /// Names of columns.
     pub header: Vec<&'static str>,
     /// Cells.
     pub rows: Vec<Vec<String>>,

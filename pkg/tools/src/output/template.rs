@@ -16,7 +16,6 @@ fn fail<T>(text: impl Into<String>) -> Result<T> {
     Err(TemplateError(text.into()))
 }
 
-/// A checked template.
 #[derive(Debug, Clone)]
 pub struct Template {
     nodes: Vec<Node>,

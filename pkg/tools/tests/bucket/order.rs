@@ -73,7 +73,7 @@ async fn cleanup_deletes_what_was_marked_long_ago() {
 }
 
 #[tokio::test]
-async fn cleanup_takes_broken_off_uploads_by_the_age_of_their_newest_object() {
+async fn cleanup_takes_partial_uploads_by_the_age_of_their_newest_object() {
     let place = Place::s3().await;
     let server = place.server.as_ref().unwrap();
     let at = |ms: i64| SystemTime::UNIX_EPOCH + Duration::from_millis(ms as u64);
@@ -101,7 +101,7 @@ async fn cleanup_takes_broken_off_uploads_by_the_age_of_their_newest_object() {
 }
 
 #[tokio::test]
-async fn cleanup_aborts_multipart_uploads_that_were_broken_off() {
+async fn cleanup_aborts_multipart_uploads_that_were_abandoned() {
     let place = Place::s3().await;
     let server = place.server.as_ref().unwrap();
     let at = |age_h: i64| SystemTime::UNIX_EPOCH + Duration::from_millis((NOW_MS - age_h * HOUR_MS) as u64);
@@ -154,7 +154,7 @@ async fn replicate_copies_blocks_once_and_whole() {
         for key in &copied {
             assert_eq!(from.bucket.get(key).await.unwrap(), to.bucket.get(key).await.unwrap(), "{key}");
         }
-        // a second run has nothing to do; one after a broken-off copy completes it
+        // a second run has nothing to do; one after an interrupted copy completes it
         assert_eq!(from.run(&args).await, (0, String::new()));
         to.bucket.delete(&format!("{}/meta.json", BLOCKS[0])).await.unwrap();
         to.bucket.put(&format!("{}/index", BLOCKS[0]), "cut").await.unwrap();

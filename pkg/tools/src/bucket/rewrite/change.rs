@@ -1,4 +1,4 @@
-//! What a rewrite changes, series by series, as the index tells it: no chunk is read. The lines are those of Thanos'
+//! What a rewrite changes, series by series, as the index has it: no chunk is read. The lines are those of Thanos'
 //! change log.
 
 use std::fmt;
@@ -11,10 +11,8 @@ use model::TimeRange;
 use super::config::Changes;
 use crate::Error;
 
-/// One series' change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Change {
-    /// It has other labels.
     Relabelled(Labels, Labels),
     /// It, or some of its times, go.
     Deleted(Labels, Vec<TimeRange>),
@@ -32,7 +30,6 @@ impl fmt::Display for Change {
     }
 }
 
-/// How many.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Summary {
     series: u64,
@@ -51,7 +48,7 @@ impl fmt::Display for Summary {
 /// Tells every change to `sink`.
 ///
 /// # Errors
-/// A damaged index, and those of `sink`.
+/// A corrupt index, and those of `sink`.
 pub(super) fn each_change(
     index: &IndexReader,
     meta: &Arc<BlockMeta>,

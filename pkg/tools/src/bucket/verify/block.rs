@@ -1,4 +1,4 @@
-//! One block: its files, its index, its chunks, and whether `meta.json` tells the truth.
+//! One block: its files, its index, its chunks, and whether `meta.json` agrees with them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,10 +13,8 @@ use super::finding::{Finding, Findings, Severity};
 use super::index::{IndexTotals, check_index};
 use crate::Error;
 
-/// How much is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::bucket) enum Depth {
-    /// The listing.
     Sizes,
     /// And the index.
     Index,

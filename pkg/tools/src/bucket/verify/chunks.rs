@@ -13,16 +13,12 @@ use super::finding::{Findings, Severity};
 use super::segments::{Record, SegmentStream, read_one};
 use crate::Error;
 
-/// What the segments hold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct ChunkTotals {
     /// Chunks that the index names.
     pub(super) chunks: u64,
-    /// Their samples.
     pub(super) samples: u64,
-    /// Records in the segments.
     pub(super) records: u64,
-    /// Bytes of the segments.
     pub(super) bytes: u64,
 }
 
@@ -64,9 +60,8 @@ impl<'a> ChunkCheck<'a> {
         Self { bucket, meta, files, segments, current: None, next: 0, found, totals, decoder }
     }
 
-    /// Reads everything.
     pub(super) async fn run(mut self, index: &IndexReader) -> Result<ChunkTotals, Error> {
-        // what is wrong with the index was told by its own check
+        // A corrupt index was reported by its own check.
         let ids = index.all_postings().unwrap_or_default();
         let mut raw = RawEntry::default();
         for id in ids {
@@ -118,7 +113,7 @@ impl<'a> ChunkCheck<'a> {
                     self.found.add(Severity::Damaged, &file, Some(offset), what);
                 }
             },
-            Err(e) => self.damaged(&file, offset, e, Some(place)),
+            Err(e) => self.corrupt(&file, offset, e, Some(place)),
         }
         Ok(())
     }
@@ -154,11 +149,11 @@ impl<'a> ChunkCheck<'a> {
     fn unnamed(&mut self, segment: usize, record: Record) {
         if let Err(e) = record.chunk {
             let file = self.segments[segment].0.clone();
-            self.damaged(&file, record.offset, e, None);
+            self.corrupt(&file, record.offset, e, None);
         }
     }
 
-    fn damaged(&mut self, file: &str, offset: u64, error: block::Error, place: Option<&Place<'_>>) {
+    fn corrupt(&mut self, file: &str, offset: u64, error: block::Error, place: Option<&Place<'_>>) {
         let what = match error {
             block::Error::Corrupt { what, .. } => what,
             other => other.to_string(),
@@ -205,7 +200,7 @@ impl<'a> ChunkCheck<'a> {
     }
 }
 
-/// The series that a chunk belongs to; its labels are looked up when they are to be told.
+/// The series that a chunk belongs to; its labels are looked up when they are reported.
 struct Place<'a> {
     index: &'a IndexReader,
     id: u32,

@@ -34,7 +34,6 @@ impl Issue {
     }
 }
 
-/// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::bucket) enum Severity {
     /// The bytes are not what was written, or some are missing.
@@ -55,7 +54,6 @@ impl Severity {
     }
 }
 
-/// One thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::bucket) struct Finding {
     pub(in crate::bucket) block: BlockId,
@@ -120,7 +118,7 @@ impl Findings {
         self.kept.push(Finding { block, issue: Issue::Index, severity, file, offset, what: what.into() });
     }
 
-    /// An error of a reader, placed in `file` if it does not tell where.
+    /// An error of a reader, placed in `file` if it names no file.
     pub(super) fn add_error(&mut self, file: &str, error: block::Error) {
         match error {
             block::Error::Corrupt { offset, what, .. } => self.add(Severity::Damaged, file, Some(offset), what),

@@ -61,7 +61,6 @@ pub(super) fn duplicates(metas: &BTreeMap<BlockId, Arc<BlockMeta>>) -> Vec<(Bloc
     out
 }
 
-/// The same as findings.
 pub(super) fn duplicate_findings(duplicates: &[(BlockId, BlockId)]) -> Vec<Finding> {
     let of = |(block, kept): &(BlockId, BlockId)| {
         finding(*block, Issue::Duplicates, format!("holds what {kept} holds, it can be removed"))

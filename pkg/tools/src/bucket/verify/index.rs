@@ -8,7 +8,6 @@ use super::finding::{Findings, Severity};
 
 const FILE: &str = "index";
 
-/// What an index holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct IndexTotals {
     pub(super) series: u64,
@@ -62,7 +61,7 @@ pub(super) fn check_index(index: &IndexReader, min_time: i64, max_time: i64, fou
     totals
 }
 
-/// Order and bounds of a series' chunks, as far as the index tells them.
+/// Order and bounds of a series' chunks, as far as the index has them.
 fn check_chunks(
     labels: &Labels,
     chunks: &[ChunkMeta],

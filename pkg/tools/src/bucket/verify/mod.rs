@@ -1,4 +1,4 @@
-//! `tools bucket verify`: reads blocks to their last byte and tells what is wrong.
+//! `tools bucket verify`: reads blocks to their last byte and reports what is wrong.
 
 mod block;
 mod chunks;

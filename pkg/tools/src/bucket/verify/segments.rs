@@ -9,22 +9,18 @@ use sha2::{Digest, Sha256};
 use super::super::copy::hex;
 use crate::Error;
 
-/// Bytes per request.
 const PIECE_BYTES: u64 = 8 << 20;
-/// A longer record is taken for damaged: no writer makes one.
+/// A longer record counts as corrupt: no writer makes one.
 const RECORD_BYTES_MAX: u64 = 64 << 20;
 
 /// One record, or what stands in its place.
 pub(super) struct Record {
-    /// Where it begins.
     pub(super) offset: u64,
-    /// Encoding and data.
     pub(super) chunk: Result<(Encoding, Bytes), block::Error>,
     /// Whether it is known where the next one begins.
     pub(super) next_is_known: bool,
 }
 
-/// Reads one segment.
 pub(super) struct SegmentStream {
     bucket: Bucket,
     path: String,
@@ -106,15 +102,15 @@ impl SegmentStream {
         }
         let offset = self.at;
         let head = self.peek(10).await?;
-        let damaged = |what: String| Record {
+        let corrupt = |what: String| Record {
             offset,
             chunk: Err(block::Error::corrupt(self.file.clone(), offset, what)),
             next_is_known: false,
         };
         let len = match chunk_reader::record_len(&head) {
             Some(len) if len <= RECORD_BYTES_MAX && len <= self.size - offset => len,
-            Some(len) => return Ok(Some(damaged(format!("chunk of {len} bytes, {} are left", self.size - offset)))),
-            None => return Ok(Some(damaged("chunk without a length".to_owned()))),
+            Some(len) => return Ok(Some(corrupt(format!("chunk of {len} bytes, {} are left", self.size - offset)))),
+            None => return Ok(Some(corrupt("chunk without a length".to_owned()))),
         };
         let bytes = self.peek(len).await?;
         let chunk = chunk_reader::parse(&self.file, offset, &bytes).map(|(encoding, data, _)| (encoding, data));
@@ -147,17 +143,17 @@ pub(super) async fn read_one(
     offset: u64,
     guess: u64,
 ) -> Result<Result<(Encoding, Bytes), block::Error>, Error> {
-    let damaged = |what: String| Ok(Err(block::Error::corrupt(file, offset, what)));
+    let corrupt = |what: String| Ok(Err(block::Error::corrupt(file, offset, what)));
     let (mut bytes, size) = match bucket.get_range_clamped(path, offset..offset.saturating_add(guess.max(64))).await {
         Ok(read) => read,
         Err(e) if e.kind() == objstore::ErrorKind::Precondition => {
-            return damaged("the index points there, behind the segment's end".to_owned());
+            return corrupt("the index points there, behind the segment's end".to_owned());
         }
         Err(e) => return Err(e.into()),
     };
     let len = match chunk_reader::record_len(&bytes) {
         Some(len) if len <= RECORD_BYTES_MAX && len <= size - offset => len,
-        _ => return damaged("no chunk begins there".to_owned()),
+        _ => return corrupt("no chunk begins there".to_owned()),
     };
     if (bytes.len() as u64) < len {
         bytes = bucket.get_range(path, offset..offset + len).await?;
