@@ -147,7 +147,7 @@ mod tests {
 
         let snapshot = compactor.sync().await.unwrap();
         let text = crate::progress::dry_run(&compactor, &snapshot).await;
-        assert_eq!(text.lines().filter(|l| l.starts_with("abort the upload of ")).count(), 3, "{text}");
+        assert_eq!(text.lines().filter(|l| l.starts_with("abort the abandoned upload of ")).count(), 3, "{text}");
         let cleaned = compactor.clean().await.unwrap();
         assert_eq!((cleaned.aborted, cleaned.failed), (2, 0));
         let mut left = vec![key(2), key(3), key(4), key(6)[2..].to_owned(), key(7), "p/other/000001".to_owned()];
