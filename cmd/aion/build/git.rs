@@ -2,6 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+// A build script that depended on the crate would compile it, and all below it, once more.
+#[path = "../../../pkg/model/src/calendar.rs"]
+#[allow(dead_code, reason = "the script needs dates only")]
+mod calendar;
+
 /// The commit that is checked out.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Head {
@@ -61,16 +66,9 @@ fn is_hash(text: &str) -> bool {
 /// Seconds since the epoch as `20240502-12:31:52`, UTC, which is how Prometheus prints dates of builds.
 pub fn date(epoch_s: u64) -> String {
     let (day, second) = (epoch_s / 86_400, epoch_s % 86_400);
-    // Years begin in March, so that the leap day is their last; 400 of them are 146 097 days.
-    let shifted = day + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * of_year + 2) / 153;
-    let of_month = of_year - (153 * month + 2) / 5 + 1;
-    let (year, month) =
-        (era * 400 + year_of_era + u64::from(month >= 10), if month < 10 { month + 3 } else { month - 9 });
-    format!("{year:04}{month:02}{of_month:02}-{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)
+    // A day of 64 bits of seconds is far below what would overflow.
+    let calendar::Date { year, month, day } = calendar::Date::from_days(day as i64);
+    format!("{year:04}{month:02}{day:02}-{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)
 }
 
 #[cfg(test)]
