@@ -37,6 +37,7 @@ impl fmt::Debug for Reloads {
 impl Reloads {
     /// None yet. What the component was started with counts as the first success.
     pub fn new(component: &str, clock: Arc<dyn Clock>, metrics: &Metrics) -> Self {
+        let component = component.replace('-', "_");
         let successful = metrics.gauge(
             &format!("thanos_{component}_config_last_reload_successful"),
             "Whether the last reload of configuration files succeeded.",
