@@ -11,8 +11,8 @@ use labels::Matcher;
 use model::TimeRange;
 use parking_lot::RwLock;
 use storage::{
-    Answer, Ctx, Error, LabelQuery, PartialResponse, Result, Select, SeriesEvent, SeriesSource, SeriesStream,
-    SourceInfo, ReadStats, merge_streams,
+    Answer, Ctx, Error, LabelQuery, PartialResponse, ReadStats, Result, Select, SeriesEvent, SeriesSource,
+    SeriesStream, SourceInfo, merge_streams,
 };
 use storeapi::{ComponentType, EndpointInfo, Served};
 use tokio::sync::Semaphore;
