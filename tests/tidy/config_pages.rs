@@ -283,6 +283,9 @@ fn contents() -> String {
         writeln!(out, "- [{}]({}.md)", page.title, page.file).unwrap();
     }
     out += "- [Flags without effect](flags-without-effect.md)\n";
+    out += "\nTypes in the tables: a *duration* is `30s` or `1m30s`, a *size* is a number of bytes or one with a unit (`250MB`), a *file* \
+            is a path. The keys of a map follow it with its name before them, those of a list's items with `[]`. An unknown key is an \
+            error that names its line, except where a page says otherwise.\n";
     out + &format!("\n{NOTE}")
 }
 
@@ -295,7 +298,7 @@ fn without_effect() -> String {
     let commands = commands();
     for command in &commands {
         for flag in command.all().filter(|f| !f.ignored.is_empty()) {
-            flags.entry((flag.name, flag.ignored)).or_default().push(&command.name);
+            flags.entry((flag.name, flag.ignored)).or_default().push(command.name);
         }
     }
     let mut out =

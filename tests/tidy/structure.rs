@@ -76,8 +76,7 @@ impl Crate {
         if !file.is_face || file.defined.contains(name) || depth == 0 {
             return Some(at);
         }
-        let passed_on = file.imports.iter().filter(|i| i.name == *name);
-        for import in passed_on {
+        if let Some(import) = file.imports.iter().find(|i| i.name == *name) {
             let target: Vec<_> = import.target.iter().chain(&rest[1..]).cloned().collect();
             return self.resolve(&target, depth - 1);
         }
