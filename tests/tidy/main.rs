@@ -3,6 +3,7 @@
 
 mod config_pages;
 mod declared;
+mod dictionary;
 mod documents;
 mod proto;
 mod structure;
