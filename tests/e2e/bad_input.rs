@@ -1,4 +1,4 @@
-//! A compactor beside damaged blocks: each is named with a reason and a hint, all others go on, nothing of it is deleted,
+//! A compactor beside corrupt blocks: each is named with a reason and a hint, all others go on, nothing of it is deleted,
 //! and once it is put right its group goes on by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -124,7 +124,7 @@ fn of_clusters(all: &Samples, keep: impl Fn(&str) -> bool) -> Samples {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn damaged_blocks_hold_nobody_up_and_come_back() -> anyhow::Result<()> {
+async fn corrupt_blocks_hold_nobody_up_and_come_back() -> anyhow::Result<()> {
     let temp = tempfile::tempdir()?;
     let (bucket, data) = (temp.path().join("bucket"), temp.path().join("data"));
     fs::create_dir_all(&bucket)?;
@@ -145,7 +145,7 @@ async fn damaged_blocks_hold_nobody_up_and_come_back() -> anyhow::Result<()> {
     for (name, third, spoil, _) in &faulty {
         spoil(&third.dir).context(*name)?;
     }
-    let spoilt: BTreeSet<&str> = FAULTS.iter().map(|(name, ..)| *name).collect();
+    let corrupt: BTreeSet<&str> = FAULTS.iter().map(|(name, ..)| *name).collect();
     let mut compactor = Compactor::start(&folder(&bucket), &data, "")?;
 
     // all is told, and all that can be done is done
@@ -156,13 +156,13 @@ async fn damaged_blocks_hold_nobody_up_and_come_back() -> anyhow::Result<()> {
                 return Err(format!("{name}: {reason:?}, hint {hint:?}"));
             }
         }
-        is_done(status, &spoilt)
+        is_done(status, &corrupt)
     };
     compactor.until("damage is told", told).await?;
     ensure!(compactor.api.metric("thanos_compact_halted", "").await? == 0.0, "it halted");
     let here: BTreeMap<_, _> = fs::read_dir(&bucket)?.flatten().map(|e| (e.file_name(), ())).collect();
     for (name, third, ..) in &faulty {
-        ensure!(here.contains_key(third.dir.file_name().context("a block")?), "{name}: the damaged block was deleted");
+        ensure!(here.contains_key(third.dir.file_name().context("a block")?), "{name}: the corrupt block was deleted");
     }
     // the rest of their groups is merged too: the first block of each is no longer what it was
     let settle = |status: &Json| {

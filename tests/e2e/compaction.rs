@@ -215,7 +215,7 @@ async fn compactors_killed_in_pairs() -> anyhow::Result<()> {
 async fn one_run_does_all_there_is() -> anyhow::Result<()> {
     let dir = tempfile::Builder::new().prefix("aion-compact-once-").tempdir()?;
     let (bucket, data) = (dir.path().join("bucket"), dir.path().join("data"));
-    // two days: blocks of all ranges up to 2 d, which are made coarser and merged again
+    // two days: blocks of all ranges up to 2 d, which are downsampled and merged again
     let wanted = World { blocks: 30, replicas: vec![("a", 123)], ..small() }.write(&bucket)?;
     let mut seen = Vec::new();
     for _ in 0..2 {

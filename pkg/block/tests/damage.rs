@@ -1,4 +1,4 @@
-//! Damaged files: an error that names the file, never a panic, never other samples.
+//! Corrupt files: an error that names the file, never a panic, never other samples.
 
 mod common;
 
@@ -34,16 +34,16 @@ fn read_all(dir: &std::path::Path) -> Result<String, String> {
     Ok(out)
 }
 
-struct Damaged {
+struct Corrupted {
     _tmp: tempfile::TempDir,
     dir: std::path::PathBuf,
 }
 
-fn fresh() -> Damaged {
+fn fresh() -> Corrupted {
     let tmp = tempfile::tempdir().unwrap();
     let dir = tmp.path().join(BLOCK);
     copy_block(&golden_dir().join(BLOCK), &dir);
-    Damaged { dir, _tmp: tmp }
+    Corrupted { dir, _tmp: tmp }
 }
 
 /// Files are replaced and not changed in place: they may still be mapped.
@@ -99,7 +99,7 @@ fn flipped_bits_are_errors_or_change_nothing() {
 }
 
 #[test]
-fn a_damaged_chunk_is_a_warning_where_partial_answers_are_wanted() {
+fn a_corrupt_chunk_is_a_warning_where_partial_answers_are_wanted() {
     let copy = fresh();
     let good = LocalBlock::open(&copy.dir).unwrap();
     let lines = lines_of_block(&good).lines().count();
@@ -117,7 +117,7 @@ fn a_damaged_chunk_is_a_warning_where_partial_answers_are_wanted() {
     assert!(
         answer.warnings[0].contains(BLOCK) && answer.warnings[0].contains("chunks/000001: offset 8: chunk: checksum")
     );
-    // One chunk is damaged, others are under a tombstone.
+    // One chunk is corrupt, others are under a tombstone.
     let left: usize = answer.value.iter().map(|s| s.chunks.len()).sum();
     assert!(left < lines && left >= lines - 4, "{left} of {lines}");
     let error = select(PartialResponse::Abort).unwrap_err();
@@ -125,7 +125,7 @@ fn a_damaged_chunk_is_a_warning_where_partial_answers_are_wanted() {
 }
 
 #[test]
-fn a_damaged_index_header_is_an_error() {
+fn a_corrupt_index_header_is_an_error() {
     let bytes = block::map_file(&golden_dir().join(BLOCK).join("index")).unwrap();
     let part = |r: &std::ops::Range<u64>| bytes.slice(r.start as usize..r.end as usize);
     let [head, toc] = IndexParts::probe("index", bytes.len() as u64).unwrap();

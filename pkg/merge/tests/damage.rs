@@ -1,4 +1,4 @@
-//! Damaged and vanishing inputs, failing stores, kills: nothing becomes visible, and what can go on goes on.
+//! Corrupt and vanishing inputs, failing stores, kills: nothing becomes visible, and what can go on goes on.
 
 mod common;
 
@@ -264,7 +264,7 @@ async fn killed_anywhere_it_goes_on() {
 
 /// What an earlier run left is not believed blindly.
 #[tokio::test(flavor = "multi_thread")]
-async fn spoilt_leftovers_are_not_believed() {
+async fn corrupt_leftovers_are_not_believed() {
     let clean = Bucket::in_memory();
     let metas = blocks(&clean).await;
     let dir = tempfile::tempdir().unwrap();

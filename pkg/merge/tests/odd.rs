@@ -86,7 +86,7 @@ async fn chunks_out_of_order_twice_and_overlapping() {
     assert_eq!(times(&found, r#"{a="1"}"#), [100, 110, 200, 205, 210, 215, 300, 310]);
     assert_eq!(series[&205], float(7.0));
     assert_eq!(finished.repairs, Repairs { chunks_out_of_order: 1, chunks_twice: 1, ..Repairs::default() });
-    assert_eq!(finished.counts.chunks_rewritten, 1, "only what overlaps is written anew");
+    assert_eq!(finished.counts.chunks_rewritten, 1, "only what overlaps is rewritten");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -204,7 +204,7 @@ async fn regular_expressions_of_a_query_have_a_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn errors_and_remarks_do_not_repeat_long_labels() {
+async fn errors_and_annotations_do_not_repeat_long_labels() {
     let source = source(2, 100_000);
     for query in ["wide + on (job) wide", "wide + ignoring (i, text, instance) group_left () wide"] {
         let error = ask(&source, query, 1, None).await.outcome.unwrap_err().to_string();

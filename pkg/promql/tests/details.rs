@@ -130,7 +130,7 @@ async fn lengths_that_make_no_sense_are_told_with_their_place() {
 }
 
 /// Chunks of `m`: a good one, one that `damage` made, and another series.
-fn damaged(bad: Chunk) -> Arc<MemorySource> {
+fn with_corrupt(bad: Chunk) -> Arc<MemorySource> {
     let good = chunk(&[(0, 1.0), (15_000, 2.0)]);
     let mut all = vec![
         series(&[("__name__", "m"), ("cluster", "a")], vec![good, bad]),
@@ -149,7 +149,7 @@ async fn a_chunk_that_does_not_decode_costs_no_other() {
     let late = Chunk { max_time: 59_000, ..fine.clone() };
     let headless = Chunk::raw(30_000, 60_000, Encoding::Xor, bytes::Bytes::new());
     for bad in [cut, early, late, headless] {
-        let source = damaged(bad);
+        let source = with_corrupt(bad);
         for (query, want) in [
             ("m", vec![2.0, 6.0]),
             ("sum_over_time(m[2m])", vec![3.0, 11.0]),

@@ -146,11 +146,11 @@ async fn wider_windows_are_told_of() {
     let samples = steady(1);
     let coarse = store(&samples, DAY, |_| vec![HOUR]);
     let times = (START + 5 * HOUR, START + 6 * HOUR, MINUTE);
-    let remarks = |result: promql::QueryResult| -> Vec<String> {
+    let annotations = |result: promql::QueryResult| -> Vec<String> {
         let infos = result.annotations.iter().filter(|a| a.severity == Severity::Info);
         infos.map(|a| a.text.clone()).collect()
     };
-    let got = remarks(range(&coarse, "1 + rate(m_total[5m])", times, &auto(MINUTE)).await);
+    let got = annotations(range(&coarse, "1 + rate(m_total[5m])", times, &auto(MINUTE)).await);
     assert_eq!(
         got,
         [
@@ -162,18 +162,18 @@ async fn wider_windows_are_told_of() {
         ("m_total", &coarse),
         ("rate(m_total[5m])", &store(&samples, DAY, |_| vec![0, HOUR])),
     ] {
-        assert_eq!(remarks(range(source, query, times, &auto(MINUTE)).await), [""; 0], "{query}");
+        assert_eq!(annotations(range(source, query, times, &auto(MINUTE)).await), [""; 0], "{query}");
     }
     // A resolution that was given is a limit, and no reason to be silent.
     let given = ReadOptions { max_resolution_ms: HOUR, ..ReadOptions::default() };
-    assert_eq!(remarks(range(&coarse, "1 + rate(m_total[5m])", times, &given).await), got);
+    assert_eq!(annotations(range(&coarse, "1 + rate(m_total[5m])", times, &given).await), got);
     for limit in [0, FIVE] {
         let given = ReadOptions { max_resolution_ms: limit, ..ReadOptions::default() };
         let result = range(&coarse, "rate(m_total[5m])", times, &given).await;
         assert!(steps(&result).iter().all(Option::is_none));
-        assert_eq!(remarks(result), [""; 0]);
+        assert_eq!(annotations(result), [""; 0]);
     }
-    let got = remarks(range(&coarse, "max_over_time(m_total[90m:5m])", times, &auto(MINUTE)).await);
+    let got = annotations(range(&coarse, "max_over_time(m_total[90m:5m])", times, &auto(MINUTE)).await);
     assert!(got.len() == 1 && got[0].contains("downsampled to 1h, too coarse for a range of 1h30m"), "{got:?}");
 }
 

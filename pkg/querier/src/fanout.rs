@@ -175,8 +175,8 @@ pub(crate) async fn within<T>(timeout: Duration, name: &str, call: impl Future<O
     tokio::time::timeout(timeout, call).await.unwrap_or_else(late)
 }
 
-/// The time whose data can show in the answer. A coarse window does up to two windows after it ended, and a third because
-/// a chunk may end in the middle of one.
+/// The time whose data can show in the answer. A downsampled window does up to two windows after it ended, and a third
+/// because a chunk may end in the middle of one.
 fn reach(want: &Select) -> TimeRange {
     let back = if want.coarser { 3 * COARSEST_MS } else { 0 };
     TimeRange::new(want.range.min.saturating_sub(back), want.range.max)

@@ -43,9 +43,9 @@ impl<B: Spans + Clone> BlockSet<B> {
     }
 
     /// The blocks that answer for `range`: the coarsest that `max_resolution_ms` allows, finer ones where those have
-    /// gaps. With `coarsest_ms`, what is still a gap then is filled from coarser blocks, finest first, that are no
-    /// coarser than this, and downsampled blocks are needed from three of their windows earlier to one later. Each comes once, with the time it
-    /// is needed for.
+    /// gaps. With `coarsest_ms`, what is still a gap then is filled from blocks of lower resolutions, finest first, that
+    /// are no coarser than this, and downsampled blocks are needed from three of their windows earlier to one later. Each
+    /// comes once, with the time it is needed for.
     pub fn get_for(&self, range: TimeRange, max_resolution_ms: i64, coarsest_ms: Option<i64>) -> Vec<(B, TimeRange)> {
         let first = RESOLUTIONS_MS.iter().position(|r| *r <= max_resolution_ms).unwrap_or(RESOLUTIONS_MS.len() - 1);
         let mut order: Vec<usize> = (first..RESOLUTIONS_MS.len()).collect();
@@ -96,7 +96,7 @@ impl<B: Spans + Clone> BlockSet<B> {
         }
     }
 
-    /// What coarse windows show lies up to two windows back, and a chunk may end in the middle of a third: widens what
+    /// What windows show lies up to two windows back, and a chunk may end in the middle of a third: widens what
     /// downsampled blocks are needed for, and, where no block holds the begin of `range`, adds the finest that end not
     /// long before it.
     fn reach_back(&self, range: TimeRange, coarsest_ms: i64, found: &mut Vec<(usize, usize, TimeRange)>) {

@@ -1,4 +1,4 @@
-//! Damaged and vanished objects, and a bucket that fails: what is whole is still answered, the rest is said.
+//! Corrupt and vanished objects, and a bucket that fails: what is whole is still answered, the rest is said.
 
 use objstore::faults::{Effect, Fault};
 use objstore::{ErrorKind, Op};
@@ -157,7 +157,7 @@ async fn a_failing_bucket() {
     }
 }
 
-/// Short bodies are read again; a damaged body too, once.
+/// Short bodies are read again; a corrupt body too, once.
 #[tokio::test]
 async fn short_and_corrupt_bodies() {
     let t = two().await;

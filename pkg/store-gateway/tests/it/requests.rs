@@ -57,7 +57,7 @@ async fn a_restart_reads_headers_from_disk() {
     let component = f.gateway(|_| {}).await;
     assert_eq!(ask(&component, &want).await, first);
     assert_eq!(f.log.take(), (2, 1, 0));
-    // A damaged one is made anew.
+    // A corrupt one is made again.
     let header = f.data_dir().join(component.gateway.blocks()[0].id.to_string()).join("index-header");
     let whole = std::fs::read(&header).unwrap();
     for damage in 0..3 {

@@ -16,7 +16,7 @@ use crate::Error;
 use crate::output::format_time_s;
 
 pub(super) const ABOUT: &str =
-    "Cleans up all blocks marked for deletion. Broken-off uploads to which nothing was written for 48 h go too.";
+    "Cleans up all blocks marked for deletion. Partial uploads to which nothing was written for 48 h go too.";
 pub(super) const SHORTS: &[(char, &str)] = &[];
 pub(super) const FLAGS: &[&[Flag]] = &[
     &[

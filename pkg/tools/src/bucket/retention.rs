@@ -131,7 +131,7 @@ fn plan(blocks: &BTreeMap<BlockId, Arc<BlockMeta>>, retentions: Retentions, now_
         };
         match blocks.values().filter(outlives).map(|m| m.resolution_ms()).min() {
             Some(resolution_ms) => what.push_str(&format!(", {} stays", format_duration(resolution_ms))),
-            None => what.push_str(", NO COARSER BLOCK OF THIS TIME STAYS"),
+            None => what.push_str(", NO BLOCK OF THIS TIME STAYS AT A LOWER RESOLUTION"),
         }
         out.push(Expired { block: meta.ulid, details, what });
     }
@@ -180,6 +180,6 @@ mod tests {
         );
         assert!(found[1].ends_with(", 1h0m0s stays"), "{}", found[1]);
         let found = whats(Retentions { raw_ms: 8_000, five_minutes_ms: 8_000, one_hour_ms: 0 });
-        assert!(found[0].ends_with("NO COARSER BLOCK OF THIS TIME STAYS"), "{}", found[0]);
+        assert!(found[0].ends_with("NO BLOCK OF THIS TIME STAYS AT A LOWER RESOLUTION"), "{}", found[0]);
     }
 }

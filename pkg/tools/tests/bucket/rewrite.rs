@@ -129,7 +129,7 @@ async fn retention_marks_what_is_older() {
         assert_eq!(place.run(&["retention", "--no-dry-run"]).await, (0, String::new()));
         let (code, text) = place.run(&args).await;
         assert_eq!((code, text.matches("would be marked for deletion").count()), (0, 3), "{text}");
-        assert!(text.contains("NO COARSER BLOCK OF THIS TIME STAYS"), "{text}");
+        assert!(text.contains("NO BLOCK OF THIS TIME STAYS AT A LOWER RESOLUTION"), "{text}");
         assert!(!place.keys().await.iter().any(|key| key.ends_with("deletion-mark.json")));
         let us = "--selector.relabel-config=[{action: keep, source_labels: [cluster], regex: us}]";
         let (code, text) = place.run(&[&args[..], &["--no-dry-run", us]].concat()).await;

@@ -1,4 +1,4 @@
-//! Mending what `verify` found: a block is written anew without its faults, a duplicate goes. Whatever goes is in the
+//! Mending what `verify` found: a block is rewritten without its faults, a duplicate goes. Whatever goes is in the
 //! backup bucket first.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,7 +81,7 @@ impl Repair {
         let mut meta = BlockMeta { ulid: workshop.next_id(), ..(**old).clone() };
         meta.thanos = Some(::block::ThanosMeta { source: SOURCE.to_owned(), ..thanos });
         let finished = workshop.run(&Workshop::job(old, meta)).await?;
-        tracing::info!(block = %old.ulid, repairs = ?finished.repairs, "block written anew");
+        tracing::info!(block = %old.ulid, repairs = ?finished.repairs, "block rewritten");
         let [output] = &finished.outputs[..] else {
             for output in &finished.outputs {
                 workshop.discard(output.meta.ulid).await?;
