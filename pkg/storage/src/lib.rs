@@ -14,7 +14,6 @@ mod error;
 mod hints;
 mod inspect;
 mod memory;
-mod memory_store;
 mod merge;
 mod select;
 mod source;
@@ -31,7 +30,6 @@ pub use inspect::{
     StatisticsQuery, StatisticsSource, TargetHealth, TargetState, Targets, TargetsQuery, TargetsSource, TsdbStatistics,
 };
 pub use memory::MemorySource;
-pub use memory_store::{MemoryStore, MemoryStoreOptions};
 pub use merge::{merge_sorted_names, merge_streams};
 pub use select::{LabelQuery, PartialResponse, Select, Shard};
 pub use source::{Answer, SeriesEvent, SeriesSource, SeriesStream, SourceInfo, collect_series};

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use labels::{BUCKET_LABEL, Builder, Labels, METRIC_NAME};
+use memory_store::{MemoryStore, MemoryStoreOptions};
 use promql_syntax::testlang::{Eval, Load};
 use promql_syntax::{Expr, SequenceValue, SeriesItem, parse, selectors, walk};
 use storage::append::{AppendOptions, Appendable, Appender, Floats};
-use storage::{Ctx, MemoryStore, MemoryStoreOptions, SeriesSource};
+use storage::{Ctx, SeriesSource};
 
 /// The samples loaded so far.
 #[derive(Debug)]

@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use chunkenc::{Appended, Encoding, FloatHistogramAppender, HistogramAppender, ResetFlag, encode_xor, encode_xor2};
 
-use super::state::{MemorySeries, Sample, State, Value};
-use crate::append::HistogramValue;
-use crate::{Chunk, Error, Result, Series};
+use storage::append::HistogramValue;
+use storage::{Chunk, Error, Result, Series};
+
+use crate::state::{MemorySeries, Sample, State, Value};
 
 /// Samples per chunk, as a Prometheus head cuts them.
 const SAMPLES_PER_CHUNK: usize = 120;

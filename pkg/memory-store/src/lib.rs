@@ -12,13 +12,14 @@ use futures::future::{BoxFuture, ready};
 use futures::stream;
 use model::ExemplarSeries;
 
-use self::inner::Inner;
-pub use self::inner::MemoryStoreOptions;
-use crate::append::{AppendOptions, Appendable, Appender};
-use crate::{
+use storage::append::{AppendOptions, Appendable, Appender};
+use storage::{
     Answer, Ctx, ExemplarsQuery, ExemplarsSource, LabelQuery, MemorySource, MetadataByMetric, MetadataQuery,
     MetadataSource, Result, Select, SeriesSource, SeriesStream, SourceInfo,
 };
+
+use crate::inner::Inner;
+pub use crate::inner::MemoryStoreOptions;
 
 /// Series in memory. Clones share them. Start timestamps of floats are kept (in XOR2 chunks), those of histograms are not.
 #[derive(Debug, Clone, Default)]
@@ -33,7 +34,7 @@ impl MemoryStore {
     /// Everything committed by now, as an immutable source.
     ///
     /// # Errors
-    /// [`crate::Error::Other`] when a series cannot be encoded, which validated samples always can.
+    /// [`storage::Error::Other`] when a series cannot be encoded, which validated samples always can.
     pub fn snapshot(&self) -> Result<MemorySource> {
         let mut encoded = self.0.encoded.lock();
         if let Some(source) = &*encoded {
@@ -119,7 +120,7 @@ impl MetadataSource for MemoryStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::append::conformance::{self, Rules};
+    use storage::append::conformance::{self, Rules};
 
     #[tokio::test(flavor = "multi_thread")]
     async fn it_is_appendable() {
@@ -148,7 +149,7 @@ mod tests {
                 let crate::ChunkData::Raw(raw) = &chunk.data else { panic!("raw chunks only") };
                 let mut column = chunkenc::Column::new();
                 chunkenc::decode_floats(raw.encoding, &raw.data, &mut column).unwrap();
-                let floats = crate::append::Floats {
+                let floats = storage::append::Floats {
                     series: &vec![series_ref; column.len()],
                     times_ms: &column.times,
                     values: &column.values,

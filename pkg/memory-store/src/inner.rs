@@ -3,15 +3,16 @@
 use model::TimeRange;
 use parking_lot::{Mutex, RwLock};
 
-use super::state::State;
-use crate::MemorySource;
+use storage::MemorySource;
+
+use crate::state::State;
 
 /// What a [`crate::MemoryStore`] takes.
 #[derive(Debug, Clone)]
 pub struct MemoryStoreOptions {
     /// Samples up to this much older than the newest in the store are taken, ms; 0 = only those newer than their series'.
     pub out_of_order_window_ms: i64,
-    /// Samples outside of this are [`crate::append::Refusal::OutOfBounds`].
+    /// Samples outside of this are [`storage::append::Refusal::OutOfBounds`].
     pub range: TimeRange,
     /// At most this many series.
     pub series_max: usize,

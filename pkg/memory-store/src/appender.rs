@@ -7,13 +7,14 @@ use chunkenc::{FloatHistogramAppender, HistogramAppender, ResetFlag};
 use futures::future::BoxFuture;
 use model::{Exemplar, MetricMetadata};
 
-use super::inner::Inner;
-use super::state::{Known, Sample, State, Value, judge};
-use crate::append::{
+use storage::append::{
     AppendOptions, Appender, Column, CommitError, Committed, Exemplars, Floats, HistogramValue, Histograms, Metadata,
     Refusal, Refused, SeriesRef, SeriesRefusal, Visible, label_set,
 };
-use crate::{Ctx, Reservation, Result};
+use storage::{Ctx, Reservation, Result};
+
+use crate::inner::Inner;
+use crate::state::{Known, Sample, State, Value, judge};
 
 /// What a row takes besides its value, about.
 const ROW_BYTES: u64 = 96;

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use labels::Labels;
 use model::{Exemplar, MetricMetadata};
 
-use super::inner::MemoryStoreOptions;
-use crate::append::{HistogramValue, Refusal, SeriesRef, SeriesRefusal};
+use storage::append::{HistogramValue, Refusal, SeriesRef, SeriesRefusal};
+
+use crate::inner::MemoryStoreOptions;
 
 /// What a sample holds.
 #[derive(Debug, Clone)]
