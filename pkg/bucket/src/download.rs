@@ -4,6 +4,7 @@ use std::path::Path;
 
 use block::meta::BlockFile;
 use block::{BlockId, BlockMeta, META_FILE};
+use futures::future::BoxFuture;
 use objstore::Bucket;
 use tokio::io::AsyncWriteExt;
 
@@ -21,47 +22,49 @@ const PIECE_BYTES: u64 = 16 << 20;
 ///
 /// # Errors
 /// [`Error::Corrupt`] if the bucket does not hold what `meta.json` says.
-pub async fn download_block(bucket: &Bucket, block: BlockId, dir: &Path) -> Result<BlockMeta> {
-    let meta_path = format!("{block}/{META_FILE}");
-    let json = bucket.get(&meta_path).await?;
-    let corrupt = |what: String| Error::Corrupt { block, what };
-    let meta = BlockMeta::parse(&meta_path, &json).map_err(|e| corrupt(e.to_string()))?;
-    let chunks = dir.join("chunks");
-    tokio::fs::create_dir_all(&chunks).await.map_err(Error::local(&chunks))?;
-    let local_meta = dir.join(META_FILE);
-    match tokio::fs::remove_file(&local_meta).await {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::local(&local_meta)(e)),
-        _ => {}
-    }
-    for file in wanted(bucket, &meta).await? {
-        let path = &file.rel_path;
-        if !is_block_file(path) {
-            return Err(corrupt(format!("meta.json names {path:?}, which is no file of a block")));
+pub fn download_block<'a>(bucket: &'a Bucket, block: BlockId, dir: &'a Path) -> BoxFuture<'a, Result<BlockMeta>> {
+    Box::pin(async move {
+        let meta_path = format!("{block}/{META_FILE}");
+        let json = bucket.get(&meta_path).await?;
+        let corrupt = |what: String| Error::Corrupt { block, what };
+        let meta = BlockMeta::parse(&meta_path, &json).map_err(|e| corrupt(e.to_string()))?;
+        let chunks = dir.join("chunks");
+        tokio::fs::create_dir_all(&chunks).await.map_err(Error::local(&chunks))?;
+        let local_meta = dir.join(META_FILE);
+        match tokio::fs::remove_file(&local_meta).await {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::local(&local_meta)(e)),
+            _ => {}
         }
-        let local = dir.join(path);
-        let hash = file.hash.as_ref().filter(|h| h.hash_func == "SHA256").map(|h| h.value.as_str());
-        if let Some(hash) = hash
-            && tokio::fs::try_exists(&local).await.unwrap_or(false)
-            && sha256(&local).await? == hash
-        {
-            continue;
-        }
-        let size = bucket.head(&format!("{block}/{path}")).await?.size;
-        if file.size_bytes != 0 && size != file.size_bytes {
-            return Err(corrupt(format!("{path} has {size} bytes, meta.json says {}", file.size_bytes)));
-        }
-        let temporary = local.with_extension("tmp");
-        fetch(bucket, &format!("{block}/{path}"), size, &temporary).await?;
-        if let Some(hash) = hash {
-            let found = sha256(&temporary).await?;
-            if found != hash {
-                return Err(corrupt(format!("{path} has SHA-256 {found}, meta.json says {hash}")));
+        for file in wanted(bucket, &meta).await? {
+            let path = &file.rel_path;
+            if !is_block_file(path) {
+                return Err(corrupt(format!("meta.json names {path:?}, which is no file of a block")));
             }
+            let local = dir.join(path);
+            let hash = file.hash.as_ref().filter(|h| h.hash_func == "SHA256").map(|h| h.value.as_str());
+            if let Some(hash) = hash
+                && tokio::fs::try_exists(&local).await.unwrap_or(false)
+                && sha256(&local).await? == hash
+            {
+                continue;
+            }
+            let size = bucket.head(&format!("{block}/{path}")).await?.size;
+            if file.size_bytes != 0 && size != file.size_bytes {
+                return Err(corrupt(format!("{path} has {size} bytes, meta.json says {}", file.size_bytes)));
+            }
+            let temporary = local.with_extension("tmp");
+            fetch(bucket, &format!("{block}/{path}"), size, &temporary).await?;
+            if let Some(hash) = hash {
+                let found = sha256(&temporary).await?;
+                if found != hash {
+                    return Err(corrupt(format!("{path} has SHA-256 {found}, meta.json says {hash}")));
+                }
+            }
+            tokio::fs::rename(&temporary, &local).await.map_err(Error::local(&local))?;
         }
-        tokio::fs::rename(&temporary, &local).await.map_err(Error::local(&local))?;
-    }
-    tokio::fs::write(&local_meta, &json).await.map_err(Error::local(&local_meta))?;
-    Ok(meta)
+        tokio::fs::write(&local_meta, &json).await.map_err(Error::local(&local_meta))?;
+        Ok(meta)
+    })
 }
 
 /// What `meta.json` lists, or what lies there if it lists nothing (blocks of old producers).

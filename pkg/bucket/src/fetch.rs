@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use block::{BlockId, BlockMeta, META_FILE};
+use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use objstore::{Bucket, Object};
 use parking_lot::Mutex;
@@ -120,18 +121,20 @@ impl MetaFetcher {
     ///
     /// # Errors
     /// When the listing was not complete. The view before holds then.
-    pub async fn fetch(&self) -> Result<View> {
-        let began = Instant::now();
-        self.metrics.syncs.inc();
-        let outcome = self.fetch_view().await;
-        match &outcome {
-            Ok(view) if view.is_complete() => {}
-            _ => {
-                self.metrics.failures.inc();
+    pub fn fetch(&self) -> BoxFuture<'_, Result<View>> {
+        Box::pin(async move {
+            let began = Instant::now();
+            self.metrics.syncs.inc();
+            let outcome = self.fetch_view().await;
+            match &outcome {
+                Ok(view) if view.is_complete() => {}
+                _ => {
+                    self.metrics.failures.inc();
+                }
             }
-        }
-        self.metrics.seconds.observe(began.elapsed().as_secs_f64());
-        outcome
+            self.metrics.seconds.observe(began.elapsed().as_secs_f64());
+            outcome
+        })
     }
 
     async fn fetch_view(&self) -> Result<View> {

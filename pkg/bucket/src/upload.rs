@@ -7,6 +7,7 @@ use std::sync::Arc;
 use block::meta::{BlockFile, FileHash};
 use block::{BlockId, BlockMeta, META_FILE};
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use model::Clock;
 use objstore::{Bucket, ConditionalCreate, Created, ErrorKind};
 use service::Failpoints;
@@ -59,66 +60,68 @@ pub enum Uploaded {
 ///
 /// # Errors
 /// [`Error::Unfit`] for blocks that must not be uploaded, [`Error::Corrupt`] if another block of this name is there.
-pub async fn upload_block(
-    bucket: &Bucket,
-    dir: &Path,
+pub fn upload_block<'a>(
+    bucket: &'a Bucket,
+    dir: &'a Path,
     mut meta: BlockMeta,
-    options: &UploadOptions,
-) -> Result<Uploaded> {
-    let id = meta.ulid;
-    let unfit = |why: &str| Err(Error::Unfit { block: id, why: why.to_owned() });
-    let files = local_files(dir, options.hash).await?;
-    match &mut meta.thanos {
-        Some(thanos) if options.allow_no_labels || !thanos.labels.is_empty() => {
-            thanos.files = files.iter().map(|f| f.described.clone()).collect();
-            thanos.files.push(BlockFile { rel_path: META_FILE.to_owned(), ..Default::default() });
-            thanos.files.sort_by(|a, b| a.rel_path.cmp(&b.rel_path));
-            let segments = files.iter().filter_map(|f| f.described.rel_path.strip_prefix("chunks/"));
-            thanos.segment_files = segments.map(str::to_owned).collect();
-        }
-        None if options.allow_no_labels => {}
-        _ => return unfit("has no external labels: blocks of different sources could not be told apart"),
-    }
-    if id == BlockId::default() {
-        return unfit("has no id");
-    }
-
-    bucket.prepare().await?;
-    let there = list_block(bucket, id).await?;
-    if there.meta().is_some() {
-        let stored = bucket.get(&format!("{id}/{META_FILE}")).await?;
-        if !is_corrupt(&stored) {
-            same_block(id, &meta, &stored)?;
-            if there.deletion_mark().is_none() && names_files(&stored, &files) {
-                still_whole(bucket, id, &files, options).await?;
+    options: &'a UploadOptions,
+) -> BoxFuture<'a, Result<Uploaded>> {
+    Box::pin(async move {
+        let id = meta.ulid;
+        let unfit = |why: &str| Err(Error::Unfit { block: id, why: why.to_owned() });
+        let files = local_files(dir, options.hash).await?;
+        match &mut meta.thanos {
+            Some(thanos) if options.allow_no_labels || !thanos.labels.is_empty() => {
+                thanos.files = files.iter().map(|f| f.described.clone()).collect();
+                thanos.files.push(BlockFile { rel_path: META_FILE.to_owned(), ..Default::default() });
+                thanos.files.sort_by(|a, b| a.rel_path.cmp(&b.rel_path));
+                let segments = files.iter().filter_map(|f| f.described.rel_path.strip_prefix("chunks/"));
+                thanos.segment_files = segments.map(str::to_owned).collect();
             }
-            return Ok(Uploaded::Already);
+            None if options.allow_no_labels => {}
+            _ => return unfit("has no external labels: blocks of different sources could not be told apart"),
         }
-        tracing::warn!(block = %id, "meta.json in the bucket is corrupt, it is written again");
-    }
-    if there.deletion_mark().is_some() {
-        return unfit("is being deleted from the bucket");
-    }
-    refuse_marked(bucket, id, &there, options.clock.now_ms()).await?;
-    send_missing(bucket, id, &files, &there, options).await?;
-    // The whole block is listed once more, as readers will find it (thanos-io/thanos#6328).
-    let there = list_block(bucket, id).await?;
-    if let Some(what) = what_lacks(&files, &there) {
-        return Err(Error::Corrupt { block: id, what });
-    }
-    refuse_marked(bucket, id, &there, options.clock.now_ms()).await?;
-    options.failpoints.hit("upload.before_meta")?;
-    if let Some(thanos) = &mut meta.thanos {
-        thanos.set_upload_time_ms(options.clock.now_ms());
-    }
-    let outcome = put_meta(bucket, &meta, options.conditional).await?;
-    if outcome == Created::AlreadyExists {
-        same_block(id, &meta, &bucket.get(&format!("{id}/{META_FILE}")).await?)?;
-    }
-    options.failpoints.hit("upload.after_meta")?;
-    still_whole(bucket, id, &files, options).await?;
-    tracing::info!(block = %id, files = files.len(), "block uploaded");
-    Ok(if outcome == Created::Created { Uploaded::Now(Box::new(meta)) } else { Uploaded::Already })
+        if id == BlockId::default() {
+            return unfit("has no id");
+        }
+
+        bucket.prepare().await?;
+        let there = list_block(bucket, id).await?;
+        if there.meta().is_some() {
+            let stored = bucket.get(&format!("{id}/{META_FILE}")).await?;
+            if !is_corrupt(&stored) {
+                same_block(id, &meta, &stored)?;
+                if there.deletion_mark().is_none() && names_files(&stored, &files) {
+                    still_whole(bucket, id, &files, options).await?;
+                }
+                return Ok(Uploaded::Already);
+            }
+            tracing::warn!(block = %id, "meta.json in the bucket is corrupt, it is written again");
+        }
+        if there.deletion_mark().is_some() {
+            return unfit("is being deleted from the bucket");
+        }
+        refuse_marked(bucket, id, &there, options.clock.now_ms()).await?;
+        send_missing(bucket, id, &files, &there, options).await?;
+        // The whole block is listed once more, as readers will find it (thanos-io/thanos#6328).
+        let there = list_block(bucket, id).await?;
+        if let Some(what) = what_lacks(&files, &there) {
+            return Err(Error::Corrupt { block: id, what });
+        }
+        refuse_marked(bucket, id, &there, options.clock.now_ms()).await?;
+        options.failpoints.hit("upload.before_meta")?;
+        if let Some(thanos) = &mut meta.thanos {
+            thanos.set_upload_time_ms(options.clock.now_ms());
+        }
+        let outcome = put_meta(bucket, &meta, options.conditional).await?;
+        if outcome == Created::AlreadyExists {
+            same_block(id, &meta, &bucket.get(&format!("{id}/{META_FILE}")).await?)?;
+        }
+        options.failpoints.hit("upload.after_meta")?;
+        still_whole(bucket, id, &files, options).await?;
+        tracing::info!(block = %id, files = files.len(), "block uploaded");
+        Ok(if outcome == Created::Created { Uploaded::Now(Box::new(meta)) } else { Uploaded::Already })
+    })
 }
 
 /// Sends what is not there at its size.
@@ -198,36 +201,42 @@ fn is_corrupt(stored: &[u8]) -> bool {
 /// # Errors
 /// [`Error::Corrupt`] if what is stored differs twice from what was sent, [`Error::CleanedUp`] if it is gone again; failures
 /// of the store.
-pub async fn put_meta(bucket: &Bucket, meta: &BlockMeta, conditional: ConditionalCreate) -> Result<Created> {
-    let path = format!("{}/{META_FILE}", meta.ulid);
-    let json: Bytes = meta.to_json().into();
-    if json.is_empty() {
-        return Err(Error::Unfit { block: meta.ulid, why: "meta.json cannot be written".to_owned() });
-    }
-    let put = match conditional {
-        ConditionalCreate::Honoured => bucket.put_if_absent(&path, json.clone()).await,
-        ConditionalCreate::Ignored => bucket.put(&path, json.clone()).await.map(|()| Created::Created),
-    };
-    let outcome = match put {
-        // The answer was lost; the object may be there (thanos-io/thanos#3626).
-        Err(e) if e.kind().is_transient() || e.kind() == ErrorKind::Other => match bucket.get(&path).await {
-            Ok(stored) if stored == json => return Ok(Created::Created),
-            _ => return Err(e.into()),
-        },
-        outcome => outcome?,
-    };
-    let stored = match bucket.get(&path).await {
-        Err(e) if e.is_not_found() => return Err(Error::CleanedUp { block: meta.ulid }),
-        stored => stored?,
-    };
-    match outcome {
-        Created::AlreadyExists if !is_corrupt(&stored) => Ok(outcome),
-        Created::Created if is_as_written(meta, &json, &stored) => Ok(outcome),
-        _ => {
-            tracing::warn!(block = %meta.ulid, bytes = stored.len(), "meta.json is not stored as it was sent, sending it again");
-            put_over(bucket, &path, meta, json).await
+pub fn put_meta<'a>(
+    bucket: &'a Bucket,
+    meta: &'a BlockMeta,
+    conditional: ConditionalCreate,
+) -> BoxFuture<'a, Result<Created>> {
+    Box::pin(async move {
+        let path = format!("{}/{META_FILE}", meta.ulid);
+        let json: Bytes = meta.to_json().into();
+        if json.is_empty() {
+            return Err(Error::Unfit { block: meta.ulid, why: "meta.json cannot be written".to_owned() });
         }
-    }
+        let put = match conditional {
+            ConditionalCreate::Honoured => bucket.put_if_absent(&path, json.clone()).await,
+            ConditionalCreate::Ignored => bucket.put(&path, json.clone()).await.map(|()| Created::Created),
+        };
+        let outcome = match put {
+            // The answer was lost; the object may be there (thanos-io/thanos#3626).
+            Err(e) if e.kind().is_transient() || e.kind() == ErrorKind::Other => match bucket.get(&path).await {
+                Ok(stored) if stored == json => return Ok(Created::Created),
+                _ => return Err(e.into()),
+            },
+            outcome => outcome?,
+        };
+        let stored = match bucket.get(&path).await {
+            Err(e) if e.is_not_found() => return Err(Error::CleanedUp { block: meta.ulid }),
+            stored => stored?,
+        };
+        match outcome {
+            Created::AlreadyExists if !is_corrupt(&stored) => Ok(outcome),
+            Created::Created if is_as_written(meta, &json, &stored) => Ok(outcome),
+            _ => {
+                tracing::warn!(block = %meta.ulid, bytes = stored.len(), "meta.json is not stored as it was sent, sending it again");
+                put_over(bucket, &path, meta, json).await
+            }
+        }
+    })
 }
 
 async fn put_over(bucket: &Bucket, path: &str, meta: &BlockMeta, json: Bytes) -> Result<Created> {

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use objstore::{Bucket, BufferPool};
 use tokio_util::sync::CancellationToken;
 
@@ -27,69 +28,71 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// [`Error`], by what the caller may do.
-pub async fn run(
-    bucket: &Bucket,
-    job: &Job,
-    options: &Options,
-    progress: &Progress,
-    cancel: &CancellationToken,
-) -> Result<Finished> {
-    if job.inputs.is_empty() {
-        return Err(Error::Refused("a merge without inputs".to_owned()));
-    }
-    let traffic = Traffic::default();
-    let pool = BufferPool::new(usize::try_from(options.limits.memory_bytes).unwrap_or(usize::MAX));
-    let bucket = bucket.decorated(traffic.clone()).with_pool(pool);
-    let cancel = cancel.child_token();
-    // Whoever drops this future ends the threads too.
-    let _end = cancel.clone().drop_guard();
-    std::fs::create_dir_all(&options.dir).map_err(Error::local("create", &options.dir))?;
-    let saver = Saver::new(&options.dir);
-    let fingerprint = fingerprint(job, options);
-    let resumed = match saver.load(&fingerprint) {
-        Some(checkpoint) if still_there(&bucket, &checkpoint).await? => {
-            tracing::info!(block = %checkpoint.current.id, segments = checkpoint.current.segments.len(), "merge goes on");
-            Some(checkpoint)
+pub fn run<'a>(
+    bucket: &'a Bucket,
+    job: &'a Job,
+    options: &'a Options,
+    progress: &'a Progress,
+    cancel: &'a CancellationToken,
+) -> BoxFuture<'a, Result<Finished>> {
+    Box::pin(async move {
+        if job.inputs.is_empty() {
+            return Err(Error::Refused("a merge without inputs".to_owned()));
         }
-        _ => None,
-    };
-    let outcome = tokio::select! {
-        biased;
-        () = cancel.cancelled() => Err(Error::Cancelled),
-        opened = open_inputs(&bucket, job, options, progress) => opened,
-    };
-    let outcome = match outcome {
-        Ok(inputs) => {
-            let merger = Merger {
-                bucket: bucket.clone(),
-                wait: Wait { runtime: tokio::runtime::Handle::current(), cancel: cancel.clone() },
-                job: job.clone(),
-                options: options.clone(),
-                saver,
-                buffers: Buffers::new(&options.limits, &bucket),
-                progress: Default::default(),
-            };
-            in_background(merger, inputs, resumed, fingerprint, progress).await
-        }
-        Err(error) => Err(error),
-    };
-    match outcome {
-        Ok(mut finished) => {
-            (finished.counts.requests, finished.counts.bytes_read, finished.counts.bytes_written) = traffic.sums();
-            remove_dir(options);
-            Ok(finished)
-        }
-        Err(error) => {
-            if matches!(error, Error::Input { .. } | Error::Vanished { .. } | Error::Refused(_)) {
-                // The same job cannot end otherwise: nothing of it is kept.
-                if let Err(error) = remove_objects(&bucket, options, job).await {
-                    tracing::warn!(%error, "cannot remove what a failed merge left; a later cleaning will");
-                }
-                remove_dir(options);
+        let traffic = Traffic::default();
+        let pool = BufferPool::new(usize::try_from(options.limits.memory_bytes).unwrap_or(usize::MAX));
+        let bucket = bucket.decorated(traffic.clone()).with_pool(pool);
+        let cancel = cancel.child_token();
+        // Whoever drops this future ends the threads too.
+        let _end = cancel.clone().drop_guard();
+        std::fs::create_dir_all(&options.dir).map_err(Error::local("create", &options.dir))?;
+        let saver = Saver::new(&options.dir);
+        let fingerprint = fingerprint(job, options);
+        let resumed = match saver.load(&fingerprint) {
+            Some(checkpoint) if still_there(&bucket, &checkpoint).await? => {
+                tracing::info!(block = %checkpoint.current.id, segments = checkpoint.current.segments.len(), "merge goes on");
+                Some(checkpoint)
             }
-            Err(error)
+            _ => None,
+        };
+        let outcome = tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(Error::Cancelled),
+            opened = open_inputs(&bucket, job, options, progress) => opened,
+        };
+        let outcome = match outcome {
+            Ok(inputs) => {
+                let merger = Merger {
+                    bucket: bucket.clone(),
+                    wait: Wait { runtime: tokio::runtime::Handle::current(), cancel: cancel.clone() },
+                    job: job.clone(),
+                    options: options.clone(),
+                    saver,
+                    buffers: Buffers::new(&options.limits, &bucket),
+                    progress: Default::default(),
+                };
+                in_background(merger, inputs, resumed, fingerprint, progress).await
+            }
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok(mut finished) => {
+                (finished.counts.requests, finished.counts.bytes_read, finished.counts.bytes_written) = traffic.sums();
+                remove_dir(options);
+                Ok(finished)
+            }
+            Err(error) => {
+                if matches!(error, Error::Input { .. } | Error::Vanished { .. } | Error::Refused(_)) {
+                    // The same job cannot end otherwise: nothing of it is kept.
+                    if let Err(error) = remove_objects(&bucket, options, job).await {
+                        tracing::warn!(%error, "cannot remove what a failed merge left; a later cleaning will");
+                    }
+                    remove_dir(options);
+                }
+                Err(error)
+            }
         }
-    }
+    })
 }
 
 fn remove_dir(options: &Options) {

@@ -1,6 +1,7 @@
 //! The command lines of `aion tools`, and what all of its commands have in common.
 
 use flags::{Arg, Command, Flag, Kind, Outcome, Parsed, UsageError};
+use futures::future::LocalBoxFuture;
 use service::tool::{Deps, Error, Tool, Verdict};
 
 use crate::{bucket, promqltest};
@@ -147,15 +148,17 @@ fn long_flags(args: Vec<String>, shorts: &[(char, &str)]) -> Vec<String> {
 ///
 /// # Errors
 /// It could not run to its end.
-pub async fn run(call: &Call, deps: &mut Deps<'_>) -> Result<Verdict, Error> {
-    match call {
-        Call::Print(text) => deps.print(text).map(|()| Verdict::Fine),
-        Call::Promqltest(parsed) => match promqltest::command(parsed.args(), deps.out).await {
-            Ok(passed) => Ok(Verdict::of(!passed)),
-            Err(e) => Err(Error::Failed(format!("{e:#}"))),
-        },
-        Call::Bucket(tool, parsed) => (tool.run)(parsed, deps).await,
-    }
+pub fn run<'a>(call: &'a Call, deps: &'a mut Deps<'a>) -> LocalBoxFuture<'a, Result<Verdict, Error>> {
+    Box::pin(async move {
+        match call {
+            Call::Print(text) => deps.print(text).map(|()| Verdict::Fine),
+            Call::Promqltest(parsed) => match promqltest::command(parsed.args(), deps.out).await {
+                Ok(passed) => Ok(Verdict::of(!passed)),
+                Err(e) => Err(Error::Failed(format!("{e:#}"))),
+            },
+            Call::Bucket(tool, parsed) => (tool.run)(parsed, deps).await,
+        }
+    })
 }
 
 /// `aion tools promqltest FILE…`.

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use block::{BlockId, BlockMeta};
+use futures::future::BoxFuture;
 use labels::Labels;
 use objstore::Bucket;
 use service::Failpoint;
@@ -105,35 +106,37 @@ impl Shipper {
     }
 
     /// Makes passes until `shutdown`, and a last one after it. The first pass waits until there are external labels.
-    pub async fn run(&self, schedule: Schedule, shutdown: &CancellationToken) {
-        while (self.labels)().is_empty() {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                () = tokio::time::sleep(LABELS_POLL) => {}
-            }
-        }
-        loop {
-            // The shutdown does not cut a pass: it and the last one have `last_pass_timeout` to finish.
-            let passes = async {
-                self.logged_pass().await;
+    pub fn run<'a>(&'a self, schedule: Schedule, shutdown: &'a CancellationToken) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            while (self.labels)().is_empty() {
                 tokio::select! {
-                    () = shutdown.cancelled() => {}
-                    () = tokio::time::sleep(schedule.interval) => return,
+                    () = shutdown.cancelled() => return,
+                    () = tokio::time::sleep(LABELS_POLL) => {}
                 }
-                self.logged_pass().await;
-            };
-            let end = async {
-                shutdown.cancelled().await;
-                tokio::time::sleep(schedule.last_pass_timeout).await;
-            };
-            tokio::select! {
-                () = passes => {}
-                () = end => warn!("the last pass of uploads was cut, the next start goes on with it"),
             }
-            if shutdown.is_cancelled() {
-                return;
+            loop {
+                // The shutdown does not cut a pass: it and the last one have `last_pass_timeout` to finish.
+                let passes = async {
+                    self.logged_pass().await;
+                    tokio::select! {
+                        () = shutdown.cancelled() => {}
+                        () = tokio::time::sleep(schedule.interval) => return,
+                    }
+                    self.logged_pass().await;
+                };
+                let end = async {
+                    shutdown.cancelled().await;
+                    tokio::time::sleep(schedule.last_pass_timeout).await;
+                };
+                tokio::select! {
+                    () = passes => {}
+                    () = end => warn!("the last pass of uploads was cut, the next start goes on with it"),
+                }
+                if shutdown.is_cancelled() {
+                    return;
+                }
             }
-        }
+        })
     }
 
     async fn logged_pass(&self) {
@@ -149,23 +152,25 @@ impl Shipper {
     /// # Errors
     /// When the directory cannot be read or no external labels are known; failures of single blocks are part of
     /// [`Pass`].
-    pub async fn pass(&self) -> Result<Pass, String> {
-        let outcome = self.try_pass().await;
-        match &outcome {
-            Ok(pass) if pass.failed.is_empty() => {
-                self.metrics.dir_syncs.inc();
-                self.metrics.upload_compacted_done.set(if self.options.upload_compacted { 1.0 } else { 0.0 });
+    pub fn pass(&self) -> BoxFuture<'_, Result<Pass, String>> {
+        Box::pin(async move {
+            let outcome = self.try_pass().await;
+            match &outcome {
+                Ok(pass) if pass.failed.is_empty() => {
+                    self.metrics.dir_syncs.inc();
+                    self.metrics.upload_compacted_done.set(if self.options.upload_compacted { 1.0 } else { 0.0 });
+                }
+                Ok(pass) => {
+                    self.metrics.dir_sync_failures.inc();
+                    self.metrics.upload_failures.inc_by(pass.failed.len() as u64);
+                    self.metrics.upload_compacted_done.set(0.0);
+                }
+                Err(_) => {
+                    self.metrics.dir_sync_failures.inc();
+                }
             }
-            Ok(pass) => {
-                self.metrics.dir_sync_failures.inc();
-                self.metrics.upload_failures.inc_by(pass.failed.len() as u64);
-                self.metrics.upload_compacted_done.set(0.0);
-            }
-            Err(_) => {
-                self.metrics.dir_sync_failures.inc();
-            }
-        }
-        outcome
+            outcome
+        })
     }
 
     async fn try_pass(&self) -> Result<Pass, String> {
