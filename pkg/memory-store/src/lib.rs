@@ -120,7 +120,7 @@ impl MetadataSource for MemoryStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use storage::append::conformance::{self, Rules};
+    use testkit::append::{self as conformance, Rules};
 
     #[tokio::test(flavor = "multi_thread")]
     async fn it_is_appendable() {
@@ -139,14 +139,14 @@ mod tests {
     #[tokio::test]
     async fn it_is_a_source() {
         let store = MemoryStore::default();
-        let external = labels::Labels::from_pairs(crate::conformance::EXTERNAL);
+        let external = labels::Labels::from_pairs(storage::conformance::EXTERNAL);
         let mut appender = store.appender(&Ctx::background(), AppendOptions::default());
-        for series in crate::conformance::series() {
+        for series in storage::conformance::series() {
             let labels = series.labels.overlay(&external);
             let pairs: Vec<_> = labels.iter().collect();
             let series_ref = appender.resolve(&[&pairs]).unwrap()[0].clone().unwrap();
             for chunk in &series.chunks {
-                let crate::ChunkData::Raw(raw) = &chunk.data else { panic!("raw chunks only") };
+                let storage::ChunkData::Raw(raw) = &chunk.data else { panic!("raw chunks only") };
                 let mut column = chunkenc::Column::new();
                 chunkenc::decode_floats(raw.encoding, &raw.data, &mut column).unwrap();
                 let floats = storage::append::Floats {
@@ -159,7 +159,7 @@ mod tests {
             }
         }
         appender.commit().await.unwrap();
-        let traits = crate::conformance::Traits { budgeted: false, exact_label_times: true };
-        crate::conformance::run(&store, traits).await;
+        let traits = storage::conformance::Traits { budgeted: false, exact_label_times: true };
+        storage::conformance::run(&store, traits).await;
     }
 }

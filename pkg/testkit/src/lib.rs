@@ -1,6 +1,7 @@
 //! For tests only: an S3 server inside the process ([`s3::Server`]), series from plain numbers ([`series`]), waiting for
-//! conditions ([`wait_for`]), blocks made by promtool ([`prometheus`]), and child processes that do not outlive their test ([`Process`]).
+//! conditions ([`wait_for`]), what every store that is written to must do ([`append`]), blocks made by promtool ([`prometheus`]), and child processes that do not outlive their test ([`Process`]).
 
+pub mod append;
 pub mod prometheus;
 pub mod s3;
 

@@ -31,7 +31,6 @@
 //! series it takes ([`SeriesRefusal::TooManySeries`]).
 
 mod columns;
-pub mod conformance;
 mod label_set;
 mod refusal;
 

@@ -1,8 +1,8 @@
 //! Which samples are in time.
 
 use super::common::{Rules, START_MS as T, Store, WINDOW_MS, begin, commit, float, floats, samples_of, series};
-use crate::Ctx;
-use crate::append::{AppendOptions, Refusal, Refused};
+use storage::Ctx;
+use storage::append::{AppendOptions, Refusal, Refused};
 
 /// Within a transaction and after it the same rules hold.
 pub(super) async fn of_samples(store: impl Store, rules: Rules) {
@@ -55,7 +55,7 @@ pub(super) async fn across_transactions(store: impl Store) {
     assert_eq!(commit(first).await.samples, 2);
     let committed = commit(second).await;
     let late = Refused { row: 2, why: Refusal::Duplicate };
-    assert_eq!(committed.refused, [(crate::append::Column::Floats, late)], "rows count over the whole transaction");
+    assert_eq!(committed.refused, [(storage::append::Column::Floats, late)], "rows count over the whole transaction");
     assert_eq!(committed.samples, 2, "a sample that was there as it is does not count");
     assert_eq!(samples_of(&store, "a").await, [(T, 1.0), (T + 1, 1.0), (T + 2, 2.0)]);
     assert_eq!(samples_of(&store, "own").await, [(T, 9.0)]);

@@ -7,11 +7,11 @@ use labels::{Labels, Matcher};
 use model::{Exemplar, MetricMetadata, TimeRange, is_stale, stale_nan};
 
 use super::common::{START_MS as T, Store, begin, commit, float, floats, names, read, resolve, samples_of, series};
-use crate::append::{
+use storage::append::{
     AppendOptions, Exemplars, Floats, HistogramValue, Histograms, LabelLimits, Metadata, Refusal, Refused, SeriesRef,
     SeriesRefusal,
 };
-use crate::{Ctx, Error, ExemplarsQuery, MetadataQuery, PartialResponse};
+use storage::{Ctx, Error, ExemplarsQuery, MetadataQuery, PartialResponse};
 
 pub(super) async fn references(store: impl Store) {
     let mut appender = begin(&store);

@@ -7,8 +7,8 @@ use histogram::FloatHistogram;
 use labels::Matcher;
 use model::TimeRange;
 
-use crate::append::{AppendOptions, Appendable, Appender, Committed, Floats, Refusal, Refused, SeriesRef};
-use crate::{
+use storage::append::{AppendOptions, Appendable, Appender, Committed, Floats, Refusal, Refused, SeriesRef};
+use storage::{
     ChunkData, Ctx, ExemplarsSource, LabelQuery, MetadataSource, PartialResponse, Select, SeriesSource, collect_series,
 };
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::common::{Store, begin, commit, float, floats, names, read, samples_of, series};
-use crate::append::{AppendOptions, Refusal, SeriesRef, Visible};
-use crate::{Budget, Ctx, Error};
+use storage::append::{AppendOptions, Refusal, SeriesRef, Visible};
+use storage::{Budget, Ctx, Error};
 
 use super::common::START_MS as T;
 
@@ -137,7 +137,7 @@ pub(super) async fn budgets_and_cancellation(store: impl Store) {
     let many: Vec<(SeriesRef, i64, f64)> = (1..10_000).map(|i| (a, T + i, 0.0)).collect();
     let (refs, times, values): (Vec<_>, Vec<_>, Vec<_>) =
         (many.iter().map(|r| r.0).collect(), many.iter().map(|r| r.1).collect(), many.iter().map(|r| r.2).collect());
-    let rows = crate::append::Floats { series: &refs, times_ms: &times, values: &values, starts_ms: &[] };
+    let rows = storage::append::Floats { series: &refs, times_ms: &times, values: &values, starts_ms: &[] };
     let error = appender.floats(rows).err();
     assert!(matches!(&error, Some(Error::Limit(text)) if text.contains("--limit")), "{error:?}");
     let committed = commit(appender).await;
