@@ -12,11 +12,9 @@ use tests::root;
 /// A circle of more files than these is refused.
 const CIRCLE_MAX: usize = 3;
 /// Crates whose circles are still to be opened.
-const WITH_CIRCLES: [&str; 6] = ["dedup", "merge", "objstore", "promql", "store-gateway", "transport"];
-/// Functions with more than seven parameters that are still to be changed.
-const WITH_MANY_PARAMETERS: usize = 6;
+const WITH_CIRCLES: [&str; 1] = ["promql"];
 /// The heaviest chain of crates that build one after the other, in percent of all lines.
-const CHAIN_MAX_PERCENT: usize = 36;
+const CHAIN_MAX_PERCENT: usize = 30;
 /// Lines of a file.
 const LONG_FILE: usize = 400;
 
@@ -322,7 +320,8 @@ fn test_modules(src: &Path) -> BTreeSet<PathBuf> {
     rust_files(src, &mut files);
     let mut found = BTreeSet::new();
     for path in &files {
-        let Ok(tree) = syn::parse_file(&std::fs::read_to_string(path).unwrap()) else { continue };
+        let text = std::fs::read_to_string(path).unwrap();
+        let Some(tree) = text.contains("cfg(test)").then(|| syn::parse_file(&text).ok()).flatten() else { continue };
         let dir = match path.file_stem().and_then(|s| s.to_str()) {
             Some("lib" | "mod" | "main") | None => path.parent().unwrap().to_owned(),
             Some(_) => path.with_extension(""),
@@ -447,7 +446,7 @@ fn structure_is_within_its_limits() {
     for (name, files) in &circles {
         println!("circle in {name}: {}", files.join(", "));
     }
-    assert!(many.len() <= WITH_MANY_PARAMETERS, "functions with more than 7 parameters: {many:#?}");
+    assert!(many.is_empty(), "functions with more than 7 parameters: {many:#?}");
     assert!(large.is_empty(), "circles of more than {CIRCLE_MAX} files: {large:#?}");
-    assert!(percent(weight, lines) <= CHAIN_MAX_PERCENT, "the heaviest chain of crates is too heavy: {chain:?}");
+    assert!(weight * 100 <= lines * CHAIN_MAX_PERCENT, "the heaviest chain of crates is too heavy: {chain:?}");
 }
