@@ -152,3 +152,62 @@ fn components_have_one_shape() {
     let missing: Vec<_> = wanted.filter(|f| !root().join("pkg").join(f).exists()).collect();
     assert!(missing.is_empty(), "missing: {missing:?}");
 }
+
+/// Where product code may ask the system for the time, randomness or its environment. Everyone else is handed them.
+const ASKS_THE_SYSTEM: [&str; 5] = [
+    "cmd/aion/src/main.rs",
+    "pkg/assembly/src/deps.rs",
+    "pkg/model/src/clock.rs",
+    "pkg/telemetry/src/logs.rs", // a log line's time is not the component's
+    "pkg/tls/src/pem.rs",        // the system's roots, where OpenSSL's variable says
+];
+
+#[test]
+fn clock_randomness_and_environment_are_parameters() {
+    fn visit(dir: &Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                visit(&path, found);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            let product = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+            let asks = ["SystemTime::now", "Timestamp::now", "rand::random", "rand::rng()", "env::var"];
+            if asks.iter().any(|ask| product.contains(ask)) {
+                found.push(path.strip_prefix(root()).unwrap().display().to_string());
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for folder in ["pkg", "cmd"] {
+        for entry in std::fs::read_dir(root().join(folder)).unwrap() {
+            visit(&entry.unwrap().path().join("src"), &mut found);
+        }
+    }
+    found.sort();
+    assert_eq!(found, ASKS_THE_SYSTEM);
+}
+
+#[test]
+fn no_crate_depends_on_what_it_does_not_name() {
+    fn read(dir: &Path, text: &mut String) {
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            match path.is_dir() {
+                true => read(&path, text),
+                false => text.push_str(&std::fs::read_to_string(&path).unwrap_or_default()),
+            }
+        }
+    }
+    let mut unused = Vec::new();
+    for (name, manifest) in manifests() {
+        let dir = if name == "proto" { root().join("proto") } else { root().join("pkg").join(&name) };
+        let mut text = String::new();
+        read(&dir.join("src"), &mut text);
+        let code_name = |d: &str| if d == "md-5" { "md5".to_owned() } else { d.replace('-', "_") };
+        let of_crate = dependencies(&manifest).into_iter().filter(|d| !text.contains(&code_name(d)));
+        unused.extend(of_crate.filter(|_| !text.is_empty()).map(|d| format!("{name}: {d}")));
+    }
+    assert!(unused.is_empty(), "{unused:#?}");
+}
