@@ -15,6 +15,7 @@ const FLAGS_OF_OTHERS: &[&str] = &[
     "release",
     "profile",
     "test",
+    "nocapture",
     "bench",
     "example",
 ];
