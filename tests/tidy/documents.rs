@@ -16,6 +16,7 @@ const FLAGS_OF_OTHERS: &[&str] = &[
     "profile",
     "test",
     "nocapture",
+    "timings",
     "bench",
     "example",
 ];
