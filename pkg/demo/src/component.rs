@@ -1,4 +1,4 @@
-//! The demo itself: start, tell, wait, stop.
+//! The demo itself: start, announce, wait, stop.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -70,8 +70,8 @@ async fn show(parsed: &Parsed, deps: Deps, shutdown: CancellationToken) -> Resul
     let Demo { dir, deps, mut group, shown, endpoints, .. } = demo;
     let lines = shown.into_iter().chain(live.as_ref().map(|l| l.shown.clone())).collect();
     let now_s = deps.clock.now_ms() / 1000;
-    let told = Told { page, compactor, endpoints: endpoints.len(), lines, now_s };
-    group.spawn("tell", tell(told, group.shutdown()));
+    let announcement = Announcement { page, compactor, endpoints: endpoints.len(), lines, now_s };
+    group.spawn("announcement", announce(announcement, group.shutdown()));
     let ended = group.run().await;
     if let Some(live) = live {
         live.stop().await;
@@ -238,7 +238,7 @@ async fn ready(address: &str, shutdown: &CancellationToken) {
 }
 
 /// What to say once all is up.
-struct Told {
+struct Announcement {
     page: String,
     compactor: Option<String>,
     endpoints: usize,
@@ -246,20 +246,20 @@ struct Told {
     now_s: i64,
 }
 
-async fn tell(told: Told, shutdown: CancellationToken) {
-    if let Some(Err(e)) = shutdown.run_until_cancelled(tell_when_ready(&told)).await {
+async fn announce(announcement: Announcement, shutdown: CancellationToken) {
+    if let Some(Err(e)) = shutdown.run_until_cancelled(announce_when_ready(&announcement)).await {
         warn!(err = %e, "the demo is slow to start");
     }
     shutdown.cancelled().await;
 }
 
-async fn tell_when_ready(told: &Told) -> Result<(), Error> {
-    let base = format!("http://{}", told.page);
+async fn announce_when_ready(announcement: &Announcement) -> Result<(), Error> {
+    let base = format!("http://{}", announcement.page);
     let begun = tokio::time::Instant::now();
     loop {
         if let Ok(answer) = reqwest::get(format!("{base}/api/v1/stores")).await
             && let Ok(text) = answer.text().await
-            && text.matches("\"lastError\":null").count() >= told.endpoints
+            && text.matches("\"lastError\":null").count() >= announcement.endpoints
             // Until it has answered, nobody knows what an endpoint is.
             && !text.contains("unknown component type")
         {
@@ -271,10 +271,10 @@ async fn tell_when_ready(told: &Told) -> Result<(), Error> {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     println!("\nRunning, in this one process:");
-    for line in &told.lines {
+    for line in &announcement.lines {
         println!("  {line}");
     }
-    if let Some(compactor) = &told.compactor {
+    if let Some(compactor) = &announcement.compactor {
         println!("\nThe compactor's page: http://{compactor}/");
     }
     println!("\nTry:");
@@ -282,8 +282,8 @@ async fn tell_when_ready(told: &Told) -> Result<(), Error> {
     println!("  {base}/api/v1/query?query=count%20by%20(cluster)%20(up)");
     println!(
         "  {base}/api/v1/query_range?query=sum%20by%20(cluster)%20(rate(http_requests_total%5B5m%5D))&start={0}&end={1}&step=3600",
-        told.now_s - 2 * 86_400,
-        told.now_s
+        announcement.now_s - 2 * 86_400,
+        announcement.now_s
     );
     println!("\nGrafana: add a Prometheus data source with the address {base}");
     println!("The page:  {base}/      Ctrl-C ends all.");

@@ -127,9 +127,9 @@ impl SeriesSource for Replica {
 pub(crate) fn routes(replica: Replica, metrics: &Metrics) -> Router {
     let budget = Arc::new(Budget::unlimited);
     let options = ServerOptions { limits: Default::default(), budget, metrics: metrics.clone() };
-    let (told, served) = (replica.clone(), Served { store: true, ..Served::default() });
+    let (described, served) = (replica.clone(), Served { store: true, ..Served::default() });
     let info = move || {
-        let source = told.info();
+        let source = described.info();
         let sets = source.label_sets.iter().map(|labels| StoreSet { labels: labels.clone(), range: source.range });
         Some(EndpointInfo { component: ComponentType::Sidecar, served, sets: sets.collect(), source })
     };

@@ -80,7 +80,7 @@ impl Histograms {
                 kept += 1;
                 continue;
             }
-            // What is told of a sample that goes holds for the next one.
+            // The hint of a sample that is dropped holds for the next one.
             gone = gone.or(Some(values[i].reset_hint));
         }
         times.truncate(kept);

@@ -111,7 +111,7 @@ pub(crate) fn http_client(client: reqwest::Client) -> HttpClient {
 /// where, taken for the end, would make blocks vanish from a view of the bucket (thanos-io/thanos#4374). A key that is no
 /// path (`a//b`, `a/../b`), put there by some other tool, would make every S3 listing fail.
 ///
-/// What is retried for long is told at once: that the store cannot be reached, or refuses the credentials.
+/// A store that cannot be reached, or that refuses the credentials, is logged at once, though requests are retried for long.
 #[derive(Debug)]
 struct Checked {
     client: reqwest::Client,

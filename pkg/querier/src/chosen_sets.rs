@@ -93,7 +93,7 @@ impl Part {
     fn of(set: &Labels, dropped: &[&Labels]) -> Self {
         let mut values: BTreeMap<_, BTreeSet<_>> =
             set.iter().map(|(n, v)| (n.to_owned(), BTreeSet::from([v.to_owned()]))).collect();
-        // A dropped set with more labels is told by one of these, which the kept set's series must then not have.
+        // A dropped set with more labels has one of these, which the kept set's series must then not have.
         for other in dropped {
             if set.iter().all(|(n, v)| other.get(n) == Some(v))
                 && let Some((name, _)) = other.iter().find(|(n, _)| set.get(n).is_none())

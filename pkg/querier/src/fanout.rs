@@ -192,7 +192,7 @@ impl SeriesSource for FanOut {
             (min, max) = (min.min(range.min), max.max(range.max));
         }
         let range = match (all.is_empty(), min > max) {
-            // whoever asks is told
+            // Whoever asks gets a warning that names the missing endpoints.
             (true, _) => TimeRange::ALL,
             (false, true) => TimeRange::new(0, 0),
             (false, false) => TimeRange::new(min, max),

@@ -47,7 +47,7 @@ pub struct BucketBlock {
     used_ms: AtomicI64,
     /// The longest entry and chunk record that was read, bytes.
     seen_bytes: [AtomicU32; 2],
-    /// What its series entries told when the header was made.
+    /// What its series entries showed when the header was made.
     survey: OnceLock<Survey>,
     /// Set when they contradict `meta.json`.
     contradiction: OnceLock<Contradiction>,

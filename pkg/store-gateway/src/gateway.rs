@@ -115,8 +115,8 @@ impl StoreGateway {
         closed
     }
 
-    /// Whether there may be data of any time and any external labels beside what is served. Then others are to ask, so
-    /// that they are told.
+    /// Whether there may be data of any time and any external labels beside what is served. Then other components
+    /// must ask, so that they get the warning.
     fn is_unsure(&self, loaded: &Loaded) -> bool {
         loaded.lacks_anything() || self.inner.sync_failure.read().is_some()
     }

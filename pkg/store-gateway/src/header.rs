@@ -54,7 +54,7 @@ pub(crate) struct Source<'a> {
 }
 
 /// Which index a header on disk was made from, and what was seen of it; lies beside the header. A header of another index
-/// has sound checksums and leads to wrong places: it is told by this alone.
+/// has sound checksums and leads to wrong places: only this tells it apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Origin {
     block: BlockId,

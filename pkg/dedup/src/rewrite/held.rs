@@ -34,25 +34,25 @@ pub(crate) fn held(list: &[Windows], chosen: &[Place], resolution_ms: i64) -> Ve
         };
         let before = i.checked_sub(1).map(|before| chosen[before]);
         let goes_on = before.is_some() && previous(list, place) == before;
-        let told = counter.reset_hint == ResetHint::Reset;
+        let hinted = counter.reset_hint == ResetHint::Reset;
         let behind = last.is_some_and(|at| fell(list, at, place));
         let shown = match last {
             None => Shown::Own,
             Some(at) if goes_on && Some(at) == before => Shown::Own,
             Some(at) => {
                 let real = || match before {
-                    Some(before) if goes_on => fell(list, before, place) || told,
+                    Some(before) if goes_on => fell(list, before, place) || hinted,
                     _ => is_real(list, Past { at, reset, resolution_ms }, place, behind),
                 };
                 match () {
                     () if behind && !real() => Shown::Held(at),
-                    () if !behind && told && !real() => Shown::NoReset,
+                    () if !behind && hinted && !real() => Shown::NoReset,
                     () => Shown::Own,
                 }
             }
         };
         if !matches!(shown, Shown::Held(_)) {
-            if last.is_some() && (behind || told && shown == Shown::Own) {
+            if last.is_some() && (behind || hinted && shown == Shown::Own) {
                 reset = Some(place);
             }
             last = Some(place);
@@ -70,7 +70,7 @@ pub(crate) fn counter(list: &[Windows], place: Place) -> Option<&FloatHistogram>
     }
 }
 
-/// Whether a reader would see a reset from one counter to another, whatever is told beside them. Not where the kind of
+/// Whether a reader would see a reset from one counter to another, whatever their reset hints say. Not where the kind of
 /// buckets changes: such counters cannot stand in for one another.
 fn fell(list: &[Windows], from: Place, to: Place) -> bool {
     let (Some(from), Some(to)) = (counter(list, from), counter(list, to)) else { return false };
@@ -93,17 +93,17 @@ struct Past {
 }
 
 /// Whether there was a reset between the window shown last and `to` of another lane, which counts less (`behind`) or is
-/// told to follow on a reset.
+/// hinted to follow a reset.
 fn is_real(list: &[Windows], past: Past, to: Place, behind: bool) -> bool {
     let Past { at, reset, resolution_ms } = past;
     let time = |p: Place| list[p.chunk].times[p.window];
     let key = |p: Place| time(p).div_euclid(resolution_ms);
     let reach = resolution_ms.saturating_add(resolution_ms / 2);
-    let told = |p: Place| counter(list, p).is_some_and(|c| c.reset_hint == ResetHint::Reset);
+    let hinted = |p: Place| counter(list, p).is_some_and(|c| c.reset_hint == ResetHint::Reset);
     if let Some(own) = previous(list, to) {
         // Since its own window before, the lane saw a reset: it is real, unless it is the one that has been shown since
         // then.
-        let saw = fell(list, own, to) || told(to);
+        let saw = fell(list, own, to) || hinted(to);
         let since = |reset| match key(reset).cmp(&key(own)) {
             Ordering::Greater => true,
             Ordering::Equal => fell(list, own, reset),
@@ -123,7 +123,7 @@ fn is_real(list: &[Windows], past: Past, to: Place, behind: bool) -> bool {
         false => key(*next) <= key(to),
     };
     match next(list, at).filter(tells) {
-        Some(next) => fell(list, at, next) || told(next),
+        Some(next) => fell(list, at, next) || hinted(next),
         None => match (counter(list, at), counter(list, to)) {
             (Some(shown), Some(to)) => behind && to.count < shown.count / 2.0,
             _ => false,

@@ -175,7 +175,7 @@ fn is_whole(chosen: &[Ref], chunk: u32, len: usize) -> bool {
     next.iter().zip(0u32..).all(|(r, i)| r.chunk == chunk && r.sample == i)
 }
 
-/// What is told of a histogram's past that still holds at its place in the output.
+/// What a histogram's reset hint says that still holds at its place in the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Known {
     All,
@@ -184,7 +184,7 @@ enum Known {
     Nothing,
 }
 
-/// Whether the reset that is told of sample `next` lies before what was shown last, by another replica.
+/// Whether the reset that sample `next` hints at lies before what was shown last, by another replica.
 fn is_shown(run: &[LaneChunk], decoded: &[Decoded], chosen: &[Ref], next: Ref) -> bool {
     let histogram = |r: Ref| decoded[r.chunk as usize].histograms.get(r.sample as usize);
     let fell = |from: &FloatHistogram, to: &FloatHistogram| {

@@ -91,7 +91,7 @@ struct PartXml {
 
 #[derive(Debug, thiserror::Error)]
 enum Odd {
-    // The words by which the kind of object_store's own errors is told.
+    // Words in object_store's own errors that show their kind.
     #[error("Server returned non-2xx status code: {status}: {body}")]
     Status { status: StatusCode, body: String },
     #[error("an answer of more than 16 MiB")]

@@ -128,7 +128,7 @@ impl Fetched {
 pub(crate) struct ObjectReader<'a> {
     pub(crate) bucket: &'a Bucket,
     pub(crate) path: &'a str,
-    /// What the listing told of its size.
+    /// Its size in the listing, bytes.
     pub(crate) size: Option<u64>,
     pub(crate) data: Data,
     pub(crate) options: &'a FetchOptions,
