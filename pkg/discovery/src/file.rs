@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -33,32 +34,42 @@ pub enum Which {
 }
 
 impl Which {
-    /// The paths to read now.
+    /// The paths to read now; none where the folder cannot be listed.
     pub fn paths(&self) -> Vec<PathBuf> {
+        self.list().unwrap_or_default()
+    }
+
+    /// The paths to read now. A folder that is not there holds none.
+    fn list(&self) -> io::Result<Vec<PathBuf>> {
         match self {
-            Self::One(path) => vec![path.clone()],
-            Self::Matching(pattern) => matching(pattern),
+            Self::One(path) => Ok(vec![path.clone()]),
+            Self::Matching(pattern) => matching(Path::new(pattern)),
         }
     }
 }
 
-fn matching(pattern: &str) -> Vec<PathBuf> {
-    let path = PathBuf::from(pattern);
+fn folder(pattern: &Path) -> &Path {
+    pattern.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn matching(path: &Path) -> io::Result<Vec<PathBuf>> {
     let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
     let Some((before, after)) = name.split_once('*') else {
-        return if path.exists() { vec![path] } else { Vec::new() };
+        return Ok(if path.exists() { vec![path.to_owned()] } else { Vec::new() });
     };
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).map_or(PathBuf::from("."), PathBuf::from);
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let entries = match std::fs::read_dir(folder(path)) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?.collect::<io::Result<Vec<_>>>()?,
+    };
     let fits = |n: &str| n.len() >= before.len() + after.len() && n.starts_with(before) && n.ends_with(after);
     let mut found: Vec<PathBuf> = entries
-        .flatten()
+        .into_iter()
         .filter(|e| e.file_name().to_str().is_some_and(fits))
         .map(|e| e.path())
         .filter(|path| path.exists())
         .collect();
     found.sort();
-    found
+    Ok(found)
 }
 
 /// What one file says.
@@ -104,7 +115,19 @@ impl<T> Files<T> {
     pub fn reload(&mut self) {
         let mut before = std::mem::take(&mut self.loaded);
         for (which, parse) in &self.kinds {
-            for path in which.paths() {
+            let paths = match (which.list(), which) {
+                (Err(e), Which::Matching(pattern)) => {
+                    // What the folder holds now is not known: no file of it is forgotten, and the pattern has failed.
+                    let pattern = PathBuf::from(pattern);
+                    let kept = before.extract_if(.., |path, _| path.parent() == Some(folder(&pattern)));
+                    self.loaded.extend(kept);
+                    let failure = Some(format!("{}: {e}", folder(&pattern).display()));
+                    self.loaded.insert(pattern, Loaded { value: None, failure, content: None });
+                    continue;
+                }
+                (paths, _) => paths.unwrap_or_default(),
+            };
+            for path in paths {
                 let before = before.remove(&path);
                 if let Entry::Vacant(new) = self.loaded.entry(path) {
                     let now = load(new.key(), parse, before);
@@ -225,6 +248,28 @@ impl Discoverer for FileDiscoverer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_that_cannot_be_listed_forgets_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("sd");
+        let file = folder.join("a.yml");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(&file, "- targets: [x:1]\n").unwrap();
+        let pattern = folder.join("*.yml");
+        let which = Which::Matching(pattern.display().to_string());
+        let mut files = Files::new(vec![(which, Box::new(parse_groups) as Parse<Vec<TargetGroup>>)]);
+        files.reload();
+        std::fs::remove_dir_all(&folder).unwrap();
+        std::fs::write(&folder, "no folder").unwrap();
+        files.reload();
+        let loaded: BTreeMap<_, _> = files.loaded().map(|(path, l)| (path.to_owned(), l.clone())).collect();
+        assert_eq!(loaded[&file].value.as_ref().unwrap().len(), 1);
+        assert!(loaded[&pattern].failure.as_ref().unwrap().contains("sd: "), "{loaded:?}");
+        std::fs::remove_file(&folder).unwrap();
+        files.reload();
+        assert_eq!(files.loaded().count(), 0, "a folder that is gone holds no file");
+    }
 
     #[test]
     fn files_by_pattern() {
