@@ -1,0 +1,1 @@
+//! `aion server`: scrapes, stores, answers PromQL and hands on its blocks.
