@@ -38,6 +38,12 @@ pub trait Component: Send + Sync + Sized + 'static {
     /// Its command line; the name is also the one in its metrics.
     fn command() -> Command;
 
+    /// What the metrics of its reloads begin with: after those of Thanos' rule and receive, unless it takes the place of
+    /// another program.
+    fn reload_metrics() -> String {
+        format!("thanos_{}_config_last_reload", Self::command().name.replace('-', "_"))
+    }
+
     /// Puts the parts together. `probe` is the component's own; while this waits for anything, probes and metrics are
     /// served already.
     ///

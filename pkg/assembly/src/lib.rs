@@ -23,7 +23,7 @@ pub use component::{Component, Config};
 pub use deps::{Deps, Env, Random};
 pub use error::Error;
 pub use grpc::{GrpcConfig, GrpcServices, STORE_LIMITS, store_limits};
-pub use http::HttpConfig;
+pub use http::{HttpConfig, PROMETHEUS_HTTP};
 pub use listeners::Listeners;
 pub use reload::Reloads;
 pub use run::{http_router, run, run_configured, serve};

@@ -18,6 +18,8 @@ const GRPC: &str = "grpc-address";
 pub struct Listeners {
     /// Metrics, probes, pages, the HTTP API.
     pub http: TcpListener,
+    /// Further sockets that serve the same as `http`.
+    pub more_http: Vec<TcpListener>,
     /// StoreAPI and the other gRPC services; `None` where a component has none.
     pub grpc: Option<TcpListener>,
 }
@@ -28,15 +30,25 @@ impl Listeners {
     /// # Errors
     /// [`Error::Listener`] with the flag whose address cannot be bound.
     pub async fn bind(http: &HttpConfig, grpc: Option<&GrpcConfig>) -> Result<Self, Error> {
-        let http = bind(HTTP, &http.address).await?;
+        let flag = http.address_flag;
+        let Some((first, others)) = http.addresses.split_first() else {
+            return Err(Error::flag(flag, "an address is needed"));
+        };
+        let http = bind(flag, first).await?;
+        let mut more_http = Vec::new();
+        for address in others {
+            let listener = bind(flag, address).await?;
+            info!(http = %listener.local_addr().map_err(of(flag))?, "listening");
+            more_http.push(listener);
+        }
         let Some(grpc) = grpc else {
             info!(http = %http.local_addr().map_err(Self::http_error)?, "listening");
-            return Ok(Self { http, grpc: None });
+            return Ok(Self { http, more_http, grpc: None });
         };
         let grpc = bind(GRPC, &grpc.address).await?;
         let addresses = (http.local_addr().map_err(Self::http_error)?, grpc.local_addr().map_err(of(GRPC))?);
         info!(http = %addresses.0, grpc = %addresses.1, "listening");
-        Ok(Self { http, grpc: Some(grpc) })
+        Ok(Self { http, more_http, grpc: Some(grpc) })
     }
 
     /// Free ports of loopback, for tests.
@@ -45,7 +57,7 @@ impl Listeners {
     /// [`Error::Listener`], where no port is free.
     pub async fn loopback() -> Result<Self, Error> {
         let address = "127.0.0.1:0";
-        Ok(Self { http: bind(HTTP, address).await?, grpc: Some(bind(GRPC, address).await?) })
+        Ok(Self { http: bind(HTTP, address).await?, more_http: Vec::new(), grpc: Some(bind(GRPC, address).await?) })
     }
 
     /// The address that HTTP is served on, with the port that the system chose for port 0.

@@ -11,6 +11,7 @@ use model::Clock;
 use service::{BoxError, Hangups};
 use telemetry::{Gauge, Metrics};
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 type Reload = Box<dyn Fn() -> BoxFuture<'static, Result<(), BoxError>> + Send + Sync>;
@@ -18,8 +19,7 @@ type Reload = Box<dyn Fn() -> BoxFuture<'static, Result<(), BoxError>> + Send + 
 /// The named reloads of a component. One that fails leaves what was loaded before in force, and the others go on.
 ///
 /// They run at SIGHUP, and at `POST /-/reload` where a flag enables it; one request at a time. The outcome is in the log
-/// and in `thanos_<component>_config_last_reload_successful` and `…_last_reload_success_timestamp_seconds`, named after
-/// those of Thanos' rule and receive.
+/// and in the metrics `<prefix>_successful` and `<prefix>_success_timestamp_seconds`.
 pub struct Reloads {
     all: Vec<(&'static str, Reload)>,
     clock: Arc<dyn Clock>,
@@ -36,14 +36,13 @@ impl fmt::Debug for Reloads {
 
 impl Reloads {
     /// None yet. What the component was started with counts as the first success.
-    pub fn new(component: &str, clock: Arc<dyn Clock>, metrics: &Metrics) -> Self {
-        let component = component.replace('-', "_");
+    pub fn new(metrics_prefix: &str, clock: Arc<dyn Clock>, metrics: &Metrics) -> Self {
         let successful = metrics.gauge(
-            &format!("thanos_{component}_config_last_reload_successful"),
+            &format!("{metrics_prefix}_successful"),
             "Whether the last reload of configuration files succeeded.",
         );
         let success_seconds = metrics.gauge(
-            &format!("thanos_{component}_config_last_reload_success_timestamp_seconds"),
+            &format!("{metrics_prefix}_success_timestamp_seconds"),
             "When configuration files were last loaded with success.",
         );
         successful.set(1.0);
@@ -102,15 +101,26 @@ impl Reloads {
         }
     }
 
-    /// `/-/reload`, with Prometheus' methods and answers.
-    pub(crate) fn routes(self: Arc<Self>) -> Router {
+    /// `/-/reload` and `/-/quit`, with Prometheus' methods and answers.
+    pub(crate) fn routes(self: Arc<Self>, enabled: bool, shutdown: CancellationToken) -> Router {
+        if !enabled {
+            let refuse = || async { (StatusCode::FORBIDDEN, "Lifecycle API is not enabled.\n") };
+            let refuse = post(refuse).put(refuse);
+            return Router::new().route("/-/reload", refuse.clone()).route("/-/quit", refuse);
+        }
+        let quit = move || {
+            info!("asked to end over HTTP");
+            shutdown.cancel();
+            async { "Requesting termination... Goodbye!\n" }
+        };
         let reload = move || async move {
             match self.run().await {
                 Ok(()) => (StatusCode::OK, String::new()),
                 Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, format!("failed to reload config: {e}\n")),
             }
         };
-        Router::new().route("/-/reload", post(reload.clone()).put(reload))
+        let routes = Router::new().route("/-/reload", post(reload.clone()).put(reload));
+        routes.route("/-/quit", post(quit.clone()).put(quit))
     }
 }
 
@@ -126,7 +136,7 @@ mod tests {
     #[tokio::test]
     async fn one_failure_stops_no_other_and_shows() {
         let (clock, metrics) = (Arc::new(FakeClock::at(5_000)), Metrics::new());
-        let mut reloads = Reloads::new("rule", clock.clone(), &metrics);
+        let mut reloads = Reloads::new("thanos_rule_config_last_reload", clock.clone(), &metrics);
         let (bad, done) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
         let is_bad = bad.clone();
         reloads.add("first", move || {
@@ -162,7 +172,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_at_a_time() {
-        let mut reloads = Reloads::new("rule", Arc::new(FakeClock::at(0)), &Metrics::new());
+        let mut reloads = Reloads::new("thanos_rule_config_last_reload", Arc::new(FakeClock::at(0)), &Metrics::new());
         let busy = Arc::new(AtomicBool::new(false));
         reloads.add("slow", move || {
             let busy = busy.clone();

@@ -84,17 +84,19 @@ pub async fn serve<C: Component>(component: C, listeners: Listeners, shutdown: C
     let mut group = Group::new(shutdown);
     let token = group.shutdown();
 
-    let mut reloads = Reloads::new(C::command().name, deps.clock.clone(), &deps.metrics);
+    let mut reloads = Reloads::new(&C::reload_metrics(), deps.clock.clone(), &deps.metrics);
     config.http().on_reload(&mut reloads);
     component.on_reload(&mut reloads);
     let reloads = Arc::new(reloads);
 
     let mut http = http_router(&*component);
-    if config.http().lifecycle {
-        http = http.merge(config.http().web.wrap(reloads.clone().routes()));
+    if let Some(enabled) = config.http().lifecycle {
+        http = http.merge(config.http().web.wrap(reloads.clone().routes(enabled, token.clone())));
     }
     group.allow(config.http().serve.grace);
-    group.spawn("http", transport::serve(listeners.http, http, config.http().serve.clone(), token.clone()));
+    for listener in listeners.more_http.into_iter().chain([listeners.http]) {
+        group.spawn("http", transport::serve(listener, http.clone(), config.http().serve.clone(), token.clone()));
+    }
     if let (Some(listener), Some(config), Some(grpc)) = (listeners.grpc, config.grpc(), grpc_router(&*component)) {
         group.allow(config.serve.grace);
         group.spawn("grpc", transport::serve(listener, grpc, config.serve.clone(), token.clone()));
