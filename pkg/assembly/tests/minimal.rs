@@ -144,7 +144,7 @@ async fn it_goes_on_with_the_same_listener_once_it_is_built() {
 #[tokio::test]
 async fn a_reload_over_http_is_served_where_a_flag_enables_it() {
     for (args, outcome) in [
-        (&[][..], (404, String::new())),
+        (&[][..], (403, "Lifecycle API is not enabled.\n".to_owned())),
         (&["--web.enable-lifecycle"], (500, "failed to reload config: nothing: there is nothing to read\n".to_owned())),
     ] {
         let (config, deps) = (Settings::from_flags(&parsed(args), &deps()).unwrap(), deps());
@@ -156,7 +156,13 @@ async fn a_reload_over_http_is_served_where_a_flag_enables_it() {
         assert_eq!(asked, outcome, "{args:?}");
         let failed = deps.metrics.encode().contains("thanos_minimal_config_last_reload_successful 0");
         assert_eq!(failed, asked.0 == 500);
-        shutdown.cancel();
+        let quit = answer(client().post(format!("http://{address}/-/quit"))).await.unwrap();
+        if args.is_empty() {
+            assert_eq!(quit.0, 403);
+            shutdown.cancel();
+        } else {
+            assert_eq!(quit, (200, "Requesting termination... Goodbye!\n".to_owned()));
+        }
         serve.await.unwrap().unwrap();
     }
 }
