@@ -10,6 +10,8 @@ use storage::{Budget, Inspect, PartialResponse};
 use telemetry::Metrics;
 use telemetry::build::BuildInfo;
 
+use crate::server::ServerParts;
+
 /// Everything the handlers use. Cheap to clone.
 #[derive(Clone)]
 pub struct ApiState {
@@ -33,6 +35,8 @@ pub struct ApiState {
     pub clock: Arc<dyn Clock>,
     /// The process' byte budget; requests hold theirs against it.
     pub budget: Arc<Budget>,
+    /// What a scraping server has beyond a querier.
+    pub server: Option<ServerParts>,
 }
 
 impl fmt::Debug for ApiState {

@@ -91,6 +91,7 @@ impl Querier {
             metrics: metrics.clone(),
             clock: deps.clock.clone(),
             budget: Budget::new("all queries together", "--query.max-bytes-total", config.bytes_total_max, None),
+            server: None,
         };
         Self { config, deps, probe, set, files: Arc::new(Mutex::new(files)), sources, inspect, state }
     }

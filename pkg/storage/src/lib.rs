@@ -15,6 +15,7 @@ mod hints;
 mod inspect;
 mod memory;
 mod merge;
+mod operate;
 mod select;
 mod source;
 
@@ -31,6 +32,9 @@ pub use inspect::{
 };
 pub use memory::MemorySource;
 pub use merge::{merge_sorted_names, merge_streams};
+pub use operate::{
+    RelabelRule, RelabelStep, ReplayProgress, ScrapeView, TargetMetadata, TargetMetadataQuery, TsdbAdmin, TsdbView,
+};
 pub use select::{LabelQuery, PartialResponse, Select, Shard};
 pub use source::{Answer, SeriesEvent, SeriesSource, SeriesStream, SourceInfo, collect_series};
 

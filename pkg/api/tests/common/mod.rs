@@ -137,6 +137,7 @@ impl Api {
             metrics: metrics.clone(),
             clock: Arc::new(FakeClock::at(NOW_MS)),
             budget: budget.clone(),
+            server: None,
         });
         Self { router, source, metrics, budget }
     }
