@@ -1,7 +1,9 @@
 //! Sums and differences of histograms, as Prometheus has them.
 
+use std::num::Wrapping;
+
 use crate::buckets::{add, collect, indexed, reduce};
-use crate::{FloatHistogram, ResetHint, Span, upper_bound};
+use crate::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Histogram, ResetHint, Span, upper_bound};
 
 /// Two histograms of which one has custom buckets and the other exponential ones: they cannot be put together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +24,34 @@ pub struct Combined {
     pub hints_collide: bool,
     /// Custom bounds differed; those that both have were kept.
     pub bounds_reconciled: bool,
+}
+
+impl Histogram {
+    /// Reduces the resolution to a coarser schema. Anything else leaves the histogram as it is.
+    pub fn reduce_to(&mut self, schema: i32) {
+        if self.schema == CUSTOM_BUCKETS_SCHEMA || schema >= self.schema || !(-9..=8).contains(&schema) {
+            return;
+        }
+        let halvings = (self.schema - schema) as u32;
+        for (spans, deltas) in [
+            (&mut self.positive_spans, &mut self.positive_deltas),
+            (&mut self.negative_spans, &mut self.negative_deltas),
+        ] {
+            let mut count = Wrapping(0i64);
+            let counts: Vec<_> = deltas
+                .iter()
+                .map(|delta| {
+                    count += delta;
+                    count
+                })
+                .collect();
+            let (new_spans, counts) = reduce(spans, &counts, halvings);
+            let mut before = Wrapping(0);
+            *deltas = counts.into_iter().map(|count| (count - std::mem::replace(&mut before, count)).0).collect();
+            *spans = new_spans;
+        }
+        self.schema = schema;
+    }
 }
 
 impl FloatHistogram {
@@ -190,5 +220,30 @@ impl FloatHistogram {
         };
         (self.positive_spans, self.positive_buckets) = trim(&self.positive_spans, &self.positive_buckets);
         (self.negative_spans, self.negative_buckets) = trim(&self.negative_spans, &self.negative_buckets);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_are_reduced_as_floats_are() {
+        let mut fine = Histogram {
+            schema: 10,
+            count: 15,
+            positive_spans: vec![Span { offset: -3, length: 4 }, Span { offset: 9, length: 1 }],
+            positive_deltas: vec![1, 1, 1, 1, 1],
+            ..Histogram::default()
+        };
+        let mut float = fine.to_float();
+        fine.reduce_to(8);
+        float.reduce_to(8);
+        assert_eq!(fine.to_float(), float);
+        assert_eq!((fine.schema, fine.validate()), (8, Ok(())));
+        let custom = Histogram { schema: CUSTOM_BUCKETS_SCHEMA, ..fine.clone() };
+        let mut same = custom.clone();
+        same.reduce_to(2);
+        assert_eq!(same, custom);
     }
 }

@@ -1,9 +1,11 @@
 //! Buckets by index.
 
+use std::ops::AddAssign;
+
 use crate::Span;
 
 /// Index and count of each bucket that `spans` cover, as far as there are counts.
-pub fn indexed<'a>(spans: &'a [Span], counts: &'a [f64]) -> impl Iterator<Item = (i32, f64)> + 'a {
+pub fn indexed<'a, C: Copy>(spans: &'a [Span], counts: &'a [C]) -> impl Iterator<Item = (i32, C)> + 'a {
     let mut next = 0i32;
     let indices = spans.iter().flat_map(move |span| {
         let start = next.wrapping_add(span.offset);
@@ -14,8 +16,8 @@ pub fn indexed<'a>(spans: &'a [Span], counts: &'a [f64]) -> impl Iterator<Item =
 }
 
 /// Spans and counts of buckets with ascending indices; neighbours share a span.
-pub(crate) fn collect(buckets: impl Iterator<Item = (i32, f64)>) -> (Vec<Span>, Vec<f64>) {
-    let (mut spans, mut counts): (Vec<Span>, Vec<f64>) = (Vec::new(), Vec::new());
+pub(crate) fn collect<C>(buckets: impl Iterator<Item = (i32, C)>) -> (Vec<Span>, Vec<C>) {
+    let (mut spans, mut counts): (Vec<Span>, Vec<C>) = (Vec::new(), Vec::new());
     let mut next = 0i32;
     for (index, count) in buckets {
         match spans.last_mut() {
@@ -34,8 +36,8 @@ pub(crate) fn coarser(index: i32, halvings: u32) -> i32 {
 }
 
 /// The same buckets in a schema that is `halvings` steps coarser.
-pub(crate) fn reduce(spans: &[Span], counts: &[f64], halvings: u32) -> (Vec<Span>, Vec<f64>) {
-    let mut merged: Vec<(i32, f64)> = Vec::with_capacity(counts.len());
+pub(crate) fn reduce<C: Copy + AddAssign>(spans: &[Span], counts: &[C], halvings: u32) -> (Vec<Span>, Vec<C>) {
+    let mut merged: Vec<(i32, C)> = Vec::with_capacity(counts.len());
     for (index, count) in indexed(spans, counts) {
         let index = coarser(index, halvings);
         match merged.last_mut() {

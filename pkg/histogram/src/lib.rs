@@ -6,10 +6,12 @@ mod arithmetic;
 mod bounds;
 mod buckets;
 mod reset;
+mod validate;
 
 pub use arithmetic::{Combined, Incompatible};
 pub use bounds::upper_bound;
 pub use buckets::indexed;
+pub use validate::{InvalidHistogram, SCHEMA_MAX, SCHEMA_MIN};
 
 /// The schema of custom bucket bounds (NHCB).
 pub const CUSTOM_BUCKETS_SCHEMA: i32 = -53;
