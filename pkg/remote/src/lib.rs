@@ -4,10 +4,8 @@
 //! Chunks are passed on as Prometheus encoded them, decoded frame by frame as they arrive. Wire messages do not leave
 //! this crate.
 
-mod external;
 mod frames;
 mod messages;
-mod order;
 mod out;
 mod plan;
 mod read;

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use labels::{Labels, METRIC_NAME, MatchType, Matcher};
 use model::TimeRange;
-use storage::Select;
-
-use crate::order::Sorter;
+use storage::{Select, Sorter};
 
 /// What is known of a Prometheus beside its series.
 #[derive(Debug, Clone)]

@@ -13,12 +13,11 @@ use prost::Message;
 use proto::prometheus as wire;
 use reqwest::Response;
 use storage::{
-    Answer, Ctx, Error, LabelQuery, Result, Select, Series, SeriesEvent, SeriesSource, SeriesStream, SourceInfo, ahead,
-    merge_sorted_names,
+    Answer, Ctx, Error, LabelQuery, Narrowed, Result, Select, Series, SeriesEvent, SeriesSource, SeriesStream,
+    SourceInfo, ahead, merge_sorted_names, narrow,
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::external::{Narrowed, narrow};
 use crate::frames::FrameDecoder;
 use crate::messages::{read_request, series_from_wire};
 use crate::out::{BATCH_SERIES, Batch, Holding, Sink};

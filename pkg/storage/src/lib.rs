@@ -11,6 +11,7 @@ mod chunk;
 pub mod conformance;
 mod context;
 mod error;
+mod external;
 mod hints;
 mod inspect;
 mod memory;
@@ -24,6 +25,7 @@ pub use budget::{Budget, Reservation};
 pub use chunk::{AggrChunk, Aggregate, Aggregates, Chunk, ChunkData, EncodedChunk, Series, replica_id};
 pub use context::Ctx;
 pub use error::Error;
+pub use external::{Narrowed, Sorter, WithExternalLabels, narrow};
 pub use hints::{HintSink, Hints, ItemStats, ReadStats};
 pub use inspect::{
     ActiveTarget, AlertInstance, AlertRule, AlertState, ExemplarsQuery, ExemplarsSource, Inspect, MetadataByMetric,

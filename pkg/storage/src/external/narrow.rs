@@ -4,7 +4,7 @@ use labels::{Labels, MatchType, Matcher};
 
 /// Matchers once those on external labels are judged.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Narrowed {
+pub enum Narrowed {
     /// An external label does not match: no series does.
     Nothing,
     /// What is left to ask.
@@ -12,7 +12,7 @@ pub(crate) enum Narrowed {
 }
 
 /// Splits off the matchers on `external` labels, which hold for every series alike, and those that match anything.
-pub(crate) fn narrow(external: &Labels, matchers: &[Matcher]) -> Narrowed {
+pub fn narrow(external: &Labels, matchers: &[Matcher]) -> Narrowed {
     let mut left = Vec::with_capacity(matchers.len());
     for matcher in matchers {
         match external.get(matcher.name()) {

@@ -1,6 +1,6 @@
 //! Order by final labels.
 //!
-//! Prometheus streams series in the order of their own labels. Putting the same external labels on all of them changes
+//! A server streams series in the order of their own labels. Putting the same external labels on all of them changes
 //! that order in two ways only:
 //!
 //! - A series whose own labels are the beginning of another's (`{up}` and `{up, job="x"}`) comes first; with an external
@@ -13,12 +13,12 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
+use crate::{Chunk, Error, Result, Series, Shard};
 use labels::Labels;
-use storage::{Chunk, Error, Result, Series, Shard};
 
-/// Series in, with labels as Prometheus sent them; series out, with final labels and in their order.
+/// Series in, with labels as the server has them, with or without the external ones; series out, with final labels and in their order.
 #[derive(Debug)]
-pub(crate) struct Sorter {
+pub struct Sorter {
     external: Labels,
     without: Arc<[String]>,
     shard: Option<Shard>,
@@ -39,17 +39,20 @@ struct Held {
 
 impl Sorter {
     /// `streaming` = no series has labels of its own with the names of `external` or in `without`, as far as is known.
-    pub(crate) fn new(external: Labels, without: Arc<[String]>, shard: Option<Shard>, streaming: bool) -> Self {
+    pub fn new(external: Labels, without: Arc<[String]>, shard: Option<Shard>, streaming: bool) -> Self {
         Self { external, without, shard, streaming, held: BinaryHeap::new(), arrived: 0, held_bytes: 0, last_out: None }
     }
 
     /// Bytes of the series that wait.
-    pub(crate) fn held_bytes(&self) -> usize {
+    pub fn held_bytes(&self) -> usize {
         self.held_bytes
     }
 
     /// Takes the next series of the stream; `out` gets those whose turn has come.
-    pub(crate) fn push(&mut self, sent: Labels, chunks: Vec<Chunk>, out: &mut Vec<Series>) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where a series should have gone out before one that has.
+    pub fn push(&mut self, sent: Labels, chunks: Vec<Chunk>, out: &mut Vec<Series>) -> Result<()> {
         if self.streaming && self.surprises(&sent) {
             self.streaming = false;
         }
@@ -72,7 +75,10 @@ impl Sorter {
     }
 
     /// The stream has ended: everything goes out.
-    pub(crate) fn finish(&mut self, out: &mut Vec<Series>) -> Result<()> {
+    ///
+    /// # Errors
+    /// As those of [`Sorter::push`].
+    pub fn finish(&mut self, out: &mut Vec<Series>) -> Result<()> {
         let first = out.len();
         while !self.held.is_empty() {
             self.release(out)?;
