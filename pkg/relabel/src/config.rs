@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use re2::Regex;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_saphyr::Spanned;
 
 use crate::rule::{Action, Rule};
@@ -26,25 +26,55 @@ const SEPARATOR: &str = ";";
 const REGEX: &str = "(.*)";
 const REPLACEMENT: &str = "$1";
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Serialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct RuleYaml {
     /// Labels whose values are joined, in this order.
+    #[serde(skip_serializing_if = "Option::is_none")]
     source_labels: Option<Vec<String>>,
     /// Stands between the joined values. Default: `;`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     separator: Option<String>,
     /// RE2 expression that must match the whole joined value (for `labelmap`, `labeldrop`, `labelkeep`: a label's
     /// name). Default: `(.*)`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     regex: Option<String>,
     /// Divisor for `hashmod`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     modulus: Option<u64>,
     /// Label that is written. Required for `replace`, `hashmod`, `lowercase`, `uppercase`, `keepequal` and `dropequal`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     target_label: Option<String>,
     /// Value that is written; `$1` and `${name}` stand for groups of `regex`. Default: `$1`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     replacement: Option<String>,
     /// `replace`, `keep`, `drop`, `keepequal`, `dropequal`, `hashmod`, `labelmap`, `labeldrop`, `labelkeep`,
     /// `lowercase` or `uppercase`, in any case. Default: `replace`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     action: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Rule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let rule = Option::<RuleYaml>::deserialize(deserializer)?;
+        rule.ok_or("empty or null relabeling rule".to_owned()).and_then(RuleYaml::check).map_err(de::Error::custom)
+    }
+}
+
+impl Serialize for Rule {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let yaml = RuleYaml {
+            source_labels: (!self.source_labels.is_empty()).then(|| self.source_labels.clone()),
+            separator: text(&self.separator),
+            regex: text(self.regex.as_str()),
+            modulus: (self.modulus != 0).then_some(self.modulus),
+            target_label: text(&self.target_label),
+            replacement: text(&self.replacement),
+            action: text(self.action.name()),
+        };
+        yaml.serialize(serializer)
+    }
 }
 
 /// Reads a YAML list of rules; an empty string is an empty list.

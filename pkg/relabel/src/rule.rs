@@ -23,7 +23,27 @@ pub enum Action {
     Uppercase,
 }
 
-/// A checked rule; made by [`parse_rules`](crate::parse_rules).
+impl Action {
+    /// The action's name in YAML.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Replace => "replace",
+            Self::Keep => "keep",
+            Self::Drop => "drop",
+            Self::KeepEqual => "keepequal",
+            Self::DropEqual => "dropequal",
+            Self::HashMod => "hashmod",
+            Self::LabelMap => "labelmap",
+            Self::LabelDrop => "labeldrop",
+            Self::LabelKeep => "labelkeep",
+            Self::Lowercase => "lowercase",
+            Self::Uppercase => "uppercase",
+        }
+    }
+}
+
+/// A checked rule; made by [`parse_rules`](crate::parse_rules) or as a part of a configuration. Written as YAML it has its
+/// defaults filled in, as Prometheus shows rules.
 #[derive(Debug, Clone)]
 pub struct Rule {
     pub(crate) action: Action,
@@ -35,7 +55,43 @@ pub struct Rule {
     pub(crate) replacement: String,
 }
 
+/// Rules of the same text are equal.
+impl PartialEq for Rule {
+    fn eq(&self, other: &Self) -> bool {
+        let parts = |rule: &Self| (rule.action, rule.modulus);
+        parts(self) == parts(other)
+            && self.regex.as_str() == other.regex.as_str()
+            && self.source_labels == other.source_labels
+            && self.separator == other.separator
+            && self.target_label == other.target_label
+            && self.replacement == other.replacement
+    }
+}
+
+impl Eq for Rule {}
+
 impl Rule {
+    /// Checks the rule as Prometheus does under `metric_name_validation_scheme: legacy`: labels that it writes have names of
+    /// letters, digits and `_`.
+    ///
+    /// # Errors
+    /// The name that is none.
+    pub fn check_legacy_names(&self) -> Result<(), String> {
+        use Action as A;
+        let action = self.action.name();
+        let refused = |key: &str, name: &str| Err(format!("{name:?} is invalid '{key}' for {action} action"));
+        match self.action {
+            A::Replace if !is_legacy_template(&self.target_label) => refused("target_label", &self.target_label),
+            A::HashMod | A::Lowercase | A::Uppercase | A::KeepEqual | A::DropEqual
+                if self.target_label.contains('$') || !is_legacy_template(&self.target_label) =>
+            {
+                refused("target_label", &self.target_label)
+            }
+            A::LabelMap if !is_legacy_template(&self.replacement) => refused("replacement", &self.replacement),
+            _ => Ok(()),
+        }
+    }
+
     /// The action of the rule.
     pub fn action(&self) -> Action {
         self.action
@@ -98,6 +154,34 @@ impl Rule {
         }
         true
     }
+}
+
+/// Whether a text is a legacy label name, in which `$1` and `${name}` stand for any.
+fn is_legacy_template(text: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut rest = text;
+    let mut first = true;
+    while let Some(c) = rest.chars().next() {
+        if let Some(after) = rest.strip_prefix('$') {
+            let (name, left) = match after.strip_prefix('{') {
+                Some(inside) => match inside.split_once('}') {
+                    Some(parts) => parts,
+                    None => return false,
+                },
+                None => after.split_at(after.find(|c: char| !word(c)).unwrap_or(after.len())),
+            };
+            if name.is_empty() || !name.chars().all(word) {
+                return false;
+            }
+            rest = left;
+        } else if word(c) && !(first && c.is_ascii_digit()) {
+            rest = &rest[1..];
+        } else {
+            return false;
+        }
+        first = false;
+    }
+    !text.is_empty()
 }
 
 /// Applies `rules` in their order; false = dropped, `labels` is then of no use.

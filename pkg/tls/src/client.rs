@@ -12,7 +12,7 @@ use rustls_platform_verifier::Verifier;
 
 use crate::Error;
 use crate::names::{AcceptAny, NamedServer};
-use crate::pem::{certs, key, roots, system_roots};
+use crate::pem::{certs, key, roots, roots_of, system_roots};
 use crate::provider::versions;
 
 /// What a TLS client needs.
@@ -32,22 +32,45 @@ pub struct ClientTlsConfig {
     pub min_version: String,
 }
 
+/// What a client may have in its configuration in place of files, and the highest version of TLS.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct InlineTls<'a> {
+    /// PEM bundle to trust.
+    pub ca: Option<&'a str>,
+    /// Certificate chain to show, PEM.
+    pub cert: Option<&'a str>,
+    /// Private key of `cert`, PEM.
+    pub key: Option<&'a str>,
+    /// Nothing above TLS 1.2.
+    pub tls12_only: bool,
+}
+
 impl ClientTlsConfig {
     /// The rustls form, with these ALPN protocols.
     ///
     /// # Errors
     /// Files that are missing or malformed; the message names the file.
     pub fn build(&self, alpn: &[&[u8]]) -> Result<ClientConfig, Error> {
+        self.build_with(InlineTls::default(), alpn)
+    }
+
+    /// As [`Self::build`], with what is given in place of files.
+    ///
+    /// # Errors
+    /// As [`Self::build`]; also for what is malformed in `inline`.
+    pub fn build_with(&self, inline: InlineTls<'_>, alpn: &[&[u8]]) -> Result<ClientConfig, Error> {
         let provider = Arc::new(ring::default_provider());
+        let versions = if inline.tls12_only { &[&rustls::version::TLS12] } else { versions(&self.min_version)? };
         let builder = ClientConfig::builder_with_provider(provider.clone())
-            .with_protocol_versions(versions(&self.min_version)?)
+            .with_protocol_versions(versions)
             .map_err(|e| Error::Config(format!("TLS: {e}")))?;
         let builder = if self.skip_verify {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAny(provider)))
         } else {
-            let store = match &self.ca {
-                Some(ca) => roots(ca)?,
-                None => system_roots()?,
+            let store = match (inline.ca, &self.ca) {
+                (Some(pem), _) => roots_of(certificates(pem, "ca")?, "ca")?,
+                (None, Some(ca)) => roots(ca)?,
+                (None, None) => system_roots()?,
             };
             match &self.server_name {
                 None => builder.with_root_certificates(store),
@@ -62,15 +85,35 @@ impl ClientTlsConfig {
                 }
             }
         };
-        let mut client = match (&self.cert, &self.key) {
-            (Some(cert), Some(private)) => builder
-                .with_client_auth_cert(certs(cert)?, key(private)?)
-                .map_err(|e| Error::Config(format!("{}: {e}", cert.display())))?,
+        let chain = match (inline.cert, &self.cert) {
+            (Some(pem), _) => Some(certificates(pem, "cert")?),
+            (None, Some(path)) => Some(certs(path)?),
+            (None, None) => None,
+        };
+        let private = match (inline.key, &self.key) {
+            (Some(pem), _) => Some(PrivateKeyDer::from_pem_slice(pem.as_bytes())?),
+            (None, Some(path)) => Some(key(path)?),
+            (None, None) => None,
+        };
+        let mut client = match (chain, private) {
+            (Some(chain), Some(private)) => builder.with_client_auth_cert(chain, private).map_err(|e| {
+                let path = self.cert.as_ref().map_or_else(|| "cert".to_owned(), |path| path.display().to_string());
+                Error::Config(format!("{path}: {e}"))
+            })?,
             (None, None) => builder.with_no_client_auth(),
             _ => return Err(Error::Config("TLS: a client certificate needs both its cert and its key file".into())),
         };
         client.alpn_protocols = alpn.iter().map(|p| p.to_vec()).collect();
         Ok(client)
+    }
+}
+
+fn certificates(pem: &str, what: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) => Err(Error::Config(format!("{what}: no PEM certificate inside"))),
+        Err(e) => Err(Error::Config(format!("{what}: {e}"))),
     }
 }
 

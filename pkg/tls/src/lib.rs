@@ -8,7 +8,7 @@ mod pem;
 mod provider;
 mod server;
 
-pub use client::{ClientTlsConfig, client_for_name};
+pub use client::{ClientTlsConfig, InlineTls, client_for_name};
 pub use server::{ClientAuth, ServerTls, ServerTlsConfig};
 
 /// Why a certificate, key or setting cannot be used.

@@ -26,10 +26,15 @@ pub(crate) fn system_roots() -> Result<RootCertStore, Error> {
 }
 
 pub(crate) fn roots(path: &Path) -> Result<RootCertStore, Error> {
+    roots_of(certs(path)?, &path.display().to_string())
+}
+
+/// `what` names the place in errors.
+pub(crate) fn roots_of(certificates: Vec<CertificateDer<'static>>, what: &str) -> Result<RootCertStore, Error> {
     let mut store = RootCertStore::empty();
-    let (added, _) = store.add_parsable_certificates(certs(path)?);
+    let (added, _) = store.add_parsable_certificates(certificates);
     if added == 0 {
-        return Err(Error::Config(format!("{}: no usable CA certificate", path.display())));
+        return Err(Error::Config(format!("{what}: no usable CA certificate")));
     }
     Ok(store)
 }

@@ -1,0 +1,138 @@
+//! A client made of its configuration.
+
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use tls::{ClientTlsConfig, InlineTls};
+
+use super::config::{ClientConfig, OAuth2, TlsConfig, TransportConfig};
+use super::request::HttpClient;
+use super::token::Tokens;
+use crate::Error;
+
+/// The parts of a configuration that connections are made by.
+struct Connections<'a> {
+    tls: &'a TlsConfig,
+    proxy_url: Option<&'a str>,
+    no_proxy: Option<&'a str>,
+    from_environment: Option<bool>,
+    proxy_header: HeaderMap,
+    http2: bool,
+}
+
+impl ClientConfig {
+    /// Builds the client. Redirects are followed unless the YAML says no.
+    ///
+    /// # Errors
+    /// Bad TLS files, proxy or durations.
+    pub fn build(self) -> Result<HttpClient, Error> {
+        let connections = Connections {
+            tls: &self.tls_config,
+            proxy_url: self.proxy_url.as_deref(),
+            no_proxy: self.no_proxy.as_deref(),
+            from_environment: self.proxy_from_environment,
+            proxy_header: header_map(self.proxy_connect_header.iter().flatten())?,
+            http2: self.enable_http2,
+        };
+        let times = self.transport_config.clone().unwrap_or_default();
+        let mut builder = connections.builder(&times)?;
+        if !self.follow_redirects {
+            builder = builder.redirect(reqwest::redirect::Policy::none());
+        }
+        let client = builder.build().map_err(|e| Error::Config(format!("HTTP client: {e}")))?;
+        let tokens = self.oauth2.as_ref().map(tokens).transpose()?;
+        Ok(HttpClient::new(client, self, tokens))
+    }
+}
+
+fn tokens(config: &OAuth2) -> Result<Tokens, Error> {
+    let connections = Connections {
+        tls: &config.tls_config,
+        proxy_url: config.proxy_url.as_deref(),
+        no_proxy: config.no_proxy.as_deref(),
+        from_environment: config.proxy_from_environment,
+        proxy_header: header_map(config.proxy_connect_header.iter().flatten())?,
+        http2: true,
+    };
+    let builder = connections.builder(&TransportConfig::default())?;
+    let client = builder.build().map_err(|e| Error::Config(format!("HTTP client of oauth2: {e}")))?;
+    Ok(Tokens::new(client, config.clone()))
+}
+
+fn duration(text: Option<&String>, default_s: u64) -> Result<Duration, Error> {
+    let Some(text) = text else { return Ok(Duration::from_secs(default_s)) };
+    match flags::parse_go_duration(text) {
+        Ok(ms) if ms >= 0 => Ok(Duration::from_millis(ms.unsigned_abs())),
+        _ => Err(Error::Config(format!("{text:?} is no duration"))),
+    }
+}
+
+fn header_map<'a>(headers: impl Iterator<Item = (&'a String, &'a Vec<yaml::Secret>)>) -> Result<HeaderMap, Error> {
+    let mut map = HeaderMap::new();
+    for (name, values) in headers {
+        let bad = || Error::Config(format!("proxy_connect_header: {name:?} or its value cannot be a header"));
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
+        for value in values {
+            map.append(name.clone(), HeaderValue::from_str(&value.0).map_err(|_| bad())?);
+        }
+    }
+    Ok(map)
+}
+
+impl Connections<'_> {
+    fn builder(self, times: &TransportConfig) -> Result<reqwest::ClientBuilder, Error> {
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("aion/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(duration(times.tls_handshake_timeout.as_ref(), 10)?)
+            .pool_idle_timeout(duration(times.idle_conn_timeout.as_ref(), 90)?)
+            .pool_max_idle_per_host(times.max_idle_conns_per_host.unwrap_or(100));
+        let alpn: &[&[u8]] = if self.http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
+        // A machine without a CA bundle can still speak plain HTTP.
+        match self.tls.build(alpn) {
+            Ok(tls) => builder = builder.tls_backend_preconfigured(tls),
+            Err(e) if self.tls.is_plain() => tracing::debug!(error = %e, "no TLS for this client"),
+            Err(e) => return Err(e),
+        }
+        if !self.http2 {
+            builder = builder.http1_only();
+        }
+        Ok(match self.proxy()? {
+            Some(proxy) => builder.proxy(proxy),
+            None if self.from_environment == Some(false) => builder.no_proxy(),
+            None => builder,
+        })
+    }
+
+    fn proxy(&self) -> Result<Option<reqwest::Proxy>, Error> {
+        let Some(url) = self.proxy_url else { return Ok(None) };
+        let proxy = reqwest::Proxy::all(url)
+            .map_err(|e| Error::Config(format!("proxy_url {:?}: {e}", model::redact_urls(url))))?;
+        let except = self.no_proxy.and_then(reqwest::NoProxy::from_string);
+        Ok(Some(proxy.no_proxy(except).headers(self.proxy_header.clone())))
+    }
+}
+
+impl TlsConfig {
+    fn is_plain(&self) -> bool {
+        let TlsConfig { ca, cert, ca_file, cert_file, insecure_skip_verify, .. } = self;
+        !insecure_skip_verify && ca.is_none() && cert.is_none() && ca_file.is_none() && cert_file.is_none()
+    }
+
+    fn build(&self, alpn: &[&[u8]]) -> Result<rustls::ClientConfig, Error> {
+        let files = ClientTlsConfig {
+            ca: self.ca_file.clone(),
+            cert: self.cert_file.clone(),
+            key: self.key_file.clone(),
+            server_name: self.server_name.clone(),
+            skip_verify: self.insecure_skip_verify,
+            min_version: self.min_version.clone(),
+        };
+        let inline = InlineTls {
+            ca: self.ca.as_deref(),
+            cert: self.cert.as_deref(),
+            key: self.key.as_ref().map(|key| key.0.as_str()),
+            tls12_only: matches!(self.max_version.as_str(), "TLS10" | "TLS11" | "TLS12"),
+        };
+        Ok(files.build_with(inline, alpn)?)
+    }
+}

@@ -1,0 +1,109 @@
+//! Requests with the configured headers.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use reqwest::header::{AUTHORIZATION, HeaderName};
+use reqwest::{Method, RequestBuilder};
+use yaml::Secret;
+
+use super::config::ClientConfig;
+use super::token::Tokens;
+use crate::Error;
+
+/// A client with its authentication. Token and password files are read at each request, so rotation needs no restart.
+#[derive(Debug, Clone)]
+pub struct HttpClient {
+    client: reqwest::Client,
+    config: Arc<ClientConfig>,
+    tokens: Option<Arc<Tokens>>,
+}
+
+impl HttpClient {
+    pub(super) fn new(client: reqwest::Client, config: ClientConfig, tokens: Option<Tokens>) -> Self {
+        Self { client, config: Arc::new(config), tokens: tokens.map(Arc::new) }
+    }
+
+    /// A GET with the configured authentication, OAuth 2.0 excepted.
+    ///
+    /// # Errors
+    /// When a token or password file cannot be read, or `oauth2` is configured.
+    pub fn get(&self, url: &str) -> Result<RequestBuilder, Error> {
+        self.plain(Method::GET, url)
+    }
+
+    /// A POST with the configured authentication, OAuth 2.0 excepted.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn post(&self, url: &str) -> Result<RequestBuilder, Error> {
+        self.plain(Method::POST, url)
+    }
+
+    /// A request with the configured headers and authentication; may ask an OAuth 2.0 server for a token first.
+    ///
+    /// # Errors
+    /// When a file cannot be read or no token is given.
+    pub fn request(&self, method: Method, url: &str) -> BoxFuture<'static, Result<RequestBuilder, Error>> {
+        let request = self.authorize(self.client.request(method, url));
+        let tokens = self.tokens.clone();
+        Box::pin(async move {
+            match tokens {
+                Some(tokens) => Ok(request?.header(AUTHORIZATION, tokens.header().await?)),
+                None => request,
+            }
+        })
+    }
+
+    fn plain(&self, method: Method, url: &str) -> Result<RequestBuilder, Error> {
+        if self.tokens.is_some() {
+            return Err(Error::Config("oauth2 is not used for these requests: set authorization or basic_auth".into()));
+        }
+        self.authorize(self.client.request(method, url))
+    }
+
+    fn authorize(&self, mut request: RequestBuilder) -> Result<RequestBuilder, Error> {
+        let c = &*self.config;
+        for (name, header) in c.http_headers.iter().flatten() {
+            let bad = |_| Error::Config(format!("http_headers: {name:?} is no name of a header"));
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(bad)?;
+            let shown = header.values.iter().chain(header.secrets.iter().map(|secret| &secret.0));
+            for value in shown {
+                request = request.header(name.clone(), value);
+            }
+            for file in &header.files {
+                request = request.header(name.clone(), read(file)?);
+            }
+        }
+        if let Some(auth) = &c.basic_auth {
+            let user = match &auth.username_file {
+                Some(file) => read(file)?,
+                None => auth.username.clone(),
+            };
+            return Ok(request.basic_auth(user, either(auth.password.as_ref(), auth.password_file.as_deref())?));
+        }
+        if let Some(auth) = &c.authorization {
+            let credentials = either(auth.credentials.as_ref(), auth.credentials_file.as_deref())?.unwrap_or_default();
+            let value = format!("{} {credentials}", auth.kind.as_deref().unwrap_or("Bearer"));
+            return Ok(request.header(AUTHORIZATION, value));
+        }
+        Ok(match either(c.bearer_token.as_ref(), c.bearer_token_file.as_deref())? {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    let text = std::fs::read_to_string(path).map_err(Error::io(format!("read {}", path.display())))?;
+    Ok(text.trim().to_owned())
+}
+
+pub(super) fn either(text: Option<&Secret>, file: Option<&Path>) -> Result<Option<String>, Error> {
+    match (text, file) {
+        (Some(text), _) => Ok(Some(text.0.clone())),
+        (None, Some(file)) => read(file).map(Some),
+        (None, None) => Ok(None),
+    }
+}
