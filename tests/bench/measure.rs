@@ -48,10 +48,3 @@ pub fn machine() -> String {
     let load = read("/proc/loadavg");
     format!("{count} × {model}, {gib:.0} GiB, load average {}", load.split(' ').next().unwrap_or_default())
 }
-
-/// The middle of some figures; 0 of none.
-pub fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
-}

@@ -1,0 +1,97 @@
+//! Prometheus, VictoriaMetrics and `aion server` side by side: remote write, scrapes, restarts. See README.md here.
+
+mod fleet;
+mod load;
+mod measure;
+mod phases;
+mod servers;
+mod targets;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+
+use crate::phases::{Figure, Options};
+use crate::servers::Kind;
+
+const USAGE: &str = "usage: server-side-by-side ingest|scrape [--servers=prometheus,victoria,aion] [--targets=100] \
+                     [--series=1000] [--hours=2] [--seconds=60] [--interval=15s] [--dir=run/server] [--out=FILE]";
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let mut args = std::env::args().skip(1);
+    let phase = args.next().context(USAGE)?;
+    let mut options = Options {
+        kinds: Kind::ALL.to_vec(),
+        targets: 100,
+        series: 1000,
+        hours: 2.0,
+        seconds: 60,
+        interval: "15s".to_owned(),
+        dir: tests::root().join("run/server"),
+    };
+    let (mut out, mut port) = (None::<PathBuf>, 0);
+    for arg in args {
+        let (name, value) = arg.split_once('=').unwrap_or((&arg, ""));
+        match name {
+            "--servers" => {
+                let wanted = |kind: &Kind| value.split(',').any(|v| kind.name().to_lowercase().starts_with(v));
+                options.kinds.retain(wanted);
+            }
+            "--targets" => options.targets = value.parse().context(USAGE)?,
+            "--series" => options.series = value.parse().context(USAGE)?,
+            "--hours" => options.hours = value.parse().context(USAGE)?,
+            "--seconds" => options.seconds = value.parse().context(USAGE)?,
+            "--interval" => options.interval = value.to_owned(),
+            "--dir" => options.dir = std::path::absolute(value)?,
+            "--out" => out = Some(std::path::absolute(value)?),
+            "--port" => port = value.parse().context(USAGE)?,
+            _ => bail!("{arg}: {USAGE}"),
+        }
+    }
+    let figures = match phase.as_str() {
+        "serve-targets" => return targets::serve(port, options.series).await,
+        "ingest" => phases::ingest(&options).await?,
+        "scrape" => phases::scrape(&options).await?,
+        _ => bail!("{phase}: {USAGE}"),
+    };
+    let text = format!("{}\n{}\n", about(&phase, &options), table(&options.kinds, &figures));
+    println!("{text}");
+    if let Some(out) = out {
+        std::fs::write(&out, &text).with_context(|| out.display().to_string())?;
+    }
+    Ok(())
+}
+
+fn about(phase: &str, options: &Options) -> String {
+    let size = match phase {
+        "ingest" => format!("{} targets × 200 series × {} h", options.targets, options.hours),
+        _ => format!(
+            "{} targets × {} series each {} for {} s",
+            options.targets, options.series, options.interval, options.seconds
+        ),
+    };
+    format!("{phase}: {size}; {}\n", measure::machine())
+}
+
+/// A line for each figure, a column for each server, and what the last one is of the others.
+fn table(kinds: &[Kind], figures: &[Figure]) -> String {
+    let mut whats: Vec<&str> = Vec::new();
+    figures.iter().for_each(|f| {
+        if !whats.contains(&f.what) {
+            whats.push(f.what)
+        }
+    });
+    let names: Vec<&str> = kinds.iter().map(|k| k.name()).collect();
+    let mut out = format!("| | {} | ratios |\n|---|{}--:|\n", names.join(" | "), "--:|".repeat(kinds.len()));
+    for what in whats {
+        let of = |kind: &Kind| figures.iter().find(|f| f.kind == *kind && f.what == what).map(|f| f.value);
+        let values: Vec<Option<f64>> = kinds.iter().map(of).collect();
+        let shown: Vec<String> = values.iter().map(|v| v.map_or("–".to_owned(), |v| format!("{v:.3}"))).collect();
+        let ours = values.last().copied().flatten().unwrap_or(f64::NAN);
+        let ratio = |v: &Option<f64>| v.map_or("–".to_owned(), |v| format!("{:.2}", v / ours));
+        let ratios: Vec<String> = values.iter().take(kinds.len().saturating_sub(1)).map(ratio).collect();
+        out.push_str(&format!("| {what} | {} | {} |\n", shown.join(" | "), ratios.join(", ")));
+    }
+    out
+}
