@@ -1,6 +1,5 @@
 //! The figures as a page.
 
-
 /// One of the two sides.
 #[derive(Debug, Clone, Copy)]
 pub enum Engine {

@@ -9,4 +9,5 @@ mod demo;
 mod differential;
 mod interop;
 mod queries;
+mod restarts;
 mod waiting;

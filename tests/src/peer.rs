@@ -68,6 +68,8 @@ pub async fn ended(process: &mut Process) -> anyhow::Result<std::process::ExitSt
 /// What a Prometheus is started with.
 #[derive(Debug, Clone, Default)]
 pub struct PrometheusOptions {
+    /// A word before all flags: `server` makes `aion` take the place of a Prometheus.
+    pub subcommand: Option<&'static str>,
     /// `global.external_labels`.
     pub external_labels: Vec<(String, String)>,
     /// A rule file; its groups should have an interval that no test sees the end of.
@@ -110,6 +112,7 @@ impl Prometheus {
         let log = dir.join("prometheus.log");
         let mut command = Command::new(program);
         command
+            .args(options.subcommand)
             .arg(format!("--config.file={}", dir.join("prometheus.yml").display()))
             .arg(format!("--storage.tsdb.path={}", dir.join("data").display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
@@ -147,6 +150,15 @@ impl Prometheus {
     /// The blocks in its data folder, by name.
     pub fn blocks(&self) -> Vec<String> {
         blocks_in(&self.data())
+    }
+
+    /// Ends it at once (SIGKILL).
+    ///
+    /// # Errors
+    /// From the system.
+    pub fn crash(mut self) -> anyhow::Result<()> {
+        self.process.kill()?;
+        Ok(())
     }
 
     /// Ends it in good order.
