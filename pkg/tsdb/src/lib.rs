@@ -1,2 +1,4 @@
 //! The local time series database in Prometheus' data directory: a head in memory with its write-ahead log, blocks of 2 h
 //! and longer, their compaction and retention.
+
+pub mod db;

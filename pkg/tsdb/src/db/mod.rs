@@ -1,0 +1,23 @@
+//! An opened data directory: the head and the blocks, read as one, and the work on them in the background.
+
+mod blocks;
+mod compaction;
+mod deletion;
+mod disk;
+mod error;
+mod files;
+mod lock;
+mod metrics;
+mod options;
+mod plan;
+mod retention;
+mod rounds;
+mod source;
+#[cfg(test)]
+mod tests;
+mod view;
+mod write;
+
+pub use disk::{Disk, RealDisk, Space};
+pub use error::{Error, Result};
+pub use options::{DEFAULT_BLOCK_MS, Retention, TsdbDeps, TsdbOptions};

@@ -1,0 +1,7 @@
+//! The blocks of a data directory, without a head.
+
+mod common;
+mod damage;
+mod deletion;
+mod merging;
+mod stopped;
