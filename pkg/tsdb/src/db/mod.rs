@@ -2,6 +2,7 @@
 
 mod blocks;
 mod compaction;
+mod copy;
 mod deletion;
 mod disk;
 mod error;

@@ -1,6 +1,7 @@
 //! The blocks of a data directory, without a head.
 
 mod common;
+mod copies;
 mod damage;
 mod deletion;
 mod merging;
