@@ -17,6 +17,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod view;
+mod work;
 mod write;
 
 pub use disk::{Disk, RealDisk, Space};
