@@ -1,5 +1,5 @@
-//! Prometheus' remote protocols. Today: remote read, the endpoint of a running Prometheus as a source of series
-//! ([`RemoteRead`]).
+//! Prometheus' remote protocols: remote read of a running Prometheus as a source of series ([`RemoteRead`]), and the
+//! receiver of remote write ([`receive::Receiver`]).
 //!
 //! Chunks are passed on as Prometheus encoded them, decoded frame by frame as they arrive. Wire messages do not leave
 //! this crate.
@@ -9,6 +9,7 @@ mod messages;
 mod out;
 mod plan;
 mod read;
+pub mod receive;
 mod samples;
 mod slots;
 #[doc(hidden)]

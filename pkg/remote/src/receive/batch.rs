@@ -1,0 +1,376 @@
+//! What a request holds, in columns that are used again for the next request. Labels stay where they are in the request.
+
+use std::ops::Range;
+
+use model::{Exemplar, MetricMetadata};
+use storage::append::{
+    Appender, Exemplars, Floats, HistogramValue, Histograms, Metadata, Refused as RefusedRow, SeriesRef,
+};
+
+/// A `TimeSeries` of a request. Rows name it by its place in [`Batch::series`].
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    /// Of its labels.
+    pub digest: u128,
+    pub labels: LabelsAt,
+    /// Its reference, once it is known. `None` in the end = it was refused, with all its rows.
+    pub known: Option<SeriesRef>,
+    /// Digest of the metadata that the store has of it.
+    pub metadata: u64,
+}
+
+/// Where the labels of a series are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LabelsAt {
+    /// Label messages of version 1, in the request.
+    Request(Span),
+    /// The same, put together in [`Batch::joined`] since they were scattered.
+    Joined(Span),
+    /// Numbers of symbols, in [`Batch::refs`].
+    Symbols(Span),
+}
+
+/// A range that takes half the memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    begin: u32,
+    end: u32,
+}
+
+impl Span {
+    /// Requests are smaller than 4 GiB, which the limit on their size sees to.
+    pub fn new(begin: usize, end: usize) -> Self {
+        Self { begin: begin as u32, end: end as u32 }
+    }
+
+    pub fn range(self) -> Range<usize> {
+        self.begin as usize..self.end as usize
+    }
+}
+
+/// Something of a request that is not taken.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct NotTaken {
+    /// Its series.
+    pub series: usize,
+    pub what: What,
+    /// When, for samples.
+    pub time_ms: Option<i64>,
+    pub why: String,
+}
+
+/// A kind of thing that a request holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    /// The series, with everything it has in the request.
+    Series,
+    Float,
+    Histogram,
+    Exemplar,
+}
+
+/// What a series says of its metric.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Said {
+    pub series: u32,
+    /// Of type, help and unit; never 0.
+    pub digest: u64,
+    /// The type, and the numbers of the symbols of help and unit.
+    pub refs: [u64; 3],
+}
+
+/// All columns. Clear it between requests.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub series: Vec<Entry>,
+    pub floats: FloatRows,
+    pub histograms: HistogramRows,
+    pub exemplars: ExemplarRows,
+    pub metadata: MetadataRows,
+    /// Version 2: what series say of their metrics.
+    pub said: Vec<Said>,
+    /// Refused while it was read.
+    pub refused: Vec<NotTaken>,
+    /// Version 2: where each symbol is in the request.
+    pub symbols: Vec<Span>,
+    /// Version 2: a digest of each symbol.
+    pub symbol_digests: Vec<u128>,
+    /// Version 2: numbers of symbols, of all series and exemplars one after the other.
+    pub refs: Vec<u32>,
+    pub joined: Vec<u8>,
+    /// For digests.
+    pub scratch: Vec<u8>,
+    /// Exemplars that could not be read, which version 1 does not tell the sender of.
+    pub bad_exemplars: u64,
+    /// Float and histogram samples of series that have no metadata in the request.
+    pub without_metadata: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct FloatRows {
+    pub series: Vec<u32>,
+    pub times_ms: Vec<i64>,
+    pub values: Vec<f64>,
+    /// Empty as long as no sample has one.
+    pub starts_ms: Vec<i64>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct HistogramRows {
+    pub series: Vec<u32>,
+    pub times_ms: Vec<i64>,
+    pub values: Vec<HistogramValue>,
+    pub starts_ms: Vec<i64>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct ExemplarRows {
+    pub series: Vec<u32>,
+    pub exemplars: Vec<Exemplar>,
+}
+
+/// Metadata that differs from what was noted before, or may differ.
+#[derive(Debug, Default)]
+pub(super) struct MetadataRows {
+    pub series: Vec<u32>,
+    pub families: Vec<String>,
+    pub metadata: Vec<MetricMetadata>,
+    pub digests: Vec<u64>,
+}
+
+/// Columns whose rows name their series by its place.
+pub(super) trait Rows: Sized {
+    fn series(&self) -> &[u32];
+
+    /// Time of a row, for messages.
+    fn time_ms(&self, row: usize) -> Option<i64>;
+
+    /// Keeps the rows that `keep` says of their series.
+    fn retain(&mut self, keep: impl Fn(u32) -> bool);
+
+    /// The rows of these numbers.
+    fn picked(&self, rows: &[usize]) -> Self;
+
+    /// Appends all rows; `refs` has the reference of each.
+    fn append(&self, refs: &[SeriesRef], appender: &mut dyn Appender) -> storage::Result<Vec<RefusedRow>>;
+}
+
+/// Keeps the items of a column whose row is kept.
+fn keep_rows<T>(column: &mut Vec<T>, series: &[u32], keep: impl Fn(u32) -> bool) {
+    let mut rows = series.iter();
+    column.retain(|_| rows.next().is_some_and(|s| keep(*s)));
+}
+
+fn pick<T: Clone>(column: &[T], rows: &[usize]) -> Vec<T> {
+    rows.iter().filter_map(|row| column.get(*row).cloned()).collect()
+}
+
+impl FloatRows {
+    #[inline]
+    pub fn push(&mut self, series: u32, time_ms: i64, value: f64, start_ms: i64) {
+        if start_ms != 0 && self.starts_ms.is_empty() {
+            self.starts_ms.resize(self.series.len(), 0);
+        }
+        if start_ms != 0 || !self.starts_ms.is_empty() {
+            self.starts_ms.push(start_ms);
+        }
+        self.series.push(series);
+        self.times_ms.push(time_ms);
+        self.values.push(value);
+    }
+}
+
+impl Rows for FloatRows {
+    fn series(&self) -> &[u32] {
+        &self.series
+    }
+
+    fn time_ms(&self, row: usize) -> Option<i64> {
+        self.times_ms.get(row).copied()
+    }
+
+    fn retain(&mut self, keep: impl Fn(u32) -> bool) {
+        keep_rows(&mut self.times_ms, &self.series, &keep);
+        keep_rows(&mut self.values, &self.series, &keep);
+        keep_rows(&mut self.starts_ms, &self.series, &keep);
+        self.series.retain(|s| keep(*s));
+    }
+
+    fn picked(&self, rows: &[usize]) -> Self {
+        Self {
+            series: pick(&self.series, rows),
+            times_ms: pick(&self.times_ms, rows),
+            values: pick(&self.values, rows),
+            starts_ms: pick(&self.starts_ms, rows),
+        }
+    }
+
+    fn append(&self, refs: &[SeriesRef], appender: &mut dyn Appender) -> storage::Result<Vec<RefusedRow>> {
+        appender.floats(Floats {
+            series: refs,
+            times_ms: &self.times_ms,
+            values: &self.values,
+            starts_ms: &self.starts_ms,
+        })
+    }
+}
+
+impl HistogramRows {
+    pub fn push(&mut self, series: u32, time_ms: i64, value: HistogramValue, start_ms: i64) {
+        self.series.push(series);
+        self.times_ms.push(time_ms);
+        self.values.push(value);
+        self.starts_ms.push(start_ms);
+    }
+}
+
+impl Rows for HistogramRows {
+    fn series(&self) -> &[u32] {
+        &self.series
+    }
+
+    fn time_ms(&self, row: usize) -> Option<i64> {
+        self.times_ms.get(row).copied()
+    }
+
+    fn retain(&mut self, keep: impl Fn(u32) -> bool) {
+        keep_rows(&mut self.times_ms, &self.series, &keep);
+        keep_rows(&mut self.values, &self.series, &keep);
+        keep_rows(&mut self.starts_ms, &self.series, &keep);
+        self.series.retain(|s| keep(*s));
+    }
+
+    fn picked(&self, rows: &[usize]) -> Self {
+        Self {
+            series: pick(&self.series, rows),
+            times_ms: pick(&self.times_ms, rows),
+            values: pick(&self.values, rows),
+            starts_ms: pick(&self.starts_ms, rows),
+        }
+    }
+
+    fn append(&self, refs: &[SeriesRef], appender: &mut dyn Appender) -> storage::Result<Vec<RefusedRow>> {
+        appender.histograms(Histograms {
+            series: refs,
+            times_ms: &self.times_ms,
+            values: &self.values,
+            starts_ms: &self.starts_ms,
+        })
+    }
+}
+
+impl Rows for ExemplarRows {
+    fn series(&self) -> &[u32] {
+        &self.series
+    }
+
+    fn time_ms(&self, row: usize) -> Option<i64> {
+        self.exemplars.get(row).map(|e| e.timestamp_ms)
+    }
+
+    fn retain(&mut self, keep: impl Fn(u32) -> bool) {
+        keep_rows(&mut self.exemplars, &self.series, &keep);
+        self.series.retain(|s| keep(*s));
+    }
+
+    fn picked(&self, rows: &[usize]) -> Self {
+        Self { series: pick(&self.series, rows), exemplars: pick(&self.exemplars, rows) }
+    }
+
+    fn append(&self, refs: &[SeriesRef], appender: &mut dyn Appender) -> storage::Result<Vec<RefusedRow>> {
+        appender.exemplars(Exemplars { series: refs, exemplars: &self.exemplars })
+    }
+}
+
+impl Rows for MetadataRows {
+    fn series(&self) -> &[u32] {
+        &self.series
+    }
+
+    fn time_ms(&self, _: usize) -> Option<i64> {
+        None
+    }
+
+    fn retain(&mut self, keep: impl Fn(u32) -> bool) {
+        keep_rows(&mut self.families, &self.series, &keep);
+        keep_rows(&mut self.metadata, &self.series, &keep);
+        keep_rows(&mut self.digests, &self.series, &keep);
+        self.series.retain(|s| keep(*s));
+    }
+
+    fn picked(&self, rows: &[usize]) -> Self {
+        Self {
+            series: pick(&self.series, rows),
+            families: pick(&self.families, rows),
+            metadata: pick(&self.metadata, rows),
+            digests: pick(&self.digests, rows),
+        }
+    }
+
+    fn append(&self, refs: &[SeriesRef], appender: &mut dyn Appender) -> storage::Result<Vec<RefusedRow>> {
+        let families: Vec<&str> = self.families.iter().map(String::as_str).collect();
+        appender.metadata(Metadata { series: refs, families: &families, metadata: &self.metadata })
+    }
+}
+
+impl Batch {
+    pub fn clear(&mut self) {
+        self.series.clear();
+        for column in [&mut self.floats.series, &mut self.histograms.series, &mut self.exemplars.series] {
+            column.clear();
+        }
+        for column in [
+            &mut self.floats.times_ms,
+            &mut self.floats.starts_ms,
+            &mut self.histograms.times_ms,
+            &mut self.histograms.starts_ms,
+        ] {
+            column.clear();
+        }
+        self.floats.values.clear();
+        self.histograms.values.clear();
+        self.exemplars.exemplars.clear();
+        self.metadata = MetadataRows::default();
+        self.said.clear();
+        self.refused.clear();
+        self.symbols.clear();
+        self.symbol_digests.clear();
+        self.refs.clear();
+        self.joined.clear();
+        self.scratch.clear();
+        self.bad_exemplars = 0;
+        self.without_metadata = 0;
+    }
+
+    /// Bytes that the columns have room for, about.
+    pub fn capacity_bytes(&self) -> usize {
+        self.series.capacity() * size_of::<Entry>()
+            + self.floats.series.capacity() * 28
+            + self.histograms.series.capacity() * 44
+            + self.exemplars.series.capacity() * size_of::<Exemplar>()
+            + self.symbols.capacity() * 24
+            + self.refs.capacity() * 4
+            + self.joined.capacity()
+            + self.scratch.capacity()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_kept_and_picked_together() {
+        let mut rows = FloatRows::default();
+        rows.push(0, 1, 1.0, 0);
+        assert!(rows.starts_ms.is_empty());
+        rows.push(1, 2, 2.0, 7);
+        rows.push(0, 3, 3.0, 0);
+        assert_eq!(rows.starts_ms, [0, 7, 0]);
+        let picked = rows.picked(&[1, 2]);
+        assert_eq!((picked.series, picked.times_ms, picked.starts_ms), (vec![1, 0], vec![2, 3], vec![7, 0]));
+        rows.retain(|series| series == 0);
+        assert_eq!((&rows.series, &rows.times_ms, &rows.values), (&vec![0, 0], &vec![1, 3], &vec![1.0, 3.0]));
+        assert_eq!(rows.starts_ms, [0, 0]);
+    }
+}
