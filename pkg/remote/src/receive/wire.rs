@@ -119,11 +119,10 @@ impl<'a> Reader<'a> {
     fn long_varint(&mut self) -> Result<u64> {
         let mut value = 0u64;
         for (n, byte) in self.data.get(self.at..).unwrap_or_default().iter().take(10).enumerate() {
-            let bits = u64::from(byte & 0x7f);
-            if n == 9 && bits > 1 {
+            if n == 9 && *byte > 1 {
                 return Err(self.malformed("a number has more than 64 bits"));
             }
-            value |= bits << (7 * n);
+            value |= u64::from(byte & 0x7f) << (7 * n);
             if *byte < 0x80 {
                 self.at += n + 1;
                 return Ok(value);
