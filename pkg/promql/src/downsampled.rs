@@ -198,7 +198,7 @@ impl<'a> View<'a> {
         // The values of counters are running totals: they never fall.
         let of_samples = |w: &Window<'_>| match op.function {
             RangeFn::Irate => rate::instant(w, true),
-            _ => rate::extrapolated(w, &[], is_counter, per_second),
+            _ => rate::extrapolated(w, is_counter, per_second),
         };
         if self.is_raw && extends {
             return extended::rate(&self.window, start_ms, end_ms, op.smoothed, is_counter, per_second);

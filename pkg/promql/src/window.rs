@@ -224,8 +224,18 @@ impl RangeOp {
         self.values.as_ref().map_or(f64::NAN, |v| v[at][step])
     }
 
-    /// Calls `f` on each step's window that has samples.
+    /// Sets each step whose window has samples to what `f` makes of them.
     fn slide(&self, column: &mut StepColumn, cx: &mut Cx, mut f: impl FnMut(&Window<'_>) -> Option<f64>) -> Result<()> {
+        self.windows(cx, |w| {
+            if let Some(v) = f(w) {
+                column.set(w.step, v);
+            }
+        })
+    }
+
+    /// Calls `f` on each step's window that has samples.
+    #[inline(always)]
+    fn windows(&self, cx: &mut Cx, mut f: impl FnMut(&Window<'_>)) -> Result<()> {
         let (times, values) = (&self.samples.column.times[..], &self.samples.column.values[..]);
         let (before, after) = self.reach(cx.lookback_ms);
         let (mut low, mut high) = (0, 0);
@@ -251,10 +261,7 @@ impl RangeOp {
             if let Some(counts) = cx.step_counters(self.grid) {
                 counts[step] += (high - low) as u64;
             }
-            let w = Window { all_times: times, all_values: values, low, high, start_ms, end_ms, step, time_ms };
-            if let Some(v) = f(&w) {
-                column.set(step, v);
-            }
+            f(&Window { all_times: times, all_values: values, low, high, start_ms, end_ms, step, time_ms });
         }
         cx.stats.total_samples += looked_at;
         Ok(())
@@ -296,10 +303,13 @@ impl RangeOp {
                     rate::falls(&self.samples.column.values, falls);
                 }
                 let mut from = 0;
-                self.slide(column, cx, |w| {
+                let mut block = rate::Block::new(is_counter, per_second, self.range_ms);
+                self.windows(cx, |w| {
                     let inside = rate::falls_inside(falls, w, &mut from);
-                    rate::extrapolated(w, inside, is_counter, per_second)
-                })
+                    block.push(w, inside, column);
+                })?;
+                block.flush(column);
+                Ok(())
             }
             RangeFn::Irate => self.slide(column, cx, |w| rate::instant(w, true)),
             RangeFn::Idelta => self.slide(column, cx, |w| rate::instant(w, false)),

@@ -1,5 +1,6 @@
 //! `rate`, `increase`, `delta`: differences over a window, extrapolated to its edges.
 
+use crate::StepColumn;
 use crate::window::Window;
 
 /// Indices `i` where `values[i] < values[i - 1]`: a counter fell.
@@ -28,46 +29,146 @@ pub(crate) fn falls_inside<'a>(falls: &'a [u32], window: &Window<'_>, from: &mut
     &falls[*from..to]
 }
 
-/// The extrapolated difference. `falls` is empty for gauges.
-#[inline(always)]
-pub(crate) fn extrapolated(window: &Window<'_>, falls: &[u32], is_counter: bool, per_second: bool) -> Option<f64> {
-    let (times, values) = (window.times(), window.values());
-    let last = times.len().checked_sub(1).filter(|n| *n > 0)?;
-    let mut result = values[last] - values[0];
-    for fall in falls {
-        result += window.all_values[*fall as usize - 1];
+/// What the extrapolated difference of a window is made of.
+#[derive(Clone, Copy)]
+struct Edges {
+    /// From the window's begin to its first sample, ms.
+    to_start_ms: f64,
+    /// From its last sample to its end, ms.
+    to_end_ms: f64,
+    /// From its first sample to its last, ms.
+    sampled_ms: f64,
+    /// Distances between samples.
+    spaces: f64,
+    first: f64,
+    difference: f64,
+}
+
+impl Edges {
+    /// `None` for fewer than two samples. `falls` is empty for gauges.
+    #[inline(always)]
+    fn of(window: &Window<'_>, falls: &[u32]) -> Option<Self> {
+        let (times, values) = (window.times(), window.values());
+        let last = times.len().checked_sub(1).filter(|n| *n > 0)?;
+        let mut difference = values[last] - values[0];
+        for fall in falls {
+            difference += window.all_values[*fall as usize - 1];
+        }
+        Some(Self {
+            to_start_ms: (times[0] - window.start_ms) as f64,
+            to_end_ms: (window.end_ms - times[last]) as f64,
+            sampled_ms: (times[last] - times[0]) as f64,
+            spaces: last as f64,
+            first: values[0],
+            difference,
+        })
     }
 
-    let mut to_start = (times[0] - window.start_ms) as f64 / 1000.0;
-    let mut to_end = (window.end_ms - times[last]) as f64 / 1000.0;
-    let sampled = (times[last] - times[0]) as f64 / 1000.0;
-    let spacing = sampled / last as f64;
-    // Within 10 % of the usual spacing the series is taken to reach the edge; otherwise half a spacing further.
-    let threshold = spacing * 1.1;
-    if to_start >= threshold {
-        to_start = spacing / 2.0;
-    }
-    if is_counter {
+    /// The difference over the whole window, divided by `per`. Without branches, so that several windows can be computed
+    /// at a time.
+    #[inline(always)]
+    fn extrapolated(self, is_counter: bool, per: f64) -> f64 {
+        let Self { first, difference, .. } = self;
+        let (to_start, to_end) = (self.to_start_ms / 1000.0, self.to_end_ms / 1000.0);
+        let sampled = self.sampled_ms / 1000.0;
+        let spacing = sampled / self.spaces;
+        // Within 10 % of the usual spacing the series is taken to reach the edge; otherwise half a spacing further.
+        let threshold = spacing * 1.1;
+        let to_start = if to_start >= threshold { spacing / 2.0 } else { to_start };
+        let to_end = if to_end >= threshold { spacing / 2.0 } else { to_end };
         // A counter was never negative: do not extrapolate past its zero.
-        let mut to_zero = to_start;
-        if result > 0.0 && values[0] >= 0.0 {
-            to_zero = sampled * (values[0] / result);
+        let to_zero = sampled * (first / difference);
+        let limited = is_counter & (difference > 0.0) & (first >= 0.0) & (to_zero < to_start);
+        let to_start = if limited { to_zero } else { to_start };
+        let whole = (sampled + to_start + to_end) / sampled;
+        let factor = if sampled != 0.0 { whole } else { 1.0 };
+        difference * (factor / per)
+    }
+}
+
+/// What an increase is divided by: the range in seconds, or 1.
+fn divisor(per_second: bool, range_ms: i64) -> f64 {
+    if per_second { range_ms as f64 / 1000.0 } else { 1.0 }
+}
+
+/// The extrapolated difference of one window.
+pub(crate) fn extrapolated(window: &Window<'_>, is_counter: bool, per_second: bool) -> Option<f64> {
+    let per = divisor(per_second, window.end_ms - window.start_ms);
+    Some(Edges::of(window, &[])?.extrapolated(is_counter, per))
+}
+
+/// Windows of a block.
+const WINDOWS: usize = 64;
+
+/// Windows whose extrapolated differences are computed together, in columns: each has seven divisions, and several
+/// windows take part in one instruction.
+pub(crate) struct Block {
+    is_counter: bool,
+    per: f64,
+    len: usize,
+    steps: [usize; WINDOWS],
+    to_start_ms: [f64; WINDOWS],
+    to_end_ms: [f64; WINDOWS],
+    sampled_ms: [f64; WINDOWS],
+    spaces: [f64; WINDOWS],
+    first: [f64; WINDOWS],
+    difference: [f64; WINDOWS],
+}
+
+impl Block {
+    pub fn new(is_counter: bool, per_second: bool, range_ms: i64) -> Self {
+        let none = [0.0; WINDOWS];
+        Self {
+            is_counter,
+            per: divisor(per_second, range_ms),
+            len: 0,
+            steps: [0; WINDOWS],
+            to_start_ms: none,
+            to_end_ms: none,
+            sampled_ms: none,
+            spaces: none,
+            first: none,
+            difference: none,
         }
-        if to_zero < to_start {
-            to_start = to_zero;
+    }
+
+    /// Takes a window. Fewer than two samples have no difference. `falls` is empty for gauges.
+    #[inline(always)]
+    pub fn push(&mut self, window: &Window<'_>, falls: &[u32], column: &mut StepColumn) {
+        let Some(edges) = Edges::of(window, falls) else { return };
+        let at = self.len;
+        self.steps[at] = window.step;
+        self.to_start_ms[at] = edges.to_start_ms;
+        self.to_end_ms[at] = edges.to_end_ms;
+        self.sampled_ms[at] = edges.sampled_ms;
+        self.spaces[at] = edges.spaces;
+        self.first[at] = edges.first;
+        self.difference[at] = edges.difference;
+        self.len += 1;
+        if self.len == WINDOWS {
+            self.flush(column);
         }
     }
-    if to_end >= threshold {
-        to_end = spacing / 2.0;
+
+    /// Sets the steps of the windows taken since the last flush.
+    pub fn flush(&mut self, column: &mut StepColumn) {
+        // The unused end of the block is computed, too: a loop of fixed length has no odd rest.
+        for at in 0..WINDOWS {
+            let edges = Edges {
+                to_start_ms: self.to_start_ms[at],
+                to_end_ms: self.to_end_ms[at],
+                sampled_ms: self.sampled_ms[at],
+                spaces: self.spaces[at],
+                first: self.first[at],
+                difference: self.difference[at],
+            };
+            self.difference[at] = edges.extrapolated(self.is_counter, self.per);
+        }
+        for (step, value) in self.steps.iter().zip(&self.difference).take(self.len) {
+            column.set(*step, *value);
+        }
+        self.len = 0;
     }
-    let mut factor = 1.0;
-    if sampled != 0.0 {
-        factor = (sampled + to_start + to_end) / sampled;
-    }
-    if per_second {
-        factor /= (window.end_ms - window.start_ms) as f64 / 1000.0;
-    }
-    Some(result * factor)
 }
 
 /// `irate` (per second, resets counted) and `idelta`: the last two samples.
