@@ -180,6 +180,19 @@ impl<C: Count> Builder<C> {
         self.rows.push(row);
     }
 
+    fn buckets(&self) -> usize {
+        bucket_count(&self.layout.positive_spans) + bucket_count(&self.layout.negative_spans)
+    }
+
+    fn size_bytes(&self) -> usize {
+        self.rows.capacity() * size_of::<Row<C>>() + self.rows.len() * self.buckets() * 8
+    }
+
+    /// About: the first row has whole numbers, the others mostly small changes.
+    fn data_bytes(&self) -> usize {
+        16 + 4 * self.buckets() + self.rows.len() * (3 + self.buckets() / 2)
+    }
+
     fn encode(&self, write: impl FnOnce(&mut BitWriter, &[Row<C>])) -> Vec<u8> {
         let mut bits = BitWriter::default();
         bits.write(self.rows.len() as u64, 16);
@@ -298,6 +311,16 @@ impl HistogramAppender {
         self.0.rows.is_empty()
     }
 
+    /// Bytes in memory, about.
+    pub fn size_bytes(&self) -> usize {
+        self.0.size_bytes()
+    }
+
+    /// Bytes of the chunk's data, about.
+    pub fn data_bytes(&self) -> usize {
+        self.0.data_bytes()
+    }
+
     /// The chunk's data as it stands; more samples may follow.
     pub fn to_vec(&self) -> Vec<u8> {
         self.0.encode(write_integers)
@@ -375,6 +398,16 @@ impl FloatHistogramAppender {
     /// Whether the chunk holds no sample yet.
     pub fn is_empty(&self) -> bool {
         self.0.rows.is_empty()
+    }
+
+    /// Bytes in memory, about.
+    pub fn size_bytes(&self) -> usize {
+        self.0.size_bytes()
+    }
+
+    /// Bytes of the chunk's data, about.
+    pub fn data_bytes(&self) -> usize {
+        self.0.data_bytes()
     }
 
     /// The chunk's data as it stands; more samples may follow.

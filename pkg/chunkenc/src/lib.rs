@@ -19,6 +19,7 @@ mod start_times;
 mod timed;
 mod xor;
 mod xor2;
+mod xor_state;
 
 pub use column::{Column, HistogramColumn};
 pub use counter::CounterReader;
@@ -29,6 +30,7 @@ pub use histogram_write::{Appended, FloatHistogramAppender, HistogramAppender, R
 pub use layout::MAX_BUCKETS;
 pub use timed::TimedChunk;
 pub use xor::{MAX_SAMPLES, XorAppender, encode_xor};
+pub use xor_state::XorState;
 pub use xor2::encode_xor2;
 
 /// Why bytes are no chunk.

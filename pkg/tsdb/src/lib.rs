@@ -2,3 +2,4 @@
 //! and longer, their compaction and retention.
 
 pub mod db;
+pub mod head;

@@ -1,0 +1,76 @@
+//! What appenders, readers and the background share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+
+use model::Clock;
+use parking_lot::{Mutex, RwLock};
+
+use super::append::ChunkRules;
+use super::bounds::{Bounds, Times};
+use super::exemplars::ExemplarRing;
+use super::index::Index;
+use super::isolation::Isolation;
+use super::metadata::MetadataTable;
+use super::metrics::HeadMetrics;
+use super::options::HeadOptions;
+use super::order::Order;
+use super::postings::Postings;
+use super::seams::{ChunkStore, Journal};
+use super::slab::Slab;
+use super::symbols::Symbols;
+
+/// Locks are taken in this order: `maintenance`, `late`, `symbols`, a stripe of `index`, `postings`, `order`, a slot. None is
+/// held over I/O but `maintenance`.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub options: HeadOptions,
+    pub clock: Arc<dyn Clock>,
+    pub journal: Arc<dyn Journal>,
+    pub store: Arc<dyn ChunkStore>,
+    pub metrics: HeadMetrics,
+    pub times: Times,
+    pub symbols: RwLock<Symbols>,
+    pub index: Index,
+    pub postings: RwLock<Postings>,
+    pub order: RwLock<Order>,
+    pub slab: Slab,
+    pub exemplars: RwLock<ExemplarRing>,
+    pub metadata: RwLock<MetadataTable>,
+    pub isolation: Arc<Isolation>,
+    /// Slots with full chunks that are not on disk yet.
+    pub full: Mutex<Vec<u32>>,
+    /// Whoever writes the log of late samples.
+    pub late: Mutex<()>,
+    /// What goes through all series and must not be done twice at a time.
+    pub maintenance: Mutex<()>,
+    /// The number in the log that the next series gets.
+    pub next_reference: AtomicU64,
+    pub counts: Counts,
+}
+
+/// Kept up with every change, so that nobody has to count.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub series: AtomicUsize,
+    pub chunks: AtomicI64,
+    pub stale: AtomicI64,
+    /// Bytes that series have on the heap, about.
+    pub heap_bytes: AtomicI64,
+}
+
+impl Core {
+    pub fn rules(&self) -> ChunkRules {
+        ChunkRules { range_ms: self.options.chunk_range_ms, xor2: self.options.xor2 }
+    }
+
+    pub fn bounds(&self) -> Bounds {
+        let now_ms = self.clock.now_ms();
+        self.times.bounds(now_ms, self.options.ahead_max_ms, self.options.chunk_range_ms)
+    }
+
+    /// A number for a new series in the log.
+    pub fn reference(&self) -> u64 {
+        self.next_reference.fetch_add(1, Ordering::Relaxed)
+    }
+}

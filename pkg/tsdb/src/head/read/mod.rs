@@ -1,0 +1,8 @@
+//! Reading the head.
+
+mod chunks;
+mod labels;
+mod matching;
+mod select;
+
+pub(crate) use select::select;

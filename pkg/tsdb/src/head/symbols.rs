@@ -1,0 +1,262 @@
+//! Label names and values, each once, by number.
+
+use std::cmp::Ordering;
+
+use hashbrown::HashTable;
+use labels::{Labels, SortedBuilder};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::shapes::Shapes;
+
+/// Bytes of text that are allocated together.
+const BLOCK_BYTES: usize = 64 << 10;
+
+/// The labels of a series by symbols: which names it has, and its values in the names' order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct LabelIds {
+    pub shape: u32,
+    pub values: Box<[u32]>,
+}
+
+/// Text of label names and values. A symbol that nobody uses stays until [`Symbols::sweep`].
+#[derive(Debug, Default)]
+pub(crate) struct Symbols {
+    seed: u64,
+    /// Number and hash of each symbol.
+    table: HashTable<(u32, u32)>,
+    entries: Vec<Entry>,
+    free: Vec<u32>,
+    blocks: Vec<String>,
+    pub shapes: Shapes,
+    live_bytes: usize,
+    unused: usize,
+    /// How often numbers were freed: one looked up before may be another text now.
+    pub sweeps: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    block: u32,
+    at: u32,
+    len: u32,
+    /// Labels that have it.
+    uses: u32,
+}
+
+/// A 64-bit hash for the table from the 32 bits it keeps.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+impl Symbols {
+    pub fn new(seed: u64) -> Self {
+        Self { seed, ..Self::default() }
+    }
+
+    fn hash(&self, text: &str) -> u32 {
+        (xxh3_64_with_seed(text.as_bytes(), self.seed) >> 32) as u32
+    }
+
+    /// The text of a symbol in use.
+    pub fn text(&self, id: u32) -> &str {
+        let Some(entry) = self.entries.get(id as usize) else { return "" };
+        let (at, len) = (entry.at as usize, entry.len as usize);
+        self.blocks.get(entry.block as usize).and_then(|block| block.get(at..at + len)).unwrap_or("")
+    }
+
+    pub fn find(&self, text: &str) -> Option<u32> {
+        let hash = self.hash(text);
+        self.table.find(spread(hash), |(id, h)| *h == hash && self.text(*id) == text).map(|(id, _)| *id)
+    }
+
+    /// The symbol of a text, with one use more.
+    fn intern(&mut self, text: &str) -> u32 {
+        if let Some(id) = self.find(text) {
+            let entry = &mut self.entries[id as usize];
+            self.unused -= usize::from(entry.uses == 0);
+            entry.uses += 1;
+            return id;
+        }
+        let entry = Entry { uses: 1, ..self.store(text) };
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.entries[id as usize] = entry;
+                id
+            }
+            None => {
+                self.entries.push(entry);
+                self.entries.len() as u32 - 1
+            }
+        };
+        let hash = self.hash(text);
+        self.table.insert_unique(spread(hash), (id, hash), |(_, h)| spread(*h));
+        id
+    }
+
+    fn store(&mut self, text: &str) -> Entry {
+        let fits = self.blocks.last().is_some_and(|b| b.capacity() - b.len() >= text.len());
+        if !fits {
+            self.blocks.push(String::with_capacity(BLOCK_BYTES.max(text.len())));
+        }
+        self.live_bytes += text.len();
+        let block = self.blocks.len() - 1;
+        let at = self.blocks[block].len();
+        self.blocks[block].push_str(text);
+        Entry { block: block as u32, at: at as u32, len: text.len() as u32, uses: 0 }
+    }
+
+    /// Label ids of pairs sorted by name; each symbol has one use more, until [`Self::release`].
+    pub fn intern_pairs(&mut self, pairs: &[(&str, &str)]) -> LabelIds {
+        let names: Vec<u32> = pairs.iter().map(|(name, _)| self.intern(name)).collect();
+        let values = pairs.iter().map(|(_, value)| self.intern(value)).collect();
+        let (shape, known) = self.shapes.intern(&names);
+        if known {
+            // The shape keeps its names; only its first series counts them.
+            self.release_all(&names);
+        }
+        LabelIds { shape, values }
+    }
+
+    /// A series is gone.
+    pub fn release(&mut self, ids: &LabelIds) {
+        self.release_all(&ids.values);
+        if let Some(names) = self.shapes.release(ids.shape) {
+            self.release_all(&names);
+        }
+    }
+
+    fn release_all(&mut self, ids: &[u32]) {
+        for id in ids {
+            if let Some(entry) = self.entries.get_mut(*id as usize) {
+                entry.uses = entry.uses.saturating_sub(1);
+                self.unused += usize::from(entry.uses == 0);
+            }
+        }
+    }
+
+    /// Symbols that nobody uses.
+    pub fn unused(&self) -> usize {
+        self.unused
+    }
+
+    /// Frees the symbols that nobody uses, and their text once it is half of all.
+    pub fn sweep(&mut self) {
+        if self.unused == 0 {
+            return;
+        }
+        self.sweeps += 1;
+        let entries = &mut self.entries;
+        let (free, live_bytes) = (&mut self.free, &mut self.live_bytes);
+        self.table.retain(|(id, _)| {
+            let entry = &mut entries[*id as usize];
+            if entry.uses == 0 {
+                free.push(*id);
+                *live_bytes -= entry.len as usize;
+                entry.len = 0;
+            }
+            entry.uses > 0
+        });
+        self.unused = 0;
+        let held: usize = self.blocks.iter().map(String::capacity).sum();
+        if held > 2 * self.live_bytes + 2 * BLOCK_BYTES {
+            self.pack();
+        }
+    }
+
+    /// Copies the texts that are left into new blocks.
+    fn pack(&mut self) {
+        let old = std::mem::take(&mut self.blocks);
+        self.live_bytes = 0;
+        let ids: Vec<u32> = self.table.iter().map(|(id, _)| *id).collect();
+        for id in ids {
+            let Entry { block, at, len, uses } = self.entries[id as usize];
+            let text = &old[block as usize][at as usize..(at + len) as usize];
+            self.entries[id as usize] = Entry { uses, ..self.store(text) };
+        }
+    }
+
+    pub fn pairs<'a>(&'a self, ids: &'a LabelIds) -> impl Iterator<Item = (&'a str, &'a str)> + Clone + 'a {
+        let names = self.shapes.names(ids.shape).iter();
+        names.zip(&*ids.values).map(|(name, value)| (self.text(*name), self.text(*value)))
+    }
+
+    /// (name, value) by symbols.
+    pub fn pair_ids<'a>(&'a self, ids: &'a LabelIds) -> impl Iterator<Item = (u32, u32)> + 'a {
+        self.shapes.names(ids.shape).iter().copied().zip(ids.values.iter().copied())
+    }
+
+    pub fn is(&self, ids: &LabelIds, pairs: &[(&str, &str)]) -> bool {
+        ids.values.len() == pairs.len() && self.pairs(ids).eq(pairs.iter().copied())
+    }
+
+    pub fn labels(&self, ids: &LabelIds, builder: &mut SortedBuilder) -> Labels {
+        builder.clear();
+        for (name, value) in self.pairs(ids) {
+            // Pairs are interned sorted, so that none is refused.
+            let _ = builder.push(name, value);
+        }
+        builder.finish()
+    }
+
+    /// The order of label sets.
+    pub fn compare(&self, a: &LabelIds, b: &LabelIds) -> Ordering {
+        let (names_a, names_b) = (self.shapes.names(a.shape), self.shapes.names(b.shape));
+        let pairs_b = names_b.iter().zip(&*b.values);
+        for ((name_a, value_a), (name_b, value_b)) in names_a.iter().zip(&*a.values).zip(pairs_b) {
+            if name_a != name_b {
+                return self.text(*name_a).cmp(self.text(*name_b));
+            }
+            if value_a != value_b {
+                return self.text(*value_a).cmp(self.text(*value_b));
+            }
+        }
+        a.values.len().cmp(&b.values.len())
+    }
+
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub fn size_bytes(&self) -> usize {
+        let blocks: usize = self.blocks.iter().map(String::capacity).sum();
+        let table = self.table.capacity() * 9 + self.free.capacity() * 4;
+        blocks + table + self.entries.capacity() * size_of::<Entry>() + self.shapes.size_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_come_once_and_go_when_unused() {
+        let mut symbols = Symbols::new(7);
+        let a = symbols.intern_pairs(&[("a", "1"), ("b", "2")]);
+        let b = symbols.intern_pairs(&[("a", "1"), ("b", "3")]);
+        assert_eq!((a.shape, a.values[0]), (b.shape, b.values[0]));
+        assert_eq!(symbols.len(), 5);
+        assert_eq!(symbols.compare(&a, &b), Ordering::Less);
+        symbols.release(&a);
+        symbols.sweep();
+        assert_eq!((symbols.len(), symbols.find("2"), symbols.unused()), (4, None, 0));
+        assert!(symbols.is(&b, &[("a", "1"), ("b", "3")]));
+        symbols.release(&b);
+        symbols.sweep();
+        assert_eq!((symbols.len(), symbols.live_bytes), (0, 0));
+    }
+
+    #[test]
+    fn the_text_of_gone_symbols_is_given_back() {
+        let mut symbols = Symbols::new(7);
+        let keep = symbols.intern_pairs(&[("keep", "this")]);
+        for round in 0..50 {
+            let all: Vec<_> = (0..2000)
+                .map(|n| symbols.intern_pairs(&[("label", format!("{:>100}", round * 2000 + n).as_str())]))
+                .collect();
+            all.iter().for_each(|ids| symbols.release(ids));
+            symbols.sweep();
+            assert!(symbols.size_bytes() < 1 << 20, "round {round}: {} bytes", symbols.size_bytes());
+        }
+        assert_eq!(symbols.labels(&keep, &mut SortedBuilder::new()).to_string(), r#"{keep="this"}"#);
+    }
+}
