@@ -1,1 +1,25 @@
-//! `prometheus.yml`: every key of Prometheus 3.14, read into the settings of those who use them.
+//! The configuration of a Prometheus server: `prometheus.yml` with the files that it names.
+//!
+//! [`load`] reads it for running, [`check`] to be looked at. Each key of Prometheus is read and checked as Prometheus does
+//! it; what is read and not in force yet is told in [`Loaded::warnings`].
+
+mod alerting;
+mod files;
+mod glob;
+mod load;
+mod main_file;
+mod otlp;
+mod remote;
+mod storage;
+mod tracing;
+mod warnings;
+
+pub use alerting::{AlertingConfig, AlertmanagerConfig};
+pub use files::checksum;
+pub use load::{ConfigError, Loaded, check, load};
+pub use main_file::{Config, Job, RuntimeConfig};
+pub use otlp::{OtlpConfig, TranslationStrategy};
+pub use remote::{MetadataConfig, QueueConfig, RemoteReadConfig, RemoteWriteConfig};
+pub use storage::{ExemplarsConfig, FloatEncoding, RetentionConfig, StorageConfig, TsdbConfig};
+pub use tracing::TracingConfig;
+pub use warnings::Warning;

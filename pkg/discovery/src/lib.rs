@@ -6,6 +6,7 @@
 //!
 //! The parts that keep state can be used without a task, too: [`file::Files`] and [`dns::Names`].
 
+pub mod config;
 pub mod dns;
 pub mod file;
 mod fixed;

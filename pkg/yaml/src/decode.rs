@@ -1,7 +1,7 @@
 //! Typed structs out of a tree.
 
 use serde::de::value::StrDeserializer;
-use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
+use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, Visitor};
 
 use crate::resolve::{boolean, float, integer};
 use crate::{Error, Key, Node, Value};
@@ -22,7 +22,7 @@ impl Node {
             Value::List(_) => "a list",
             Value::Map(_) => "a map",
         };
-        self.error(format!("{wanted} is expected here, not {found}"))
+        de::Error::custom(format_args!("{wanted} is expected here, not {found}"))
     }
 
     fn plain(&self) -> Option<&str> {
@@ -46,7 +46,7 @@ macro_rules! integers {
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
             let number = self.integer()?;
             let fits = <$type>::try_from(number);
-            visitor.$visit(fits.map_err(|_| self.error(format!("{number} is out of range here")))?)
+            visitor.$visit(fits.map_err(|_| Error::custom(format_args!("{number} is out of range here")))?)
         }
     )*};
 }
@@ -188,7 +188,7 @@ impl<'de> Deserializer<'de> for &'de Node {
     ) -> Result<V::Value, Error> {
         let text = self.text().ok_or_else(|| self.wrong("a string"))?;
         let name: StrDeserializer<'_, Error> = text.into_deserializer();
-        visitor.visit_enum(name).map_err(|e| e.or_at(self.line, self.column))
+        visitor.visit_enum(name)
     }
 
     fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -215,7 +215,7 @@ struct Entries<'de> {
     rest: std::slice::Iter<'de, (Key, Node)>,
     /// The keys of a struct: those that are null are passed over.
     fields: Option<&'static [&'static str]>,
-    value: Option<&'de Node>,
+    value: Option<(&'de Key, &'de Node)>,
 }
 
 impl<'de> Entries<'de> {
@@ -230,13 +230,20 @@ impl<'de> de::MapAccess<'de> for Entries<'de> {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
         let known = |key: &Key| self.fields.is_some_and(|fields| fields.contains(&key.text.as_str()));
         let Some((key, node)) = self.rest.find(|(key, node)| !(node.is_null() && known(key))) else { return Ok(None) };
-        self.value = Some(node);
+        self.value = Some((key, node));
         let name: StrDeserializer<'_, Error> = key.text.as_str().into_deserializer();
         seed.deserialize(name).map(Some).map_err(|e| e.or_at(key.line, key.column))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
-        let Some(node) = self.value.take() else { return Err(de::Error::custom("a value is read before its key")) };
-        seed.deserialize(node).map_err(|e| e.or_at(node.line, node.column))
+        let Some((key, node)) = self.value.take() else {
+            return Err(de::Error::custom("a value is read before its key"));
+        };
+        seed.deserialize(node).map_err(|mut e| {
+            if e.line == 0 {
+                e.text = format!("{}: {}", key.text, e.text);
+            }
+            e.or_at(node.line, node.column)
+        })
     }
 }

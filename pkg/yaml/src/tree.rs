@@ -1,6 +1,9 @@
 //! What a text says, as a tree.
 
+use serde::{Serialize, Serializer};
+
 use crate::Error;
+use crate::resolve::{boolean, float, integer, is_null};
 
 /// A key of a map, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,5 +111,30 @@ impl Node {
         let (these, others) = entries.into_iter().partition(|(key, _)| wanted(&key.text));
         let map = |entries| Node { line, column, value: Value::Map(entries) };
         Ok((map(these), map(others)))
+    }
+}
+
+/// What is read from what is written here is equal, places excepted.
+impl Serialize for Node {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.value {
+            Value::Null => serializer.serialize_unit(),
+            Value::List(nodes) => serializer.collect_seq(nodes),
+            Value::Map(entries) => serializer.collect_map(entries.iter().map(|(key, node)| (&key.text, node))),
+            Value::Scalar { text, plain: true } if !is_null(text) => match (boolean(text, false), integer(text)) {
+                (Some(yes), _) => serializer.serialize_bool(yes),
+                // A number that is not written as usual stays a string, so that no digit of it is lost.
+                (_, Some(n)) if n.to_string() == *text => match i64::try_from(n) {
+                    Ok(n) => serializer.serialize_i64(n),
+                    Err(_) => serializer.serialize_str(text),
+                },
+                (None, None) => match float(text).filter(|f| f.to_string() == *text) {
+                    Some(f) => serializer.serialize_f64(f),
+                    None => serializer.serialize_str(text),
+                },
+                _ => serializer.serialize_str(text),
+            },
+            Value::Scalar { text, .. } => serializer.serialize_str(text),
+        }
     }
 }

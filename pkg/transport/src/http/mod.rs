@@ -9,7 +9,7 @@ mod profile;
 mod rate_limit;
 mod web_config;
 
-pub use client::{ClientConfig, HttpClient};
+pub use client::{ClientConfig, HttpClient, TlsConfig};
 pub use common::{Probe, common_routes};
 pub use metrics::HttpMetrics;
 pub use pages::Prefixes;

@@ -29,8 +29,12 @@ fn refuse(wrong: bool, key: &'static str, why: &str) -> Result<(), Refused> {
     if wrong { Err((key, why.to_owned())) } else { Ok(()) }
 }
 
+pub(super) fn check(config: &ClientConfig) -> Result<(), Refused> {
+    config.check()
+}
+
 impl ClientConfig {
-    pub(super) fn check(&self) -> Result<(), Refused> {
+    fn check(&self) -> Result<(), Refused> {
         let bearer = self.bearer_token.is_some() || self.bearer_token_file.is_some();
         refuse(
             self.bearer_token.is_some() && self.bearer_token_file.is_some(),
@@ -133,7 +137,7 @@ fn check_oauth2(oauth2: &OAuth2) -> Result<(), Refused> {
     )
 }
 
-fn check_tls(tls: &TlsConfig) -> Result<(), Refused> {
+pub(super) fn check_tls(tls: &TlsConfig) -> Result<(), Refused> {
     let key = "tls_config";
     refuse(tls.ca.is_some() && tls.ca_file.is_some(), key, "at most one of ca and ca_file must be configured")?;
     refuse(tls.cert.is_some() && tls.cert_file.is_some(), key, "at most one of cert and cert_file must be configured")?;

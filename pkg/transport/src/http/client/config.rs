@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use yaml::Secret;
 
+use super::check::{check, check_tls};
 use crate::Error;
 
 /// How to talk to an HTTP server. Printing it shows no secrets.
@@ -163,9 +164,10 @@ pub(super) struct OAuth2 {
     pub(super) proxy_connect_header: Option<BTreeMap<String, Vec<Secret>>>,
 }
 
+/// TLS of connections to a server.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, Default)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct TlsConfig {
+pub struct TlsConfig {
     /// Certificates that sign the server's, PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ca: Option<String>,
@@ -198,8 +200,25 @@ pub(super) struct TlsConfig {
 }
 
 impl TlsConfig {
-    pub(super) fn is_default(&self) -> bool {
+    /// Reads a section `tls_config`.
+    ///
+    /// # Errors
+    /// What Prometheus refuses, such as a certificate without a key.
+    pub fn from_section(section: &yaml::Node) -> Result<Self, yaml::Error> {
+        let config: Self = section.decode()?;
+        check_tls(&config).map_err(|(_, why)| section.error(why))?;
+        Ok(config)
+    }
+
+    /// Whether nothing is set.
+    pub fn is_default(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Makes names of files that are relative count from `folder`.
+    pub fn resolve_paths(&mut self, folder: &Path) {
+        let files = [&mut self.ca_file, &mut self.cert_file, &mut self.key_file];
+        files.into_iter().flatten().for_each(|path| *path = folder.join(&*path));
     }
 }
 
@@ -275,7 +294,7 @@ impl ClientConfig {
         }
         config.bearer_token.take_if(|token| token.0.is_empty());
         config.bearer_token_file.take_if(|path| path.as_os_str().is_empty());
-        config.check().map_err(|(key, why)| keys.error_at(key, why))?;
+        check(&config).map_err(|(key, why)| keys.error_at(key, why))?;
         let (credentials, credentials_file) = (config.bearer_token.take(), config.bearer_token_file.take());
         if credentials.is_some() || credentials_file.is_some() {
             config.authorization = Some(Authorization { kind: None, credentials, credentials_file });
@@ -291,6 +310,11 @@ impl ClientConfig {
         if keys.get("enable_http2").is_none() {
             self.enable_http2 = false;
         }
+    }
+
+    /// Sets basic authentication, for sections that have keys of their own for it.
+    pub fn set_basic_auth(&mut self, username: String, password: Option<Secret>) {
+        self.basic_auth = Some(BasicAuth { username, password, ..BasicAuth::default() });
     }
 
     /// Whether nothing is set that says who the client is or how it is connected.

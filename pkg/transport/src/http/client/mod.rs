@@ -7,7 +7,7 @@ mod config;
 mod request;
 mod token;
 
-pub use config::ClientConfig;
+pub use config::{ClientConfig, TlsConfig};
 pub use request::HttpClient;
 
 #[cfg(test)]

@@ -1,0 +1,125 @@
+//! Files that name others, what is filled in, what is told.
+
+use std::path::{Path, PathBuf};
+
+use config::{Config, checksum, load};
+
+fn env(name: &str) -> Option<String> {
+    (name == "REGION").then(|| "eu".to_owned())
+}
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        files.iter().for_each(|(name, text)| folder.write(name, text));
+        folder
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn load(&self) -> Result<config::Loaded, String> {
+        load(&self.path("prometheus.yml"), false, &env).map_err(|e| e.to_string())
+    }
+}
+
+#[test]
+fn jobs_come_from_all_files_and_paths_count_from_theirs() {
+    let folder = Folder::new(&[
+        (
+            "prometheus.yml",
+            "global: {scrape_interval: 7s, external_labels: {region: $REGION, zone: '${ZONE}'}}\n\
+             scrape_config_files: [jobs/*.yml, none/*.yml]\nrule_files: [rules/*.yml]\n\
+             scrape_configs: [{job_name: a, file_sd_configs: [{files: [targets/*.json]}], basic_auth: {password_file: p}}]\n",
+        ),
+        (
+            "jobs/b.yml",
+            "scrape_configs: [{job_name: b, tls_config: {ca_file: ../ca}, static_configs: [{targets: [x:1]}]}]",
+        ),
+        ("jobs/c.yml", ""),
+    ]);
+    let loaded = folder.load().unwrap();
+    let names: Vec<&str> = loaded.jobs.iter().map(|job| job.scrape.job_name.as_str()).collect();
+    assert_eq!((names, loaded.config.scrape_configs.len()), (vec!["a", "b"], 1));
+    assert_eq!(loaded.jobs[1].scrape.scrape_interval.0, 7000);
+    let (a, b) = (loaded.jobs[0].to_yaml().unwrap(), loaded.jobs[1].to_yaml().unwrap());
+    let at = |name: &str| folder.path(name).display().to_string();
+    assert!(a.contains(&at("targets/*.json")) && a.contains(&at("p")), "{a}");
+    assert!(b.contains(&at("jobs/../ca")), "{b}");
+    assert_eq!(loaded.config.rule_files, [at("rules/*.yml")]);
+    let labels = loaded.config.global.external_labels();
+    assert_eq!((labels.get("region"), labels.get("zone")), (Some("eu"), None));
+    let told: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    for part in ["the variable ZONE", "no rule is evaluated", "none/*.yml matches no file"] {
+        assert!(told.iter().any(|text| text.contains(part)), "{part}: {told:?}");
+    }
+    assert_eq!(told.len(), 3, "{told:?}");
+}
+
+#[test]
+fn mistakes_name_their_file_and_line() {
+    let folder =
+        Folder::new(&[("prometheus.yml", "scrape_config_files: [jobs/*.yml]\nscrape_configs: [{job_name: a}]\n")]);
+    for (text, part) in [
+        ("scrape_configs:\n- job_name: b\n  unknown: 1\n", "jobs/x.yml: line 3, column 3: unknown key \"unknown\""),
+        (
+            "scrape_configs:\n- job_name: a\n",
+            "jobs/x.yml: line 2, column 3: found multiple scrape configs with job name \"a\", \
+          first found in the main file",
+        ),
+        ("global: {}\n", "jobs/x.yml: line 1, column 1: unknown key \"global\""),
+        ("scrape_configs: [\n", "jobs/x.yml: line "),
+        ("scrape_configs: a", "jobs/x.yml: line 1, column 17: a list is expected"),
+    ] {
+        folder.write("jobs/x.yml", text);
+        let error = folder.load().unwrap_err();
+        assert!(error.contains(part), "{text}: {error}");
+    }
+    std::fs::write(folder.path("jobs/x.yml"), b"a: 1\nb: \xff\n").unwrap();
+    assert!(folder.load().unwrap_err().ends_with("jobs/x.yml: line 2: not valid UTF-8"));
+    let error = load(Path::new("/nowhere/prometheus.yml"), false, &env).unwrap_err().to_string();
+    assert!(error.starts_with("/nowhere/prometheus.yml: "), "{error}");
+}
+
+#[test]
+fn an_empty_file_is_taken_and_told() {
+    for text in ["", "# nothing\n", "global:\n"] {
+        let folder = Folder::new(&[("prometheus.yml", text)]);
+        let loaded = folder.load().unwrap();
+        assert_eq!(loaded.config, Config::default());
+        assert_eq!(loaded.warnings.iter().any(|w| w.to_string().contains("is empty")), text != "global:\n", "{text}");
+    }
+}
+
+#[test]
+fn a_checksum_follows_each_file() {
+    let folder = Folder::new(&[
+        ("prometheus.yml", "scrape_config_files: [jobs/*.yml]\nrule_files: [rules/*.yml]\n"),
+        ("jobs/a.yml", "scrape_configs: []"),
+        ("rules/a.yml", "groups: []"),
+    ]);
+    let path = folder.path("prometheus.yml");
+    let mut seen = std::collections::BTreeSet::from([checksum(&path).unwrap()]);
+    assert_eq!(folder.load().unwrap().hash, *seen.first().unwrap());
+    let mut differs = |folder: &Folder| assert!(seen.insert(checksum(&folder.path("prometheus.yml")).unwrap()));
+    folder.write("jobs/a.yml", "scrape_configs: [{job_name: a}]");
+    differs(&folder);
+    folder.write("rules/b.yml", "");
+    differs(&folder);
+    std::fs::remove_file(folder.path("rules/a.yml")).unwrap();
+    differs(&folder);
+    folder.write("prometheus.yml", "scrape_config_files: [");
+    differs(&folder);
+    assert_eq!(checksum(&path).unwrap(), checksum(&path).unwrap());
+    std::fs::remove_file(&path).unwrap();
+    assert!(checksum(&path).is_err());
+}
