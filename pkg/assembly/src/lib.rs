@@ -25,5 +25,5 @@ pub use error::Error;
 pub use grpc::{GrpcConfig, GrpcServices, STORE_LIMITS, store_limits};
 pub use http::{HttpConfig, PROMETHEUS_HTTP};
 pub use listeners::Listeners;
-pub use reload::Reloads;
+pub use reload::{ReloadTrigger, Reloads};
 pub use run::{http_router, run, run_configured, serve};

@@ -10,7 +10,7 @@ use futures::future::{BoxFuture, FutureExt};
 use model::Clock;
 use service::{BoxError, Hangups};
 use telemetry::{Gauge, Metrics};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -26,6 +26,18 @@ pub struct Reloads {
     successful: Gauge,
     success_seconds: Gauge,
     one_at_a_time: Mutex<()>,
+    trigger: ReloadTrigger,
+}
+
+/// Asks for a reload from within a component, as SIGHUP does from outside. Clones are one.
+#[derive(Debug, Clone, Default)]
+pub struct ReloadTrigger(Arc<Notify>);
+
+impl ReloadTrigger {
+    /// Has all reloads run soon. Requests that come before they do are one.
+    pub fn pull(&self) {
+        self.0.notify_one();
+    }
 }
 
 impl fmt::Debug for Reloads {
@@ -47,7 +59,19 @@ impl Reloads {
         );
         successful.set(1.0);
         success_seconds.set(clock.now_ms() as f64 / 1000.0);
-        Self { all: Vec::new(), clock, successful, success_seconds, one_at_a_time: Mutex::new(()) }
+        Self {
+            all: Vec::new(),
+            clock,
+            successful,
+            success_seconds,
+            one_at_a_time: Mutex::new(()),
+            trigger: ReloadTrigger::default(),
+        }
+    }
+
+    /// What asks for a run.
+    pub fn trigger(&self) -> ReloadTrigger {
+        self.trigger.clone()
     }
 
     /// Registers a reload under a name that an operator knows: the flag of what it reads.
@@ -91,11 +115,13 @@ impl Reloads {
         Err(why.join("; "))
     }
 
-    /// Runs all at each of `hangups`.
+    /// Runs all at each of `hangups`, and whenever the trigger is pulled.
     pub(crate) async fn at(self: Arc<Self>, mut hangups: Hangups) {
         loop {
-            hangups.next().await;
-            info!("SIGHUP: reloading");
+            tokio::select! {
+                _ = hangups.next() => info!("SIGHUP: reloading"),
+                () = self.trigger.0.notified() => info!("reloading"),
+            }
             // The outcome is logged; the next signal tries again.
             let _ = self.run().await;
         }
