@@ -41,6 +41,8 @@ pub struct TsdbOptions {
     pub no_lockfile: bool,
     /// Whether blocks are merged into longer ones. Off where they are uploaded as they are.
     pub compaction: bool,
+    /// Whether blocks that overlap are merged.
+    pub overlapping_compaction: bool,
     /// Where the blocks that were uploaded are listed (`thanos.shipper.json`): those not listed are not merged yet.
     pub delay_compact_file: Option<PathBuf>,
     /// How often blocks are looked for in the directory.
@@ -62,6 +64,7 @@ impl Default for TsdbOptions {
             retention: Retention { time_ms: 15 * 24 * 3_600_000, ..Retention::default() },
             no_lockfile: false,
             compaction: true,
+            overlapping_compaction: true,
             delay_compact_file: None,
             reload_interval: Duration::from_secs(60),
             map_interval: Duration::from_secs(1),

@@ -13,6 +13,15 @@ const APART: [&str; 2] = ["from-selected-series", "from-stale-series"];
 /// How many ranges there are at most; each is three times as long as the one before.
 const LEVELS_MAX: usize = 10;
 
+/// How blocks are merged.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    /// The lengths of blocks, from [`ranges`].
+    pub(crate) ranges: Vec<i64>,
+    /// Whether blocks that overlap are merged.
+    pub(crate) overlapping: bool,
+}
+
 /// The lengths of blocks, ascending: `shortest_ms` and its multiples by 3, to `longest_ms`.
 pub(crate) fn ranges(shortest_ms: i64, longest_ms: i64) -> Vec<i64> {
     let shortest = shortest_ms.max(1);
@@ -22,7 +31,7 @@ pub(crate) fn ranges(shortest_ms: i64, longest_ms: i64) -> Vec<i64> {
 
 /// The blocks to merge into one next; empty = none. One block alone is to be rewritten without its deleted samples.
 /// `may_go` says of a block from the head whether it may be merged already.
-pub(crate) fn next(metas: &[&BlockMeta], ranges: &[i64], may_go: &dyn Fn(BlockId) -> bool) -> Vec<BlockId> {
+pub(crate) fn next(metas: &[&BlockMeta], rules: &Rules, may_go: &dyn Fn(BlockId) -> bool) -> Vec<BlockId> {
     let mut by_id: Vec<&BlockMeta> = metas.iter().copied().filter(|m| m.resolution_ms() == 0).collect();
     by_id.sort_by_key(|m| m.ulid);
     // Behind a block that must stay nothing is merged: else single blocks would stay between longer ones.
@@ -38,13 +47,14 @@ pub(crate) fn next(metas: &[&BlockMeta], ranges: &[i64], may_go: &dyn Fn(BlockId
         }
     }
     classes.sort_by(|a, b| a.0.cmp(&b.0));
-    let plans = classes.into_iter().map(|(_, members)| of_class(members, ranges));
+    let plans = classes.into_iter().map(|(_, members)| of_class(members, rules));
     plans.into_iter().find(|plan| !plan.is_empty()).unwrap_or_default()
 }
 
-fn of_class(mut metas: Vec<&BlockMeta>, ranges: &[i64]) -> Vec<BlockId> {
+fn of_class(mut metas: Vec<&BlockMeta>, rules: &Rules) -> Vec<BlockId> {
+    let ranges = &rules.ranges;
     metas.sort_by_key(|m| (m.min_time, m.ulid));
-    let overlapping = overlapping(&metas);
+    let overlapping = if rules.overlapping { overlapping(&metas) } else { Vec::new() };
     if !overlapping.is_empty() {
         return overlapping;
     }
@@ -171,7 +181,8 @@ mod tests {
 
     fn plan_where(metas: &[BlockMeta], may_go: &dyn Fn(BlockId) -> bool) -> Vec<u64> {
         let all: Vec<&BlockMeta> = metas.iter().collect();
-        next(&all, &[20, 60, 180], may_go).into_iter().map(|id| id.time_ms() as u64).collect()
+        let rules = Rules { ranges: vec![20, 60, 180], overlapping: true };
+        next(&all, &rules, may_go).into_iter().map(|id| id.time_ms() as u64).collect()
     }
 
     #[test]

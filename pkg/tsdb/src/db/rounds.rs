@@ -29,7 +29,10 @@ impl Blocks {
         cancel: &CancellationToken,
         is_wanted_elsewhere: &(dyn Fn() -> bool + Send + Sync),
     ) -> Result<()> {
-        let ranges = plan::ranges(self.options.block_ms, self.longest_block_ms());
+        let rules = plan::Rules {
+            ranges: plan::ranges(self.options.block_ms, self.longest_block_ms()),
+            overlapping: self.options.overlapping_compaction,
+        };
         loop {
             if is_wanted_elsewhere() {
                 return Ok(());
@@ -37,7 +40,7 @@ impl Blocks {
             let view = self.views.current();
             let uploaded = self.uploaded();
             let may_go = |id: BlockId| uploaded.as_ref().is_none_or(|listed| listed.contains(&id));
-            let planned = plan::next(&view.metas(), &ranges, &may_go);
+            let planned = plan::next(&view.metas(), &rules, &may_go);
             let inputs: Vec<Arc<OpenBlock>> = planned.iter().filter_map(|id| view.get(*id).cloned()).collect();
             drop(view);
             if inputs.is_empty() {
