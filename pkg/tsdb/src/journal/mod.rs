@@ -1,0 +1,162 @@
+//! The logs of the head on disk. Commits are written by one thread, as many at a time as wait for it; another thread
+//! makes them durable every now and then, while the first one goes on.
+
+mod metrics;
+mod queue;
+mod sync;
+mod write;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use futures::future::{BoxFuture, FutureExt, ready};
+use parking_lot::Mutex;
+use telemetry::Metrics;
+use tokio::sync::oneshot;
+
+use self::metrics::LogMetrics;
+use self::queue::{Queue, Request};
+use self::write::Logs;
+use crate::head::{Journal, JournalError, LogBatch};
+
+/// How logs are written.
+#[derive(Debug, Clone)]
+pub struct JournalOptions {
+    /// Segments, compression and file system.
+    pub wal: wal::Options,
+    /// How often what was written is made durable; zero = with each commit. A killed process loses nothing in either
+    /// case: this is about the end of the whole machine.
+    pub sync_interval: Duration,
+}
+
+impl Default for JournalOptions {
+    /// Prometheus' segments, made durable each second.
+    fn default() -> Self {
+        Self { wal: wal::Options::default(), sync_interval: Duration::from_secs(1) }
+    }
+}
+
+/// Both logs of a data directory: `wal` and, for samples that came late, `wbl`.
+pub struct LogJournal {
+    queue: Arc<Queue>,
+    dir: PathBuf,
+    /// What of the logs was there before.
+    before: Before,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl fmt::Debug for LogJournal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogJournal").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+/// The last segments that an earlier process wrote; `None` where it wrote none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Before {
+    /// Of `wal`.
+    pub wal: Option<u64>,
+    /// Of `wbl`.
+    pub wbl: Option<u64>,
+}
+
+/// One of the logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Log {
+    /// The write-ahead log.
+    Wal,
+    /// The log of late samples.
+    Wbl,
+}
+
+/// The directory of a log in a data directory.
+pub fn log_dir(data: &Path, log: Log) -> PathBuf {
+    data.join(match log {
+        Log::Wal => "wal",
+        Log::Wbl => "wbl",
+    })
+}
+
+impl LogJournal {
+    /// Opens the logs in `data`, behind what is there. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The first segment cannot be made: see [`wal::Error`].
+    pub fn open(data: &Path, options: JournalOptions, metrics: &Metrics) -> Result<Self, wal::Error> {
+        let last = |log| wal::list_segments(&log_dir(data, log)).ok().and_then(|s| Some(s.last()?.number));
+        let before = Before { wal: last(Log::Wal), wbl: last(Log::Wbl) };
+        let metrics = LogMetrics::new(metrics);
+        let logs = Arc::new(Mutex::new(Logs::open(data, &options, metrics.clone())?));
+        let queue = Arc::new(Queue::default());
+        let writing = (queue.clone(), logs.clone());
+        let mut threads = vec![spawn("wal-write", move || write::run(&writing.0, &writing.1))?];
+        if !options.sync_interval.is_zero() {
+            let syncing = queue.clone();
+            let every = options.sync_interval;
+            threads.push(spawn("wal-sync", move || sync::run(&syncing, &logs, every, &metrics))?);
+        }
+        Ok(Self { queue, dir: data.to_owned(), before, threads: Mutex::new(threads) })
+    }
+
+    /// What an earlier process wrote, for the replay.
+    pub fn before(&self) -> Before {
+        self.before
+    }
+
+    /// Begins a new segment of a log; its number. `None` if there is no such log.
+    pub fn cut(&self, log: Log) -> BoxFuture<'static, Result<Option<u64>, JournalError>> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.push(Request::Cut(log, answer));
+        answered.map(|answer| answer.unwrap_or_else(|_| Err(closed()))).boxed()
+    }
+
+    /// Makes all that was logged so far durable.
+    pub fn sync(&self) -> BoxFuture<'static, Result<(), JournalError>> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.push(Request::Sync(answer));
+        answered.map(|answer| answer.unwrap_or_else(|_| Err(closed()))).boxed()
+    }
+
+    /// Writes what waits, makes it durable and ends. What is logged afterwards is refused. Blocks on the disk.
+    pub fn close(&self) {
+        self.queue.close();
+        for thread in self.threads.lock().drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the write-ahead log panicked");
+            }
+        }
+    }
+}
+
+impl Drop for LogJournal {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Journal for LogJournal {
+    fn log(&self, batch: LogBatch) -> BoxFuture<'static, Result<(), JournalError>> {
+        if batch.wal.is_empty() && batch.wbl.is_empty() {
+            return ready(Ok(())).boxed();
+        }
+        let (answer, answered) = oneshot::channel();
+        self.queue.push(Request::Batch(batch, answer));
+        answered.map(|answer| answer.unwrap_or_else(|_| Err(closed()))).boxed()
+    }
+}
+
+fn closed() -> JournalError {
+    JournalError { message: "the database is closed".to_owned(), nothing_written: true }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, wal::Error> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+    thread.map_err(|source: io::Error| wal::Error::Io { what: "start the thread of", path: name.into(), source })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! The thread that writes.
+
+use std::path::PathBuf;
+
+use parking_lot::Mutex;
+
+use super::metrics::LogMetrics;
+use super::queue::{Answer, Queue, Request};
+use super::{JournalOptions, Log, log_dir};
+use crate::head::{JournalError, LogBatch, Records};
+
+/// The writers of both logs.
+pub(super) struct Logs {
+    wal: wal::Writer,
+    /// Opened with the first late sample.
+    wbl: Option<wal::Writer>,
+    wbl_dir: PathBuf,
+    options: JournalOptions,
+    metrics: LogMetrics,
+}
+
+type Waiting = (LogBatch, Answer<()>);
+
+impl Logs {
+    pub(super) fn open(data: &std::path::Path, options: &JournalOptions, metrics: LogMetrics) -> Result<Self, wal::Error> {
+        let wal = open(&log_dir(data, Log::Wal), options)?;
+        let wbl_dir = log_dir(data, Log::Wbl);
+        // One that is there is opened at once: its end may be torn.
+        let wbl = if wbl_dir.is_dir() { Some(open(&wbl_dir, options)?) } else { None };
+        Ok(Self { wal, wbl, wbl_dir, options: options.clone(), metrics })
+    }
+
+    /// What is not durable yet, of both.
+    pub(super) fn unsynced(&mut self) -> Vec<wal::Unsynced> {
+        std::iter::once(&mut self.wal).chain(&mut self.wbl).map(wal::Writer::unsynced).collect()
+    }
+
+    /// Goes on in new segments, since the old ones may have lost something.
+    pub(super) fn leave_segments(&mut self) {
+        for writer in std::iter::once(&mut self.wal).chain(&mut self.wbl) {
+            if let Err(error) = writer.cut() {
+                tracing::warn!(%error, "no new segment of the log can be made; it is tried again with the next commit");
+            }
+        }
+    }
+
+    fn sync(&mut self) -> Result<(), wal::Error> {
+        let begin = tokio::time::Instant::now();
+        let synced = self.unsynced().into_iter().try_for_each(wal::Unsynced::sync);
+        self.metrics.sync_seconds.observe(begin.elapsed().as_secs_f64());
+        if synced.is_err() {
+            self.leave_segments();
+        }
+        synced
+    }
+
+    fn wbl(&mut self) -> Result<&mut wal::Writer, wal::Error> {
+        if self.wbl.is_none() {
+            self.wbl = Some(open(&self.wbl_dir, &self.options)?);
+        }
+        match &mut self.wbl {
+            Some(writer) => Ok(writer),
+            None => unreachable!("it was opened above"),
+        }
+    }
+
+    fn cut(&mut self, log: Log) -> Result<Option<u64>, wal::Error> {
+        let writer = match (log, &mut self.wbl) {
+            (Log::Wal, _) => &mut self.wal,
+            (Log::Wbl, Some(writer)) => writer,
+            (Log::Wbl, None) => return Ok(None),
+        };
+        writer.cut()?;
+        Ok(Some(writer.position().segment))
+    }
+
+    /// Writes batches in one go. If that fails, each one alone, so that one that can never be written costs no other.
+    fn write(&mut self, waiting: Vec<Waiting>) {
+        match self.try_write(&waiting) {
+            Err(Failed { error: wal::Error::TooLarge { .. }, written: false }) if waiting.len() > 1 => {
+                for one in waiting {
+                    self.write(vec![one]);
+                }
+            }
+            Ok(()) => {
+                self.metrics.segment.set(self.wal.position().segment as f64);
+                let sync_each = self.options.sync_interval.is_zero();
+                let synced = if sync_each { self.sync().map_err(|e| failed(&e, false)) } else { Ok(()) };
+                answer(waiting, &synced);
+            }
+            Err(Failed { error, written }) => {
+                self.metrics.writes_failed.inc();
+                if let Some(times) = self.metrics.occasionally.count() {
+                    tracing::error!(%error, times, "the log cannot be written, commits are refused");
+                }
+                answer(waiting, &Err(failed(&error, !written)));
+            }
+        }
+    }
+
+    fn try_write(&mut self, waiting: &[Waiting]) -> Result<(), Failed> {
+        let records = |of: fn(&LogBatch) -> &Records| waiting.iter().flat_map(move |(batch, _)| of(batch).iter());
+        let wal: Vec<&[u8]> = records(|batch| &batch.wal).collect();
+        let wbl: Vec<&[u8]> = records(|batch| &batch.wbl).collect();
+        if !wal.is_empty() {
+            self.wal.log(&wal).map_err(|error| Failed { error, written: false })?;
+        }
+        if !wbl.is_empty() {
+            let written = !wal.is_empty();
+            self.wbl().and_then(|writer| writer.log(&wbl)).map_err(|error| Failed { error, written })?;
+        }
+        Ok(())
+    }
+}
+
+struct Failed {
+    error: wal::Error,
+    /// Something of the batches is in a log.
+    written: bool,
+}
+
+fn failed(error: &wal::Error, nothing_written: bool) -> JournalError {
+    let advice = if error.is_out_of_space() { "; the disk is full: free space, or lower the retention" } else { "" };
+    JournalError { message: format!("{error}{advice}"), nothing_written }
+}
+
+/// Those who gave up waiting are no concern.
+fn answer(waiting: Vec<Waiting>, outcome: &Result<(), JournalError>) {
+    for (_, answer) in waiting {
+        let _ = answer.send(outcome.clone());
+    }
+}
+
+fn open(dir: &std::path::Path, options: &JournalOptions) -> Result<wal::Writer, wal::Error> {
+    let (writer, torn) = wal::Writer::open(dir, options.wal.clone())?;
+    if let Some(torn) = torn {
+        tracing::info!(
+            path = %dir.display(), at = %torn.position, bytes = torn.bytes, why = torn.why,
+            "cut off the end of the log, which a crash left unfinished"
+        );
+    }
+    Ok(writer)
+}
+
+/// Works until the queue is closed and empty.
+pub(super) fn run(queue: &Queue, logs: &Mutex<Logs>) {
+    let mut requests = Vec::new();
+    while queue.take(&mut requests) {
+        let mut logs = logs.lock();
+        let mut waiting = Vec::new();
+        for request in requests.drain(..) {
+            if let Request::Batch(batch, answer) = request {
+                waiting.push((batch, answer));
+                continue;
+            }
+            if !waiting.is_empty() {
+                logs.write(std::mem::take(&mut waiting));
+            }
+            match request {
+                Request::Cut(log, answer) => {
+                    let cut = logs.cut(log).map_err(|e| failed(&e, true));
+                    let _ = answer.send(cut);
+                }
+                Request::Sync(answer) => {
+                    let synced = logs.sync().map_err(|e| failed(&e, false));
+                    let _ = answer.send(synced);
+                }
+                Request::Batch(..) => {}
+            }
+        }
+        if !waiting.is_empty() {
+            logs.write(waiting);
+        }
+    }
+    if let Err(error) = logs.lock().sync() {
+        tracing::error!(%error, "the log could not be made durable at the end");
+    }
+}
