@@ -3,3 +3,4 @@
 
 pub mod db;
 pub mod head;
+pub mod journal;

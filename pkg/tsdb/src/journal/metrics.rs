@@ -22,7 +22,8 @@ impl LogMetrics {
                 "How long it took to make the log durable.",
                 &exponential_buckets(0.0005, 4.0, 8),
             ),
-            syncs_failed: m.counter("aion_tsdb_wal_fsyncs_failed_total", "How often the log could not be made durable."),
+            syncs_failed: m
+                .counter("aion_tsdb_wal_fsyncs_failed_total", "How often the log could not be made durable."),
             writes_failed: m
                 .counter("prometheus_tsdb_wal_writes_failed_total", "Writes to the write-ahead log that failed."),
             segment: m.gauge("prometheus_tsdb_wal_segment_current", "The segment of the log that is written."),

@@ -22,7 +22,11 @@ pub(super) struct Logs {
 type Waiting = (LogBatch, Answer<()>);
 
 impl Logs {
-    pub(super) fn open(data: &std::path::Path, options: &JournalOptions, metrics: LogMetrics) -> Result<Self, wal::Error> {
+    pub(super) fn open(
+        data: &std::path::Path,
+        options: &JournalOptions,
+        metrics: LogMetrics,
+    ) -> Result<Self, wal::Error> {
         let wal = open(&log_dir(data, Log::Wal), options)?;
         let wbl_dir = log_dir(data, Log::Wbl);
         // One that is there is opened at once: its end may be torn.
