@@ -23,12 +23,6 @@ const SLACK_BYTES: usize = 8 << 10;
 /// The warning about a list that `limit` cut.
 pub(crate) const TRUNCATED: &str = "results truncated due to limit";
 
-pub(crate) fn warned(warnings: Vec<String>) -> Annotations {
-    let mut annotations = Annotations::new();
-    warnings.into_iter().for_each(|text| annotations.warn(text));
-    annotations
-}
-
 /// An answer with small data; of warnings and of infos at most `annotations_max` each are shown (0 = all).
 ///
 /// # Errors

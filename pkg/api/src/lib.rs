@@ -14,6 +14,7 @@ mod params;
 mod request;
 mod router;
 mod routes;
+mod search;
 mod server;
 mod shared;
 mod snappy;

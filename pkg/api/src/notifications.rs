@@ -40,6 +40,7 @@ struct State {
     all: Vec<Notification>,
     subscribers: Vec<(u64, mpsc::Sender<Notification>)>,
     next_id: u64,
+    closed: bool,
 }
 
 impl Notifications {
@@ -91,10 +92,17 @@ impl Notifications {
         self.0.state.lock().all.clone()
     }
 
+    /// Ends all subscriptions and takes no more: for the shutdown, which would wait for them.
+    pub fn close(&self) {
+        let mut state = self.0.state.lock();
+        state.closed = true;
+        state.subscribers.clear();
+    }
+
     /// Those that are there now and all changes from now on; `None` if there are as many subscribers as may be.
     pub fn subscribe(&self) -> Option<Subscription> {
         let mut state = self.0.state.lock();
-        if state.subscribers.len() >= self.0.subscribers_max {
+        if state.closed || state.subscribers.len() >= self.0.subscribers_max {
             return None;
         }
         let (sender, changes) = mpsc::channel(BEHIND_MAX);
@@ -177,6 +185,10 @@ mod tests {
         assert!(text.contains("prometheus_api_notification_updates_dropped_total 2\n"), "{text}");
         assert!(text.contains("prometheus_api_notification_active_subscribers 1.0\n"), "{text}");
         drop(follower);
-        assert!(list.subscribe().is_some());
+        let mut last = list.subscribe().unwrap();
+        list.close();
+        assert_eq!(last.next().await.map(|n| n.text).as_deref(), Some("b"), "what there is comes first");
+        assert_eq!(last.next().await, None);
+        assert!(list.subscribe().is_none());
     }
 }

@@ -84,7 +84,7 @@ impl FromRequest<Shared> for Params {
         let mut params = Params::default();
         let max = shared.state.options.parameters_max;
         let (parts, body) = request.into_parts();
-        if parts.method == Method::POST && is_form(&parts.headers) {
+        if matches!(parts.method, Method::POST | Method::PUT) && is_form(&parts.headers) {
             params.add(&read(body, shared.state.options.body_bytes_max).await?, max)?;
         }
         params.add(parts.uri.query().unwrap_or("").as_bytes(), max)?;

@@ -22,12 +22,24 @@ pub fn router(state: ApiState) -> Router {
     let api = routes::all()
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
+        .layer(middleware::from_fn_with_state(shared.clone(), when_ready))
         .layer(middleware::from_fn(snappy::compress))
         // Answers are written once and read once: the cheapest level saves most of the bytes.
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
+        .merge(routes::live())
         .layer(middleware::from_fn_with_state(shared.clone(), cross_origin))
         .with_state(shared);
     Router::new().nest(PREFIX, api)
+}
+
+/// Answers 503 as long as a server is not ready, but for what tells how far it is.
+async fn when_ready(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+    let ready = shared.state.server.as_ref().is_none_or(|server| (server.ready)());
+    if ready || matches!(request.uri().path(), "/status/walreplay" | "/notifications") {
+        return next.run(request).await;
+    }
+    ApiError::new(ErrorKind::Unavailable, "the server is starting and not ready yet: see /api/v1/status/walreplay")
+        .into_response()
 }
 
 async fn not_found(uri: Uri) -> ApiError {

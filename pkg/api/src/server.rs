@@ -26,6 +26,8 @@ pub struct ServerParts {
     pub features: Arc<BTreeMap<String, BTreeMap<String, bool>>>,
     /// Whether `/api/v1/search/…` is served (feature `search-api`).
     pub search: bool,
+    /// The largest `limit` of a search; 0 = any (`--web.search.max-limit`).
+    pub search_limit_max: usize,
     /// False while the server cannot answer yet: all routes but `status/walreplay`, `notifications` and
     /// `notifications/live` answer 503 then.
     pub ready: Arc<dyn Fn() -> bool + Send + Sync>,

@@ -3,7 +3,12 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use model::Annotations;
+use transport::http::answers::ErrorKind;
+
 use crate::active::ActiveQueries;
+use crate::error::ApiError;
+use crate::server::ServerParts;
 use crate::state::ApiState;
 
 /// The API's state, one for all handlers.
@@ -20,6 +25,25 @@ impl Shared {
     pub fn new(state: ApiState) -> Self {
         let active = ActiveQueries::new(&state.metrics, state.options.engine.max_concurrent);
         Self(Arc::new(Inner { state, active }))
+    }
+
+    /// What a server has beyond a querier.
+    ///
+    /// # Errors
+    /// There is none: the route is not served.
+    pub fn server(&self) -> Result<&ServerParts, ApiError> {
+        self.state.server.as_ref().ok_or_else(|| {
+            let text = format!("the {} component does not serve this", self.state.options.component);
+            ApiError::new(ErrorKind::NotFound, text)
+        })
+    }
+
+    /// Warnings of an answer, and before them those that every answer carries now.
+    pub fn warned(&self, warnings: Vec<String>) -> Annotations {
+        let mut annotations = Annotations::new();
+        let standing = self.state.server.as_ref().map(|server| (server.warnings)()).unwrap_or_default();
+        standing.into_iter().chain(warnings).for_each(|text| annotations.warn(text));
+        annotations
     }
 }
 

@@ -10,7 +10,7 @@ use promql_syntax::selectors;
 use serde::Serialize;
 use storage::{Answer, ExemplarsQuery, MetadataQuery};
 
-use crate::envelope::{Answered, stream_success, success, warned};
+use crate::envelope::{Answered, stream_success, success};
 use crate::error::{ApiError, internal};
 use crate::json::{Once, write_float, write_labels, write_timestamp};
 use crate::params::Params;
@@ -60,7 +60,7 @@ async fn metadata(State(shared): State<Shared>, params: Params) -> Answered {
             (metric.as_str(), entries.iter().take(kept).map(entry_json).collect())
         })
         .collect();
-    success(&metrics, &warned(warnings), shared.state.options.annotations_max)
+    success(&metrics, &shared.warned(warnings), shared.state.options.annotations_max)
 }
 
 fn entry_json(entry: &MetricMetadata) -> MetadataJson<'_> {
@@ -117,5 +117,5 @@ async fn query_exemplars(State(shared): State<Shared>, params: Params) -> Answer
     }
     json.push(b']');
     let max = shared.state.options.annotations_max;
-    Ok(stream_success(Vec::new(), Once(json), Vec::new(), &warned(said), max))
+    Ok(stream_success(Vec::new(), Once(json), Vec::new(), &shared.warned(said), max))
 }

@@ -1,8 +1,13 @@
-//! The routes by group. A new group (administration, writes) is a file here and a line in [`all`].
+//! The routes by group. A new group is a file here and a line in [`all`].
 
+mod admin;
 mod metadata;
+mod notifications;
 mod query;
 mod rules;
+mod scrapes;
+mod search;
+mod self_metrics;
 mod series;
 mod status;
 mod targets;
@@ -21,4 +26,14 @@ pub(crate) fn all() -> Router<Shared> {
         .merge(targets::routes())
         .merge(status::routes())
         .merge(tsdb::routes())
+        .merge(admin::routes())
+        .merge(scrapes::routes())
+        .merge(search::routes())
+        .merge(self_metrics::routes())
+        .merge(notifications::routes())
+}
+
+/// Streams of events: they go out as they come, compressed by nothing, before the server is ready too.
+pub(crate) fn live() -> Router<Shared> {
+    notifications::live_route()
 }

@@ -170,7 +170,8 @@ fn thousands(number: u64) -> String {
 }
 
 fn answer(params: &Params, shared: &Shared, expr: &Expr, mut result: QueryResult, limit: usize) -> Answered {
-    let mut annotations = std::mem::take(&mut result.annotations);
+    let mut annotations = shared.warned(Vec::new());
+    annotations.merge(std::mem::take(&mut result.annotations));
     if limit > 0 && truncate(&mut result.value, limit) {
         annotations.warn(TRUNCATED);
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use storage::{AlertInstance, Answer, PartialResponse, Rule, RuleGroup, RuleKind, RulesQuery};
 
-use crate::envelope::{Answered, success, warned};
+use crate::envelope::{Answered, success};
 use crate::error::{ApiError, internal};
 use crate::json::{LabelObject, Number, Time};
 use crate::params::Params;
@@ -115,7 +115,7 @@ async fn rules(State(shared): State<Shared>, params: Params) -> Answered {
     let (shown, group_next_token) = page.cut(&groups)?;
     let answer =
         RuleDiscovery { groups: shown.iter().map(|g| group_json(g, exclude_alerts)).collect(), group_next_token };
-    success(&answer, &warned(warnings), shared.state.options.annotations_max)
+    success(&answer, &shared.warned(warnings), shared.state.options.annotations_max)
 }
 
 /// `/api/v1/alerts`: those pending or firing.
@@ -129,7 +129,7 @@ async fn alerts(State(shared): State<Shared>, params: Params) -> Answered {
     let Answer { value: groups, warnings } = ask(&shared, &request, want).await?;
     let rules = groups.iter().flat_map(|g| &g.rules).filter_map(|r| r.alert.as_ref());
     let answer = AlertDiscovery { alerts: rules.flat_map(|r| &r.alerts).map(alert_json).collect() };
-    success(&answer, &warned(warnings), shared.state.options.annotations_max)
+    success(&answer, &shared.warned(warnings), shared.state.options.annotations_max)
 }
 
 async fn ask(shared: &Shared, request: &RequestCtx, want: RulesQuery) -> Result<Answer<Vec<RuleGroup>>, ApiError> {

@@ -55,7 +55,7 @@ async fn series(State(shared): State<Shared>, params: Params) -> Answered {
         merge_streams(all.collect())
     };
 
-    let mut annotations = Annotations::new();
+    let mut annotations = shared.warned(Vec::new());
     let (found, truncated, held) = gather(&request, stream, limit, &mut annotations).await?;
     if truncated {
         annotations.warn(TRUNCATED);
@@ -112,7 +112,27 @@ async fn names(shared: &Shared, params: &Params, values_of: Option<&str>) -> Ans
     let limit = params.limit()?;
     let range = range(params, shared)?;
     let request = RequestCtx::new(params, shared)?;
-    let mut sets = matcher_sets(params, shared, &request)?;
+    let sets = matcher_sets(params, shared, &request)?;
+    let (mut names, mut annotations, held) =
+        find_names(shared, params, &request, (range, sets), values_of, limit).await?;
+    if limit > 0 && names.len() > limit {
+        names.truncate(limit);
+        annotations.warn(TRUNCATED);
+    }
+    let names = Counted::new(Names::new(names), Some(held));
+    Ok(stream_success(Vec::new(), names, Vec::new(), &annotations, shared.state.options.annotations_max))
+}
+
+/// Names of labels, or values of one, of series that match any of the sets of matchers, sorted; more than `limit` if
+/// there are more (0 = all). Also what there is to warn of, and what they count for in the request's budget.
+pub(crate) async fn find_names(
+    shared: &Shared,
+    params: &Params,
+    request: &RequestCtx,
+    (range, mut sets): (TimeRange, Vec<Vec<Matcher>>),
+    values_of: Option<&str>,
+    limit: usize,
+) -> Result<(Vec<String>, Annotations, Arc<Reservation>), ApiError> {
     if sets.is_empty() {
         sets.push(request.tenant.enforce(Vec::new()));
     }
@@ -124,9 +144,9 @@ async fn names(shared: &Shared, params: &Params, values_of: Option<&str>) -> Ans
             Some(name) => source.label_values(&request.ctx, name, want),
         }
     });
-    let answers = within(&request, futures::future::try_join_all(asked)).await??;
+    let answers = within(request, futures::future::try_join_all(asked)).await??;
 
-    let mut annotations = Annotations::new();
+    let mut annotations = shared.warned(Vec::new());
     let one = answers.len() == 1;
     let mut names = Vec::new();
     let mut held = request.ctx.budget.reserve(0)?;
@@ -138,12 +158,7 @@ async fn names(shared: &Shared, params: &Params, values_of: Option<&str>) -> Ans
     if !one {
         names = names.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
     }
-    if limit > 0 && names.len() > limit {
-        names.truncate(limit);
-        annotations.warn(TRUNCATED);
-    }
-    let names = Counted::new(Names::new(names), Some(Arc::new(held)));
-    Ok(stream_success(Vec::new(), names, Vec::new(), &annotations, shared.state.options.annotations_max))
+    Ok((names, annotations, Arc::new(held)))
 }
 
 /// Awaits `work` as long as the request may take.
@@ -175,7 +190,11 @@ fn range(params: &Params, shared: &Shared) -> Result<TimeRange, ApiError> {
 }
 
 /// The selectors of `match[]`, the tenant's matcher in each.
-fn matcher_sets(params: &Params, shared: &Shared, request: &RequestCtx) -> Result<Vec<Vec<Matcher>>, ApiError> {
+pub(crate) fn matcher_sets(
+    params: &Params,
+    shared: &Shared,
+    request: &RequestCtx,
+) -> Result<Vec<Vec<Matcher>>, ApiError> {
     let max = shared.state.options.engine.parse.max_regex_bytes;
     Ok(parse_selectors(&params.all("match[]"), max)?.into_iter().map(|set| request.tenant.enforce(set)).collect())
 }

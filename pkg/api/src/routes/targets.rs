@@ -10,7 +10,7 @@ use model::Annotations;
 use serde::Serialize;
 use storage::{ActiveTarget, Answer, TargetState, Targets, TargetsQuery};
 
-use crate::envelope::{Answered, success, warned};
+use crate::envelope::{Answered, success};
 use crate::error::{ApiError, internal};
 use crate::json::{LabelObject, Number, Time};
 use crate::params::Params;
@@ -29,7 +29,7 @@ pub(crate) fn routes() -> Router<Shared> {
 struct TargetDiscovery<'a> {
     active_targets: Vec<ActiveJson<'a>>,
     dropped_targets: Vec<DroppedJson<'a>>,
-    dropped_target_counts: BTreeMap<&'a str, usize>,
+    dropped_target_counts: BTreeMap<String, u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -81,24 +81,37 @@ async fn targets(State(shared): State<Shared>, params: Params) -> Answered {
     let active = found.active.iter().filter(|t| state != TargetState::Dropped && in_pool(&t.scrape_pool));
     let dropped: Vec<_> =
         if state == TargetState::Active { Vec::new() } else { found.dropped.iter().map(dropped_json).collect() };
-    let mut dropped_target_counts = BTreeMap::new();
-    for target in &dropped {
-        *dropped_target_counts.entry(target.scrape_pool).or_default() += 1;
-    }
+    let dropped_target_counts = match &shared.state.server {
+        _ if state == TargetState::Active => BTreeMap::new(),
+        // It counts those that it does not keep, too.
+        Some(server) => server.scrapes.dropped_counts(),
+        None => dropped.iter().fold(BTreeMap::new(), |mut counts, target| {
+            *counts.entry(target.scrape_pool.to_owned()).or_default() += 1;
+            counts
+        }),
+    };
     let answer = TargetDiscovery {
         active_targets: active.map(active_json).collect(),
         dropped_targets: dropped.into_iter().filter(|t| in_pool(t.scrape_pool)).collect(),
         dropped_target_counts,
     };
-    success(&answer, &warned(warnings), shared.state.options.annotations_max)
+    success(&answer, &shared.warned(warnings), shared.state.options.annotations_max)
 }
 
 async fn scrape_pools(State(shared): State<Shared>, params: Params) -> Answered {
+    if let Some(server) = &shared.state.server {
+        let scrape_pools = server.scrapes.pools().into_iter().collect();
+        return success(
+            &ScrapePools { scrape_pools },
+            &shared.warned(Vec::new()),
+            shared.state.options.annotations_max,
+        );
+    }
     let Answer { value: found, warnings } = ask(&shared, &params, TargetState::Any).await?;
     let active = found.active.into_iter().map(|t| t.scrape_pool);
     let dropped = found.dropped.iter().map(|labels| pool_of(labels).to_owned());
     let scrape_pools = active.chain(dropped).filter(|pool| !pool.is_empty()).collect();
-    success(&ScrapePools { scrape_pools }, &warned(warnings), shared.state.options.annotations_max)
+    success(&ScrapePools { scrape_pools }, &shared.warned(warnings), shared.state.options.annotations_max)
 }
 
 /// `/api/v1/alertmanagers`: none, this is no ruler.

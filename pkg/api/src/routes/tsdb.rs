@@ -9,15 +9,16 @@ use serde::Serialize;
 use storage::{Answer, StatisticsQuery, TsdbStatistics};
 use transport::http::answers::ErrorKind;
 
-use crate::envelope::{Answered, success, warned};
+use crate::envelope::{Answered, stream_success, success};
 use crate::error::{ApiError, internal};
+use crate::json::Once;
 use crate::params::Params;
 use crate::request::{RequestCtx, partial_response};
 use crate::shared::Shared;
 use crate::values::parse_int;
 
 pub(crate) fn routes() -> Router<Shared> {
-    Router::new().route("/status/tsdb", get(tsdb))
+    Router::new().route("/status/tsdb", get(tsdb)).route("/status/tsdb/blocks", get(blocks))
 }
 
 /// The longest list that may be asked for; Prometheus' own bound.
@@ -47,6 +48,15 @@ struct HeadJson {
 struct Entry {
     name: String,
     value: u64,
+}
+
+/// The blocks' `meta.json`, as they are.
+async fn blocks(State(shared): State<Shared>) -> Answered {
+    let metas = shared.server()?.tsdb.blocks();
+    let json = format!("{{\"blocks\":[{}]}}", metas.join(","));
+    let annotations = shared.warned(Vec::new());
+    let max = shared.state.options.annotations_max;
+    Ok(stream_success(Vec::new(), Once(json.into_bytes()), Vec::new(), &annotations, max))
 }
 
 async fn tsdb(State(shared): State<Shared>, params: Params) -> Answered {
@@ -83,7 +93,7 @@ async fn tsdb(State(shared): State<Shared>, params: Params) -> Answered {
     } else {
         by_tenant.into_values().collect()
     };
-    success(&merged(&all, limit), &warned(warnings), shared.state.options.annotations_max)
+    success(&merged(&all, limit), &shared.warned(warnings), shared.state.options.annotations_max)
 }
 
 fn merged(all: &[TsdbStatistics], limit: usize) -> StatisticsJson {

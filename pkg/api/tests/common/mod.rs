@@ -1,9 +1,11 @@
 //! An API over series in memory.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod server;
+
 use std::sync::{Arc, Mutex};
 
-use api::{ApiOptions, ApiState, StoreStatus, StoresAnswer, router};
+use api::{ApiOptions, ApiState, ServerParts, StoreStatus, StoresAnswer, router};
 use axum::Router;
 use axum::body::Body;
 use futures::future::{BoxFuture, ready};
@@ -79,6 +81,13 @@ pub struct Api {
     pub metrics: Metrics,
     /// What all requests hold.
     pub budget: Arc<Budget>,
+    /// A server's.
+    pub notifications: Option<api::Notifications>,
+}
+
+/// The address of a path; braces and quotes of a query may stand in it as they are.
+fn uri(path: &str) -> String {
+    format!("/api/v1/{path}").replace('{', "%7B").replace('}', "%7D").replace('"', "%22")
 }
 
 /// What came back.
@@ -122,10 +131,31 @@ impl Api {
         )
     }
 
-    fn build(series: Arc<dyn SeriesSource>, inspect: Inspect, options: ApiOptions, engine: EngineOptions) -> Self {
-        let source = Arc::new(Source { series, asked: Mutex::default(), tenant: Arc::default() });
+    /// As a scraping server has it.
+    pub fn server(admin: bool) -> (Self, Arc<server::FakeServer>) {
+        let fake = Arc::<server::FakeServer>::default();
         let metrics = Metrics::new();
+        let parts = fake.parts(admin, &metrics);
+        let series = Arc::new(MemorySource::new(samples()));
+        let inspect = Inspect::all(Arc::new(FakeInspect));
+        let options = ApiOptions { component: "server".to_owned(), ..ApiOptions::default() };
+        (Self::made(series, inspect, (options, EngineOptions::default()), metrics, Some(parts)), fake)
+    }
+
+    fn build(series: Arc<dyn SeriesSource>, inspect: Inspect, options: ApiOptions, engine: EngineOptions) -> Self {
+        Self::made(series, inspect, (options, engine), Metrics::new(), None)
+    }
+
+    fn made(
+        series: Arc<dyn SeriesSource>,
+        inspect: Inspect,
+        (options, engine): (ApiOptions, EngineOptions),
+        metrics: Metrics,
+        server: Option<ServerParts>,
+    ) -> Self {
+        let source = Arc::new(Source { series, asked: Mutex::default(), tenant: Arc::default() });
         let budget = Budget::unlimited();
+        let notifications = server.as_ref().map(|server| server.notifications.clone());
         let router = router(ApiState {
             evaluator: Arc::new(LocalEvaluator::new(Engine::new(engine.clone()), source.clone())),
             source: source.clone(),
@@ -137,9 +167,9 @@ impl Api {
             metrics: metrics.clone(),
             clock: Arc::new(FakeClock::at(NOW_MS)),
             budget: budget.clone(),
-            server: None,
+            server,
         });
-        Self { router, source, metrics, budget }
+        Self { router, source, metrics, budget, notifications }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Got {
@@ -150,16 +180,20 @@ impl Api {
 
     /// The answer, its body not yet read.
     pub async fn unread(&self, path: &str) -> http::Response<Body> {
-        let request = Request::get(format!("/api/v1/{path}")).body(Body::empty()).unwrap();
+        let request = Request::get(uri(path)).body(Body::empty()).unwrap();
         self.router.clone().oneshot(request).await.unwrap()
     }
 
     pub async fn get(&self, path: &str) -> Got {
-        self.send(Request::get(format!("/api/v1/{path}")).body(Body::empty()).unwrap()).await
+        self.send(Request::get(uri(path)).body(Body::empty()).unwrap()).await
+    }
+
+    pub async fn put(&self, path: &str) -> Got {
+        self.send(Request::put(uri(path)).body(Body::empty()).unwrap()).await
     }
 
     pub async fn post(&self, path: &str, form: &str) -> Got {
-        let request = Request::post(format!("/api/v1/{path}"))
+        let request = Request::post(uri(path))
             .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
             .body(Body::from(form.to_owned()));
         self.send(request.unwrap()).await
