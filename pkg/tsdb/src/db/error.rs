@@ -41,6 +41,9 @@ pub enum Error {
     /// Blocks could not be merged.
     #[error(transparent)]
     Merge(#[from] merge::Error),
+    /// The log cannot be written.
+    #[error("write-ahead log: {0}")]
+    Log(#[from] wal::Error),
     /// The head refused or failed.
     #[error("{0}")]
     Head(String),
@@ -91,7 +94,7 @@ impl From<Error> for storage::Error {
             Error::Invalid(text) => Self::Invalid(text),
             Error::Cancelled => Self::Cancelled,
             Error::Space { .. } => Self::Limit(error.to_string()),
-            Error::Locked { .. } | Error::Io { .. } | Error::Busy(_) | Error::Closed => {
+            Error::Locked { .. } | Error::Io { .. } | Error::Busy(_) | Error::Log(_) | Error::Closed => {
                 Self::Unavailable(error.to_string())
             }
             Error::Merge(_) | Error::Head(_) | Error::Failpoint(_) => Self::other(error.to_string()),

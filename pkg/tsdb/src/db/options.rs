@@ -11,6 +11,8 @@ use storage::Budget;
 use telemetry::Metrics;
 
 use super::disk::{Disk, RealDisk};
+use crate::head::HeadOptions;
+use crate::journal::JournalOptions;
 
 /// Two hours, which blocks of Prometheus have.
 pub const DEFAULT_BLOCK_MS: i64 = 2 * 3_600_000;
@@ -37,6 +39,10 @@ pub struct TsdbOptions {
     pub block_ms_max: i64,
     /// How long data is kept.
     pub retention: Retention,
+    /// What the head takes and holds. Its chunks span [`Self::block_ms`].
+    pub head: HeadOptions,
+    /// How the log is written.
+    pub journal: JournalOptions,
     /// Do without the lock: for file systems that have none.
     pub no_lockfile: bool,
     /// Whether blocks are merged into longer ones. Off where they are uploaded as they are.
@@ -62,6 +68,8 @@ impl Default for TsdbOptions {
             block_ms: DEFAULT_BLOCK_MS,
             block_ms_max: 0,
             retention: Retention { time_ms: 15 * 24 * 3_600_000, ..Retention::default() },
+            head: HeadOptions::default(),
+            journal: JournalOptions::default(),
             no_lockfile: false,
             compaction: true,
             overlapping_compaction: true,

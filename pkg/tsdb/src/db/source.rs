@@ -43,7 +43,9 @@ impl Reading {
         Ok(warnings.into_iter().chain(self.unfinished.clone()).collect())
     }
 
-    pub(crate) fn select(self, ctx: &Ctx, want: Select) -> SeriesStream {
+    pub(crate) fn select(self, ctx: &Ctx, mut want: Select) -> SeriesStream {
+        // The head does not do that, so that blocks must not either: who asks is told so by the source's `info`.
+        want.without_replica_labels = Arc::from([]);
         let warnings = match self.missing(want.range, want.partial_response) {
             Ok(warnings) => warnings,
             Err(e) => return stream::iter([Err(e)]).boxed(),
@@ -80,9 +82,10 @@ impl Reading {
     fn labels(
         self,
         ctx: &Ctx,
-        want: LabelQuery,
+        mut want: LabelQuery,
         ask: impl Fn(&dyn SeriesSource, &Ctx, LabelQuery) -> BoxFuture<'static, Result<Answer<Vec<String>>>>,
     ) -> BoxFuture<'static, Result<Answer<Vec<String>>>> {
+        want.without_replica_labels = Arc::from([]);
         let mut warnings = match self.missing(want.range, want.partial_response) {
             Ok(warnings) => warnings,
             Err(e) => return Box::pin(std::future::ready(Err(e))),

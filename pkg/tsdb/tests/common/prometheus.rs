@@ -32,7 +32,11 @@ impl Prometheus {
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", data.display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .args(["--storage.tsdb.retention.time=100y", "--web.enable-remote-write-receiver", "--web.enable-admin-api"])
+            .args([
+                "--storage.tsdb.retention.time=100y",
+                "--web.enable-remote-write-receiver",
+                "--web.enable-admin-api",
+            ])
             .args(["--query.max-samples=500000000"])
             .args(flags)
             .stdout(File::create(dir.join("prometheus.out")).unwrap())
@@ -79,9 +83,7 @@ impl Prometheus {
         let mut request = Vec::new();
         field(&mut request, 1, &series);
         let body = snap::raw::Encoder::new().compress_vec(&request).unwrap();
-        let (status, text) = self
-            .ask("POST", "/api/v1/write", &body)
-            .unwrap_or_else(|| panic!("no answer"));
+        let (status, text) = self.ask("POST", "/api/v1/write", &body).unwrap_or_else(|| panic!("no answer"));
         assert!(status / 100 == 2, "{status} {text}");
     }
 
@@ -93,12 +95,8 @@ impl Prometheus {
         let answer: Value = serde_json::from_str(&text).unwrap();
         let mut data = Data::new();
         for series in answer["data"]["result"].as_array().unwrap() {
-            let labels: Vec<String> = series["metric"]
-                .as_object()
-                .unwrap()
-                .iter()
-                .map(|(name, value)| format!("{name}={value}"))
-                .collect();
+            let labels: Vec<String> =
+                series["metric"].as_object().unwrap().iter().map(|(name, value)| format!("{name}={value}")).collect();
             let labels = labels.join(",");
             let time = |v: &Value| (v.as_f64().unwrap() * 1000.0).round() as i64;
             for value in series["values"].as_array().into_iter().flatten() {

@@ -1,0 +1,234 @@
+//! The database: the head, the log behind it, and the blocks.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use futures::stream::{self, StreamExt};
+use model::TimeRange;
+use storage::append::{AppendOptions, Appendable, Appender};
+use storage::{
+    Answer, Ctx, ExemplarsQuery, ExemplarsSource, LabelQuery, MetadataByMetric, MetadataQuery, MetadataSource,
+    ReplayProgress, Result as StorageResult, Select, SeriesSource, SeriesStream, SourceInfo, TsdbView,
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::blocks::Blocks;
+use super::error::{Error, Result};
+use super::files::remove_leftovers;
+use super::lock::{DirLock, network_file_system};
+use super::options::{Retention, TsdbDeps, TsdbOptions};
+use super::source::Reading;
+use super::work::aside;
+use crate::head::{ChunkSink, Head, HeadParts, MemoryChunks};
+use crate::journal::LogJournal;
+
+/// An opened data directory. It can be read and written to from the start; while the log is replayed, answers say so.
+#[derive(Debug)]
+pub struct Tsdb {
+    pub(crate) head: Head,
+    pub(crate) blocks: Blocks,
+    pub(crate) journal: Arc<LogJournal>,
+    pub(crate) chunks: Arc<dyn ChunkSink>,
+    replay: watch::Sender<ReplayProgress>,
+    /// Cancelled when the database is closed.
+    pub(crate) closed: CancellationToken,
+    /// Samples before this are in blocks and still in the head, since somebody reads them there, ms.
+    pub(crate) untruncated: parking_lot::Mutex<Option<i64>>,
+    /// Copies are made one at a time.
+    pub(crate) copying: tokio::sync::Mutex<()>,
+    lock: parking_lot::Mutex<Option<DirLock>>,
+}
+
+impl Tsdb {
+    /// Opens the database in `dir`, which is created if it is not there. The replay of the log goes on in the background.
+    ///
+    /// # Errors
+    /// [`Error::Locked`]; [`Error::Io`] if the directory cannot be written to.
+    pub fn open(dir: &Path, options: TsdbOptions, deps: TsdbDeps) -> BoxFuture<'static, Result<Arc<Self>>> {
+        let dir = dir.to_owned();
+        aside(move |_| async move {
+            let opened = Self::load(&dir, options, deps)?;
+            Ok(opened)
+        })
+    }
+
+    fn load(dir: &Path, options: TsdbOptions, deps: TsdbDeps) -> Result<Arc<Self>> {
+        std::fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+        if let Some(kind) = network_file_system(dir) {
+            tracing::warn!(
+                path = %dir.display(), kind,
+                "the data directory is on a network file system: locks and crashes may cost data there, use a local disk"
+            );
+        }
+        let lock = if options.no_lockfile { None } else { Some(DirLock::take(dir)?) };
+        remove_leftovers(&*deps.disk, dir);
+        let journal = LogJournal::open(dir, options.journal.clone(), &deps.metrics)?;
+        let journal = Arc::new(journal);
+        let chunks = Arc::new(MemoryChunks::default());
+        let parts = HeadParts {
+            clock: deps.clock.clone(),
+            metrics: deps.metrics.clone(),
+            journal: journal.clone(),
+            chunks: chunks.clone(),
+            seed: (deps.random)() as u64,
+        };
+        let head = Head::new(parts, options.head.clone());
+        let blocks = Blocks::open(dir, options, deps)?;
+        blocks.metrics.clean_start.set(if lock.is_some() { 1.0 } else { -1.0 });
+        if let Some(begin) = blocks.views.current().head_begins_ms() {
+            head.set_min_valid_time(begin);
+        }
+        let (replay, _) = watch::channel(ReplayProgress { done: true, ..ReplayProgress::default() });
+        Ok(Arc::new(Self {
+            head,
+            blocks,
+            journal,
+            chunks,
+            replay,
+            closed: CancellationToken::new(),
+            untruncated: parking_lot::Mutex::default(),
+            copying: tokio::sync::Mutex::default(),
+            lock: parking_lot::Mutex::new(lock),
+        }))
+    }
+
+    /// Completes when the log is replayed.
+    pub async fn replayed(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.replay.subscribe().wait_for(|progress| progress.done).await;
+    }
+
+    /// The head.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The data directory.
+    pub fn dir(&self) -> &Path {
+        &self.blocks.dir
+    }
+
+    /// How long data is kept from now on.
+    pub fn set_retention(&self, retention: Retention) {
+        self.blocks.set_retention(retention);
+    }
+
+    /// Time of the oldest data, ms; `None` without data.
+    pub fn oldest_ms(&self) -> Option<i64> {
+        let blocks = self.blocks.views.current().blocks.first().map(|b| b.meta.min_time);
+        let head = self.head.range().map(|(min, _)| min);
+        blocks.into_iter().chain(head).min()
+    }
+
+    /// What every answer lacks now, if anything.
+    pub fn unfinished(&self) -> Option<String> {
+        let ReplayProgress { min, max, current, done } = *self.replay.borrow();
+        (!done).then(|| {
+            let (read, all) = (current.saturating_sub(min), (max + 1).saturating_sub(min));
+            format!(
+                "the write-ahead log is being replayed ({read} of {all} segments read): samples from before the start \
+                 may be missing"
+            )
+        })
+    }
+
+    /// Ends the work on the database: what is logged becomes durable, the lock is given back. Reads and writes are refused
+    /// from now on.
+    ///
+    /// # Errors
+    /// Full chunks could not be written to disk. They are in the log; the next start reads them from there.
+    pub fn close(self: &Arc<Self>) -> BoxFuture<'static, Result<()>> {
+        let tsdb = self.clone();
+        Box::pin(async move {
+            tsdb.closed.cancel();
+            aside(move |_| async move {
+                let _changing = tsdb.blocks.changing().await;
+                let mapped = tsdb.head.map_full_chunks(&*tsdb.chunks).await;
+                tsdb.journal.close();
+                *tsdb.lock.lock() = None;
+                mapped.map(drop).map_err(Error::io("write chunks of the head in", &tsdb.blocks.dir))
+            })
+            .await
+        })
+    }
+
+    fn reading(&self) -> Reading {
+        // The view comes first: what leaves the head is in it, or in a later one.
+        let view = self.blocks.views.current();
+        Reading { view, head: Arc::new(self.head.clone()), unfinished: self.unfinished() }
+    }
+}
+
+impl SeriesSource for Tsdb {
+    fn info(&self) -> SourceInfo {
+        let view = self.blocks.views.current();
+        let blocks = view.blocks.iter().map(|b| b.range()).map(|r| (r.min, r.max));
+        let times = blocks.chain(self.head.range());
+        let (min, max) = times.fold((i64::MAX, i64::MIN), |(min, max), (from, to)| (min.min(from), max.max(to)));
+        SourceInfo {
+            label_sets: Vec::new(),
+            range: TimeRange::new(min, max),
+            supports_sharding: true,
+            supports_without_replica_labels: false,
+        }
+    }
+
+    fn select(&self, ctx: &Ctx, want: Select) -> SeriesStream {
+        if self.closed.is_cancelled() {
+            return stream::iter([Err(Error::Closed.into())]).boxed();
+        }
+        self.reading().select(ctx, want)
+    }
+
+    fn label_names(&self, ctx: &Ctx, want: LabelQuery) -> BoxFuture<'static, StorageResult<Answer<Vec<String>>>> {
+        self.reading().label_names(ctx, want)
+    }
+
+    fn label_values(
+        &self,
+        ctx: &Ctx,
+        name: &str,
+        want: LabelQuery,
+    ) -> BoxFuture<'static, StorageResult<Answer<Vec<String>>>> {
+        self.reading().label_values(ctx, name, want)
+    }
+}
+
+impl Appendable for Tsdb {
+    fn appender(&self, ctx: &Ctx, options: AppendOptions) -> Box<dyn Appender> {
+        self.head.appender(ctx, options)
+    }
+}
+
+impl ExemplarsSource for Tsdb {
+    fn exemplars(
+        &self,
+        ctx: &Ctx,
+        want: ExemplarsQuery,
+    ) -> BoxFuture<'static, StorageResult<Answer<Vec<model::ExemplarSeries>>>> {
+        self.head.exemplars(ctx, want)
+    }
+}
+
+impl MetadataSource for Tsdb {
+    fn metadata(&self, ctx: &Ctx, want: MetadataQuery) -> BoxFuture<'static, StorageResult<Answer<MetadataByMetric>>> {
+        self.head.metadata(ctx, want)
+    }
+}
+
+impl TsdbView for Tsdb {
+    fn blocks(&self) -> Vec<String> {
+        let view = self.blocks.views.current();
+        view.blocks.iter().map(|b| String::from_utf8_lossy(&b.meta.to_json()).into_owned()).collect()
+    }
+
+    fn replay(&self) -> ReplayProgress {
+        *self.replay.borrow()
+    }
+
+    fn corruptions(&self) -> u64 {
+        0
+    }
+}
