@@ -10,4 +10,5 @@ mod differential;
 mod interop;
 mod queries;
 mod restarts;
+mod server;
 mod waiting;

@@ -72,10 +72,32 @@ pub struct PrometheusOptions {
     pub subcommand: Option<&'static str>,
     /// `global.external_labels`.
     pub external_labels: Vec<(String, String)>,
+    /// Its whole configuration, in place of the one that is made of the fields below.
+    pub config: Option<String>,
+    /// Where it listens; `None` = any free port.
+    pub port: Option<u16>,
     /// A rule file; its groups should have an interval that no test sees the end of.
     pub rules: Option<PathBuf>,
     /// Further flags.
     pub flags: Vec<String>,
+}
+
+impl PrometheusOptions {
+    /// A configuration with which nothing is scraped within the time of a test.
+    fn idle(&self) -> String {
+        let mut config = String::from("global:\n  scrape_interval: 1000h\n");
+        if !self.external_labels.is_empty() {
+            config.push_str("  external_labels:\n");
+        }
+        for (name, value) in &self.external_labels {
+            config.push_str(&format!("    {name}: {value:?}\n"));
+        }
+        config.push_str("scrape_configs:\n- job_name: idle\n  static_configs: [{targets: [\"127.0.0.1:1\"]}]\n");
+        if let Some(rules) = &self.rules {
+            config.push_str(&format!("rule_files: [{:?}]\n", rules.display().to_string()));
+        }
+        config
+    }
 }
 
 /// A running Prometheus that scrapes nothing within the time of a test and takes remote write. It is killed when dropped.
@@ -96,19 +118,9 @@ impl Prometheus {
     /// It does not start; the text has the end of its log.
     pub async fn start(program: &Path, dir: &Path, options: &PrometheusOptions) -> anyhow::Result<Self> {
         std::fs::create_dir_all(dir)?;
-        let mut config = String::from("global:\n  scrape_interval: 1000h\n");
-        if !options.external_labels.is_empty() {
-            config.push_str("  external_labels:\n");
-        }
-        for (name, value) in &options.external_labels {
-            config.push_str(&format!("    {name}: {value:?}\n"));
-        }
-        config.push_str("scrape_configs:\n- job_name: idle\n  static_configs: [{targets: [\"127.0.0.1:1\"]}]\n");
-        if let Some(rules) = &options.rules {
-            config.push_str(&format!("rule_files: [{:?}]\n", rules.display().to_string()));
-        }
+        let config = options.config.clone().unwrap_or_else(|| options.idle());
         std::fs::write(dir.join("prometheus.yml"), config)?;
-        let port = free_port()?;
+        let port = options.port.map_or_else(free_port, Ok)?;
         let log = dir.join("prometheus.log");
         let mut command = Command::new(program);
         command

@@ -1,0 +1,167 @@
+//! `aion server` beside the real Prometheus: what both scrape, and what one sends to the other.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::get;
+use serde_json::Value;
+use testkit::{Process, free_port, wait_for};
+use tests::aion::binary;
+use tests::client::http;
+use tests::peer::{Prometheus, PrometheusOptions, on_path, prometheus};
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn server() -> PrometheusOptions {
+    PrometheusOptions { subcommand: Some("server"), ..Default::default() }
+}
+
+/// Serves a page for as long as the test runs.
+async fn serve(page: impl Fn() -> (String, String) + Clone + Send + Sync + 'static) -> anyhow::Result<u16> {
+    let handler = get(move || {
+        let (content_type, body) = page();
+        async move { ([(CONTENT_TYPE, content_type)], body) }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let port = listener.local_addr()?.port();
+    tokio::spawn(async move { axum::serve(listener, Router::new().route("/metrics", handler)).await });
+    Ok(port)
+}
+
+/// Labels with bounds and quantiles as Prometheus 3 writes them: `1` is `1.0`.
+fn identity(metric: &Value) -> String {
+    let labels = metric.as_object().into_iter().flatten().map(|(name, value)| {
+        let text = value.as_str().unwrap_or_default();
+        let number = text.parse::<f64>().ok().filter(|_| name == "le" || name == "quantile");
+        (name.clone(), number.map_or(text.to_owned(), |n| n.to_string()))
+    });
+    format!("{:?}", labels.collect::<BTreeMap<_, _>>())
+}
+
+/// All series of the job by their labels, with their values.
+async fn series(of: &Prometheus) -> anyhow::Result<BTreeMap<String, String>> {
+    let now_s = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs_f64();
+    let answer = of.api.query("{job=\"node\"}", now_s).await?;
+    let result = answer["data"]["result"].as_array().with_context(|| answer.to_string())?;
+    let entry = |series: &Value| (identity(&series["metric"]), series["value"][1].as_str().unwrap_or("").to_owned());
+    // How long a scrape took, and which formats were asked for, is not the target's doing.
+    let own = |name: &Value| name.as_str().is_some_and(|n| n.starts_with("scrape_") || n.starts_with("promhttp_"));
+    Ok(result.iter().filter(|s| !own(&s["metric"]["__name__"])).map(entry).collect())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_exporter_is_scraped_as_prometheus_scrapes_it() -> anyhow::Result<()> {
+    let Some(program) = prometheus("a_node_exporter_is_scraped_as_prometheus_scrapes_it") else { return Ok(()) };
+    let Some(exporter) = on_path("prometheus-node-exporter") else {
+        testkit::skip_without(
+            "prometheus-node-exporter on PATH",
+            "a_node_exporter_is_scraped_as_prometheus_scrapes_it",
+        );
+        return Ok(());
+    };
+    let port = free_port()?;
+    let mut command = Command::new(exporter);
+    command.arg(format!("--web.listen-address=127.0.0.1:{port}")).stdin(Stdio::null()).stderr(Stdio::null());
+    let _exporter = Process::start(&mut command)?;
+    let (client, url) = (http()?, format!("http://127.0.0.1:{port}/metrics"));
+    wait_for("the exporter", LONG, async || client.get(&url).send().await.is_ok()).await;
+    // One body for both, in the format that both ask for first.
+    let accept = "application/openmetrics-text;version=1.0.0";
+    let answer = client.get(&url).header("Accept", accept).send().await?;
+    let content_type = answer.headers()["content-type"].to_str()?.to_owned();
+    let body = answer.text().await?;
+    ensure!(body.lines().count() > 500, "{body}");
+    let target = serve(move || (content_type.clone(), body.clone())).await?;
+
+    let dir = tempfile::Builder::new().prefix("aion-scrape-").tempdir()?;
+    let config = format!(
+        "global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: node\n  static_configs: [{{targets: [\"127.0.0.1:{target}\"]}}]\n"
+    );
+    let options = PrometheusOptions { config: Some(config), ..Default::default() };
+    let theirs = Prometheus::start(&program, &dir.path().join("theirs"), &options).await?;
+    let ours = PrometheusOptions { subcommand: Some("server"), ..options };
+    let ours = Prometheus::start(binary(), &dir.path().join("ours"), &ours).await?;
+    let up =
+        async || series(&theirs).await.is_ok_and(|s| s.len() > 100) && series(&ours).await.is_ok_and(|s| s.len() > 100);
+    wait_for("both to have scraped", LONG, up).await;
+    let (expected, got) = (series(&theirs).await?, series(&ours).await?);
+    for (labels, value) in &expected {
+        ensure!(got.get(labels) == Some(value), "{labels}: {value} there, {:?} here", got.get(labels));
+    }
+    ensure!(got.len() == expected.len(), "{} series there, {} here", expected.len(), got.len());
+    ours.stop().await?;
+    theirs.stop().await
+}
+
+/// Times and values of all samples of `counted`.
+async fn samples(of: &Prometheus, until_s: f64) -> anyhow::Result<BTreeMap<String, String>> {
+    let answer = of.api.query("counted[1h]", until_s).await?;
+    let points = answer["data"]["result"][0]["values"].as_array().with_context(|| answer.to_string())?;
+    Ok(points.iter().map(|p| (p[0].to_string(), p[1].to_string())).collect())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn remote_write_of_prometheus_loses_nothing_while_both_restart() -> anyhow::Result<()> {
+    let Some(program) = prometheus("remote_write_of_prometheus_loses_nothing_while_both_restart") else {
+        return Ok(());
+    };
+    let count = Arc::new(AtomicU64::new(0));
+    let counted = count.clone();
+    let target = serve(move || {
+        let n = counted.fetch_add(1, Ordering::Relaxed);
+        ("text/plain; version=0.0.4".to_owned(), format!("# TYPE counted counter\ncounted {n}\n"))
+    })
+    .await?;
+    let dir = tempfile::Builder::new().prefix("aion-remote-write-").tempdir()?;
+    let port = free_port()?;
+    let config = format!(
+        "global: {{scrape_interval: 100ms, scrape_timeout: 100ms}}\n\
+         remote_write:\n- url: http://127.0.0.1:{port}/api/v1/write\n  queue_config: {{batch_send_deadline: 100ms, min_backoff: 10ms, max_backoff: 100ms}}\n\
+         scrape_configs:\n- job_name: t\n  static_configs: [{{targets: [\"127.0.0.1:{target}\"]}}]\n"
+    );
+    let sending = PrometheusOptions { config: Some(config), ..Default::default() };
+    let receiving = PrometheusOptions { port: Some(port), ..server() };
+    let (theirs_dir, ours_dir) = (dir.path().join("theirs"), dir.path().join("ours"));
+    let more = async |by: u64| {
+        let until = count.load(Ordering::Relaxed) + by;
+        wait_for("more scrapes", LONG, async || count.load(Ordering::Relaxed) >= until).await;
+    };
+    let mut ours = Prometheus::start(binary(), &ours_dir, &receiving).await?;
+    let mut theirs = Prometheus::start(&program, &theirs_dir, &sending).await?;
+    for round in 0..6 {
+        more(8).await;
+        if round == 3 {
+            // It sends the rest before it ends.
+            theirs.stop().await?;
+            theirs = Prometheus::start(&program, &theirs_dir, &sending).await?;
+        } else {
+            ours.crash()?;
+            more(3).await;
+            ours = Prometheus::start(binary(), &ours_dir, &receiving).await?;
+        }
+    }
+    more(5).await;
+    theirs.stop().await?;
+    let now_s = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs_f64();
+    let kept = samples(&ours, now_s).await?;
+    let reference = read_back(&program, &theirs_dir, now_s).await?;
+    let lost: Vec<_> = reference.iter().filter(|(time, value)| kept.get(*time) != Some(*value)).collect();
+    ensure!(lost.is_empty(), "{} of {} samples are not here: {lost:?}", lost.len(), reference.len());
+    ensure!(kept.len() == reference.len(), "{} here, {} there", kept.len(), reference.len());
+    ours.stop().await
+}
+
+/// What a Prometheus that was stopped has on disk.
+async fn read_back(program: &Path, dir: &Path, now_s: f64) -> anyhow::Result<BTreeMap<String, String>> {
+    let idle = Prometheus::start(program, dir, &PrometheusOptions::default()).await?;
+    let all = samples(&idle, now_s).await?;
+    idle.stop().await?;
+    Ok(all)
+}
