@@ -26,4 +26,4 @@ pub use grpc::{GrpcConfig, GrpcServices, STORE_LIMITS, store_limits};
 pub use http::{HttpConfig, PROMETHEUS_HTTP};
 pub use listeners::Listeners;
 pub use reload::{ReloadTrigger, Reloads};
-pub use run::{http_router, run, run_configured, serve};
+pub use run::{http_router, run, run_configured, run_on, serve};

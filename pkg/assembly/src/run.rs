@@ -35,8 +35,21 @@ pub async fn run_configured<C: Component>(
     deps: Deps,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let mut listeners = Listeners::bind(config.http(), config.grpc()).await?;
-    let probe = Probe::new("starting");
+    let listeners = Listeners::bind(config.http(), config.grpc()).await?;
+    run_on::<C>(config, listeners, Probe::new("starting"), deps, shutdown).await
+}
+
+/// As [`run_configured`], on sockets that are bound already and with a probe that others may watch.
+///
+/// # Errors
+/// As [`run_configured`], but for the sockets.
+pub async fn run_on<C: Component>(
+    config: C::Config,
+    mut listeners: Listeners,
+    probe: Probe,
+    deps: Deps,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
     let (http, common) = (config.http().clone(), common_routes(deps.metrics.clone(), probe.clone()));
     let mut build = Box::pin(C::build(config, deps, probe));
     // Most components are built at once.

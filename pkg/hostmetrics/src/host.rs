@@ -79,6 +79,12 @@ impl Host {
         Self { roots: options.roots, clock, cpu: Cpu::default(), rooms, odd: Occasionally::minutely() }
     }
 
+    /// The host's name, `localhost` where it is not told.
+    pub fn name(&self) -> String {
+        let name = self.roots.proc("sys/kernel/hostname").map(|t| t.text.trim().to_owned());
+        name.ok().filter(|n| !n.is_empty()).unwrap_or_else(|| "localhost".to_owned())
+    }
+
     /// The page of metrics, in Prometheus' text format ([`telemetry::CONTENT_TYPE`]). It reads files, and a file system
     /// that hangs takes a while: not to be called where tasks run.
     pub fn collect(&self) -> String {
@@ -172,6 +178,15 @@ mod tests {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
         assert!(!text.contains("node_disk") && !text.contains("node_vmstat"), "{text}");
+    }
+
+    #[test]
+    fn the_name_of_the_host() {
+        for (files, want) in [(&[("proc/sys/kernel/hostname", "vm\n")][..], "vm"), (&[], "localhost")] {
+            let (_dir, roots) = roots(files);
+            let options = Options { roots, ..Options::default() };
+            assert_eq!(Host::new(options, Arc::new(FakeClock::at(0))).name(), want);
+        }
     }
 
     #[test]
