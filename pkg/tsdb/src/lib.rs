@@ -4,3 +4,4 @@
 pub mod db;
 pub mod head;
 pub mod journal;
+pub mod mapped;

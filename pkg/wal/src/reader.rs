@@ -97,8 +97,9 @@ impl Reader {
         Ok(reader)
     }
 
-    /// Leaves out the segments behind number `last`; those of a checkpoint stay.
-    pub(crate) fn stop_behind(&mut self, last: u64, dir: &Path) {
+    /// Leaves out the segments of `dir` behind number `last`; those of a checkpoint stay. For a log that is written
+    /// meanwhile.
+    pub fn stop_behind(&mut self, last: u64, dir: &Path) {
         self.ahead.retain_mut(|part| match part {
             Part::Segment { segment, last: is_last, .. } => {
                 *is_last = false;

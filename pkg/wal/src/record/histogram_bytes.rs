@@ -1,13 +1,10 @@
 //! One native histogram in a record.
 
 use encoding::{Corrupt, Cursor, put_uvarint, put_varint};
-use histogram::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Histogram, ResetHint, Span};
-
-use super::reduce;
+use histogram::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Histogram, ResetHint, SCHEMA_MAX, Span};
 
 /// Schemas that readers take: custom buckets apart, those above the finest one in use are brought down to it.
 const SCHEMAS: std::ops::RangeInclusive<i32> = -9..=52;
-const FINEST_SCHEMA: i32 = 8;
 
 /// A histogram with integer or float counts.
 pub trait BucketHistogram: Default + Clone + sealed::Parts {}
@@ -96,7 +93,7 @@ mod sealed {
         positive_deltas,
         negative_deltas,
         [Kind::Histograms, Kind::CustomHistograms, Kind::HistogramsWithStarts],
-        reduce::to_schema
+        Histogram::reduce_to
     );
     parts!(
         FloatHistogram,
@@ -214,8 +211,8 @@ pub fn read_histogram<H: BucketHistogram>(
     if let Some(what) = wrong_in(histogram) {
         return Ok(Err(at.corrupt(what)));
     }
-    if histogram.schema() > FINEST_SCHEMA {
-        histogram.reduce(FINEST_SCHEMA);
+    if histogram.schema() > SCHEMA_MAX {
+        histogram.reduce(SCHEMA_MAX);
     }
     Ok(Ok(()))
 }

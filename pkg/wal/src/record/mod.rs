@@ -10,7 +10,6 @@ mod histogram_bytes;
 mod histograms;
 mod metadata;
 mod pairs;
-mod reduce;
 mod rows;
 mod samples;
 mod series;

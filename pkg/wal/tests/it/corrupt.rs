@@ -7,14 +7,14 @@ use std::path::Path;
 
 use wal::{Compression, Options, PAGE_BYTES, Torn, Writer};
 
-use super::{noise, open, read_all};
+use super::{hasty, noise, open, read_all};
 
 /// Where a record lies: segment, first byte, byte behind the last.
 type Place = (u64, u64, u64);
 
 /// Three segments of records of many lengths, and where each record lies.
 fn write(dir: &Path, lengths: &[usize], segments: u64) -> (Vec<Vec<u8>>, Vec<Place>) {
-    let options = Options { compression: Compression::None, ..Options::default() };
+    let options = hasty(Compression::None, 128 << 20);
     let mut writer = open(dir, options);
     let (mut records, mut places) = (Vec::new(), Vec::new());
     for segment in 0..segments {
@@ -138,7 +138,7 @@ fn each_length() {
     let dir = tempfile::tempdir().unwrap();
     let (records, places) = write(dir.path(), &lengths, 1);
     let bytes = std::fs::read(dir.path().join("00000000")).unwrap();
-    let options = Options { compression: Compression::None, ..Options::default() };
+    let options = hasty(Compression::None, 128 << 20);
     for len in 0..=bytes.len() {
         std::fs::write(dir.path().join("00000000"), &bytes[..len]).unwrap();
         let whole = places.iter().filter(|(_, _, end)| *end <= len as u64).count();

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
-use wal::{Compression, Disk, LocalDisk, Options, SegmentFile, list_segments};
+use wal::{Compression, Disk, Options, SegmentFile, list_segments};
 
-use super::{noise, open, read_all};
+use super::{Hasty, noise, open, read_all};
 
 /// What goes wrong with a call of the file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,11 +48,11 @@ impl Disk for FaultyDisk {
         if *self.0.creates_fail.lock().unwrap() {
             return Err(refused());
         }
-        Ok(Box::new(FaultyFile(self.0.clone(), LocalDisk.create(path)?)))
+        Ok(Box::new(FaultyFile(self.0.clone(), Hasty.create(path)?)))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn SegmentFile>> {
-        LocalDisk.open(path)
+        Hasty.open(path)
     }
 }
 

@@ -5,11 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use wal::*;
 
-use super::{noise, open, read_all};
-
-fn options(compression: Compression, segment_bytes: u64) -> Options {
-    Options { segment_bytes, compression, ..Options::default() }
-}
+use super::{hasty, noise, open, read_all};
 
 /// Lengths around those at which a fragment fits its page.
 fn length() -> impl Strategy<Value = usize> {
@@ -28,7 +24,7 @@ proptest! {
     ) {
         let dir = tempfile::tempdir().unwrap();
         let compression = [Compression::None, Compression::Snappy, Compression::Zstd][kind];
-        let options = options(compression, 200_000);
+        let options = hasty(compression, 200_000);
         let mut writer = open(dir.path(), options.clone());
         let mut expected: Vec<Vec<u8>> = Vec::new();
         for (lengths, then) in batches {
@@ -60,7 +56,7 @@ proptest! {
 #[test]
 fn segments_are_cut_listed_and_removed() {
     let dir = tempfile::tempdir().unwrap();
-    let mut writer = open(dir.path(), options(Compression::None, 3 * PAGE_BYTES as u64));
+    let mut writer = open(dir.path(), hasty(Compression::None, 3 * PAGE_BYTES as u64));
     for n in 0..20 {
         writer.log(&[noise(n, 20_000)]).unwrap();
     }
@@ -81,7 +77,7 @@ fn segments_are_cut_listed_and_removed() {
 #[test]
 fn reading_goes_on_from_a_position() {
     let dir = tempfile::tempdir().unwrap();
-    let mut writer = open(dir.path(), options(Compression::None, 100_000));
+    let mut writer = open(dir.path(), hasty(Compression::None, 100_000));
     for n in 0..30 {
         writer.log(&[noise(n, 9_000)]).unwrap();
     }
@@ -105,7 +101,7 @@ fn reading_goes_on_from_a_position() {
 #[test]
 fn packed_records_are_unpacked_elsewhere() {
     let dir = tempfile::tempdir().unwrap();
-    let mut writer = open(dir.path(), options(Compression::Zstd, 100_000));
+    let mut writer = open(dir.path(), hasty(Compression::Zstd, 100_000));
     let records = [vec![7; 50_000], noise(1, 100), vec![]];
     writer.log(&records).unwrap();
     let (mut reader, mut unpacker) = (Reader::open(dir.path(), 0).unwrap(), Unpacker::default());

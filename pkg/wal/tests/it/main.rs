@@ -8,9 +8,46 @@ mod log;
 mod prometheus;
 mod records;
 
+use std::fs::{File, OpenOptions};
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
-use wal::{Corruption, Entry, Options, Reader, Writer};
+use wal::{Compression, Corruption, Disk, Entry, Options, Reader, SegmentFile, Writer};
+
+/// The local file system without its waiting for the disk, for tests that write many logs.
+#[derive(Debug)]
+struct Hasty;
+
+struct HastyFile(File);
+
+impl Disk for Hasty {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn SegmentFile>> {
+        Ok(Box::new(HastyFile(OpenOptions::new().write(true).create_new(true).open(path)?)))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn SegmentFile>> {
+        Ok(Box::new(HastyFile(OpenOptions::new().write(true).open(path)?)))
+    }
+}
+
+impl SegmentFile for HastyFile {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        SegmentFile::write_at(&self.0, bytes, offset)
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        SegmentFile::set_len(&self.0, bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn hasty(compression: Compression, segment_bytes: u64) -> Options {
+    Options { compression, segment_bytes, disk: Arc::new(Hasty) }
+}
 
 /// All records of a log and all corruptions in it.
 fn read_all(dir: &Path) -> (Vec<Vec<u8>>, Vec<Corruption>) {
