@@ -40,7 +40,7 @@ pub(crate) struct Transaction {
 
 impl Transaction {
     pub fn new(core: Arc<Core>, ctx: Ctx, options: AppendOptions) -> Self {
-        let mut bounds = core.bounds();
+        let mut bounds = core.begin();
         if options.reject_out_of_order {
             bounds.window_ms = 0;
         }
@@ -91,7 +91,7 @@ impl Transaction {
         let newest = self.taken.newest.get(&series).map(|n| (n.time_ms, n.value.clone()));
         let before = Before {
             newest: newest.as_ref().map(|(time, value)| (*time, value)),
-            head_newest_ms: core.times.range().1.max(self.taken.newest_ms),
+            taken_newest_ms: self.taken.newest_ms,
         };
         let sample = Judged { time_ms, start_ms, value: &value };
         let (taken, batches) = (&mut self.taken, &self.batches);
@@ -246,6 +246,7 @@ impl Appender for Transaction {
 impl Drop for Transaction {
     fn drop(&mut self) {
         self.core.metrics.active_appenders.dec();
+        self.core.end(&self.bounds);
         self.core.release(&self.used);
     }
 }

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 pub(crate) struct Times {
     min: AtomicI64,
     max: AtomicI64,
+    /// The oldest sample that was taken since the last count began.
+    min_since: AtomicI64,
     /// What is older is in blocks.
     min_valid: AtomicI64,
     window: AtomicI64,
@@ -19,8 +21,9 @@ pub(crate) struct Bounds {
     pub floor_ms: i64,
     /// Late samples may be this much older than the head's newest; 0 = none are taken.
     pub window_ms: i64,
-    /// The latest time that counts as the head's newest.
-    pub latest_ms: i64,
+    /// The newest sample of the head, or the latest time that counts as one.
+    pub newest_ms: i64,
+    latest_ms: i64,
 }
 
 impl Times {
@@ -28,6 +31,7 @@ impl Times {
         Self {
             min: AtomicI64::new(i64::MAX),
             max: AtomicI64::new(i64::MIN),
+            min_since: AtomicI64::new(i64::MAX),
             min_valid: AtomicI64::new(i64::MIN),
             window: AtomicI64::new(window_ms),
         }
@@ -40,12 +44,20 @@ impl Times {
 
     /// Samples of these times were taken.
     pub fn extend(&self, min_ms: i64, max_ms: i64) {
+        self.min_since.fetch_min(min_ms, Ordering::AcqRel);
         self.min.fetch_min(min_ms, Ordering::AcqRel);
         self.max.fetch_max(max_ms, Ordering::AcqRel);
     }
 
-    pub fn set_min(&self, min_ms: i64) {
-        self.min.store(min_ms, Ordering::Release);
+    /// Somebody looks for the oldest sample, series by series.
+    pub fn begin_count(&self) {
+        self.min_since.store(i64::MAX, Ordering::Release);
+    }
+
+    /// `found_ms` is the oldest that was found. Older ones may have come meanwhile.
+    pub fn end_count(&self, found_ms: i64) {
+        self.min.store(found_ms, Ordering::Release);
+        self.min.fetch_min(self.min_since.load(Ordering::Acquire), Ordering::AcqRel);
     }
 
     pub fn min_valid(&self) -> i64 {
@@ -69,15 +81,16 @@ impl Times {
     pub fn bounds(&self, now_ms: i64, ahead_max_ms: i64, chunk_range_ms: i64) -> Bounds {
         let latest_ms = now_ms.saturating_add(ahead_max_ms);
         let max_ms = self.max.load(Ordering::Acquire);
-        let newest = if max_ms == i64::MIN { max_ms } else { max_ms.min(latest_ms).saturating_sub(chunk_range_ms / 2) };
-        Bounds { floor_ms: newest.max(self.min_valid()), window_ms: self.window(), latest_ms }
+        let newest_ms = max_ms.min(latest_ms);
+        let floor_ms = if max_ms == i64::MIN { max_ms } else { newest_ms.saturating_sub(chunk_range_ms / 2) };
+        Bounds { floor_ms: floor_ms.max(self.min_valid()), window_ms: self.window(), newest_ms, latest_ms }
     }
 }
 
 impl Bounds {
-    /// The oldest time of late samples, where the newest sample is of `newest_ms`.
+    /// The oldest time of late samples, where the newest sample of the transaction is of `newest_ms`.
     pub fn oldest_ms(&self, newest_ms: i64) -> i64 {
-        newest_ms.min(self.latest_ms).saturating_sub(self.window_ms)
+        newest_ms.min(self.latest_ms).max(self.newest_ms).saturating_sub(self.window_ms)
     }
 }
 

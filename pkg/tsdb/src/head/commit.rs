@@ -100,7 +100,8 @@ fn apply_rows<T>(
     (commit, settled): (&Commit, u64),
     done: &mut Done,
 ) {
-    let before = Before { newest: None, head_newest_ms: core.times.range().1.max(transaction.taken.newest_ms) };
+    // What was inside the window when it was taken is not too old now.
+    let before = Before { newest: None, taken_newest_ms: i64::MIN };
     for row in 0..rows.len() {
         let (time_ms, start_ms, value) = (rows.times_ms[row], rows.start_ms(row), value(&rows.values[row]));
         let verdict = match core.slab.find(rows.series[row]) {
@@ -153,8 +154,11 @@ impl Core {
         value: &Value,
         done: &mut Done,
     ) -> Result<(), Refusal> {
+        if self.replaying.load(Ordering::Acquire) {
+            series.begin_present();
+        }
         let stale = series.stale;
-        let bytes = series.open.heap_bytes();
+        let bytes = series.heap_bytes();
         let step = match value {
             Value::Float(v) => series.append_float(self.rules(), (time_ms, start_ms), *v),
             Value::Histogram(h) => series.append_histogram(self.rules(), time_ms, h),
@@ -167,7 +171,7 @@ impl Core {
                 done.full.push(slot);
             }
         }
-        done.heap_bytes += series.open.heap_bytes() as i64 - bytes as i64;
+        done.heap_bytes += series.heap_bytes() as i64 - bytes as i64;
         done.stale += i64::from(series.stale) - i64::from(stale);
         Ok(())
     }
@@ -183,6 +187,7 @@ impl Core {
         let now_ms = self.clock.now_ms();
         let row = Row { time_ms, start_ms, value: value.clone() };
         done.late_rows.push((series.reference, row.clone()));
+        let bytes = series.heap_bytes();
         let late = series.extra().out_of_order.get_or_insert_default();
         late.written_ms = now_ms;
         late.insert(row);
@@ -194,6 +199,7 @@ impl Core {
                 done.full.push(slot);
             }
         }
+        done.heap_bytes += series.heap_bytes() as i64 - bytes as i64;
     }
 
     fn finish(&self, done: &mut Done) {

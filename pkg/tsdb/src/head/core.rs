@@ -1,7 +1,7 @@
 //! What appenders, readers and the background share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use model::Clock;
 use parking_lot::{Mutex, RwLock};
@@ -9,6 +9,7 @@ use parking_lot::{Mutex, RwLock};
 use super::append::ChunkRules;
 use super::bounds::{Bounds, Times};
 use super::exemplars::ExemplarRing;
+use super::floors::Floors;
 use super::index::Index;
 use super::isolation::Isolation;
 use super::metadata::MetadataTable;
@@ -40,10 +41,13 @@ pub(crate) struct Core {
     pub isolation: Arc<Isolation>,
     /// Slots with full chunks that are not on disk yet.
     pub full: Mutex<Vec<u32>>,
+    pub floors: Floors,
     /// Whoever writes the log of late samples.
     pub late: Mutex<()>,
     /// What goes through all series and must not be done twice at a time.
     pub maintenance: Mutex<()>,
+    /// A restore is at work.
+    pub replaying: AtomicBool,
     /// The number in the log that the next series gets.
     pub next_reference: AtomicU64,
     pub counts: Counts,
@@ -57,6 +61,15 @@ pub(crate) struct Counts {
     pub stale: AtomicI64,
     /// Bytes that series have on the heap, about.
     pub heap_bytes: AtomicI64,
+}
+
+impl Counts {
+    /// Bytes on the heap were `before`, and are `after`.
+    pub fn heap(&self, before: usize, after: usize) {
+        if before != after {
+            self.heap_bytes.fetch_add(after as i64 - before as i64, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Core {

@@ -64,6 +64,12 @@ impl Isolation {
         self.settled.load(Ordering::Acquire)
     }
 
+    /// Whether no reader is left that began before the next commit was `mark`. A later one may wait for it too.
+    pub fn is_past(&self, mark: u64) -> bool {
+        let state = self.state.lock();
+        state.readers.keys().next().is_none_or(|first_unseen| *first_unseen > mark)
+    }
+
     /// The number that the next commit gets.
     pub fn next(&self) -> u64 {
         self.state.lock().next

@@ -30,8 +30,8 @@ pub(crate) enum Verdict {
 pub(crate) struct Before<'a> {
     /// Time and value of the newest sample that the same transaction took for the series.
     pub newest: Option<(i64, &'a Value)>,
-    /// The newest time of the head and this transaction.
-    pub head_newest_ms: i64,
+    /// The newest time of all that the transaction took; `i64::MIN` while that is nothing.
+    pub taken_newest_ms: i64,
 }
 
 /// `there` finds a sample that the same transaction took earlier.
@@ -77,7 +77,7 @@ pub(crate) fn judge<'v>(
     if bounds.window_ms == 0 {
         return Err(Refusal::OutOfOrder { newest_ms });
     }
-    let oldest_ms = bounds.oldest_ms(before.head_newest_ms);
+    let oldest_ms = bounds.oldest_ms(before.taken_newest_ms);
     if time_ms >= oldest_ms { Ok(Verdict::Late) } else { Err(Refusal::TooOld { oldest_ms }) }
 }
 

@@ -1,7 +1,6 @@
 //! Full chunks go to disk.
 
 use std::io;
-use std::sync::atomic::Ordering;
 
 use wal::record::encode_markers;
 
@@ -38,7 +37,7 @@ impl Core {
         let look = || {
             let series = self.slab.lock(slot)?;
             let late = series.out_of_order().map(|late| late.full.clone()).unwrap_or_default();
-            Some((series.reference, series.full().to_vec(), late))
+            Some((series.reference, series.oldest_full().to_vec(), late))
         };
         let Some((number, full, late)) = look() else { return Ok(0) };
         for chunk in &full {
@@ -60,13 +59,15 @@ impl Core {
     /// Puts the place of a chunk where the chunk was, unless it was dropped meanwhile.
     fn keep(&self, slot: u32, number: u64, chunk: &Full, reference: u64) {
         let Some(mut series) = self.slab.lock(slot).filter(|series| series.reference == number) else { return };
-        let Some(extra) = &mut series.extra else { return };
-        if extra.full.first().is_none_or(|first| first.min_time != chunk.min_time) {
+        let before = series.heap_bytes();
+        if series.oldest_full().first().is_none_or(|first| first.min_time != chunk.min_time) {
             return;
         }
-        extra.full.remove(0);
-        if extra.full.is_empty() {
-            extra.full = Vec::new();
+        let Some(extra) = &mut series.extra else { return };
+        let full = extra.past.as_mut().map_or(&mut extra.full, |past| &mut past.full);
+        full.remove(0);
+        if full.is_empty() {
+            *full = Vec::new();
         }
         series.mapped.reserve_exact(1);
         series.mapped.push(Mapped {
@@ -77,8 +78,7 @@ impl Core {
             encoding: chunk.encoding,
         });
         series.tidy();
-        let freed = chunk.data.len() as i64 - size_of::<Mapped>() as i64;
-        self.counts.heap_bytes.fetch_sub(freed, Ordering::Relaxed);
+        self.counts.heap(before, series.heap_bytes());
     }
 
     /// The same for late chunks, and a marker in their log: what it has of the series so far is in chunks. What is not
@@ -86,6 +86,7 @@ impl Core {
     fn keep_late(&self, slot: u32, number: u64, places: &[LateMapped]) -> Option<Logged> {
         let _order = self.late.lock();
         let mut series = self.slab.lock(slot).filter(|series| series.reference == number)?;
+        let before = series.heap_bytes();
         let late = series.extra.as_mut()?.out_of_order.as_deref_mut()?;
         let same = late.full.iter().zip(places).all(|(full, place)| full.min_time == place.min_time);
         if late.full.len() < places.len() || !same {
@@ -95,13 +96,15 @@ impl Core {
         late.mapped.reserve_exact(places.len());
         late.mapped.extend_from_slice(places);
         let last = places.last()?;
-        if !late.full.is_empty() {
-            // Chunks that are not on disk are still told by the log only.
+        // Chunks that are not on disk yet are told by the log only.
+        let all_mapped = late.full.is_empty();
+        let rows: Vec<(u64, Row)> = late.rows.iter().map(|row| (number, row.clone())).collect();
+        self.counts.heap(before, series.heap_bytes());
+        if !all_mapped {
             return None;
         }
         let mut log = LogBatch::default();
         log.wbl.push(|out| encode_markers(out, [(number, last.reference)]));
-        let rows: Vec<(u64, Row)> = late.rows.iter().map(|row| (number, row.clone())).collect();
         drop(series);
         put_late(&rows, &mut log.wbl);
         Some(self.journal.log(log))

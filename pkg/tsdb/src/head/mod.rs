@@ -11,9 +11,13 @@ mod appender;
 mod bounds;
 mod commit;
 mod core;
+mod cut;
 mod cutpoints;
+mod delete;
 mod encode;
 mod exemplars;
+mod floors;
+mod gc;
 mod index;
 mod indexing;
 mod isolation;
@@ -26,11 +30,13 @@ mod open;
 mod options;
 mod order;
 mod out_of_order;
+mod piece;
 mod postings;
 mod read;
 mod recode;
 mod records;
 mod resolve;
+mod restore;
 mod rows;
 mod seams;
 mod series;
@@ -46,13 +52,18 @@ mod tests;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use model::Clock;
+use futures::future::BoxFuture;
+use labels::Matcher;
+use model::{Clock, TimeRange};
 use parking_lot::{Mutex, RwLock};
 use telemetry::Metrics;
 
+pub use cut::{Cut, LateCut};
+pub use gc::Truncated;
 pub use options::HeadOptions;
+pub use restore::{MappedChunk, Numbered, Restore, RestoreWorker, Restored};
 pub use seams::{ChunkSink, ChunkStore, Journal, JournalError, LogBatch, MemoryChunks, NoJournal, Records};
 
 use self::core::{Core, Counts};
@@ -92,8 +103,10 @@ impl Head {
             metadata: RwLock::default(),
             isolation: Arc::default(),
             full: Mutex::default(),
+            floors: floors::Floors::default(),
             late: Mutex::default(),
             maintenance: Mutex::default(),
+            replaying: AtomicBool::new(false),
             next_reference: AtomicU64::new(1),
             counts: Counts::default(),
             options,
@@ -113,6 +126,64 @@ impl Head {
             logged.await.map_err(|e| io::Error::other(e.message))?;
         }
         mapped
+    }
+
+    /// Begins to fill the head from what a restart finds. Numbers of new series are above all that the log has:
+    /// [`Head::set_next_number`] has to be called before, if samples are written meanwhile.
+    pub fn restore(&self) -> Restore {
+        Restore::new(self.core.clone())
+    }
+
+    /// New series get numbers in the log from this one on.
+    pub fn set_next_number(&self, number: u64) {
+        self.core.next_reference.fetch_max(number, Ordering::Relaxed);
+    }
+
+    /// The number in the log that the next new series gets.
+    pub fn next_number(&self) -> u64 {
+        self.core.next_reference.load(Ordering::Relaxed)
+    }
+
+    /// No sample in order before `min_valid_ms` is taken any more, once it is ready: to be awaited before a [`Head::cut`] up to
+    /// there.
+    pub fn settle_before(&self, min_valid_ms: i64) -> BoxFuture<'static, ()> {
+        Box::pin(self.core.clone().settle_before(min_valid_ms))
+    }
+
+    /// The samples in order from `min_ms` to before `end_ms`, series by series in label order.
+    pub fn cut(&self, min_ms: i64, end_ms: i64) -> Cut {
+        Cut::new(self.core.clone(), min_ms, end_ms)
+    }
+
+    /// The late samples that there are. To be finished, or dropped and begun again later.
+    ///
+    /// # Errors
+    /// When a chunk cannot be encoded, which chunks of valid samples always can.
+    pub fn cut_out_of_order(&self) -> storage::Result<LateCut> {
+        LateCut::new(self.core.clone())
+    }
+
+    /// Gives up chunks in order that end before `min_time_ms`, and series that have no data then and are not in use.
+    pub fn truncate(&self, min_time_ms: i64) -> Truncated {
+        self.core.truncate(min_time_ms)
+    }
+
+    /// Deletes the samples that there are of a range, both ends inclusive; of how many series.
+    ///
+    /// # Errors
+    /// When it cannot be logged; nothing is deleted then.
+    pub fn delete(&self, range: TimeRange, matchers: Vec<Matcher>) -> BoxFuture<'static, storage::Result<usize>> {
+        Box::pin(self.core.clone().delete(range, matchers))
+    }
+
+    /// A mark that readers who begin from now on do not hold.
+    pub fn mark(&self) -> u64 {
+        self.core.isolation.next()
+    }
+
+    /// Whether all readers who began before the mark are done: what was given up before it can be removed from disk.
+    pub fn is_past(&self, mark: u64) -> bool {
+        self.core.isolation.is_past(mark)
     }
 
     /// First and last sample's time, ms, both inclusive; `None` while there is no sample.
@@ -139,6 +210,11 @@ impl Head {
     /// Series that are there.
     pub fn series(&self) -> usize {
         self.core.counts.series.load(Ordering::Relaxed)
+    }
+
+    /// Chunks of all series, those on disk among them.
+    pub fn chunks(&self) -> usize {
+        usize::try_from(self.core.counts.chunks.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
     /// Series whose newest sample is a stale marker.

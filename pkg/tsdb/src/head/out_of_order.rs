@@ -2,6 +2,7 @@
 //! overlap one another and those in order.
 
 use super::encode::{Row, encode};
+use super::piece::Piece;
 use super::series::{Full, Value};
 
 /// A chunk of late samples on disk.
@@ -52,6 +53,27 @@ impl OutOfOrder {
 
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.full.is_empty() && self.mapped.is_empty()
+    }
+
+    /// Its chunks, oldest first. The buffer is not among them.
+    pub fn pieces(&self) -> impl Iterator<Item = Piece> + '_ {
+        let mapped = self.mapped.iter().map(|mapped| Piece::Mapped {
+            reference: mapped.reference,
+            min_time: mapped.min_time,
+            max_time: mapped.max_time,
+            samples: None,
+        });
+        mapped.chain(self.full.iter().map(|full| Piece::Ready(full.chunk())))
+    }
+
+    /// Drops the oldest chunks; how many.
+    pub fn drop_oldest(&mut self, count: usize) -> usize {
+        let mapped = count.min(self.mapped.len());
+        let full = (count - mapped).min(self.full.len());
+        self.mapped.drain(..mapped);
+        self.mapped.shrink_to_fit();
+        self.full.drain(..full);
+        mapped + full
     }
 
     /// First and last time of all.

@@ -38,6 +38,16 @@ pub(crate) fn clean<'a>(pairs: &[(&'a str, &'a str)], limits: &LabelLimits) -> R
 impl Core {
     /// The series of label sets; new ones are made. Each is used once more, until [`Core::release`].
     pub fn resolve(&self, sets: &[&[(&str, &str)]], limits: &LabelLimits) -> Vec<Resolved> {
+        self.resolve_numbered(sets, limits, None)
+    }
+
+    /// The same, where a new series gets `number`.
+    pub fn resolve_numbered(
+        &self,
+        sets: &[&[(&str, &str)]],
+        limits: &LabelLimits,
+        number: Option<u64>,
+    ) -> Vec<Resolved> {
         let mut scratch = Vec::new();
         let mut found: Vec<Resolved> = Vec::with_capacity(sets.len());
         let mut new: Vec<(usize, LabelHash, Pairs<'_>)> = Vec::new();
@@ -65,7 +75,7 @@ impl Core {
         drop(symbols);
         let mut unneeded = Vec::new();
         for ((n, hash, _), ids) in new.into_iter().zip(ids) {
-            found[n] = self.use_or_make(hash, ids, &mut unneeded);
+            found[n] = self.use_or_make(hash, ids, number, &mut unneeded);
         }
         self.release_symbols(&unneeded);
         found
@@ -91,7 +101,13 @@ impl Core {
     }
 
     /// The series with these labels, made if there is none. Ids that are not needed go to `unneeded`.
-    fn use_or_make(&self, hash: LabelHash, ids: LabelIds, unneeded: &mut Vec<LabelIds>) -> Resolved {
+    fn use_or_make(
+        &self,
+        hash: LabelHash,
+        ids: LabelIds,
+        number: Option<u64>,
+        unneeded: &mut Vec<LabelIds>,
+    ) -> Resolved {
         let mut stripe = self.index.stripe(hash).write();
         let mut known = None;
         Index::find(&stripe, hash, |slot| {
@@ -104,7 +120,7 @@ impl Core {
             unneeded.push(ids);
             return Ok(known);
         }
-        let made = self.make(hash, &ids, self.reference());
+        let made = self.make(hash, &ids, number.unwrap_or_else(|| self.reference()));
         match made {
             Ok((slot, made)) => {
                 Index::insert(&mut stripe, hash, slot);
@@ -143,6 +159,7 @@ impl Core {
             spread: hash.spread(),
             ..Series::default()
         };
+        self.counts.heap(0, series.heap_bytes());
         self.metrics.series_created.inc();
         Ok((slot, reference(slot, generation)))
     }
@@ -189,6 +206,7 @@ impl Core {
             }
             Index::remove(&mut stripe, hash, slot);
             self.counts.stale.fetch_sub(i64::from(series.stale), Ordering::Relaxed);
+            self.counts.heap(series.heap_bytes(), 0);
             let generation = series.generation.wrapping_add(1).max(1);
             let old = std::mem::replace(&mut *series, Series { generation, ..Series::default() });
             slots.push(slot);

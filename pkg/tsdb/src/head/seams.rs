@@ -1,6 +1,6 @@
 //! What the head needs of others: a log, and a place for full chunks.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -96,22 +96,31 @@ pub trait ChunkStore: fmt::Debug + Send + Sync {
 /// Full chunks in memory: for tests, and for heads that write none.
 #[derive(Debug, Default)]
 pub struct MemoryChunks {
-    chunks: Mutex<HashMap<u64, EncodedChunk>>,
+    chunks: Mutex<BTreeMap<u64, (u64, TimedChunk, bool)>>,
     next: AtomicU64,
 }
 
+impl MemoryChunks {
+    /// All chunks, in the order of their writing: reference, number of the series, chunk, whether it is of late samples.
+    pub fn written(&self) -> Vec<(u64, u64, TimedChunk, bool)> {
+        let chunks = self.chunks.lock();
+        chunks.iter().map(|(reference, (series, chunk, late))| (*reference, *series, chunk.clone(), *late)).collect()
+    }
+}
+
 impl ChunkSink for MemoryChunks {
-    fn write(&self, _: u64, chunk: &TimedChunk, _: bool) -> io::Result<u64> {
+    fn write(&self, series_ref: u64, chunk: &TimedChunk, out_of_order: bool) -> io::Result<u64> {
         let reference = self.next.fetch_add(1, Ordering::Relaxed) + 1;
-        let chunk = EncodedChunk { encoding: chunk.encoding, data: chunk.data.clone() };
-        self.chunks.lock().insert(reference, chunk);
+        self.chunks.lock().insert(reference, (series_ref, chunk.clone(), out_of_order));
         Ok(reference)
     }
 }
 
 impl ChunkStore for MemoryChunks {
     fn read(&self, mapped_ref: u64) -> storage::Result<EncodedChunk> {
-        let found = self.chunks.lock().get(&mapped_ref).cloned();
+        let chunks = self.chunks.lock();
+        let found = chunks.get(&mapped_ref);
+        let found = found.map(|(_, chunk, _)| EncodedChunk { encoding: chunk.encoding, data: chunk.data.clone() });
         found.ok_or_else(|| storage::Error::Corrupt(format!("no chunk {mapped_ref} in memory")))
     }
 }

@@ -6,6 +6,7 @@ use storage::append::HistogramValue;
 
 use super::open::Open;
 use super::out_of_order::OutOfOrder;
+use super::restore::Past;
 use super::symbols::LabelIds;
 
 /// A sample's value.
@@ -105,6 +106,8 @@ pub(crate) struct Extra {
     pub out_of_order: Option<Box<OutOfOrder>>,
     /// The last sample, where it is a histogram.
     pub last_histogram: Option<HistogramValue>,
+    /// What is being restored, if there are newer samples.
+    pub past: Option<Box<Past>>,
     /// Times that were deleted, both inclusive.
     pub tombstones: Vec<(i64, i64)>,
 }
@@ -115,6 +118,7 @@ impl Extra {
             && self.earlier.is_empty()
             && self.out_of_order.is_none()
             && self.last_histogram.is_none()
+            && self.past.is_none()
             && self.tombstones.is_empty()
     }
 }
@@ -191,6 +195,15 @@ impl Series {
         self.extra.as_ref().map_or(&[], |extra| &extra.full)
     }
 
+    /// The full chunks that come right behind those on disk.
+    pub fn oldest_full(&self) -> &[Full] {
+        self.past().map_or(self.full(), |past| &past.full)
+    }
+
+    pub fn past(&self) -> Option<&Past> {
+        self.extra.as_ref()?.past.as_deref()
+    }
+
     pub fn out_of_order(&self) -> Option<&OutOfOrder> {
         self.extra.as_ref()?.out_of_order.as_deref()
     }
@@ -249,6 +262,7 @@ impl Series {
         let extra = self.extra.as_ref().map_or(0, |extra| {
             size_of::<Extra>()
                 + extra.full.iter().map(|full| full.data.len() + size_of::<Full>()).sum::<usize>()
+                + extra.past.as_ref().map_or(0, |past| past.heap_bytes())
                 + extra.earlier.capacity() * 16
                 + extra.tombstones.capacity() * 16
                 + extra.last_histogram.as_ref().map_or(0, HistogramValue::size_bytes)

@@ -2,68 +2,31 @@
 
 use chunkenc::TimedChunk;
 use model::TimeRange;
-use storage::{Chunk, EncodedChunk, Result};
+use storage::{Chunk, Result};
 
 use crate::head::encode::encode;
 use crate::head::open::shorten;
-use crate::head::seams::ChunkStore;
+use crate::head::piece::{Piece, corrupt};
 use crate::head::series::{Full, Mapped, Series};
-
-/// A chunk, or where it is on disk.
-#[derive(Debug)]
-pub(crate) enum Piece {
-    Ready(TimedChunk),
-    Mapped {
-        reference: u64,
-        min_time: i64,
-        max_time: i64,
-        /// Only the first samples are seen.
-        samples: Option<usize>,
-    },
-}
-
-impl Piece {
-    pub fn range(&self) -> TimeRange {
-        match self {
-            Self::Ready(chunk) => TimeRange::new(chunk.min_time, chunk.max_time),
-            Self::Mapped { min_time, max_time, .. } => TimeRange::new(*min_time, *max_time),
-        }
-    }
-
-    pub fn size_bytes(&self) -> usize {
-        match self {
-            Self::Ready(chunk) => chunk.data.len(),
-            // Of a full chunk, about.
-            Self::Mapped { .. } => 256,
-        }
-    }
-
-    /// The chunk, read from disk if need be.
-    pub fn load(self, store: &dyn ChunkStore) -> Result<TimedChunk> {
-        match self {
-            Self::Ready(chunk) => Ok(chunk),
-            Self::Mapped { reference, min_time, max_time, samples } => {
-                let EncodedChunk { encoding, data } = store.read(reference)?;
-                let Some(samples) = samples else { return Ok(TimedChunk { min_time, max_time, encoding, data }) };
-                let mut data = data.to_vec();
-                let max_time = shorten(encoding, &mut data, samples).map_err(corrupt)?;
-                Ok(TimedChunk { min_time, max_time, encoding, data: data.into() })
-            }
-        }
-    }
-}
-
-pub(crate) fn corrupt(e: chunkenc::Error) -> storage::Error {
-    storage::Error::Corrupt(format!("chunk of the head: {e}"))
-}
 
 pub(crate) fn raw(chunk: TimedChunk) -> Chunk {
     Chunk::raw(chunk.min_time, chunk.max_time, chunk.encoding, chunk.data)
 }
 
 /// The chunks of a series in `range`, in order of their begin. The newest `unseen` samples in order are left out. With
-/// `only_times` the chunks have no data.
-pub(crate) fn pieces(series: &Series, range: TimeRange, mut unseen: usize, only_times: bool) -> Result<Vec<Piece>> {
+/// `only_times` the data of late ones is not complete.
+pub(crate) fn pieces(series: &Series, range: TimeRange, unseen: usize, only_times: bool) -> Result<Vec<Piece>> {
+    let mut found = in_order(series, range, unseen)?;
+    if series.out_of_order().is_some() {
+        late(series, range, only_times, &mut found)?;
+        found.retain(|piece| range.overlaps(piece.range()));
+        found.sort_by_key(|piece| (piece.range().min, piece.range().max));
+    }
+    Ok(found)
+}
+
+/// The chunks in order alone.
+pub(crate) fn in_order(series: &Series, range: TimeRange, mut unseen: usize) -> Result<Vec<Piece>> {
     let mut found = Vec::new();
     let mut keep = |samples: usize| {
         let kept = samples.saturating_sub(unseen);
@@ -80,15 +43,20 @@ pub(crate) fn pieces(series: &Series, range: TimeRange, mut unseen: usize, only_
             found.push(full_piece(full, kept)?);
         }
     }
+    if let Some(past) = series.past() {
+        // It is older than what a commit can have written.
+        found.extend(past.open.chunk(usize::MAX).map_err(corrupt)?.map(Piece::Ready));
+        found.extend(past.full.iter().rev().map(|full| Piece::Ready(full.chunk())));
+    }
     for mapped in series.mapped.iter().rev() {
         let kept = keep(usize::from(mapped.samples));
         if kept > 0 && range.overlaps(TimeRange::new(mapped.min_time, mapped.max_time())) {
             found.push(mapped_piece(mapped, kept));
         }
     }
-    late(series, range, only_times, &mut found)?;
+    // What is not seen may have been all that is in the range.
     found.retain(|piece| range.overlaps(piece.range()));
-    found.sort_by_key(|piece| (piece.range().min, piece.range().max));
+    found.reverse();
     Ok(found)
 }
 
@@ -113,11 +81,7 @@ fn mapped_piece(mapped: &Mapped, kept: usize) -> Piece {
 
 fn late(series: &Series, range: TimeRange, only_times: bool, found: &mut Vec<Piece>) -> Result<()> {
     let Some(late) = series.out_of_order() else { return Ok(()) };
-    for mapped in &late.mapped {
-        let (reference, min_time, max_time) = (mapped.reference, mapped.min_time, mapped.max_time);
-        found.push(Piece::Mapped { reference, min_time, max_time, samples: None });
-    }
-    found.extend(late.full.iter().map(|full| Piece::Ready(full.chunk())));
+    found.extend(late.pieces());
     let inside = late.rows.iter().any(|row| range.contains(row.time_ms));
     if inside {
         let rows = if only_times { &late.rows[..1] } else { &late.rows[..] };

@@ -5,4 +5,5 @@ mod labels;
 mod matching;
 mod select;
 
+pub(crate) use chunks::in_order;
 pub(crate) use select::select;

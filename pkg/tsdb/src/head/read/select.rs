@@ -6,9 +6,10 @@ use futures::stream::{self, StreamExt};
 use labels::{Labels, SortedBuilder};
 use storage::{Ctx, Error, PartialResponse, Reservation, Result, Select, Series, SeriesEvent, SeriesStream};
 
-use super::chunks::{Piece, pieces, raw};
+use super::chunks::{pieces, raw};
 use crate::head::core::Core;
 use crate::head::isolation::Snapshot;
+use crate::head::piece::Piece;
 use crate::head::tombstones::cut_out;
 
 /// Series per batch.

@@ -16,7 +16,7 @@ pub const START_MS: i64 = 1_700_000_000_000;
 
 pub fn parts(chunks: Arc<MemoryChunks>) -> HeadParts {
     HeadParts {
-        clock: Arc::new(FakeClock::at(START_MS)),
+        clock: Arc::new(FakeClock::at(START_MS + 100 * 86_400_000)),
         metrics: Metrics::new(),
         journal: Arc::new(NoJournal),
         chunks,

@@ -1,2 +1,5 @@
+mod background;
 mod common;
+mod model;
+mod restoring;
 mod suites;

@@ -1,0 +1,148 @@
+//! Series of the log.
+
+use std::sync::atomic::Ordering;
+
+use chunkenc::TimedChunk;
+use model::Exemplar;
+use storage::append::LabelLimits;
+use storage::{Error, Result};
+
+use super::Restore;
+use crate::head::rows::MetadataRow;
+use crate::head::slab::reference;
+use crate::head::tombstones;
+
+/// A number in the log, and the series that it means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Numbered {
+    /// The first number that the labels came with. Samples of both numbers go through the worker of this one.
+    pub first: u64,
+    /// The labels had another number before: the worker of `first` has to call [`super::RestoreWorker::attach`] for the new
+    /// number, behind the samples that come before this record in the log.
+    pub again: bool,
+}
+
+impl Restore {
+    /// A series of the log.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] for labels that are none, [`Error::Limit`] when there are too many series.
+    pub fn series(&self, number: u64, pairs: &[(&str, &str)]) -> Result<Numbered> {
+        self.core.next_reference.fetch_max(number.saturating_add(1), Ordering::Relaxed);
+        let found = self.core.resolve_as(pairs, Some(number));
+        let found = found.map_err(|refusal| match refusal {
+            storage::append::SeriesRefusal::TooManySeries { .. } => Error::Limit(refusal.to_string()),
+            other => Error::Corrupt(format!("series {number}: {other}")),
+        })?;
+        let slot = found.0 as u32;
+        let mut first = number;
+        if let Some(mut series) = self.core.slab.find(found) {
+            series.users = series.users.saturating_sub(1);
+            if series.reference == number {
+                series.logged = true;
+            }
+            first = series.reference;
+        }
+        self.core.add_to_index(&[found]);
+        self.numbers.insert(number, slot);
+        // A series that was written to during the restore has a number that the log does not know.
+        let known = self.numbers.get(first) == Some(slot);
+        if !known {
+            self.numbers.insert(first, slot);
+        }
+        Ok(Numbered { first, again: first != number })
+    }
+
+    /// A series of a snapshot, with the chunk that was open.
+    ///
+    /// # Errors
+    /// Those of [`Restore::series`], and [`Error::Corrupt`] when the chunk cannot be read; the series is there then, without it.
+    pub fn snapshot_series(&self, number: u64, pairs: &[(&str, &str)], open: Option<&TimedChunk>) -> Result<Numbered> {
+        let numbered = self.series(number, pairs)?;
+        if let Some(chunk) = open {
+            self.worker().open_chunk(number, chunk)?;
+        }
+        Ok(numbered)
+    }
+
+    /// The series is to be forgotten, as the log says of series that left early.
+    pub fn forget(&self, number: u64) {
+        self.waiting.lock().remove(&number);
+        let Some(slot) = self.numbers.remove(number) else { return };
+        let Some(generation) = self.core.slab.lock(slot).map(|series| series.generation) else { return };
+        // One that has new samples stays.
+        self.core.forget(&[reference(slot, generation)], |series| series.present_begin() == i64::MAX);
+    }
+
+    /// Deleted times of a series, both inclusive.
+    pub fn tombstone(&self, number: u64, min_ms: i64, max_ms: i64) {
+        if (min_ms, max_ms) == (i64::MIN, i64::MAX) {
+            return self.forget(number);
+        }
+        match self.numbers.get(number).and_then(|slot| self.core.slab.lock(slot)) {
+            Some(mut series) => tombstones::add(&mut series.extra().tombstones, (min_ms, max_ms)),
+            None => {
+                self.tally.unknown.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// An exemplar; those of times that are in blocks, and those that are there already, are passed over.
+    pub fn exemplar(&self, number: u64, exemplar: Exemplar) {
+        if exemplar.timestamp_ms < self.core.times.min_valid() {
+            return;
+        }
+        let Some((slot, generation)) = self.find(number) else {
+            self.tally.unknown.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        let series = reference(slot, generation);
+        if let Ok(Some(_)) = self.core.judge_exemplar(series, &exemplar, None) {
+            self.core.exemplars.write().add(series, exemplar);
+        }
+    }
+
+    /// Type, help and unit of a series; `family` is that of its metric's name if it is not known.
+    pub fn metadata(&self, number: u64, family: Option<&str>, metadata: model::MetricMetadata) {
+        let Some((slot, generation)) = self.find(number) else {
+            self.tally.unknown.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        let family = match family {
+            Some(family) => family.to_owned(),
+            None => self.family(slot, &metadata.metric_type),
+        };
+        self.core.apply_metadata(&[MetadataRow { series: reference(slot, generation), number, family, metadata }]);
+    }
+
+    fn find(&self, number: u64) -> Option<(u32, u32)> {
+        let slot = self.numbers.get(number)?;
+        let generation = self.core.slab.lock(slot)?.generation;
+        Some((slot, generation))
+    }
+
+    /// The metric's name without what series of a family of this type have behind it.
+    fn family(&self, slot: u32, metric_type: &str) -> String {
+        let symbols = self.core.symbols.read();
+        let Some(series) = self.core.slab.lock(slot) else { return String::new() };
+        let name = symbols.pairs(&series.labels).find(|(name, _)| *name == labels::METRIC_NAME).map_or("", |(_, v)| v);
+        let suffixes: &[&str] = match metric_type {
+            "histogram" | "gaugehistogram" | "summary" => &["_bucket", "_count", "_sum", "_gcount", "_gsum"],
+            _ => &[],
+        };
+        suffixes.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name).to_owned()
+    }
+}
+
+impl crate::head::core::Core {
+    /// The series of sorted or unsorted pairs, used once more; a new one gets `number`, if that is given.
+    pub fn resolve_as(
+        &self,
+        pairs: &[(&str, &str)],
+        number: Option<u64>,
+    ) -> std::result::Result<storage::append::SeriesRef, storage::append::SeriesRefusal> {
+        self.resolve_numbered(&[pairs], &LabelLimits::default(), number)
+            .pop()
+            .unwrap_or(Err(storage::append::SeriesRefusal::Empty))
+    }
+}
