@@ -5,3 +5,4 @@ pub mod db;
 pub mod head;
 pub mod journal;
 pub mod mapped;
+pub mod snapshot;
