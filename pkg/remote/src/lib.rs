@@ -1,5 +1,5 @@
-//! Prometheus' remote protocols: remote read of a running Prometheus as a source of series ([`RemoteRead`]), and the
-//! receiver of remote write ([`receive::Receiver`]).
+//! Prometheus' remote protocols: remote read, of a running Prometheus as a source of series ([`RemoteRead`]) and as a
+//! server ([`serve::ReadServer`]), and the receiver of remote write ([`receive::Receiver`]).
 //!
 //! Chunks are passed on as Prometheus encoded them, decoded frame by frame as they arrive. Wire messages do not leave
 //! this crate.
@@ -11,6 +11,7 @@ mod plan;
 mod read;
 pub mod receive;
 mod samples;
+pub mod serve;
 mod slots;
 #[doc(hidden)]
 pub mod untrusted;

@@ -74,7 +74,7 @@ struct Inner {
     metrics: ReceiverMetrics,
     hasher: Hasher,
     cache: Cache,
-    spare: Mutex<Vec<Box<Buffers>>>,
+    spare: Mutex<Vec<Buffers>>,
     refusals: Occasionally,
 }
 
@@ -207,7 +207,7 @@ impl Inner {
         packed: &[u8],
         len: usize,
         ctx: &Ctx,
-    ) -> (Box<Buffers>, Result<(Box<dyn Appender>, Taken), Failure>) {
+    ) -> (Buffers, Result<(Box<dyn Appender>, Taken), Failure>) {
         let mut buffers = self.spare.lock().pop().unwrap_or_default();
         let appended = self.append(message, packed, len, ctx, &mut buffers);
         (buffers, appended)
@@ -244,7 +244,7 @@ impl Inner {
     }
 
     /// Keeps buffers of usual size for the next request.
-    fn give_back(&self, buffers: Box<Buffers>) {
+    fn give_back(&self, buffers: Buffers) {
         let bytes = buffers.plain.capacity() + buffers.batch.capacity_bytes() + 8 * buffers.refs.capacity();
         let mut spare = self.spare.lock();
         if bytes <= SPARE_BYTES_MAX && spare.len() < SPARE_MAX {

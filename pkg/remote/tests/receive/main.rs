@@ -1,5 +1,5 @@
 //! The receiver of remote write, over a store in memory.
-#![allow(missing_docs, reason = "tests")]
+#![allow(missing_docs, clippy::new_without_default, reason = "tests")]
 
 mod faults;
 mod messages;
