@@ -10,6 +10,7 @@ mod checksums;
 mod chunks;
 mod messages;
 pub mod mutate;
+mod remote_write;
 mod seeds;
 mod texts;
 
@@ -21,6 +22,7 @@ pub use chunks::{aggregates, float_histogram, float_histogram_st, histogram, his
 pub use messages::{
     grpc_snappy, inspect_messages, remote_frames, remote_message, remote_samples, store_answer, store_request,
 };
+pub use remote_write::{remote_read_request, remote_write_v1, remote_write_v2};
 pub use texts::{
     durations, http_client_yaml, metrics_page, objstore_yaml, prometheus_yaml, promql, promql_selectors, re2_pattern,
     relabel_yaml, request_log_yaml, test_script, tracing_yaml, web_yaml,
@@ -82,6 +84,9 @@ targets! {
     remote_frames: seeds::remote_frames, 64 * KIB, 128;
     remote_message: seeds::remote_message, 64 * KIB, 128;
     remote_samples: seeds::remote_samples, 2 * MIB, 128;
+    remote_write_v1: remote_write::seeds_v1, 256 * KIB, 128;
+    remote_write_v2: remote_write::seeds_v2, 256 * KIB, 128;
+    remote_read_request: remote_write::seeds_read, 4 * MIB, 256;
     store_answer: seeds::store_answer, 64 * KIB, 256;
     store_request: seeds::store_request, 4 * MIB, 256;
     inspect_messages: seeds::inspect_messages, 64 * KIB, 512;
