@@ -1,0 +1,410 @@
+//! What a target's series were at the scrapes before, so that the labels of a series are read once.
+//!
+//! A series is known by a digest of the bytes that name it in the body. The digest is keyed with a secret of the process, so
+//! that no target can make two series that look like one. Bodies come in nearly the same order every time: the entry that
+//! followed the last one in the scrape before is tried first.
+
+use hashbrown::HashTable;
+use storage::append::SeriesRef;
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+/// A series that is in no store yet, or not any more.
+const UNRESOLVED: u64 = u64::MAX;
+/// A series that relabelling drops.
+const DROPPED: u64 = u64::MAX - 1;
+
+/// A marker is due when the series disappears: its samples carry the scrape's time, and the last one was stored. There are
+/// two of these flags, of which the current one tells of the last scrape that succeeded, the other one of the scrape that is
+/// being read; one that fails changes nothing.
+const LIVE: [u32; 2] = [1, 2];
+/// Its last sample was a histogram.
+const HISTOGRAM: u32 = 4;
+const FLAGS: u32 = 7;
+const GENERATION_SHIFT: u32 = 3;
+
+/// An entry of a [`Cache`], by number.
+pub(crate) type Id = u32;
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    key: u128,
+    /// A [`SeriesRef`] or one of the values above.
+    series: u64,
+    /// The last scrape that had it, and flags below.
+    seen: u32,
+    /// Where it stands in the order of that scrape.
+    position: u32,
+}
+
+/// What is known of a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Its reference.
+    Series(SeriesRef),
+    /// Nothing: its labels must be read.
+    Unresolved,
+    /// Relabelling drops it.
+    Dropped,
+}
+
+/// A series of a scrape.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
+    pub(crate) id: Id,
+    /// It was no series of the scrapes before.
+    pub(crate) is_new: bool,
+    /// This scrape had it before.
+    pub(crate) is_repeated: bool,
+}
+
+/// A series that has disappeared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Gone {
+    pub(crate) series: SeriesRef,
+    pub(crate) is_histogram: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Cache {
+    seed: u64,
+    entries: Vec<Entry>,
+    free: Vec<Id>,
+    by_key: HashTable<Id>,
+    /// Of the last scrape that succeeded.
+    order: Vec<Id>,
+    /// Of the scrape that is being read.
+    next: Vec<Id>,
+    /// Which entry of `order` is expected.
+    cursor: usize,
+    /// Entries that this scrape has made.
+    made: Vec<Id>,
+    generation: u32,
+    /// Which flag of [`LIVE`] is the current one.
+    current: usize,
+}
+
+impl Cache {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            entries: Vec::new(),
+            free: Vec::new(),
+            by_key: HashTable::new(),
+            order: Vec::new(),
+            next: Vec::new(),
+            cursor: 0,
+            made: Vec::new(),
+            generation: 0,
+            current: 0,
+        }
+    }
+
+    /// How many series it knows.
+    pub(crate) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// Begins a scrape.
+    pub(crate) fn begin(&mut self) {
+        self.generation = (self.generation + 1) & (u32::MAX >> GENERATION_SHIFT);
+        self.cursor = 0;
+        self.next.clear();
+        self.made.clear();
+    }
+
+    /// The digest of a series' bytes. `context` is what else makes it another series.
+    #[inline]
+    pub(crate) fn digest(&self, bytes: &[u8], context: u64) -> u128 {
+        xxh3_128_with_seed(bytes, self.seed ^ context)
+    }
+
+    /// The entry of a series of this scrape, made if there is none.
+    #[inline]
+    pub(crate) fn look_up(&mut self, key: u128) -> Found {
+        let predicted = self.order.get(self.cursor).copied();
+        let id = match predicted {
+            Some(id) if self.entries.get(id as usize).is_some_and(|entry| entry.key == key) => {
+                self.cursor += 1;
+                Some(id)
+            }
+            _ => self.search(key),
+        };
+        let position = self.next.len() as u32;
+        let generation = self.generation;
+        let Some((id, entry)) = id.and_then(|id| self.entries.get_mut(id as usize).map(|entry| (id, entry))) else {
+            let id = self.make(key);
+            return Found { id, is_new: true, is_repeated: false };
+        };
+        let is_repeated = entry.seen >> GENERATION_SHIFT == generation;
+        if !is_repeated {
+            entry.seen = generation << GENERATION_SHIFT | entry.seen & FLAGS;
+            entry.position = position;
+            self.next.push(id);
+        }
+        Found { id, is_new: false, is_repeated }
+    }
+
+    /// The entry of a series, wherever it stands.
+    pub(crate) fn find(&self, key: u128) -> Option<Id> {
+        self.by_key.find(key as u64, |id| self.entry(*id).is_some_and(|entry| entry.key == key)).copied()
+    }
+
+    #[cold]
+    fn search(&mut self, key: u128) -> Option<Id> {
+        let id = self.find(key)?;
+        let position = self.entry(id).map_or(usize::MAX, |entry| entry.position as usize);
+        // What follows it in the order of the scrape before is expected next.
+        if self.order.get(position) == Some(&id) {
+            self.cursor = position + 1;
+        }
+        Some(id)
+    }
+
+    #[cold]
+    fn make(&mut self, key: u128) -> Id {
+        let entry = Entry {
+            key,
+            series: UNRESOLVED,
+            seen: self.generation << GENERATION_SHIFT,
+            position: self.next.len() as u32,
+        };
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.entries[id as usize] = entry;
+                id
+            }
+            None => {
+                self.entries.push(entry);
+                self.entries.len() as Id - 1
+            }
+        };
+        let entries = &self.entries;
+        self.by_key.insert_unique(key as u64, id, |id| entries[*id as usize].key as u64);
+        self.next.push(id);
+        self.made.push(id);
+        id
+    }
+
+    fn entry(&self, id: Id) -> Option<&Entry> {
+        self.entries.get(id as usize)
+    }
+
+    fn remove(&mut self, id: Id) {
+        let Some(key) = self.entry(id).map(|entry| entry.key) else { return };
+        if let Ok(found) = self.by_key.find_entry(key as u64, |other| *other == id) {
+            found.remove();
+            self.free.push(id);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn known(&self, id: Id) -> Known {
+        match self.entry(id).map_or(UNRESOLVED, |entry| entry.series) {
+            UNRESOLVED => Known::Unresolved,
+            DROPPED => Known::Dropped,
+            series => Known::Series(SeriesRef(series)),
+        }
+    }
+
+    pub(crate) fn key(&self, id: Id) -> Option<u128> {
+        self.entry(id).map(|entry| entry.key)
+    }
+
+    pub(crate) fn set_series(&mut self, id: Id, series: SeriesRef) {
+        self.set(id, series.0);
+    }
+
+    pub(crate) fn set_dropped(&mut self, id: Id) {
+        self.set(id, DROPPED);
+    }
+
+    /// The store does not know the reference any more.
+    pub(crate) fn forget_series(&mut self, id: Id) {
+        self.set(id, UNRESOLVED);
+    }
+
+    /// Labels mean something else now: all series must be read again. Those that do not come again get their markers.
+    pub(crate) fn forget_all(&mut self) {
+        // Under other digests none of them is recognised; they disappear with the next scrape.
+        self.seed = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1);
+    }
+
+    fn set(&mut self, id: Id, series: u64) {
+        if let Some(entry) = self.entries.get_mut(id as usize) {
+            entry.series = series;
+        }
+    }
+
+    /// Notes a sample: whether it was a histogram, and whether a marker is due when the series disappears.
+    #[inline]
+    pub(crate) fn note(&mut self, id: Id, is_histogram: bool, is_tracked: bool) {
+        let live = LIVE[1 - self.current];
+        if let Some(entry) = self.entries.get_mut(id as usize) {
+            let flags = u32::from(is_tracked) * live | u32::from(is_histogram) * HISTOGRAM;
+            entry.seen = entry.seen & !(live | HISTOGRAM) | flags;
+        }
+    }
+
+    /// Ends a scrape that succeeded: forgets the series that it did not have, and tells those that markers are due for.
+    pub(crate) fn succeed(&mut self) -> Vec<Gone> {
+        let mut gone = Vec::new();
+        if self.next.len() < self.by_key.len() {
+            let generation = self.generation;
+            let ids: Vec<Id> = self.by_key.iter().copied().collect();
+            for id in ids {
+                let Some(entry) = self.entry(id).copied() else { continue };
+                if entry.seen >> GENERATION_SHIFT != generation {
+                    gone.extend(marker(&entry, LIVE[self.current]));
+                    self.remove(id);
+                }
+            }
+            self.shrink();
+        }
+        std::mem::swap(&mut self.order, &mut self.next);
+        self.made.clear();
+        self.current = 1 - self.current;
+        gone
+    }
+
+    /// Ends a scrape that failed: what it had is forgotten, and all series that markers are due for have disappeared.
+    pub(crate) fn fail(&mut self) -> Vec<Gone> {
+        for id in std::mem::take(&mut self.made) {
+            self.remove(id);
+        }
+        self.next.clear();
+        let mut gone = Vec::new();
+        for id in &self.order {
+            if let Some(entry) = self.entries.get_mut(*id as usize) {
+                gone.extend(marker(entry, LIVE[self.current]));
+                entry.seen &= !LIVE[self.current];
+            }
+        }
+        gone
+    }
+
+    /// Gives memory back that a smaller target does not need.
+    fn shrink(&mut self) {
+        if self.by_key.len() > 64 && self.by_key.len() * 4 < self.entries.len() {
+            let mut smaller = Self::new(self.seed);
+            (smaller.generation, smaller.current) = (self.generation, self.current);
+            for id in std::mem::take(&mut self.next) {
+                if let Some(entry) = self.entry(id).copied() {
+                    let id = smaller.make(entry.key);
+                    smaller.entries[id as usize] = Entry { position: id, ..entry };
+                }
+            }
+            *self = smaller;
+        }
+    }
+}
+
+fn marker(entry: &Entry, live: u32) -> Option<Gone> {
+    let is_due = entry.seen & live != 0 && entry.series != UNRESOLVED && entry.series != DROPPED;
+    is_due.then_some(Gone { series: SeriesRef(entry.series), is_histogram: entry.seen & HISTOGRAM != 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A scrape of series by name; true = it succeeds. Gives the references of the gone ones.
+    fn scrape(cache: &mut Cache, names: &[u8], succeeds: bool) -> BTreeSet<u64> {
+        cache.begin();
+        for name in names {
+            let key = cache.digest(&[*name], 0);
+            let found = cache.look_up(key);
+            if cache.known(found.id) == Known::Unresolved {
+                cache.set_series(found.id, SeriesRef(u64::from(*name)));
+            }
+            assert_eq!(cache.known(found.id), Known::Series(SeriesRef(u64::from(*name))));
+            cache.note(found.id, false, true);
+        }
+        let gone = if succeeds { cache.succeed() } else { cache.fail() };
+        gone.into_iter().map(|gone| gone.series.0).collect()
+    }
+
+    proptest! {
+        /// The markers are those that a plain set of the names before gives, whatever order bodies have.
+        #[test]
+        fn markers(scrapes in proptest::collection::vec(
+            (proptest::collection::vec(0u8..40, 0..60), proptest::bool::weighted(0.8)), 1..30
+        )) {
+            let mut cache = Cache::new(7);
+            let mut live = BTreeSet::new();
+            let mut last_good = BTreeSet::new();
+            for (names, succeeds) in scrapes {
+                let gone = scrape(&mut cache, &names, succeeds);
+                let now: BTreeSet<u64> = names.iter().map(|n| u64::from(*n)).collect();
+                if succeeds {
+                    let want: BTreeSet<u64> = live.difference(&now).copied().collect();
+                    prop_assert_eq!(gone, want);
+                    prop_assert_eq!(cache.len(), now.len());
+                    live = now.clone();
+                    last_good = now;
+                } else {
+                    prop_assert_eq!(gone, live.clone());
+                    prop_assert_eq!(cache.len(), last_good.len());
+                    live.clear();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn repeated_new_and_known() {
+        let mut cache = Cache::new(1);
+        cache.begin();
+        let (a, b) = (cache.digest(b"a", 0), cache.digest(b"b", 0));
+        assert_ne!(a, cache.digest(b"a", 1));
+        let first = cache.look_up(a);
+        assert!(first.is_new && !first.is_repeated);
+        let again = cache.look_up(a);
+        assert!(!again.is_new && again.is_repeated && again.id == first.id);
+        cache.set_dropped(first.id);
+        cache.look_up(b);
+        assert!(cache.succeed().is_empty());
+        cache.begin();
+        let known = cache.look_up(a);
+        assert!(!known.is_new && !known.is_repeated);
+        assert_eq!(cache.known(known.id), Known::Dropped);
+        // What was dropped, or is in no store, gets no marker.
+        cache.succeed();
+        cache.begin();
+        assert!(cache.succeed().is_empty());
+        assert_eq!(cache.len(), 0);
+    }
+
+    #[test]
+    fn histograms_and_untracked_series() {
+        let mut cache = Cache::new(1);
+        cache.begin();
+        for (name, is_histogram, is_tracked) in [(b"a", true, true), (b"b", false, false)] {
+            let key = cache.digest(name, 0);
+            let id = cache.look_up(key).id;
+            cache.set_series(id, SeriesRef(u64::from(name[0])));
+            cache.note(id, is_histogram, is_tracked);
+        }
+        cache.succeed();
+        assert_eq!(cache.fail(), [Gone { series: SeriesRef(97), is_histogram: true }]);
+    }
+
+    #[test]
+    fn a_target_that_gets_small_gives_memory_back() {
+        let mut cache = Cache::new(1);
+        let all: Vec<u8> = (0..=255).collect();
+        let mut refs = BTreeMap::new();
+        for names in [&all[..], &all[..60], &all[..], &all[..65], &all[..65]] {
+            cache.begin();
+            for name in names {
+                let key = cache.digest(&[*name], 0);
+                let found = cache.look_up(key);
+                refs.insert(*name, found.id);
+            }
+            cache.succeed();
+        }
+        assert!(cache.entries.len() <= 256 && cache.len() == 65);
+    }
+}

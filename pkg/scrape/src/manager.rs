@@ -1,0 +1,184 @@
+//! All jobs: configurations in, targets in, and what others want to know.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use discovery::Snapshot;
+use futures::future::BoxFuture;
+use model::TargetGroup;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::config::ScrapeConfig;
+use crate::job::{Job, Shared};
+use crate::metrics::ScrapeMetrics;
+use crate::options::{Deps, Options};
+use crate::pool::Pool;
+
+/// A configuration that cannot be taken over. Everything goes on as before.
+#[derive(Debug, thiserror::Error)]
+#[error("scrape job {job:?}: {source}")]
+pub struct ApplyError {
+    /// The job's name.
+    pub job: String,
+    /// What is wrong with its HTTP client.
+    pub source: transport::Error,
+}
+
+/// Scrapes the targets of all jobs. Clones are handles on the same one.
+#[derive(Debug, Clone)]
+pub struct Manager {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    shared: Arc<Shared>,
+    tracker: TaskTracker,
+    /// No scrape waits for this lock.
+    pub(crate) pools: Mutex<Pools>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Pools {
+    pub(crate) by_job: BTreeMap<String, Pool>,
+    /// What was discovered last.
+    groups: HashMap<String, Vec<Arc<TargetGroup>>>,
+    is_stopped: bool,
+}
+
+impl Manager {
+    /// A manager without jobs. Loops run on the runtime that [`Manager::apply`] and [`Manager::run`] are called on.
+    pub fn new(options: Options, deps: Deps) -> Self {
+        let metrics = ScrapeMetrics::new(&deps.metrics);
+        let shared =
+            Arc::new(Shared { options, deps, metrics, interner: Arc::default(), shutdown: CancellationToken::new() });
+        let inner = Inner { shared, tracker: TaskTracker::new(), pools: Mutex::default() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Takes a configuration over: the jobs that there are from now on. Jobs that stay as they are notice nothing; others
+    /// keep the caches and connections of the targets that they still have, and no scrape that is running is broken off.
+    ///
+    /// # Errors
+    /// [`ApplyError`] for a job whose client cannot be built; nothing has changed then.
+    pub fn apply(&self, configs: Vec<ScrapeConfig>) -> Result<(), ApplyError> {
+        let metrics = &self.inner.shared.metrics;
+        let mut pools = self.inner.pools.lock();
+        let mut jobs = Vec::new();
+        for config in configs {
+            let before = pools.by_job.get(&config.job_name).map(|pool| &pool.job);
+            if before.is_some_and(|job| job.config == config) {
+                jobs.push((config.job_name, None));
+                continue;
+            }
+            let client = before.filter(|job| job.config.http == config.http).map(|job| job.client.clone());
+            let (name, is_reload) = (config.job_name.clone(), before.is_some());
+            let (tried, failed) = match is_reload {
+                true => (&metrics.reloads, &metrics.reloads_failed),
+                false => (&metrics.pools, &metrics.pools_failed),
+            };
+            tried.inc();
+            let job = Job::new(config, client, self.inner.shared.clone()).map_err(|source| {
+                failed.inc();
+                ApplyError { job: name.clone(), source }
+            })?;
+            jobs.push((name, Some(Arc::new(job))));
+        }
+        pools.replace(jobs, &self.inner.tracker);
+        Ok(())
+    }
+
+    /// Takes over what was discovered, by job. Targets of jobs that are not named are gone.
+    pub fn sync(&self, discovered: &Snapshot) {
+        let mut pools = self.inner.pools.lock();
+        pools.groups = discovered.iter().map(|(job, set)| (job.clone(), set.groups.clone())).collect();
+        let Pools { by_job, groups, is_stopped } = &mut *pools;
+        if *is_stopped {
+            return;
+        }
+        for (job, pool) in by_job.iter_mut() {
+            pool.sync(groups.get(job).map_or(&[][..], Vec::as_slice), false);
+        }
+        pools.tell_twins();
+    }
+
+    /// Takes over every snapshot, until `shutdown`; then ends all loops, and waits for the scrapes that are being stored.
+    pub fn run(
+        &self,
+        mut snapshots: watch::Receiver<Arc<Snapshot>>,
+        shutdown: CancellationToken,
+    ) -> BoxFuture<'static, ()> {
+        let manager = self.clone();
+        Box::pin(async move {
+            loop {
+                let snapshot = snapshots.borrow_and_update().clone();
+                manager.sync(&snapshot);
+                tokio::select! {
+                    biased;
+                    () = shutdown.cancelled() => break,
+                    changed = snapshots.changed() => if changed.is_err() {
+                        shutdown.cancelled().await;
+                        break;
+                    }
+                }
+            }
+            let pools = {
+                let mut pools = manager.inner.pools.lock();
+                pools.is_stopped = true;
+                std::mem::take(&mut pools.by_job)
+            };
+            pools.into_values().for_each(|pool| pool.stop(true));
+            manager.inner.shared.shutdown.cancel();
+            manager.inner.tracker.close();
+            manager.inner.tracker.wait().await;
+            info!("scrapes have ended");
+        })
+    }
+}
+
+impl Pools {
+    /// Jobs by name; `None`: the job stays as it is.
+    fn replace(&mut self, jobs: Vec<(String, Option<Arc<Job>>)>, tracker: &TaskTracker) {
+        if self.is_stopped {
+            return;
+        }
+        let mut before = std::mem::take(&mut self.by_job);
+        for (name, job) in jobs {
+            let pool = match (before.remove(&name), job) {
+                (Some(pool), None) => Some(pool),
+                (Some(mut pool), Some(job)) => {
+                    pool.reconfigure(job);
+                    Some(pool)
+                }
+                (None, Some(job)) => {
+                    let mut pool = Pool::new(job, tracker.clone());
+                    pool.sync(self.groups.get(&name).map_or(&[][..], Vec::as_slice), false);
+                    Some(pool)
+                }
+                (None, None) => None,
+            };
+            self.by_job.extend(pool.map(|pool| (name, pool)));
+        }
+        before.into_values().for_each(|pool| pool.stop(false));
+        self.tell_twins();
+    }
+
+    /// Two targets with the same labels write to the same series.
+    fn tell_twins(&self) {
+        let mut seen = HashMap::new();
+        for running in self.by_job.values().flat_map(|pool| pool.running.values()) {
+            let target = &running.target;
+            if let Some(other) = seen.insert(&target.public, target)
+                && other.url != target.url
+            {
+                let (a, b, labels) = (&other.url, &target.url, &target.public);
+                warn!(a, b, %labels, "two targets have the same labels, so that their series collide: relabel one of them");
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What holds for all jobs and comes from flags, not from the configuration.
+
+use std::sync::Arc;
+
+use model::Clock;
+use storage::Budget;
+use storage::append::Appendable;
+use telemetry::Metrics;
+
+/// What becomes of the start times ("created timestamps") of counters, histograms and summaries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StartTimes {
+    /// They are passed over; OpenMetrics' `_created` series are series like others.
+    #[default]
+    Ignored,
+    /// A sample of zero is written at the start time of a series that is new or was reset (`created-timestamp-zero-ingestion`).
+    ZeroSamples,
+    /// They are stored with each sample (`st-storage`).
+    Stored,
+}
+
+/// How all targets are scraped.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Spreads the phases of targets; two replicas with different seeds scrape at different times.
+    pub seed: u64,
+    /// A number that no target can know, such as a random one: it keys the digests that series are recognised by.
+    pub cache_key: u64,
+    /// Exemplars are stored (`exemplar-storage`).
+    pub exemplars: bool,
+    /// What becomes of start times.
+    pub start_times: StartTimes,
+    /// Type, help and unit are stored with series (`metadata-wal-records`).
+    pub metadata: bool,
+    /// Series get the labels `__type__` and `__unit__` (`type-and-unit-labels`).
+    pub type_and_unit_labels: bool,
+    /// Scrapes that begin a little late get the time when they were due, which makes chunks smaller.
+    pub adjust_timestamps: bool,
+    /// How late that may be, ms; at most 1 % of the interval.
+    pub timestamp_tolerance_ms: i64,
+    /// Samples may lie so far in the future, ms; later ones are out of bounds.
+    pub future_max_ms: i64,
+    /// Bytes of an inflated body where the job has no `body_size_limit`.
+    pub body_bytes_max: u64,
+    /// Host that stands for `localhost` in the URLs that are shown to others; empty = it stays.
+    pub external_host: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            cache_key: 0,
+            exemplars: false,
+            start_times: StartTimes::Ignored,
+            metadata: false,
+            type_and_unit_labels: false,
+            adjust_timestamps: true,
+            timestamp_tolerance_ms: 2,
+            future_max_ms: 10 * 60 * 1000,
+            body_bytes_max: 1 << 30,
+            external_host: String::new(),
+        }
+    }
+}
+
+/// What scraping needs from outside.
+#[derive(Debug, Clone)]
+pub struct Deps {
+    /// Where samples go.
+    pub appendable: Arc<dyn Appendable>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Where to count.
+    pub metrics: Metrics,
+    /// Bytes that all bodies together may take at one time.
+    pub budget: Arc<Budget>,
+}

@@ -1,0 +1,279 @@
+//! Targets: from discovered labels to what is scraped. Source: Prometheus' `scrape.PopulateLabels` and `Target.URL`.
+
+use labels::{Builder, Labels};
+use model::{ADDRESS_LABEL, TargetGroup};
+
+use crate::config::ScrapeConfig;
+
+const META_PREFIX: &str = "__meta_";
+const RESERVED_PREFIX: &str = "__";
+const PARAM_PREFIX: &str = "__param_";
+const SCHEME: &str = "__scheme__";
+const PATH: &str = "__metrics_path__";
+const INTERVAL: &str = "__scrape_interval__";
+const TIMEOUT: &str = "__scrape_timeout__";
+const NATIVE: &str = "__scrape_native_histograms__";
+const CLASSIC: &str = "__always_scrape_classic_histograms__";
+const CONVERT: &str = "__convert_classic_histograms_to_nhcb__";
+
+/// What is scraped, and how often.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Target {
+    /// All labels after relabelling, those that begin with `__` too: they say which target it is.
+    pub(crate) labels: Labels,
+    /// Those that its series get.
+    pub(crate) public: Labels,
+    /// Before relabelling.
+    pub(crate) discovered: Labels,
+    pub(crate) url: String,
+    pub(crate) interval_ms: i64,
+    pub(crate) timeout_ms: i64,
+    pub(crate) native_histograms: bool,
+    pub(crate) classic_histograms: bool,
+    pub(crate) converts_classic: bool,
+}
+
+impl Target {
+    /// The labels that say which target it is, however it is scraped.
+    pub(crate) fn identity(&self) -> Labels {
+        self.labels.without(&[INTERVAL, TIMEOUT, NATIVE, CLASSIC, CONVERT])
+    }
+}
+
+/// What became of the labels of a discovered target.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "most are targets")]
+pub(crate) enum Relabelled {
+    Target(Target),
+    Dropped,
+    /// Why it cannot be scraped.
+    Invalid(String),
+}
+
+/// The labels of a discovered target before relabelling.
+pub(crate) fn discovered_labels(config: &ScrapeConfig, target: &Labels, group: &TargetGroup) -> Builder {
+    let mut labels = Builder::from_labels(&target.clone());
+    let defaults = [
+        ("job", config.job_name.as_str()),
+        (INTERVAL, &config.scrape_interval.to_string()),
+        (TIMEOUT, &config.scrape_timeout.to_string()),
+        (PATH, config.metrics_path.as_str()),
+        (SCHEME, config.scheme.as_str()),
+    ];
+    for (name, value) in group.labels.iter().chain(defaults) {
+        if labels.value(name).is_empty() {
+            labels.set(name, value);
+        }
+    }
+    for (name, values) in &config.params {
+        let name = format!("{PARAM_PREFIX}{name}");
+        if let Some(value) = values.first().filter(|_| labels.value(&name).is_empty()) {
+            labels.set(&name, value);
+        }
+    }
+    labels
+}
+
+/// The target of discovered labels.
+pub(crate) fn relabel(config: &ScrapeConfig, target: &Labels, group: &TargetGroup) -> Relabelled {
+    let mut labels = discovered_labels(config, target, group);
+    let discovered = labels.build();
+    if !relabel::apply_to(&config.relabel_configs, &mut labels) {
+        return Relabelled::Dropped;
+    }
+    match make(config, labels, discovered) {
+        Ok(target) => Relabelled::Target(target),
+        Err(why) => Relabelled::Invalid(why),
+    }
+}
+
+fn make(config: &ScrapeConfig, mut labels: Builder, discovered: Labels) -> Result<Target, String> {
+    let address = labels.value(ADDRESS_LABEL).to_owned();
+    if address.is_empty() {
+        return Err("no address".to_owned());
+    }
+    if address.contains('/') {
+        return Err(format!("{address:?} is not a valid hostname"));
+    }
+    let duration = |name: &str, what: &str| match model::parse_duration(labels.value(name)) {
+        Ok(0) => Err(format!("scrape {what} cannot be 0")),
+        Ok(ms) => Ok(ms),
+        Err(e) => Err(format!("error parsing scrape {what}: {e}")),
+    };
+    let (interval_ms, timeout_ms) = (duration(INTERVAL, "interval")?, duration(TIMEOUT, "timeout")?);
+    if timeout_ms > interval_ms {
+        let (timeout, interval) = (labels.value(TIMEOUT), labels.value(INTERVAL));
+        return Err(format!("scrape timeout cannot be greater than scrape interval ({timeout:?} > {interval:?})"));
+    }
+    let flag = |name: &str, inherited: bool| match labels.value(name) {
+        "" => Ok(inherited),
+        "true" => Ok(true),
+        "false" => Ok(false),
+        other => Err(format!("label {name}: {other:?} is neither true nor false")),
+    };
+    let native_histograms = flag(NATIVE, config.scrape_native_histograms)?;
+    let classic_histograms = flag(CLASSIC, config.always_scrape_classic_histograms)?;
+    let converts_classic = flag(CONVERT, config.convert_classic_histograms_to_nhcb)?;
+    let meta: Vec<String> =
+        labels.iter().filter(|(name, _)| name.starts_with(META_PREFIX)).map(|(name, _)| name.to_owned()).collect();
+    for name in meta {
+        labels.remove(&name);
+    }
+    if labels.value("instance").is_empty() {
+        labels.set("instance", &address);
+    }
+    let url = url(config, &labels)?;
+    let labels = labels.build();
+    Ok(Target {
+        public: Labels::from_pairs(labels.iter().filter(|(name, _)| !name.starts_with(RESERVED_PREFIX))),
+        labels,
+        discovered,
+        url,
+        interval_ms,
+        timeout_ms,
+        native_histograms,
+        classic_histograms,
+        converts_classic,
+    })
+}
+
+/// Parameters of labels win over those of the configuration.
+fn url(config: &ScrapeConfig, labels: &Builder) -> Result<String, String> {
+    let mut params = config.params.clone();
+    for (name, value) in labels.iter() {
+        let Some(name) = name.strip_prefix(PARAM_PREFIX) else { continue };
+        let values = params.entry(name.to_owned()).or_default();
+        match values.first_mut() {
+            Some(first) => value.clone_into(first),
+            None => values.push(value.to_owned()),
+        }
+    }
+    let (scheme, address) = (labels.value(SCHEME), labels.value(ADDRESS_LABEL));
+    if scheme != "http" && scheme != "https" {
+        return Err(format!("unsupported scheme {scheme:?}: http and https are known"));
+    }
+    let mut url = url::Url::parse(&format!("{scheme}://{address}"))
+        .map_err(|e| format!("{address:?} is not a valid address: {e}"))?;
+    url.set_path(labels.value(PATH));
+    if !params.is_empty() {
+        let pairs = params.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
+        url.query_pairs_mut().extend_pairs(pairs);
+    }
+    // A query without pairs is none.
+    if url.query() == Some("") {
+        url.set_query(None);
+    }
+    Ok(url.into())
+}
+
+/// The URL as others can reach it: `host` in place of this machine's own name for itself.
+pub(crate) fn global_url(url: &str, host: &str) -> String {
+    let Ok(mut parsed) = url::Url::parse(url) else { return url.to_owned() };
+    let is_local = matches!(parsed.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    if host.is_empty() || !is_local || parsed.set_host(Some(host)).is_err() {
+        return url.to_owned();
+    }
+    parsed.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::GlobalConfig;
+
+    fn config(text: &str) -> ScrapeConfig {
+        ScrapeConfig::from_node(&yaml::parse(text).unwrap(), &GlobalConfig::default()).unwrap()
+    }
+
+    fn outcome(job: &str, target: &[(&str, &str)], group: &[(&str, &str)]) -> String {
+        let group = TargetGroup { labels: Labels::from_pairs(group.iter().copied()), ..TargetGroup::default() };
+        match relabel(&config(job), &Labels::from_pairs(target.iter().copied()), &group) {
+            Relabelled::Target(t) => format!("{} {} {}/{}", t.url, t.public, t.interval_ms, t.timeout_ms),
+            Relabelled::Dropped => "dropped".to_owned(),
+            Relabelled::Invalid(why) => why,
+        }
+    }
+
+    const ADDRESS: (&str, &str) = ("__address__", "a:80");
+
+    #[test]
+    fn targets() {
+        let plain = "http://a:80/metrics {instance=\"a:80\", job=\"j\"} 60000/10000";
+        for (job, target, group, want) in [
+            ("job_name: j", &[ADDRESS][..], &[][..], plain.replace(":80/", "/")),
+            ("job_name: j", &[ADDRESS, ("x", "1")], &[("x", "2"), ("y", "3"), ("job", "k")], {
+                "http://a/metrics {instance=\"a:80\", job=\"k\", x=\"1\", y=\"3\"} 60000/10000".to_owned()
+            }),
+            ("job_name: j", &[("x", "1")], &[], "no address".to_owned()),
+            ("job_name: j", &[("__address__", "http://a/b")], &[], "\"http://a/b\" is not a valid hostname".to_owned()),
+            (
+                "{job_name: j, scheme: https, metrics_path: /m, params: {b: [x, y], a: [\"1 2\"]}}",
+                &[("__address__", "a:81"), ("__param_b", "z"), ("__param_c", "w"), ("instance", "i")],
+                &[],
+                "https://a:81/m?a=1+2&b=z&b=y&c=w {instance=\"i\", job=\"j\"} 60000/10000".to_owned(),
+            ),
+            (
+                "job_name: j",
+                &[ADDRESS, (INTERVAL, "5s"), (TIMEOUT, "3s"), ("__meta_x", "y"), ("__other", "z")],
+                &[],
+                "http://a/metrics {instance=\"a:80\", job=\"j\"} 5000/3000".to_owned(),
+            ),
+            (
+                "job_name: j",
+                &[ADDRESS, (INTERVAL, "5s")],
+                &[],
+                "scrape timeout cannot be greater than scrape interval (\"10s\" > \"5s\")".to_owned(),
+            ),
+            ("job_name: j", &[ADDRESS, (INTERVAL, "0s")], &[], "scrape interval cannot be 0".to_owned()),
+            (
+                "job_name: j",
+                &[ADDRESS, (SCHEME, "ftp")],
+                &[],
+                "unsupported scheme \"ftp\": http and https are known".to_owned(),
+            ),
+            (
+                "job_name: j",
+                &[ADDRESS, (NATIVE, "yes")],
+                &[],
+                format!("label {NATIVE}: \"yes\" is neither true nor false"),
+            ),
+            (
+                "{job_name: j, relabel_configs: [{action: drop, source_labels: [x], regex: '1'}]}",
+                &[ADDRESS, ("x", "1")],
+                &[],
+                "dropped".to_owned(),
+            ),
+            (
+                "{job_name: j, relabel_configs: [{source_labels: [__meta_p], target_label: __address__}]}",
+                &[ADDRESS, ("__meta_p", "[::1]:9")],
+                &[],
+                "http://[::1]:9/metrics {instance=\"[::1]:9\", job=\"j\"} 60000/10000".to_owned(),
+            ),
+        ] {
+            assert_eq!(outcome(job, target, group), want, "{job} {target:?}");
+        }
+        assert!(outcome("job_name: j", &[ADDRESS, (INTERVAL, "x")], &[]).starts_with("error parsing scrape interval"));
+        assert!(outcome("job_name: j", &[("__address__", "a b")], &[]).contains("not a valid address"));
+    }
+
+    #[test]
+    fn overrides() {
+        let group = TargetGroup::default();
+        let target = Labels::from_pairs([ADDRESS, (NATIVE, "true"), (CONVERT, "true")]);
+        let Relabelled::Target(t) = relabel(&config("job_name: j"), &target, &group) else { panic!("a target") };
+        assert_eq!((t.native_histograms, t.classic_histograms, t.converts_classic), (true, false, true));
+    }
+
+    #[test]
+    fn urls_for_others() {
+        for (url, want) in [
+            ("http://localhost:9090/metrics", "http://example.org:9090/metrics"),
+            ("http://127.0.0.1/metrics", "http://example.org/metrics"),
+            ("http://[::1]:1/", "http://example.org:1/"),
+            ("http://a:1/", "http://a:1/"),
+        ] {
+            assert_eq!(global_url(url, "example.org"), want);
+            assert_eq!(global_url(url, ""), url);
+        }
+    }
+}

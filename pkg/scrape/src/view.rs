@@ -1,0 +1,140 @@
+//! What the API is told: targets, metadata, pools. Nothing here waits for a scrape.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::future::{BoxFuture, ready};
+use labels::{Builder, Labels};
+use relabel::Rule;
+use storage::{
+    ActiveTarget, Answer, Ctx, MetadataByMetric, MetadataQuery, MetadataSource, RelabelRule, RelabelStep, Result,
+    ScrapeView, TargetMetadata, TargetMetadataQuery, TargetState, Targets, TargetsQuery, TargetsSource,
+};
+
+use crate::families::FamilyMap;
+use crate::manager::Manager;
+use crate::pool::{Pool, Running};
+use crate::target::global_url;
+
+impl Manager {
+    /// The metadata of each target, without holding any lock for long.
+    fn families(&self) -> Vec<(Labels, Arc<FamilyMap>)> {
+        let pools = self.inner.pools.lock();
+        let running = pools.by_job.values().flat_map(|pool| pool.running.values());
+        running.map(|r| (r.target.public.clone(), r.status.families.lock().clone())).collect()
+    }
+}
+
+impl TargetsSource for Manager {
+    fn targets(&self, _: &Ctx, want: TargetsQuery) -> BoxFuture<'static, Result<Answer<Targets>>> {
+        let mut targets = Targets::default();
+        let pools = self.inner.pools.lock();
+        for pool in pools.by_job.values() {
+            if want.state != TargetState::Dropped {
+                targets.active.extend(pool.running.values().map(|running| active(pool, running)));
+            }
+            if want.state != TargetState::Active {
+                targets.dropped.extend(pool.dropped());
+            }
+        }
+        Box::pin(ready(Ok(targets.into())))
+    }
+}
+
+fn active(pool: &Pool, running: &Running) -> ActiveTarget {
+    let (target, last) = (&running.target, running.status.last.lock().clone());
+    ActiveTarget {
+        discovered_labels: target.discovered.clone(),
+        labels: target.public.clone(),
+        scrape_pool: pool.job.config.job_name.clone(),
+        scrape_url: target.url.clone(),
+        global_url: global_url(&target.url, &pool.job.shared.options.external_host),
+        last_error: last.error,
+        last_scrape_ns: last.time_ms.map(|ms| ms.saturating_mul(1_000_000)),
+        last_scrape_duration_s: last.duration_s,
+        health: last.health,
+    }
+}
+
+impl MetadataSource for Manager {
+    fn metadata(&self, _: &Ctx, want: MetadataQuery) -> BoxFuture<'static, Result<Answer<MetadataByMetric>>> {
+        let or_all = |limit: usize| if limit == 0 { usize::MAX } else { limit };
+        let mut found = MetadataByMetric::new();
+        for (_, families) in self.families() {
+            let wanted = families.iter().filter(|(name, _)| want.metric.is_empty() || ***name == *want.metric);
+            for (name, metadata) in wanted {
+                let entries = found.entry(name.to_string()).or_default();
+                if entries.len() < or_all(want.limit_per_metric) && !entries.contains(metadata) {
+                    entries.push((**metadata).clone());
+                }
+            }
+        }
+        let found: MetadataByMetric = found.into_iter().take(or_all(want.limit)).collect();
+        Box::pin(ready(Ok(found.into())))
+    }
+}
+
+impl ScrapeView for Manager {
+    fn pools(&self) -> Vec<String> {
+        self.inner.pools.lock().by_job.keys().cloned().collect()
+    }
+
+    fn pool_config(&self, pool: &str) -> Option<String> {
+        let job = self.inner.pools.lock().by_job.get(pool)?.job.clone();
+        yaml::print(&job.config).ok()
+    }
+
+    fn relabel_steps(&self, pool: &str, discovered: &Labels) -> Option<Vec<RelabelStep>> {
+        let job = self.inner.pools.lock().by_job.get(pool)?.job.clone();
+        let mut labels = Builder::from_labels(discovered);
+        let mut keep = true;
+        let step = |rule: &Rule| {
+            keep = keep && relabel::apply_to(std::slice::from_ref(rule), &mut labels);
+            let output = if keep { labels.build() } else { Labels::empty() };
+            RelabelStep { rule: shown(rule), output, keep }
+        };
+        Some(job.config.relabel_configs.iter().map(step).collect())
+    }
+
+    fn dropped_counts(&self) -> BTreeMap<String, u64> {
+        let pools = self.inner.pools.lock();
+        pools.by_job.iter().map(|(job, pool)| (job.clone(), pool.dropped_count())).collect()
+    }
+
+    fn target_metadata(&self, want: &TargetMetadataQuery) -> Vec<TargetMetadata> {
+        let limit = if want.limit == 0 { usize::MAX } else { want.limit };
+        let matches = |labels: &Labels| want.matchers.iter().all(|m| m.matches(labels.value(m.name())));
+        let mut found = Vec::new();
+        for (target, families) in self.families().into_iter().filter(|(target, _)| matches(target)) {
+            let wanted = families.iter().filter(|(name, _)| want.metric.is_empty() || ***name == *want.metric);
+            // Sorted, so that a limit cuts off the same ones each time.
+            let wanted: BTreeSet<_> = wanted.map(|(name, _)| name.clone()).collect();
+            for metric in wanted {
+                if found.len() == limit {
+                    return found;
+                }
+                let Some(metadata) = families.get(&metric) else { continue };
+                let (metric, metadata) = (metric.to_string(), (**metadata).clone());
+                found.push(TargetMetadata { target: target.clone(), metric, metadata });
+            }
+        }
+        found
+    }
+}
+
+/// A rule as it would stand in a configuration.
+fn shown(rule: &Rule) -> RelabelRule {
+    let node = yaml::print(rule).ok().and_then(|text| yaml::parse(&text).ok());
+    let Some(node) = node else { return RelabelRule::default() };
+    let text = |key: &str| node.get(key).and_then(|node| node.text()).unwrap_or_default().to_owned();
+    let labels = node.get("source_labels").and_then(|labels| labels.list().ok()).unwrap_or_default();
+    RelabelRule {
+        source_labels: labels.iter().filter_map(|label| label.text()).map(str::to_owned).collect(),
+        separator: text("separator"),
+        regex: text("regex"),
+        modulus: text("modulus").parse().unwrap_or(0),
+        target_label: text("target_label"),
+        replacement: text("replacement"),
+        action: text("action"),
+    }
+}
