@@ -94,7 +94,7 @@ impl Scraped {
     fn count(&self, metric: &str) -> u64 {
         let text = self.metrics.encode();
         let line = text.lines().find(|line| line.starts_with(&format!("{metric} "))).unwrap_or_default();
-        line.rsplit(' ').next().and_then(|n| n.parse().ok()).unwrap_or(u64::MAX)
+        line.rsplit(' ').next().and_then(|n| n.parse().ok()).map_or(u64::MAX, |n: f64| n as u64)
     }
 }
 
@@ -139,7 +139,7 @@ async fn a_scrape() {
     assert_eq!(s.scrape("a 2\nb{x=\"y\"} 3\nc 4\n").await, "");
     assert_eq!(
         s.stored().await,
-        ["a {} 1@1 2@2", "b {x=\"y\"} 2.5@1 3@2", "b {exported_job=\"k\", x=\"z\"} NaN@1 stale@2", "c {} 4@2",]
+        ["a {} 1@1 2@2", "b {exported_job=\"k\", x=\"z\"} NaN@1 stale@2", "b {x=\"y\"} 2.5@1 3@2", "c {} 4@2",]
     );
     for (name, want) in [
         ("up", "up {instance=\"i\", job=\"j\"} 1@1 1@2"),
@@ -166,7 +166,7 @@ async fn failed_scrapes_end_all_series_and_good_ones_go_on() {
     assert_eq!(s.stored().await, ["a {} 1@1 stale@2 3@4 stale@5", "b {} 1@1 stale@2 3@4 stale@5 5@6"]);
     assert_eq!(s.reported("up").await, "up {instance=\"i\", job=\"j\"} 1@1 0@2 0@3 1@4 0@5 1@6");
     let added = s.reported("scrape_series_added").await;
-    assert_eq!(added, "scrape_series_added {instance=\"i\", job=\"j\"} 2@1 0@2 1@3 0@4 0@5 0@6");
+    assert_eq!(added, "scrape_series_added {instance=\"i\", job=\"j\"} 2@1 0@2 0@3 0@4 0@5 0@6");
     assert_eq!(s.count("prometheus_target_scrapes_sample_duplicate_timestamp_total"), 0);
 }
 
