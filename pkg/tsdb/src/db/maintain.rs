@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::blocks::Changing;
 use super::disk::dir_bytes;
 use super::error::{Error, Result};
-use super::tsdb::Tsdb;
+use super::tsdb::{CHUNKS_DIR, Tsdb};
 use super::work::aside;
 use crate::journal::{Log, log_dir};
 
@@ -36,11 +36,7 @@ impl Tsdb {
         loop {
             tokio::time::sleep(self.blocks.options.map_interval).await;
             let tsdb = self.clone();
-            let mapped = aside(move |_| async move {
-                let mapped = tsdb.head.map_full_chunks(&*tsdb.chunks).await;
-                mapped.map_err(Error::io("write chunks of the head in", &tsdb.blocks.dir))
-            });
-            if let Err(error) = mapped.await
+            if let Err(error) = aside(move |_| async move { tsdb.map_full_chunks().await }).await
                 && let Some(times) = failed.count()
             {
                 tracing::warn!(%error, times, "full chunks stay in memory until they can be written");
@@ -48,22 +44,57 @@ impl Tsdb {
         }
     }
 
+    /// Writes full chunks of the head to files.
+    pub(crate) async fn map_full_chunks(&self) -> Result<()> {
+        let _mapping = self.mapping.lock().await;
+        let mapped = self.head.map_full_chunks(&*self.chunks).await;
+        mapped.map(drop).map_err(Error::io("write chunks of the head in", &self.blocks.dir))
+    }
+
+    /// Removes files of chunks that are in blocks and that nobody reads any more.
+    async fn remove_chunks(&self) -> Result<()> {
+        let mark = *self.chunks_mark.lock();
+        if !mark.is_some_and(|mark| self.head.is_past(mark)) {
+            return Ok(());
+        }
+        let _mapping = self.mapping.lock().await;
+        let dir = self.blocks.dir.join(CHUNKS_DIR);
+        self.chunks.truncate(self.head.oldest_mapped()).map_err(Error::io("remove chunks in", &dir))?;
+        *self.chunks_mark.lock() = None;
+        Ok(())
+    }
+
     async fn rounds(self: Arc<Self>) {
         let mut retry = RETRY_FIRST;
         let mut next = Instant::now();
+        let mut earliest = next;
         loop {
-            tokio::time::sleep_until(next).await;
+            self.wait_for_round(earliest, next).await;
             match self.maintain().await {
                 Ok(()) => {
                     retry = RETRY_FIRST;
                     next = Instant::now() + self.blocks.options.reload_interval;
+                    // What could not be cut now cannot be cut at once.
+                    earliest = if self.is_long() { next } else { Instant::now() };
                 }
                 Err(error) => {
                     tracing::error!(%error, retry_seconds = retry.as_secs(), "compaction failed and is tried again");
                     next = Instant::now() + retry;
+                    earliest = next;
                     retry = (retry * 2).min(RETRY_LAST);
                 }
             }
+        }
+    }
+
+    /// Until `next`, or until the head is long enough for a block, but no earlier than `earliest`.
+    async fn wait_for_round(&self, earliest: Instant, next: Instant) {
+        loop {
+            let now = Instant::now();
+            if now >= next || now >= earliest && self.is_long() {
+                return;
+            }
+            tokio::time::sleep_until(next.min(now + self.blocks.options.map_interval)).await;
         }
     }
 
@@ -90,11 +121,15 @@ impl Tsdb {
 
     async fn round(&self, changing: &Changing<'_>, cancel: &CancellationToken) -> Result<()> {
         self.blocks.reload(changing, self.head_bytes())?;
+        if self.unfinished().is_none() {
+            self.remove_chunks().await?;
+            self.cut_head(changing, cancel).await?;
+        }
         if !self.blocks.options.compaction {
             self.blocks.metrics.compactions_skipped.inc();
             return Ok(());
         }
-        self.blocks.merge_all(changing, self.head_bytes(), cancel, &|| false).await
+        self.blocks.merge_all(changing, self.head_bytes(), cancel, &|| self.is_long()).await
     }
 
     /// Waits until nobody else changes blocks.
@@ -111,7 +146,7 @@ impl Tsdb {
 
     fn head_parts_bytes(&self) -> [u64; 3] {
         let dir = &self.blocks.dir;
-        [log_dir(dir, Log::Wal), log_dir(dir, Log::Wbl), dir.join("chunks_head")].map(|dir| dir_bytes(&dir))
+        [log_dir(dir, Log::Wal), log_dir(dir, Log::Wbl), dir.join(CHUNKS_DIR)].map(|dir| dir_bytes(&dir))
     }
 
     fn measure(&self) {

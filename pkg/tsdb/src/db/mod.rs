@@ -1,13 +1,16 @@
 //! An opened data directory: the head and the blocks, read as one, and the work on them in the background.
 
+mod admin;
 mod blocks;
 mod compaction;
 mod copy;
+mod cut;
 mod deletion;
 mod disk;
 mod error;
 mod files;
 mod lock;
+mod log;
 mod maintain;
 mod metrics;
 mod options;
@@ -22,6 +25,7 @@ mod view;
 mod work;
 mod write;
 
+pub use admin::Admin;
 pub use disk::{Disk, RealDisk, Space};
 pub use error::{Error, Result};
 pub use options::{DEFAULT_BLOCK_MS, Retention, TsdbDeps, TsdbOptions};

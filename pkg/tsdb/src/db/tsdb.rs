@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
@@ -18,11 +19,16 @@ use super::blocks::Blocks;
 use super::error::{Error, Result};
 use super::files::remove_leftovers;
 use super::lock::{DirLock, network_file_system};
+use super::log::OldSegments;
 use super::options::{Retention, TsdbDeps, TsdbOptions};
 use super::source::Reading;
 use super::work::aside;
-use crate::head::{ChunkSink, Head, HeadParts, MemoryChunks};
+use crate::head::{Head, HeadParts};
 use crate::journal::LogJournal;
+use crate::mapped::{MappedChunks, MappedOptions};
+
+/// The directory of the head's full chunks.
+pub(crate) const CHUNKS_DIR: &str = "chunks_head";
 
 /// An opened data directory. It can be read and written to from the start; while the log is replayed, answers say so.
 #[derive(Debug)]
@@ -30,10 +36,17 @@ pub struct Tsdb {
     pub(crate) head: Head,
     pub(crate) blocks: Blocks,
     pub(crate) journal: Arc<LogJournal>,
-    pub(crate) chunks: Arc<dyn ChunkSink>,
+    pub(crate) log: OldSegments,
+    pub(crate) chunks: Arc<MappedChunks>,
+    /// Held while full chunks are written or their files removed: a chunk that no series has yet is in use too.
+    pub(crate) mapping: tokio::sync::Mutex<()>,
+    /// Files of chunks can be removed when the head's readers are past this mark.
+    pub(crate) chunks_mark: parking_lot::Mutex<Option<u64>>,
     replay: watch::Sender<ReplayProgress>,
     /// Cancelled when the database is closed.
     pub(crate) closed: CancellationToken,
+    /// Where the head began when something was dropped from it last, ms.
+    pub(crate) cut_until: AtomicI64,
     /// Samples before this are in blocks and still in the head, since somebody reads them there, ms.
     pub(crate) untruncated: parking_lot::Mutex<Option<i64>>,
     /// Copies are made one at a time.
@@ -66,7 +79,9 @@ impl Tsdb {
         remove_leftovers(&*deps.disk, dir);
         let journal = LogJournal::open(dir, options.journal.clone(), &deps.metrics)?;
         let journal = Arc::new(journal);
-        let chunks = Arc::new(MemoryChunks::default());
+        let chunks_dir = dir.join(CHUNKS_DIR);
+        let chunks = MappedChunks::open(&chunks_dir, MappedOptions::default());
+        let chunks = Arc::new(chunks.map_err(Error::io("open", &chunks_dir))?);
         let parts = HeadParts {
             clock: deps.clock.clone(),
             metrics: deps.metrics.clone(),
@@ -75,19 +90,23 @@ impl Tsdb {
             seed: (deps.random)() as u64,
         };
         let head = Head::new(parts, options.head.clone());
+        let log = OldSegments::new(dir, options.journal.clone(), &deps.metrics);
         let blocks = Blocks::open(dir, options, deps)?;
         blocks.metrics.clean_start.set(if lock.is_some() { 1.0 } else { -1.0 });
-        if let Some(begin) = blocks.views.current().head_begins_ms() {
-            head.set_min_valid_time(begin);
-        }
+        let begin = blocks.views.current().head_begins_ms().unwrap_or(i64::MIN);
+        head.set_min_valid_time(begin);
         let (replay, _) = watch::channel(ReplayProgress { done: true, ..ReplayProgress::default() });
         Ok(Arc::new(Self {
             head,
             blocks,
             journal,
+            log,
             chunks,
+            mapping: tokio::sync::Mutex::default(),
+            chunks_mark: parking_lot::Mutex::default(),
             replay,
             closed: CancellationToken::new(),
+            cut_until: AtomicI64::new(begin),
             untruncated: parking_lot::Mutex::default(),
             copying: tokio::sync::Mutex::default(),
             lock: parking_lot::Mutex::new(lock),
@@ -145,10 +164,11 @@ impl Tsdb {
             tsdb.closed.cancel();
             aside(move |_| async move {
                 let _changing = tsdb.blocks.changing().await;
-                let mapped = tsdb.head.map_full_chunks(&*tsdb.chunks).await;
+                let mapped = tsdb.map_full_chunks().await;
+                let synced = tsdb.chunks.sync().map_err(Error::io("sync chunks of the head in", &tsdb.blocks.dir));
                 tsdb.journal.close();
                 *tsdb.lock.lock() = None;
-                mapped.map(drop).map_err(Error::io("write chunks of the head in", &tsdb.blocks.dir))
+                mapped.and(synced)
             })
             .await
         })
@@ -229,6 +249,6 @@ impl TsdbView for Tsdb {
     }
 
     fn corruptions(&self) -> u64 {
-        0
+        self.log.corruptions()
     }
 }

@@ -20,6 +20,7 @@ mod floors;
 mod gc;
 mod index;
 mod indexing;
+mod inventory;
 mod isolation;
 mod judge;
 mod lookup;
