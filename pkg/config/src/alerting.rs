@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use discovery::config::SdConfigs;
 use relabel::Rule;
 use scrape::config::ValidationScheme;
 use serde::{Deserialize, Serialize};
@@ -12,6 +11,7 @@ use yaml::{DurationMs, Error, Node};
 
 use crate::main_file::check_rules;
 use crate::remote::SigV4;
+use crate::targets::SdConfigs;
 
 /// Where alerts go.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

@@ -11,6 +11,7 @@ mod main_file;
 mod otlp;
 mod remote;
 mod storage;
+mod targets;
 mod tracing;
 mod warnings;
 
@@ -21,5 +22,6 @@ pub use main_file::{Config, Job, RuntimeConfig};
 pub use otlp::{OtlpConfig, TranslationStrategy};
 pub use remote::{MetadataConfig, QueueConfig, RemoteReadConfig, RemoteWriteConfig};
 pub use storage::{ExemplarsConfig, FloatEncoding, RetentionConfig, StorageConfig, TsdbConfig};
+pub use targets::{Discoverers, DiscoveryLimits, ProviderConfig, SdConfigs};
 pub use tracing::TracingConfig;
 pub use warnings::Warning;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use discovery::config::SdConfigs;
 use relabel::Rule;
 use scrape::config::{GlobalConfig, ScrapeConfig, ValidationScheme};
 use serde::{Deserialize, Serialize};
@@ -13,6 +12,7 @@ use crate::alerting::AlertingConfig;
 use crate::otlp::OtlpConfig;
 use crate::remote::{RemoteReadConfig, RemoteWriteConfig};
 use crate::storage::StorageConfig;
+use crate::targets::SdConfigs;
 use crate::tracing::TracingConfig;
 
 /// All that the main file says, with defaults filled in. Printing it shows no secrets.

@@ -7,12 +7,17 @@
 //! The parts that keep state can be used without a task, too: [`file::Files`] and [`dns::Names`].
 
 pub mod config;
+pub mod consul;
 pub mod dns;
 pub mod file;
 mod fixed;
+pub mod http;
 mod manager;
+pub mod records;
+mod refresh;
 mod update;
 
 pub use fixed::FixedDiscoverer;
-pub use manager::{Manager, Provider, Snapshot, TargetSet};
+pub use manager::{Build, Manager, ManagerHandle, ManagerOptions, Snapshot, TargetSet};
+pub use refresh::{Lookup, RefreshDiscoverer, RefreshMetrics};
 pub use update::{Changes, Discoverer, Update, Updates};

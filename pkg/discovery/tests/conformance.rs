@@ -7,14 +7,17 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use discovery::config::{ConsulConfig, DnsConfig, DnsType};
+use discovery::consul::{ConsulApi, ConsulDiscoverer, ConsulLimits, Indexed, Instance, Services};
 use discovery::dns::{DnsDiscoverer, Names, Resolver};
 use discovery::file::FileDiscoverer;
-use discovery::{Discoverer, FixedDiscoverer, Manager, Provider, TargetSet, Update, Updates};
+use discovery::records::{DnsLookup, Record, Records};
+use discovery::{Discoverer, FixedDiscoverer, Lookup, RefreshDiscoverer, RefreshMetrics, Update, Updates};
 use futures::future::{BoxFuture, ready};
 use labels::Labels;
 use model::{ADDRESS_LABEL, TargetGroup};
 use telemetry::{Counter, Metrics};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -87,6 +90,131 @@ impl Place for Zone {
 
     fn corrupt(&self) {
         *self.0.lock().unwrap() = None;
+    }
+}
+
+/// A place that is looked at again and again: a list of addresses, or nothing that can be read.
+#[derive(Debug, Default, Clone)]
+struct Listed(Arc<Mutex<Option<Vec<String>>>>);
+
+impl Listed {
+    fn list(&self) -> Result<Vec<String>, String> {
+        self.0.lock().unwrap().clone().ok_or_else(|| "no answer".to_owned())
+    }
+}
+
+impl Lookup for Listed {
+    fn look(&self) -> BoxFuture<'_, Result<Vec<Update>, String>> {
+        let found = self.list().and_then(|list| {
+            let groups = if list.is_empty() { serde_json::json!([]) } else { serde_json::json!([{"targets": list}]) };
+            discovery::http::parse_groups("http://list/", groups.to_string().as_bytes())
+        });
+        Box::pin(ready(found.map(|groups| groups.into_iter().map(Update::found).collect())))
+    }
+
+    fn name(&self) -> &str {
+        "http://list/"
+    }
+}
+
+impl Place for Listed {
+    fn discoverer(&self) -> Box<dyn Discoverer> {
+        let metrics = RefreshMetrics::new(&Metrics::new());
+        Box::new(RefreshDiscoverer::new(Box::new(self.clone()), INTERVAL, &metrics, "http", "job"))
+    }
+
+    fn put(&self, addresses: &[&str]) {
+        *self.0.lock().unwrap() = Some(addresses.iter().map(|a| (*a).to_owned()).collect());
+    }
+
+    fn corrupt(&self) {
+        *self.0.lock().unwrap() = None;
+    }
+}
+
+/// The same list as records of a DNS name.
+#[derive(Debug, Default, Clone)]
+struct Recorded(Listed);
+
+impl Records for Recorded {
+    fn records(&self, _: &str, _: DnsType) -> BoxFuture<'static, Result<Vec<Record>, String>> {
+        let address = |a: &String| Record::Address(a.split(':').next().unwrap().parse().unwrap());
+        Box::pin(ready(self.0.list().map(|list| list.iter().map(address).collect())))
+    }
+}
+
+impl Place for Recorded {
+    fn discoverer(&self) -> Box<dyn Discoverer> {
+        let node = yaml::parse("{names: [targets], type: A, port: 1}").unwrap();
+        let config = DnsConfig::from_node(&node).unwrap();
+        let lookup = DnsLookup::new(Arc::new(self.clone()), config, counter(), counter());
+        let metrics = RefreshMetrics::new(&Metrics::new());
+        Box::new(RefreshDiscoverer::new(Box::new(lookup), INTERVAL, &metrics, "dns", "job"))
+    }
+
+    fn put(&self, addresses: &[&str]) {
+        self.0.put(addresses);
+    }
+
+    fn corrupt(&self) {
+        self.0.corrupt();
+    }
+}
+
+/// The same list as instances of a service in Consul.
+#[derive(Debug, Clone)]
+struct Registered(Listed, Arc<watch::Sender<u64>>);
+
+impl Registered {
+    fn change(&self) {
+        self.1.send_modify(|index| *index += 1);
+    }
+}
+
+impl ConsulApi for Registered {
+    fn datacenter(&self) -> BoxFuture<'_, Result<String, String>> {
+        Box::pin(ready(Ok("dc".to_owned())))
+    }
+
+    fn services(&self, _: Option<u64>) -> BoxFuture<'_, Result<Indexed<Services>, String>> {
+        panic!("the services are named");
+    }
+
+    fn instances<'a>(
+        &'a self,
+        service: &'a str,
+        after: Option<u64>,
+    ) -> BoxFuture<'a, Result<Indexed<Vec<Instance>>, String>> {
+        assert_eq!(service, "web");
+        Box::pin(async move {
+            let mut changes = self.1.subscribe();
+            let wait = changes.wait_for(|index| Some(*index) > after);
+            drop(tokio::time::timeout(Duration::from_secs(120), wait).await);
+            let instance = |address: &String| {
+                let (host, port) = address.split_once(':').unwrap();
+                let json = serde_json::json!({"Service": {"Address": host, "Port": port.parse::<u16>().unwrap()}});
+                serde_json::from_value(json).unwrap()
+            };
+            let value = self.0.list()?.iter().map(instance).collect();
+            Ok(Indexed { index: *self.1.borrow(), value })
+        })
+    }
+}
+
+impl Place for Registered {
+    fn discoverer(&self) -> Box<dyn Discoverer> {
+        let config = ConsulConfig::from_node(&yaml::parse("services: [web]").unwrap()).unwrap();
+        Box::new(ConsulDiscoverer::new(Arc::new(self.clone()), config.own, ConsulLimits::default()))
+    }
+
+    fn put(&self, addresses: &[&str]) {
+        self.0.put(addresses);
+        self.change();
+    }
+
+    fn corrupt(&self) {
+        self.0.corrupt();
+        self.change();
     }
 }
 
@@ -183,6 +311,21 @@ async fn names() {
     holds(&Zone::default()).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn lists() {
+    holds(&Listed::default()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn records() {
+    holds(&Recorded::default()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn services() {
+    holds(&Registered(Listed::default(), Arc::new(watch::Sender::new(1)))).await;
+}
+
 fn group(addresses: &[&str]) -> TargetGroup {
     let targets = addresses.iter().map(|a| Labels::from_pairs([(ADDRESS_LABEL, a)])).collect();
     TargetGroup { targets, labels: Labels::from_pairs([("a", "b")]), ..TargetGroup::default() }
@@ -202,72 +345,4 @@ async fn fixed_lists() {
     let mut run = Run::start(lists());
     drop(std::mem::replace(&mut run.inbox, mpsc::channel(1).1));
     run.ends().await;
-}
-
-/// Sends as it is told to.
-#[derive(Debug)]
-struct Scripted(Vec<(Duration, Update)>);
-
-impl Discoverer for Scripted {
-    fn run(self: Box<Self>, updates: Updates, _: CancellationToken) -> BoxFuture<'static, ()> {
-        Box::pin(async move {
-            for (pause, update) in self.0 {
-                tokio::time::sleep(pause).await;
-                updates.send(vec![update]).await;
-            }
-            updates.closed().await;
-        })
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_manager_merges_sets_and_waits_for_changes_that_come_together() {
-    let named = |source: &str, addresses: &[&str], failure: Option<&str>| Update {
-        group: TargetGroup { source: source.to_owned(), ..group(addresses) },
-        failure: failure.map(str::to_owned),
-    };
-    let provider = |set: &str, script: Vec<(u64, Update)>| Provider {
-        set: set.to_owned(),
-        discoverer: Box::new(Scripted(script.into_iter().map(|(s, u)| (Duration::from_secs(s), u)).collect())),
-    };
-    let metrics = Metrics::new();
-    let (manager, mut snapshots) = Manager::new(Duration::from_secs(5), &metrics);
-    let shutdown = CancellationToken::new();
-    let providers = vec![
-        // Both within the first five seconds, then a failure, then nothing more.
-        provider(
-            "x",
-            vec![
-                (1, named("s", &["a:1"], None)),
-                (2, named("s", &["a:2"], None)),
-                (20, named("s", &["a:2"], Some("no such name"))),
-                (20, named("s", &[], None)),
-            ],
-        ),
-        // A source of the same name is another provider's own.
-        provider("x", vec![(3, named("s", &["b:1"], None))]),
-        provider("y", vec![(100, named("t", &["c:1"], None))]),
-    ];
-    let task = tokio::spawn(manager.run(providers, shutdown.clone()));
-    let mut next = async || {
-        tokio::time::timeout(Duration::from_secs(600), snapshots.changed()).await.unwrap().unwrap();
-        let now = snapshots.borrow_and_update().clone();
-        let shown = |set: &TargetSet| -> (Vec<String>, usize) {
-            let addresses = set.groups.iter().flat_map(|g| g.addresses().map(str::to_owned).collect::<Vec<_>>());
-            (addresses.collect(), set.failures.len())
-        };
-        (shown(&now["x"]), shown(&now["y"]))
-    };
-    let texts = |list: &[&str]| list.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
-    assert_eq!(next().await, ((vec![], 0), (vec![], 0)));
-    assert_eq!(next().await, ((texts(&["a:2", "b:1"]), 0), (vec![], 0)));
-    assert_eq!(next().await, ((texts(&["a:2", "b:1"]), 1), (vec![], 0)));
-    assert_eq!(next().await, ((texts(&["b:1"]), 0), (vec![], 0)));
-    assert_eq!(next().await, ((texts(&["b:1"]), 0), (texts(&["c:1"]), 0)));
-    let encoded = metrics.encode();
-    for line in ["prometheus_sd_received_updates_total 6", "prometheus_sd_discovered_targets{config=\"x\"} 1"] {
-        assert!(encoded.contains(line), "{encoded}");
-    }
-    shutdown.cancel();
-    tokio::time::timeout(Duration::from_secs(5), task).await.expect("it goes on").unwrap();
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use transport::http::ClientConfig;
-use yaml::{DurationMs, Error, Node, SECRET, Value};
+use yaml::{DurationMs, Error, Key, Node, SECRET, Value};
 
 use super::mechanisms::{Http, Kind, MECHANISMS, Mechanism, Rule};
 
@@ -18,15 +18,30 @@ pub struct Other {
     pub sections: Vec<Node>,
 }
 
-/// Whether Prometheus has this way to discover targets.
-pub(super) fn mechanism(key: &str) -> Option<&'static Mechanism> {
+/// Whether a key is one of a mechanism that is not built.
+pub fn is_other(key: &str) -> bool {
+    mechanism(key).is_some()
+}
+
+/// Reads the sections at a key that [`is_other`].
+///
+/// # Errors
+/// What Prometheus refuses, with its place; a key that is none.
+pub fn read_other(key: &Key, node: &Node) -> Result<Other, Error> {
+    match mechanism(&key.text) {
+        Some(mechanism) => mechanism.read(key.line, node),
+        None => Err(Error::at(key.line, key.column, format!("unknown key {:?}", key.text))),
+    }
+}
+
+fn mechanism(key: &str) -> Option<&'static Mechanism> {
     let name = key.strip_suffix("_sd_configs")?;
     MECHANISMS.iter().find(|mechanism| mechanism.name == name)
 }
 
 impl Mechanism {
     /// Checks the sections at a key.
-    pub(super) fn read(&'static self, line: u32, node: &Node) -> Result<Other, Error> {
+    fn read(&'static self, line: u32, node: &Node) -> Result<Other, Error> {
         let mut sections = Vec::new();
         for section in node.list()? {
             sections.push(self.check(section)?);
@@ -176,8 +191,11 @@ pub(super) fn check_url(url: &str, no_scheme: &str, no_host: &str) -> Result<(),
     url::Url::parse(url).map(drop).map_err(|e| e.to_string())
 }
 
-/// As it is written, mechanism by mechanism.
-pub(super) fn serialize<S: serde::Serializer>(others: &[Other], serializer: S) -> Result<S::Ok, S::Error> {
+/// Writes sections as they are, mechanism by mechanism.
+///
+/// # Errors
+/// The serializer's.
+pub fn serialize_others<S: serde::Serializer>(others: &[Other], serializer: S) -> Result<S::Ok, S::Error> {
     let all: BTreeMap<String, &[Node]> =
         others.iter().map(|other| (format!("{}_sd_configs", other.mechanism), other.sections.as_slice())).collect();
     serde::Serialize::serialize(&all, serializer)

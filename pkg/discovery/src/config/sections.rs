@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use labels::Labels;
 use model::{ADDRESS_LABEL, TargetGroup};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use transport::http::ClientConfig;
 use yaml::{DurationMs, Error, Node, Secret};
@@ -119,7 +120,7 @@ impl HttpConfig {
     /// # Errors
     /// What Prometheus refuses, with its place.
     pub fn from_node(node: &Node) -> Result<Self, Error> {
-        let (yaml, http): (HttpYaml, _) = super::with_http(node)?;
+        let (yaml, http): (HttpYaml, _) = with_http(node)?;
         if yaml.url.is_empty() {
             return Err(node.error_at("url", "URL is missing"));
         }
@@ -293,7 +294,7 @@ impl ConsulConfig {
     /// # Errors
     /// What Prometheus refuses, with its place.
     pub fn from_node(node: &Node) -> Result<Self, Error> {
-        let (mut own, mut http): (ConsulYaml, ClientConfig) = super::with_http(node)?;
+        let (mut own, mut http): (ConsulYaml, ClientConfig) = with_http(node)?;
         if own.server.trim().is_empty() {
             return Err(node.error_at("server", "consul SD configuration requires a server address"));
         }
@@ -323,4 +324,10 @@ fn check_interval(node: &Node, interval: DurationMs) -> Result<(), Error> {
         1.. => Ok(()),
         _ => Err(node.error_at("refresh_interval", "must be more than 0")),
     }
+}
+
+/// A section whose keys stand beside those of an HTTP client.
+fn with_http<T: DeserializeOwned>(section: &Node) -> Result<(T, ClientConfig), Error> {
+    let (http, own) = section.clone().split(ClientConfig::has_key)?;
+    Ok((own.decode()?, ClientConfig::from_section(&http)?))
 }

@@ -1,6 +1,7 @@
 //! One thing to run.
 
-use super::{ConsulConfig, DnsConfig, FileConfig, HttpConfig, KubernetesConfig, StaticConfig};
+use discovery::config::{ConsulConfig, DnsConfig, FileConfig, HttpConfig, StaticConfig};
+use discovery_kubernetes::KubernetesSdConfig;
 
 /// The configuration of one discoverer. Equal configurations find the same targets, so that one discoverer serves all jobs
 /// that have them.
@@ -17,7 +18,7 @@ pub enum ProviderConfig {
     /// Services of a Consul catalog.
     Consul(Box<ConsulConfig>),
     /// Objects of a Kubernetes cluster.
-    Kubernetes(Box<KubernetesConfig>),
+    Kubernetes(Box<KubernetesSdConfig>),
 }
 
 impl ProviderConfig {
