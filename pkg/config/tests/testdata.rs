@@ -72,17 +72,13 @@ const REFUSED: &[(&str, u32, &str)] = &[
     ),
     ("kubernetes_namespace_discovery.bad.yml", 6, "unknown key \"foo\""),
     ("kubernetes_role.bad.yml", 4, "role: \"vacation\""),
-    ("kubernetes_selectors_duplicated_role.bad.yml", 9, "duplicated selector role: pod"),
-    ("kubernetes_selectors_endpoints.bad.yml", 6, "endpoints role supports only pod, service, endpoints selectors"),
-    (
-        "kubernetes_selectors_incorrect_selector.bad.yml",
-        7,
-        "invalid selector: \"metadata.status-Running\"; can't understand",
-    ),
-    ("kubernetes_selectors_ingress.bad.yml", 6, "ingress role supports only ingress selectors"),
-    ("kubernetes_selectors_node.bad.yml", 6, "node role supports only node selectors"),
-    ("kubernetes_selectors_pod.bad.yml", 9, "pod role supports only pod, node selectors"),
-    ("kubernetes_selectors_service.bad.yml", 6, "service role supports only service selectors"),
+    ("kubernetes_selectors_duplicated_role.bad.yml", 5, "duplicated selector role: pod"),
+    ("kubernetes_selectors_endpoints.bad.yml", 5, "endpoints role supports only pod, service, endpoints selectors"),
+    ("kubernetes_selectors_incorrect_selector.bad.yml", 5, "invalid selector: 'metadata.status-Running'"),
+    ("kubernetes_selectors_ingress.bad.yml", 5, "ingress role supports only ingress selectors"),
+    ("kubernetes_selectors_node.bad.yml", 5, "node role supports only node selectors"),
+    ("kubernetes_selectors_pod.bad.yml", 5, "pod role supports only pod, node selectors"),
+    ("kubernetes_selectors_service.bad.yml", 5, "service role supports only service selectors"),
     ("labeldrop.bad.yml", 4, "labeldrop action requires only 'regex', and no other fields"),
     ("labeldrop2.bad.yml", 4, "labeldrop action requires only 'regex', and no other fields"),
     ("labeldrop3.bad.yml", 4, "labeldrop action requires only 'regex', and no other fields"),
@@ -268,22 +264,18 @@ fn name(path: &Path) -> &str {
 #[test]
 fn each_file_is_taken_or_refused() {
     let Some(files) = files("each_file_is_taken_or_refused") else { return };
+    let mut wrong = Vec::new();
     for path in files {
         let refused = REFUSED.iter().find(|(file, ..)| *file == name(&path));
         match (check(&path, false, &env), refused) {
-            (Ok(_), None) => assert!(!name(&path).contains(".bad."), "{} is taken", path.display()),
-            (Ok(_), Some(_)) => panic!("{} is taken", path.display()),
-            (Err(e), None) => panic!("{e}"),
-            (Err(ConfigError::Wrong { path, error }), Some((_, line, why))) => {
-                assert!(
-                    error.line == *line && error.column > 0 && error.text.contains(why),
-                    "{}: {error}",
-                    path.display()
-                );
-            }
-            (Err(e), Some(_)) => panic!("{e}"),
+            (Ok(_), None) if !name(&path).contains(".bad.") => {}
+            (Err(ConfigError::Wrong { error, .. }), Some((_, line, why)))
+                if error.line == *line && error.column > 0 && error.text.contains(why) => {}
+            (Ok(_), _) => wrong.push(format!("{} is taken", path.display())),
+            (Err(e), _) => wrong.push(e.to_string()),
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use discovery::file::FileDiscoverer;
 use discovery::http::HttpLookup;
 use discovery::records::{DnsLookup, SystemRecords};
 use discovery::{Discoverer, FixedDiscoverer, RefreshDiscoverer, RefreshMetrics};
+use discovery_kubernetes::{Clusters, Surroundings};
 use telemetry::{Counter, Metrics};
 
 use super::ProviderConfig;
@@ -41,11 +42,12 @@ pub struct Discoverers {
     dns_lookups: Counter,
     dns_failures: Counter,
     consul: ConsulMetrics,
+    clusters: Clusters,
 }
 
 impl Discoverers {
-    /// Registers the metrics of all mechanisms.
-    pub fn new(metrics: &Metrics, limits: DiscoveryLimits) -> Self {
+    /// Registers the metrics of all mechanisms. `surroundings` are what discovery in Kubernetes needs.
+    pub fn new(metrics: &Metrics, limits: DiscoveryLimits, surroundings: Surroundings) -> Self {
         let counter = |name, help| metrics.counter(name, help);
         Self {
             limits,
@@ -58,6 +60,7 @@ impl Discoverers {
             dns_lookups: counter("prometheus_sd_dns_lookups_total", "DNS names that were looked up."),
             dns_failures: counter("prometheus_sd_dns_lookup_failures_total", "DNS names that no server answered for."),
             consul: ConsulMetrics::new(metrics),
+            clusters: Clusters::new(surroundings, metrics),
         }
     }
 
@@ -72,7 +75,7 @@ impl Discoverers {
             ProviderConfig::Http(config) => self.http(set, config),
             ProviderConfig::Dns(config) => self.dns(set, config),
             ProviderConfig::Consul(config) => self.consul(config),
-            ProviderConfig::Kubernetes(_) => Err("kubernetes_sd_configs is not in force".to_owned()),
+            ProviderConfig::Kubernetes(config) => Ok(Box::new(self.clusters.discoverer(config)?)),
         }
     }
 
