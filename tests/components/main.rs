@@ -10,6 +10,7 @@ use axum::Router;
 use compactor::Compact;
 use flags::{Command, Outcome, Parsed};
 use querier::Querier;
+use server::Server;
 use service::Group;
 use sidecar::Sidecar;
 use store_gateway::Store;
@@ -33,13 +34,46 @@ fn args(name: &str, dir: &Path) -> Vec<String> {
         // Nobody listens on this port of loopback.
         "sidecar" => vec![format!("--tsdb.path={}", dir.display()), "--prometheus.url=http://127.0.0.1:9".to_owned()],
         "query" => vec!["--endpoint=127.0.0.1:9".to_owned()],
+        "server" => {
+            let config = dir.join("prometheus.yml");
+            std::fs::write(&config, "global: {scrape_interval: 1h}").unwrap();
+            let (config, data) = (config.display().to_string(), dir.join("data").display().to_string());
+            vec![
+                format!("--config.file={config}"),
+                format!("--storage.tsdb.path={data}"),
+                "--grpc-address=:0".to_owned(),
+            ]
+        }
         other => panic!("{other} is not a component of this test"),
     };
-    args.push("--http-grace-period=1s".to_owned());
+    args.push(format!("--{}=1s", names(name).grace));
     if name != "compact" {
         args.push("--grpc-grace-period=1s".to_owned());
     }
     args
+}
+
+/// What is called otherwise where a component takes the place of a Prometheus.
+struct Names {
+    address: &'static str,
+    grace: &'static str,
+    web_config: &'static str,
+    /// Status of a request to reload that no flag allows.
+    reload_status: u16,
+}
+
+fn names(component: &str) -> Names {
+    match component {
+        "server" => Names {
+            address: "web.listen-address",
+            grace: "web.grace-period",
+            web_config: "web.config.file",
+            reload_status: 403,
+        },
+        _ => {
+            Names { address: "http-address", grace: "http-grace-period", web_config: "http.config", reload_status: 404 }
+        }
+    }
 }
 
 fn parsed<C: Component>(args: Vec<String>) -> Parsed {
@@ -93,8 +127,9 @@ async fn has_probes_and_metrics<C: Component>() {
     assert!([200, 503].contains(&running.status("/-/ready").await), "{name}");
     let metrics = running.client.get(format!("{}/metrics", running.http)).send().await.unwrap();
     let text = metrics.text().await.unwrap();
-    assert!(text.contains(&format!("thanos_{name}_config_last_reload_successful 1")), "{text}");
-    assert_eq!(running.client.post(format!("{}/-/reload", running.http)).send().await.unwrap().status(), 404, "{name}");
+    assert!(text.contains(&format!("{}_successful 1", C::reload_metrics())), "{text}");
+    let reload = running.client.post(format!("{}/-/reload", running.http)).send().await.unwrap();
+    assert_eq!(reload.status(), names(name).reload_status, "{name}");
     running.stop().await;
 }
 
@@ -102,8 +137,9 @@ async fn names_the_flag_of_a_taken_address<C: Component>() {
     let (dir, name) = (tempfile::tempdir().unwrap(), C::command().name);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    let free = "--http-address=127.0.0.1:0".to_owned();
-    let mut wrong = vec![("--http-address", vec![format!("--http-address={address}")])];
+    let http = format!("--{}", names(name).address);
+    let free = format!("{http}=127.0.0.1:0");
+    let mut wrong = vec![(http.as_str(), vec![format!("{http}={address}")])];
     if name != "compact" {
         wrong.push(("--grpc-address", vec![free, format!("--grpc-address={address}")]));
     }
@@ -136,6 +172,10 @@ impl<C: Component> Component for Broken<C> {
 
     fn command() -> Command {
         C::command()
+    }
+
+    fn reload_metrics() -> String {
+        C::reload_metrics()
     }
 
     async fn build(config: C::Config, deps: Deps, probe: Probe) -> Result<Self, Error> {
@@ -190,11 +230,10 @@ async fn reloads_at_a_signal<C: Component>() {
     let web = dir.path().join("web.yml");
     std::fs::write(&web, "").unwrap();
     let mut args = args(name, dir.path());
-    args.push(format!("--http.config={}", web.display()));
+    args.push(format!("--{}={}", names(name).web_config, web.display()));
     let running = Running::start::<C>(args).await;
     assert_eq!(running.status("/-/healthy").await, 200, "{name}");
-    let successful =
-        |is: u8| running.metrics.encode().contains(&format!("thanos_{name}_config_last_reload_successful {is}"));
+    let successful = |is: u8| running.metrics.encode().contains(&format!("{}_successful {is}", C::reload_metrics()));
     let hang_up = || {
         let own = rustix::process::getpid();
         rustix::process::kill_process(own, rustix::process::Signal::HUP).unwrap();
@@ -222,6 +261,11 @@ macro_rules! for_every_component {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn query() {
                 super::$check::<Querier>().await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn server() {
+                super::$check::<Server>().await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -53,6 +53,35 @@ fn query_flags_are_thanos() {
     check("query", &querier::command());
 }
 
+/// `- \`--name\` default \`value\`` of each flag that Prometheus documents; `-` = none.
+#[test]
+fn server_flags_are_prometheus() {
+    let Some(text) = reference("prometheus-flags.md") else { return };
+    // Its pages have another title, and what needs a recent kernel or Go is as it is.
+    let other_defaults = ["web.page-title"];
+    let ours = server::command();
+    let mut differ = Vec::new();
+    for line in text.lines() {
+        let Some((name, rest)) = line.strip_prefix("- `--").and_then(|l| l.split_once('`')) else { continue };
+        let default = rest.trim().strip_prefix("default ").unwrap_or("-").trim_matches('`');
+        let Some(flag) = ours.find(name) else {
+            if !["help", "version"].contains(&name) {
+                differ.push(format!("--{name} is missing"));
+            }
+            continue;
+        };
+        let same = match (default, flag.default) {
+            ("-" | "false", "" | "0" | "0s") => true,
+            ("5e7", "50000000") => true,
+            (theirs, own) => theirs == own,
+        };
+        if !same && !other_defaults.contains(&name) {
+            differ.push(format!("--{name}: {:?} here, {default:?} there", flag.default));
+        }
+    }
+    assert!(differ.is_empty(), "aion server differs from Prometheus in:\n{differ:#?}");
+}
+
 /// What Thanos has and its reference leaves out.
 const TOOLS_WITHOUT_REFERENCE: [(&str, &[&str]); 2] = [
     (

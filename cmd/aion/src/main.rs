@@ -48,6 +48,7 @@ macro_rules! component {
 
 const COMPONENTS: &[Component] = &[
     component!("demo", "A whole system in one process, with history, to try things out.", demo),
+    component!("server", "Scrapes, stores and answers, in place of a Prometheus server.", server),
     component!("sidecar", "Beside a Prometheus: uploads its blocks, serves its live data.", sidecar),
     component!("store", "Serves the blocks of a bucket.", store_gateway),
     component!("compact", "Merges, downsamples, retains and deletes the blocks of a bucket.", compactor),

@@ -8,6 +8,7 @@ use assembly::{BucketConfig, Deps, Error, GrpcConfig, HttpConfig, store_limits};
 use bucket::shipper::Verify;
 use flags::Parsed;
 use promql::EngineOptions;
+use remote::receive::MessageType;
 use storage::append::LabelLimits;
 use storeapi::StoreLimits;
 use transport::http::Prefixes;
@@ -52,8 +53,8 @@ pub struct Config {
 #[derive(Debug, Clone)]
 pub struct ReceiverConfig {
     pub enabled: bool,
-    /// Names of protobuf messages.
-    pub messages: Vec<String>,
+    /// Protobuf messages that are taken.
+    pub messages: Vec<MessageType>,
     /// A request after decompression.
     pub request_bytes_max: usize,
 }
@@ -226,11 +227,11 @@ fn http(parsed: &Parsed, external_url: &str) -> Result<HttpConfig, Error> {
 
 fn receiver(parsed: &Parsed) -> Result<ReceiverConfig, Error> {
     const FLAG: &str = "web.remote-write-receiver.accepted-protobuf-messages";
-    let messages = parsed.list(FLAG);
-    let known = ["prometheus.WriteRequest", "io.prometheus.write.v2.Request"];
-    if let Some(other) = messages.iter().find(|m| !known.contains(&m.as_str())) {
-        return Err(Error::flag(FLAG, format!("{other:?} is none of {}", known.join(", "))));
-    }
+    let known = MessageType::ALL.map(MessageType::as_str).join(", ");
+    let parse = |name: &String| {
+        MessageType::parse(name).ok_or_else(|| Error::flag(FLAG, format!("{name:?} is none of {known}")))
+    };
+    let messages = parsed.list(FLAG).iter().map(parse).collect::<Result<_, _>>()?;
     Ok(ReceiverConfig {
         enabled: parsed.switch("web.enable-remote-write-receiver"),
         messages,
@@ -335,7 +336,7 @@ mod tests {
         assert_eq!((c.config_file.to_str(), c.tsdb.path.to_str()), (Some("prometheus.yml"), Some("data/")));
         assert_eq!((c.tsdb.retention, c.tsdb.wal_sync_interval), (RETENTION_DEFAULT, Duration::from_secs(1)));
         assert_eq!((c.engine.lookback_ms, c.engine.timeout_ms, c.engine.max_concurrent), (300_000, 120_000, 20));
-        assert_eq!(c.receiver.messages, ["prometheus.WriteRequest"]);
+        assert_eq!(c.receiver.messages, [MessageType::V1]);
         assert!(c.grpc.is_none() && !c.admin && !c.receiver.enabled && c.http.lifecycle == Some(false));
         assert!(c.limits.memory_bytes > 0 && c.limits.query_bytes_total < c.limits.memory_bytes);
     }
@@ -368,7 +369,10 @@ mod tests {
             (&["--web.external-url=ftp://x"], "no http or https URL"),
             (&["--limits.memory=120%"], "--limits.memory: \"120%\" is no percentage"),
             (&["--storage.tsdb.wal-segment-size=1MiB"], "from 10MiB to 256MiB"),
-            (&["--web.remote-write-receiver.accepted-protobuf-messages=x"], "is none of prometheus.WriteRequest"),
+            (
+                &["--web.remote-write-receiver.accepted-protobuf-messages=x"],
+                "is none of io.prometheus.write.v2.Request, prometheus.WriteRequest",
+            ),
             (&["--shipper.meta-file-name=a/b"], "is no file name"),
             (&["--web.read-timeout=0s"], "--web.read-timeout: must be longer than 0"),
         ] {

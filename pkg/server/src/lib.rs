@@ -4,10 +4,19 @@
 
 #![allow(missing_docs, reason = "a component, not a library for others")]
 
+mod component;
 mod config;
+mod database;
 mod features;
 mod flags;
+mod guard;
+mod in_force;
 mod memory;
+mod outside;
+mod routes;
+mod scraping;
+mod source;
 
+pub use component::{Server, run};
 pub use config::Config;
 pub use flags::command;

@@ -1,0 +1,89 @@
+//! The data directory as flags and configuration want it.
+
+use std::sync::Arc;
+
+use assembly::{Deps, Error};
+use config::{FloatEncoding, Loaded};
+use storage::Budget;
+use tsdb::db::{Tsdb, TsdbDeps, TsdbOptions};
+use tsdb::head::HeadOptions;
+use tsdb::journal::JournalOptions;
+
+use crate::config::Config;
+use crate::guard::Growing;
+use crate::in_force::InForce;
+
+/// Exemplars that are kept where the feature is on and the configuration says nothing.
+const EXEMPLARS: usize = 100_000;
+
+/// Opens it. The replay of its log goes on afterwards.
+///
+/// # Errors
+/// Another process uses it, or it cannot be written to.
+pub async fn open(config: &Config, deps: &Deps, in_force: &InForce) -> Result<Arc<Tsdb>, Error> {
+    let loaded = in_force.loaded();
+    let flags = &config.tsdb;
+    let millis = |d: std::time::Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+    let ships = !config.bucket.yaml.is_empty() || deps.bucket.is_some();
+    let block_ms = millis(flags.block_range);
+    let options = TsdbOptions {
+        block_ms,
+        block_ms_max: if ships { block_ms } else { millis(flags.block_range_max) },
+        retention: in_force.retention_of(&loaded),
+        no_lockfile: !flags.lockfile,
+        // The compactor of the bucket does it, and wants blocks as they were cut.
+        compaction: !ships && (flags.block_range_max.is_zero() || flags.block_range_max > flags.block_range),
+        overlapping_compaction: flags.overlapping_compaction,
+        delay_compact_file: flags.delay_compact_file.clone(),
+        reload_interval: flags.reload_interval,
+        segment_bytes: flags.block_segment_bytes,
+        head: head_options(config, &loaded, block_ms),
+        journal: JournalOptions { sync_interval: flags.wal_sync_interval, ..JournalOptions::default() },
+        ..TsdbOptions::default()
+    };
+    let tsdb_deps = TsdbDeps {
+        failpoints: deps.failpoints.clone(),
+        budget: Budget::unlimited(),
+        ..TsdbDeps::new(deps.clock.clone(), deps.metrics.clone(), deps.random.clone())
+    };
+    let opened = Tsdb::open(&flags.path, options, tsdb_deps).await;
+    opened.map_err(|e| Error::flag("storage.tsdb.path", e))
+}
+
+fn head_options(config: &Config, loaded: &Loaded, block_ms: i64) -> HeadOptions {
+    let storage = &loaded.config.storage;
+    let floats = storage.tsdb.chunk_encoding.floats;
+    HeadOptions {
+        chunk_range_ms: block_ms,
+        out_of_order_window_ms: storage.tsdb.out_of_order_time_window.0,
+        xor2: floats.map_or(config.features.xor2, |floats| floats == FloatEncoding::Xor2),
+        series_max: config.limits.series,
+        series_per_metric_max: config.limits.series_per_metric,
+        series_per_job_max: config.limits.series_per_job,
+        exemplars_max: exemplars_max(config, loaded),
+        metadata_records: config.features.metadata_records,
+        ..HeadOptions::default()
+    }
+}
+
+/// 0 where the feature is off.
+fn exemplars_max(config: &Config, loaded: &Loaded) -> usize {
+    let wanted = loaded.config.storage.exemplars.map_or(EXEMPLARS, |e| usize::try_from(e.max_exemplars).unwrap_or(0));
+    if config.features.exemplars { wanted } else { 0 }
+}
+
+/// What of the configuration changes while the server runs.
+pub fn apply(tsdb: &Tsdb, config: &Config, in_force: &InForce, loaded: &Loaded) {
+    let storage = &loaded.config.storage;
+    tsdb.set_retention(in_force.retention_of(loaded));
+    tsdb.head().set_out_of_order_window(storage.tsdb.out_of_order_time_window.0);
+    tsdb.head().set_exemplars_max(exemplars_max(config, loaded));
+}
+
+impl Growing for Tsdb {
+    fn refuse_new_series(&self, _why: Option<String>) {}
+
+    fn fastest_growing(&self) -> Option<String> {
+        None
+    }
+}
