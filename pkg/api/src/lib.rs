@@ -8,6 +8,7 @@ mod active;
 pub mod envelope;
 mod error;
 mod explain;
+pub mod federate;
 pub mod json;
 mod notifications;
 mod params;
