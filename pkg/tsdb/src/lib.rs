@@ -5,4 +5,5 @@ pub mod db;
 pub mod head;
 pub mod journal;
 pub mod mapped;
+pub mod replay;
 pub mod snapshot;

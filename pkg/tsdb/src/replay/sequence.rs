@@ -1,0 +1,129 @@
+//! What must be done in the order of the log: series, deletions, exemplars, metadata.
+
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+use encoding::Corrupt;
+use labels::Labels;
+use model::{Exemplar, MetricMetadata};
+use wal::record::{ExemplarReader, MetadataReader, SeriesReader, Tombstones};
+
+use super::batch::{Batch, Op};
+use super::worker::{Aliases, Attach, Job};
+use super::{Error, Replayed};
+use crate::head::Restore;
+
+pub(super) struct Sequence<'a> {
+    pub(super) restore: &'a Restore,
+    pub(super) workers: Vec<SyncSender<Job>>,
+    pub(super) aliases: Arc<Aliases>,
+    pub(super) late: bool,
+}
+
+impl Sequence<'_> {
+    /// Does the batch's operations, and hands what is left of them to the workers.
+    pub(super) fn batch(&mut self, batch: &Arc<Batch>, tally: &mut Replayed) -> Result<(), Error> {
+        tally.records += batch.records();
+        tally.invalid_histograms += batch.invalid_histograms;
+        tally.unknown_records += batch.unknown_records;
+        batch.corrupt.iter().for_each(|what| tally.corrupt(self.late, what));
+        let (mut begin, mut attach) = (0, Vec::new());
+        for (at, op) in batch.ops.iter().enumerate() {
+            let done = match op {
+                Op::Series(range) => self.series(batch.bytes_of(range), at, &mut attach, tally),
+                Op::Exemplars(range) => self.exemplars(batch.bytes_of(range)),
+                Op::Metadata(range) => self.metadata(batch.bytes_of(range)),
+                Op::Tombstones(range) => {
+                    let mut rows = Tombstones::default();
+                    let decoded = rows.decode(batch.bytes_of(range));
+                    let is_gone = |(min, max): (&i64, &i64)| (*min, *max) == (i64::MIN, i64::MAX);
+                    if rows.mins_ms.iter().zip(&rows.maxs_ms).any(is_gone) {
+                        // Samples before it belong to the series that is forgotten, those behind it to another one.
+                        self.fill(batch, begin..at, &mut attach)?;
+                        self.renew()?;
+                        begin = at;
+                    }
+                    for ((number, min_ms), max_ms) in rows.refs.iter().zip(&rows.mins_ms).zip(&rows.maxs_ms) {
+                        self.restore.tombstone(*number, *min_ms, *max_ms);
+                    }
+                    decoded
+                }
+                Op::Floats(_) | Op::Histograms(_) | Op::Markers(_) => Ok(()),
+            };
+            if let Err(corrupt) = done {
+                tally.corrupt(self.late, &corrupt);
+            }
+        }
+        self.fill(batch, begin..batch.ops.len(), &mut attach)
+    }
+
+    fn fill(&self, batch: &Arc<Batch>, ops: std::ops::Range<usize>, attach: &mut Vec<Attach>) -> Result<(), Error> {
+        let attach = Arc::new(std::mem::take(attach));
+        for worker in &self.workers {
+            let (batch, aliases) = (batch.clone(), self.aliases.clone());
+            let job = Job::Fill { batch, ops: ops.clone(), attach: attach.clone(), aliases };
+            worker.send(job).map_err(|_| Error::ThreadEnded)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the workers have done all they were given.
+    fn renew(&self) -> Result<(), Error> {
+        let (done, wait) = sync_channel(self.workers.len());
+        for worker in &self.workers {
+            worker.send(Job::Renew(done.clone())).map_err(|_| Error::ThreadEnded)?;
+        }
+        drop(done);
+        for _ in &self.workers {
+            wait.recv().map_err(|_| Error::ThreadEnded)?;
+        }
+        Ok(())
+    }
+
+    fn series(
+        &mut self,
+        record: &[u8],
+        op: usize,
+        attach: &mut Vec<Attach>,
+        tally: &mut Replayed,
+    ) -> Result<(), Corrupt> {
+        let mut reader = SeriesReader::new(record)?;
+        while let Some((number, pairs)) = reader.read()? {
+            match self.restore.series(number, pairs) {
+                Ok(numbered) if numbered.again => {
+                    let first = numbered.first;
+                    if self.aliases.get(&number) != Some(&first) {
+                        Arc::make_mut(&mut self.aliases).insert(number, first);
+                    }
+                    attach.push(Attach { op, number, first });
+                }
+                Ok(_) => {}
+                Err(error) => tally.refused(&error),
+            }
+        }
+        Ok(())
+    }
+
+    fn exemplars(&self, record: &[u8]) -> Result<(), Corrupt> {
+        let mut reader = ExemplarReader::new(record)?;
+        while let Some(row) = reader.read()? {
+            let labels = Labels::from_pairs(row.labels.iter().copied());
+            let exemplar = Exemplar { labels, value: row.value, timestamp_ms: row.time_ms };
+            self.restore.exemplar(row.series_ref, exemplar);
+        }
+        Ok(())
+    }
+
+    fn metadata(&self, record: &[u8]) -> Result<(), Corrupt> {
+        let mut reader = MetadataReader::new(record)?;
+        while let Some(row) = reader.read()? {
+            let metadata = MetricMetadata {
+                metric_type: row.metric_type.as_str().to_owned(),
+                help: row.help.to_owned(),
+                unit: row.unit.to_owned(),
+            };
+            self.restore.metadata(row.series_ref, None, metadata);
+        }
+        Ok(())
+    }
+}
