@@ -74,7 +74,12 @@ async fn the_head_becomes_blocks_and_no_sample_is_lost() {
     }
     let ends: Vec<i64> = blocks(&tsdb).iter().map(|b| b.1 / HOUR).collect();
     assert_eq!(ends, [6, 12, 14, 16, 18], "the newest is left alone: {:?}", blocks(&tsdb));
+    let before = data(&*tsdb).await;
     tsdb.close().await.unwrap();
+    drop(tsdb);
+    let again = open_with(dir.path(), &clock, options()).await;
+    assert_same(&data(&*again).await, &before, "after a restart");
+    again.close().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -82,8 +87,9 @@ async fn late_samples_become_blocks_that_say_so() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(FakeClock::at(START + 5 * HOUR));
     let mut options = late_options();
+    options.compaction = true;
     options.overlapping_compaction = false;
-    let tsdb = open_with(dir.path(), &clock, options).await;
+    let tsdb = open_with(dir.path(), &clock, options.clone()).await;
     fill(&tsdb, START, 5).await;
     for n in 0..3 {
         // More than a buffer of late samples, between those that are there.
@@ -99,6 +105,13 @@ async fn late_samples_become_blocks_that_say_so() {
     let hinted: Vec<_> = blocks(&tsdb).into_iter().filter(|b| !b.3.is_empty()).collect();
     assert!(!hinted.is_empty() && hinted.iter().all(|b| b.3 == ["from-out-of-order"]), "{hinted:?}");
     tsdb.close().await.unwrap();
+    drop(tsdb);
+    options.overlapping_compaction = true;
+    let again = open_with(dir.path(), &clock, options).await;
+    assert_same(&data(&*again).await, &before, "after a restart");
+    again.maintain().await.unwrap();
+    assert_same(&data(&*again).await, &before, "after overlapping blocks were merged");
+    again.close().await.unwrap();
 }
 
 /// prometheus#14584: what becomes late while blocks of late samples are made is in none of them, and not lost.

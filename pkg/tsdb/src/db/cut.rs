@@ -81,7 +81,8 @@ impl Tsdb {
         *self.chunks_mark.lock() = Some(self.head.mark());
         *self.untruncated.lock() = None;
         self.blocks.deps.failpoints.hit("tsdb.cut.before_log")?;
-        self.log.truncate(&self.journal, end, gone.series_removed, &|| self.head.numbers()).await?;
+        let newest = self.head.range().map_or(end, |(_, max)| max.max(end));
+        self.log.truncate(&self.journal, end, (gone.series_removed, newest), &|| self.head.numbers()).await?;
         Ok(true)
     }
 

@@ -15,9 +15,25 @@ pub(crate) struct OldSegments {
     dir: PathBuf,
     late_dir: PathBuf,
     options: JournalOptions,
-    /// Series that left the head, by their number in the log: the last segment that may name them.
-    left: Mutex<HashMap<u64, u64>>,
+    /// Numbers in the log that the head does not have (any more), and how long their labels are needed.
+    left: Mutex<HashMap<u64, Needed>>,
     metrics: OldSegmentsMetrics,
+}
+
+/// How long a number's labels are needed in the log.
+#[derive(Debug, Clone, Copy)]
+struct Needed {
+    /// The last segment that may name it.
+    segment: u64,
+    /// Its samples may be as new as this; a checkpoint keeps those that are not older than the head, ms.
+    until_ms: i64,
+}
+
+impl Needed {
+    /// Whether a checkpoint up to `segment` for a head from `min_time_ms` on has to keep the labels.
+    fn is_kept(self, segment: u64, min_time_ms: i64) -> bool {
+        self.segment > segment || self.until_ms >= min_time_ms
+    }
 }
 
 #[derive(Debug)]
@@ -66,14 +82,20 @@ impl OldSegments {
         self.metrics.corruptions.inc_by(count);
     }
 
+    /// Numbers that a replay found for series which have another number too. No segment behind `segment` has them, and no
+    /// sample of theirs is newer than `until_ms`.
+    pub(crate) fn note_other_numbers(&self, numbers: Vec<u64>, segment: u64, until_ms: i64) {
+        self.left.lock().extend(numbers.into_iter().map(|number| (number, Needed { segment, until_ms })));
+    }
+
     /// Replaces the older two thirds of the segments by a checkpoint. `min_time_ms` is where the head begins, `in_head` gives
-    /// the numbers of its series. `freed` are those of series that just left it: their labels are kept as long as a segment
-    /// may name them.
+    /// the numbers of its series. `freed` are those of series that just left it and have no sample after `until_ms`: their
+    /// labels are kept as long as the log may name them.
     pub(crate) async fn truncate(
         &self,
         journal: &LogJournal,
         min_time_ms: i64,
-        freed: Vec<u64>,
+        freed: (Vec<u64>, i64),
         in_head: &(dyn Fn() -> Vec<u64> + Sync),
     ) -> Result<()> {
         let outcome = self.try_truncate(journal, min_time_ms, freed, in_head).await;
@@ -87,14 +109,14 @@ impl OldSegments {
         &self,
         journal: &LogJournal,
         min_time_ms: i64,
-        freed: Vec<u64>,
+        freed: (Vec<u64>, i64),
         in_head: &(dyn Fn() -> Vec<u64> + Sync),
     ) -> Result<()> {
         let failed = |e: crate::head::JournalError| Error::Head(format!("write-ahead log: {}", e.message));
         let Some(current) = journal.cut(Log::Wal).await.map_err(failed)? else { return Ok(()) };
         // A record that names one of them may be in the segment that was just ended.
         let ended = current.saturating_sub(1);
-        self.left.lock().extend(freed.into_iter().map(|reference| (reference, ended)));
+        self.note_other_numbers(freed.0, ended, freed.1);
         let first = wal::list_segments(&self.dir).map_err(Error::io("list", &self.dir))?.first().map(|s| s.number);
         let Some(first) = first else { return Ok(()) };
         let last = first + ended.saturating_sub(first) * 2 / 3;
@@ -104,7 +126,7 @@ impl OldSegments {
         self.checkpoint(last, min_time_ms, in_head)?;
         wal::remove_below(&self.dir, last + 1).map_err(Error::io("remove segments in", &self.dir))?;
         self.metrics.truncations.inc();
-        self.left.lock().retain(|_, segment| *segment > last);
+        self.left.lock().retain(|_, needed| needed.is_kept(last, min_time_ms));
         self.metrics.deletions.inc();
         wal::checkpoint::remove_below(&self.dir, last).map_err(|e| {
             self.metrics.deletions_failed.inc();
@@ -124,7 +146,8 @@ impl OldSegments {
         in_head.sort_unstable();
         let left = self.left.lock();
         let mut keep = |reference| {
-            in_head.binary_search(&reference).is_ok() || left.get(&reference).is_some_and(|segment| *segment > last)
+            in_head.binary_search(&reference).is_ok()
+                || left.get(&reference).is_some_and(|needed| needed.is_kept(last, min_time_ms))
         };
         let options = self.options.wal.clone();
         let request = wal::checkpoint::Request { segment: last, min_time_ms, keep: &mut keep, options };

@@ -46,6 +46,10 @@ impl Tsdb {
 
     /// Writes full chunks of the head to files.
     pub(crate) async fn map_full_chunks(&self) -> Result<()> {
+        if self.unfinished().is_some() {
+            // The replay looks through the files first.
+            return Ok(());
+        }
         let _mapping = self.mapping.lock().await;
         let mapped = self.head.map_full_chunks(&*self.chunks).await;
         mapped.map(drop).map_err(Error::io("write chunks of the head in", &self.blocks.dir))

@@ -55,6 +55,8 @@ pub struct TsdbOptions {
     pub reload_interval: Duration,
     /// How often full chunks of the head are moved to files.
     pub map_interval: Duration,
+    /// Threads that decode the log at a start, and as many that fill the head.
+    pub replay_threads: usize,
     /// Largest chunk segment of a block, bytes.
     pub segment_bytes: u64,
     /// Memory of a compaction's buffers, bytes.
@@ -76,6 +78,7 @@ impl Default for TsdbOptions {
             delay_compact_file: None,
             reload_interval: Duration::from_secs(60),
             map_interval: Duration::from_secs(1),
+            replay_threads: std::thread::available_parallelism().map_or(1, usize::from),
             segment_bytes: block::MAX_SEGMENT_BYTES,
             compaction_bytes: 64 << 20,
         }

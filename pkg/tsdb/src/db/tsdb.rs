@@ -13,6 +13,7 @@ use storage::{
     ReplayProgress, Result as StorageResult, Select, SeriesSource, SeriesStream, SourceInfo, TsdbView,
 };
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::blocks::Blocks;
@@ -26,6 +27,7 @@ use super::work::aside;
 use crate::head::{Head, HeadParts};
 use crate::journal::LogJournal;
 use crate::mapped::{MappedChunks, MappedOptions};
+use crate::replay::{Inputs, Replay};
 
 /// The directory of the head's full chunks.
 pub(crate) const CHUNKS_DIR: &str = "chunks_head";
@@ -42,7 +44,9 @@ pub struct Tsdb {
     pub(crate) mapping: tokio::sync::Mutex<()>,
     /// Files of chunks can be removed when the head's readers are past this mark.
     pub(crate) chunks_mark: parking_lot::Mutex<Option<u64>>,
-    replay: watch::Sender<ReplayProgress>,
+    replay: watch::Sender<ReplayState>,
+    /// The thread that replays, until it is waited for.
+    replaying: parking_lot::Mutex<Option<JoinHandle<()>>>,
     /// Cancelled when the database is closed.
     pub(crate) closed: CancellationToken,
     /// Where the head began when something was dropped from it last, ms.
@@ -54,6 +58,14 @@ pub struct Tsdb {
     lock: parking_lot::Mutex<Option<DirLock>>,
 }
 
+/// How the replay of the log goes.
+#[derive(Debug, Clone, Default)]
+struct ReplayState {
+    progress: ReplayProgress,
+    /// Why it ended early: the head lacks what was not read.
+    failed: Option<String>,
+}
+
 impl Tsdb {
     /// Opens the database in `dir`, which is created if it is not there. The replay of the log goes on in the background.
     ///
@@ -62,12 +74,13 @@ impl Tsdb {
     pub fn open(dir: &Path, options: TsdbOptions, deps: TsdbDeps) -> BoxFuture<'static, Result<Arc<Self>>> {
         let dir = dir.to_owned();
         aside(move |_| async move {
-            let opened = Self::load(&dir, options, deps)?;
+            let (opened, replay) = Self::load(&dir, options, deps)?;
+            opened.begin_replay(replay);
             Ok(opened)
         })
     }
 
-    fn load(dir: &Path, options: TsdbOptions, deps: TsdbDeps) -> Result<Arc<Self>> {
+    fn load(dir: &Path, options: TsdbOptions, deps: TsdbDeps) -> Result<(Arc<Self>, Replay)> {
         std::fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
         if let Some(kind) = network_file_system(dir) {
             tracing::warn!(
@@ -95,8 +108,19 @@ impl Tsdb {
         blocks.metrics.clean_start.set(if lock.is_some() { 1.0 } else { -1.0 });
         let begin = blocks.views.current().head_begins_ms().unwrap_or(i64::MIN);
         head.set_min_valid_time(begin);
-        let (replay, _) = watch::channel(ReplayProgress { done: true, ..ReplayProgress::default() });
-        Ok(Arc::new(Self {
+        let before = journal.before();
+        let replay = Replay::prepare(Inputs {
+            data: dir,
+            head: &head,
+            chunks: chunks.clone(),
+            last_wal: before.wal,
+            last_wbl: before.wbl,
+            min_valid_ms: begin,
+            threads: blocks.options.replay_threads,
+        })
+        .map_err(|e| Error::Head(e.to_string()))?;
+        let (state, _) = watch::channel(ReplayState { progress: replay.progress(), failed: None });
+        let tsdb = Self {
             head,
             blocks,
             journal,
@@ -104,19 +128,48 @@ impl Tsdb {
             chunks,
             mapping: tokio::sync::Mutex::default(),
             chunks_mark: parking_lot::Mutex::default(),
-            replay,
+            replay: state,
+            replaying: parking_lot::Mutex::default(),
             closed: CancellationToken::new(),
             cut_until: AtomicI64::new(begin),
             untruncated: parking_lot::Mutex::default(),
             copying: tokio::sync::Mutex::default(),
             lock: parking_lot::Mutex::new(lock),
-        }))
+        };
+        Ok((Arc::new(tsdb), replay))
     }
 
-    /// Completes when the log is replayed.
+    fn begin_replay(self: &Arc<Self>, replay: Replay) {
+        let tsdb = self.clone();
+        let last = self.journal.before().wal.unwrap_or(0);
+        let work = move || {
+            let mut tell = |progress: ReplayProgress| tsdb.replay.send_modify(|state| state.progress = progress);
+            let outcome = replay.run(&mut tell, &|| tsdb.closed.is_cancelled());
+            match outcome {
+                Ok(replayed) => {
+                    tsdb.log.count_corruptions(replayed.corruptions + replayed.late_corruptions);
+                    let newest = tsdb.head.range().map_or(i64::MIN, |(_, max)| max);
+                    tsdb.log.note_other_numbers(replayed.restored.other_numbers, last, newest);
+                    tsdb.replay.send_modify(|state| {
+                        state.progress.current = state.progress.max;
+                        state.progress.done = true;
+                    });
+                }
+                Err(error) => {
+                    if !tsdb.closed.is_cancelled() {
+                        tracing::error!(%error, "the write-ahead log could not be replayed: answers lack what it has");
+                    }
+                    tsdb.replay.send_modify(|state| state.failed = Some(error.to_string()));
+                }
+            }
+        };
+        *self.replaying.lock() = Some(tokio::task::spawn_blocking(work));
+    }
+
+    /// Completes when the log is replayed, or the replay has failed.
     pub async fn replayed(&self) {
         // The sender lives as long as `self`.
-        let _ = self.replay.subscribe().wait_for(|progress| progress.done).await;
+        let _ = self.replay.subscribe().wait_for(|state| state.progress.done || state.failed.is_some()).await;
     }
 
     /// The head.
@@ -143,7 +196,11 @@ impl Tsdb {
 
     /// What every answer lacks now, if anything.
     pub fn unfinished(&self) -> Option<String> {
-        let ReplayProgress { min, max, current, done } = *self.replay.borrow();
+        let state = self.replay.borrow();
+        let ReplayProgress { min, max, current, done } = state.progress;
+        if let Some(why) = &state.failed {
+            return Some(format!("samples of the write-ahead log are missing, since it could not be replayed: {why}"));
+        }
         (!done).then(|| {
             let (read, all) = (current.saturating_sub(min), (max + 1).saturating_sub(min));
             format!(
@@ -162,6 +219,12 @@ impl Tsdb {
         let tsdb = self.clone();
         Box::pin(async move {
             tsdb.closed.cancel();
+            let replaying = tsdb.replaying.lock().take();
+            if let Some(replaying) = replaying
+                && replaying.await.is_err()
+            {
+                tracing::error!("the replay of the write-ahead log panicked");
+            }
             aside(move |_| async move {
                 let _changing = tsdb.blocks.changing().await;
                 let mapped = tsdb.map_full_chunks().await;
@@ -245,7 +308,7 @@ impl TsdbView for Tsdb {
     }
 
     fn replay(&self) -> ReplayProgress {
-        *self.replay.borrow()
+        self.replay.borrow().progress
     }
 
     fn corruptions(&self) -> u64 {

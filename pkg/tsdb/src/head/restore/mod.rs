@@ -43,6 +43,9 @@ pub struct Restored {
     pub skipped: u64,
     /// Chunks on disk that belong to no series, or overlap others of their series.
     pub chunks_dropped: u64,
+    /// Numbers that the log has for series which are known by another one. A checkpoint must keep their labels as long as
+    /// it keeps samples of theirs.
+    pub other_numbers: Vec<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -67,6 +70,11 @@ impl Numbers {
 
     pub fn remove(&self, number: u64) -> Option<u32> {
         self.stripe(number).lock().remove(&number)
+    }
+
+    /// All numbers and their slots.
+    fn all(&self) -> Vec<(u64, u32)> {
+        self.0.iter().flat_map(|stripe| stripe.lock().iter().map(|(n, slot)| (*n, *slot)).collect::<Vec<_>>()).collect()
     }
 
     fn stripe(&self, number: u64) -> &Mutex<HashMap<u64, u32>> {
@@ -127,9 +135,13 @@ impl Restore {
             }
         }
         self.core.forget(&idle, |series| !series.has_data());
+        let is_other =
+            |(number, slot): &(u64, u32)| self.core.slab.lock(*slot).is_none_or(|series| series.reference != *number);
+        let other_numbers = self.numbers.all().into_iter().filter(is_other).map(|(number, _)| number).collect();
         let _one_at_a_time = self.core.maintenance.lock();
         self.core.rank_new_series();
         Ok(Restored {
+            other_numbers,
             series: self.core.counts.series.load(Ordering::Relaxed),
             unknown: self.tally.unknown.load(Ordering::Relaxed),
             skipped: self.tally.skipped.load(Ordering::Relaxed),
