@@ -8,8 +8,9 @@ use storage::Budget;
 use tsdb::db::{Tsdb, TsdbDeps, TsdbOptions};
 use tsdb::head::HeadOptions;
 use tsdb::journal::JournalOptions;
+use wal::Compression;
 
-use crate::config::Config;
+use crate::config::{Config, TsdbConfig};
 use crate::guard::Growing;
 use crate::in_force::InForce;
 
@@ -38,7 +39,7 @@ pub async fn open(config: &Config, deps: &Deps, in_force: &InForce) -> Result<Ar
         reload_interval: flags.reload_interval,
         segment_bytes: flags.block_segment_bytes,
         head: head_options(config, &loaded, block_ms),
-        journal: JournalOptions { sync_interval: flags.wal_sync_interval, ..JournalOptions::default() },
+        journal: journal_options(flags),
         ..TsdbOptions::default()
     };
     let tsdb_deps = TsdbDeps {
@@ -48,6 +49,19 @@ pub async fn open(config: &Config, deps: &Deps, in_force: &InForce) -> Result<Ar
     };
     let opened = Tsdb::open(&flags.path, options, tsdb_deps).await;
     opened.map_err(|e| Error::flag("storage.tsdb.path", e))
+}
+
+fn journal_options(flags: &TsdbConfig) -> JournalOptions {
+    let wal = wal::Options {
+        segment_bytes: flags.wal_segment_bytes,
+        compression: match flags.wal_compression.as_deref() {
+            None => Compression::None,
+            Some("zstd") => Compression::Zstd,
+            Some(_) => Compression::Snappy,
+        },
+        ..wal::Options::default()
+    };
+    JournalOptions { wal, sync_interval: flags.wal_sync_interval }
 }
 
 fn head_options(config: &Config, loaded: &Loaded, block_ms: i64) -> HeadOptions {

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use api::ApiState;
+use api::federate::{Federation, FederationOptions, FederationSource};
 use assembly::Deps;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use labels::Labels;
 use model::format_rfc3339_ms;
 use remote::receive::{Receiver, ReceiverOptions};
+use remote::serve::{ReadServer, ReadServerOptions};
 use storage::SeriesSource;
 use transport::http::pages::{escape, page};
 use tsdb::db::Tsdb;
@@ -38,10 +41,40 @@ impl Routes<'_> {
             .route("/query", page)
             .route("/version", version)
             .merge(api::router(self.state.clone()));
+        routes = routes.merge(self.federation().router()).merge(self.read_server().router());
         if self.config.receiver.enabled {
             routes = routes.merge(self.receiver().router());
         }
         routes
+    }
+
+    fn external_labels(&self) -> Arc<dyn Fn() -> Labels + Send + Sync> {
+        let in_force = self.in_force.clone();
+        Arc::new(move || in_force.external_labels())
+    }
+
+    fn federation(&self) -> Federation {
+        let options = FederationOptions {
+            lookback_ms: self.config.engine.lookback_ms,
+            parse: self.config.engine.parse.clone(),
+            series_max: 0,
+        };
+        let source =
+            FederationSource { series: self.tsdb.clone(), external: self.external_labels(), ready: Arc::new(|| true) };
+        let (clock, budget) = (self.deps.clock.clone(), self.state.budget.clone());
+        Federation::new(source, options, clock, budget, &self.deps.metrics)
+    }
+
+    fn read_server(&self) -> ReadServer {
+        let config = &self.config.remote_read;
+        let options = ReadServerOptions {
+            samples_max: config.samples_max,
+            concurrent_max: config.concurrent_max,
+            frame_bytes_max: config.frame_bytes_max,
+            ..ReadServerOptions::default()
+        };
+        let budget = self.state.budget.clone();
+        ReadServer::new(self.tsdb.clone(), self.external_labels(), options, budget, &self.deps.metrics)
     }
 
     fn receiver(&self) -> Receiver {
