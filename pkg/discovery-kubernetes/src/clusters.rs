@@ -1,21 +1,18 @@
-//! Clusters that are watched, shared by all who want the same objects of the same cluster.
+//! All clusters that are watched.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::access::{Origin, connect};
+use crate::cluster::Cluster;
 use crate::config::KubernetesSdConfig;
 use crate::discoverer::KubernetesDiscoverer;
 use crate::limits::{Limits, Random};
 use crate::metrics::Metrics;
 use crate::server::ApiServer;
-use crate::store::Store;
-use crate::watch::{Wanted, Watch};
 
 /// What discovery in clusters gets from outside.
 #[derive(Clone)]
@@ -83,13 +80,8 @@ impl Clusters {
 
     /// A cluster behind any server, shared by those who are given it; for tests.
     pub fn cluster_at(&self, server: Arc<dyn ApiServer>) -> Cluster {
-        Cluster {
-            server,
-            limits: self.surroundings.limits,
-            random: Random(self.surroundings.random.clone()),
-            metrics: self.metrics.clone(),
-            watches: Mutex::default(),
-        }
+        let Surroundings { random, limits, .. } = &self.surroundings;
+        Cluster::new(server, *limits, Random(random.clone()), self.metrics.clone())
     }
 
     fn own_namespace(&self) -> Result<String, String> {
@@ -100,55 +92,5 @@ impl Clusters {
             "" => Err(format!("own_namespace: {} is empty; name the namespace instead", path.display())),
             name => Ok(name.to_owned()),
         }
-    }
-}
-
-/// One cluster, seen with one set of rights.
-#[derive(Debug)]
-pub struct Cluster {
-    server: Arc<dyn ApiServer>,
-    limits: Limits,
-    random: Random,
-    pub(crate) metrics: Metrics,
-    watches: Mutex<HashMap<Wanted, Weak<Shared>>>,
-}
-
-/// A watch that ends when nobody has it any more.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) store: Arc<Store>,
-    metrics: Metrics,
-    _end: DropGuard,
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.metrics.watches(self.store.resource, -1);
-    }
-}
-
-impl Cluster {
-    /// The watch of these objects; it begins with the first who wants it.
-    pub(crate) fn watch(&self, wanted: &Wanted) -> Arc<Shared> {
-        let mut watches = self.watches.lock();
-        watches.retain(|_, watch| watch.strong_count() > 0);
-        if let Some(shared) = watches.get(wanted).and_then(Weak::upgrade) {
-            return shared;
-        }
-        let store = Arc::new(Store::new(wanted.resource, self.limits.objects_max, self.metrics.clone()));
-        let watch = Watch {
-            server: self.server.clone(),
-            wanted: wanted.clone(),
-            store: store.clone(),
-            limits: self.limits,
-            random: self.random.clone(),
-            metrics: self.metrics.clone(),
-        };
-        let end = CancellationToken::new();
-        tokio::spawn(end.clone().run_until_cancelled_owned(watch.run()));
-        self.metrics.watches(wanted.resource, 1);
-        let shared = Arc::new(Shared { store, metrics: self.metrics.clone(), _end: end.drop_guard() });
-        watches.insert(wanted.clone(), Arc::downgrade(&shared));
-        shared
     }
 }

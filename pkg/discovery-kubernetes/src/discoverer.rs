@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::clusters::Cluster;
+use crate::cluster::Cluster;
 use crate::config::{AttachMetadata, KubernetesSdConfig, Role, Selector};
 use crate::objects::Resource;
 use crate::view::View;

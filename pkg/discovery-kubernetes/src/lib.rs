@@ -7,6 +7,7 @@
 //! A watch that fails takes no targets away. It shows as a source of its own with the reason, until it works again.
 
 mod access;
+mod cluster;
 mod clusters;
 mod config;
 mod discoverer;
@@ -20,7 +21,8 @@ mod targets;
 mod view;
 mod watch;
 
-pub use clusters::{Cluster, Clusters, SERVICE_ACCOUNT, Surroundings};
+pub use cluster::Cluster;
+pub use clusters::{Clusters, SERVICE_ACCOUNT, Surroundings};
 pub use config::{AttachMetadata, KubernetesSdConfig, Namespaces, Role, Selector};
 pub use discoverer::KubernetesDiscoverer;
 pub use limits::Limits;

@@ -75,7 +75,8 @@ impl Lines {
             if let Some(at) = self.buffer.iter().skip(self.scanned).position(|b| *b == b'\n') {
                 let line = self.buffer.split_to(self.scanned + at + 1).freeze();
                 self.scanned = 0;
-                return Some(Ok(line.slice(..line.len() - 1)));
+                let line = line.slice(..line.len() - 1);
+                return Some(if line.len() > self.bytes_max { Err(Cut::TooLong) } else { Ok(line) });
             }
             self.scanned = self.buffer.len();
             if self.scanned > self.bytes_max {
@@ -126,8 +127,10 @@ mod tests {
 
     #[test]
     fn what_is_too_long_or_broken() {
-        let (found, cut) = lines(vec![b"ab\nabc".to_vec(), b"de".to_vec(), b"f\n".to_vec()], 4);
-        assert_eq!((found, cut), (vec![b"ab".to_vec()], Some(Cut::TooLong)));
+        for pieces in [vec!["ab\nabc", "de", "f\n"], vec!["ab\nabc", "de\n"], vec!["ab\nabcde\n"]] {
+            let pieces = pieces.into_iter().map(|piece| piece.as_bytes().to_vec()).collect();
+            assert_eq!(lines(pieces, 4), (vec![b"ab".to_vec()], Some(Cut::TooLong)));
+        }
         assert_eq!(block_on(whole(body(vec![b"ab".to_vec(), b"cd".to_vec()]), 4)), Ok(Bytes::from("abcd")));
         assert_eq!(block_on(whole(body(vec![b"ab".to_vec(), b"cde".to_vec()]), 4)), Err(Cut::TooLong));
         let broken = || iter([Ok(Bytes::from("a\nb")), Err("reset".to_owned())]).boxed();

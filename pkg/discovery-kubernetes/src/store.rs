@@ -27,10 +27,6 @@ struct State {
     listeners: Vec<Weak<Listener>>,
 }
 
-/// Holds more objects than are taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Full;
-
 /// Someone who wants to know what changed. The keys of changed objects gather until they are taken, each once: a slow listener
 /// takes no more memory than keys of all objects do.
 #[derive(Debug)]
@@ -90,8 +86,8 @@ impl Store {
     /// Takes an object in, unless it is known in this very version.
     ///
     /// # Errors
-    /// When it is one too many.
-    pub(crate) fn put(&self, object: Object) -> Result<(), Full> {
+    /// The object, when it is one too many.
+    pub(crate) fn put(&self, object: Object) -> Result<(), Object> {
         let key = object.meta().key();
         let mut state = self.state.lock();
         let (event, more) = match state.objects.get(&key) {
@@ -102,7 +98,7 @@ impl Store {
                 }
                 (Event::Update, 0)
             }
-            None if state.objects.len() >= self.objects_max => return Err(Full),
+            None if state.objects.len() >= self.objects_max => return Err(object),
             None => (Event::Add, 1),
         };
         state.objects.insert(key.clone(), object);
@@ -124,17 +120,20 @@ impl Store {
         }
     }
 
-    /// Ends a listing: what it did not show is gone.
-    pub(crate) fn listed(&self, shown: &HashSet<Key>) {
-        let gone: Vec<Key> = {
-            let mut state = self.state.lock();
-            if !state.synced {
-                state.synced = true;
-                state.tell(None);
-            }
-            state.objects.keys().filter(|key| !shown.contains(*key)).cloned().collect()
-        };
+    /// Forgets all objects but these.
+    pub(crate) fn forget_others(&self, these: &HashSet<Key>) {
+        let others = |state: &State| state.objects.keys().filter(|key| !these.contains(*key)).cloned().collect();
+        let gone: Vec<Key> = others(&self.state.lock());
         gone.iter().for_each(|key| self.remove(key));
+    }
+
+    /// Notes that all objects are there.
+    pub(crate) fn set_synced(&self) {
+        let mut state = self.state.lock();
+        if !state.synced {
+            state.synced = true;
+            state.tell(None);
+        }
     }
 
     /// Sets why the watch fails, or that it does not.

@@ -8,7 +8,7 @@ use model::TargetGroup;
 use tokio::sync::Notify;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::clusters::Shared;
+use crate::cluster::Shared;
 use crate::config::{AttachMetadata, Role};
 use crate::metrics::Metrics;
 use crate::objects::{Key, Object, Resource};

@@ -15,9 +15,9 @@ use url::form_urlencoded::Serializer;
 
 use crate::limits::{Limits, Random};
 use crate::metrics::Metrics;
-use crate::objects::{Change, Key, Page, Resource};
+use crate::objects::{Change, Key, Object, Page, Resource};
 use crate::server::{Answer, ApiServer, Cut, Lines, whole};
-use crate::store::{Full, Store};
+use crate::store::Store;
 
 /// Bytes that are read of an answer which says why there is none.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
@@ -141,6 +141,7 @@ impl Watch {
         let failure = |text: String| -> Result<(Next, Pace), Failure> { Err(Failure { text, next: Next::List }) };
         let limit = self.limits.page_objects.to_string();
         let mut shown: HashSet<Key> = HashSet::new();
+        let mut waiting: Vec<Object> = Vec::new();
         let mut more: Option<String> = None;
         loop {
             let mut query = vec![("limit", limit.as_str())];
@@ -155,14 +156,22 @@ impl Watch {
             let page = self.page(answer).await.map_err(failure)?;
             for object in page.objects {
                 shown.insert(object.meta().key());
-                self.store.put(object).map_err(|Full| failure(self.too_many()))?;
+                // There may be room when those that are gone are known.
+                waiting.extend(self.store.put(object).err());
+            }
+            if shown.len() > self.limits.objects_max {
+                return Err(failure(self.too_many()));
             }
             more = page.more;
             if more.is_none() {
                 if page.version.is_empty() {
                     return Err(failure(format!("list {}: the answer has no resourceVersion", self.wanted.place())));
                 }
-                self.store.listed(&shown);
+                self.store.forget_others(&shown);
+                for object in waiting {
+                    self.store.put(object).map_err(|_| failure(self.too_many()))?;
+                }
+                self.store.set_synced();
                 return Ok(page.version);
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::api::{apps, batch, core, discovery, networking};
 use kube::core::Status;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 
 use super::meta::{Meta, nullable};
 use super::parts::{EndpointSlice, Endpoints, Ingress, Named, Node, Pod, Service};
@@ -195,6 +195,14 @@ trait Read {
     fn read<T: DeserializeOwned>(bytes: &[u8], object: fn(Arc<T>) -> Object) -> serde_json::Result<Self::Out>;
 }
 
+/// Refuses what could not be told from others.
+fn with_name(object: Object) -> serde_json::Result<Object> {
+    match &*object.meta().name {
+        "" => Err(serde_json::Error::custom("an object has no name")),
+        _ => Ok(object),
+    }
+}
+
 struct PageOf;
 
 impl Read for PageOf {
@@ -202,8 +210,10 @@ impl Read for PageOf {
 
     fn read<T: DeserializeOwned>(bytes: &[u8], object: fn(Arc<T>) -> Object) -> serde_json::Result<Page> {
         let list: List<T> = serde_json::from_slice(bytes)?;
+        let objects: serde_json::Result<_> =
+            list.items.into_iter().map(|item| with_name(object(Arc::new(item)))).collect();
         Ok(Page {
-            objects: list.items.into_iter().map(|item| object(Arc::new(item))).collect(),
+            objects: objects?,
             version: list.metadata.resource_version,
             more: Some(list.metadata.more).filter(|more| !more.is_empty()),
         })
@@ -217,8 +227,8 @@ impl Read for ChangeOf {
 
     fn read<T: DeserializeOwned>(bytes: &[u8], object: fn(Arc<T>) -> Object) -> serde_json::Result<Change> {
         Ok(match serde_json::from_slice::<Event<T>>(bytes)? {
-            Event::Added(item) | Event::Modified(item) => Change::Put(object(Arc::new(item))),
-            Event::Deleted(item) => Change::Gone(object(Arc::new(item))),
+            Event::Added(item) | Event::Modified(item) => Change::Put(with_name(object(Arc::new(item)))?),
+            Event::Deleted(item) => Change::Gone(with_name(object(Arc::new(item)))?),
             Event::Bookmark(named) => Change::Version(named.metadata.resource_version.into()),
             Event::Error(status) => Change::Failed(status),
         })
@@ -264,7 +274,13 @@ mod tests {
         let failed =
             Resource::Node.change(br#"{"type":"ERROR","object":{"code":410,"reason":"Expired","message":"old"}}"#);
         assert!(matches!(failed, Ok(Change::Failed(status)) if status.code == 410));
-        for bad in ["", "{", r#"{"type":"X","object":{}}"#, r#"{"type":"ADDED","object":{"metadata":{"name":1}}}"#] {
+        for bad in [
+            "",
+            "{",
+            r#"{"type":"X","object":{}}"#,
+            r#"{"type":"ADDED","object":{"metadata":{"name":1}}}"#,
+            r#"{"type":"ADDED","object":{}}"#,
+        ] {
             assert!(Resource::Node.change(bad.as_bytes()).is_err(), "{bad}");
         }
     }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use labels::Labels;
 
+use super::made::{Made, group};
 use super::pods::{containers, put_container, put_pod, put_port};
 use super::related::Related;
 use super::set::{Set, join};
 use super::simple::put_service;
-use super::{Made, group};
 use crate::objects::{
     Address, Endpoint, EndpointPort, EndpointSlice, Endpoints, Key, Pod, Reference, Service, ServicePort,
 };

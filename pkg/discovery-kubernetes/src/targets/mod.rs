@@ -1,6 +1,7 @@
 //! Objects turned into groups of targets, with the labels that Prometheus gives them.
 
 mod addresses;
+mod made;
 mod pods;
 mod related;
 mod set;
@@ -8,28 +9,11 @@ mod simple;
 #[cfg(test)]
 mod tests;
 
-use labels::Labels;
-
+pub(crate) use made::Made;
 pub(crate) use related::{Find, Related};
-use set::Set;
 
 use crate::config::Role;
 use crate::objects::Object;
-
-/// What became of an object.
-#[derive(Debug, Default, Clone, PartialEq)]
-pub(crate) struct Made {
-    /// The labels that all targets share.
-    pub(crate) labels: Labels,
-    pub(crate) targets: Vec<Labels>,
-    /// Why there are fewer targets than there should be.
-    pub(crate) trouble: Option<String>,
-}
-
-fn group(shared: &Set, targets: Vec<Labels>) -> Made {
-    let labels = if targets.is_empty() { Labels::empty() } else { shared.labels() };
-    Made { labels, targets, trouble: None }
-}
 
 /// The targets of an object.
 pub(crate) fn make(object: &Object, related: &mut Related<'_>) -> Made {

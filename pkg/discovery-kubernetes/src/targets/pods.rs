@@ -1,8 +1,8 @@
 //! Targets of pods, and what other targets are told of the pod behind them.
 
+use super::made::{Made, group};
 use super::related::Related;
 use super::set::{Set, join};
-use super::{Made, group};
 use crate::objects::{Container, Pod, Resource};
 
 pub(super) fn pod(pod: &Pod, related: &mut Related<'_>) -> Made {

@@ -1,8 +1,8 @@
 //! Targets of nodes, services and ingresses.
 
+use super::made::{Made, group};
 use super::related::Related;
 use super::set::{Set, join};
-use super::{Made, group};
 use crate::objects::{Ingress, Node, Service, ServicePort};
 
 /// Kinds of node addresses, the one first that is preferred.

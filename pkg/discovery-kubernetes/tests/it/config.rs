@@ -37,7 +37,7 @@ fn defaults_and_paths() {
 fn what_is_refused() {
     for (text, why) in [
         ("api_server: x:443", "line 1, column 1: role missing"),
-        ("role: vacation", "line 1, column 7: \"vacation\" is not one of"),
+        ("role: vacation", "line 1, column 7: role: \"vacation\" is not one of"),
         ("role: node\nrol: x", "line 2, column 1: unknown key \"rol\"; did you mean role?"),
         ("role: node\nnamespaces:\n  foo: bar", "line 3, column 3: unknown key \"foo\""),
         ("role: node\napi_server: 'http://['", "line 2, column 1: no URL"),
