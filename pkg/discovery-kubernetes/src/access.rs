@@ -1,5 +1,6 @@
 //! How an API server is reached: by URL, by a kubeconfig file, or from inside of its cluster.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,8 +12,9 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::rt::TokioExecutor;
 use kube::client::{Body, ConfigExt};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use parking_lot::Mutex;
+use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 use tower::{BoxError, ServiceBuilder};
 use transport::http::{ClientConfig, HttpClient};
 
@@ -115,33 +117,43 @@ enum Identity {
 #[derive(Debug, Clone)]
 struct ByIdentity {
     identity: Identity,
-    /// None until the first request, and again after one that failed: files may have changed.
-    client: Arc<Mutex<Option<Client>>>,
+    state: Arc<Mutex<Making>>,
 }
 
-#[derive(Clone)]
-struct Client(kube::Client);
+/// The client of an [`Identity`], or the attempt to make it.
+#[derive(Default)]
+struct Making {
+    /// None until the first request, and again after one that failed: files may have changed.
+    client: Option<kube::Client>,
+    /// Goes on when nobody waits for it any more: a program that hangs is not started again and again.
+    attempt: Option<JoinHandle<Result<kube::Client, String>>>,
+}
 
-impl std::fmt::Debug for Client {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Client")
+impl fmt::Debug for Making {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Making").field("made", &self.client.is_some()).finish_non_exhaustive()
     }
 }
 
 impl ByIdentity {
     fn new(identity: Identity) -> Self {
-        Self { identity, client: Arc::default() }
+        Self { identity, state: Arc::default() }
     }
 
     async fn client(&self) -> Result<kube::Client, String> {
-        if let Some(Client(client)) = &*self.client.lock() {
+        let mut state = self.state.lock().await;
+        if let Some(client) = &state.client {
             return Ok(client.clone());
         }
-        let (identity, runtime) = (self.identity.clone(), tokio::runtime::Handle::current());
-        // Files are read, and a program may be run.
-        let made = tokio::task::spawn_blocking(move || runtime.block_on(identity.client())).await;
+        let attempt = state.attempt.get_or_insert_with(|| {
+            let (identity, runtime) = (self.identity.clone(), tokio::runtime::Handle::current());
+            // Files are read, and a program may be run.
+            tokio::task::spawn_blocking(move || runtime.block_on(identity.client()))
+        });
+        let made = attempt.await;
+        state.attempt = None;
         let client = made.map_err(|e| e.to_string())??;
-        *self.client.lock() = Some(Client(client.clone()));
+        state.client = Some(client.clone());
         Ok(client)
     }
 }
@@ -156,7 +168,7 @@ impl ApiServer for ByIdentity {
             let result = client.send(request).await;
             let is_good = result.as_ref().is_ok_and(|answer| answer.status() != http::StatusCode::UNAUTHORIZED);
             if !is_good {
-                *this.client.lock() = None;
+                this.state.lock().await.client = None;
             }
             let (head, body) = result.map_err(|e| causes(&e))?.into_parts();
             let body = body.into_data_stream().map_err(|e| causes(&e)).boxed();
@@ -172,7 +184,12 @@ impl Identity {
                 let wrong = |e| format!("kubeconfig_file {}: {}", path.display(), causes(&e));
                 let file = Kubeconfig::read_from(path).map_err(wrong)?;
                 let options = KubeConfigOptions::default();
-                kube::Config::from_custom_kubeconfig(file, &options).await.map_err(wrong)?
+                let mut config = kube::Config::from_custom_kubeconfig(file, &options).await.map_err(wrong)?;
+                if let Some(exec) = &mut config.auth_info.exec {
+                    // Nobody sits before a server.
+                    exec.interactive_mode = Some(ExecInteractiveMode::Never);
+                }
+                config
             }
             Self::Pod(url, folder) => pod(url, folder)?,
         };

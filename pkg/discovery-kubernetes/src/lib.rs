@@ -2,7 +2,7 @@
 //!
 //! [`Clusters`] is made once for a program. It gives each configuration a [`KubernetesDiscoverer`]. All that want the same
 //! objects of the same cluster share one watch of them, however many jobs there are. Objects are kept as small as targets need
-//! them, and each change of one makes those targets anew that were made with it, no others.
+//! them, and each change of one makes those targets again that were made with it, no others.
 //!
 //! A watch that fails takes no targets away. It shows as a source of its own with the reason, until it works again.
 

@@ -31,7 +31,7 @@ pub(crate) struct View {
     role: Role,
     attach: AttachMetadata,
     sources: Vec<Source>,
-    /// Objects of the role whose targets are to be made anew.
+    /// Objects of the role whose targets are to be made again.
     dirty: BTreeSet<Key>,
     /// Which objects of the role were made with another object, there or not.
     users: HashMap<(Resource, Key), HashSet<Key>>,
@@ -86,7 +86,7 @@ impl View {
         self.sources.iter().filter_map(|source| Some((source.name.clone(), source.store.status().1?)))
     }
 
-    /// Finds out which targets are to be made anew.
+    /// Finds out which targets are to be made again.
     pub(crate) fn look(&mut self) {
         for source in &self.sources {
             let resource = source.store.resource;

@@ -12,7 +12,7 @@ pub(crate) trait Find {
     fn find(&self, resource: Resource, key: &str) -> Option<Object>;
 }
 
-/// Other objects, with a note of each that was asked for: when one of those changes, what was made with it is made anew.
+/// Other objects, with a note of each that was asked for: when one of those changes, what was made with it is made again.
 pub(crate) struct Related<'a> {
     objects: &'a dyn Find,
     pub(crate) attach: AttachMetadata,

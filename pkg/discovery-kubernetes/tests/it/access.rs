@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
-use discovery_kubernetes::{Clusters, Surroundings};
+use discovery_kubernetes::{Clusters, Limits, Surroundings};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -18,7 +19,7 @@ use tls::{ServerTls, ServerTlsConfig};
 use tokio::net::TcpListener;
 
 use crate::fake::Fake;
-use crate::run::{Run, clusters, config, pod, surroundings};
+use crate::run::{LONG, Run, clusters, config, failures, pod, surroundings};
 
 /// Requires this token.
 #[derive(Debug, Clone)]
@@ -154,23 +155,49 @@ async fn by_file() {
     let (address, tls) = (door.listen().await, door.listen_tls().await);
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("config");
-    let credential = "{\"apiVersion\": \"client.authentication.k8s.io/v1\", \"kind\": \"ExecCredential\", \
-                      \"status\": {\"token\": \"secret\"}}";
-    let program = dir.path().join("credential");
-    std::fs::write(&program, format!("#!/bin/sh\necho '{credential}'\n")).unwrap();
-    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let exec = format!(
-        "{{exec: {{apiVersion: client.authentication.k8s.io/v1, command: '{}', interactiveMode: Never}}}}",
-        program.display()
-    );
+    let program = program(dir.path(), "");
     for (server, user) in [
         (format!("http://{address}"), "{token: secret}"),
         (format!("https://{tls}"), "{token: secret}"),
-        (format!("https://{tls}"), exec.as_str()),
+        (format!("https://{tls}"), program.as_str()),
     ] {
         std::fs::write(&path, kubeconfig(&server, user)).unwrap();
         works(&clusters().0, &format!("{{role: pod, kubeconfig_file: '{}'}}", path.display()), &fake).await;
     }
+}
+
+/// A user whom a program names, after it did something else.
+fn program(dir: &Path, first: &str) -> String {
+    let credential = "{\"apiVersion\": \"client.authentication.k8s.io/v1\", \"kind\": \"ExecCredential\", \
+                      \"status\": {\"token\": \"secret\"}}";
+    let path = dir.join("credential");
+    std::fs::write(&path, format!("#!/bin/sh\n{first}\necho '{credential}'\n")).unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    format!("{{exec: {{apiVersion: client.authentication.k8s.io/v1, command: '{}'}}}}", path.display())
+}
+
+#[tokio::test]
+async fn a_program_that_hangs_is_started_once() {
+    let fake = Fake::default();
+    fake.put("pods", pod("a", "10.0.0.1"));
+    let address = Door::new(&fake, "Bearer secret").listen().await;
+    let dir = tempfile::tempdir().unwrap();
+    let (gate, runs, path) = (dir.path().join("gate"), dir.path().join("runs"), dir.path().join("config"));
+    std::fs::write(&gate, "").unwrap();
+    let first = format!("echo run >> {}\nwhile [ -e {} ]; do sleep 0.05; done", runs.display(), gate.display());
+    std::fs::write(&path, kubeconfig(&format!("http://{address}"), &program(dir.path(), &first))).unwrap();
+
+    let (request_timeout, retry_min) = (Duration::from_millis(50), Duration::from_millis(1));
+    let limits = Limits { request_timeout, retry_min, retry_max: 2 * retry_min, ..Limits::default() };
+    let metrics = Metrics::new();
+    let clusters = Clusters::new(Surroundings { limits, ..surroundings() }, &metrics);
+    let yaml = format!("{{role: pod, kubeconfig_file: '{}'}}", path.display());
+    let mut run = Run::start(Box::new(clusters.discoverer(&config(&yaml)).unwrap()));
+    run.until("a failure", |run| run.failures() == ["list pods of the whole cluster: no answer within 50ms"]).await;
+    testkit::wait_for("more failures", LONG, async || failures(&metrics) >= 5).await;
+    assert_eq!(std::fs::read_to_string(&runs).unwrap(), "run\n");
+    std::fs::remove_file(&gate).unwrap();
+    run.until("the pod", |run| run.addresses() == ["10.0.0.1:1"]).await;
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Which targets a change makes anew.
+//! Which targets a change makes again.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -57,19 +57,19 @@ async fn a_change_reaches_those_who_are_made_with_it() {
         // The phase of a pod changes without a change of the endpoints.
         let mut done = owned(pod("a", "10.0.0.1"), "ReplicaSet", "a-1");
         done["status"]["phase"] = "Succeeded".into();
-        assert_eq!(expect(("pods", done), "pod_phase", [Some("Succeeded"), Some("Running")]).await, [web.clone()]);
+        assert_eq!(expect(("pods", done), "pod_phase", [Some("Succeeded"), Some("Running")]).await, [web.as_str()]);
         let changed = service("web", json!({"s": "2"}));
-        assert_eq!(expect(("services", changed), "service_label_s", [Some("2"), None]).await, [web.clone()]);
+        assert_eq!(expect(("services", changed), "service_label_s", [Some("2"), None]).await, [web.as_str()]);
         let new = service("db", json!({"s": "3"}));
-        assert_eq!(expect(("services", new), "service_label_s", [Some("2"), Some("3")]).await, [db.clone()]);
+        assert_eq!(expect(("services", new), "service_label_s", [Some("2"), Some("3")]).await, [db.as_str()]);
         let node = named("n1", json!({"zone": "b"}));
         assert_eq!(expect(("nodes", node), "node_label_zone", [Some("b"), Some("b")]).await.len(), 2);
         let namespace = named("default", json!({"team": "y"}));
         assert_eq!(expect(("namespaces", namespace), "namespace_label_team", [Some("y"), Some("y")]).await.len(), 2);
         let set = owned(in_default("a-1"), "Deployment", "c");
-        assert_eq!(expect(("replicasets", set), "pod_deployment_name", [Some("c"), None]).await, [web.clone()]);
+        assert_eq!(expect(("replicasets", set), "pod_deployment_name", [Some("c"), None]).await, [web.as_str()]);
         let job = owned(in_default("b-1"), "CronJob", "c");
-        assert_eq!(expect(("jobs", job), "pod_cronjob_name", [None, Some("c")]).await, [db.clone()]);
+        assert_eq!(expect(("jobs", job), "pod_cronjob_name", [None, Some("c")]).await, [db.as_str()]);
 
         fake.delete("services", "default", "web");
         fake.delete("pods", "default", "bb");

@@ -44,6 +44,13 @@ pub fn discoverer(yaml: &str, cluster: &Arc<Cluster>) -> Box<KubernetesDiscovere
     Box::new(KubernetesDiscoverer::new(&config(yaml), None, cluster.clone()))
 }
 
+/// Lists and watches that failed.
+pub fn failures(metrics: &Metrics) -> u64 {
+    let encoded = metrics.encode();
+    let line = encoded.lines().find_map(|line| line.strip_prefix("prometheus_sd_kubernetes_failures_total "));
+    line.unwrap().parse().unwrap()
+}
+
 /// A discoverer that runs, and what came of it.
 pub struct Run {
     pub inbox: mpsc::Receiver<(usize, Vec<Update>)>,

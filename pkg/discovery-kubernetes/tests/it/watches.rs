@@ -8,7 +8,7 @@ use serde_json::json;
 use telemetry::Metrics;
 
 use crate::fake::Fake;
-use crate::run::{Run, cluster, discoverer, named, pod, pod_in, service, slice, surroundings};
+use crate::run::{Run, cluster, discoverer, failures, named, pod, pod_in, service, slice, surroundings};
 
 const ENDPOINTS: &str =
     "{role: endpointslice, attach_metadata: {node: true, namespace: true, deployment: true, cronjob: true}}";
@@ -213,11 +213,7 @@ async fn rights_that_are_missing_are_named() {
                the account the verbs list and watch on nodes by a ClusterRole";
     assert_eq!(run.failures(), [why]);
     assert!(metrics.encode().contains("prometheus_sd_kubernetes_http_request_total{status_code=\"403\"}"));
-    let failures = metrics
-        .encode()
-        .lines()
-        .find_map(|l| l.strip_prefix("prometheus_sd_kubernetes_failures_total ")?.parse::<u32>().ok());
-    assert!(failures > Some(0));
+    assert!(failures(&metrics) > 0);
     fake.put("nodes", named("n1", json!({"zone": "a"})));
     fake.refuse("nodes", 200);
     run.more().await;
