@@ -11,12 +11,11 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use discovery_kubernetes::{Clusters, Limits, Surroundings};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::service::TowerToHyperService;
 use telemetry::Metrics;
-use tls::{ServerTls, ServerTlsConfig};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use transport::ServeOptions;
+use transport::http::WebConfig;
 
 use crate::fake::Fake;
 use crate::run::{LONG, Run, clusters, config, failures, pod, surroundings};
@@ -54,28 +53,19 @@ impl Door {
     }
 
     async fn listen(&self) -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(axum::serve(listener, self.app()).into_future());
-        address
+        self.serve(WebConfig::default()).await
     }
 
     async fn listen_tls(&self) -> SocketAddr {
+        let config = "tls_server_config: {cert_file: server.pem, key_file: server.key}";
+        self.serve(WebConfig::parse(config, &pem("")).unwrap()).await
+    }
+
+    async fn serve(&self, config: WebConfig) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let config = ServerTlsConfig { cert: pem("server.pem"), key: pem("server.key"), ..ServerTlsConfig::default() };
-        let (tls, app) = (ServerTls::new(config).unwrap(), self.app());
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let (acceptor, app) = (tls.acceptor(), TowerToHyperService::new(app.clone()));
-                tokio::spawn(async move {
-                    if let Ok(stream) = acceptor.accept(stream).await {
-                        let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), app).await;
-                    }
-                });
-            }
-        });
+        let options = ServeOptions { tls: config.tls, ..ServeOptions::http(Duration::ZERO) };
+        tokio::spawn(transport::serve(listener, self.app(), options, CancellationToken::new()));
         address
     }
 }
