@@ -129,6 +129,9 @@ async fn what_is_refused() {
         assert_eq!(got.as_u16(), status, "{query}: {body}");
         assert!(body.contains(text), "{body}");
     }
+    let costly = "match[]={a=~\"(.{100}){100}\"}&".repeat(200);
+    let (status, _, body) = rig.get(&costly, "*/*").await;
+    assert_eq!(status, 400, "{}", String::from_utf8_lossy(&body));
     let many = vec!["match[]=a"; 1001].join("&");
     assert_eq!(rig.get(&many, "*/*").await.0, 400);
     rig.ready.store(false, Ordering::SeqCst);

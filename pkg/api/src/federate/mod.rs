@@ -21,7 +21,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use labels::Labels;
+use labels::{Labels, Matcher};
 use model::{Clock, TimeRange};
 use promql_syntax::ParseOptions;
 use storage::{Budget, Ctx, Error, SeriesSource};
@@ -42,7 +42,7 @@ const SELECTORS_MAX: usize = 1000;
 pub struct FederationOptions {
     /// How old the latest sample of a series may be, ms (`--query.lookback-delta`).
     pub lookback_ms: i64,
-    /// How selectors are parsed.
+    /// How selectors are parsed; all regular expressions of a request together may be as large as one of a query.
     pub parse: ParseOptions,
     /// Series of one answer; 0 = any number.
     pub series_max: usize,
@@ -131,12 +131,19 @@ impl Inner {
     async fn answer(&self, query: &str, headers: &HeaderMap) -> Result<Response, (StatusCode, String)> {
         let texts = url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "match[]");
         let bad = |text: String| (StatusCode::BAD_REQUEST, text);
-        let mut selectors = Vec::new();
+        let (mut selectors, mut regex_bytes) = (Vec::new(), 0);
+        let regex_bytes_max = self.options.parse.max_regex_bytes;
         for (_, text) in texts {
             if selectors.len() >= SELECTORS_MAX {
                 return Err(bad(format!("more than {SELECTORS_MAX} selectors (match[])")));
             }
             let set = promql_syntax::parse_series_matchers(&text).map_err(|why| bad(why.to_string()))?;
+            regex_bytes += set.iter().filter_map(Matcher::regex).map(|r| r.size_bytes()).sum::<usize>();
+            if regex_bytes_max > 0 && regex_bytes > regex_bytes_max {
+                let text =
+                    format!("regular expressions of match[] take more than {regex_bytes_max} bytes when compiled");
+                return Err(bad(text));
+            }
             selectors.push(set);
         }
         if !(self.ready)() {

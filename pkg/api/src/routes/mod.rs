@@ -3,6 +3,7 @@
 mod admin;
 mod metadata;
 mod notifications;
+mod openapi;
 mod query;
 mod rules;
 mod scrapes;
@@ -31,6 +32,7 @@ pub(crate) fn all() -> Router<Shared> {
         .merge(search::routes())
         .merge(self_metrics::routes())
         .merge(notifications::routes())
+        .merge(openapi::routes())
 }
 
 /// Streams of events: they go out as they come, compressed by nothing, before the server is ready too.
