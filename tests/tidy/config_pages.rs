@@ -39,7 +39,12 @@ const WEB: &str = "pkg/transport/src/http";
 const REQUESTS: &str = "pkg/transport/src/request_log.rs";
 const CACHES: &str = "pkg/store-gateway/src/cache_config.rs";
 const ENDPOINTS: &str = "pkg/querier/src/endpoints";
-const TARGETS: &str = "pkg/discovery/src";
+const TARGETS: &str = "pkg/discovery/src/file.rs";
+const SECTIONS: &str = "pkg/discovery/src/config/sections.rs";
+const KUBERNETES: &str = "pkg/discovery-kubernetes/src/config.rs";
+const SCRAPE: &str = "pkg/scrape/src/config";
+const SERVER: &str = "pkg/config/src";
+const MAIN_FILE: &str = "pkg/config/src/main_file.rs";
 const RELABEL: &str = "pkg/relabel/src";
 const RETENTION: &str = "pkg/compactor/src/policy.rs";
 const REWRITE: &str = "pkg/tools/src/bucket/rewrite";
@@ -103,7 +108,7 @@ const PAGES: &[Page] = &[
                     password_file: /etc/aion/password\n\
                   transport_config:\n  \
                     idle_conn_timeout: 5m\n",
-        tables: &[table("The file", CLIENT, "ClientConfig")],
+        tables: &[table("The file", CLIENT, "ClientConfig"), table("A header in `http_headers`", CLIENT, "Header")],
     },
     Page {
         file: "web",
@@ -181,6 +186,62 @@ const PAGES: &[Page] = &[
         ],
     },
     Page {
+        file: "prometheus",
+        title: "Prometheus configuration",
+        intro: "`aion server --config.file` names a file in the format of Prometheus 3.14, defaults included. Relative paths \
+                count from the folder of the file they stand in. The file is read again at SIGHUP, at `POST /-/reload` and, \
+                with `--config.auto-reload`, when it or a file that it names changes. A configuration is put in force as a \
+                whole or not at all; a mistake is named with file, line and column.\n\n\
+                Each section is read and checked. A warning names those that are not in force: `rule_files`, `alerting`, \
+                `remote_write`, `remote_read`, `otlp`, `tracing`, `global.query_log_file` and `runtime`.\n\n\
+                Targets are found by `static_configs`, `file_sd_configs`, `http_sd_configs`, `dns_sd_configs`, \
+                `consul_sd_configs` and `kubernetes_sd_configs`. The sections of all other mechanisms of Prometheus are \
+                checked, and a server does not start with one of them: a tool that writes targets to a file, or serves \
+                them by HTTP, takes their place. The keys of [HTTP clients](http-client.md) (`transport_config` excepted) \
+                stand beside the own keys of jobs, of `http_sd_configs`, `consul_sd_configs`, `kubernetes_sd_configs`, \
+                `alertmanagers`, `remote_write` and `remote_read`. Without a word about proxies these clients use none.",
+        example: "global:\n  \
+                    scrape_interval: 15s\n  \
+                    external_labels:\n    \
+                      cluster: eu1\n\
+                  scrape_config_files:\n\
+                  - jobs/*.yml\n\
+                  scrape_configs:\n\
+                  - job_name: node\n  \
+                    static_configs:\n  \
+                    - targets: [localhost:9100]\n\
+                  - job_name: apps\n  \
+                    http_sd_configs:\n  \
+                    - url: https://inventory.example.org/targets\n    \
+                      bearer_token_file: token\n",
+        tables: &[
+            table("`global`", SCRAPE, "GlobalYaml"),
+            table("Lists of files", MAIN_FILE, "Lists"),
+            Table {
+                intro: "Beside these stand the keys that say where targets are, and those of an HTTP client. \
+                        `relabel_configs` and `metric_relabel_configs` are lists of [rules](relabel.md).",
+                ..table("An entry of `scrape_configs`", SCRAPE, "JobYaml")
+            },
+            table("An entry of `static_configs`", SECTIONS, "StaticConfig"),
+            Table {
+                intro: "The files are lists of such entries. They are read at least every 5 s.",
+                ..table("An entry of `file_sd_configs`", SECTIONS, "FileConfig")
+            },
+            table("An entry of `http_sd_configs`", SECTIONS, "HttpYaml"),
+            table("An entry of `dns_sd_configs`", SECTIONS, "DnsYaml"),
+            table("An entry of `consul_sd_configs`", SECTIONS, "ConsulYaml"),
+            table("An entry of `kubernetes_sd_configs`", KUBERNETES, "KubernetesYaml"),
+            table("`storage`", SERVER, "StorageYaml"),
+            table("`alerting`", SERVER, "AlertingYaml"),
+            table("An entry of `alerting.alertmanagers`", SERVER, "AlertmanagerYaml"),
+            table("An entry of `remote_write`", SERVER, "RemoteWriteYaml"),
+            table("An entry of `remote_read`", SERVER, "RemoteReadYaml"),
+            table("`otlp`", SERVER, "OtlpConfig"),
+            table("`tracing`", SERVER, "TracingConfig"),
+            table("`runtime`", MAIN_FILE, "RuntimeConfig"),
+        ],
+    },
+    Page {
         file: "relabel",
         title: "Relabelling",
         intro: "A list of rules as in Prometheus, applied one after the other. `--selector.relabel-config` of `store`, \
@@ -219,8 +280,9 @@ const PAGES: &[Page] = &[
     },
 ];
 
-/// Structs that read a configuration and are on no page: the first pass over a file, which only reads its type.
-const NOT_SHOWN: &[&str] = &["Head"];
+/// Structs that read a configuration and are on no page: the first pass over a file, which only reads its type; a file whose
+/// only key is a list that is on a page.
+const NOT_SHOWN: &[&str] = &["Head", "ScrapeConfigFile"];
 
 /// Where each table's struct stands, and what is declared there.
 struct Sources(BTreeMap<PathBuf, Source>);

@@ -181,7 +181,11 @@ fn plain(ty: &Type, outer: &BTreeMap<String, Type>) -> (bool, String) {
         ("PathBuf", _) => (false, "file".to_owned()),
         ("bool", _) => (false, "true or false".to_owned()),
         ("i64" | "u64" | "u16" | "usize" | "f64", _) => (false, "number".to_owned()),
-        ("Span", _) => (false, "duration".to_owned()),
+        ("Span" | "DurationMs", _) => (false, "duration".to_owned()),
+        ("Bytes", _) => (false, "size".to_owned()),
+        ("Rule", _) => (false, "rule".to_owned()),
+        ("Secret" | "Role" | "DnsType" | "ScrapeProtocol" | "ValidationScheme" | "EscapingScheme", _)
+        | ("FloatEncoding" | "TranslationStrategy" | "ApiVersion" | "ClientType", _) => (false, "string".to_owned()),
         ("Text", _) => (false, "string or number".to_owned()),
         ("Value", _) => (false, "size".to_owned()),
         ("IgnoredAny", _) => (false, "any".to_owned()),

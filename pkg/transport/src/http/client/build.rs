@@ -26,6 +26,13 @@ impl ClientConfig {
     /// # Errors
     /// Bad TLS files, proxy or durations.
     pub fn build(self) -> Result<HttpClient, Error> {
+        let client = self.connect()?;
+        let tokens = self.oauth2.as_ref().map(tokens).transpose()?;
+        Ok(HttpClient::new(client, self, tokens))
+    }
+
+    /// Opens certificates and keys anew.
+    pub(super) fn connect(&self) -> Result<reqwest::Client, Error> {
         let connections = Connections {
             tls: &self.tls_config,
             proxy_url: self.proxy_url.as_deref(),
@@ -39,9 +46,7 @@ impl ClientConfig {
         if !self.follow_redirects {
             builder = builder.redirect(reqwest::redirect::Policy::none());
         }
-        let client = builder.build().map_err(|e| Error::Config(format!("HTTP client: {e}")))?;
-        let tokens = self.oauth2.as_ref().map(tokens).transpose()?;
-        Ok(HttpClient::new(client, self, tokens))
+        builder.build().map_err(|e| Error::Config(format!("HTTP client: {e}")))
     }
 }
 

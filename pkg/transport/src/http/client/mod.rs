@@ -5,6 +5,7 @@ mod build;
 mod check;
 mod config;
 mod request;
+mod rotation;
 mod token;
 
 pub use config::{ClientConfig, TlsConfig};

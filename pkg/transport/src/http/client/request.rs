@@ -9,20 +9,23 @@ use reqwest::{Method, RequestBuilder};
 use yaml::Secret;
 
 use super::config::ClientConfig;
+use super::rotation::Connections;
 use super::token::Tokens;
 use crate::Error;
 
-/// A client with its authentication. Token and password files are read at each request, so rotation needs no restart.
+/// A client with its authentication. Token and password files are read at each request, certificates and keys when they
+/// change, so rotation needs no restart.
 #[derive(Debug, Clone)]
 pub struct HttpClient {
-    client: reqwest::Client,
+    connections: Arc<Connections>,
     config: Arc<ClientConfig>,
     tokens: Option<Arc<Tokens>>,
 }
 
 impl HttpClient {
     pub(super) fn new(client: reqwest::Client, config: ClientConfig, tokens: Option<Tokens>) -> Self {
-        Self { client, config: Arc::new(config), tokens: tokens.map(Arc::new) }
+        let connections = Arc::new(Connections::new(client, &config));
+        Self { connections, config: Arc::new(config), tokens: tokens.map(Arc::new) }
     }
 
     /// A GET with the configured authentication, OAuth 2.0 excepted.
@@ -46,7 +49,7 @@ impl HttpClient {
     /// # Errors
     /// When a file cannot be read or no token is given.
     pub fn request(&self, method: Method, url: &str) -> BoxFuture<'static, Result<RequestBuilder, Error>> {
-        let request = self.authorize(self.client.request(method, url));
+        let request = self.authorize(self.connections.client(&self.config).request(method, url));
         let tokens = self.tokens.clone();
         Box::pin(async move {
             match tokens {
@@ -60,7 +63,7 @@ impl HttpClient {
         if self.tokens.is_some() {
             return Err(Error::Config("oauth2 is not used for these requests: set authorization or basic_auth".into()));
         }
-        self.authorize(self.client.request(method, url))
+        self.authorize(self.connections.client(&self.config).request(method, url))
     }
 
     fn authorize(&self, mut request: RequestBuilder) -> Result<RequestBuilder, Error> {

@@ -68,18 +68,26 @@ impl Tokens {
         let c = &self.config;
         let secret = either(c.client_secret.as_ref(), c.client_secret_file.as_deref())?.unwrap_or_default();
         // Servers differ in where they want the secret: in the header (the standard's way), or else in the form.
-        let answer = self.ask(&secret, true).await;
-        match answer {
+        match self.ask(&secret, true).await {
             Err(Refusal::Status(status)) if status.is_client_error() => self.ask(&secret, false).await,
             answer => answer,
         }
         .map_err(|refusal| match refusal {
             Refusal::Status(status) => self.error(format_args!("the server answers {status}")),
+            Refusal::Lost(e) => self.error(describe(&e)),
             Refusal::Other(why) => self.error(why),
         })
     }
 
+    /// Asks twice where the connection is lost: the server may have closed one that was open since the last token.
     async fn ask(&self, secret: &str, in_header: bool) -> Result<Answer, Refusal> {
+        match self.ask_once(secret, in_header).await {
+            Err(Refusal::Lost(_)) => self.ask_once(secret, in_header).await,
+            answer => answer,
+        }
+    }
+
+    async fn ask_once(&self, secret: &str, in_header: bool) -> Result<Answer, Refusal> {
         let c = &self.config;
         let scopes = c.scopes.join(" ");
         let mut form = vec![("grant_type", "client_credentials")];
@@ -93,12 +101,12 @@ impl Tokens {
         } else {
             form.extend([("client_id", c.client_id.as_str()), ("client_secret", secret)]);
         }
-        let mut answer = request.form(&form).send().await.map_err(Refusal::of)?;
+        let mut answer = request.form(&form).send().await.map_err(|e| Refusal::Lost(e.without_url()))?;
         if !answer.status().is_success() {
             return Err(Refusal::Status(answer.status()));
         }
         let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(Refusal::of)? {
+        while let Some(chunk) = answer.chunk().await.map_err(|e| Refusal::Lost(e.without_url()))? {
             if body.len() + chunk.len() > ANSWER_BYTES_MAX {
                 return Err(Refusal::Other(format!("the answer is longer than {ANSWER_BYTES_MAX} bytes")));
             }
@@ -110,11 +118,12 @@ impl Tokens {
 
 enum Refusal {
     Status(reqwest::StatusCode),
+    /// No connection, or one that broke.
+    Lost(reqwest::Error),
     Other(String),
 }
 
-impl Refusal {
-    fn of(e: reqwest::Error) -> Self {
-        Self::Other(e.without_url().to_string())
-    }
+/// An error with its causes.
+fn describe(e: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(e), |e| e.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
