@@ -15,9 +15,6 @@ use crate::objects::Resource;
 use crate::view::View;
 use crate::watch::Wanted;
 
-/// Updates of one message.
-const BATCH: usize = 256;
-
 /// Finds targets in a cluster. Each object is a source: `pod/namespace/name`, `svc/…`, `node/name` and so on, as in Prometheus.
 /// A watch that fails is a source, too, as long as it does: `watch/pods`, without targets.
 #[derive(Debug)]
@@ -92,7 +89,7 @@ impl KubernetesDiscoverer {
                 return;
             }
             for view in &mut views {
-                while let Some(batch) = view.next(BATCH) {
+                while let Some(batch) = view.next() {
                     if !updates.send(batch).await {
                         return;
                     }

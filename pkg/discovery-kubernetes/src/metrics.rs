@@ -1,6 +1,8 @@
 //! What is counted, under Prometheus' names where it counts it.
 
-use telemetry::{Counter, CounterVec, GaugeVec};
+use std::time::Duration;
+
+use telemetry::{Counter, CounterVec, GaugeVec, HistogramVec};
 
 use crate::config::Role;
 use crate::objects::Resource;
@@ -11,6 +13,7 @@ pub(crate) struct Metrics {
     events: CounterVec,
     pub(crate) failures: Counter,
     requests: CounterVec,
+    durations: HistogramVec,
     queued: CounterVec,
     held: GaugeVec,
     watches: GaugeVec,
@@ -56,6 +59,13 @@ impl Metrics {
                 "Requests to API servers by status code; <error> where there was no answer.",
                 &["status_code"],
             ),
+            // Prometheus has a summary without quantiles here: sum and count are the same.
+            durations: metrics.histograms(
+                &name("http_request_duration_seconds"),
+                "Time until the headers of an answer were there, by path.",
+                &["endpoint"],
+                &[],
+            ),
             queued,
             held: metrics.gauges("aion_sd_kubernetes_objects", "Objects held in memory.", &["resource"]),
             watches: metrics.gauges("aion_sd_kubernetes_watches", "Watches that run.", &["resource"]),
@@ -69,9 +79,11 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn request(&self, status: Option<u16>) {
+    /// Counts a request that was answered with this status, or was not answered, after a time.
+    pub(crate) fn request(&self, path: &str, status: Option<u16>, took: Duration) {
         let code = status.map_or_else(|| "<error>".to_owned(), |status| status.to_string());
         self.requests.with(&[&code]).inc();
+        self.durations.with(&[path]).observe(took.as_secs_f64());
     }
 
     pub(crate) fn queued(&self, role: Role, objects: usize) {

@@ -15,6 +15,10 @@ use crate::objects::{Key, Object, Resource};
 use crate::store::{Listener, Store};
 use crate::targets::{Find, Made, Related, make, source};
 
+/// Sources and targets of one message; a source is never divided.
+const BATCH_SOURCES: usize = 256;
+const BATCH_TARGETS: usize = 2048;
+
 /// A watch that the view takes objects from.
 #[derive(Debug)]
 struct Source {
@@ -100,18 +104,21 @@ impl View {
         }
     }
 
-    /// Changes of at most `most` sources; `None` when there is nothing left to do. There is nothing before all objects have
+    /// Changes of a few sources; `None` when there is nothing left to do. There is nothing before all objects have
     /// been seen once: without its service, an address would be a target with other labels.
-    pub(crate) fn next(&mut self, most: usize) -> Option<Vec<Update>> {
+    pub(crate) fn next(&mut self) -> Option<Vec<Update>> {
         if self.dirty.is_empty() || !self.sources.iter().all(|source| source.store.status().0) {
             return None;
         }
-        let mut out = Vec::new();
-        let many = most.min(self.dirty.len());
-        for key in (0..many).map_while(|_| self.dirty.pop_first()).collect::<Vec<_>>() {
-            out.extend(self.update(&key));
+        let (mut out, mut looked_at, mut targets) = (Vec::new(), 0, 0);
+        while looked_at < BATCH_SOURCES && targets < BATCH_TARGETS {
+            let Some(key) = self.dirty.pop_first() else { break };
+            let update = self.update(&key);
+            looked_at += 1;
+            targets += update.as_ref().map_or(0, |update| update.group.targets.len());
+            out.extend(update);
         }
-        self.metrics.queued(self.role, many);
+        self.metrics.queued(self.role, looked_at);
         Some(out)
     }
 

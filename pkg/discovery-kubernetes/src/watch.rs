@@ -188,7 +188,13 @@ impl Watch {
             }
             Err(_) => return Err(format!("{}: no end within {:?}", doing(), self.limits.request_timeout)),
         };
-        self.wanted.resource.page(&body).map_err(|e| format!("{}: the answer cannot be read: {e}", doing()))
+        let resource = self.wanted.resource;
+        // Megabytes take a while.
+        let read = match tokio::task::spawn_blocking(move || resource.page(&body)).await {
+            Ok(read) => read.map_err(|e| e.to_string()),
+            Err(e) => Err(e.to_string()),
+        };
+        read.map_err(|e| format!("{}: the answer cannot be read: {e}", doing()))
     }
 
     /// Takes in changes after `version` until the connection ends.
@@ -257,12 +263,13 @@ impl Watch {
     }
 
     async fn get(&self, verb: &str, url: &str) -> Result<Answer, String> {
-        let limit = self.limits.request_timeout;
+        let (limit, began) = (self.limits.request_timeout, Instant::now());
         let result = match timeout(limit, self.server.get(url)).await {
             Ok(result) => result,
             Err(_) => Err(format!("no answer within {limit:?}")),
         };
-        self.metrics.request(result.as_ref().ok().map(|answer| answer.status));
+        let path = url.split('?').next().unwrap_or(url);
+        self.metrics.request(path, result.as_ref().ok().map(|answer| answer.status), began.elapsed());
         result.map_err(|e| format!("{verb} {}: {e}", self.wanted.place()))
     }
 
