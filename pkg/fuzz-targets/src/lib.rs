@@ -8,6 +8,7 @@
 mod blocks;
 mod checksums;
 mod chunks;
+mod expositions;
 mod messages;
 pub mod mutate;
 mod remote_write;
@@ -19,6 +20,7 @@ pub use blocks::{
     tombstones,
 };
 pub use chunks::{aggregates, float_histogram, float_histogram_st, histogram, histogram_st, resume_xor, xor, xor2};
+pub use expositions::{content_type, exposition_openmetrics, exposition_protobuf, exposition_text};
 pub use messages::{
     grpc_snappy, inspect_messages, remote_frames, remote_message, remote_samples, store_answer, store_request,
 };
@@ -91,6 +93,10 @@ targets! {
     store_request: seeds::store_request, 4 * MIB, 256;
     inspect_messages: seeds::inspect_messages, 64 * KIB, 512;
     grpc_snappy: seeds::grpc_snappy, 512 * KIB, 64;
+    exposition_text: seeds::exposition_text, 16 * KIB, 128;
+    exposition_openmetrics: seeds::exposition_openmetrics, 16 * KIB, 256;
+    exposition_protobuf: seeds::exposition_protobuf, 16 * KIB, 256;
+    content_type: seeds::content_type, 16 * KIB, 64;
     promql: seeds::promql, 4 * MIB, 2 * KIB;
     promql_selectors: seeds::promql_selectors, 4 * MIB, 2 * KIB;
     re2_pattern: seeds::re2_pattern, 8 * MIB, 2 * KIB;

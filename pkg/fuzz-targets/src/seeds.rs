@@ -524,6 +524,43 @@ pub(crate) fn durations() -> Vec<Vec<u8>> {
     ])
 }
 
+pub(crate) fn exposition_text() -> Vec<Vec<u8>> {
+    texts(&[
+        "# HELP a Some text\\n.\n# TYPE a counter\na_total{b=\"c\",d=\"e\\\"\\n\"} 1.5 1700000000000\n{\"u.v\",\"w.x\"=\"y\"} NaN\n",
+        "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 3\nh_sum 4e-3\nh_count 3\n# a comment\n\n\ts { q = \"1\" , } +Inf\n",
+        "# TYPE s summary\ns{quantile=\"0.5\"} 1\ns_sum 2\ns_count 3\n# TYPE \"q.u\" untyped\n",
+    ])
+}
+
+pub(crate) fn exposition_openmetrics() -> Vec<Vec<u8>> {
+    texts(&[
+        "# HELP a_seconds Text.\n# TYPE a_seconds counter\n# UNIT a_seconds seconds\na_seconds_total{b=\"c\"} 1 1700000000.5 # {id=\"x\"} 0.5 1.25\na_seconds_created{b=\"c\"} 1.5\n# EOF\n",
+        "# TYPE h histogram\nh_bucket{le=\"1.0\"} 1\nh_bucket{le=\"+Inf\"} 3 # {} 2\nh_sum 4\nh_count 3\nh_created 7\n# TYPE i info\ni_info{\"a.b\"=\"c\"} 1\n# EOF",
+    ])
+}
+
+pub(crate) fn exposition_protobuf() -> Vec<Vec<u8>> {
+    vec![
+        // A counter with help, label, exemplar and created timestamp.
+        b"\x2d\x0a\x01a\x12\x01h\x18\x00\x22\x23\x0a\x06\x0a\x01b\x12\x01c\x1a\x19\x09\x00\x00\x00\x00\x00\x00\xf8\x3f\x12\x08\x0a\x06\x0a\x01i\x12\x01d\x1a\x04\x08\x05\x10\x01"
+            .to_vec(),
+        // A histogram with classic and native buckets.
+        b"\x3e\x0a\x01h\x18\x04\x22\x37\x3a\x35\x08\x03\x11\x00\x00\x00\x00\x00\x00\x10\x40\x1a\x0b\x08\x03\x11\x00\x00\x00\x00\x00\x00\xf0\x3f\x28\x06\x31\x00\x00\x00\x00\x00\x00\xe0\x3f\x38\x00\x62\x04\x08\x02\x10\x02\x6a\x02\x02\x02\x7a\x04\x08\x05\x10\x01"
+            .to_vec(),
+        // A summary with a quantile, and a gauge with a timestamp.
+        b"\x26\x0a\x01s\x18\x02\x22\x1f\x22\x1d\x08\x02\x11\x00\x00\x00\x00\x00\x00\x10\x40\x1a\x12\x09\x00\x00\x00\x00\x00\x00\xe0\x3f\x11\x00\x00\x00\x00\x00\x00\xf0\x3f\x15\x0a\x01g\x18\x01\x22\x0e\x12\x09\x09\x00\x00\x00\x00\x00\x00\xf8\x7f\x30\xe8\x07"
+            .to_vec(),
+    ]
+}
+
+pub(crate) fn content_type() -> Vec<Vec<u8>> {
+    texts(&[
+        "text/plain; version=0.0.4; charset=\"utf-8\"",
+        "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8",
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited",
+    ])
+}
+
 pub(crate) fn metrics_page() -> Vec<Vec<u8>> {
     texts(&[
         "# HELP a text\n# TYPE a gauge\nprometheus_tsdb_lowest_timestamp_seconds 1.7e9\nprometheus_tsdb_lowest_timestamp 9.223372036854776e+15\n",

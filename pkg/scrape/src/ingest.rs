@@ -106,7 +106,9 @@ impl<'a> Ingest<'a> {
         {
             result = Err(over);
         }
-        if let (Err(Failure::Refused { series, .. }), Some(key)) = (&mut result, self.culprit) {
+        if let (Err(Failure::Refused { series, .. } | Failure::Buckets { series, .. }), Some(key)) =
+            (&mut result, self.culprit)
+        {
             *series = series_of(body, format, self.with.parser, self.cache, key);
         }
         (self.counts, result)
@@ -114,10 +116,26 @@ impl<'a> Ingest<'a> {
 
     fn pass(&mut self, body: &[u8], format: Format) -> Result<()> {
         let mut parser = Parser::new(body, format, self.with.parser)?;
-        while let Some(entry) = parser.next()? {
-            match &entry {
-                Entry::Sample(sample) => self.sample(sample)?,
-                Entry::Histogram(histogram) => self.histogram(histogram)?,
+        // Where names are needed, series are looked up once they are read.
+        let by_key = !self.is_second_pass && !self.with.type_and_unit_labels && !self.with.metadata;
+        loop {
+            let mut asked = None;
+            let (cache, digests) = (&mut *self.cache, by_key);
+            let mut is_known = |bytes: &[u8]| {
+                if !digests {
+                    return false;
+                }
+                let key = cache.digest(bytes, 0);
+                let found = cache.look_up(key);
+                asked = Some((key, found));
+                cache.known(found.id) != Known::Unresolved
+            };
+            if !parser.advance_known(&mut is_known)? {
+                break;
+            }
+            match &parser.entry() {
+                Entry::Sample(sample) => self.sample(sample, asked)?,
+                Entry::Histogram(histogram) => self.histogram(histogram, asked)?,
                 Entry::Comment => {}
                 metadata => self.families.note(metadata),
             }
@@ -127,8 +145,8 @@ impl<'a> Ingest<'a> {
     }
 
     #[inline]
-    fn sample(&mut self, sample: &Sample<'_>) -> Result<()> {
-        let Some((id, time_ms)) = self.take(&sample.series, sample.timestamp_ms, false)? else { return Ok(()) };
+    fn sample(&mut self, sample: &Sample<'_>, asked: Option<(u128, Found)>) -> Result<()> {
+        let Some((id, time_ms)) = self.take(&sample.series, asked, sample.timestamp_ms, false)? else { return Ok(()) };
         let series = self.reference(id);
         let start_ms = if sample.start_ms < time_ms { sample.start_ms } else { 0 };
         let row = Row { id, series, time_ms, value: sample.value, start_ms, is_silent: false };
@@ -140,19 +158,21 @@ impl<'a> Ingest<'a> {
         self.hand_over_if_full()
     }
 
-    fn histogram(&mut self, histogram: &HistogramEntry<'_>) -> Result<()> {
+    fn histogram(&mut self, histogram: &HistogramEntry<'_>, asked: Option<(u128, Found)>) -> Result<()> {
         if !self.with.takes_native && !self.with.parser.convert_classic_histograms {
             return Ok(());
         }
-        let Some((id, time_ms)) = self.take(&histogram.series, histogram.timestamp_ms, true)? else { return Ok(()) };
+        let Some((id, time_ms)) = self.take(&histogram.series, asked, histogram.timestamp_ms, true)? else {
+            return Ok(());
+        };
         let value = match self.with.histograms.apply(histogram.value) {
             Ok(value) => value,
             Err(over) => {
-                self.over.get_or_insert_with(|| Failure::Buckets {
-                    series: shown(&histogram.series),
-                    buckets: over.0,
-                    limit: self.with.histograms.buckets_max,
-                });
+                if self.over.is_none() {
+                    self.culprit = self.cache.key(id);
+                    let limit = self.with.histograms.buckets_max;
+                    self.over = Some(Failure::Buckets { series: String::new(), buckets: over.0, limit });
+                }
                 return Ok(());
             }
         };
@@ -172,10 +192,11 @@ impl<'a> Ingest<'a> {
     fn take(
         &mut self,
         series: &Series<'_>,
+        asked: Option<(u128, Found)>,
         timestamp_ms: Option<i64>,
         is_histogram: bool,
     ) -> Result<Option<(Id, i64)>> {
-        let key = self.key(series);
+        let key = asked.map_or_else(|| self.key(series), |(key, _)| key);
         let found = if self.is_second_pass {
             match self.cache.find(key) {
                 Some(id) if self.cache.known(id) == Known::Unresolved => {
@@ -185,7 +206,7 @@ impl<'a> Ingest<'a> {
             }
         } else {
             self.counts.scraped += 1;
-            self.cache.look_up(key)
+            asked.map_or_else(|| self.cache.look_up(key), |(_, found)| found)
         };
         let timestamp_ms = timestamp_ms.filter(|_| self.with.honors_timestamps);
         let is_known = match self.cache.known(found.id) {
@@ -391,7 +412,7 @@ fn zero(value: &HistogramValue) -> HistogramValue {
 }
 
 /// A series for a message.
-pub(crate) fn shown(series: &Series<'_>) -> String {
+fn shown(series: &Series<'_>) -> String {
     let labels: Vec<String> = series.labels().take(32).map(|(name, value)| format!("{name}={value:?}")).collect();
     format!("{}{{{}}}", series.name(), labels.join(","))
 }

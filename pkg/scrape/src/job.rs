@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use transport::http::HttpClient;
 
 use crate::config::{ScrapeConfig, ScrapeProtocol};
+use crate::failure_log::FailureLog;
 use crate::histograms::HistogramLimits;
 use crate::metrics::ScrapeMetrics;
 use crate::options::{Deps, Options, StartTimes};
@@ -31,6 +32,7 @@ pub(crate) struct Job {
     pub(crate) accept: Arc<str>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) fallback: Option<textparse::Format>,
+    pub(crate) failures: Option<Arc<FailureLog>>,
 }
 
 impl Job {
@@ -39,6 +41,7 @@ impl Job {
         config: ScrapeConfig,
         client: Option<HttpClient>,
         shared: Arc<Shared>,
+        failures: Option<Arc<FailureLog>>,
     ) -> Result<Self, transport::Error> {
         let client = match client {
             Some(client) => client,
@@ -50,6 +53,7 @@ impl Job {
             config,
             client,
             shared,
+            failures,
         })
     }
 

@@ -13,6 +13,7 @@ mod batch;
 mod cache;
 pub mod config;
 mod failure;
+mod failure_log;
 mod families;
 mod fetch;
 mod histograms;
@@ -29,6 +30,8 @@ mod status;
 mod synthetic;
 mod target;
 mod task;
+#[cfg(test)]
+mod testing;
 mod view;
 mod worker;
 

@@ -11,8 +11,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
+use transport::http::HttpClient;
 
 use crate::config::ScrapeConfig;
+use crate::failure_log::FailureLogs;
 use crate::job::{Job, Shared};
 use crate::metrics::ScrapeMetrics;
 use crate::options::{Deps, Options};
@@ -20,12 +22,12 @@ use crate::pool::Pool;
 
 /// A configuration that cannot be taken over. Everything goes on as before.
 #[derive(Debug, thiserror::Error)]
-#[error("scrape job {job:?}: {source}")]
+#[error("scrape job {job:?}: {why}")]
 pub struct ApplyError {
     /// The job's name.
     pub job: String,
-    /// What is wrong with its HTTP client.
-    pub source: transport::Error,
+    /// What is wrong with its HTTP client, or with its log file.
+    pub why: String,
 }
 
 /// Scrapes the targets of all jobs. Clones are handles on the same one.
@@ -47,6 +49,7 @@ pub(crate) struct Pools {
     pub(crate) by_job: BTreeMap<String, Pool>,
     /// What was discovered last.
     groups: HashMap<String, Vec<Arc<TargetGroup>>>,
+    failures: FailureLogs,
     is_stopped: bool,
 }
 
@@ -61,7 +64,7 @@ impl Manager {
     }
 
     /// Takes a configuration over: the jobs that there are from now on. Jobs that stay as they are notice nothing; others
-    /// keep the caches and connections of the targets that they still have, and no scrape that is running is broken off.
+    /// keep the caches and connections of the targets that they still have, and no running scrape is interrupted.
     ///
     /// # Errors
     /// [`ApplyError`] for a job whose client cannot be built; nothing has changed then.
@@ -76,27 +79,40 @@ impl Manager {
                 continue;
             }
             let client = before.filter(|job| job.config.http == config.http).map(|job| job.client.clone());
-            let (name, is_reload) = (config.job_name.clone(), before.is_some());
-            let (tried, failed) = match is_reload {
+            let (tried, failed) = match before.is_some() {
                 true => (&metrics.reloads, &metrics.reloads_failed),
                 false => (&metrics.pools, &metrics.pools_failed),
             };
             tried.inc();
-            let job = Job::new(config, client, self.inner.shared.clone()).map_err(|source| {
+            let name = config.job_name.clone();
+            let job = self.job(config, client, &mut pools.failures).inspect_err(|_| {
                 failed.inc();
-                ApplyError { job: name.clone(), source }
             })?;
             jobs.push((name, Some(Arc::new(job))));
         }
         pools.replace(jobs, &self.inner.tracker);
+        pools.failures.close_unused();
         Ok(())
+    }
+
+    fn job(&self, config: ScrapeConfig, client: Option<HttpClient>, logs: &mut FailureLogs) -> Result<Job, ApplyError> {
+        let job = config.job_name.clone();
+        let log = config.scrape_failure_log_file.as_ref().map(|path| {
+            let opened = logs.open(path, &self.inner.tracker);
+            opened.map_err(|e| format!("scrape_failure_log_file {}: {e}", path.display()))
+        });
+        let made = log.transpose().and_then(|log| {
+            let made = Job::new(config, client, self.inner.shared.clone(), log);
+            made.map_err(|e| e.to_string())
+        });
+        made.map_err(|why| ApplyError { job, why })
     }
 
     /// Takes over what was discovered, by job. Targets of jobs that are not named are gone.
     pub fn sync(&self, discovered: &Snapshot) {
         let mut pools = self.inner.pools.lock();
         pools.groups = discovered.iter().map(|(job, set)| (job.clone(), set.groups.clone())).collect();
-        let Pools { by_job, groups, is_stopped } = &mut *pools;
+        let Pools { by_job, groups, is_stopped, .. } = &mut *pools;
         if *is_stopped {
             return;
         }
@@ -129,6 +145,7 @@ impl Manager {
             let pools = {
                 let mut pools = manager.inner.pools.lock();
                 pools.is_stopped = true;
+                pools.failures = FailureLogs::default();
                 std::mem::take(&mut pools.by_job)
             };
             pools.into_values().for_each(|pool| pool.stop(true));

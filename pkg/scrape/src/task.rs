@@ -116,3 +116,6 @@ async fn end(worker: &mut Worker, schedule: Schedule, clock: &dyn Clock, shutdow
         () = sleep(Duration::from_millis(wait_ms.unsigned_abs())) => worker.end(end_ms).await,
     }
 }
+
+#[cfg(test)]
+mod tests;

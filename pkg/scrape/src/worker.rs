@@ -247,6 +247,9 @@ impl Worker {
         let health = if error.is_none() { TargetHealth::Up } else { TargetHealth::Down };
         if let Some(error) = &error {
             debug!(job = self.job.config.job_name, url = self.target.url, error, "scrape failed");
+            if let Some(log) = &self.job.failures {
+                log.note(time_ms, &self.job.config.job_name, &self.target.url, error);
+            }
         }
         *self.status.last.lock() = LastScrape {
             health,

@@ -161,6 +161,55 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// Where the series that begins here ends, without a look at its parts: the same place as [`Self::series`] finds, if that
+    /// finds nothing wrong. `None` where the end is not plain to see.
+    #[inline]
+    pub(crate) fn series_end(&self) -> Option<usize> {
+        let mut at = self.at;
+        if self.bytes.get(at) != Some(&b'{') {
+            at += scan::run(self.bytes.get(at..)?, scan::NAME);
+            match self.bytes.get(at) {
+                Some(b'{') => {}
+                Some(b' ' | b'\t') if self.dialect == Dialect::Text => {
+                    let behind = self.bytes.get(at..)?.iter().find(|b| !matches!(b, b' ' | b'\t'));
+                    return (behind != Some(&b'{')).then_some(at);
+                }
+                _ => return Some(at),
+            }
+        }
+        at += 1;
+        loop {
+            at += scan::find2(self.bytes.get(at..)?, b'"', b'}')?;
+            if self.bytes.get(at) == Some(&b'}') {
+                return Some(at + 1);
+            }
+            at += 1;
+            loop {
+                at += scan::find2(self.bytes.get(at..)?, b'"', b'\\')?;
+                if self.bytes.get(at) == Some(&b'"') {
+                    break;
+                }
+                at += 2;
+            }
+            at += 1;
+        }
+    }
+
+    /// A series that the caller knows by its bytes: nothing but its end is read. False if it does not know it.
+    #[inline]
+    pub(crate) fn known_series(&mut self, out: &mut SeriesParts, is_known: &mut impl FnMut(&[u8]) -> bool) -> bool {
+        let Some(end) = self.series_end() else { return false };
+        if !self.bytes.get(self.at..end).is_some_and(is_known) {
+            return false;
+        }
+        out.start = self.at;
+        out.end = end;
+        out.name = Span::default();
+        out.labels.clear();
+        self.at = end;
+        true
+    }
+
     /// A series: a name, labels in braces, or a quoted name among the labels.
     pub(crate) fn series(&mut self, out: &mut SeriesParts) -> Result<()> {
         let start = self.at;

@@ -75,7 +75,10 @@ impl<'a> OpenMetricsParser<'a> {
     }
 
     /// Moves to the next entry; false behind `# EOF`.
-    pub(crate) fn advance(&mut self) -> Result<bool> {
+    pub(crate) fn advance(&mut self, is_known: &mut impl FnMut(&[u8]) -> bool) -> Result<bool> {
+        // Start times are found by names and labels.
+        let reads_all = self.created.is_some();
+        let mut is_known = |key: &[u8]| !reads_all && is_known(key);
         loop {
             self.line = match self.lexer.peek() {
                 Some(b'#') => match self.hash()? {
@@ -86,7 +89,7 @@ impl<'a> OpenMetricsParser<'a> {
                     }
                 },
                 Some(b) if b == b'{' || scan::is(b, scan::NAME_START) => {
-                    self.sample.read(&mut self.lexer)?;
+                    self.sample.read(&mut self.lexer, &mut is_known)?;
                     if !self.look_up_start() {
                         continue;
                     }
@@ -231,8 +234,10 @@ impl<'a> OpenMetricsParser<'a> {
 
 impl SampleLine {
     /// Reads a line with its newline.
-    pub(crate) fn read(&mut self, lexer: &mut Lexer<'_>) -> Result<()> {
-        lexer.series(&mut self.series)?;
+    pub(crate) fn read(&mut self, lexer: &mut Lexer<'_>, is_known: &mut impl FnMut(&[u8]) -> bool) -> Result<()> {
+        if !lexer.known_series(&mut self.series, is_known) {
+            lexer.series(&mut self.series)?;
+        }
         self.value = float(lexer, "a space and a value after the series")?;
         self.timestamp_ms = None;
         self.has_exemplar = false;

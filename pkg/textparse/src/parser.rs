@@ -62,8 +62,22 @@ impl<'a> Parser<'a> {
     /// The body does not follow its format. There is nothing more to read then.
     #[inline]
     pub fn advance(&mut self) -> Result<bool, ParseError> {
+        self.advance_known(&mut |_| false)
+    }
+
+    /// Moves to the next entry, as [`Parser::advance`]. `is_known` may be asked whether a series with these bytes
+    /// ([`Series::key`]) was read before: if so, its name and labels are passed over, which saves most of the work, and the
+    /// entry shows the key only. It is asked at most once for each series.
+    ///
+    /// [`Series::key`]: crate::Series::key
+    ///
+    /// # Errors
+    /// As those of [`Parser::advance`].
+    #[inline]
+    pub fn advance_known(&mut self, is_known: &mut impl FnMut(&[u8]) -> bool) -> Result<bool, ParseError> {
         match &mut self.converter {
-            None => self.base.advance(),
+            None => self.base.advance(is_known),
+            // The converter groups series by their labels.
             Some(converter) => converter.advance(&mut self.base),
         }
     }
@@ -94,11 +108,11 @@ impl<'a> Parser<'a> {
 
 impl Base<'_> {
     #[inline]
-    pub(crate) fn advance(&mut self) -> Result<bool, ParseError> {
+    pub(crate) fn advance(&mut self, is_known: &mut impl FnMut(&[u8]) -> bool) -> Result<bool, ParseError> {
         match self {
-            Self::Text(parser) => parser.advance(),
-            Self::OpenMetrics(parser) => parser.advance(),
-            Self::Protobuf(parser) => parser.advance(),
+            Self::Text(parser) => parser.advance(is_known),
+            Self::OpenMetrics(parser) => parser.advance(is_known),
+            Self::Protobuf(parser) => parser.advance(is_known),
         }
     }
 

@@ -51,7 +51,8 @@ impl<'a> TextParser<'a> {
     }
 
     /// Moves to the next entry; false at the end.
-    pub(crate) fn advance(&mut self) -> Result<bool> {
+    #[inline]
+    pub(crate) fn advance(&mut self, is_known: &mut impl FnMut(&[u8]) -> bool) -> Result<bool> {
         loop {
             self.lexer.skip_blanks();
             self.line = match self.lexer.peek() {
@@ -64,7 +65,7 @@ impl<'a> TextParser<'a> {
                     continue;
                 }
                 Some(b'#') => self.comment()?,
-                Some(b) if b == b'{' || scan::is(b, scan::NAME_START) => self.sample()?,
+                Some(b) if b == b'{' || scan::is(b, scan::NAME_START) => self.sample(is_known)?,
                 Some(_) => return Err(self.lexer.expected("a metric name, `{` or `#` at the begin of a line")),
             };
             return Ok(true);
@@ -97,8 +98,10 @@ impl<'a> TextParser<'a> {
         String::from_utf8_lossy(self.lexer.bytes.get(start..end).unwrap_or_default())
     }
 
-    fn sample(&mut self) -> Result<Line> {
-        self.lexer.series(&mut self.series)?;
+    fn sample(&mut self, is_known: &mut impl FnMut(&[u8]) -> bool) -> Result<Line> {
+        if !self.lexer.known_series(&mut self.series, is_known) {
+            self.lexer.series(&mut self.series)?;
+        }
         self.lexer.skip_blanks();
         let start = self.lexer.at;
         let rest = self.lexer.rest();

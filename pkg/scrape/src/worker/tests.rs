@@ -6,7 +6,7 @@ use labels::{Labels, MatchType, Matcher};
 use memory_store::{MemoryStore, MemoryStoreOptions};
 use model::{FakeClock, TargetGroup, TimeRange, is_stale};
 use storage::append::Appendable;
-use storage::{Budget, ChunkData, PartialResponse, Select, SeriesSource, collect_series};
+use storage::{Budget, ChunkData, PartialResponse};
 
 use super::*;
 use crate::config::{GlobalConfig, ScrapeConfig};
@@ -45,7 +45,7 @@ fn job(config: &str, shared: Arc<Shared>) -> (Arc<Job>, Arc<Target>) {
     let config = ScrapeConfig::from_node(&yaml::parse(&text).unwrap(), &GlobalConfig::default()).unwrap();
     let labels = Labels::from_pairs([("__address__", "a:80"), ("instance", "i")]);
     let Relabelled::Target(target) = relabel(&config, &labels, &TargetGroup::default()) else { panic!("a target") };
-    (Arc::new(Job::new(config, None, shared).unwrap()), Arc::new(target))
+    (Arc::new(Job::new(config, None, shared, None).unwrap()), Arc::new(target))
 }
 
 impl Scraped {
@@ -103,11 +103,8 @@ fn shown(value: f64) -> String {
 }
 
 async fn dump(store: &MemoryStore) -> Vec<String> {
-    let any = Matcher::new(MatchType::Regex, "__name__", ".*").unwrap();
-    let want = Select { partial_response: PartialResponse::Abort, ..Select::new(TimeRange::ALL, vec![any]) };
-    let answer = collect_series(store.select(&Ctx::background(), want)).await.unwrap();
     let mut out = Vec::new();
-    for series in answer.value {
+    for series in crate::testing::series(store, ".*").await {
         let mut samples: Vec<(i64, String)> = Vec::new();
         for chunk in &series.chunks {
             let ChunkData::Raw(raw) = &chunk.data else { panic!("a raw chunk") };

@@ -38,7 +38,7 @@ async fn drip() -> Response {
 }
 
 async fn half() -> Response {
-    let parts = [Ok(Bytes::from_static(b"a 1\nb 1\n")), Err(std::io::Error::other("broken off"))];
+    let parts = [Ok(Bytes::from_static(b"a 1\nb 1\n")), Err(std::io::Error::other("interrupted"))];
     text(Body::from_stream(futures::stream::iter(parts)))
 }
 

@@ -9,7 +9,8 @@ type Result<T> = std::result::Result<T, ParseError>;
 /// A metric's parts. Its vectors are used again from metric to metric.
 #[derive(Debug, Default)]
 pub(super) struct Metric<'a> {
-    pub(super) labels: Vec<(&'a str, &'a str)>,
+    /// `LabelPair`s as they stand on the wire.
+    pub(super) labels: Vec<Message<'a>>,
     pub(super) timestamp_ms: i64,
     /// Of a counter, gauge or untyped metric.
     pub(super) value: f64,
@@ -36,7 +37,7 @@ impl<'a> Metric<'a> {
         self.histogram.clear();
         while let Some(field) = message.field()? {
             match field {
-                (1, Value::Message(label)) => self.labels.push(label_pair(label)?),
+                (1, Value::Message(label)) => self.labels.push(label),
                 (2 | 3 | 5, Value::Message(number)) => self.read_number(number)?,
                 (4, Value::Message(summary)) => self.read_summary(summary)?,
                 (6, Value::Varint(time)) => self.timestamp_ms = time as i64,
@@ -87,13 +88,15 @@ impl<'a> Metric<'a> {
     }
 }
 
-/// A `LabelPair`.
-pub(super) fn label_pair(mut message: Message<'_>) -> Result<(&str, &str)> {
-    let mut pair = ("", "");
+/// Name and value of a `LabelPair`.
+pub(super) fn label_pair(mut message: Message<'_>) -> Result<(Message<'_>, Message<'_>)> {
+    // A field that is missing is an empty one.
+    let empty = Message { bytes: &[], offset: message.offset };
+    let mut pair = (empty, empty);
     while let Some(field) = message.field()? {
         match field {
-            (1, Value::Message(name)) => pair.0 = name.text()?,
-            (2, Value::Message(value)) => pair.1 = value.text()?,
+            (1, Value::Message(name)) => pair.0 = name,
+            (2, Value::Message(value)) => pair.1 = value,
             _ => {}
         }
     }

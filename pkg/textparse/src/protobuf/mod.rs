@@ -82,20 +82,23 @@ impl<'a> ProtobufParser<'a> {
     }
 
     /// Moves to the next entry; false at the end.
-    pub(crate) fn advance(&mut self) -> Result<bool> {
+    pub(crate) fn advance(&mut self, is_known: &mut impl FnMut(&[u8]) -> bool) -> Result<bool> {
         self.shown = match self.shown {
             Shown::Help if !self.family.unit.is_empty() => Shown::Unit,
             Shown::Help | Shown::Unit => Shown::Type,
-            _ => return self.next_row(),
+            _ => return self.next_row(is_known),
         };
         Ok(true)
     }
 
-    fn next_row(&mut self) -> Result<bool> {
+    fn next_row(&mut self, is_known: &mut impl FnMut(&[u8]) -> bool) -> Result<bool> {
         loop {
             if let Some(row) = self.rows.get(self.rows_shown).copied() {
                 self.rows_shown += 1;
                 self.show(row)?;
+                if !is_known(&self.key.bytes) {
+                    self.key.read_labels(&self.metric.labels)?;
+                }
                 return Ok(true);
             }
             if let Some(metric) = self.family.next_metric()? {
@@ -245,7 +248,7 @@ fn read_exemplar(mut message: Message<'_>) -> Result<Exemplar> {
         match field {
             (1, Value::Message(label)) => {
                 let (name, value) = label_pair(label)?;
-                labels.set(name, value);
+                labels.set(name.text()?, value.text()?);
             }
             (2, Value::Fixed64(bits)) => value = f64::from_bits(bits),
             (3, Value::Message(timestamp)) => time = Some(timestamp_ms(timestamp)?),
