@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use transport::http::ClientConfig;
 use yaml::{DurationMs, Error, Node};
 
-use crate::main_file::check_rules;
 use crate::remote::SigV4;
+use crate::rules::check_rules;
 use crate::targets::SdConfigs;
 
 /// Where alerts go.

@@ -6,10 +6,12 @@
 mod alerting;
 mod files;
 mod glob;
+mod headers;
 mod load;
 mod main_file;
 mod otlp;
 mod remote;
+mod rules;
 mod storage;
 mod targets;
 mod tracing;
@@ -20,7 +22,10 @@ pub use files::checksum;
 pub use load::{ConfigError, Loaded, check, load};
 pub use main_file::{Config, Job, RuntimeConfig};
 pub use otlp::{OtlpConfig, TranslationStrategy};
-pub use remote::{MetadataConfig, QueueConfig, RemoteReadConfig, RemoteWriteConfig};
+pub use remote::{
+    AzureAd, GoogleIam, MetadataConfig, QueueConfig, RemoteReadConfig, RemoteReadYaml, RemoteWriteConfig,
+    RemoteWriteYaml, SigV4,
+};
 pub use storage::{ExemplarsConfig, FloatEncoding, RetentionConfig, StorageConfig, TsdbConfig};
 pub use targets::{Discoverers, DiscoveryLimits, ProviderConfig, SdConfigs};
 pub use tracing::TracingConfig;

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use relabel::Rule;
-use scrape::config::{GlobalConfig, ScrapeConfig, ValidationScheme};
+use scrape::config::{GlobalConfig, ScrapeConfig};
 use serde::{Deserialize, Serialize};
 use yaml::{Error, Node, is_default};
 
@@ -233,16 +232,4 @@ fn named<T>(
         out.push(one);
     }
     Ok(out)
-}
-
-/// Checks the names that rules write, where the scheme is `legacy`.
-pub(crate) fn check_rules(node: &Node, key: &str, rules: &[Rule], names: ValidationScheme) -> Result<(), Error> {
-    if names != ValidationScheme::Legacy {
-        return Ok(());
-    }
-    let nodes = node.get(key).map(Node::list).transpose()?.unwrap_or_default();
-    for (rule, node) in rules.iter().zip(nodes) {
-        rule.check_legacy_names().map_err(|why| node.error(why))?;
-    }
-    Ok(())
 }

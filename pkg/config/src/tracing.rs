@@ -57,7 +57,7 @@ impl TracingConfig {
             if name.eq_ignore_ascii_case("authorization") {
                 return Err(place.error_at(name, "custom authorization header configuration is not yet supported"));
             }
-            crate::remote::check_header(name).map_err(|why| place.error_at(name, why))?;
+            crate::headers::check_header(name).map_err(|why| place.error_at(name, why))?;
         }
         if config.endpoint.is_empty() {
             return Err(node.error_at("endpoint", "tracing endpoint must be set"));
