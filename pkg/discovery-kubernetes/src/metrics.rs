@@ -39,10 +39,10 @@ impl Event {
 
 impl Metrics {
     pub(crate) fn new(metrics: &telemetry::Metrics) -> Self {
-        let name = |name: &str| format!("prometheus_sd_kubernetes_{name}");
-        let events = metrics.counters(&name("events_total"), "Events of watched objects.", &["role", "event"]);
+        let events =
+            metrics.counters("prometheus_sd_kubernetes_events_total", "Events of watched objects.", &["role", "event"]);
         let queued = metrics.counters(
-            &name("workqueue_items_total"),
+            "prometheus_sd_kubernetes_workqueue_items_total",
             "Objects whose targets were looked at anew.",
             &["queue_name"],
         );
@@ -53,15 +53,15 @@ impl Metrics {
         }
         Self {
             events,
-            failures: metrics.counter(&name("failures_total"), "Lists and watches that failed."),
+            failures: metrics.counter("prometheus_sd_kubernetes_failures_total", "Lists and watches that failed."),
             requests: metrics.counters(
-                &name("http_request_total"),
+                "prometheus_sd_kubernetes_http_request_total",
                 "Requests to API servers by status code; <error> where there was no answer.",
                 &["status_code"],
             ),
             // Prometheus has a summary without quantiles here: sum and count are the same.
             durations: metrics.histograms(
-                &name("http_request_duration_seconds"),
+                "prometheus_sd_kubernetes_http_request_duration_seconds",
                 "Time until the headers of an answer were there, by path.",
                 &["endpoint"],
                 &[],
