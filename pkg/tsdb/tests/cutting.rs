@@ -9,7 +9,7 @@ use futures::StreamExt;
 use model::{Clock, FakeClock, TimeRange};
 use service::Failpoints;
 use storage::{Ctx, Select, SeriesEvent, SeriesSource};
-use tsdb::db::{Tsdb, TsdbOptions};
+use tsdb::db::{Retention, Tsdb, TsdbOptions};
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -187,4 +187,44 @@ async fn who_began_to_read_before_a_cut_reads_everything() {
     cutting.await.unwrap().unwrap();
     assert_eq!(tsdb.head().range().unwrap().0, START + 2 * HOUR);
     assert!(clock.now_ms() > 0);
+}
+
+/// Log and chunks of the head count too: when they take most of the room, the head becomes a block before its time.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_head_is_cut_early_when_files_take_too_much() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(FakeClock::at(START));
+    let tsdb = open_with(dir.path(), &clock, options()).await;
+    fill(&tsdb, START, 1).await;
+    let log_bytes = || std::fs::read_dir(dir.path().join("wal")).unwrap().map(|e| e.unwrap().metadata().unwrap().len());
+    let limit = |factor: f64| Retention {
+        size_bytes: (log_bytes().sum::<u64>() as f64 * factor) as u64,
+        ..Retention::default()
+    };
+    tsdb.set_retention(limit(1.9));
+    tsdb.maintain().await.unwrap();
+    assert!(blocks(&tsdb).is_empty(), "samples of now may still come");
+    clock.set(START + 2 * HOUR);
+    fill(&tsdb, START + HOUR, 1).await;
+    let before = data(&*tsdb).await;
+    tsdb.set_retention(limit(3.0));
+    tsdb.maintain().await.unwrap();
+    assert!(blocks(&tsdb).is_empty(), "there is room");
+    tsdb.set_retention(limit(1.9));
+    tsdb.maintain().await.unwrap();
+    assert_eq!(blocks(&tsdb).iter().map(|b| (b.0, b.1 / MINUTE)).collect::<Vec<_>>(), [(0, 59)]);
+    assert_same(&data(&*tsdb).await, &before, "cut early");
+    tsdb.set_retention(Retention::default());
+    tsdb.close().await.unwrap();
+    drop(tsdb);
+    let again = open_with(dir.path(), &clock, options()).await;
+    assert_same(&data(&*again).await, &before, "after a restart");
+    clock.set(START + 6 * HOUR);
+    fill(&again, START + 2 * HOUR, 4).await;
+    let before = data(&*again).await;
+    again.maintain().await.unwrap();
+    assert_same(&data(&*again).await, &before, "cut on");
+    let ranges: Vec<_> = blocks(&again).iter().map(|b| (b.0 / MINUTE, b.1 / MINUTE)).collect();
+    assert_eq!(ranges, [(0, 59), (59, 120), (120, 240)]);
+    again.close().await.unwrap();
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use common::*;
 use model::FakeClock;
+use tsdb::db::Tsdb;
 
 const HOUR: i64 = 3_600_000;
 /// A multiple of 2 h.
@@ -60,4 +61,47 @@ async fn both_keep_every_sample_of_the_other() {
     let ours = open(&data_dir, &clock).await;
     assert_same(&data(&*ours).await, &both, "read again");
     ours.close().await.unwrap();
+}
+
+/// Snapshots of the head's open chunks that either writes when it ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn both_start_from_snapshots_of_the_other() {
+    if !testkit::prometheus::have_prometheus("both_start_from_snapshots_of_the_other") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = dir.path().join("data");
+    let flags = ["--enable-feature=memory-snapshot-on-shutdown"];
+    let snapshots = || {
+        let names = std::fs::read_dir(&data_dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with("chunk_snapshot.")).count()
+    };
+    let clock = Arc::new(FakeClock::at(START + HOUR));
+    let mut options = options();
+    options.memory_snapshot = true;
+    let ours = Tsdb::open(&data_dir, options.clone(), deps(&clock)).await.unwrap();
+    ours.replayed().await;
+    for n in 0..10 {
+        let n_text = n.to_string();
+        let rows = samples(START, 60, 0.25 + f64::from(n));
+        assert!(append(&*ours, &[("__name__", "ours"), ("n", &n_text)], &rows).await.is_empty());
+    }
+    let want = data(&*ours).await;
+    assert_eq!(want.len(), 600);
+    ours.close().await.unwrap();
+    drop(ours);
+    assert_eq!(snapshots(), 1);
+    let real = Prometheus::start(&data_dir, &flags);
+    assert_same(&real.data(), &want, "read by Prometheus");
+    real.write(&[("__name__", "theirs")], &samples(START + HOUR, 10, 3.0));
+    let want = real.data();
+    real.stop();
+    assert_eq!((snapshots(), want.len()), (1, 610));
+    for round in 0..3 {
+        let ours = Tsdb::open(&data_dir, options.clone(), deps(&clock)).await.unwrap();
+        ours.replayed().await;
+        assert_same(&data(&*ours).await, &want, &format!("start {round}"));
+        assert_eq!(snapshots(), 0, "it is read once");
+        ours.close().await.unwrap();
+    }
 }

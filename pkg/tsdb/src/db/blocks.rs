@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::disk::dir_bytes;
-use super::error::{Error, Result};
+use super::error::Result;
 use super::files::{delete_block, write_meta};
 use super::metrics::DbMetrics;
 use super::options::{Retention, TsdbDeps, TsdbOptions};
@@ -57,11 +57,6 @@ impl Blocks {
     /// Waits until nobody else changes blocks.
     pub(crate) async fn changing(&self) -> Changing<'_> {
         self.changes.lock().await
-    }
-
-    /// The same, or an error at once.
-    pub(crate) fn try_changing(&self) -> Result<Changing<'_>> {
-        self.changes.try_lock().map_err(|_| Error::Busy("compaction or deletion"))
     }
 
     /// How long data is kept from now on.

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::blocks::Changing;
 use super::error::{Error, Result};
 use super::plan::OUT_OF_ORDER;
+use super::retention::limit_bytes;
 use super::tsdb::Tsdb;
 use crate::head::LateCut;
 use crate::journal::Log;
@@ -34,15 +35,44 @@ impl Tsdb {
 
     /// The times of the next block from the head, the end exclusive; `None` while the head is short.
     fn next_cut(&self) -> Option<(i64, i64)> {
-        // Late samples are older and do not count.
-        let min = self.head.oldest_in_order()?;
-        let (_, max) = self.head.range().filter(|(_, max)| self.spans_a_block(min, *max))?;
+        let min = self.oldest_uncut()?;
+        self.head.range().filter(|(_, max)| self.spans_a_block(min, *max))?;
         let length = self.blocks.options.block_ms.max(1);
+        Some((self.block_begin(min, length), min.div_euclid(length).saturating_add(1).saturating_mul(length)))
+    }
+
+    /// Time of the oldest sample that is in no block. Late samples are older and do not count; chunks may begin before the
+    /// end of a block that was cut early.
+    fn oldest_uncut(&self) -> Option<i64> {
+        let oldest = self.head.oldest_in_order()?;
+        Some(oldest.max(self.cut_until.load(Ordering::Acquire)))
+    }
+
+    /// The same while the log and the head's chunks take more than half of what all files may: once they are in a block,
+    /// older blocks can go instead.
+    fn early_cut(&self) -> Option<(i64, i64)> {
+        let retention = self.blocks.retention();
+        let disk = || self.blocks.deps.disk.space(&self.blocks.dir).ok().map(|space| space.total_bytes);
+        let disk_bytes = if retention.percentage > 0.0 { disk() } else { None };
+        if self.head_bytes() <= limit_bytes(&retention, disk_bytes)? / 2 {
+            return None;
+        }
+        let options = &self.blocks.options;
+        let length = options.block_ms.max(4);
+        let (min, (_, max)) = (self.oldest_uncut()?, self.head.range()?);
+        let latest = self.blocks.deps.clock.now_ms().saturating_add(options.head.ahead_max_ms);
+        // Nothing before this may come in order any more.
+        let floor = max.min(latest).saturating_sub(length / 2);
+        let begin = self.block_begin(min, length);
+        let end = floor.min(min.div_euclid(length).saturating_add(1).saturating_mul(length));
+        (end.saturating_sub(min) >= length / 4).then_some((begin, end))
+    }
+
+    /// Where a block with samples from `min` on begins: at a multiple of its length, or where the blocks before end.
+    fn block_begin(&self, min: i64, length: i64) -> i64 {
         let begin = min.div_euclid(length).saturating_mul(length);
-        let end = begin.saturating_add(length);
-        // Blocks that end within the range were made by others: the new one goes on where they end.
         let before = self.blocks.views.current().head_begins_ms().filter(|before| *before <= min);
-        Some((before.map_or(begin, |before| before.max(begin)), end))
+        before.map_or(begin, |before| before.max(begin))
     }
 
     /// Makes blocks of the head while it is long enough, and drops what is in them.
@@ -51,12 +81,15 @@ impl Tsdb {
             return Ok(());
         }
         let mut any = false;
-        while let Some((begin, end)) = self.next_cut() {
+        while let Some((begin, end)) = self.next_cut().or_else(|| self.early_cut()) {
             if cancel.is_cancelled() {
                 return Err(Error::Cancelled);
             }
             any = true;
-            self.head.settle_before(end).await;
+            if tokio::time::timeout(READERS_WAIT, self.head.settle_before(end)).await.is_err() {
+                tracing::warn!("a transaction is open for long: the head is made a block of later");
+                return Ok(());
+            }
             let series = self.head.cut(begin, end).map(of_head);
             let range = TimeRange::new(begin, end - 1);
             self.blocks.write(&self.blocks.dir, range, &[], until(series, cancel))?;

@@ -11,7 +11,8 @@ pub(crate) struct DbMetrics {
     pub(crate) blocks_loaded: Gauge,
     pub(crate) blocks_set_aside: Gauge,
     pub(crate) blocks_bytes: Gauge,
-    pub(crate) symbol_table_bytes: Gauge,
+    pub(crate) replay_seconds: Gauge,
+    pub(crate) chunk_corruptions: Counter,
     pub(crate) lowest_timestamp: Gauge,
     pub(crate) reloads: Counter,
     pub(crate) reload_failures: Counter,
@@ -40,13 +41,22 @@ pub(crate) struct DbMetrics {
 impl DbMetrics {
     pub(crate) fn new(m: &Metrics) -> Self {
         let seconds = exponential_buckets(1.0, 2.0, 14);
+        // It stays 0.
+        m.gauge(
+            "prometheus_tsdb_symbol_table_size_bytes",
+            "Memory of the symbol tables of loaded blocks: none, they are read in place.",
+        );
         Self {
             blocks_loaded: m.gauge("prometheus_tsdb_blocks_loaded", "Blocks that are served."),
             blocks_set_aside: m.gauge("aion_tsdb_blocks_set_aside", "Blocks in the data directory that cannot be read."),
             blocks_bytes: m.gauge("prometheus_tsdb_storage_blocks_bytes", "Bytes of all blocks."),
-            symbol_table_bytes: m.gauge(
-                "prometheus_tsdb_symbol_table_size_bytes",
-                "Memory of the symbol tables of loaded blocks; they are read in place, so that this is 0.",
+            replay_seconds: m.gauge(
+                "prometheus_tsdb_data_replay_duration_seconds",
+                "How long the replay of the log took at the start.",
+            ),
+            chunk_corruptions: m.counter(
+                "prometheus_tsdb_mmap_chunk_corruptions_total",
+                "Corrupt places that were found in the files of the head's chunks.",
             ),
             lowest_timestamp: m.gauge("prometheus_tsdb_lowest_timestamp", "Time of the oldest data, in milliseconds."),
             reloads: m.counter("prometheus_tsdb_reloads_total", "Searches for blocks in the data directory."),

@@ -2,6 +2,7 @@
 
 mod admin;
 mod blocks;
+mod close;
 mod compaction;
 mod copy;
 mod cut;

@@ -55,6 +55,8 @@ pub struct TsdbOptions {
     pub reload_interval: Duration,
     /// How often full chunks of the head are moved to files.
     pub map_interval: Duration,
+    /// Whether the head is written at the end, so that the next start need not replay the whole log.
+    pub memory_snapshot: bool,
     /// Threads that decode the log at a start, and as many that fill the head.
     pub replay_threads: usize,
     /// Largest chunk segment of a block, bytes.
@@ -78,6 +80,7 @@ impl Default for TsdbOptions {
             delay_compact_file: None,
             reload_interval: Duration::from_secs(60),
             map_interval: Duration::from_secs(1),
+            memory_snapshot: false,
             replay_threads: std::thread::available_parallelism().map_or(1, usize::from),
             segment_bytes: block::MAX_SEGMENT_BYTES,
             compaction_bytes: 64 << 20,

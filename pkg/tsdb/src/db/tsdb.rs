@@ -143,10 +143,14 @@ impl Tsdb {
         let tsdb = self.clone();
         let last = self.journal.before().wal.unwrap_or(0);
         let work = move || {
+            let begin = tokio::time::Instant::now();
             let mut tell = |progress: ReplayProgress| tsdb.replay.send_modify(|state| state.progress = progress);
             let outcome = replay.run(&mut tell, &|| tsdb.closed.is_cancelled());
             match outcome {
                 Ok(replayed) => {
+                    tsdb.remove_snapshots();
+                    tsdb.blocks.metrics.replay_seconds.set(begin.elapsed().as_secs_f64());
+                    tsdb.blocks.metrics.chunk_corruptions.inc_by(replayed.chunk_corruptions);
                     tsdb.log.count_corruptions(replayed.corruptions + replayed.late_corruptions);
                     let newest = tsdb.head.range().map_or(i64::MIN, |(_, max)| max);
                     tsdb.log.note_other_numbers(replayed.restored.other_numbers, last, newest);
@@ -210,31 +214,34 @@ impl Tsdb {
         })
     }
 
-    /// Ends the work on the database: what is logged becomes durable, the lock is given back. Reads and writes are refused
-    /// from now on.
-    ///
-    /// # Errors
-    /// Full chunks could not be written to disk. They are in the log; the next start reads them from there.
-    pub fn close(self: &Arc<Self>) -> BoxFuture<'static, Result<()>> {
-        let tsdb = self.clone();
-        Box::pin(async move {
-            tsdb.closed.cancel();
-            let replaying = tsdb.replaying.lock().take();
-            if let Some(replaying) = replaying
-                && replaying.await.is_err()
+    /// The log has all that is in snapshots, which would be out of date from now on.
+    fn remove_snapshots(&self) {
+        let Ok(entries) = std::fs::read_dir(&self.blocks.dir) else { return };
+        for path in entries.flatten().map(|e| e.path()) {
+            let is_snapshot =
+                path.file_name().and_then(|n| n.to_str()).is_some_and(|name| name.starts_with("chunk_snapshot."));
+            if is_snapshot
+                && path.is_dir()
+                && let Err(error) = self.blocks.deps.disk.remove_dir(&path)
             {
-                tracing::error!("the replay of the write-ahead log panicked");
+                tracing::warn!(path = %path.display(), %error, "cannot remove a snapshot of the head");
             }
-            aside(move |_| async move {
-                let _changing = tsdb.blocks.changing().await;
-                let mapped = tsdb.map_full_chunks().await;
-                let synced = tsdb.chunks.sync().map_err(Error::io("sync chunks of the head in", &tsdb.blocks.dir));
-                tsdb.journal.close();
-                *tsdb.lock.lock() = None;
-                mapped.and(synced)
-            })
-            .await
-        })
+        }
+    }
+
+    /// Waits until nothing of the log is read any more.
+    pub(crate) async fn end_replay(&self) {
+        let replaying = self.replaying.lock().take();
+        if let Some(replaying) = replaying
+            && replaying.await.is_err()
+        {
+            tracing::error!("the replay of the write-ahead log panicked");
+        }
+    }
+
+    /// Gives the directory back.
+    pub(crate) fn unlock(&self) {
+        *self.lock.lock() = None;
     }
 
     fn reading(&self) -> Reading {

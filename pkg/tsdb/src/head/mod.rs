@@ -45,6 +45,7 @@ mod set;
 mod shapes;
 mod slab;
 mod sources;
+mod state;
 mod symbols;
 mod tombstones;
 
@@ -66,6 +67,7 @@ pub use gc::Truncated;
 pub use options::HeadOptions;
 pub use restore::{MappedChunk, Numbered, Restore, RestoreWorker, Restored};
 pub use seams::{ChunkSink, ChunkStore, Journal, JournalError, LogBatch, MemoryChunks, NoJournal, Records};
+pub use state::SnapshotError;
 
 use self::core::{Core, Counts};
 

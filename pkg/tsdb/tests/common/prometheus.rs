@@ -43,7 +43,7 @@ impl Prometheus {
             .stderr(File::create(dir.join("prometheus.log")).unwrap());
         let mut prometheus = Self { process: Process::start(&mut command).unwrap(), port };
         let begin = Instant::now();
-        while !prometheus.get("/-/ready").is_some_and(|(status, _)| status == 200) {
+        while prometheus.get("/-/ready").is_none_or(|(status, _)| status != 200) {
             let log = || std::fs::read_to_string(dir.join("prometheus.log")).unwrap_or_default();
             assert!(prometheus.process.child().try_wait().unwrap().is_none(), "it ended: {}", log());
             assert!(begin.elapsed() < Duration::from_secs(60), "not ready: {}", log());

@@ -10,7 +10,7 @@ use chunkenc::{Column, Encoding, TimedChunk, decode_floats, encode_xor};
 use labels::{Labels, Matcher};
 use model::{FakeClock, TimeRange};
 use service::Failpoints;
-use storage::{ChunkData, Ctx, MemorySource, Select, SeriesSource, collect_series};
+use storage::{ChunkData, Ctx, MemorySource, Select, collect_series};
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 
