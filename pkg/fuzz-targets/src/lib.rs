@@ -9,6 +9,7 @@ mod blocks;
 mod checksums;
 mod chunks;
 mod expositions;
+mod logs;
 mod messages;
 pub mod mutate;
 mod remote_write;
@@ -21,6 +22,7 @@ pub use blocks::{
 };
 pub use chunks::{aggregates, float_histogram, float_histogram_st, histogram, histogram_st, resume_xor, xor, xor2};
 pub use expositions::{content_type, exposition_openmetrics, exposition_protobuf, exposition_text};
+pub use logs::{wal_record, wal_segment};
 pub use messages::{
     grpc_snappy, inspect_messages, remote_frames, remote_message, remote_samples, store_answer, store_request,
 };
@@ -83,6 +85,8 @@ targets! {
     tombstones: seeds::tombstones, 16 * KIB, 128;
     meta_json: seeds::meta_json, 64 * KIB, 64;
     marks: seeds::marks, 64 * KIB, 64;
+    wal_record: logs::record_seeds, 64 * KIB, 512;
+    wal_segment: logs::segment_seeds, 2 * MIB, 64;
     remote_frames: seeds::remote_frames, 64 * KIB, 128;
     remote_message: seeds::remote_message, 64 * KIB, 128;
     remote_samples: seeds::remote_samples, 2 * MIB, 128;

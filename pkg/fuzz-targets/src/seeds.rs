@@ -96,6 +96,20 @@ fn with_start_time_header(data: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Histograms of exponential and of custom buckets.
+pub(crate) fn integer_histograms() -> Vec<Histogram> {
+    let custom = Histogram {
+        schema: CUSTOM_BUCKETS_SCHEMA,
+        count: 5,
+        positive_spans: vec![Span { offset: 1, length: 2 }],
+        positive_deltas: vec![2, 1],
+        custom_values: vec![0.5, 1.0, 2.5],
+        ..Histogram::default()
+    };
+    let stale = Histogram { sum: model::stale_nan(), ..Histogram::default() };
+    vec![integer_histogram(1), Histogram { schema: 11, ..integer_histogram(2) }, custom, stale]
+}
+
 pub(crate) fn histogram() -> Vec<Vec<u8>> {
     let mut plain = HistogramAppender::new(ResetFlag::Unknown);
     for i in 0..20 {

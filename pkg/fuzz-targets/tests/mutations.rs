@@ -93,6 +93,7 @@ macro_rules! tests {
 tests! {
     xor xor2 resume_xor histogram float_histogram histogram_st float_histogram_st aggregates
     index index_header chunk_segment postings postings_table symbols series_entry toc tombstones meta_json marks
+    wal_record wal_segment
     remote_frames remote_message remote_samples remote_write_v1 remote_write_v2 remote_read_request store_answer store_request inspect_messages grpc_snappy
     exposition_text exposition_openmetrics exposition_protobuf content_type
     promql promql_selectors re2_pattern test_script durations metrics_page

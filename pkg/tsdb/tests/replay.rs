@@ -437,9 +437,9 @@ async fn exemplars_and_metadata_are_there_after_a_restart() {
     let one = appender.resolve(&[&[("__name__", "one_total")]]).unwrap().remove(0).unwrap();
     let metadata = MetricMetadata { metric_type: "counter".into(), help: "Ones.".into(), unit: "s".into() };
     let exemplar = Exemplar { labels: labels::Labels::from_pairs([("trace_id", "a")]), value: 1.0, timestamp_ms: T };
-    let rows = Metadata { series: &[one], families: &["one_total"], metadata: &[metadata.clone()] };
+    let rows = Metadata { series: &[one], families: &["one_total"], metadata: std::slice::from_ref(&metadata) };
     appender.metadata(rows).unwrap();
-    appender.exemplars(Exemplars { series: &[one], exemplars: &[exemplar.clone()] }).unwrap();
+    appender.exemplars(Exemplars { series: &[one], exemplars: std::slice::from_ref(&exemplar) }).unwrap();
     let rows = storage::append::Floats { series: &[one], times_ms: &[T], values: &[1.0], starts_ms: &[] };
     appender.floats(rows).unwrap();
     appender.commit().await.unwrap();

@@ -15,6 +15,7 @@
 pub mod checkpoint;
 mod compression;
 mod disk;
+mod follower;
 mod page;
 mod reader;
 pub mod record;
@@ -25,6 +26,7 @@ mod writer;
 
 pub use compression::{Compression, RECORD_BYTES_MAX, Unpacker};
 pub use disk::{Disk, LocalDisk, SegmentFile};
+pub use follower::Follower;
 pub use page::{Corruption, PAGE_BYTES, Position};
 pub use reader::{Entry, Packed, Reader};
 pub use segments::{Segment, list as list_segments, remove_below, segment_name, size_bytes};

@@ -45,8 +45,10 @@ pub struct Reader {
     unpacker: Unpacker,
     /// A corruption of the last segment, until it is known what follows.
     held: Option<Corruption>,
-    /// A record was found behind the one that was held.
+    /// A record was found, behind a corruption if one is held.
     found_behind: bool,
+    /// Nothing behind is read.
+    until: Option<Position>,
 }
 
 /// A part of the log that is still to be read.
@@ -109,13 +111,20 @@ impl Reader {
         });
     }
 
+    /// Ends at `until`, where a record of `dir` ends: for a log that is written meanwhile, whose writer knows so much.
+    pub fn stop_at(&mut self, until: Position, dir: &Path) {
+        self.stop_behind(until.segment, dir);
+        self.until = Some(until);
+    }
+
     /// Reads what follows `from`, where a record ends.
     ///
     /// # Errors
     /// The directory cannot be listed.
     pub fn from_position(dir: &Path, from: Position) -> io::Result<Self> {
         let ahead = Self::segments(dir, from)?;
-        Ok(Self { ahead, current: None, buffer: None, unpacker: Unpacker::default(), held: None, found_behind: false })
+        let unpacker = Unpacker::default();
+        Ok(Self { ahead, current: None, buffer: None, unpacker, held: None, found_behind: false, until: None })
     }
 
     fn segments(dir: &Path, from: Position) -> io::Result<VecDeque<Part>> {
@@ -199,7 +208,18 @@ impl Reader {
                 }
                 return true;
             };
-            match current.scanner.next() {
+            let next = current.scanner.next();
+            let (number, end) = (current.number, current.scanner.end());
+            let is_behind = |offset, until| Position { segment: number, offset } > until;
+            match next {
+                Ok(Some(Found::Record { .. })) if self.until.is_some_and(|until| is_behind(end, until)) => {
+                    return self.end();
+                }
+                Ok(Some(Found::Corrupt { offset, .. }))
+                    if self.until.is_some_and(|until| is_behind(offset + 1, until)) =>
+                {
+                    return self.end();
+                }
                 Ok(Some(Found::Record { .. })) if current.scanner.end() <= current.from => {}
                 Ok(Some(Found::Record { offset, compression })) => {
                     (current.offset, current.compression) = (offset, compression);
@@ -224,6 +244,13 @@ impl Reader {
                 }
             }
         }
+    }
+
+    /// Nothing more is read; false, since there is no further record.
+    fn end(&mut self) -> bool {
+        self.ahead.clear();
+        self.close_segment(false);
+        false
     }
 
     fn open_segment(&mut self, segment: Segment, from: u64, last: bool) -> Result<(), Corruption> {

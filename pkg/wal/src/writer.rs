@@ -182,15 +182,10 @@ impl Writer {
 
     /// Makes sure that there is a segment and that it ends with the last whole batch.
     fn recover(&mut self) -> Result<(), Error> {
-        if self.overhangs
-            && let Some(file) = &self.file
-        {
-            if file.set_len(self.len).is_err() {
-                // What it has too much is the end of this segment, where readers expect it.
-                self.file = None;
-            }
-            self.overhangs = false;
-        }
+        let refused = |file: &mut Arc<dyn SegmentFile>| self.overhangs && file.set_len(self.len).is_err();
+        // What it has too much is the end of that segment then, where readers expect it.
+        self.closed.extend(self.file.take_if(refused));
+        self.overhangs = false;
         if self.file.is_none() { self.create() } else { Ok(()) }
     }
 

@@ -9,6 +9,7 @@
 //! What cannot be read costs only itself. It is logged and counted, and never stops a start.
 
 mod batch;
+mod error;
 mod numbers;
 mod pipeline;
 mod sequence;
@@ -16,10 +17,10 @@ mod sources;
 mod tally;
 mod worker;
 
+pub use error::Error;
 pub use tally::Replayed;
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use storage::ReplayProgress;
@@ -27,28 +28,6 @@ use storage::ReplayProgress;
 use crate::head::{Head, Restore};
 use crate::mapped::MappedChunks;
 use sources::Sources;
-
-/// Why a replay ended early.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file system refuses to list a directory.
-    #[error("list {}: {source}", path.display())]
-    Io {
-        /// The directory.
-        path: PathBuf,
-        /// What the operating system says.
-        source: io::Error,
-    },
-    /// The head failed.
-    #[error(transparent)]
-    Head(#[from] storage::Error),
-    /// Nobody waits for it any more.
-    #[error("the replay of the write-ahead log was cancelled")]
-    Cancelled,
-    /// A thread of the replay panicked, which is a bug.
-    #[error("a thread of the replay of the write-ahead log ended early: please report this bug")]
-    ThreadEnded,
-}
 
 /// What is replayed, and into what.
 #[derive(Debug)]

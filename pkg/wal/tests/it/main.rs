@@ -3,6 +3,7 @@
 mod checkpoint;
 mod corrupt;
 mod faults;
+mod follow;
 mod golden;
 mod log;
 mod prometheus;
