@@ -6,9 +6,8 @@ use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 
-use super::batch::{Batch, NotTaken};
+use super::batch::{Batch, Refusals};
 use super::content::MessageType;
-use super::limits::SHOWN_MAX;
 use super::take::{Taken, labels_of};
 
 /// How long a sender is asked to wait when there is no room, seconds.
@@ -80,15 +79,15 @@ impl Done {
             floats: taken.floats.rows,
             histograms: taken.histograms.rows,
             exemplars: taken.exemplars.rows,
-            refused: (!taken.refused.is_empty()).then(|| told(&taken.refused, batch, plain)),
+            refused: (taken.refused.count > 0).then(|| told(&taken.refused, batch, plain)),
         }
     }
 }
 
 /// A line for each of the first that were refused, and how many more there are.
-fn told(refused: &[NotTaken], batch: &Batch, plain: &[u8]) -> String {
+fn told(refused: &Refusals, batch: &Batch, plain: &[u8]) -> String {
     let mut text = String::new();
-    for one in refused.iter().take(SHOWN_MAX) {
+    for one in &refused.shown {
         if !text.is_empty() {
             text.push('\n');
         }
@@ -98,7 +97,8 @@ fn told(refused: &[NotTaken], batch: &Batch, plain: &[u8]) -> String {
             let _ = write!(text, " at {time_ms}");
         }
     }
-    if let Some(more) = refused.len().checked_sub(SHOWN_MAX).filter(|more| *more > 0) {
+    let more = refused.count.saturating_sub(refused.shown.len() as u64);
+    if more > 0 {
         let _ = write!(text, "\nand {more} more; everything else of the request was written");
     }
     text

@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+use super::limits::SHOWN_MAX;
+use super::wire::{Malformed, Reader};
+use histogram::FloatHistogram;
 use model::{Exemplar, MetricMetadata};
 use storage::append::{
     Appender, Exemplars, Floats, HistogramValue, Histograms, Metadata, Refused as RefusedRow, SeriesRef,
@@ -17,6 +20,8 @@ pub(super) struct Entry {
     pub known: Option<SeriesRef>,
     /// Digest of the metadata that the store has of it.
     pub metadata: u64,
+    /// Refused while it was read.
+    pub refused: bool,
 }
 
 /// Where the labels of a series are.
@@ -59,6 +64,25 @@ pub(super) struct NotTaken {
     pub why: String,
 }
 
+/// What is not taken of a request: how much, and the first of it. A request may be full of mistakes.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    pub shown: Vec<NotTaken>,
+    pub count: u64,
+    /// How many of them are samples.
+    pub samples: u64,
+}
+
+impl Refusals {
+    pub fn push(&mut self, one: NotTaken) {
+        self.count += 1;
+        self.samples += u64::from(matches!(one.what, What::Float | What::Histogram));
+        if self.shown.len() < SHOWN_MAX {
+            self.shown.push(one);
+        }
+    }
+}
+
 /// A kind of thing that a request holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
@@ -86,11 +110,12 @@ pub(super) struct Batch {
     pub floats: FloatRows,
     pub histograms: HistogramRows,
     pub exemplars: ExemplarRows,
-    pub metadata: MetadataRows,
     /// Version 2: what series say of their metrics.
     pub said: Vec<Said>,
     /// Refused while it was read.
-    pub refused: Vec<NotTaken>,
+    pub refused: Refusals,
+    /// Bytes that the columns may still take.
+    pub room: usize,
     /// Version 2: where each symbol is in the request.
     pub symbols: Vec<Span>,
     /// Version 2: a digest of each symbol.
@@ -105,6 +130,11 @@ pub(super) struct Batch {
     /// Float and histogram samples of series that have no metadata in the request.
     pub without_metadata: u64,
 }
+
+/// What a row takes.
+pub(super) const FLOAT_BYTES: usize = 28;
+pub(super) const HISTOGRAM_BYTES: usize = 44 + size_of::<FloatHistogram>();
+pub(super) const EXEMPLAR_BYTES: usize = 4 + size_of::<Exemplar>();
 
 #[derive(Debug, Default)]
 pub(super) struct FloatRows {
@@ -314,6 +344,27 @@ impl Rows for MetadataRows {
 }
 
 impl Batch {
+    /// Takes what a part of a request needs in the columns, before it is put there: parts of a few bytes may need a
+    /// hundred times as many.
+    ///
+    /// # Errors
+    /// There is no more room.
+    #[inline]
+    pub fn take_room(&mut self, bytes: usize, at: &Reader<'_>) -> Result<(), Malformed> {
+        match self.room.checked_sub(bytes) {
+            Some(room) => {
+                self.room = room;
+                Ok(())
+            }
+            None => Err(at.malformed("more series and samples than a request of this size may have")),
+        }
+    }
+
+    /// Refuses a series, with everything that it has in the request.
+    pub fn refuse_series(&mut self, series: usize, why: String) {
+        self.refused.push(NotTaken { series, what: What::Series, time_ms: None, why });
+    }
+
     pub fn clear(&mut self) {
         self.series.clear();
         for column in [&mut self.floats.series, &mut self.histograms.series, &mut self.exemplars.series] {
@@ -330,9 +381,8 @@ impl Batch {
         self.floats.values.clear();
         self.histograms.values.clear();
         self.exemplars.exemplars.clear();
-        self.metadata = MetadataRows::default();
         self.said.clear();
-        self.refused.clear();
+        self.refused = Refusals::default();
         self.symbols.clear();
         self.symbol_digests.clear();
         self.refs.clear();
@@ -345,7 +395,7 @@ impl Batch {
     /// Bytes that the columns have room for, about.
     pub fn capacity_bytes(&self) -> usize {
         self.series.capacity() * size_of::<Entry>()
-            + self.floats.series.capacity() * 28
+            + self.floats.series.capacity() * FLOAT_BYTES
             + self.histograms.series.capacity() * 44
             + self.exemplars.series.capacity() * size_of::<Exemplar>()
             + self.symbols.capacity() * 24

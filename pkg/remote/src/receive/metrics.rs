@@ -57,7 +57,7 @@ impl ReceiverMetrics {
         self.floats.inc_by(taken.floats.rows);
         self.histograms.inc_by(taken.histograms.rows);
         self.exemplars.inc_by(taken.exemplars.rows);
-        self.refused.inc_by(taken.refused.len() as u64);
+        self.refused.inc_by(taken.refused.count);
         self.lost_exemplars.inc_by(taken.lost_exemplars);
     }
 

@@ -20,7 +20,7 @@ use super::answer::{Done, Failure, response};
 use super::batch::Batch;
 use super::cache::{Cache, Hasher};
 use super::content::{self, MessageType};
-use super::limits::{AHEAD_MAX_MS, SPARE_BYTES_MAX, SPARE_MAX};
+use super::limits::{AHEAD_MAX_MS, COLUMNS_BYTES, COLUMNS_FACTOR, SPARE_BYTES_MAX, SPARE_MAX};
 use super::metrics::ReceiverMetrics;
 use super::take::{ExemplarFaults, Taken, Taking};
 use super::wire::Malformed;
@@ -28,8 +28,6 @@ use super::{v1, v2};
 
 /// A decompressed request above this is read on a thread of its own, so that it stalls no other.
 const INLINE_BYTES_MAX: usize = 256 << 10;
-/// What the columns of a request take at most, as a multiple of its size: a sample takes 2 bytes and 40 in columns.
-const COLUMNS_FACTOR: u64 = 4;
 
 /// Settings of a [`Receiver`].
 #[derive(Debug, Clone)]
@@ -44,6 +42,8 @@ pub struct ReceiverOptions {
     pub cached_series_max: usize,
     /// What label sets may be.
     pub labels: LabelLimits,
+    /// Labels of all new series of one request together, bytes.
+    pub new_labels_bytes_max: usize,
     /// A random number that senders do not know: the key of the digests that series are found by.
     pub seed: u64,
 }
@@ -56,6 +56,7 @@ impl Default for ReceiverOptions {
             decoded_bytes_max: 32 << 20,
             cached_series_max: 4 << 20,
             labels: LabelLimits::default(),
+            new_labels_bytes_max: 256 << 20,
             seed: 0,
         }
     }
@@ -171,7 +172,7 @@ impl Inner {
         if len > max {
             return Err(Failure::Bad(format!("snappy: decoded length {len} exceeds limit {max}")));
         }
-        let held = self.budget.reserve(len as u64 * (1 + COLUMNS_FACTOR))?;
+        let held = self.budget.reserve((len + columns_bytes(len)) as u64)?;
         let ctx = Ctx { budget: self.budget.clone(), ..Ctx::background() };
         let (mut buffers, begun) = if len <= INLINE_BYTES_MAX {
             self.begin(message, &packed, len, &ctx)
@@ -225,6 +226,7 @@ impl Inner {
         plain.resize(len, 0);
         let unpacked = snap::raw::Decoder::new().decompress(packed, plain);
         unpacked.map_err(|e| Failure::Bad(format!("snappy: {e}")))?;
+        batch.room = columns_bytes(len);
         let latest_ms = self.clock.now_ms().saturating_add(AHEAD_MAX_MS);
         decode(message, plain, batch, &self.hasher, latest_ms)
             .map_err(|e| Failure::Bad(format!("{}: {e}", message.as_str())))?;
@@ -237,6 +239,7 @@ impl Inner {
             appender: &mut *appender,
             refs,
             faults: faults(message),
+            new_labels_room: self.options.new_labels_bytes_max,
             taken: Taken::default(),
         }
         .run()?;
@@ -251,6 +254,11 @@ impl Inner {
             spare.push(buffers);
         }
     }
+}
+
+/// What the columns of a request of `len` bytes may take.
+fn columns_bytes(len: usize) -> usize {
+    len.saturating_mul(COLUMNS_FACTOR).saturating_add(COLUMNS_BYTES)
 }
 
 fn faults(message: MessageType) -> ExemplarFaults {
@@ -283,7 +291,7 @@ fn decode(
 /// Reads a decompressed message as a receiver does, and all labels in it. For the fuzz targets.
 #[doc(hidden)]
 pub fn untrusted(message: MessageType, plain: &[u8]) -> usize {
-    let mut batch = Batch::default();
+    let mut batch = Batch { room: columns_bytes(plain.len()), ..Batch::default() };
     if decode(message, plain, &mut batch, &Hasher::new(1), i64::MAX).is_err() {
         return 0;
     }

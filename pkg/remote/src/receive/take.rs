@@ -3,9 +3,9 @@
 use model::MetricType;
 use storage::append::{Appender, Column, Committed, Refusal, SeriesRef};
 
-use super::batch::{Batch, LabelsAt, NotTaken, Rows, What};
+use super::batch::{Batch, LabelsAt, MetadataRows, NotTaken, Refusals, Rows, Said, What};
 use super::cache::{Cache, Known};
-use super::limits::RESOLVE_MAX;
+use super::limits::{LABELS_MAX, METADATA_MAX, RESOLVE_LABELS_MAX, RESOLVE_MAX};
 use super::{v1, v2};
 
 /// How the exemplars that were not taken are told.
@@ -21,7 +21,7 @@ pub(super) enum ExemplarFaults {
 #[derive(Debug, Default)]
 pub(super) struct Taken {
     /// Everything that was refused and that the sender is told of.
-    pub refused: Vec<NotTaken>,
+    pub refused: Refusals,
     pub floats: Written,
     pub histograms: Written,
     pub exemplars: Written,
@@ -47,6 +47,8 @@ pub(super) struct Taking<'a> {
     pub appender: &'a mut dyn Appender,
     pub refs: &'a mut Vec<SeriesRef>,
     pub faults: ExemplarFaults,
+    /// Bytes that the labels of new series may take yet: series of version 2 may share a long symbol.
+    pub new_labels_room: usize,
     pub taken: Taken,
 }
 
@@ -79,42 +81,34 @@ impl Taking<'_> {
     /// Looks all series up. Those that are not known and may be resolved.
     fn find(&mut self) -> Vec<u32> {
         let mut unknown = Vec::new();
-        for (number, entry) in (0u32..).zip(&mut self.batch.series) {
+        for (number, entry) in (0u32..).zip(&mut self.batch.series).filter(|(_, entry)| !entry.refused) {
             match self.cache.get(entry.digest) {
                 Some(known) => (entry.known, entry.metadata) = (Some(known.series), known.metadata),
                 None => unknown.push(number),
             }
-        }
-        let mut bad: Vec<u32> = Vec::new();
-        for refused in self.taken.refused.iter().filter(|r| r.what == What::Series) {
-            bad.push(refused.series as u32);
-            if let Some(entry) = self.batch.series.get_mut(refused.series) {
-                entry.known = None;
-            }
-        }
-        if !bad.is_empty() {
-            bad.sort_unstable();
-            unknown.retain(|number| bad.binary_search(number).is_err());
         }
         unknown
     }
 
     /// Resolves series by their labels and notes them.
     fn resolve(&mut self, series: &[u32]) -> storage::Result<()> {
-        for part in series.chunks(RESOLVE_MAX) {
+        let mut left = series.iter();
+        while !left.as_slice().is_empty() {
             let (mut pairs, mut ends, mut numbers) = (Pairs::new(), Vec::new(), Vec::new());
-            for number in part {
+            while ends.len() < RESOLVE_MAX
+                && pairs.len() < RESOLVE_LABELS_MAX
+                && let Some(number) = left.next()
+            {
                 let begin = pairs.len();
                 let read = labels_of(self.batch, *number as usize, self.plain, &mut pairs);
-                match read.and_then(|()| check(&pairs[begin..])) {
+                match read.and_then(|()| check(&pairs[begin..], &mut self.new_labels_room)) {
                     Ok(()) => {
                         ends.push(pairs.len());
                         numbers.push(*number);
                     }
                     Err(why) => {
                         pairs.truncate(begin);
-                        let refused = NotTaken { series: *number as usize, what: What::Series, time_ms: None, why };
-                        self.taken.refused.push(refused);
+                        self.taken.refuse_series(*number, why);
                     }
                 }
             }
@@ -135,12 +129,7 @@ impl Taking<'_> {
                         entry.known = Some(series);
                         self.cache.put(entry.digest, Known { series, metadata: 0 });
                     }
-                    Err(why) => self.taken.refused.push(NotTaken {
-                        series: number as usize,
-                        what: What::Series,
-                        time_ms: None,
-                        why: why.to_string(),
-                    }),
+                    Err(why) => self.taken.refuse_series(number, why.to_string()),
                 }
             }
         }
@@ -227,10 +216,18 @@ impl Taking<'_> {
 
     /// Notes metadata that differs from what was noted before.
     fn metadata(&mut self) -> storage::Result<()> {
-        let mut rows = std::mem::take(&mut self.batch.metadata);
-        for said in &self.batch.said {
+        let said = std::mem::take(&mut self.batch.said);
+        let news = |said: &Said| self.batch.series.get(said.series as usize).is_some_and(|e| e.metadata != said.digest);
+        let news: Vec<_> = said.iter().filter(|said| news(said)).copied().collect();
+        self.batch.said = said;
+        news.chunks(METADATA_MAX).try_for_each(|part| self.append_metadata(part))
+    }
+
+    fn append_metadata(&mut self, news: &[Said]) -> storage::Result<()> {
+        let mut rows = MetadataRows::default();
+        for said in news {
             let Some(entry) = self.batch.series.get(said.series as usize) else { continue };
-            if entry.metadata == said.digest || entry.known.is_none() {
+            if entry.known.is_none() {
                 continue;
             }
             let mut pairs = Pairs::new();
@@ -258,6 +255,10 @@ impl Taking<'_> {
 }
 
 impl Taken {
+    fn refuse_series(&mut self, series: u32, why: String) {
+        self.refused.push(NotTaken { series: series as usize, what: What::Series, time_ms: None, why });
+    }
+
     fn note(&mut self, refused: NotTaken, why: &Refusal, faults: ExemplarFaults, written: &mut Written) {
         match (refused.what, why) {
             // There is nothing that the marker could end: nothing is lost.
@@ -329,8 +330,14 @@ pub(super) fn labels_of<'a>(
     }
 }
 
-/// What every series must have. Names that come twice are for the store to refuse.
-fn check(pairs: &[(&str, &str)]) -> Result<(), String> {
+/// What every series must have, and that all new ones together are not too long. Names that come twice are for the store
+/// to refuse.
+fn check(pairs: &[(&str, &str)], room: &mut usize) -> Result<(), String> {
+    let bytes = pairs.iter().map(|(name, value)| name.len() + value.len()).sum();
+    *room = room.checked_sub(bytes).ok_or("the labels of new series of one request together are too long")?;
+    if pairs.len() > LABELS_MAX {
+        return Err(format!("{} labels, more than {LABELS_MAX}", pairs.len()));
+    }
     let named = pairs.iter().any(|(name, value)| *name == labels::METRIC_NAME && !value.is_empty());
     match named && pairs.iter().all(|(name, _)| !name.is_empty()) {
         true => Ok(()),

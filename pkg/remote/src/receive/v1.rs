@@ -3,10 +3,10 @@
 use labels::Labels;
 use model::Exemplar;
 
-use super::batch::{Batch, Entry, LabelsAt, NotTaken, Span, What};
+use super::batch::{Batch, EXEMPLAR_BYTES, Entry, FLOAT_BYTES, HISTOGRAM_BYTES, LabelsAt, NotTaken, Span, What};
 use super::cache::Hasher;
 use super::histogram;
-use super::limits::TOO_FAR_AHEAD;
+use super::limits::{EXEMPLAR_LABELS_BYTES_MAX, TOO_FAR_AHEAD};
 use super::wire::{Malformed, Reader, Value};
 
 /// First byte of a label in a `TimeSeries`: field 1, a message.
@@ -33,6 +33,7 @@ fn timeseries(
     hasher: &Hasher,
     latest_ms: i64,
 ) -> Result<(), Malformed> {
+    batch.take_room(size_of::<Entry>(), &message)?;
     let number = batch.series.len() as u32;
     // Labels come first, from every sender there is.
     let begin = message.offset();
@@ -45,7 +46,11 @@ fn timeseries(
     while let Some((field, value)) = message.field()? {
         match field {
             1 => at = joined(at, value.part(&message)?, plain, batch),
-            2 => float(value.part(&message)?, number, batch, latest_ms)?,
+            2 => {
+                let (value, time_ms, _) = sample(value.part(&message)?)?;
+                batch.take_room(FLOAT_BYTES, &message)?;
+                take_float(batch, number, (time_ms, value, 0), latest_ms);
+            }
             3 => exemplar(value.part(&message)?, number, batch, latest_ms)?,
             4 => take_histogram(value.part(&message)?, number, batch, latest_ms)?,
             _ => {}
@@ -57,7 +62,7 @@ fn timeseries(
         LabelsAt::Request(span) | LabelsAt::Symbols(span) => plain.get(span.range()),
     };
     let digest = hasher.digest(bytes.unwrap_or_default());
-    batch.series.push(Entry { digest, labels: at, known: None, metadata: 0 });
+    batch.series.push(Entry { digest, labels: at, known: None, metadata: 0, refused: false });
     Ok(())
 }
 
@@ -81,12 +86,6 @@ fn joined(at: LabelsAt, label: Reader<'_>, plain: &[u8], batch: &mut Batch) -> L
     batch.joined.push(len as u8);
     batch.joined.extend_from_slice(label.bytes());
     LabelsAt::Joined(Span::new(begin, batch.joined.len()))
-}
-
-fn float(message: Reader<'_>, series: u32, batch: &mut Batch, latest_ms: i64) -> Result<(), Malformed> {
-    let (value, time_ms, _) = sample(message)?;
-    take_float(batch, series, (time_ms, value, 0), latest_ms);
-    Ok(())
 }
 
 /// Notes a float sample of a time, a value and a start.
@@ -131,6 +130,7 @@ pub(super) fn take_histogram(
     batch: &mut Batch,
     latest_ms: i64,
 ) -> Result<(), Malformed> {
+    batch.take_room(HISTOGRAM_BYTES, &message)?;
     let sample = histogram::decode(message)?;
     match sample.value {
         _ if sample.time_ms > latest_ms => {
@@ -145,6 +145,7 @@ pub(super) fn take_histogram(
 }
 
 fn exemplar(mut message: Reader<'_>, series: u32, batch: &mut Batch, latest_ms: i64) -> Result<(), Malformed> {
+    batch.take_room(EXEMPLAR_BYTES, &message)?;
     let mut pairs: Vec<(&str, &str)> = Vec::new();
     let (mut value, mut timestamp_ms, mut readable) = (0.0, 0, true);
     while let Some((field, field_value)) = message.field()? {
@@ -158,7 +159,8 @@ fn exemplar(mut message: Reader<'_>, series: u32, batch: &mut Batch, latest_ms: 
             _ => {}
         }
     }
-    match exemplar_labels(pairs).filter(|_| readable && timestamp_ms <= latest_ms) {
+    let acceptable = readable && timestamp_ms <= latest_ms && !too_long(&pairs);
+    match acceptable.then(|| exemplar_labels(pairs)).flatten() {
         Some(labels) => {
             batch.exemplars.series.push(series);
             batch.exemplars.exemplars.push(Exemplar { labels, value, timestamp_ms });
@@ -166,6 +168,11 @@ fn exemplar(mut message: Reader<'_>, series: u32, batch: &mut Batch, latest_ms: 
         None => batch.bad_exemplars += 1,
     }
     Ok(())
+}
+
+/// Whether labels are longer than those of an exemplar may be.
+pub(super) fn too_long(pairs: &[(&str, &str)]) -> bool {
+    pairs.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > EXEMPLAR_LABELS_BYTES_MAX
 }
 
 /// The label set of an exemplar, which may be empty; `None` if a name comes twice or is empty.

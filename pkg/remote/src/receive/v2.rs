@@ -3,10 +3,14 @@
 use model::{Exemplar, MetricMetadata, MetricType};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::batch::{Batch, Entry, LabelsAt, NotTaken, Said, Span, What};
+use super::batch::{Batch, EXEMPLAR_BYTES, Entry, FLOAT_BYTES, LabelsAt, Said, Span, What};
 use super::cache::Hasher;
-use super::v1::{exemplar_labels, refuse, sample, take_float, take_histogram};
+use super::limits::{HELP_BYTES_MAX, LABELS_MAX, TOO_FAR_AHEAD};
+use super::v1::{exemplar_labels, refuse, sample, take_float, take_histogram, too_long};
 use super::wire::{Malformed, Reader};
+
+/// References that a message about them shows.
+const REFS_SHOWN_MAX: usize = 64;
 
 /// What a series says of its metric, as numbers of symbols.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +28,7 @@ pub(super) fn decode(plain: &[u8], batch: &mut Batch, hasher: &Hasher, latest_ms
         match field {
             1..=3 => return Err(request.malformed("fields of remote write 1.0 in a message of 2.0")),
             4 => {
+                batch.take_room(size_of::<Span>() + size_of::<u128>(), &request)?;
                 let symbol = value.part(&request)?;
                 let begin = symbol.offset();
                 batch.symbols.push(Span::new(begin, begin + symbol.bytes().len()));
@@ -51,19 +56,23 @@ fn timeseries(
     hasher: &Hasher,
     latest_ms: i64,
 ) -> Result<(), Malformed> {
+    batch.take_room(size_of::<Entry>(), &message)?;
     let number = batch.series.len() as u32;
     let begin = batch.refs.len();
     let mut metadata = MetadataRefs::default();
     let rows = batch.floats.series.len() + batch.histograms.series.len();
-    let refused = batch.refused.len();
+    let refused = batch.refused.samples;
     while let Some((field, value)) = message.field()? {
         match field {
             1 => {
+                let bytes = value.part(&message).map_or(1, |part| part.bytes().len());
+                batch.take_room(bytes * size_of::<u32>(), &message)?;
                 let refs = &mut batch.refs;
                 value.varints(&message, |r| refs.push(u32::try_from(r).unwrap_or(u32::MAX)))?;
             }
             2 => {
                 let (value, time_ms, start_ms) = sample(value.part(&message)?)?;
+                batch.take_room(FLOAT_BYTES, &message)?;
                 take_float(batch, number, (time_ms, value, start_ms), latest_ms);
             }
             3 => take_histogram(value.part(&message)?, number, batch, latest_ms)?,
@@ -72,30 +81,37 @@ fn timeseries(
             _ => {}
         }
     }
-    let has_samples = batch.floats.series.len() + batch.histograms.series.len() > rows
-        || batch.refused.iter().skip(refused).any(|r| matches!(r.what, What::Float | What::Histogram));
+    // Of those that are refused the sender is told already.
+    let has_samples =
+        batch.floats.series.len() + batch.histograms.series.len() > rows || batch.refused.samples > refused;
+    let mut is_refused = !has_samples;
     let digest = match digest(batch, begin, hasher) {
         Ok(digest) => digest,
         Err(why) => {
-            let refs = &batch.refs[begin..];
-            let why = format!("parsing labels for series {refs:?}: {why}");
-            batch.refused.push(NotTaken { series: number as usize, what: What::Series, time_ms: None, why });
+            let refs: Vec<_> = batch.refs[begin..].iter().take(REFS_SHOWN_MAX).collect();
+            batch.refuse_series(number as usize, format!("parsing labels for series {refs:?}: {why}"));
+            is_refused = true;
             0
         }
     };
     if !has_samples {
-        let why = "TimeSeries must contain at least one sample or histogram".to_owned();
-        batch.refused.push(NotTaken { series: number as usize, what: What::Series, time_ms: None, why });
+        batch.refuse_series(number as usize, "TimeSeries must contain at least one sample or histogram".to_owned());
+    }
+    if let Err(why) = note_metadata(metadata, batch, number, rows) {
+        batch.refuse_series(number as usize, why);
+        is_refused = true;
     }
     let labels = LabelsAt::Symbols(Span::new(begin, batch.refs.len()));
-    batch.series.push(Entry { digest, labels, known: None, metadata: 0 });
-    note_metadata(metadata, batch, number, rows);
+    batch.series.push(Entry { digest, labels, known: None, metadata: 0, refused: is_refused });
     Ok(())
 }
 
 /// The digest of the labels from `begin` on, out of those of their symbols.
 fn digest(batch: &mut Batch, begin: usize, hasher: &Hasher) -> Result<u128, String> {
     let refs = &batch.refs[begin..];
+    if refs.len() > 2 * LABELS_MAX {
+        return Err(format!("{} labels, more than {LABELS_MAX}", refs.len() / 2));
+    }
     if !refs.len().is_multiple_of(2) {
         return Err(format!("{} references, which are no pairs of name and value", refs.len()));
     }
@@ -120,6 +136,7 @@ fn exemplar(
     batch: &mut Batch,
     latest_ms: i64,
 ) -> Result<(), Malformed> {
+    batch.take_room(EXEMPLAR_BYTES, &message)?;
     let (mut value, mut timestamp_ms) = (0.0, 0);
     let mut refs: Vec<u32> = Vec::new();
     while let Some((field, field_value)) = message.field()? {
@@ -131,11 +148,16 @@ fn exemplar(
         }
     }
     if timestamp_ms > latest_ms {
-        refuse(batch, series, What::Exemplar, timestamp_ms, super::limits::TOO_FAR_AHEAD.to_owned());
+        refuse(batch, series, What::Exemplar, timestamp_ms, TOO_FAR_AHEAD.to_owned());
         return Ok(());
     }
     let mut found = Vec::with_capacity(refs.len() / 2);
     let read = pairs(&refs, &batch.symbols, plain, &mut found);
+    if too_long(&found) {
+        // Prometheus does not tell the sender of these.
+        batch.bad_exemplars += 1;
+        return Ok(());
+    }
     match read.and_then(|()| exemplar_labels(found).ok_or_else(|| "a label's name comes twice or is empty".to_owned()))
     {
         Ok(labels) => {
@@ -188,23 +210,25 @@ fn metadata_refs(mut message: Reader<'_>) -> Result<MetadataRefs, Malformed> {
 
 /// Notes what a series says of its metric; `rows` is how many samples there were before it. Whether it is news shows when
 /// the series is known.
-fn note_metadata(refs: MetadataRefs, batch: &mut Batch, series: u32, rows: usize) {
+///
+/// # Errors
+/// A reference outside of the table.
+fn note_metadata(refs: MetadataRefs, batch: &mut Batch, series: u32, rows: usize) -> Result<(), String> {
     if refs == MetadataRefs::default() {
         batch.without_metadata += (batch.floats.series.len() + batch.histograms.series.len() - rows) as u64;
-        return;
+        return Ok(());
     }
     let digest_of = |symbol: u64| usize::try_from(symbol).ok().and_then(|n| batch.symbol_digests.get(n));
     let (Some(help), Some(unit)) = (digest_of(refs.help), digest_of(refs.unit)) else {
         let beyond = refs.help.max(refs.unit);
-        let why = format!("parsing metadata: {}", outside(beyond, batch.symbols.len()));
-        batch.refused.push(NotTaken { series: series as usize, what: What::Series, time_ms: None, why });
-        return;
+        return Err(format!("parsing metadata: {}", outside(beyond, batch.symbols.len())));
     };
     let mut bytes = [0; 40];
     bytes[..16].copy_from_slice(&help.to_le_bytes());
     bytes[16..32].copy_from_slice(&unit.to_le_bytes());
     bytes[32..].copy_from_slice(&refs.kind.to_le_bytes());
     batch.said.push(Said { series, digest: xxh3_64(&bytes).max(1), refs: [refs.kind, refs.help, refs.unit] });
+    Ok(())
 }
 
 /// Type, help and unit of symbols; what is not UTF-8 is left out.
@@ -219,6 +243,9 @@ pub(super) fn metadata([kind, help, unit]: [u64; 3], symbols: &[Span], plain: &[
         7 => MetricType::StateSet,
         _ => MetricType::Unknown,
     };
-    let owned = |symbol| text(symbol, symbols, plain).unwrap_or_default().to_owned();
+    let owned = |symbol| {
+        let text = text(symbol, symbols, plain).unwrap_or_default();
+        text.get(..text.floor_char_boundary(HELP_BYTES_MAX)).unwrap_or_default().to_owned()
+    };
     (kind, MetricMetadata { metric_type: kind.as_str().to_owned(), help: owned(help), unit: owned(unit) })
 }

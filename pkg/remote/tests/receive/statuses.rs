@@ -63,7 +63,7 @@ async fn too_large_a_body() {
 
 #[tokio::test]
 async fn no_room_for_now() {
-    let budget = Budget::new("remote write", "--x", 2000, None);
+    let budget = Budget::new("remote write", "--x", 40_000, None);
     let rig = Rig::with(ReceiverOptions::default(), budget.clone());
     let many: Vec<_> = (0..100).map(|i| up(NOW_MS + i, 1.0)).collect();
     let got = rig.v1(&many).await;
@@ -136,6 +136,67 @@ async fn long_lists_are_cut() {
     let got = rig.v1(&many).await;
     assert_eq!(got.text.lines().count(), 11);
     assert!(got.text.contains("and 20 more"), "{}", got.text);
+}
+
+#[tokio::test]
+async fn small_parts_do_not_become_much_memory() {
+    let rig = Rig::new();
+    // An empty histogram, an empty series, an empty exemplar take two bytes each, and are legal.
+    let many = |field: u8| {
+        let mut series = m::label("__name__", "a");
+        series = {
+            let mut out = Vec::new();
+            m::bytes(&mut out, 1, &series);
+            out
+        };
+        series.extend([field << 3 | 2, 0].repeat(200_000));
+        m::request_v1(&[series])
+    };
+    for (message, plain) in [
+        (MessageType::V1, many(4)),
+        (MessageType::V1, many(3)),
+        (MessageType::V1, [0x0a, 0].repeat(200_000)),
+        (MessageType::V2, [0x22, 0].repeat(200_000)),
+        (MessageType::V2, [0x2a, 0].repeat(200_000)),
+    ] {
+        let got = rig.post(message, m::pack(&plain)).await;
+        assert_eq!(got.status, 400);
+        assert!(got.text.contains("than a request of this size may have"), "{}", got.text);
+    }
+}
+
+#[tokio::test]
+async fn long_symbols_are_not_copied_without_end() {
+    let options = ReceiverOptions { new_labels_bytes_max: 1 << 20, ..Default::default() };
+    let rig = Rig::with(options, Budget::unlimited());
+    let mut symbols = Symbols::new();
+    let long = "x".repeat(100 << 10);
+    let series: Vec<_> = (0..40)
+        .map(|n| {
+            let name = format!("m{n}");
+            let exemplar = m::exemplar_v2(&mut symbols, &[("t", &long)], 1.0, NOW_MS);
+            let said = m::metadata_v2(&mut symbols, 2, &long, "");
+            let parts = [(2, m::sample(NOW_MS, 1.0, 0)), (4, exemplar), (5, said)];
+            m::series_v2(&mut symbols, &[("__name__", &name), ("l", &long)], &parts)
+        })
+        .collect();
+    let got = rig.v2(&symbols, &series).await;
+    assert_eq!(got.status, 400);
+    assert!(got.text.contains("together are too long"), "{}", got.text.chars().take(200).collect::<String>());
+    // As many as have room are written; no exemplar is, as those are longer than any may be.
+    assert_eq!(got.written(), Some((10, 0, 0)));
+    assert!(rig.metric("aion_remote_write_exemplars_dropped_total 40"));
+}
+
+#[tokio::test]
+async fn too_many_labels() {
+    let rig = Rig::new();
+    let owned: Vec<_> = (0..20_000).map(|n| (format!("l{n}"), "v".to_owned())).collect();
+    let mut labels: Vec<_> = owned.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+    labels.push(("__name__", "a"));
+    let got = rig.v1(&[m::series_v1(&labels, &[(2, m::sample(NOW_MS, 1.0, 0))])]).await;
+    assert_eq!(got.status, 400);
+    assert!(got.text.contains("20001 labels, more than 16384"), "{}", got.text.chars().take(200).collect::<String>());
 }
 
 #[tokio::test]
