@@ -29,7 +29,8 @@ pub(crate) struct Shared {
 pub(crate) struct Job {
     pub(crate) config: ScrapeConfig,
     pub(crate) client: HttpClient,
-    pub(crate) accept: Arc<str>,
+    /// The `Accept` header, of targets whose native histograms are not wanted and of those whose are.
+    accept: [Arc<str>; 2],
     pub(crate) shared: Arc<Shared>,
     pub(crate) fallback: Option<textparse::Format>,
     pub(crate) failures: Option<Arc<FailureLog>>,
@@ -48,13 +49,22 @@ impl Job {
             None => config.http.clone().build()?,
         };
         Ok(Self {
-            accept: accept::accept(&config).into(),
+            accept: [
+                accept::accept(&config, shared.options.start_times != StartTimes::Ignored).into(),
+                accept::accept(&config, true).into(),
+            ],
             fallback: config.fallback_scrape_protocol.map(format),
             config,
             client,
             shared,
             failures,
         })
+    }
+
+    /// The `Accept` header of a target.
+    pub(crate) fn accept(&self, target: &Target) -> Arc<str> {
+        let [plain, native] = &self.accept;
+        if target.native_histograms { native.clone() } else { plain.clone() }
     }
 
     /// How bodies of a target are taken, for a scrape at `time_ms`.

@@ -7,6 +7,7 @@ use discovery::Snapshot;
 use futures::future::BoxFuture;
 use model::TargetGroup;
 use parking_lot::Mutex;
+use telemetry::Occasionally;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -42,6 +43,8 @@ pub(crate) struct Inner {
     tracker: TaskTracker,
     /// No scrape waits for this lock.
     pub(crate) pools: Mutex<Pools>,
+    /// One configuration is taken over at a time; its clients are built while nobody waits for the pools.
+    applying: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +54,7 @@ pub(crate) struct Pools {
     groups: HashMap<String, Vec<Arc<TargetGroup>>>,
     failures: FailureLogs,
     is_stopped: bool,
+    twins: Option<Occasionally>,
 }
 
 impl Manager {
@@ -59,7 +63,8 @@ impl Manager {
         let metrics = ScrapeMetrics::new(&deps.metrics);
         let shared =
             Arc::new(Shared { options, deps, metrics, interner: Arc::default(), shutdown: CancellationToken::new() });
-        let inner = Inner { shared, tracker: TaskTracker::new(), pools: Mutex::default() };
+        let (pools, applying) = (Mutex::default(), Mutex::default());
+        let inner = Inner { shared, tracker: TaskTracker::new(), pools, applying };
         Self { inner: Arc::new(inner) }
     }
 
@@ -69,11 +74,36 @@ impl Manager {
     /// # Errors
     /// [`ApplyError`] for a job whose client cannot be built; nothing has changed then.
     pub fn apply(&self, configs: Vec<ScrapeConfig>) -> Result<(), ApplyError> {
-        let metrics = &self.inner.shared.metrics;
+        let _one = self.inner.applying.lock();
+        let (before, mut logs) = {
+            let mut pools = self.inner.pools.lock();
+            let jobs = pools.by_job.iter().map(|(name, pool)| (name.clone(), pool.job.clone()));
+            (jobs.collect::<HashMap<String, Arc<Job>>>(), std::mem::take(&mut pools.failures))
+        };
+        let jobs = self.jobs(configs, &before, &mut logs);
+        drop(before);
         let mut pools = self.inner.pools.lock();
+        if let Ok(jobs) = jobs {
+            pools.replace(jobs, &self.inner.tracker);
+            logs.close_unused();
+            pools.failures = logs;
+            return Ok(());
+        }
+        pools.failures = logs;
+        jobs.map(drop)
+    }
+
+    /// The jobs to be, by name; `None`: it stays as it is.
+    fn jobs(
+        &self,
+        configs: Vec<ScrapeConfig>,
+        before: &HashMap<String, Arc<Job>>,
+        logs: &mut FailureLogs,
+    ) -> Result<Vec<(String, Option<Arc<Job>>)>, ApplyError> {
+        let metrics = &self.inner.shared.metrics;
         let mut jobs = Vec::new();
         for config in configs {
-            let before = pools.by_job.get(&config.job_name).map(|pool| &pool.job);
+            let before = before.get(&config.job_name);
             if before.is_some_and(|job| job.config == config) {
                 jobs.push((config.job_name, None));
                 continue;
@@ -85,14 +115,12 @@ impl Manager {
             };
             tried.inc();
             let name = config.job_name.clone();
-            let job = self.job(config, client, &mut pools.failures).inspect_err(|_| {
+            let job = self.job(config, client, logs).inspect_err(|_| {
                 failed.inc();
             })?;
             jobs.push((name, Some(Arc::new(job))));
         }
-        pools.replace(jobs, &self.inner.tracker);
-        pools.failures.close_unused();
-        Ok(())
+        Ok(jobs)
     }
 
     fn job(&self, config: ScrapeConfig, client: Option<HttpClient>, logs: &mut FailureLogs) -> Result<Job, ApplyError> {
@@ -185,13 +213,17 @@ impl Pools {
     }
 
     /// Two targets with the same labels write to the same series.
-    fn tell_twins(&self) {
+    fn tell_twins(&mut self) {
+        let told = self.twins.get_or_insert_with(Occasionally::minutely);
         let mut seen = HashMap::new();
         for running in self.by_job.values().flat_map(|pool| pool.running.values()) {
             let target = &running.target;
             if let Some(other) = seen.insert(&target.public, target)
                 && other.url != target.url
             {
+                if told.count().is_none() {
+                    return;
+                }
                 let (a, b, labels) = (&other.url, &target.url, &target.public);
                 warn!(a, b, %labels, "two targets have the same labels, so that their series collide: relabel one of them");
                 return;

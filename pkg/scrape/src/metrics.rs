@@ -5,6 +5,7 @@ use telemetry::{Counter, CounterVec, Gauge, GaugeVec, HistogramVec, Metrics};
 #[derive(Debug, Clone)]
 pub(crate) struct ScrapeMetrics {
     pub(crate) interval_length: HistogramVec,
+    pub(crate) interval_spread: HistogramVec,
     pub(crate) pools: Counter,
     pub(crate) pools_failed: Counter,
     pub(crate) reloads: Counter,
@@ -34,8 +35,14 @@ impl ScrapeMetrics {
         let seconds = [0.01, 0.1, 1.0, 10.0];
         Self {
             interval_length: m.histograms(
-                "prometheus_target_interval_length_histogram_seconds",
+                "prometheus_target_interval_length_seconds",
                 "Actual intervals between scrapes.",
+                &["interval"],
+                &[],
+            ),
+            interval_spread: m.histograms(
+                "prometheus_target_interval_length_histogram_seconds",
+                "Actual intervals between scrapes, by length.",
                 &["interval"],
                 &[0.1, 1.0, 5.0, 10.0, 14.9, 15.1, 29.9, 30.1, 59.9, 60.1, 120.0, 300.0],
             ),
@@ -47,7 +54,7 @@ impl ScrapeMetrics {
                 .counter("prometheus_target_scrape_pool_reloads_failed_total", "Failed scrape pool reloads."),
             syncs: m.counters("prometheus_target_scrape_pool_sync_total", "Syncs of a scrape pool.", job),
             sync_length: m.histograms(
-                "prometheus_target_sync_length_histogram_seconds",
+                "prometheus_target_sync_length_seconds",
                 "Length of the syncs of a scrape pool.",
                 job,
                 &seconds,

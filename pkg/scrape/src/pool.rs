@@ -88,6 +88,8 @@ impl Pool {
         self.force_errors();
         let metrics = &self.job.shared.metrics;
         metrics.targets.with(&[self.name()]).set(self.running.len() as f64);
+        let families: usize = self.running.values().map(|running| running.status.families.lock().len()).sum();
+        metrics.metadata_entries.with(&[self.name()]).set(families as f64);
         metrics.syncs.with(&[self.name()]).inc();
         metrics.sync_length.with(&[self.name()]).observe(began.elapsed().as_secs_f64());
     }
@@ -141,19 +143,21 @@ impl Pool {
         let shared = &job.shared;
         let schedule = Schedule::new(&target.labels, &target.url, shared.options.seed, target.interval_ms);
         let interval = model::format_duration(target.interval_ms);
-        let intervals = shared.metrics.interval_length.with(&[&interval]);
+        let metrics = &shared.metrics;
+        let intervals = [&metrics.interval_length, &metrics.interval_spread].map(|seen| seen.with(&[&interval]));
         let (orders, inbox) = watch::channel(Order::Run);
         let (status, before) = match before {
             Some(before) => {
                 before.orders.send_replace(Order::HandOver);
-                (before.status, Some(before.task))
+                (before.status, Some((before.task, before.orders)))
             }
             None => (Arc::new(Status::default()), None),
         };
         let (for_task, its_status) = (target.clone(), status.clone());
         let task = self.tracker.spawn(async move {
             let worker = match before {
-                Some(before) => before.await.ok().flatten(),
+                // A loop whose orders nobody gives any more would interrupt its scrape.
+                Some((task, _orders)) => task.await.ok().flatten(),
                 None => None,
             };
             let worker = match worker {

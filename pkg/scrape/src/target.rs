@@ -159,11 +159,9 @@ fn url(config: &ScrapeConfig, labels: &Builder) -> Result<String, String> {
         let pairs = params.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
         url.query_pairs_mut().extend_pairs(pairs);
     }
-    // A query without pairs is none.
-    if url.query() == Some("") {
-        url.set_query(None);
-    }
-    Ok(url.into())
+    // The address stays as it is written, with a port that goes without saying too.
+    let query = url.query().filter(|query| !query.is_empty()).map(|query| format!("?{query}")).unwrap_or_default();
+    Ok(format!("{scheme}://{address}{}{query}", url.path()))
 }
 
 /// The URL as others can reach it: `host` in place of this machine's own name for itself.
@@ -200,9 +198,9 @@ mod tests {
     fn targets() {
         let plain = "http://a:80/metrics {instance=\"a:80\", job=\"j\"} 60000/10000";
         for (job, target, group, want) in [
-            ("job_name: j", &[ADDRESS][..], &[][..], plain.replace(":80/", "/")),
+            ("job_name: j", &[ADDRESS][..], &[][..], plain.to_owned()),
             ("job_name: j", &[ADDRESS, ("x", "1")], &[("x", "2"), ("y", "3"), ("job", "k")], {
-                "http://a/metrics {instance=\"a:80\", job=\"k\", x=\"1\", y=\"3\"} 60000/10000".to_owned()
+                "http://a:80/metrics {instance=\"a:80\", job=\"k\", x=\"1\", y=\"3\"} 60000/10000".to_owned()
             }),
             ("job_name: j", &[("x", "1")], &[], "no address".to_owned()),
             ("job_name: j", &[("__address__", "http://a/b")], &[], "\"http://a/b\" is not a valid hostname".to_owned()),
@@ -216,7 +214,7 @@ mod tests {
                 "job_name: j",
                 &[ADDRESS, (INTERVAL, "5s"), (TIMEOUT, "3s"), ("__meta_x", "y"), ("__other", "z")],
                 &[],
-                "http://a/metrics {instance=\"a:80\", job=\"j\"} 5000/3000".to_owned(),
+                "http://a:80/metrics {instance=\"a:80\", job=\"j\"} 5000/3000".to_owned(),
             ),
             (
                 "job_name: j",

@@ -27,7 +27,7 @@ pub(crate) async fn run(
     mut worker: Worker,
     schedule: Schedule,
     mut orders: watch::Receiver<Order>,
-    intervals: Histogram,
+    intervals: [Histogram; 2],
 ) -> Option<Worker> {
     let shared = worker.job.shared.clone();
     let (clock, options) = (&*shared.deps.clock, &shared.options);
@@ -41,7 +41,7 @@ pub(crate) async fn run(
         let time_ms = schedule.stamp(due_ms, clock.now_ms(), tolerance_ms);
         let began = Instant::now();
         if let Some(last) = last.replace(began) {
-            intervals.observe((began - last).as_secs_f64());
+            intervals.iter().for_each(|seen| seen.observe((began - last).as_secs_f64()));
         }
         let forced = worker.status.forced_error.lock().clone();
         let answer = tokio::select! {

@@ -87,7 +87,7 @@ impl Worker {
         Request {
             client: job.client.clone(),
             url: self.target.url.clone(),
-            accept: job.accept.clone(),
+            accept: job.accept(&self.target),
             accept_encoding: crate::accept::accept_encoding(&job.config),
             timeout_ms: self.target.timeout_ms,
             body_bytes_max: if limit == 0 { shared.options.body_bytes_max } else { limit },

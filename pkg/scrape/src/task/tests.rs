@@ -71,7 +71,8 @@ impl World {
         let schedule = Schedule::new(&target.labels, &target.url, 0, target.interval_ms);
         let worker = Worker::new(self.job.clone(), Arc::new(target), status);
         let (orders, inbox) = watch::channel(Order::Run);
-        let intervals = self.shared.metrics.interval_length.with(&["10s"]);
+        let metrics = &self.shared.metrics;
+        let intervals = [&metrics.interval_length, &metrics.interval_spread].map(|seen| seen.with(&["10s"]));
         (orders, tokio::spawn(run(worker, schedule, inbox, intervals)))
     }
 

@@ -109,6 +109,14 @@ impl Harness {
         out
     }
 
+    /// The labels of all series.
+    pub async fn series(&self) -> Vec<Labels> {
+        let any = Matcher::new(MatchType::Regex, "__name__", ".+").unwrap();
+        let want = Select { partial_response: PartialResponse::Abort, ..Select::new(TimeRange::ALL, vec![any]) };
+        let answer = collect_series(self.store.select(&Ctx::background(), want)).await.unwrap();
+        answer.value.into_iter().map(|series| series.labels).collect()
+    }
+
     pub async fn wait_for_samples(&self, name: &str, count: usize) -> BTreeMap<String, Vec<(i64, f64)>> {
         testkit::wait_for(name, SOON, async || {
             let samples = self.samples(name).await;

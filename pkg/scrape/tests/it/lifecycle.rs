@@ -133,3 +133,32 @@ async fn another_interval() {
     let samples = harness.wait_for_samples("a", more).await;
     assert!(samples.values().flatten().all(|(_, v)| !is_stale(*v)), "{samples:?}");
 }
+
+/// A configuration that is taken over while targets answer lets them finish.
+#[tokio::test]
+async fn reloads_interrupt_no_scrape() {
+    let (begun, finished) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let counts = (begun.clone(), finished.clone());
+    let slow = move || {
+        let (begun, finished) = counts.clone();
+        async move {
+            begun.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            finished.fetch_add(1, Ordering::SeqCst);
+            ([(header::CONTENT_TYPE, "text/plain")], BODY)
+        }
+    };
+    let address = serve(Router::new().route("/metrics", get(slow))).await.to_string();
+    let job = |limit: usize| format!("job_name: j, scrape_interval: 1s, scrape_timeout: 1s, sample_limit: {limit}");
+    let harness = Harness::new(&[&job(100)]);
+    harness.discover(&[("j", &[&[("__address__", &address)]])]);
+    for reload in 0..5 {
+        let before = begun.load(Ordering::SeqCst);
+        testkit::wait_for("a scrape to begin", SOON, async || begun.load(Ordering::SeqCst) > before).await;
+        harness.manager.apply(configs(&[&job(101 + reload)])).unwrap();
+    }
+    let all = begun.load(Ordering::SeqCst);
+    testkit::wait_for("the scrapes to finish", SOON, async || finished.load(Ordering::SeqCst) >= all).await;
+    let samples = harness.wait_for_samples("a", all).await;
+    assert!(samples.values().flatten().all(|(_, v)| *v == 1.0), "no marker in between: {samples:?}");
+}

@@ -6,3 +6,4 @@ mod behaviour;
 mod exporter;
 mod harness;
 mod lifecycle;
+mod prometheus;
