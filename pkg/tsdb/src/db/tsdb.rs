@@ -145,7 +145,11 @@ impl Tsdb {
         let work = move || {
             let begin = tokio::time::Instant::now();
             let mut tell = |progress: ReplayProgress| tsdb.replay.send_modify(|state| state.progress = progress);
-            let outcome = replay.run(&mut tell, &|| tsdb.closed.is_cancelled());
+            let begun = tsdb.blocks.deps.failpoints.hit("tsdb.replay.begin").map_err(Error::from);
+            let outcome = begun.and_then(|()| {
+                let replayed = replay.run(&mut tell, &|| tsdb.closed.is_cancelled());
+                replayed.map_err(|e| Error::Head(e.to_string()))
+            });
             match outcome {
                 Ok(replayed) => {
                     tsdb.remove_snapshots();
