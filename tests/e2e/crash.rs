@@ -71,12 +71,22 @@ fn check_bucket(data: &Path, blocks: &[String], s3: &Server) -> anyhow::Result<(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_each_step_of_an_upload() -> anyhow::Result<()> {
     let Some(program) = tests::peer::prometheus("killed_at_each_step_of_an_upload") else { return Ok(()) };
+    kill_uploads_of(&program, None).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_each_step_beside_aion_server() -> anyhow::Result<()> {
+    kill_uploads_of(binary(), Some("server")).await
+}
+
+async fn kill_uploads_of(program: &Path, subcommand: Option<&'static str>) -> anyhow::Result<()> {
     let dir = tempfile::Builder::new().prefix("aion-crash-").tempdir()?;
     let options = PrometheusOptions {
+        subcommand,
         external_labels: vec![("cluster".into(), "eu".into()), ("replica".into(), "a".into())],
         ..Default::default()
     };
-    let prometheus = Prometheus::start(&program, &dir.path().join("prometheus"), &options).await?;
+    let prometheus = Prometheus::start(program, &dir.path().join("prometheus"), &options).await?;
     fill(&http()?, &prometheus.base, &fleet("eu", 1), &[], |_| true).await?;
     wait_for("the blocks to be cut", Duration::from_secs(60), async || prometheus.blocks().len() == 4).await;
     let (blocks, data) = (prometheus.blocks(), prometheus.data());

@@ -52,7 +52,12 @@ async fn stock_thanos_and_ours_work_together() -> anyhow::Result<()> {
     let test = "stock_thanos_and_ours_work_together";
     let Some(thanos) = tests::peer::thanos(test) else { return Ok(()) };
     let Some(prometheus) = tests::peer::prometheus(test) else { return Ok(()) };
-    let programs = Programs { prometheus, aion: tests::aion::binary().to_owned(), thanos: Some(thanos.clone()) };
+    let programs = Programs {
+        prometheus,
+        aion: tests::aion::binary().to_owned(),
+        thanos: Some(thanos.clone()),
+        aion_scrapes: false,
+    };
     let world = World::start(programs).await?;
     bucket_tools(&thanos, &world)?;
     let (ours, theirs) = (all(), without_gaps(all()));

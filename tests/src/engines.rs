@@ -69,9 +69,16 @@ pub struct Programs {
     pub aion: PathBuf,
     /// Thanos, where a cast needs it.
     pub thanos: Option<PathBuf>,
+    /// Who scrapes: `aion server` in place of the real one. The reference is the real one always.
+    pub aion_scrapes: bool,
 }
 
 impl Programs {
+    /// The program of the replicas.
+    fn scraper(&self) -> &Path {
+        if self.aion_scrapes { &self.aion } else { &self.prometheus }
+    }
+
     fn of(&self, maker: Maker) -> anyhow::Result<&Path> {
         match maker {
             Maker::Aion => Ok(&self.aion),
@@ -222,11 +229,12 @@ async fn ship_history(
 ) -> anyhow::Result<Prometheus> {
     let dir = dir.join(format!("{}-{}", replica.cluster, replica.name));
     let options = PrometheusOptions {
+        subcommand: programs.aion_scrapes.then_some("server"),
         external_labels: replica.external_labels(),
         rules: Some(rules.to_owned()),
         ..Default::default()
     };
-    let prometheus = Prometheus::start(&programs.prometheus, &dir, &options).await?;
+    let prometheus = Prometheus::start(programs.scraper(), &dir, &options).await?;
     let series = fleet(replica.cluster, instances(replica.cluster));
     fill(client, &prometheus.base, &series, &[], |tick| replica.has(tick)).await.context(replica.name)?;
     wait_for("the blocks to be cut", Duration::from_secs(60), async || prometheus.blocks().len() == BLOCKS).await;
@@ -250,7 +258,7 @@ async fn ship_history(
     for block in &blocks[..OLD_BLOCKS] {
         std::fs::remove_dir_all(data.join(block))?;
     }
-    Prometheus::start(&programs.prometheus, &dir, &options).await
+    Prometheus::start(programs.scraper(), &dir, &options).await
 }
 
 /// The blocks that a sidecar has noted as uploaded.

@@ -38,6 +38,7 @@ pub async fn open(config: &Config, deps: &Deps, in_force: &InForce) -> Result<Ar
         delay_compact_file: flags.delay_compact_file.clone(),
         reload_interval: flags.reload_interval,
         segment_bytes: flags.block_segment_bytes,
+        memory_snapshot: config.features.memory_snapshot,
         head: head_options(config, &loaded, block_ms),
         journal: journal_options(flags),
         ..TsdbOptions::default()
