@@ -1,5 +1,6 @@
-//! The demo as a newcomer starts it: queries answer the same before, while and after its compactor works, and its bucket
-//! comes to hold blocks of two days at three resolutions. Its replicas go on after the start, and its log has nothing to say.
+//! The demo as a newcomer starts it: queries answer the same before, while and after its compactor works, which makes blocks
+//! of two days of the replicas' and downsamples them. What happened in its history shows. Its replicas go on after the
+//! start, and its log has nothing to say.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -28,7 +29,8 @@ async fn demo(dir: &Path, extra: &[&str]) -> anyhow::Result<Demo> {
     let log = std::fs::File::options().create(true).append(true).open(dir.join("demo.log"))?;
     let mut command = Command::new(binary());
     command
-        .args(["demo", "--no-prometheus", &format!("--http-address={address}")])
+        .args(["demo", "--server.http-address=127.0.0.1:0", "--host.http-address=127.0.0.1:0"])
+        .arg(format!("--http-address={address}"))
         .arg(format!("--dir={}", dir.join("demo").display()))
         .args(extra)
         .stdin(Stdio::null())
@@ -61,7 +63,8 @@ const QUERIES: [(&str, f64); 4] = [
     ("count by (cluster) (up)", 0.0),
     ("up", 0.0),
     ("sum by (cluster) (rate(http_requests_total[30m]))", 0.03),
-    ("count by (cluster, __name__) ({__name__!=\"\"})", 0.0),
+    // Sessions begin and end between the scrapes of two replicas.
+    ("count by (cluster, __name__) ({__name__!=\"\", session=\"\"})", 0.0),
 ];
 
 /// Over twelve days, each half an hour in its middle, where no series changes between the scrapes of two replicas.
@@ -110,11 +113,13 @@ fn difference(before: &Value, now: &Value, share: f64) -> Option<String> {
 async fn the_demo_compacts_its_bucket() -> anyhow::Result<()> {
     let dir = tempfile::Builder::new().prefix("aion-demo-").tempdir()?;
     let bucket = dir.path().join("demo/bucket");
-    let first = demo(dir.path(), &["--no-compact"]).await?;
+    let first = demo(dir.path(), &["--no-compact", "--days=15"]).await?;
     let until_s = now_s().div_euclid(1800) * 1800 - 86_400 + 900;
     let before = answers(&first.api, until_s).await?;
     ensure!(before.iter().all(|a| a.as_array().is_some_and(|a| !a.is_empty())), "no answers: {before:?}");
     stop(first).await?;
+    let known: BTreeSet<_> = visible(&bucket)?.iter().map(|f| f.meta.ulid).collect();
+    ensure!(known.len() > 20, "{} blocks", known.len());
 
     let mut second = demo(dir.path(), &[]).await?;
     let deadline = tokio::time::Instant::now() + WITHIN;
@@ -127,9 +132,9 @@ async fn the_demo_compacts_its_bucket() -> anyhow::Result<()> {
         }
         let blocks = visible(&bucket)?;
         let live = blocks.iter().filter(|f| !f.marked).map(|f| &f.meta);
-        let days = live.filter(|m| m.max_time - m.min_time == 2 * DAY_MS);
+        let days = live.filter(|m| m.max_time - m.min_time == 2 * DAY_MS && !known.contains(&m.ulid));
         let resolutions: BTreeSet<i64> = days.map(|m| m.resolution_ms()).collect();
-        if resolutions == BTreeSet::from([0, 300_000, 3_600_000]) {
+        if resolutions == BTreeSet::from([0, 300_000]) {
             break;
         }
         let log = || tail(&dir.path().join("demo.log"));
@@ -142,9 +147,45 @@ async fn the_demo_compacts_its_bucket() -> anyhow::Result<()> {
     stop(second).await
 }
 
+/// The only value of a query's answer.
+async fn value(api: &Api, query: &str, at_s: i64) -> anyhow::Result<f64> {
+    let answer = api.query(query, at_s as f64).await?;
+    let value = answer["data"]["result"][0]["value"][1].as_str().with_context(|| format!("{query}: {answer}"))?;
+    Ok(value.parse()?)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_happened_in_the_history_shows() -> anyhow::Result<()> {
+    let dir = tempfile::Builder::new().prefix("aion-demo-").tempdir()?;
+    let demo = demo(dir.path(), &["--no-compact", "--days=9"]).await?;
+    let record: Value = serde_json::from_slice(&std::fs::read(dir.path().join("demo/history.json"))?)?;
+    let end_s = record["end_ms"].as_i64().context("the history's end")? / 1000;
+    // A tenth, two ninths and a third of nine days back, on the hour.
+    let event_s = |back_h: f64| (end_s - (back_h * 3600.0) as i64).div_euclid(3600) * 3600;
+    let (incident, explosion, gap) = (event_s(21.6), event_s(48.0), event_s(72.0));
+
+    let errors = r#"sum(rate(http_requests_total{cluster="eu-1",code="500"}[10m]))"#;
+    let (before, within) =
+        (value(&demo.api, errors, incident - 3600).await?, value(&demo.api, errors, incident + 3600).await?);
+    ensure!(within > 10.0 * before, "{before} errors a second before, {within} within the incident");
+    let down = value(&demo.api, r#"count(up{cluster="eu-1"} == 0)"#, incident + 40 * 60).await?;
+    ensure!(down == 1.0, "{down} targets down");
+
+    let sessions = r#"count(count_over_time(http_session_requests_total{cluster="us-1"}[6h]))"#;
+    let sessions = value(&demo.api, sessions, explosion + 6 * 3600).await?;
+    ensure!(sessions > 4000.0, "{sessions} sessions");
+
+    let scrapes = "count by (cluster) (up)";
+    let during = demo.api.query(scrapes, (gap + 2 * 3600) as f64).await?;
+    let clusters = during["data"]["result"].as_array().context("clusters")?;
+    let names: Vec<_> = clusters.iter().map(|c| c["metric"]["cluster"].to_string()).collect();
+    ensure!(names == ["\"eu-1\""], "{names:?} within the gap");
+    stop(demo).await
+}
+
 /// The time of the newest sample of each cluster and replica, as a query at this moment sees it.
 async fn newest(api: &Api) -> anyhow::Result<Vec<(String, f64)>> {
-    let query = "max by (cluster, replica) (timestamp(up))";
+    let query = r#"max by (cluster, replica) (timestamp(up{cluster!="local"}))"#;
     let answer = api.get("/api/v1/query", &[("query", query), ("dedup", "false")]).await?;
     let result = answer["data"]["result"].as_array().cloned().unwrap_or_default();
     let mut out: Vec<_> =

@@ -11,4 +11,5 @@ mod interop;
 mod queries;
 mod restarts;
 mod server;
+mod up;
 mod waiting;

@@ -44,7 +44,13 @@ pub fn all_tools() -> tools::Tools {
 
 /// All command lines of the program.
 pub fn commands() -> Vec<flags::Command> {
-    let components =
-        [demo::command(), sidecar::command(), store_gateway::command(), compactor::command(), querier::command()];
+    let components = [
+        up::command(),
+        demo::command(),
+        sidecar::command(),
+        store_gateway::command(),
+        compactor::command(),
+        querier::command(),
+    ];
     components.into_iter().chain(all_tools().commands()).collect()
 }

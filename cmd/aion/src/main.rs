@@ -47,7 +47,8 @@ macro_rules! component {
 }
 
 const COMPONENTS: &[Component] = &[
-    component!("demo", "A whole system in one process, with history, to try things out.", demo),
+    component!("up", "A whole system in one process: scrapes itself and this machine, keeps it all.", up),
+    component!("demo", "As up, with 90 days of history, to try things out.", demo),
     component!("server", "Scrapes, stores and answers, in place of a Prometheus server.", server),
     component!("sidecar", "Beside a Prometheus: uploads its blocks, serves its live data.", sidecar),
     component!("store", "Serves the blocks of a bucket.", store_gateway),
@@ -359,6 +360,6 @@ fn usage() -> String {
     out.push_str("  tools       One-shot commands: bucket …, promqltest.\n");
     out.push_str("  completion  Completion for bash, zsh or fish.\n");
     out.push_str("  version     Version, revision and compiler.\n");
-    out.push_str("\nStart with: aion demo. Each command has --help.\n");
+    out.push_str("\nStart with: aion up, or aion demo. Each command has --help.\n");
     out
 }

@@ -1,9 +1,18 @@
-//! The fleet whose metrics the demo invents: every value is a function of the series and the time alone, so two runs
-//! over the same days write the same samples.
+//! The fleet whose metrics the demo invents: every value is a function of the series, the story and the time alone, so two
+//! runs over the same days write the same samples.
+
+use std::ops::Range;
 
 use labels::Labels;
 
+use crate::story::Story;
+
 const DAY_S: f64 = 86_400.0;
+/// How long after the beginning of the incident an instance is down, and for how long, ms.
+const DOWN_MS: Range<i64> = 20 * 60_000..60 * 60_000;
+/// A session begins every so many ms of the explosion, and lasts so long.
+const SESSION_EVERY_MS: i64 = 5_000;
+const SESSION_MS: i64 = 600_000;
 
 /// What a series does over time.
 #[derive(Debug, Clone, Copy)]
@@ -13,11 +22,15 @@ enum Shape {
         rate: f64,
         /// Restarts once every this many seconds, at an offset of its own.
         restart_s: f64,
+        /// In the incident the rate is this much higher, as a share of it; at least -1.
+        surge: f64,
     },
-    /// `base ± swing` over the day.
-    Gauge { base: f64, swing: f64 },
-    /// 1, but for half an hour now and then.
+    /// `base ± swing` over the day, and up to `surge` more in the incident.
+    Gauge { base: f64, swing: f64, surge: f64 },
+    /// 1, and 0 while it is silent.
     Up,
+    /// A counter that begins at its first sample.
+    Session { begin_s: f64 },
 }
 
 #[derive(Debug, Clone)]
@@ -25,27 +38,76 @@ pub(crate) struct Invented {
     pub labels: Labels,
     shape: Shape,
     seed: u64,
+    /// Begin and end of the incident, if it is in this cluster.
+    incident_s: Option<(f64, f64)>,
+    /// When it has samples; `None` = always.
+    lives_ms: Option<Range<i64>>,
+    /// When its target is down.
+    down_ms: Option<Range<i64>>,
 }
 
 impl Invented {
-    /// The value at `t_s` seconds since the epoch.
-    pub fn value(&self, t_s: f64) -> f64 {
-        let phase = (self.seed % 1000) as f64 / 1000.0;
-        match self.shape {
-            Shape::Counter { rate, restart_s } => {
-                let since = t_s - restart_s * phase;
-                let begun = (since / restart_s).floor() * restart_s + restart_s * phase;
-                (total(t_s, rate, phase) - total(begun, rate, phase)).floor()
+    /// Whether a scrape at `t_ms` finds it.
+    pub fn is_scraped(&self, t_ms: i64) -> bool {
+        let down = || self.down_ms.as_ref().is_some_and(|d| d.contains(&t_ms));
+        self.lives_ms.as_ref().is_none_or(|l| l.contains(&t_ms)) && (matches!(self.shape, Shape::Up) || !down())
+    }
+
+    /// Its values, to be asked for in order of time.
+    pub fn values(&self) -> Values<'_> {
+        Values { series: self, begun_s: f64::NEG_INFINITY, begun: 0.0 }
+    }
+
+    fn phase(&self) -> f64 {
+        (self.seed % 1000) as f64 / 1000.0
+    }
+
+    /// What a counter that never restarts would have counted.
+    fn counted(&self, t_s: f64, rate: f64, surge: f64) -> f64 {
+        let total = |t_s: f64| total(t_s, rate, self.phase());
+        match self.incident_s {
+            Some((begin, end)) if surge != 0.0 && t_s > begin => {
+                total(t_s) + surge * (total(t_s.min(end)) - total(begin))
             }
-            Shape::Gauge { base, swing } => {
-                let day = (std::f64::consts::TAU * (t_s / DAY_S + phase)).sin();
-                let noise = (hash(self.seed ^ (t_s / 60.0) as u64) % 1000) as f64 / 1000.0 - 0.5;
-                ((base + swing * day + 0.1 * swing * noise) * 1000.0).round() / 1000.0
+            _ => total(t_s),
+        }
+    }
+}
+
+/// The values of a series; keeps what is the same from one to the next.
+pub(crate) struct Values<'a> {
+    series: &'a Invented,
+    /// The counter's latest restart, and what was counted until then.
+    begun_s: f64,
+    begun: f64,
+}
+
+impl Values<'_> {
+    /// The value at `t_ms`, ms since the epoch.
+    pub fn at(&mut self, t_ms: i64) -> f64 {
+        let (series, t_s) = (self.series, t_ms as f64 / 1000.0);
+        match series.shape {
+            Shape::Counter { rate, restart_s, surge } => {
+                let offset = restart_s * series.phase();
+                let begun_s = ((t_s - offset) / restart_s).floor() * restart_s + offset;
+                if begun_s != self.begun_s {
+                    (self.begun_s, self.begun) = (begun_s, series.counted(begun_s, rate, surge));
+                }
+                (series.counted(t_s, rate, surge) - self.begun).floor()
             }
-            Shape::Up => {
-                let half_hour = (t_s / 1800.0) as u64;
-                if hash(self.seed ^ half_hour).is_multiple_of(97) { 0.0 } else { 1.0 }
+            Shape::Gauge { base, swing, surge } => {
+                let day = (std::f64::consts::TAU * (t_s / DAY_S + series.phase())).sin();
+                let noise = (hash(series.seed ^ (t_s / 60.0) as u64) % 1000) as f64 / 1000.0 - 0.5;
+                let more = match series.incident_s {
+                    Some((begin, end)) if (begin..end).contains(&t_s) => surge * (t_s - begin) / (end - begin),
+                    _ => 0.0,
+                };
+                let value = base + swing * day + 0.1 * swing * noise + more;
+                // As precise as such a thing is measured.
+                if base < 1000.0 { (value * 100.0).round() / 100.0 } else { (value / 4096.0).round() * 4096.0 }
             }
+            Shape::Up => f64::from(!series.down_ms.as_ref().is_some_and(|d| d.contains(&t_ms))),
+            Shape::Session { begin_s } => (t_s - begin_s).floor(),
         }
     }
 }
@@ -64,73 +126,173 @@ fn hash(seed: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-/// All series of one cluster, in label order, without external labels.
-pub(crate) fn fleet(cluster: &str) -> Vec<Invented> {
-    let mut out = Vec::new();
-    let mut add = |name: &str, pairs: &[(&str, &str)], shape: Shape| {
+/// Puts series into the fleet of a cluster.
+struct Maker<'a> {
+    cluster: &'static str,
+    story: &'a Story,
+    out: Vec<Invented>,
+}
+
+impl Maker<'_> {
+    fn add(&mut self, name: &str, pairs: &[(&str, &str)], shape: Shape) -> &mut Invented {
         let labels = Labels::from_pairs(pairs.iter().copied().chain([("__name__", name)]));
-        let seed = hash(labels.stable_hash() ^ cluster.bytes().fold(0, |h, b| hash(h ^ u64::from(b))));
-        out.push(Invented { labels, shape, seed });
-    };
-    let counter = |rate: f64| Shape::Counter { rate, restart_s: 1.7 * DAY_S };
-    for instance in ["api-0:8080", "api-1:8080", "api-2:8080"] {
-        let who = [("job", "api"), ("instance", instance)];
-        let with = |more: &[(&'static str, &'static str)]| -> Vec<(&str, &str)> { [&who[..], more].concat() };
-        add("up", &who, Shape::Up);
-        add("process_resident_memory_bytes", &who, Shape::Gauge { base: 3e8, swing: 5e7 });
-        add("go_goroutines", &who, Shape::Gauge { base: 120.0, swing: 40.0 });
-        add("process_cpu_seconds_total", &who, counter(0.4));
+        let seed = hash(labels.stable_hash() ^ self.cluster.bytes().fold(0, |h, b| hash(h ^ u64::from(b))));
+        let incident_s = self.story.incident_s(self.cluster);
+        let at = self.out.len();
+        self.out.push(Invented { labels, shape, seed, incident_s, lives_ms: None, down_ms: None });
+        &mut self.out[at]
+    }
+
+    fn api(&mut self, instance: &str) {
+        let (who, begin) = ([("job", "api"), ("instance", instance)], self.out.len());
+        let counter = |rate: f64, surge: f64| Shape::Counter { rate, restart_s: 1.7 * DAY_S, surge };
+        self.add("up", &who, Shape::Up);
+        self.add("process_resident_memory_bytes", &who, Shape::Gauge { base: 3e8, swing: 5e7, surge: 4e8 });
+        self.add("go_goroutines", &who, Shape::Gauge { base: 120.0, swing: 40.0, surge: 900.0 });
+        self.add("process_cpu_seconds_total", &who, counter(0.4, 1.5));
         for (handler, rate) in [("/", 40.0), ("/login", 8.0), ("/cart", 15.0), ("/search", 25.0)] {
-            for (code, share) in [("200", 0.97), ("404", 0.02), ("500", 0.01)] {
-                add("http_requests_total", &with(&[("handler", handler), ("code", code)]), counter(rate * share));
+            let with = |name, value| [who[0], who[1], ("handler", handler), (name, value)];
+            for (code, share, surge) in [("200", 0.97, -0.3), ("404", 0.02, 0.0), ("500", 0.01, 29.0)] {
+                self.add("http_requests_total", &with("code", code), counter(rate * share, surge));
             }
-            let buckets =
-                [("0.005", 0.3), ("0.01", 0.5), ("0.05", 0.8), ("0.1", 0.9), ("0.5", 0.97), ("1", 0.99), ("+Inf", 1.0)];
-            for (le, share) in buckets {
-                let pairs = with(&[("handler", handler), ("le", le)]);
-                add("http_request_duration_seconds_bucket", &pairs, counter(rate * share));
+            for (le, share, slow) in [
+                ("0.005", 0.3, 0.05),
+                ("0.01", 0.5, 0.1),
+                ("0.05", 0.8, 0.25),
+                ("0.1", 0.9, 0.4),
+                ("0.5", 0.97, 0.7),
+                ("1", 0.99, 0.85),
+                ("+Inf", 1.0, 1.0),
+            ] {
+                let shape = counter(rate * share, slow / share - 1.0);
+                self.add("http_request_duration_seconds_bucket", &with("le", le), shape);
             }
-            add("http_request_duration_seconds_count", &with(&[("handler", handler)]), counter(rate));
-            add("http_request_duration_seconds_sum", &with(&[("handler", handler)]), counter(rate * 0.06));
+            let handler = [who[0], who[1], ("handler", handler)];
+            self.add("http_request_duration_seconds_count", &handler, counter(rate, 0.0));
+            self.add("http_request_duration_seconds_sum", &handler, counter(rate * 0.06, 6.0));
+        }
+        let incident = &self.story.incident;
+        if incident.cluster == self.cluster && instance.starts_with("api-2") {
+            let begun = incident.time_ms.start;
+            let down = Some(begun + DOWN_MS.start..begun + DOWN_MS.end);
+            self.out[begin..].iter_mut().for_each(|series| series.down_ms.clone_from(&down));
         }
     }
-    for instance in ["node-0:9100", "node-1:9100", "node-2:9100"] {
+
+    fn node(&mut self, instance: &str) {
         let who = [("job", "node"), ("instance", instance)];
-        add("up", &who, Shape::Up);
-        add("node_load1", &who, Shape::Gauge { base: 2.0, swing: 1.5 });
-        add("node_memory_MemAvailable_bytes", &who, Shape::Gauge { base: 8e9, swing: 2e9 });
-        add("node_filesystem_avail_bytes", &who, Shape::Gauge { base: 4e10, swing: 5e9 });
+        let gauge = |base: f64, swing: f64, surge: f64| Shape::Gauge { base, swing, surge };
+        self.add("up", &who, Shape::Up);
+        self.add("node_load1", &who, gauge(2.0, 1.5, 9.0));
+        self.add("node_memory_MemAvailable_bytes", &who, gauge(8e9, 2e9, -4e9));
+        self.add("node_filesystem_avail_bytes", &who, gauge(4e10, 5e9, 0.0));
         for cpu in ["0", "1"] {
-            for (mode, rate) in [("idle", 0.8), ("user", 0.12), ("system", 0.06), ("iowait", 0.02)] {
-                let pairs = [&who[..], &[("cpu", cpu), ("mode", mode)]].concat();
-                add("node_cpu_seconds_total", &pairs, counter(rate));
+            for (mode, rate, surge) in
+                [("idle", 0.8, -0.6), ("user", 0.12, 3.0), ("system", 0.06, 1.0), ("iowait", 0.02, 3.0)]
+            {
+                let pairs = [who[0], who[1], ("cpu", cpu), ("mode", mode)];
+                self.add("node_cpu_seconds_total", &pairs, Shape::Counter { rate, restart_s: 1.7 * DAY_S, surge });
             }
         }
     }
-    out.sort_by(|a, b| a.labels.cmp(&b.labels));
-    out
+
+    /// The sessions of the explosion that live in `time_ms`.
+    fn sessions(&mut self, time_ms: &Range<i64>) {
+        let explosion = self.story.explosion.clone();
+        if explosion.cluster != self.cluster {
+            return;
+        }
+        for begin in explosion.time_ms.step_by(SESSION_EVERY_MS as usize) {
+            if begin + SESSION_MS <= time_ms.start || begin >= time_ms.end {
+                continue;
+            }
+            let session = format!("{:016x}", hash(begin as u64));
+            let pairs = [("job", "api"), ("instance", "api-1:8080"), ("session", &session)];
+            let shape = Shape::Session { begin_s: begin as f64 / 1000.0 };
+            self.add("http_session_requests_total", &pairs, shape).lives_ms = Some(begin..begin + SESSION_MS);
+        }
+    }
+}
+
+/// All series of one cluster that have samples in `time_ms`, in label order, without external labels.
+pub(crate) fn fleet(cluster: &'static str, story: &Story, time_ms: &Range<i64>) -> Vec<Invented> {
+    let mut maker = Maker { cluster, story, out: Vec::new() };
+    ["api-0:8080", "api-1:8080", "api-2:8080"].into_iter().for_each(|instance| maker.api(instance));
+    ["node-0:9100", "node-1:9100", "node-2:9100"].into_iter().for_each(|instance| maker.node(instance));
+    maker.sessions(time_ms);
+    maker.out.sort_by(|a, b| a.labels.cmp(&b.labels));
+    maker.out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn values_are_a_function_of_series_and_time() {
-        let (a, b) = (fleet("eu-1"), fleet("eu-1"));
-        assert!(a.len() > 100 && a.windows(2).all(|w| w[0].labels < w[1].labels));
-        for (x, y) in a.iter().zip(&b) {
-            assert_eq!(x.value(1.7e9).to_bits(), y.value(1.7e9).to_bits());
-        }
-        assert!(a.iter().zip(fleet("us-1")).any(|(x, y)| x.value(1.7e9) != y.value(1.7e9)));
+    const END_MS: i64 = 1_795_223_720_123;
+
+    fn all(cluster: &'static str) -> Vec<Invented> {
+        fleet(cluster, &Story::of(END_MS, 90), &(END_MS - 3_600_000..END_MS))
+    }
+
+    fn of<'a>(fleet: &'a [Invented], name: &str, pairs: &[(&str, &str)]) -> &'a Invented {
+        let is = |s: &&Invented| {
+            s.labels.metric_name() == name && pairs.iter().all(|(name, value)| s.labels.value(name) == *value)
+        };
+        fleet.iter().find(is).unwrap()
     }
 
     #[test]
-    fn counters_rise_and_sometimes_restart() {
-        let fleet = fleet("eu-1");
-        let counter = fleet.iter().find(|s| s.labels.metric_name() == "http_requests_total").unwrap();
-        let values: Vec<_> = (0..20_000).map(|i| counter.value(1.7e9 + f64::from(i) * 30.0)).collect();
-        let falls = values.windows(2).filter(|w| w[1] < w[0]).count();
-        assert!((1..=5).contains(&falls), "{falls}");
+    fn values_are_a_function_of_series_and_time() {
+        let (a, b) = (all("eu-1"), all("eu-1"));
+        assert!(a.len() > 100 && a.windows(2).all(|w| w[0].labels < w[1].labels));
+        for (x, y) in a.iter().zip(&b) {
+            assert_eq!(x.values().at(END_MS).to_bits(), y.values().at(END_MS).to_bits());
+        }
+        assert!(a.iter().zip(all("us-1")).any(|(x, y)| x.values().at(END_MS) != y.values().at(END_MS)));
+    }
+
+    #[test]
+    fn counters_rise_and_sometimes_restart_whatever_happens() {
+        let story = Story::of(END_MS, 90);
+        for series in fleet("eu-1", &story, &(END_MS..END_MS)) {
+            if !series.labels.metric_name().ends_with("_total") {
+                continue;
+            }
+            let (mut values, begin) = (series.values(), story.incident.time_ms.start - 2 * 86_400_000);
+            let values: Vec<_> = (0..4 * 2880).map(|i| values.at(begin + i * 30_000)).collect();
+            let falls = values.windows(2).filter(|w| w[1] < w[0]).count();
+            assert!((1..=3).contains(&falls), "{falls} of {}", series.labels);
+        }
+    }
+
+    #[test]
+    fn the_incident_shows() {
+        let story = Story::of(END_MS, 90);
+        let fleet = fleet("eu-1", &story, &story.incident.time_ms);
+        let mut errors = of(&fleet, "http_requests_total", &[("code", "500"), ("handler", "/")]).values();
+        let begin = story.incident.time_ms.start;
+        let rate = |values: &mut Values<'_>, at: i64| values.at(at + 600_000) - values.at(at);
+        let (before, within) = (rate(&mut errors, begin - 3_600_000), rate(&mut errors, begin + 3_600_000));
+        assert!(within > 15.0 * before, "{before} before, {within} within");
+        let down = begin + DOWN_MS.start;
+        for (instance, is_up) in [("api-1:8080", 1.0), ("api-2:8080", 0.0)] {
+            let up = of(&fleet, "up", &[("instance", instance)]);
+            assert!(up.is_scraped(down) && up.values().at(down) == is_up);
+            assert_eq!(of(&fleet, "go_goroutines", &[("instance", instance)]).is_scraped(down), is_up == 1.0);
+        }
+    }
+
+    #[test]
+    fn the_explosion_is_where_it_is() {
+        let story = Story::of(END_MS, 90);
+        let explosion = &story.explosion.time_ms;
+        let sessions = |cluster, time: &Range<i64>| {
+            let fleet = fleet(cluster, &story, time);
+            fleet.iter().filter(|s| s.labels.metric_name() == "http_session_requests_total").count()
+        };
+        assert_eq!(sessions("us-1", explosion), 6 * 3600 / 5);
+        assert_eq!(sessions("eu-1", explosion), 0);
+        assert_eq!(sessions("us-1", &(explosion.start - 10_000..explosion.start)), 0);
+        assert_eq!(sessions("us-1", &(explosion.start + 3_600_000..explosion.start + 3_600_001)), 120);
     }
 }

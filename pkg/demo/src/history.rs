@@ -1,216 +1,174 @@
-//! Back-filling: the days before now, as the blocks that sidecars would have uploaded, and those of the hours since.
+//! The days before now: what is in the bucket when the demo begins, and what is added on a later run.
 
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use block::{BlockId, BlockMeta, BlockWriter, BlockWriterOptions};
-use bucket::upload::{UploadOptions, Uploaded, upload_block};
-use chunkenc::{Encoding, encode_xor};
+use bucket::upload::{UploadOptions, upload_block};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use objstore::Bucket;
 
-use crate::fleet::{Invented, fleet};
+use crate::blocks::{Error, Job, Span};
+use crate::lanes::{CLUSTERS, lanes};
+use crate::story::Story;
 
-const SCRAPE_MS: i64 = 30_000;
 const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
 /// What a Prometheus writes at a time.
 pub(crate) const BLOCK_MS: i64 = 2 * HOUR_MS;
 /// Blocks of the last day are two hours long, older ones eight, as after a compaction.
-const RECENT_MS: i64 = 24 * HOUR_MS;
-/// Samples per chunk, as Prometheus cuts them.
-const CHUNK_SAMPLES: usize = 120;
+const RECENT_MS: i64 = DAY_MS;
+/// What is older is in blocks as a compactor leaves them: two days, or two weeks where these are complete.
+const RIPE_MS: i64 = 4 * DAY_MS;
+const RIPE_BLOCK_MS: i64 = 2 * DAY_MS;
+const LARGE_BLOCK_MS: i64 = 14 * DAY_MS;
 
-/// The clusters, each with two HA replicas.
-const CLUSTERS: [&str; 2] = ["eu-1", "us-1"];
-/// Replica, its scrape offset in ms, and the hours of each day of history in which it scrapes nothing.
-const REPLICAS: [(&str, i64, Range<i64>); 2] =
-    [("a", 123, 3 * HOUR_MS..3 * HOUR_MS + 1_200_000), ("b", 7_456, 15 * HOUR_MS..16 * HOUR_MS)];
-
-/// One replica of one cluster.
-#[derive(Debug, Clone)]
-pub(crate) struct Lane {
-    pub cluster: &'static str,
-    replica: &'static str,
-    offset_ms: i64,
-    down: Range<i64>,
-}
-
-pub(crate) fn lanes() -> impl Iterator<Item = Lane> {
-    CLUSTERS
-        .into_iter()
-        .flat_map(|cluster| REPLICAS.map(|(replica, offset_ms, down)| Lane { cluster, replica, offset_ms, down }))
-}
-
-impl Lane {
-    pub fn external(&self) -> [(&'static str, &'static str); 2] {
-        [("cluster", self.cluster), ("replica", self.replica)]
-    }
-
-    /// When it scrapes in `from..to`. From `always_ms` on it has no gaps.
-    pub fn scrapes(&self, from: i64, to: i64, always_ms: i64) -> Vec<i64> {
-        let up = |t: &i64| *t >= always_ms || !self.down.contains(&t.rem_euclid(24 * HOUR_MS));
-        let ticks = ((from - SCRAPE_MS).div_euclid(SCRAPE_MS) * SCRAPE_MS..to).step_by(SCRAPE_MS as usize);
-        ticks.map(|t| t + self.offset_ms).filter(|t| (from..to).contains(t) && up(t)).collect()
-    }
-}
-
+/// Which days are written.
 #[derive(Debug, Clone)]
 pub struct History {
     /// How far back, days.
     pub days: u32,
-    /// Where history ends, ms since the epoch.
+    /// Where history ends, ms since the epoch; a multiple of two hours.
     pub end_ms: i64,
     /// A folder for blocks before they are uploaded.
     pub scratch: PathBuf,
+    /// How many blocks are written at a time.
+    pub concurrency: usize,
 }
 
+/// How much was written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Written {
+pub struct Backfilled {
     pub blocks: usize,
     pub samples: u64,
 }
 
-pub type Error = Box<dyn std::error::Error + Send + Sync>;
-
-/// Fills `bucket` with history. Blocks have fixed names, so that what is there from an earlier run is not written twice.
-pub async fn backfill(bucket: &Bucket, history: &History) -> Result<Written, Error> {
-    let (ranges, scratch) = (ranges(history), &history.scratch);
-    let lanes = lanes().map(|lane| backfill_lane(bucket, scratch, lane, &ranges, history.end_ms));
-    let written = futures::future::try_join_all(lanes).await?;
-    Ok(written.iter().fold(Written::default(), |sum, lane| Written {
-        blocks: sum.blocks + lane.blocks,
-        samples: sum.samples + lane.samples,
-    }))
+/// Fills `bucket` with history. Blocks have fixed names, so that what is there from an attempt before is not uploaded twice.
+///
+/// # Errors
+/// Disk full, or the bucket cannot be written.
+pub async fn backfill(bucket: &Bucket, history: &History) -> Result<Backfilled, Error> {
+    let story = Story::of(history.end_ms, history.days);
+    let jobs = plan(history.end_ms - i64::from(history.days) * DAY_MS, history.end_ms);
+    run(bucket, &history.scratch, jobs, &story, history.concurrency).await
 }
 
-/// Uploads what all replicas scraped in `from..to`, which are bounds of blocks; there are no gaps from `always_ms` on.
+/// Uploads what all replicas scraped in `from..to`, which are bounds of blocks; there are no gaps.
 pub(crate) async fn upload_since(
     bucket: &Bucket,
     scratch: &Path,
     from: i64,
     to: i64,
-    always_ms: i64,
-) -> Result<(), Error> {
-    let ranges: Vec<_> = (from..to).step_by(BLOCK_MS as usize).map(|at| (at, at + BLOCK_MS)).collect();
-    for lane in lanes() {
-        backfill_lane(bucket, scratch, lane, &ranges, always_ms).await?;
-    }
-    Ok(())
+    story: &Story,
+) -> Result<Backfilled, Error> {
+    let at = (from..to).step_by(BLOCK_MS as usize);
+    let jobs = at.flat_map(|at| replicas(Span { from: at, to: at + BLOCK_MS }, from)).collect();
+    run(bucket, scratch, jobs, story, 1).await
 }
 
-/// Writes and uploads the blocks of one replica.
-async fn backfill_lane(
+fn replicas(span: Span, always_ms: i64) -> impl Iterator<Item = Job> {
+    lanes().map(move |lane| Job::Replica { lane, span, always_ms })
+}
+
+/// The blocks from `begin` on, aligned as Prometheus and compactors align them; the last ones end at `end`.
+fn plan(begin: i64, end: i64) -> Vec<Job> {
+    let ripe = (end - RIPE_MS).div_euclid(RIPE_BLOCK_MS) * RIPE_BLOCK_MS;
+    let mut at = begin.div_euclid(8 * HOUR_MS) * 8 * HOUR_MS;
+    if at < ripe {
+        at = begin.div_euclid(RIPE_BLOCK_MS) * RIPE_BLOCK_MS;
+    }
+    let mut jobs = Vec::new();
+    while at < end {
+        let is_large = at.rem_euclid(LARGE_BLOCK_MS) == 0 && at + LARGE_BLOCK_MS <= ripe;
+        let length = match () {
+            () if is_large => LARGE_BLOCK_MS,
+            () if at < ripe => RIPE_BLOCK_MS,
+            () if at + 8 * HOUR_MS <= end - RECENT_MS => 8 * HOUR_MS,
+            () => BLOCK_MS,
+        };
+        let span = Span { from: at, to: (at + length).min(end) };
+        match at < ripe {
+            true => jobs.extend(CLUSTERS.map(|cluster| Job::Compacted { cluster, span })),
+            false => jobs.extend(replicas(span, end)),
+        }
+        at = span.to;
+    }
+    jobs
+}
+
+/// Writes and uploads blocks.
+async fn run(
     bucket: &Bucket,
     scratch: &Path,
-    lane: Lane,
-    ranges: &[(i64, i64)],
-    always_ms: i64,
-) -> Result<Written, Error> {
-    let mut written = Written::default();
-    for (from, to) in ranges.iter().copied() {
-        let (scratch, lane) = (scratch.to_owned(), lane.clone());
-        let task = move || write_block(&scratch, &lane, from, to, always_ms);
-        let Some((dir, meta)) = tokio::task::spawn_blocking(task).await?? else { continue };
-        written.blocks += 1;
-        written.samples += meta.stats.num_samples;
-        match upload_block(bucket, &dir, meta, &UploadOptions::default()).await? {
-            Uploaded::Now(_) | Uploaded::Already => {}
+    jobs: Vec<Job>,
+    story: &Story,
+    concurrency: usize,
+) -> Result<Backfilled, Error> {
+    let one = |job: Job| async move {
+        let (into, story) = (scratch.to_owned(), story.clone());
+        let written = tokio::task::spawn_blocking(move || job.write(&into, &story)).await??;
+        let mut sum = Backfilled::default();
+        // Nobody checks the demo's blocks against hashes, which take longer than the blocks themselves.
+        let options = UploadOptions { hash: false, ..UploadOptions::default() };
+        for block in written {
+            sum.blocks += 1;
+            sum.samples += block.meta.stats.num_samples;
+            upload_block(bucket, &block.dir, block.meta, &options).await?;
+            tokio::fs::remove_dir_all(&block.dir).await?;
         }
-        tokio::fs::remove_dir_all(&dir).await?;
-    }
-    Ok(written)
-}
-
-/// The blocks' time ranges, half-open, aligned as Prometheus aligns them; the last one ends at `end_ms`.
-fn ranges(history: &History) -> Vec<(i64, i64)> {
-    let start = history.end_ms - i64::from(history.days) * 24 * HOUR_MS;
-    let mut at = start.div_euclid(8 * HOUR_MS) * 8 * HOUR_MS;
-    let mut out = Vec::new();
-    while at < history.end_ms {
-        let length = if at + 8 * HOUR_MS <= history.end_ms - RECENT_MS { 8 * HOUR_MS } else { BLOCK_MS };
-        out.push((at, (at + length).min(history.end_ms)));
-        at += length;
-    }
-    out
-}
-
-fn block_id(cluster: &str, replica: &str, from: i64, to: i64) -> BlockId {
-    let text = format!("{cluster}/{replica}/{from}/{to}");
-    let random =
-        text.bytes().fold(0xcbf2_9ce4_8422_2325_u128, |h, b| (h ^ u128::from(b)).wrapping_mul(0x0100_0000_01b3));
-    BlockId::new(to as u64, random)
-}
-
-fn write_block(
-    scratch: &Path,
-    lane: &Lane,
-    from: i64,
-    to: i64,
-    always_ms: i64,
-) -> Result<Option<(PathBuf, BlockMeta)>, Error> {
-    let id = block_id(lane.cluster, lane.replica, from, to);
-    let times = lane.scrapes(from, to, always_ms);
-    if times.is_empty() {
-        return Ok(None);
-    }
-    let options = BlockWriterOptions { tombstones: false, ..BlockWriterOptions::default() };
-    let mut writer = BlockWriter::create(scratch, id, options)?;
-    for series in fleet(lane.cluster) {
-        writer.add_series(&series.labels, &chunks(&series, &times)?)?;
-    }
-    let mut meta = BlockMeta { ulid: id, min_time: from, max_time: to, version: 1, ..BlockMeta::default() };
-    meta.compaction.level = if to - from > BLOCK_MS { 2 } else { 1 };
-    meta.compaction.sources = vec![id];
-    let labels = lane.external().map(|(n, v)| (n.to_owned(), v.to_owned()));
-    meta.thanos = Some(block::meta::ThanosMeta {
-        version: 1,
-        labels: labels.into_iter().collect(),
-        source: "sidecar".to_owned(),
-        ..Default::default()
-    });
-    let meta = writer.finish(meta)?;
-    Ok(Some((scratch.join(id.to_string()), meta)))
-}
-
-/// The samples of a series at `times`.
-pub(crate) fn chunks(series: &Invented, times: &[i64]) -> Result<Vec<chunkenc::TimedChunk>, Error> {
-    times
-        .chunks(CHUNK_SAMPLES)
-        .map(|part| {
-            let samples = part.iter().map(|t| (*t, series.value(*t as f64 / 1000.0)));
-            let data = encode_xor(samples)?.into();
-            Ok(chunkenc::TimedChunk {
-                min_time: part[0],
-                max_time: part[part.len() - 1],
-                encoding: Encoding::Xor,
-                data,
-            })
-        })
-        .collect()
+        Ok::<_, Error>(sum)
+    };
+    let sums = stream::iter(jobs).map(one).buffer_unordered(concurrency.max(1));
+    let add = |sum: Backfilled, one: Backfilled| async move {
+        Ok(Backfilled { blocks: sum.blocks + one.blocks, samples: sum.samples + one.samples })
+    };
+    sums.try_fold(Backfilled::default(), add).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const END_MS: i64 = 1_795_219_200_000;
+
+    fn spans(days: i64) -> Vec<(Span, bool)> {
+        let of = |job: &Job| match job {
+            Job::Replica { span, .. } => (*span, false),
+            Job::Compacted { span, .. } => (*span, true),
+        };
+        let mut spans: Vec<_> = plan(END_MS - days * DAY_MS, END_MS).iter().map(of).collect();
+        spans.dedup();
+        spans
+    }
+
     #[test]
-    fn ranges_are_aligned_and_without_gaps() {
-        let history = History { days: 3, end_ms: 1_795_223_720_123, scratch: PathBuf::new() };
-        let ranges = ranges(&history);
-        assert!(ranges.windows(2).all(|w| w[0].1 == w[1].0));
-        assert!(ranges.iter().all(|(from, _)| from % (2 * HOUR_MS) == 0));
-        assert_eq!(ranges.last().unwrap().1, history.end_ms);
-        assert!(history.end_ms - ranges[0].0 >= 3 * 24 * HOUR_MS);
+    fn spans_are_aligned_and_without_gaps() {
+        for days in [0, 1, 3, 5, 15, 90] {
+            let spans = spans(days);
+            assert!(spans.windows(2).all(|w| w[0].0.to == w[1].0.from), "{spans:?}");
+            assert!(spans.iter().all(|(s, _)| s.from % (s.to - s.from) == 0), "{spans:?}");
+            assert!(spans.last().is_none_or(|(s, _)| s.to == END_MS));
+            assert!(days == 0 || spans[0].0.from <= END_MS - days * DAY_MS);
+        }
+    }
+
+    #[test]
+    fn what_is_old_is_compacted() {
+        let lengths: std::collections::BTreeSet<_> =
+            spans(90).iter().map(|(s, compacted)| (*compacted, (s.to - s.from) / HOUR_MS)).collect();
+        assert_eq!(lengths.into_iter().collect::<Vec<_>>(), [(false, 2), (false, 8), (true, 48), (true, 14 * 24)]);
+        assert!(spans(3).iter().all(|(_, compacted)| !compacted));
     }
 
     #[tokio::test]
     async fn a_second_run_writes_nothing_twice() {
         let scratch = tempfile::tempdir().unwrap();
-        let bucket = Bucket::in_memory();
-        let history = History { days: 0, end_ms: 1_795_223_720_123, scratch: scratch.path().to_owned() };
-        let first = backfill(&bucket, &history).await.unwrap();
+        let (bucket, story) = (Bucket::in_memory(), Story::of(END_MS, 90));
+        let span = Span { from: END_MS - BLOCK_MS, to: END_MS };
+        let compacted = CLUSTERS.map(|cluster| Job::Compacted { cluster, span });
+        let jobs: Vec<_> = replicas(span, END_MS).chain(compacted).collect();
+        let first = run(&bucket, scratch.path(), jobs.clone(), &story, 2).await.unwrap();
         let dirs = bucket.list_dirs("").await.unwrap();
-        assert_eq!(first.blocks, dirs.len());
-        assert_eq!(backfill(&bucket, &history).await.unwrap(), first);
+        assert_eq!((first.blocks, dirs.len()), (4 + 2 * 3, 10));
+        assert_eq!(run(&bucket, scratch.path(), jobs, &story, 1).await.unwrap(), first);
         assert_eq!(bucket.list_dirs("").await.unwrap(), dirs);
     }
 }

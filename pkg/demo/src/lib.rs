@@ -1,17 +1,20 @@
-//! `aion demo`: a whole system in one process, on one command: a bucket on disk with some days of history (two clusters
-//! of two HA replicas each), the replicas themselves, which go on with it, a store gateway, a compactor, a querier, and,
-//! where a `prometheus` is on PATH, a live Prometheus with a sidecar. The parts are started with the very command lines an
-//! operator would write, and the demo prints them.
+//! `aion demo`: `aion up` with a past. The bucket holds 90 days of two clusters with two HA replicas each, compacted and
+//! downsampled as a compactor would have left them, in which something happened: an incident, a cardinality explosion, a
+//! gap. The replicas go on from there.
 
 #![allow(missing_docs, reason = "a component, not a library for others")]
 
+mod blocks;
 mod component;
 mod flags;
 mod fleet;
 mod history;
+mod lanes;
 mod live;
-mod prometheus;
+mod record;
+mod story;
+mod tour;
 
 pub use component::run;
 pub use flags::command;
-pub use history::{History, backfill};
+pub use history::{Backfilled, History, backfill};

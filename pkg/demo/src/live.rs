@@ -1,7 +1,7 @@
 //! The replicas at work: each serves the newest samples of its cluster as a sidecar beside a Prometheus would, and uploads
 //! a block whenever two hours are over. Samples are made when they are asked for.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +22,12 @@ use tracing::warn;
 use transport::RequestLog;
 use transport::http::Probe;
 
+use crate::blocks::{Error, chunks};
 use crate::fleet::fleet;
-use crate::history::{BLOCK_MS, Error, Lane, chunks, upload_since};
+use crate::history::{BLOCK_MS, upload_since};
+use crate::lanes::Lane;
+use crate::record::Record;
+use crate::story::Story;
 
 /// How far back a replica serves: as long as a Prometheus that keeps a day.
 const KEPT_MS: i64 = 24 * 3_600_000;
@@ -34,6 +38,7 @@ const UPLOAD_EVERY: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub(crate) struct Replica {
     lane: Lane,
+    story: Story,
     external: Labels,
     clock: Arc<dyn Clock>,
     /// Where history, which is in the bucket, ends; ms.
@@ -42,9 +47,9 @@ pub(crate) struct Replica {
 
 impl Replica {
     /// A replica that goes on where history ends, at `since_ms`.
-    pub fn new(lane: Lane, clock: Arc<dyn Clock>, since_ms: i64) -> Self {
+    pub fn new(lane: Lane, story: Story, clock: Arc<dyn Clock>, since_ms: i64) -> Self {
         let external = Labels::from_pairs(lane.external());
-        Self { lane, external, clock, since_ms }
+        Self { lane, story, external, clock, since_ms }
     }
 
     fn range(&self) -> TimeRange {
@@ -57,10 +62,11 @@ impl Replica {
     fn series(&self, range: TimeRange, matchers: &[Matcher], samples_max: usize) -> Result<MemorySource, Error> {
         let served = self.range();
         let (from, to) = (range.min.max(served.min), range.max.min(served.max));
-        let mut times = if from <= to { self.lane.scrapes(from, to.saturating_add(1), self.since_ms) } else { vec![] };
+        let until = to.saturating_add(1);
+        let mut times = if from <= to { self.lane.scrapes(from, until, self.since_ms, &self.story) } else { vec![] };
         times.truncate(samples_max);
         let mut out = Vec::new();
-        for invented in fleet(self.lane.cluster) {
+        for invented in fleet(self.lane.cluster, &self.story, &(from..until)) {
             let labels = invented.labels.overlay(&self.external);
             if !matchers.iter().all(|m| m.matches(labels.value(m.name()))) {
                 continue;
@@ -138,23 +144,31 @@ pub(crate) fn routes(replica: Replica, metrics: &Metrics) -> Router {
     GrpcServices::new(served, info).store(Arc::new(replica), options).router(metrics, probe, RequestLog::default())
 }
 
-/// Uploads the blocks that are complete since `since_ms`, as time goes on, until `shutdown`.
+/// Uploads the blocks that are complete since `record` was made, as time goes on, until `shutdown`.
 pub(crate) async fn upload(
-    bucket: Bucket,
-    scratch: PathBuf,
-    clock: Arc<dyn Clock>,
-    since_ms: i64,
+    bucket: &Bucket,
+    dir: &Path,
+    scratch: &Path,
+    clock: &dyn Clock,
+    mut record: Record,
     shutdown: CancellationToken,
 ) {
-    let mut done_ms = since_ms;
+    let story = record.story();
     while shutdown.run_until_cancelled(tokio::time::sleep(UPLOAD_EVERY)).await.is_some() {
         let until_ms = clock.now_ms().div_euclid(BLOCK_MS) * BLOCK_MS;
-        if until_ms <= done_ms {
+        if until_ms <= record.until_ms {
             continue;
         }
-        match upload_since(&bucket, &scratch, done_ms, until_ms, since_ms).await {
-            Ok(()) => done_ms = until_ms,
-            Err(e) => warn!(err = %e, "the last two hours were not uploaded, trying again"),
+        let uploaded = upload_since(bucket, scratch, record.until_ms, until_ms, &story).await;
+        let noted = match uploaded {
+            Ok(_) => {
+                record.until_ms = until_ms;
+                record.save(dir).await
+            }
+            Err(e) => Err(e),
+        };
+        if let Err(e) = noted {
+            warn!(err = %e, "the last two hours were not uploaded, trying again");
         }
     }
 }
@@ -167,7 +181,7 @@ mod tests {
     use storage::collect_series;
 
     use super::*;
-    use crate::history::lanes;
+    use crate::lanes::lanes;
 
     /// In the hour in which one replica's history has a gap.
     const START_MS: i64 = 1_795_132_800_000 + 15 * 3_600_000;
@@ -188,7 +202,8 @@ mod tests {
     #[tokio::test]
     async fn each_replica_goes_on_after_the_start() {
         let clock = Arc::new(FakeClock::at(START_MS + 600_000));
-        let replicas: Vec<_> = lanes().map(|lane| Replica::new(lane, clock.clone(), START_MS)).collect();
+        let replicas: Vec<_> =
+            lanes().map(|lane| Replica::new(lane, Story::of(START_MS, 90), clock.clone(), START_MS)).collect();
         let sets: BTreeSet<String> =
             replicas.iter().map(|replica| format!("{:?}", replica.info().label_sets)).collect();
         assert_eq!(sets.len(), 4);
@@ -203,12 +218,16 @@ mod tests {
     async fn what_is_served_is_what_is_uploaded() {
         let clock = Arc::new(FakeClock::at(START_MS + 2 * BLOCK_MS));
         let lane = lanes().next().unwrap();
-        let replica = Replica::new(lane.clone(), clock, START_MS);
+        let story = Story::of(START_MS, 90);
+        let replica = Replica::new(lane.clone(), story.clone(), clock, START_MS);
         let until_ms = START_MS + BLOCK_MS;
         let want = Select::new(TimeRange::new(START_MS, until_ms - 1), [Matcher::equal("__name__", "node_load1")]);
         let served = collect_series(replica.select(&Ctx::background(), want)).await.unwrap().value;
-        let times = lane.scrapes(START_MS, until_ms, START_MS);
-        let load = fleet(lane.cluster).into_iter().find(|s| s.labels.metric_name() == "node_load1").unwrap();
+        let times = lane.scrapes(START_MS, until_ms, START_MS, &story);
+        let load = fleet(lane.cluster, &story, &(START_MS..until_ms))
+            .into_iter()
+            .find(|s| s.labels.metric_name() == "node_load1")
+            .unwrap();
         let block = chunks(&load, &times).unwrap();
         let chunks: Vec<_> = served[0].chunks.iter().map(|c| chunkenc::TimedChunk::try_from(c).unwrap()).collect();
         assert_eq!((times.len(), chunks), (240, block));
