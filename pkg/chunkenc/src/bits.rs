@@ -182,6 +182,16 @@ impl BitWriter {
         out.extend_from_slice(&self.pending.to_be_bytes()[..self.pending_len.div_ceil(8) as usize]);
     }
 
+    /// Appends the bits of another writer.
+    pub(crate) fn append(&mut self, other: &Self) {
+        let (words, rest) = other.bytes.as_chunks::<8>();
+        words.iter().for_each(|word| self.write(u64::from_be_bytes(*word), 64));
+        rest.iter().for_each(|byte| self.write(u64::from(*byte), 8));
+        if other.pending_len > 0 {
+            self.write(other.pending >> (64 - other.pending_len), other.pending_len);
+        }
+    }
+
     /// Forgets what was written, keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();

@@ -1,14 +1,16 @@
 //! Writing native histogram chunks (encodings 2 and 3).
 //!
-//! A chunk has one bucket layout. When a histogram brings new buckets, the samples before get them with count 0; so the
-//! appenders keep the samples of the one chunk they write, and encode at the end.
+//! A chunk has one bucket layout. When a histogram brings new buckets, the samples before get them with count 0: those are
+//! read again and written anew. Else samples are written as they come, and the appenders keep their bits and the last
+//! one's fields.
 
 use histogram::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Histogram, ResetHint, Span};
 use model::is_stale;
 
 use crate::bits::BitWriter;
+use crate::histogram_rows::{Fields, FloatFields, IntegerFields, Row};
 use crate::layout::{Layout, MAX_BUCKETS, bucket_count};
-use crate::xor::{MAX_SAMPLES, write_xor};
+use crate::xor::MAX_SAMPLES;
 use crate::{Encoding, Error};
 
 /// What a chunk's header says of a counter reset at its first sample.
@@ -52,36 +54,24 @@ pub enum Appended {
     Cut(ResetFlag),
 }
 
-trait Count: Copy + PartialOrd + Default {}
-impl Count for i64 {}
-impl Count for f64 {}
-
-/// One sample. Buckets hold absolute counts in layout order; stale samples have none.
 #[derive(Debug, Clone)]
-struct Row<C> {
-    time: i64,
-    count: C,
-    zero_count: C,
-    sum: f64,
-    positive: Vec<C>,
-    negative: Vec<C>,
-}
-
-#[derive(Debug, Clone)]
-struct Builder<C> {
+struct Builder<F> {
     flag: ResetFlag,
     layout: Layout,
-    rows: Vec<Row<C>>,
+    samples: usize,
+    /// The samples' bits, and where they stand.
+    bits: BitWriter,
+    fields: F,
 }
 
-impl<C: Count> Builder<C> {
+impl<F: Fields> Builder<F> {
     fn new(flag: ResetFlag) -> Self {
-        Self { flag, layout: Layout::default(), rows: Vec::new() }
+        Self { flag, layout: Layout::default(), samples: 0, bits: BitWriter::default(), fields: F::default() }
     }
 
-    fn check(&self, layout: &Layout, row: &Row<C>) -> Result<(), Error> {
-        let invalid = |what: String| Err(Error::Invalid { sample: self.rows.len(), what });
-        if self.rows.len() >= MAX_SAMPLES {
+    fn check(&self, layout: &Layout, row: &Row<F::Count>) -> Result<(), Error> {
+        let invalid = |what: String| Err(Error::Invalid { sample: self.samples, what });
+        if self.samples >= MAX_SAMPLES {
             return Err(Error::Full);
         }
         for (spans, buckets) in [(&layout.positive_spans, &row.positive), (&layout.negative_spans, &row.negative)] {
@@ -96,10 +86,10 @@ impl<C: Count> Builder<C> {
         Ok(())
     }
 
-    fn append(&mut self, layout: Layout, mut row: Row<C>, hint: ResetHint) -> Result<Appended, Error> {
+    fn append(&mut self, layout: Layout, mut row: Row<F::Count>, hint: ResetHint) -> Result<Appended, Error> {
         self.check(&layout, &row)?;
         let stale = is_stale(row.sum);
-        let Some(last) = self.rows.last() else {
+        if self.samples == 0 {
             match hint {
                 ResetHint::Gauge => self.flag = ResetFlag::Gauge,
                 ResetHint::Reset => self.flag = ResetFlag::Reset,
@@ -107,7 +97,8 @@ impl<C: Count> Builder<C> {
             }
             self.push(layout, row);
             return Ok(Appended::InPlace);
-        };
+        }
+        let last = self.fields.row();
         let gauge = hint == ResetHint::Gauge;
         let same_bounds = layout.schema != CUSTOM_BUCKETS_SCHEMA
             || layout.custom_values.iter().map(|v| v.to_bits()).eq(self
@@ -155,51 +146,65 @@ impl<C: Count> Builder<C> {
         row.negative = Union::spread(&negative.from_new, &row.negative);
         let widened = positive.widens() || negative.widens();
         if widened {
-            for before in self.rows.iter_mut().filter(|r| !is_stale(r.sum)) {
-                before.positive = Union::spread(&positive.from_old, &before.positive);
-                before.negative = Union::spread(&negative.from_old, &before.negative);
-            }
-            self.layout.positive_spans = positive.spans;
-            self.layout.negative_spans = negative.spans;
+            self.widen(&positive, &negative)?;
         }
-        self.rows.push(row);
+        self.write(&row);
         Ok(if widened { Appended::Widened } else { Appended::InPlace })
     }
 
+    /// Writes the samples anew, with more buckets.
+    fn widen(&mut self, positive: &Union, negative: &Union) -> Result<(), Error> {
+        let rows = F::read(&self.bits.to_vec(), self.samples, self.layout.bucket_counts())?;
+        (self.samples, self.fields) = (0, F::default());
+        self.bits.clear();
+        for mut row in rows {
+            if !is_stale(row.sum) {
+                row.positive = Union::spread(&positive.from_old, &row.positive);
+                row.negative = Union::spread(&negative.from_old, &row.negative);
+            }
+            self.write(&row);
+        }
+        self.layout.positive_spans = positive.spans.clone();
+        self.layout.negative_spans = negative.spans.clone();
+        Ok(())
+    }
+
+    fn write(&mut self, row: &Row<F::Count>) {
+        self.fields.write(&mut self.bits, row, self.samples == 0);
+        self.samples += 1;
+    }
+
     /// Takes a sample as it is. The first one dictates the layout; a stale one has none.
-    fn push(&mut self, layout: Layout, mut row: Row<C>) {
+    fn push(&mut self, layout: Layout, mut row: Row<F::Count>) {
         let stale = is_stale(row.sum);
         if stale {
-            (row.count, row.zero_count) = (C::default(), C::default());
+            (row.count, row.zero_count) = Default::default();
             row.positive.clear();
             row.negative.clear();
         }
-        if self.rows.is_empty() && !stale {
+        if self.samples == 0 && !stale {
             self.layout = layout;
         }
-        self.rows.push(row);
-    }
-
-    fn buckets(&self) -> usize {
-        bucket_count(&self.layout.positive_spans) + bucket_count(&self.layout.negative_spans)
+        self.write(&row);
     }
 
     fn size_bytes(&self) -> usize {
-        self.rows.capacity() * size_of::<Row<C>>() + self.rows.len() * self.buckets() * 8
+        let spans = self.layout.positive_spans.len() + self.layout.negative_spans.len();
+        self.bits.len() + self.fields.size_bytes() + (spans + self.layout.custom_values.len()) * 8
     }
 
-    /// About: the first row has whole numbers, the others mostly small changes.
+    /// Without the layout, which is short.
     fn data_bytes(&self) -> usize {
-        16 + 4 * self.buckets() + self.rows.len() * (3 + self.buckets() / 2)
+        self.bits.len() + 3
     }
 
-    fn encode(&self, write: impl FnOnce(&mut BitWriter, &[Row<C>])) -> Vec<u8> {
+    fn to_vec(&self) -> Vec<u8> {
         let mut bits = BitWriter::default();
-        bits.write(self.rows.len() as u64, 16);
+        bits.write(self.samples as u64, 16);
         bits.write((self.flag as u64) << 6, 8);
-        if !self.rows.is_empty() {
+        if self.samples > 0 {
             self.layout.write(&mut bits);
-            write(&mut bits, &self.rows);
+            bits.append(&self.bits);
         }
         bits.to_vec()
     }
@@ -245,12 +250,12 @@ impl Union {
         self.from_old.iter().any(Option::is_none)
     }
 
-    fn decreases<C: Count>(&self, old: &[C], new: &[C]) -> bool {
+    fn decreases<C: Copy + PartialOrd + Default>(&self, old: &[C], new: &[C]) -> bool {
         let at = |list: &[C], place: &Option<usize>| place.map_or(C::default(), |i| list[i]);
         self.from_old.iter().zip(&self.from_new).any(|(o, n)| o.is_some() && at(old, o) > at(new, n))
     }
 
-    fn spread<C: Count>(from: &[Option<usize>], list: &[C]) -> Vec<C> {
+    fn spread<C: Copy + Default>(from: &[Option<usize>], list: &[C]) -> Vec<C> {
         from.iter().map(|place| place.map_or(C::default(), |i| list[i])).collect()
     }
 }
@@ -269,7 +274,7 @@ fn indices(spans: &[Span]) -> Vec<i64> {
 
 /// Writes an integer histogram chunk (encoding 2).
 #[derive(Debug, Clone)]
-pub struct HistogramAppender(Builder<i64>);
+pub struct HistogramAppender(Builder<IntegerFields>);
 
 impl HistogramAppender {
     /// An empty chunk with the flag that [`Appended::Cut`] told, or the default. Hints of the first histogram override
@@ -303,12 +308,12 @@ impl HistogramAppender {
 
     /// How many samples the chunk holds so far.
     pub fn len(&self) -> usize {
-        self.0.rows.len()
+        self.0.samples
     }
 
     /// Whether the chunk holds no sample yet.
     pub fn is_empty(&self) -> bool {
-        self.0.rows.is_empty()
+        self.0.samples == 0
     }
 
     /// Bytes in memory, about.
@@ -316,14 +321,14 @@ impl HistogramAppender {
         self.0.size_bytes()
     }
 
-    /// Bytes of the chunk's data, about.
+    /// Bytes of the chunk's data, without what it says of its buckets.
     pub fn data_bytes(&self) -> usize {
         self.0.data_bytes()
     }
 
     /// The chunk's data as it stands; more samples may follow.
     pub fn to_vec(&self) -> Vec<u8> {
-        self.0.encode(write_integers)
+        self.0.to_vec()
     }
 }
 
@@ -337,7 +342,7 @@ fn absolute(deltas: &[i64]) -> Vec<i64> {
 
 /// Writes a float histogram chunk (encoding 3).
 #[derive(Debug, Clone)]
-pub struct FloatHistogramAppender(Builder<f64>);
+pub struct FloatHistogramAppender(Builder<FloatFields>);
 
 impl FloatHistogramAppender {
     /// As [`HistogramAppender::new`].
@@ -380,11 +385,11 @@ impl FloatHistogramAppender {
     pub fn append_same_layout(&mut self, time: i64, histogram: &FloatHistogram) -> Result<(), Error> {
         let (layout, row) = Self::parts(time, histogram);
         self.0.check(&layout, &row)?;
-        if self.0.rows.is_empty() && histogram.reset_hint == ResetHint::Gauge {
+        if self.0.samples == 0 && histogram.reset_hint == ResetHint::Gauge {
             self.0.flag = ResetFlag::Gauge;
         }
-        if !self.0.rows.is_empty() && !is_stale(row.sum) && layout != self.0.layout {
-            return Err(Error::Invalid { sample: self.0.rows.len(), what: "another bucket layout".to_owned() });
+        if self.0.samples > 0 && !is_stale(row.sum) && layout != self.0.layout {
+            return Err(Error::Invalid { sample: self.0.samples, what: "another bucket layout".to_owned() });
         }
         self.0.push(layout, row);
         Ok(())
@@ -392,12 +397,12 @@ impl FloatHistogramAppender {
 
     /// How many samples the chunk holds so far.
     pub fn len(&self) -> usize {
-        self.0.rows.len()
+        self.0.samples
     }
 
     /// Whether the chunk holds no sample yet.
     pub fn is_empty(&self) -> bool {
-        self.0.rows.is_empty()
+        self.0.samples == 0
     }
 
     /// Bytes in memory, about.
@@ -405,95 +410,13 @@ impl FloatHistogramAppender {
         self.0.size_bytes()
     }
 
-    /// Bytes of the chunk's data, about.
+    /// Bytes of the chunk's data, without what it says of its buckets.
     pub fn data_bytes(&self) -> usize {
         self.0.data_bytes()
     }
 
     /// The chunk's data as it stands; more samples may follow.
     pub fn to_vec(&self) -> Vec<u8> {
-        self.0.encode(write_floats)
-    }
-}
-
-/// An integer written by the change of its change.
-#[derive(Clone, Copy, Default)]
-struct Changing {
-    value: i64,
-    delta: i64,
-}
-
-impl Changing {
-    fn write(&mut self, bits: &mut BitWriter, value: i64) {
-        let delta = value.wrapping_sub(self.value);
-        bits.varbit_int(delta.wrapping_sub(self.delta));
-        *self = Self { value, delta };
-    }
-}
-
-fn write_integers(bits: &mut BitWriter, rows: &[Row<i64>]) {
-    let (mut time, mut count, mut zero) = (Changing::default(), Changing::default(), Changing::default());
-    let (mut sum, mut window) = (0u64, None);
-    let (mut positive, mut negative): (Vec<Changing>, Vec<Changing>) = (Vec::new(), Vec::new());
-    for (n, row) in rows.iter().enumerate() {
-        let new_sum = row.sum.to_bits();
-        if n == 0 {
-            bits.varbit_int(row.time);
-            bits.varbit_uint(row.count as u64);
-            bits.varbit_uint(row.zero_count as u64);
-            bits.write(new_sum, 64);
-            time.value = row.time;
-            (count.value, zero.value) = (row.count, row.zero_count);
-            positive.resize(row.positive.len(), Changing::default());
-            negative.resize(row.negative.len(), Changing::default());
-        } else {
-            time.write(bits, row.time);
-            if is_stale(row.sum) {
-                bits.varbit_int(0);
-                bits.varbit_int(0);
-            } else {
-                count.write(bits, row.count);
-                zero.write(bits, row.zero_count);
-            }
-            write_xor(bits, new_sum, sum, &mut window);
-        }
-        sum = new_sum;
-        for (buckets, fields) in [(&row.positive, &mut positive), (&row.negative, &mut negative)] {
-            let mut before = 0i64;
-            for (bucket, field) in buckets.iter().zip(fields.iter_mut()) {
-                // On disk a bucket is the difference to its left neighbour.
-                let value = bucket.wrapping_sub(before);
-                before = *bucket;
-                if n == 0 {
-                    bits.varbit_int(value);
-                    field.value = value;
-                } else {
-                    field.write(bits, value);
-                }
-            }
-        }
-    }
-}
-
-fn write_floats(bits: &mut BitWriter, rows: &[Row<f64>]) {
-    let mut time = Changing::default();
-    let mut fields: Vec<(u64, Option<crate::xor::Window>)> = Vec::new();
-    for (n, row) in rows.iter().enumerate() {
-        let values = [row.count, row.zero_count, row.sum];
-        let values = values.iter().chain(&row.positive).chain(&row.negative).map(|v| v.to_bits());
-        if n == 0 {
-            bits.varbit_int(row.time);
-            time.value = row.time;
-            for value in values {
-                bits.write(value, 64);
-                fields.push((value, None));
-            }
-        } else {
-            time.write(bits, row.time);
-            for (value, (before, window)) in values.zip(&mut fields) {
-                write_xor(bits, value, *before, window);
-                *before = value;
-            }
-        }
+        self.0.to_vec()
     }
 }

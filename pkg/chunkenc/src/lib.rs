@@ -11,6 +11,7 @@ mod decode;
 mod encoding;
 mod fast;
 mod histogram_read;
+mod histogram_rows;
 mod histogram_write;
 mod layout;
 mod reduce;
@@ -31,7 +32,7 @@ pub use layout::MAX_BUCKETS;
 pub use timed::TimedChunk;
 pub use xor::{MAX_SAMPLES, XorAppender, encode_xor};
 pub use xor_state::XorState;
-pub use xor2::encode_xor2;
+pub use xor2::{Xor2Appender, decode_xor2, encode_xor2};
 
 /// Why bytes are no chunk.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

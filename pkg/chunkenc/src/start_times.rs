@@ -53,6 +53,22 @@ impl StartTimes {
         true
     }
 
+    /// Reads the field of `sample` at `time`, `before` being the time of the sample before; the start, 0 = unknown. `None`
+    /// when it is no varint.
+    pub(crate) fn read_one(&mut self, bits: &mut BitReader<'_>, sample: usize, before: i64, time: i64) -> Option<i64> {
+        let change_on = usize::from(self.header.change_on);
+        if sample == 0 {
+            if self.header.first_known {
+                self.start = time.wrapping_sub(bits.varint()?);
+            }
+        } else if change_on > 0 && sample >= change_on {
+            let change = bits.varbit_int();
+            self.distance = if sample == change_on { change } else { self.distance.wrapping_add(change) };
+            self.start = before.wrapping_sub(self.distance);
+        }
+        Some(self.start)
+    }
+
     /// Writes the field of `sample` at `time`, `before` being the time of the sample before.
     pub(crate) fn write_one(&mut self, bits: &mut BitWriter, sample: usize, before: i64, time: i64, start: i64) {
         let distance = before.wrapping_sub(start);

@@ -66,6 +66,9 @@ proptest::proptest! {
         let got: Vec<_> = out.iter().map(|(t, v)| (t, v.to_bits())).collect();
         let want: Vec<_> = samples.iter().map(|(_, t, v)| (*t, v.to_bits())).collect();
         proptest::prop_assert_eq!(got, want);
+        let whole: Vec<_> = chunkenc::decode_xor2(&data).unwrap().into_iter().map(|(s, t, v)| (s, t, v.to_bits())).collect();
+        let want: Vec<_> = samples.iter().map(|(s, t, v)| (*s, *t, v.to_bits())).collect();
+        proptest::prop_assert_eq!(whole, want);
         for len in 0..data.len() {
             proptest::prop_assert!(samples.is_empty() || decode_floats(Encoding::Xor2, &data[..len], &mut Column::new()).is_err());
         }

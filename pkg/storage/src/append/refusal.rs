@@ -96,6 +96,19 @@ pub enum SeriesRefusal {
         /// The limit that is exceeded.
         max: usize,
     },
+    /// There are as many series of the set's metric or job as there may be.
+    #[error("there are {max} series with {label}={value:?}, their limit")]
+    TooManySeriesOf {
+        /// `__name__` or `job`.
+        label: &'static str,
+        /// Its value, cut at 128 characters.
+        value: String,
+        /// The limit that is exceeded.
+        max: usize,
+    },
+    /// No new series are taken for now, those that are there go on: the reason.
+    #[error("no new series are taken: {0}")]
+    NotNow(String),
 }
 
 /// A kind of row.

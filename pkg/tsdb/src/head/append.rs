@@ -1,6 +1,6 @@
 //! Appending a sample to the open chunk of a series.
 
-use chunkenc::{Appended, Error, FloatHistogramAppender, HistogramAppender, ResetFlag, XorState};
+use chunkenc::{Appended, Error, FloatHistogramAppender, HistogramAppender, ResetFlag, Xor2Appender, XorState};
 use histogram::ResetHint;
 use storage::append::HistogramValue;
 
@@ -67,13 +67,15 @@ impl Series {
         let cut = if let Open::Rare(open) = &mut self.open { must_cut_rare(open, time_ms, spread) } else { true };
         if !cut
             && let Open::Rare(open) = &mut self.open
-            && let Writer::Xor2(samples) = &mut open.writer
+            && let Writer::Xor2(floats) = &mut open.writer
         {
-            samples.push((start_ms, time_ms, value));
+            floats.append(start_ms, time_ms, value)?;
             open.last_time = time_ms;
         } else {
             step = Step::after(self.seal()?);
-            self.begin(rules, time_ms, Writer::Xor2(vec![(start_ms, time_ms, value)]));
+            let mut floats = Xor2Appender::new();
+            floats.append(start_ms, time_ms, value)?;
+            self.begin(rules, time_ms, Writer::Xor2(floats));
         }
         self.appended(time_ms, &Value::Float(value));
         Ok(step)
@@ -195,7 +197,7 @@ fn must_cut_rare(open: &mut OpenRare, time_ms: i64, spread: (u8, i64)) -> bool {
     if samples == SAMPLES / 4 {
         open.cut_at = predicted_end(open.first_time, open.last_time, open.cut_at, 4.0, spread);
     }
-    time_ms >= open.cut_at || samples >= 2 * SAMPLES
+    time_ms >= open.cut_at || samples >= 2 * SAMPLES || open.writer.data_bytes() > BYTES_MAX
 }
 
 /// Histograms are large: their bytes count, and a few are in each chunk whatever their size.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use storage::append::{
     AppendOptions, Appender, Column, CommitError, Committed, Exemplars, Floats, HistogramValue, Histograms, Metadata,
     Refusal, Refused, SeriesRef, SeriesRefusal,
@@ -13,8 +15,8 @@ use super::bounds::Bounds;
 use super::commit::commit;
 use super::core::Core;
 use super::judge::{Before, Judged, Verdict, judge};
-use super::rows::{Batch, ExemplarRow, MetadataRow, Row, Taken};
-use super::series::Value;
+use super::rows::{Batch, ExemplarRow, MetadataRow, Newest, Row, RowNumber, Taken};
+use super::series::{Series, Value};
 
 /// What a row takes besides its value, about.
 const ROW_BYTES: u64 = 96;
@@ -33,6 +35,8 @@ pub(crate) struct Transaction {
     /// Series whose record is not in the log.
     pub unlogged: Vec<SeriesRef>,
     pub exemplars: Vec<ExemplarRow>,
+    /// The last exemplar of each series.
+    newest_exemplar: HashMap<SeriesRef, usize>,
     pub metadata: Vec<MetadataRow>,
     /// Rows of each kind so far.
     counts: [usize; 3],
@@ -56,6 +60,7 @@ impl Transaction {
             taken: Taken::default(),
             unlogged: Vec::new(),
             exemplars: Vec::new(),
+            newest_exemplar: HashMap::new(),
             metadata: Vec::new(),
             counts: [0; 3],
         }
@@ -77,54 +82,69 @@ impl Transaction {
     fn sample(&mut self, column: Column, series: SeriesRef, time: (i64, i64), value: Value) -> Option<Refusal> {
         let row = self.counts[column as usize];
         self.counts[column as usize] += 1;
-        let core = self.core.clone();
+        let Self { core, bounds, taken, batches, unlogged, .. } = self;
         let Some(known) = core.slab.find(series) else {
             core.metrics.series_not_found.inc();
             return Some(Refusal::UnknownSeries);
         };
         let (time_ms, start_ms) = time;
-        let value = match (value, known.last_histogram()) {
-            // The end of a series is told as a float, whatever the series is of.
-            (Value::Float(v), Some(last)) if model::is_stale(v) => Value::Histogram(stale_like(last)),
-            (value, _) => value,
-        };
-        let newest = self.taken.newest.get(&series).map(|n| (n.time_ms, n.value.clone()));
-        let before = Before {
-            newest: newest.as_ref().map(|(time, value)| (*time, value)),
-            taken_newest_ms: self.taken.newest_ms,
-        };
+        let entry = taken.newest.entry(series);
+        let newest = if let Entry::Occupied(entry) = &entry { Some(entry.get()) } else { None };
+        let value = end_of_histograms(value, newest, &known);
+        let before =
+            Before { newest: newest.map(|newest| (newest.time_ms, &newest.value)), taken_newest_ms: taken.newest_ms };
         let sample = Judged { time_ms, start_ms, value: &value };
-        let (taken, batches) = (&mut self.taken, &self.batches);
-        match judge(&self.bounds, &known, &before, sample, || taken.find(series, time_ms, batches)) {
+        let (all, rows) = (&mut taken.all, &*batches);
+        let there = move || newest.and_then(move |_| all.find(series, time_ms, rows));
+        match judge(bounds, &known, &before, sample, there) {
             Err(why) => return Some(why),
             Ok(Verdict::Same) => return None,
             Ok(Verdict::InOrder | Verdict::Late) => {}
         }
         if !known.logged && newest.is_none() {
-            self.unlogged.push(series);
+            unlogged.push(series);
         }
         let number = known.reference;
         drop(known);
-        let row = Row { series, number, time_ms, start_ms, value: (), row };
-        self.take(row, value);
-        None
-    }
-
-    fn take(&mut self, row: Row<()>, value: Value) {
         let histogram = matches!(value, Value::Histogram(_));
         // Within a batch floats come before histograms: a series that changes its kind goes on in the next.
-        let last = self.batches.len() - 1;
-        let changes = self.taken.newest.get(&row.series);
-        if changes.is_some_and(|n| n.batch as usize == last && n.histogram != histogram) {
-            self.batches.push(Batch::default());
+        if newest.is_some_and(|n| n.batch as usize + 1 == batches.len() && n.histogram != histogram) {
+            batches.push(Batch::default());
         }
-        let last = self.batches.len() - 1;
-        self.taken.add(row.series, row.time_ms, value.clone(), last as u32);
-        match value {
-            Value::Float(value) => self.batches[last].floats.push(row.with(value)),
-            Value::Histogram(value) => self.batches[last].histograms.push(row.with(value)),
+        let batch = batches.len() as u32 - 1;
+        (taken.newest_ms, taken.oldest_ms) = (taken.newest_ms.max(time_ms), taken.oldest_ms.min(time_ms));
+        taken.all.add(series, time_ms, &value);
+        let this = Newest { time_ms, value: value.clone(), batch, histogram };
+        match entry {
+            Entry::Vacant(entry) => {
+                entry.insert(this);
+            }
+            Entry::Occupied(mut entry) if entry.get().time_ms < time_ms => *entry.get_mut() = this,
+            Entry::Occupied(mut entry) => (entry.get_mut().batch, entry.get_mut().histogram) = (batch, histogram),
         }
+        let row = Row { series, number, time_ms, start_ms, value: (), row: RowNumber::new(column, row) };
+        if let Some(batch) = batches.last_mut() {
+            match value {
+                Value::Float(value) => batch.floats.push(row.with(value)),
+                Value::Histogram(value) => batch.histograms.push(row.with(value)),
+            }
+        }
+        None
     }
+}
+
+/// The end of a series is told as a float, whatever the series is of.
+fn end_of_histograms(value: Value, newest: Option<&Newest>, known: &Series) -> Value {
+    let Value::Float(v) = value else { return value };
+    if !model::is_stale(v) {
+        return value;
+    }
+    let last = match newest.map(|newest| &newest.value) {
+        Some(Value::Histogram(last)) => Some(last),
+        Some(Value::Float(_)) => None,
+        None => known.last_histogram(),
+    };
+    last.map_or(value, |last| Value::Histogram(stale_like(last)))
 }
 
 fn stale_like(last: &HistogramValue) -> HistogramValue {
@@ -201,14 +221,17 @@ impl Appender for Transaction {
         for (row, (series, exemplar)) in rows.series.iter().zip(rows.exemplars).enumerate() {
             let number = self.counts[Column::Exemplars as usize];
             self.counts[Column::Exemplars as usize] += 1;
-            let before = self.exemplars.iter().rev().find(|e| e.series == *series).map(|e| &e.exemplar);
+            let before = self.newest_exemplar.get(series).and_then(|at| self.exemplars.get(*at)).map(|e| &e.exemplar);
             match self.core.judge_exemplar(*series, exemplar, before) {
-                Ok(Some(reference)) => self.exemplars.push(ExemplarRow {
-                    series: *series,
-                    number: reference,
-                    exemplar: exemplar.clone(),
-                    row: number,
-                }),
+                Ok(Some(reference)) => {
+                    self.newest_exemplar.insert(*series, self.exemplars.len());
+                    self.exemplars.push(ExemplarRow {
+                        series: *series,
+                        number: reference,
+                        exemplar: exemplar.clone(),
+                        row: number,
+                    });
+                }
                 Ok(None) => {}
                 Err(why) => refused.push(Refused { row, why }),
             }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use storage::append::{Column, CommitError, Committed, HistogramValue, Refusal, Refused, SeriesRef, Visible};
+use storage::append::{CommitError, Committed, HistogramValue, Refusal, Refused, SeriesRef, Visible};
 
 use super::append::Step;
 use super::appender::Transaction;
@@ -73,9 +73,9 @@ fn apply(core: &Core, transaction: &Transaction) -> (Committed, Option<Logged>) 
     let late_log = (window_ms > 0).then(|| core.late.lock());
     for Batch { floats, histograms } in &transaction.batches {
         let value = |v: &f64| Value::Float(*v);
-        apply_rows(core, transaction, Column::Floats, floats, value, (&commit, settled), &mut done);
+        apply_rows(core, transaction, floats, value, (&commit, settled), &mut done);
         let value = |h: &HistogramValue| Value::Histogram(h.clone());
-        apply_rows(core, transaction, Column::Histograms, histograms, value, (&commit, settled), &mut done);
+        apply_rows(core, transaction, histograms, value, (&commit, settled), &mut done);
     }
     let late = (!done.late_rows.is_empty()).then(|| {
         let mut log = LogBatch::default();
@@ -94,7 +94,6 @@ fn apply(core: &Core, transaction: &Transaction) -> (Committed, Option<Logged>) 
 fn apply_rows<T>(
     core: &Core,
     transaction: &Transaction,
-    column: Column,
     rows: &Columns<T>,
     value: impl Fn(&T) -> Value,
     (commit, settled): (&Commit, u64),
@@ -121,7 +120,10 @@ fn apply_rows<T>(
                             core.append(&mut series, slot, (time_ms, start_ms), &value, done)?;
                             series.wrote(commit.id, settled);
                         }
-                        Verdict::Late => core.append_late(&mut series, slot, (time_ms, start_ms), &value, done),
+                        Verdict::Late => {
+                            core.append_late(&mut series, slot, (time_ms, start_ms), &value, done);
+                            series.wrote_late(time_ms, commit.id, settled);
+                        }
                     }
                     Ok(verdict)
                 })
@@ -134,8 +136,8 @@ fn apply_rows<T>(
             Ok(Verdict::InOrder) => done.floats += 1,
             Ok(Verdict::Late) => done.late[usize::from(histogram)] += 1,
             Err(why) => {
-                let refused = Refused { row: rows.rows[row] as usize, why };
-                done.committed.refused.push((column, refused));
+                let number = rows.rows[row];
+                done.committed.refused.push((number.column(), Refused { row: number.row(), why }));
                 continue;
             }
         }
@@ -206,12 +208,10 @@ impl Core {
         if done.newest_ms != i64::MIN {
             self.times.extend(done.oldest_ms, done.newest_ms);
         }
-        self.metrics.appended.with(&["float"]).inc_by(done.floats);
-        self.metrics.appended.with(&["histogram"]).inc_by(done.histograms);
-        if done.late != [0; 2] {
-            self.metrics.late.with(&["float"]).inc_by(done.late[0]);
-            self.metrics.late.with(&["histogram"]).inc_by(done.late[1]);
-        }
+        self.metrics.appended[0].inc_by(done.floats);
+        self.metrics.appended[1].inc_by(done.histograms);
+        self.metrics.late[0].inc_by(done.late[0]);
+        self.metrics.late[1].inc_by(done.late[1]);
         self.metrics.chunks_created.inc_by(done.chunks.unsigned_abs());
         self.counts.chunks.fetch_add(done.chunks, Ordering::Relaxed);
         self.counts.stale.fetch_add(done.stale, Ordering::Relaxed);

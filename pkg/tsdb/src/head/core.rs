@@ -8,6 +8,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::append::ChunkRules;
 use super::bounds::{Bounds, Times};
+use super::census::Census;
 use super::exemplars::ExemplarRing;
 use super::floors::Floors;
 use super::index::Index;
@@ -51,6 +52,7 @@ pub(crate) struct Core {
     /// The number in the log that the next series gets.
     pub next_reference: AtomicU64,
     pub counts: Counts,
+    pub census: Census,
 }
 
 /// Kept up with every change, so that nobody has to count.
@@ -59,6 +61,8 @@ pub(crate) struct Counts {
     pub series: AtomicUsize,
     pub chunks: AtomicI64,
     pub stale: AtomicI64,
+    /// Series that readers find and whose place in the order is not known yet.
+    pub unranked: AtomicI64,
     /// Bytes that series have on the heap, about.
     pub heap_bytes: AtomicI64,
 }

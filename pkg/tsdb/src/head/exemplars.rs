@@ -31,10 +31,6 @@ impl ExemplarRing {
         self.max == 0
     }
 
-    pub fn len(&self) -> usize {
-        self.ring.len()
-    }
-
     fn newest(&self, series: SeriesRef) -> Option<&Exemplar> {
         let place = self.by_series.get(&series)?.back()?;
         self.ring.get(*place as usize).map(|(_, exemplar)| exemplar)

@@ -2,8 +2,6 @@
 
 use std::sync::atomic::Ordering;
 
-use storage::append::SeriesRef;
-
 use super::core::Core;
 use super::series::Series;
 use super::slab::reference;
@@ -67,12 +65,6 @@ impl Core {
             series.mapped.len() + series.full().len() + usize::from(!series.open.is_none()) + late
         };
         (0..self.slab.end()).filter_map(|slot| self.slab.lock(slot).map(|series| of(&series))).sum()
-    }
-
-    /// References of all series.
-    pub fn all_series(&self) -> Vec<SeriesRef> {
-        let slots = 0..self.slab.end();
-        slots.filter_map(|slot| self.slab.lock(slot).map(|series| reference(slot, series.generation))).collect()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Making series findable.
 
+use std::sync::atomic::Ordering;
+
 use storage::append::{Refusal, Refused, SeriesRef};
 
 use super::core::Core;
@@ -17,8 +19,21 @@ impl Core {
             if !series.indexed {
                 series.indexed = true;
                 postings.add(one.0 as u32, symbols.pair_ids(&series.labels));
+                self.counts.unranked.fetch_add(1, Ordering::Relaxed);
             }
         }
+    }
+
+    pub fn update_gauges(&self) {
+        let (metrics, counts) = (&self.metrics, &self.counts);
+        metrics.series.set(counts.series.load(Ordering::Relaxed) as f64);
+        metrics.chunks.set(counts.chunks.load(Ordering::Relaxed) as f64);
+        metrics.stale_series.set(counts.stale.load(Ordering::Relaxed) as f64);
+        let (min, max) = self.times.range();
+        metrics.min_time_ms.set(min as f64);
+        metrics.max_time_ms.set(max as f64);
+        metrics.min_time_s.set((min / 1000) as f64);
+        metrics.max_time_s.set((max / 1000) as f64);
     }
 
     pub fn count_refused(&self, kind: &str, refused: &[Refused]) {

@@ -11,9 +11,9 @@ pub(crate) struct HeadMetrics {
     pub chunks_created: Counter,
     pub chunks_removed: Counter,
     pub chunks_mapped: Counter,
-    /// By type: float, histogram.
-    pub appended: CounterVec,
-    pub late: CounterVec,
+    /// Of floats and of histograms.
+    pub appended: [Counter; 2],
+    pub late: [Counter; 2],
     pub out_of_order: CounterVec,
     pub out_of_bound: CounterVec,
     pub too_old: CounterVec,
@@ -33,6 +33,10 @@ impl HeadMetrics {
         let counter = |name: &str, help: &str| metrics.counter(&format!("prometheus_tsdb_{name}_total"), help);
         let typed =
             |name: &str, help: &str| metrics.counters(&format!("prometheus_tsdb_{name}_total"), help, &["type"]);
+        let both = |name: &str, help: &str| {
+            let all = typed(name, help);
+            [all.with(&["float"]), all.with(&["histogram"])]
+        };
         let gauge = |name: &str, help: &str| metrics.gauge(&format!("prometheus_tsdb_head_{name}"), help);
         Self {
             active_appenders: gauge("active_appenders", "Transactions that are open."),
@@ -42,8 +46,8 @@ impl HeadMetrics {
             chunks_created: counter("head_chunks_created", "Chunks that were begun in the head."),
             chunks_removed: counter("head_chunks_removed", "Chunks that were removed from the head."),
             chunks_mapped: counter("mmap_chunks", "Full chunks of the head that were written to disk."),
-            appended: typed("head_samples_appended", "Samples that the head took."),
-            late: typed("head_out_of_order_samples_appended", "Late samples that the head took."),
+            appended: both("head_samples_appended", "Samples that the head took."),
+            late: both("head_out_of_order_samples_appended", "Late samples that the head took."),
             out_of_order: typed("out_of_order_samples", "Samples refused since they are older than their series'."),
             out_of_bound: typed("out_of_bound_samples", "Samples refused since they are older than the head."),
             too_old: typed("too_old_samples", "Samples refused since they are older than the window for late ones."),

@@ -9,6 +9,7 @@
 mod append;
 mod appender;
 mod bounds;
+mod census;
 mod commit;
 mod core;
 mod cut;
@@ -46,6 +47,7 @@ mod shapes;
 mod slab;
 mod sources;
 mod state;
+mod statistics;
 mod symbols;
 mod tombstones;
 
@@ -112,6 +114,7 @@ impl Head {
             replaying: AtomicBool::new(false),
             next_reference: AtomicU64::new(1),
             counts: Counts::default(),
+            census: census::Census::default(),
             options,
         };
         Self { core: Arc::new(core) }
@@ -124,6 +127,11 @@ impl Head {
     /// The first of the disk or of the log of late samples.
     pub async fn map_full_chunks(&self, sink: &dyn ChunkSink) -> io::Result<usize> {
         let (mapped, logged) = self.core.map_full_chunks(sink);
+        self.core.update_gauges();
+        // Whoever holds it ranks them too.
+        if let Some(_one_at_a_time) = self.core.maintenance.try_lock() {
+            self.core.rank_new_series();
+        }
         for logged in logged {
             // A marker that is missing costs a second replay of its samples, which are then there twice.
             logged.await.map_err(|e| io::Error::other(e.message))?;
@@ -168,7 +176,9 @@ impl Head {
 
     /// Gives up chunks in order that end before `min_time_ms`, and series that have no data then and are not in use.
     pub fn truncate(&self, min_time_ms: i64) -> Truncated {
-        self.core.truncate(min_time_ms)
+        let gone = self.core.truncate(min_time_ms);
+        self.core.update_gauges();
+        gone
     }
 
     /// Deletes the samples that there are of a range, both ends inclusive; of how many series.
@@ -215,6 +225,16 @@ impl Head {
         self.core.counts.series.load(Ordering::Relaxed)
     }
 
+    /// Takes no new series while `why` is given: samples of those that are there are taken.
+    pub fn refuse_new_series(&self, why: Option<String>) {
+        self.core.census.set_closed(why);
+    }
+
+    /// The metric that got the most new series since this was asked last, and how many.
+    pub fn fastest_growing_metric(&self) -> Option<(String, usize)> {
+        self.core.census.fastest_growing(&self.core.symbols.read())
+    }
+
     /// Chunks of all series, those on disk among them.
     pub fn chunks(&self) -> usize {
         usize::try_from(self.core.counts.chunks.load(Ordering::Relaxed)).unwrap_or(0)
@@ -225,7 +245,7 @@ impl Head {
         usize::try_from(self.core.counts.stale.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
-    /// Bytes of memory, about.
+    /// Bytes of memory, about: what is held, and what an allocator takes beside many small pieces.
     pub fn memory_bytes(&self) -> usize {
         let core = &self.core;
         let heap = usize::try_from(core.counts.heap_bytes.load(Ordering::Relaxed)).unwrap_or(0);
@@ -236,6 +256,8 @@ impl Head {
             + core.order.read().size_bytes()
             + core.exemplars.read().size_bytes()
             + core.metadata.read().size_bytes()
+            + core.census.size_bytes()
             + heap
+            + heap / 4
     }
 }

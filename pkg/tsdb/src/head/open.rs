@@ -1,7 +1,7 @@
 //! The chunk of a series that still grows.
 
 use chunkenc::{
-    Column, Encoding, FloatHistogramAppender, HistogramAppender, TimedChunk, XorState, decode_floats, encode_xor2,
+    Column, Encoding, FloatHistogramAppender, HistogramAppender, TimedChunk, Xor2Appender, XorState, decode_floats,
 };
 
 use super::series::Full;
@@ -35,8 +35,8 @@ pub(crate) struct OpenRare {
 
 #[derive(Debug)]
 pub(crate) enum Writer {
-    /// Floats with start times: (start, time, value).
-    Xor2(Vec<(i64, i64, f64)>),
+    /// Floats with start times.
+    Xor2(Xor2Appender),
     Histogram(HistogramAppender),
     FloatHistogram(FloatHistogramAppender),
 }
@@ -44,7 +44,7 @@ pub(crate) enum Writer {
 impl Writer {
     pub fn len(&self) -> usize {
         match self {
-            Self::Xor2(samples) => samples.len(),
+            Self::Xor2(floats) => floats.len(),
             Self::Histogram(h) => h.len(),
             Self::FloatHistogram(h) => h.len(),
         }
@@ -61,17 +61,17 @@ impl Writer {
     /// Bytes of its chunk, about.
     pub fn data_bytes(&self) -> usize {
         match self {
-            Self::Xor2(samples) => samples.len() * 2,
+            Self::Xor2(floats) => floats.size_bytes(),
             Self::Histogram(h) => h.data_bytes(),
             Self::FloatHistogram(h) => h.data_bytes(),
         }
     }
 
-    fn data(&self) -> Result<Vec<u8>, chunkenc::Error> {
+    fn data(&self) -> Vec<u8> {
         match self {
-            Self::Xor2(samples) => encode_xor2(samples.iter().copied()),
-            Self::Histogram(h) => Ok(h.to_vec()),
-            Self::FloatHistogram(h) => Ok(h.to_vec()),
+            Self::Xor2(floats) => floats.to_vec(),
+            Self::Histogram(h) => h.to_vec(),
+            Self::FloatHistogram(h) => h.to_vec(),
         }
     }
 }
@@ -102,7 +102,7 @@ impl Open {
         match self {
             Self::Xor(open) => Some(open.state.last_value()),
             Self::Rare(open) => match &open.writer {
-                Writer::Xor2(samples) => samples.last().map(|(_, _, value)| *value),
+                Writer::Xor2(floats) => Some(floats.last_value()),
                 _ => None,
             },
             Self::None => None,
@@ -122,7 +122,7 @@ impl Open {
                 open.state.write_to(&open.buffer, samples, &mut data);
                 (Encoding::Xor, data)
             }
-            Self::Rare(open) => (open.writer.encoding(), open.writer.data()?),
+            Self::Rare(open) => (open.writer.encoding(), open.writer.data()),
         };
         let max_time = if samples < self.len() { shorten(encoding, &mut data, samples)? } else { max_time };
         Ok(Some(TimedChunk { min_time, max_time, encoding, data: data.into() }))
@@ -134,7 +134,7 @@ impl Open {
         let (encoding, data) = match self {
             Self::None => return Ok(None),
             Self::Xor(open) => (Encoding::Xor, open.state.finish(open.buffer)),
-            Self::Rare(open) => (open.writer.encoding(), open.writer.data()?),
+            Self::Rare(open) => (open.writer.encoding(), open.writer.data()),
         };
         Ok(Some(Full { min_time, max_time, encoding, samples, data: data.into() }))
     }
@@ -146,7 +146,7 @@ impl Open {
             Self::Rare(open) => {
                 size_of::<OpenRare>()
                     + match &open.writer {
-                        Writer::Xor2(samples) => samples.capacity() * 24,
+                        Writer::Xor2(floats) => floats.size_bytes(),
                         Writer::Histogram(h) => h.size_bytes(),
                         Writer::FloatHistogram(h) => h.size_bytes(),
                     }

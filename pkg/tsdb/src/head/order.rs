@@ -9,12 +9,10 @@ use super::symbols::{LabelIds, Symbols};
 const NEW_MIN: usize = 512;
 const NEW_SHARE: usize = 32;
 
-/// Ranks by slot; 0 = none yet.
+/// Ranks by slot, from 1; 0 = none yet.
 #[derive(Debug, Default)]
 pub(crate) struct Order {
     ranks: Vec<u32>,
-    /// Slots by rank, from 1.
-    sorted: Vec<u32>,
 }
 
 impl Order {
@@ -22,15 +20,13 @@ impl Order {
         self.ranks.get(slot as usize).copied().unwrap_or(0)
     }
 
-    /// The slot's series is gone.
-    pub fn forget(&mut self, slot: u32) {
-        if let Some(rank) = self.ranks.get_mut(slot as usize) {
-            *rank = 0;
-        }
+    /// The slot's series is gone; whether it had a rank.
+    pub fn forget(&mut self, slot: u32) -> bool {
+        self.ranks.get_mut(slot as usize).is_some_and(|rank| std::mem::take(rank) != 0)
     }
 
     pub fn size_bytes(&self) -> usize {
-        (self.ranks.capacity() + self.sorted.capacity()) * 4
+        self.ranks.capacity() * 4
     }
 }
 
@@ -88,17 +84,17 @@ impl Core {
 
     /// Ranks the series that have none, once they are many. Called from the background, with `maintenance` held.
     pub fn rank_new_series(&self) {
-        let ranked = self.order.read().sorted.len();
+        let unranked = self.counts.unranked.load(Atomic::Relaxed);
         let series = self.counts.series.load(Atomic::Relaxed);
-        let new = series.saturating_sub(ranked);
+        if unranked < (NEW_MIN + series / NEW_SHARE) as i64 {
+            return;
+        }
         let all = self.postings.read().all().to_vec();
-        let unranked = {
+        let ranked = {
             let order = self.order.read();
             all.iter().filter(|slot| order.rank(**slot) == 0).count()
         };
-        if new.max(unranked) < NEW_MIN + series / NEW_SHARE {
-            return;
-        }
+        self.counts.unranked.fetch_sub(ranked as i64, Atomic::Relaxed);
         let sorted = self.sort_by_labels(&all);
         let mut ranks = vec![0; self.slab.end() as usize];
         for (rank, slot) in sorted.iter().enumerate() {
@@ -106,6 +102,6 @@ impl Core {
                 *place = rank as u32 + 1;
             }
         }
-        *self.order.write() = Order { ranks, sorted };
+        *self.order.write() = Order { ranks };
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct OutOfOrder {
     /// Full chunks that are not on disk yet, oldest first.
     pub full: Vec<Full>,
     pub mapped: Vec<LateMapped>,
+    /// Times of samples that some reader may not see, and the commits that wrote them.
+    pub unsettled: Vec<(i64, u64)>,
     /// Of the samples taken last, wall clock: series that get late samples only are kept for a while.
     pub written_ms: i64,
 }
@@ -88,6 +90,7 @@ impl OutOfOrder {
         size_of::<Self>()
             + self.rows.capacity() * size_of::<Row>()
             + self.full.iter().map(|full| full.data.len() + size_of::<Full>()).sum::<usize>()
+            + self.unsettled.capacity() * 16
             + self.mapped.capacity() * size_of::<LateMapped>()
     }
 }

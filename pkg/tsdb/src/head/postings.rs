@@ -30,6 +30,15 @@ impl Slots {
     }
 }
 
+impl Slots {
+    fn size_bytes(&self) -> usize {
+        match self {
+            Self::One(_) => 0,
+            Self::Many(set) => set.size_bytes() + size_of::<Set>(),
+        }
+    }
+}
+
 type Values = HashMap<u32, Slots>;
 
 #[derive(Debug, Default)]
@@ -82,13 +91,10 @@ impl Postings {
         self.names.get(&name).map(|values| values.keys().copied().collect()).unwrap_or_default()
     }
 
-    /// The values of a name, and how many series have each.
-    pub fn counts(&self, name: u32) -> impl Iterator<Item = (u32, usize)> + '_ {
-        self.names.get(&name).into_iter().flatten().map(|(value, slots)| (*value, slots.len()))
-    }
-
-    pub fn has_value(&self, name: u32, value: u32) -> bool {
-        self.names.get(&name).is_some_and(|values| values.contains_key(&value))
+    /// How many series have a label, and the bytes of their slots.
+    pub fn count(&self, name: u32, value: u32) -> Option<(usize, usize)> {
+        let slots = self.names.get(&name)?.get(&value)?;
+        Some((slots.len(), slots.size_bytes()))
     }
 
     /// Adds the slots of a label to `to`.
@@ -103,12 +109,8 @@ impl Postings {
     }
 
     pub fn size_bytes(&self) -> usize {
-        let slots = |slots: &Slots| match slots {
-            Slots::One(_) => 0,
-            Slots::Many(set) => set.size_bytes() + size_of::<Set>(),
-        };
         let values = |values: &Values| {
-            values.capacity() * (size_of::<(u32, Slots)>() + 1) + values.values().map(slots).sum::<usize>()
+            values.capacity() * (size_of::<(u32, Slots)>() + 1) + values.values().map(Slots::size_bytes).sum::<usize>()
         };
         self.all.size_bytes() + self.names.values().map(values).sum::<usize>()
     }

@@ -1,6 +1,6 @@
 //! Chunks taken apart and put together again.
 
-use chunkenc::{Column, Encoding, HistogramColumn, TimedChunk, decode_floats, decode_histograms};
+use chunkenc::{Column, Encoding, HistogramColumn, TimedChunk, decode_floats, decode_histograms, decode_xor2};
 use histogram::{FloatHistogram, Histogram};
 use storage::append::HistogramValue;
 use storage::{Error, Result};
@@ -8,10 +8,15 @@ use storage::{Error, Result};
 use super::encode::Row;
 use super::series::Value;
 
-/// The samples of a chunk. Start times are not kept.
+/// The samples of a chunk.
 pub(crate) fn rows(chunk: &TimedChunk) -> Result<Vec<Row>> {
     let corrupt = |e| Error::Corrupt(format!("chunk of the head: {e}"));
     let row = |(time_ms, value)| Row { time_ms, start_ms: 0, value };
+    if chunk.encoding == Encoding::Xor2 {
+        let samples = decode_xor2(&chunk.data).map_err(corrupt)?;
+        let row = |(start_ms, time_ms, value)| Row { time_ms, start_ms, value: Value::Float(value) };
+        return Ok(samples.into_iter().map(row).collect());
+    }
     if chunk.encoding.is_float() {
         let mut column = Column::new();
         decode_floats(chunk.encoding, &chunk.data, &mut column).map_err(corrupt)?;

@@ -2,7 +2,7 @@
 
 use histogram::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Histogram};
 use model::MetricType;
-use storage::append::{HistogramValue, SeriesRef};
+use storage::append::{Column, HistogramValue, SeriesRef};
 use wal::record::{
     BucketHistogram, ExemplarRow, MetadataRow, encode_exemplars, encode_histograms, encode_histograms_with_starts,
     encode_metadata, encode_samples, encode_samples_with_starts, encode_series,
@@ -11,7 +11,7 @@ use wal::record::{
 use super::appender::Transaction;
 use super::core::Core;
 use super::encode::Row;
-use super::rows::Columns;
+use super::rows::{Columns, RowNumber};
 use super::seams::Records;
 use super::series::Value;
 use super::symbols::LabelIds;
@@ -131,7 +131,7 @@ pub(crate) fn put_late(rows: &[(u64, Row)], out: &mut Records) {
             time_ms: row.time_ms,
             start_ms: row.start_ms,
             value: (),
-            row: 0,
+            row: RowNumber::new(Column::Floats, 0),
         };
         match &row.value {
             Value::Float(value) => floats.push(of.with(*value)),

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use storage::append::{LabelLimits, SeriesRef, SeriesRefusal, label_set};
 
+use super::census::Kin;
 use super::core::Core;
 use super::index::{Index, LabelHash};
 use super::series::Series;
@@ -12,6 +13,15 @@ use super::symbols::LabelIds;
 
 type Pairs<'a> = Vec<(&'a str, &'a str)>;
 type Resolved = Result<SeriesRef, SeriesRefusal>;
+
+/// A series that is to be made if there is none.
+struct Wanted<'a> {
+    hash: LabelHash,
+    kin: Kin,
+    /// Its number in the log, if it has one.
+    number: Option<u64>,
+    pairs: &'a [(&'a str, &'a str)],
+}
 
 /// Sorts pairs and drops empty values.
 pub(crate) fn clean<'a>(pairs: &[(&'a str, &'a str)], limits: &LabelLimits) -> Result<Pairs<'a>, SeriesRefusal> {
@@ -71,11 +81,17 @@ impl Core {
             return found;
         }
         let mut symbols = self.symbols.write();
-        let ids: Vec<LabelIds> = new.iter().map(|(_, _, pairs)| symbols.intern_pairs(pairs)).collect();
+        let intern = |(_, _, pairs): &(usize, LabelHash, Pairs<'_>)| {
+            let ids = symbols.intern_pairs(pairs);
+            let kin = symbols.kin(&ids);
+            (ids, kin)
+        };
+        let ids: Vec<(LabelIds, Kin)> = new.iter().map(intern).collect();
         drop(symbols);
         let mut unneeded = Vec::new();
-        for ((n, hash, _), ids) in new.into_iter().zip(ids) {
-            found[n] = self.use_or_make(hash, ids, number, &mut unneeded);
+        for ((n, hash, pairs), (ids, kin)) in new.into_iter().zip(ids) {
+            let wanted = Wanted { hash, kin, number, pairs: &pairs };
+            found[n] = self.use_or_make(&wanted, ids, &mut unneeded);
         }
         self.release_symbols(&unneeded);
         found
@@ -101,13 +117,8 @@ impl Core {
     }
 
     /// The series with these labels, made if there is none. Ids that are not needed go to `unneeded`.
-    fn use_or_make(
-        &self,
-        hash: LabelHash,
-        ids: LabelIds,
-        number: Option<u64>,
-        unneeded: &mut Vec<LabelIds>,
-    ) -> Resolved {
+    fn use_or_make(&self, wanted: &Wanted<'_>, ids: LabelIds, unneeded: &mut Vec<LabelIds>) -> Resolved {
+        let hash = wanted.hash;
         let mut stripe = self.index.stripe(hash).write();
         let mut known = None;
         Index::find(&stripe, hash, |slot| {
@@ -120,7 +131,7 @@ impl Core {
             unneeded.push(ids);
             return Ok(known);
         }
-        let made = self.make(hash, &ids, number.unwrap_or_else(|| self.reference()));
+        let made = self.make(wanted, &ids);
         match made {
             Ok((slot, made)) => {
                 Index::insert(&mut stripe, hash, slot);
@@ -134,29 +145,40 @@ impl Core {
     }
 
     /// Puts a new series, used once, into a slot.
-    fn make(&self, hash: LabelHash, ids: &LabelIds, number: u64) -> Result<(u32, SeriesRef), SeriesRefusal> {
+    fn make(&self, wanted: &Wanted<'_>, ids: &LabelIds) -> Result<(u32, SeriesRef), SeriesRefusal> {
         let max = match self.options.series_max {
-            0 => u32::MAX as usize,
-            max => max,
+            max if max > 0 && wanted.number.is_none() => max,
+            _ => u32::MAX as usize,
         };
         let refusal = SeriesRefusal::TooManySeries { max };
         if self.counts.series.fetch_add(1, Ordering::Relaxed) >= max {
             self.counts.series.fetch_sub(1, Ordering::Relaxed);
             return Err(refusal);
         }
+        match wanted.number {
+            // What is in the log was taken once.
+            Some(_) => self.census.add_restored(wanted.kin),
+            None => {
+                if let Err(refusal) = self.census.add(wanted.kin, &self.options, wanted.pairs) {
+                    self.counts.series.fetch_sub(1, Ordering::Relaxed);
+                    return Err(refusal);
+                }
+            }
+        }
         let slot = self.slab.allocate(self.isolation.settled());
         let Some((slot, cell)) = slot.and_then(|slot| Some((slot, self.slab.get(slot)?))) else {
             self.counts.series.fetch_sub(1, Ordering::Relaxed);
+            self.census.remove(wanted.kin);
             return Err(refusal);
         };
         let mut series = cell.lock();
         let generation = series.generation;
         *series = Series {
-            reference: number,
+            reference: wanted.number.unwrap_or_else(|| self.reference()),
             generation,
             users: 1,
             labels: ids.clone(),
-            spread: hash.spread(),
+            spread: wanted.hash.spread(),
             ..Series::default()
         };
         self.counts.heap(0, series.heap_bytes());
@@ -202,9 +224,11 @@ impl Core {
             }
             if series.indexed {
                 postings.remove(slot, symbols.pair_ids(&series.labels));
-                order.forget(slot);
+                let ranked = order.forget(slot);
+                self.counts.unranked.fetch_sub(i64::from(!ranked), Ordering::Relaxed);
             }
             Index::remove(&mut stripe, hash, slot);
+            self.census.remove(symbols.kin(&series.labels));
             self.counts.stale.fetch_sub(i64::from(series.stale), Ordering::Relaxed);
             self.counts.heap(series.heap_bytes(), 0);
             let generation = series.generation.wrapping_add(1).max(1);

@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 use model::{Exemplar, MetricMetadata};
-use storage::append::{HistogramValue, SeriesRef};
+use storage::append::{Column, HistogramValue, SeriesRef};
 
 use super::series::Value;
 
@@ -22,8 +22,7 @@ pub(crate) struct Columns<T> {
     pub values: Vec<T>,
     /// Empty as long as all are unknown.
     pub starts_ms: Vec<i64>,
-    /// Each row's number among those of its kind in the transaction.
-    pub rows: Vec<u32>,
+    pub rows: Vec<RowNumber>,
 }
 
 impl<T> Default for Columns<T> {
@@ -39,6 +38,27 @@ impl<T> Default for Columns<T> {
     }
 }
 
+/// Which row it was among those of its kind in the transaction, and of which kind: the end of histograms comes as a float.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RowNumber(u32);
+
+impl RowNumber {
+    const HISTOGRAM: u32 = 1 << 31;
+
+    pub fn new(column: Column, row: usize) -> Self {
+        let histogram = if column == Column::Histograms { Self::HISTOGRAM } else { 0 };
+        Self(row as u32 & !Self::HISTOGRAM | histogram)
+    }
+
+    pub fn column(self) -> Column {
+        if self.0 & Self::HISTOGRAM == 0 { Column::Floats } else { Column::Histograms }
+    }
+
+    pub fn row(self) -> usize {
+        (self.0 & !Self::HISTOGRAM) as usize
+    }
+}
+
 /// A row that was judged well.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row<T> {
@@ -47,7 +67,7 @@ pub(crate) struct Row<T> {
     pub time_ms: i64,
     pub start_ms: i64,
     pub value: T,
-    pub row: usize,
+    pub row: RowNumber,
 }
 
 impl Row<()> {
@@ -68,7 +88,7 @@ impl<T> Columns<T> {
         self.numbers.push(row.number);
         self.times_ms.push(row.time_ms);
         self.values.push(row.value);
-        self.rows.push(row.row as u32);
+        self.rows.push(row.row);
     }
 
     pub fn len(&self) -> usize {
@@ -123,8 +143,7 @@ pub(crate) struct Newest {
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub newest: HashMap<SeriesRef, Newest>,
-    /// All samples, once somebody asked for one that is not the newest of its series.
-    at: Option<HashMap<(SeriesRef, i64), Value>>,
+    pub all: All,
     /// Of all series.
     pub newest_ms: i64,
     pub oldest_ms: i64,
@@ -132,17 +151,18 @@ pub(crate) struct Taken {
 
 impl Default for Taken {
     fn default() -> Self {
-        Self { newest: HashMap::new(), at: None, newest_ms: i64::MIN, oldest_ms: i64::MAX }
+        Self { newest: HashMap::new(), all: All::default(), newest_ms: i64::MIN, oldest_ms: i64::MAX }
     }
 }
 
-impl Taken {
-    /// The sample of a time, where it is not the newest.
+/// All samples by series and time, once somebody asked for one that is not the newest of its series.
+#[derive(Debug, Default)]
+pub(crate) struct All(Option<HashMap<(SeriesRef, i64), Value>>);
+
+impl All {
+    /// The sample of a time.
     pub fn find<'a>(&'a mut self, series: SeriesRef, time_ms: i64, batches: &[Batch]) -> Option<&'a Value> {
-        if !self.newest.contains_key(&series) {
-            return None;
-        }
-        let at = self.at.get_or_insert_with(|| {
+        let all = self.0.get_or_insert_with(|| {
             let floats = batches.iter().flat_map(|b| {
                 let columns = &b.floats;
                 let keys = columns.series.iter().copied().zip(columns.times_ms.iter().copied());
@@ -155,26 +175,12 @@ impl Taken {
             });
             floats.chain(histograms).collect()
         });
-        at.get(&(series, time_ms))
+        all.get(&(series, time_ms))
     }
 
-    pub fn add(&mut self, series: SeriesRef, time_ms: i64, value: Value, batch: u32) {
-        self.newest_ms = self.newest_ms.max(time_ms);
-        self.oldest_ms = self.oldest_ms.min(time_ms);
-        if let Some(at) = &mut self.at {
-            at.insert((series, time_ms), value.clone());
+    pub fn add(&mut self, series: SeriesRef, time_ms: i64, value: &Value) {
+        if let Some(all) = &mut self.0 {
+            all.insert((series, time_ms), value.clone());
         }
-        let histogram = matches!(value, Value::Histogram(_));
-        let newest = Newest { time_ms, value, batch, histogram };
-        self.newest
-            .entry(series)
-            .and_modify(|old| {
-                if old.time_ms < time_ms {
-                    *old = newest.clone();
-                } else {
-                    (old.batch, old.histogram) = (batch, histogram);
-                }
-            })
-            .or_insert_with(|| newest.clone());
     }
 }

@@ -249,6 +249,22 @@ impl Series {
         }
     }
 
+    /// Notes that `commit` wrote a late sample.
+    pub fn wrote_late(&mut self, time_ms: i64, commit: u64, settled: u64) {
+        if let Some(late) = self.extra.as_mut().and_then(|extra| extra.out_of_order.as_deref_mut()) {
+            if late.unsettled.len() == late.unsettled.capacity() {
+                late.unsettled.retain(|(_, id)| *id >= settled);
+            }
+            late.unsettled.push((time_ms, commit));
+        }
+    }
+
+    /// Times of late samples that a reader does not see.
+    pub fn unseen_late(&self, sees: impl Fn(u64) -> bool) -> impl Iterator<Item = i64> {
+        let unsettled = self.out_of_order().map_or(&[][..], |late| &late.unsettled);
+        unsettled.iter().filter(move |(_, commit)| !sees(*commit)).map(|(time, _)| *time)
+    }
+
     /// How many of the newest samples in order a reader does not see.
     pub fn unseen(&self, sees: impl Fn(u64) -> bool) -> usize {
         let earlier = self.extra.as_ref().map_or(&[][..], |extra| &extra.earlier);

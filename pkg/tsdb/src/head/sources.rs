@@ -6,7 +6,7 @@ use model::{ExemplarSeries, TimeRange};
 use storage::append::{AppendOptions, Appendable, Appender};
 use storage::{
     Answer, Ctx, ExemplarsQuery, ExemplarsSource, LabelQuery, MetadataByMetric, MetadataQuery, MetadataSource, Result,
-    Select, SeriesSource, SeriesStream, SourceInfo,
+    Select, SeriesSource, SeriesStream, SourceInfo, StatisticsByTenant, StatisticsQuery, StatisticsSource,
 };
 
 use super::Head;
@@ -54,6 +54,12 @@ impl MetadataSource for Head {
     fn metadata(&self, _: &Ctx, want: MetadataQuery) -> BoxFuture<'static, Result<Answer<MetadataByMetric>>> {
         let table = self.core.metadata.read();
         Box::pin(ready(Ok(table.by_metric(&want.metric, want.limit, want.limit_per_metric).into())))
+    }
+}
+
+impl StatisticsSource for Head {
+    fn statistics(&self, _: &Ctx, want: StatisticsQuery) -> BoxFuture<'static, Result<Answer<StatisticsByTenant>>> {
+        Box::pin(ready(Ok(self.count_all(&want).into())))
     }
 }
 

@@ -6,6 +6,7 @@ use hashbrown::HashTable;
 use labels::{Labels, SortedBuilder};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::census::Kin;
 use super::shapes::Shapes;
 
 /// Bytes of text that are allocated together.
@@ -30,6 +31,8 @@ pub(crate) struct Symbols {
     pub shapes: Shapes,
     live_bytes: usize,
     unused: usize,
+    metric_name: u32,
+    job: u32,
     /// How often numbers were freed: one looked up before may be another text now.
     pub sweeps: u64,
 }
@@ -50,7 +53,23 @@ fn spread(hash: u32) -> u64 {
 
 impl Symbols {
     pub fn new(seed: u64) -> Self {
-        Self { seed, ..Self::default() }
+        let mut symbols = Self { seed, ..Self::default() };
+        // They stay, whoever uses them.
+        (symbols.metric_name, symbols.job) = (symbols.intern(labels::METRIC_NAME), symbols.intern("job"));
+        symbols
+    }
+
+    /// Metric and job of a series.
+    pub fn kin(&self, ids: &LabelIds) -> Kin {
+        let mut kin = Kin::default();
+        for (name, value) in self.pair_ids(ids) {
+            if name == self.metric_name {
+                kin.metric = Some(value);
+            } else if name == self.job {
+                kin.job = Some(value);
+            }
+        }
+        kin
     }
 
     fn hash(&self, text: &str) -> u32 {
@@ -234,15 +253,15 @@ mod tests {
         let a = symbols.intern_pairs(&[("a", "1"), ("b", "2")]);
         let b = symbols.intern_pairs(&[("a", "1"), ("b", "3")]);
         assert_eq!((a.shape, a.values[0]), (b.shape, b.values[0]));
-        assert_eq!(symbols.len(), 5);
+        assert_eq!(symbols.len(), 7, "with the two that are always there");
         assert_eq!(symbols.compare(&a, &b), Ordering::Less);
         symbols.release(&a);
         symbols.sweep();
-        assert_eq!((symbols.len(), symbols.find("2"), symbols.unused()), (4, None, 0));
+        assert_eq!((symbols.len(), symbols.find("2"), symbols.unused()), (6, None, 0));
         assert!(symbols.is(&b, &[("a", "1"), ("b", "3")]));
         symbols.release(&b);
         symbols.sweep();
-        assert_eq!((symbols.len(), symbols.live_bytes), (0, 0));
+        assert_eq!((symbols.len(), symbols.live_bytes), (2, "__name__job".len()));
     }
 
     #[test]

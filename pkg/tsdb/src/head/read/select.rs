@@ -117,7 +117,9 @@ impl Reading {
             if pieces.is_empty() {
                 continue;
             }
-            let tombstones = series.tombstones().to_vec();
+            // What this reader does not see yet is held back as what is deleted.
+            let mut tombstones = series.tombstones().to_vec();
+            tombstones.extend(series.unseen_late(|commit| self.snapshot.sees(commit)).map(|time| (time, time)));
             let labels = symbols.labels(&series.labels, &mut self.builder);
             drop(series);
             if self.want.shard.as_ref().is_some_and(|shard| !shard.matches(&labels)) {

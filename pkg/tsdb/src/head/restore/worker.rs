@@ -9,6 +9,7 @@ use storage::{Error, Result};
 
 use super::{MappedChunk, Restore};
 use crate::head::append::Step;
+use crate::head::core::Core;
 use crate::head::cutpoints::range_end;
 use crate::head::encode::Row;
 use crate::head::open::{Open, OpenXor};
@@ -117,17 +118,21 @@ impl RestoreWorker {
 
     /// Float samples in order; `starts_ms` may be empty.
     pub fn floats(&mut self, numbers: &[u64], times_ms: &[i64], values: &[f64], starts_ms: &[i64]) {
+        let core = self.restore.core.clone();
         for (n, ((number, time_ms), value)) in numbers.iter().zip(times_ms).zip(values).enumerate() {
             let start_ms = starts_ms.get(n).copied().unwrap_or(0);
-            self.sample(*number, *time_ms, |series, rules| series.append_float(rules, (*time_ms, start_ms), *value));
+            self.sample(&core, *number, *time_ms, |series, rules| {
+                series.append_float(rules, (*time_ms, start_ms), *value)
+            });
         }
         self.flush();
     }
 
     /// Histograms in order. Invalid ones are passed over.
     pub fn histograms(&mut self, numbers: &[u64], times_ms: &[i64], values: &[HistogramValue]) {
+        let core = self.restore.core.clone();
         for ((number, time_ms), value) in numbers.iter().zip(times_ms).zip(values) {
-            self.sample(*number, *time_ms, |series, rules| series.append_histogram(rules, *time_ms, value));
+            self.sample(&core, *number, *time_ms, |series, rules| series.append_histogram(rules, *time_ms, value));
         }
         self.flush();
     }
@@ -135,12 +140,12 @@ impl RestoreWorker {
     #[inline]
     fn sample(
         &mut self,
+        core: &Core,
         number: u64,
         time_ms: i64,
         append: impl FnOnce(&mut Series, crate::head::append::ChunkRules) -> std::result::Result<Step, chunkenc::Error>,
     ) {
         let Some(slot) = self.slot(number) else { return };
-        let core = self.restore.core.clone();
         let Some(mut series) = core.slab.lock(slot) else {
             self.unknown += 1;
             return;
@@ -232,7 +237,7 @@ impl RestoreWorker {
         let Some((state, buffer)) = resumed else {
             for row in rows(chunk)? {
                 let (time, start) = (row.time_ms, row.start_ms);
-                self.sample(number, time, |series, rules| match &row.value {
+                self.sample(&core, number, time, |series, rules| match &row.value {
                     Value::Float(v) => series.append_float(rules, (time, start), *v),
                     Value::Histogram(h) => series.append_histogram(rules, time, h),
                 });

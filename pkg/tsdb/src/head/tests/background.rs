@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ::model::TimeRange;
 use labels::{MatchType, Matcher};
-use storage::append::{Appender, Refusal};
+use storage::append::Refusal;
 
 use super::common::{START_MS as T, begin, floats, head, parts, read, read_matching, resolve, samples_of, write};
 use crate::head::{Head, HeadOptions, MemoryChunks};

@@ -1,5 +1,9 @@
 mod background;
 mod common;
+mod concurrency;
+mod kinds;
+mod limits;
+mod memory;
 mod model;
 mod restoring;
 mod suites;
