@@ -6,7 +6,8 @@ use storage::append::HistogramValue;
 
 use super::cutpoints::{BYTES_MAX, HISTOGRAM_BYTES, HISTOGRAM_SAMPLES_MIN, SAMPLES, predicted_end, range_end};
 use super::open::{Open, OpenRare, OpenXor, Writer};
-use super::series::{Series, Value};
+use super::parts::Value;
+use super::series::Series;
 
 /// How chunks are cut and written.
 #[derive(Debug, Clone, Copy)]

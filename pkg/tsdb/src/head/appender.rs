@@ -15,8 +15,9 @@ use super::bounds::Bounds;
 use super::commit::commit;
 use super::core::Core;
 use super::judge::{Before, Judged, Verdict, judge};
+use super::parts::Value;
 use super::rows::{Batch, ExemplarRow, MetadataRow, Newest, Row, RowNumber, Taken};
-use super::series::{Series, Value};
+use super::series::Series;
 
 /// What a row takes besides its value, about.
 const ROW_BYTES: u64 = 96;

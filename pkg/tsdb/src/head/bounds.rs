@@ -1,6 +1,10 @@
 //! The times that the head has, and those that it takes.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 /// Times of the whole head, ms.
 #[derive(Debug)]
@@ -12,6 +16,13 @@ pub(crate) struct Times {
     /// What is older is in blocks.
     min_valid: AtomicI64,
     window: AtomicI64,
+}
+
+/// Floors of open transactions, and how many have each.
+#[derive(Debug, Default)]
+pub(crate) struct Floors {
+    pub open: Mutex<BTreeMap<i64, usize>>,
+    pub changed: Notify,
 }
 
 /// What a transaction goes by, fixed when it begins.

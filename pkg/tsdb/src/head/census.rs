@@ -5,14 +5,7 @@ use parking_lot::{Mutex, RwLock};
 use storage::append::SeriesRefusal;
 
 use super::options::HeadOptions;
-use super::symbols::Symbols;
-
-/// The symbols of a series' metric and job.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Kin {
-    pub metric: Option<u32>,
-    pub job: Option<u32>,
-}
+use super::symbols::{Kin, Symbols};
 
 #[derive(Debug, Default)]
 pub(crate) struct Census {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use storage::append::{CommitError, Committed, HistogramValue, Refusal, Refused, SeriesRef, Visible};
+use storage::append::{Column, CommitError, Committed, HistogramValue, Refusal, Refused, SeriesRef, Visible};
 
 use super::append::Step;
 use super::appender::Transaction;
@@ -10,10 +10,11 @@ use super::core::Core;
 use super::encode::Row;
 use super::isolation::Commit;
 use super::judge::{Before, Judged, Verdict, judge};
+use super::parts::Value;
 use super::records::{put_late, put_transaction};
 use super::rows::{Batch, Columns};
 use super::seams::{JournalError, LogBatch};
-use super::series::{Series, Value};
+use super::series::Series;
 
 /// What a commit has done so far.
 #[derive(Default)]
@@ -212,6 +213,10 @@ impl Core {
         self.metrics.appended[1].inc_by(done.histograms);
         self.metrics.late[0].inc_by(done.late[0]);
         self.metrics.late[1].inc_by(done.late[1]);
+        for (column, refused) in &done.committed.refused {
+            let kind = if *column == Column::Histograms { "histogram" } else { "float" };
+            self.count_refused(kind, std::slice::from_ref(refused));
+        }
         self.metrics.chunks_created.inc_by(done.chunks.unsigned_abs());
         self.counts.chunks.fetch_add(done.chunks, Ordering::Relaxed);
         self.counts.stale.fetch_add(done.stale, Ordering::Relaxed);

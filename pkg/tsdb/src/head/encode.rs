@@ -5,7 +5,7 @@ use chunkenc::{Appended, Encoding, FloatHistogramAppender, HistogramAppender, Re
 use storage::append::HistogramValue;
 
 use super::cutpoints::SAMPLES;
-use super::series::{Full, Value};
+use super::parts::{Full, Value};
 
 /// A sample.
 #[derive(Debug, Clone)]

@@ -4,13 +4,7 @@ use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 use model::{Exemplar, TimeRange};
-use storage::append::{Column, Committed, Refusal, Refused, SeriesRef};
-
-use super::core::Core;
-use super::rows::ExemplarRow;
-
-/// OpenMetrics' limit on the labels of an exemplar, names and values together.
-const CHARS_MAX: usize = 128;
+use storage::append::SeriesRef;
 
 #[derive(Debug, Default)]
 pub(crate) struct ExemplarRing {
@@ -27,11 +21,16 @@ impl ExemplarRing {
         Self { max: max.min(u32::MAX as usize), ..Self::default() }
     }
 
+    /// Exemplars that are held, how many may be, and of how many series they are.
+    pub fn counts(&self) -> (usize, usize, usize) {
+        (self.ring.len(), self.max, self.by_series.len())
+    }
+
     pub fn is_disabled(&self) -> bool {
         self.max == 0
     }
 
-    fn newest(&self, series: SeriesRef) -> Option<&Exemplar> {
+    pub fn newest(&self, series: SeriesRef) -> Option<&Exemplar> {
         let place = self.by_series.get(&series)?.back()?;
         self.ring.get(*place as usize).map(|(_, exemplar)| exemplar)
     }
@@ -89,63 +88,6 @@ impl ExemplarRing {
     pub fn size_bytes(&self) -> usize {
         let labels: usize = self.ring.iter().map(|(_, e)| e.labels.size_bytes()).sum();
         labels + self.ring.capacity() * size_of::<(SeriesRef, Exemplar)>() + self.by_series.capacity() * 64
-    }
-}
-
-/// Whether it is new; the same as the newest one is no error, an older one is.
-fn is_new(before: Option<&Exemplar>, exemplar: &Exemplar) -> Result<bool, Refusal> {
-    match before {
-        Some(last) if last == exemplar => Ok(false),
-        Some(last) if last.timestamp_ms > exemplar.timestamp_ms => Err(Refusal::ExemplarOutOfOrder),
-        _ => Ok(true),
-    }
-}
-
-impl Core {
-    /// The number of the series in the log, if the exemplar is new. `before` is the newest one that the same transaction
-    /// has of the series.
-    pub fn judge_exemplar(
-        &self,
-        series: SeriesRef,
-        exemplar: &Exemplar,
-        before: Option<&Exemplar>,
-    ) -> Result<Option<u64>, Refusal> {
-        let Some(number) = self.slab.find(series).map(|series| series.reference) else {
-            return Err(Refusal::UnknownSeries);
-        };
-        let chars = exemplar.labels.iter().map(|(n, v)| n.chars().count() + v.chars().count()).sum::<usize>();
-        if chars > CHARS_MAX {
-            return Err(Refusal::ExemplarTooLong { max: CHARS_MAX });
-        }
-        let ring = self.exemplars.read();
-        if ring.is_disabled() {
-            return Err(Refusal::NoRoomForExemplars);
-        }
-        let new = is_new(before.or_else(|| ring.newest(series)), exemplar);
-        if new == Err(Refusal::ExemplarOutOfOrder) {
-            self.metrics.exemplars_out_of_order.inc();
-        }
-        Ok(new?.then_some(number))
-    }
-
-    pub fn apply_exemplars(&self, rows: &[ExemplarRow], committed: &mut Committed) {
-        if rows.is_empty() {
-            return;
-        }
-        let mut ring = self.exemplars.write();
-        for row in rows {
-            if self.slab.find(row.series).is_none() {
-                continue;
-            }
-            match is_new(ring.newest(row.series), &row.exemplar) {
-                Ok(true) => {
-                    ring.add(row.series, row.exemplar.clone());
-                    self.metrics.exemplars_appended.inc();
-                }
-                Ok(false) => {}
-                Err(why) => committed.refused.push((Column::Exemplars, Refused { row: row.row, why })),
-            }
-        }
     }
 }
 

@@ -1,20 +1,9 @@
 //! Which times open transactions may still write, in order.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-
-use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 use super::bounds::Bounds;
 use super::core::Core;
-
-/// Floors of open transactions, and how many have each.
-#[derive(Debug, Default)]
-pub(crate) struct Floors {
-    open: Mutex<BTreeMap<i64, usize>>,
-    changed: Notify,
-}
 
 impl Core {
     /// The bounds of a transaction that begins now; [`Core::end`] gives them back.

@@ -29,6 +29,10 @@ impl Core {
         metrics.series.set(counts.series.load(Ordering::Relaxed) as f64);
         metrics.chunks.set(counts.chunks.load(Ordering::Relaxed) as f64);
         metrics.stale_series.set(counts.stale.load(Ordering::Relaxed) as f64);
+        let (held, exemplars_max, of_series) = self.exemplars.read().counts();
+        metrics.exemplars.set(held as f64);
+        metrics.exemplars_max.set(exemplars_max as f64);
+        metrics.exemplar_series.set(of_series as f64);
         let (min, max) = self.times.range();
         metrics.min_time_ms.set(min as f64);
         metrics.max_time_ms.set(max as f64);

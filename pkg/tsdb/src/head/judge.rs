@@ -3,7 +3,8 @@
 use storage::append::Refusal;
 
 use super::bounds::Bounds;
-use super::series::{Series, Value};
+use super::parts::Value;
+use super::series::Series;
 
 /// A sample that is to be judged.
 #[derive(Debug, Clone, Copy)]

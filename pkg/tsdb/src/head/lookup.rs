@@ -3,7 +3,8 @@
 use chunkenc::{Column, Encoding, HistogramColumn, decode_floats, decode_histograms};
 use storage::append::HistogramValue;
 
-use super::series::{Full, Series, Value};
+use super::parts::{Full, Value};
+use super::series::Series;
 
 impl Series {
     /// The sample of a time, as far as it is in memory. Chunks on disk are not read: whoever asks holds a lock.

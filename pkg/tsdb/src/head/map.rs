@@ -7,9 +7,9 @@ use wal::record::encode_markers;
 use super::core::Core;
 use super::encode::Row;
 use super::out_of_order::LateMapped;
+use super::parts::{Full, Mapped};
 use super::records::put_late;
 use super::seams::{ChunkSink, JournalError, LogBatch};
-use super::series::{Full, Mapped};
 
 type Logged = futures::future::BoxFuture<'static, Result<(), JournalError>>;
 

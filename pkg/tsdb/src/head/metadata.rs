@@ -6,9 +6,6 @@ use hashbrown::HashMap;
 use model::MetricMetadata;
 use storage::MetadataByMetric;
 
-use super::core::Core;
-use super::rows::MetadataRow;
-
 type Key = Arc<(String, MetricMetadata)>;
 
 /// Entries by number, from 1.
@@ -22,7 +19,7 @@ pub(crate) struct MetadataTable {
 
 impl MetadataTable {
     /// The number of an entry, with one series more.
-    fn add(&mut self, family: &str, metadata: &MetricMetadata) -> u32 {
+    pub fn add(&mut self, family: &str, metadata: &MetricMetadata) -> u32 {
         let key = Arc::new((family.to_owned(), metadata.clone()));
         if let Some(number) = self.numbers.get(&key) {
             if let Some(Some((_, uses))) = self.entries.get_mut(*number as usize - 1) {
@@ -39,7 +36,7 @@ impl MetadataTable {
         number
     }
 
-    fn get(&self, number: u32) -> Option<&(String, MetricMetadata)> {
+    pub fn get(&self, number: u32) -> Option<&(String, MetricMetadata)> {
         let entry = self.entries.get((number as usize).checked_sub(1)?)?;
         entry.as_ref().map(|(key, _)| &**key)
     }
@@ -74,27 +71,5 @@ impl MetadataTable {
     pub fn size_bytes(&self) -> usize {
         let text = |(key, _): &(Key, usize)| key.0.len() + key.1.help.len() + key.1.unit.len() + 160;
         self.entries.iter().flatten().map(text).sum::<usize>() + self.entries.capacity() * 24
-    }
-}
-
-impl Core {
-    /// Whether this is news of the series.
-    pub fn is_new_metadata(&self, row: &MetadataRow) -> bool {
-        let Some(number) = self.slab.find(row.series).map(|series| series.metadata) else { return false };
-        let table = self.metadata.read();
-        table.get(number).is_none_or(|(family, metadata)| *family != row.family || *metadata != row.metadata)
-    }
-
-    pub fn apply_metadata(&self, rows: &[MetadataRow]) {
-        if rows.is_empty() {
-            return;
-        }
-        let mut table = self.metadata.write();
-        for row in rows {
-            let Some(mut series) = self.slab.find(row.series) else { continue };
-            let number = table.add(&row.family, &row.metadata);
-            let old = std::mem::replace(&mut series.metadata, number);
-            table.release(old);
-        }
     }
 }

@@ -19,6 +19,9 @@ pub(crate) struct HeadMetrics {
     pub too_old: CounterVec,
     pub exemplars_appended: Counter,
     pub exemplars_out_of_order: Counter,
+    pub exemplars: Gauge,
+    pub exemplars_max: Gauge,
+    pub exemplar_series: Gauge,
     pub series: Gauge,
     pub stale_series: Gauge,
     pub chunks: Gauge,
@@ -55,6 +58,12 @@ impl HeadMetrics {
             exemplars_out_of_order: counter(
                 "exemplar_out_of_order_exemplars",
                 "Exemplars refused since they are older than their series'.",
+            ),
+            exemplars: metrics.gauge("prometheus_tsdb_exemplar_exemplars_in_storage", "Exemplars that are held."),
+            exemplars_max: metrics.gauge("prometheus_tsdb_exemplar_max_exemplars", "Exemplars that are held at most."),
+            exemplar_series: metrics.gauge(
+                "prometheus_tsdb_exemplar_series_with_exemplars_in_storage",
+                "Series of which exemplars are held.",
             ),
             series: gauge("series", "Series in the head."),
             stale_series: gauge("stale_series", "Series in the head whose newest sample is a stale marker."),

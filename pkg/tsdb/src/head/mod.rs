@@ -8,6 +8,7 @@
 
 mod append;
 mod appender;
+mod beside;
 mod bounds;
 mod census;
 mod commit;
@@ -32,8 +33,11 @@ mod open;
 mod options;
 mod order;
 mod out_of_order;
+mod parts;
+mod past;
 mod piece;
 mod postings;
+mod ranks;
 mod read;
 mod recode;
 mod records;
@@ -108,7 +112,7 @@ impl Head {
             metadata: RwLock::default(),
             isolation: Arc::default(),
             full: Mutex::default(),
-            floors: floors::Floors::default(),
+            floors: bounds::Floors::default(),
             late: Mutex::default(),
             maintenance: Mutex::default(),
             replaying: AtomicBool::new(false),

@@ -4,7 +4,7 @@ use chunkenc::{
     Column, Encoding, FloatHistogramAppender, HistogramAppender, TimedChunk, Xor2Appender, XorState, decode_floats,
 };
 
-use super::series::Full;
+use super::parts::Full;
 
 #[derive(Debug, Default)]
 pub(crate) enum Open {

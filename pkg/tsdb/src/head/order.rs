@@ -3,32 +3,12 @@
 use std::sync::atomic::Ordering as Atomic;
 
 use super::core::Core;
+use super::ranks::Order;
 use super::symbols::{LabelIds, Symbols};
 
 /// Series without a rank from which on the order is made anew, and the share of all series.
 const NEW_MIN: usize = 512;
 const NEW_SHARE: usize = 32;
-
-/// Ranks by slot, from 1; 0 = none yet.
-#[derive(Debug, Default)]
-pub(crate) struct Order {
-    ranks: Vec<u32>,
-}
-
-impl Order {
-    fn rank(&self, slot: u32) -> u32 {
-        self.ranks.get(slot as usize).copied().unwrap_or(0)
-    }
-
-    /// The slot's series is gone; whether it had a rank.
-    pub fn forget(&mut self, slot: u32) -> bool {
-        self.ranks.get_mut(slot as usize).is_some_and(|rank| std::mem::take(rank) != 0)
-    }
-
-    pub fn size_bytes(&self) -> usize {
-        self.ranks.capacity() * 4
-    }
-}
 
 impl Core {
     /// Sorts slots by the labels of their series. Slots without a series are left out.
@@ -102,6 +82,6 @@ impl Core {
                 *place = rank as u32 + 1;
             }
         }
-        *self.order.write() = Order { ranks };
+        *self.order.write() = Order::new(ranks);
     }
 }

@@ -2,8 +2,8 @@
 //! overlap one another and those in order.
 
 use super::encode::{Row, encode};
+use super::parts::{Full, Value};
 use super::piece::Piece;
-use super::series::{Full, Value};
 
 /// A chunk of late samples on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

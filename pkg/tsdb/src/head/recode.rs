@@ -6,7 +6,7 @@ use storage::append::HistogramValue;
 use storage::{Error, Result};
 
 use super::encode::Row;
-use super::series::Value;
+use super::parts::Value;
 
 /// The samples of a chunk.
 pub(crate) fn rows(chunk: &TimedChunk) -> Result<Vec<Row>> {

@@ -11,9 +11,9 @@ use wal::record::{
 use super::appender::Transaction;
 use super::core::Core;
 use super::encode::Row;
+use super::parts::Value;
 use super::rows::{Columns, RowNumber};
 use super::seams::Records;
-use super::series::Value;
 use super::symbols::LabelIds;
 
 /// Series, metadata, then the samples by batch, exemplars last.

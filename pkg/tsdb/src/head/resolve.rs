@@ -4,12 +4,11 @@ use std::sync::atomic::Ordering;
 
 use storage::append::{LabelLimits, SeriesRef, SeriesRefusal, label_set};
 
-use super::census::Kin;
 use super::core::Core;
 use super::index::{Index, LabelHash};
 use super::series::Series;
 use super::slab::reference;
-use super::symbols::LabelIds;
+use super::symbols::{Kin, LabelIds};
 
 type Pairs<'a> = Vec<(&'a str, &'a str)>;
 type Resolved = Result<SeriesRef, SeriesRefusal>;

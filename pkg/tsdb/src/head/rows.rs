@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 use model::{Exemplar, MetricMetadata};
 use storage::append::{Column, HistogramValue, SeriesRef};
 
-use super::series::Value;
+use super::parts::Value;
 
 /// Rows that are logged and applied together: floats, then histograms.
 #[derive(Debug, Default)]

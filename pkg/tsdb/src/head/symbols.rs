@@ -6,7 +6,6 @@ use hashbrown::HashTable;
 use labels::{Labels, SortedBuilder};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::census::Kin;
 use super::shapes::Shapes;
 
 /// Bytes of text that are allocated together.
@@ -17,6 +16,13 @@ const BLOCK_BYTES: usize = 64 << 10;
 pub(crate) struct LabelIds {
     pub shape: u32,
     pub values: Box<[u32]>,
+}
+
+/// The symbols of a series' metric and job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Kin {
+    pub metric: Option<u32>,
+    pub job: Option<u32>,
 }
 
 /// Text of label names and values. A symbol that nobody uses stays until [`Symbols::sweep`].

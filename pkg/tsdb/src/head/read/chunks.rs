@@ -6,8 +6,9 @@ use storage::{Chunk, Result};
 
 use crate::head::encode::encode;
 use crate::head::open::shorten;
+use crate::head::parts::{Full, Mapped};
 use crate::head::piece::{Piece, corrupt};
-use crate::head::series::{Full, Mapped, Series};
+use crate::head::series::Series;
 
 pub(crate) fn raw(chunk: TimedChunk) -> Chunk {
     Chunk::raw(chunk.min_time, chunk.max_time, chunk.encoding, chunk.data)

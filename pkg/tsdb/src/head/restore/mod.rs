@@ -11,7 +11,6 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use storage::Result;
 
-pub(crate) use part::Past;
 pub use series::Numbered;
 pub use worker::RestoreWorker;
 

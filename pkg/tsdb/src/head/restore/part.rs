@@ -1,36 +1,9 @@
 //! Series that are written to while their past is still being restored.
 
 use chunkenc::Error;
-use storage::append::HistogramValue;
 
-use crate::head::open::Open;
-use crate::head::series::{Full, Series};
-
-/// What is restored of a series that has newer samples already. It ends before those begin.
-#[derive(Debug)]
-pub(crate) struct Past {
-    pub open: Open,
-    pub full: Vec<Full>,
-    pub last_time: i64,
-    pub last_histogram: Option<HistogramValue>,
-    pub stale: bool,
-}
-
-impl Past {
-    pub fn is_empty(&self) -> bool {
-        self.open.is_none() && self.full.is_empty()
-    }
-
-    pub fn times(&self) -> Option<(i64, i64)> {
-        let full = self.full.iter().map(|full| (full.min_time, full.max_time));
-        full.chain(self.open.times()).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
-    }
-
-    pub fn heap_bytes(&self) -> usize {
-        let full = self.full.iter().map(|full| full.data.len() + size_of::<Full>()).sum::<usize>();
-        size_of::<Self>() + self.open.heap_bytes() + full
-    }
-}
+use crate::head::past::Past;
+use crate::head::series::Series;
 
 impl Series {
     /// A sample that is not from the log is about to be appended: what is restored from now on stands before it.

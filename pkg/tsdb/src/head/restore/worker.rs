@@ -14,9 +14,10 @@ use crate::head::cutpoints::range_end;
 use crate::head::encode::Row;
 use crate::head::open::{Open, OpenXor};
 use crate::head::out_of_order::LateMapped;
+use crate::head::parts::{Full, Mapped, Value};
 use crate::head::piece::corrupt;
 use crate::head::recode::rows;
-use crate::head::series::{Full, Mapped, Series, Value};
+use crate::head::series::Series;
 
 /// Fills in samples, for one thread. All samples of a series go through one worker, in the order of the log.
 #[derive(Debug)]
