@@ -12,6 +12,7 @@ mod histogram;
 mod limits;
 mod metrics;
 mod requests;
+mod rows;
 mod take;
 mod v1;
 mod v2;

@@ -3,9 +3,10 @@
 use model::MetricType;
 use storage::append::{Appender, Column, Committed, Refusal, SeriesRef};
 
-use super::batch::{Batch, LabelsAt, MetadataRows, NotTaken, Refusals, Rows, Said, What};
+use super::batch::{Batch, LabelsAt, NotTaken, Refusals, Said, What};
 use super::cache::{Cache, Known};
 use super::limits::{LABELS_MAX, METADATA_MAX, RESOLVE_LABELS_MAX, RESOLVE_MAX};
+use super::rows::{MetadataRows, Rows};
 use super::{v1, v2};
 
 /// How the exemplars that were not taken are told.

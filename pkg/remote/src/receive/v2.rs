@@ -3,9 +3,10 @@
 use model::{Exemplar, MetricMetadata, MetricType};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::batch::{Batch, EXEMPLAR_BYTES, Entry, FLOAT_BYTES, LabelsAt, Said, Span, What};
+use super::batch::{Batch, Entry, LabelsAt, Said, Span, What};
 use super::cache::Hasher;
 use super::limits::{HELP_BYTES_MAX, LABELS_MAX, TOO_FAR_AHEAD};
+use super::rows::{EXEMPLAR_BYTES, FLOAT_BYTES};
 use super::v1::{exemplar_labels, refuse, sample, take_float, take_histogram, too_long};
 use super::wire::{Malformed, Reader};
 
