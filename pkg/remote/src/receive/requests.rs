@@ -28,6 +28,8 @@ use super::{v1, v2};
 
 /// A decompressed request above this is read on a thread of its own, so that it stalls no other.
 const INLINE_BYTES_MAX: usize = 256 << 10;
+/// How often a request is taken while the store collects series that it has samples of.
+const ATTEMPTS: usize = 3;
 
 /// Settings of a [`Receiver`].
 #[derive(Debug, Clone)]
@@ -174,10 +176,29 @@ impl Inner {
         }
         let held = self.budget.reserve((len + columns_bytes(len)) as u64)?;
         let ctx = Ctx { budget: self.budget.clone(), ..Ctx::background() };
+        for _ in 0..ATTEMPTS {
+            let (done, forgotten) = self.attempt(message, &packed, len, &ctx).await?;
+            if !forgotten {
+                return Ok(done);
+            }
+            // What was written is written: a sample that is there already is taken again without a word.
+        }
+        drop(held);
+        Err(Failure::Internal("series were collected while their samples came".to_owned()))
+    }
+
+    /// Takes a request once. Also whether a series was collected in the meantime, so that samples are missing.
+    async fn attempt(
+        self: &Arc<Self>,
+        message: MessageType,
+        packed: &Bytes,
+        len: usize,
+        ctx: &Ctx,
+    ) -> Result<(Done, bool), Failure> {
         let (mut buffers, begun) = if len <= INLINE_BYTES_MAX {
-            self.begin(message, &packed, len, &ctx)
+            self.begin(message, packed, len, ctx)
         } else {
-            let inner = self.clone();
+            let (inner, packed, ctx) = (self.clone(), packed.clone(), ctx.clone());
             tokio::task::spawn_blocking(move || inner.begin(message, &packed, len, &ctx))
                 .await
                 .map_err(|e| Failure::Internal(e.to_string()))?
@@ -187,9 +208,11 @@ impl Inner {
             // Once begun a commit goes on even when the sender does not wait: it would not know what was written.
             Ok((appender, mut taken)) => match tokio::spawn(appender.commit()).await {
                 Ok(Ok(committed)) => {
-                    taken.committed(committed, &buffers.batch, faults(message));
-                    self.metrics.taken(&taken, buffers.batch.without_metadata);
-                    Ok(Done::of(&taken, &buffers.batch, &buffers.plain))
+                    taken.committed(committed, &buffers.batch, &self.cache, faults(message));
+                    if !taken.forgotten {
+                        self.metrics.taken(&taken, buffers.batch.without_metadata);
+                    }
+                    Ok((Done::of(&taken, &buffers.batch, &buffers.plain), taken.forgotten))
                 }
                 Ok(Err(e)) => Err(e.error.into()),
                 Err(e) => Err(Failure::Internal(format!("the commit broke off: {e}"))),
@@ -197,7 +220,6 @@ impl Inner {
         };
         buffers.batch.clear();
         self.give_back(buffers);
-        drop(held);
         outcome
     }
 

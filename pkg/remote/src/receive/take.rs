@@ -30,6 +30,8 @@ pub(super) struct Taken {
     pub of_refused_series: u64,
     /// Exemplars that are not stored and that the sender is not told of.
     pub lost_exemplars: u64,
+    /// A series was collected after it had been found: rows of it are not written, and nobody was told.
+    pub forgotten: bool,
 }
 
 /// Rows of one kind.
@@ -212,7 +214,12 @@ impl Taking<'_> {
     fn refuse<R: Rows>(&mut self, rows: &R, row: usize, what: What, why: &Refusal, written: &mut Written) {
         let Some(series) = rows.series().get(row) else { return };
         let refused = NotTaken { series: *series as usize, what, time_ms: rows.time_ms(row), why: why.to_string() };
-        self.taken.note(refused, why, self.faults, written);
+        if *why == Refusal::UnknownSeries {
+            // It was resolved a moment ago: the request has to be taken once more.
+            self.taken.forgotten = true;
+        } else if self.taken.note(refused, why, self.faults) {
+            written.rows = written.rows.saturating_sub(1);
+        }
     }
 
     /// Notes metadata that differs from what was noted before.
@@ -260,48 +267,62 @@ impl Taken {
         self.refused.push(NotTaken { series: series as usize, what: What::Series, time_ms: None, why });
     }
 
-    fn note(&mut self, refused: NotTaken, why: &Refusal, faults: ExemplarFaults, written: &mut Written) {
+    /// Notes a row that was refused. True if it counts as not written.
+    fn note(&mut self, refused: NotTaken, why: &Refusal, faults: ExemplarFaults) -> bool {
         match (refused.what, why) {
             // There is nothing that the marker could end: nothing is lost.
-            (_, Refusal::NothingToMark) | (What::Series, _) => return,
+            (_, Refusal::NothingToMark) | (What::Series, _) => return false,
             (What::Exemplar, Refusal::ExemplarOutOfOrder) if faults == ExemplarFaults::Told => {
                 self.refused.push(refused);
             }
             (What::Exemplar, _) => self.lost_exemplars += 1,
             _ => self.refused.push(refused),
         }
-        written.rows = written.rows.saturating_sub(1);
+        true
     }
 
     /// Notes the rows that were refused at the commit.
-    pub fn committed(&mut self, committed: Committed, batch: &Batch, faults: ExemplarFaults) {
+    pub fn committed(&mut self, committed: Committed, batch: &Batch, cache: &Cache, faults: ExemplarFaults) {
         for (column, refused) in committed.refused {
             let (what, written) = match column {
                 Column::Floats => (What::Float, &mut self.floats),
                 Column::Histograms => (What::Histogram, &mut self.histograms),
                 Column::Exemplars => (What::Exemplar, &mut self.exemplars),
             };
-            let (series, times): (&[u32], &dyn Fn(usize) -> Option<i64>) = match column {
-                Column::Floats => (&batch.floats.series, &|row| batch.floats.time_ms(row)),
-                Column::Histograms => (&batch.histograms.series, &|row| batch.histograms.time_ms(row)),
-                Column::Exemplars => (&batch.exemplars.series, &|row| batch.exemplars.time_ms(row)),
+            let found = match column {
+                Column::Floats => written.place(refused.row, &batch.floats),
+                Column::Histograms => written.place(refused.row, &batch.histograms),
+                Column::Exemplars => written.place(refused.row, &batch.exemplars),
             };
-            let row = match refused.row.checked_sub(series.len()) {
-                None => Some(refused.row),
-                Some(again) => written.again.get(again).copied(),
-            };
-            let Some((row, number)) = row.and_then(|row| Some((row, *series.get(row)?))) else { continue };
-            let why = refused.why.to_string();
-            let not_taken = NotTaken { series: number as usize, what, time_ms: times(row), why };
-            let mut count = Written { rows: written.rows, again: Vec::new() };
-            self.note(not_taken, &refused.why, faults, &mut count);
-            let written = match column {
-                Column::Floats => &mut self.floats,
-                Column::Histograms => &mut self.histograms,
-                Column::Exemplars => &mut self.exemplars,
-            };
-            written.rows = count.rows;
+            let Some((series, time_ms)) = found else { continue };
+            if refused.why == Refusal::UnknownSeries {
+                self.forgotten = true;
+                if let Some(entry) = batch.series.get(series) {
+                    cache.remove(entry.digest);
+                }
+                continue;
+            }
+            let not_taken = NotTaken { series, what, time_ms, why: refused.why.to_string() };
+            if self.note(not_taken, &refused.why, faults) {
+                let written = match column {
+                    Column::Floats => &mut self.floats,
+                    Column::Histograms => &mut self.histograms,
+                    Column::Exemplars => &mut self.exemplars,
+                };
+                written.rows = written.rows.saturating_sub(1);
+            }
         }
+    }
+}
+
+impl Written {
+    /// Series and time of a row as the appender counts them: those that were appended again come behind all others.
+    fn place<R: Rows>(&self, row: usize, rows: &R) -> Option<(usize, Option<i64>)> {
+        let row = match row.checked_sub(rows.series().len()) {
+            None => row,
+            Some(again) => *self.again.get(again)?,
+        };
+        Some((*rows.series().get(row)? as usize, rows.time_ms(row)))
     }
 }
 

@@ -29,6 +29,8 @@ enum Mood {
     AppendFails(Error),
     /// The first float row is refused at the commit.
     Late,
+    /// The first float row's series is collected before so many commits.
+    Collects(usize),
 }
 
 /// Passes everything on to a store in memory, with a mood, and references of its own.
@@ -114,6 +116,14 @@ impl Appender for MoodyAppender {
                 done.refused.push((Column::Floats, refused));
                 Ok(done)
             }),
+            Mood::Collects(times) if times > 0 => {
+                *self.of.mood.lock() = Mood::Collects(times - 1);
+                Box::pin(async move {
+                    self.inner.rollback();
+                    let refused = Refused { row: 0, why: Refusal::UnknownSeries };
+                    Ok(Committed { samples: 1, refused: vec![(Column::Floats, refused)] })
+                })
+            }
             _ => self.inner.commit(),
         }
     }
@@ -173,6 +183,20 @@ async fn failures_by_what_the_sender_may_do() {
     }
     *moody.mood.lock() = Mood::Fine;
     assert_eq!(rig.v1(&[series("a", NOW_MS)]).await.status, 204);
+}
+
+#[tokio::test]
+async fn series_that_are_collected_meanwhile_cost_nothing() {
+    let (moody, rig) = rig();
+    assert_eq!(rig.v1(&[series("a", NOW_MS)]).await.status, 204);
+    *moody.mood.lock() = Mood::Collects(2);
+    let got = rig.v1(&[series("a", NOW_MS + 2)]).await;
+    assert_eq!(got.status, 204, "{}", got.text);
+    assert_eq!(rig.floats().await.len(), 4);
+    assert!(rig.metric(r#"aion_remote_write_received_total{kind="float"} 4"#), "{}", rig.metrics.encode());
+    *moody.mood.lock() = Mood::Collects(9);
+    let got = rig.v1(&[series("a", NOW_MS + 4)]).await;
+    assert_eq!(got.status, 500, "the sender repeats it: {}", got.text);
 }
 
 #[tokio::test]
