@@ -72,7 +72,7 @@ impl Server {
             targets: Some(Arc::new(scraping.scrapes().clone())),
             metadata: Some(Arc::new(scraping.scrapes().clone())),
             exemplars: Some(tsdb.clone()),
-            statistics: None,
+            statistics: Some(Arc::new(tsdb.head().clone())),
         };
         let notifications = Notifications::new(config.notifications_subscribers_max, deps.clock.clone(), &deps.metrics);
         let parts = server_parts(&config, &tsdb, &scraping, &in_force, notifications);

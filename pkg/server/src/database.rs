@@ -96,9 +96,12 @@ pub fn apply(tsdb: &Tsdb, config: &Config, in_force: &InForce, loaded: &Loaded) 
 }
 
 impl Growing for Tsdb {
-    fn refuse_new_series(&self, _why: Option<String>) {}
+    fn refuse_new_series(&self, why: Option<String>) {
+        self.head().refuse_new_series(why);
+    }
 
     fn fastest_growing(&self) -> Option<String> {
-        None
+        let (metric, series) = self.head().fastest_growing_metric()?;
+        Some(format!("metric {metric}, {series} new series"))
     }
 }
