@@ -1,4 +1,4 @@
-//! The samples of a histogram chunk, written one by one, and read back exactly for being written anew.
+//! The samples of a histogram chunk, written one by one, and read back exactly for being written again.
 
 use std::fmt;
 

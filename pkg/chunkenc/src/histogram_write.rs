@@ -1,7 +1,7 @@
 //! Writing native histogram chunks (encodings 2 and 3).
 //!
 //! A chunk has one bucket layout. When a histogram brings new buckets, the samples before get them with count 0: those are
-//! read again and written anew. Else samples are written as they come, and the appenders keep their bits and the last
+//! read and written again. Else samples are written as they come, and the appenders keep their bits and the last
 //! one's fields.
 
 use histogram::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Histogram, ResetHint, Span};

@@ -6,7 +6,7 @@ use super::core::Core;
 use super::ranks::Order;
 use super::symbols::{LabelIds, Symbols};
 
-/// Series without a rank from which on the order is made anew, and the share of all series.
+/// Series without a rank from which on all are ranked again, and the share of all series.
 const NEW_MIN: usize = 512;
 const NEW_SHARE: usize = 32;
 

@@ -115,3 +115,40 @@ async fn labels_that_are_new_to_several_make_one_series() {
     }
     assert_eq!((head.series(), read(&head).await.len()), (50, 50));
 }
+
+/// The same of samples that come late, one transaction after the other, while their chunks are made and go to disk.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn late_transactions_are_seen_as_a_whole() {
+    const SERIES: usize = 8;
+    let chunks = Arc::new(MemoryChunks::default());
+    let options =
+        HeadOptions { out_of_order_window_ms: 3_600_000, out_of_order_samples_max: 8, ..HeadOptions::default() };
+    let head = Head::new(parts(chunks.clone()), options);
+    let over = Arc::new(AtomicBool::new(false));
+    let (reading, stop) = (head.clone(), over.clone());
+    let reader = tokio::spawn(async move {
+        let mut newest = 0;
+        while !stop.load(Ordering::Relaxed) {
+            let counts: Vec<_> = read(&reading).await.values().map(|r| r.floats.len()).collect();
+            let count = counts.first().copied().unwrap_or(0);
+            assert!(counts.iter().all(|c| *c == count), "a part of a transaction: {counts:?}");
+            assert!(count >= newest, "what was seen is gone");
+            newest = count;
+            tokio::task::yield_now().await;
+        }
+    });
+    for step in 0..200i64 {
+        let mut appender = begin(&head);
+        let rows: Vec<_> = (0..SERIES)
+            .map(|n| (resolve(&mut *appender, &[("n", &n.to_string())]), T - step * 10, step as f64))
+            .collect();
+        assert_eq!(floats(&mut *appender, &rows), []);
+        assert_eq!(appender.commit().await.unwrap().samples, SERIES);
+        if step % 7 == 0 {
+            head.map_full_chunks(&*chunks).await.unwrap();
+        }
+    }
+    over.store(true, Ordering::Relaxed);
+    reader.await.unwrap();
+    assert!(read(&head).await.values().all(|r| r.floats.len() == 200));
+}
