@@ -32,12 +32,13 @@ impl KubernetesDiscoverer {
     pub fn new(config: &KubernetesSdConfig, own_namespace: Option<String>, cluster: Arc<Cluster>) -> Self {
         let names = config.namespaces.names.iter().cloned().chain(own_namespace);
         let mut namespaces: Vec<Option<String>> = Vec::new();
-        for name in names.map(Some) {
+        // The empty name stands for all of them, as in Kubernetes' own clients.
+        for name in names.map(|name| Some(name).filter(|name| !name.is_empty())) {
             if !namespaces.contains(&name) {
                 namespaces.push(name);
             }
         }
-        if namespaces.is_empty() || config.role == Role::Node {
+        if namespaces.is_empty() || namespaces.contains(&None) || config.role == Role::Node {
             namespaces = vec![None];
         }
         let (attach, selectors) = (config.attach_metadata, config.selectors.clone());

@@ -64,6 +64,7 @@ async fn other_objects_are_another_watch() {
     let configs = [
         "role: pod",
         "{role: pod, namespaces: {names: [a, b, a]}}",
+        "{role: pod, namespaces: {names: [a, '']}}",
         "{role: pod, selectors: [{role: pod, label: 'x in (y)', field: status.phase=Running}]}",
     ];
     let mut runs: Vec<Run> = configs.iter().map(|yaml| Run::start(discoverer(yaml, &cluster))).collect();
