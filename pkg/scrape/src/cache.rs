@@ -240,7 +240,7 @@ impl Cache {
     pub(crate) fn note(&mut self, id: Id, is_histogram: bool, is_tracked: bool) {
         let live = LIVE[1 - self.current];
         if let Some(entry) = self.entries.get_mut(id as usize) {
-            let flags = u32::from(is_tracked) * live | u32::from(is_histogram) * HISTOGRAM;
+            let flags = (if is_tracked { live } else { 0 }) | (if is_histogram { HISTOGRAM } else { 0 });
             entry.seen = entry.seen & !(live | HISTOGRAM) | flags;
         }
     }

@@ -228,7 +228,7 @@ impl<'a> Ingest<'a> {
         let time_ms = timestamp_ms.unwrap_or(self.with.time_ms);
         if time_ms > self.with.time_max_ms {
             self.counts.out_of_bounds += 1;
-            self.refused(key, || "out of bounds: more than 10 minutes in the future".to_owned());
+            self.refused(key, || "out of bounds: too far in the future".to_owned());
             return Ok(None);
         }
         self.cache.note(found.id, is_histogram, timestamp_ms.is_none() || self.with.tracks_timestamps);

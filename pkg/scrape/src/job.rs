@@ -107,6 +107,11 @@ impl Job {
         }
     }
 
+    /// Whether more than the usual series tell of each scrape.
+    pub(crate) fn has_extra_metrics(&self) -> bool {
+        self.config.extra_scrape_metrics || self.shared.options.extra_metrics
+    }
+
     /// Whether series of a target mean the same under another configuration, so that its cache can be kept.
     pub(crate) fn reads_like(&self, other: &ScrapeConfig) -> bool {
         let c = &self.config;

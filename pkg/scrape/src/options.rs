@@ -34,6 +34,9 @@ pub struct Options {
     pub metadata: bool,
     /// Series get the labels `__type__` and `__unit__` (`type-and-unit-labels`).
     pub type_and_unit_labels: bool,
+    /// `scrape_timeout_seconds`, `scrape_sample_limit` and `scrape_body_size_bytes` are stored for all jobs
+    /// (`extra-scrape-metrics`), not only for those that ask for it.
+    pub extra_metrics: bool,
     /// Scrapes that begin a little late get the time when they were due, which makes chunks smaller.
     pub adjust_timestamps: bool,
     /// How late that may be, ms; at most 1 % of the interval.
@@ -55,6 +58,7 @@ impl Default for Options {
             start_times: StartTimes::Ignored,
             metadata: false,
             type_and_unit_labels: false,
+            extra_metrics: false,
             adjust_timestamps: true,
             timestamp_tolerance_ms: 2,
             future_max_ms: 10 * 60 * 1000,

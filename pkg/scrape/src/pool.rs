@@ -1,5 +1,6 @@
 //! All targets of one job.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -128,9 +129,9 @@ impl Pool {
             }
         }
         for (labels, target) in wanted {
-            if !kept.contains_key(&labels) {
+            if let Entry::Vacant(place) = kept.entry(labels) {
                 let before = by_identity.remove(&target.identity());
-                kept.insert(labels, self.start(target, before));
+                place.insert(self.start(target, before));
             }
         }
         by_identity.into_values().for_each(Running::end);

@@ -53,7 +53,7 @@ struct Taken {
 impl Worker {
     pub(crate) fn new(job: Arc<Job>, target: Arc<Target>, status: Arc<Status>) -> Self {
         let shared = job.shared.clone();
-        let has_extra = job.config.extra_scrape_metrics;
+        let has_extra = job.has_extra_metrics();
         Self {
             cache: Cache::new(shared.options.cache_key),
             families: Families::new(shared.interner.clone(), status.families.clone()),
@@ -71,8 +71,8 @@ impl Worker {
 
     /// Goes on under a new configuration, with what it knows of its series.
     pub(crate) fn reconfigure(&mut self, job: Arc<Job>, target: Arc<Target>) {
-        if self.job.config.extra_scrape_metrics != job.config.extra_scrape_metrics {
-            self.synthetic = Synthetic::new(&target.public, job.config.extra_scrape_metrics);
+        if self.job.has_extra_metrics() != job.has_extra_metrics() {
+            self.synthetic = Synthetic::new(&target.public, job.has_extra_metrics());
         }
         if !self.job.reads_like(&job.config) {
             self.cache.forget_all();

@@ -112,6 +112,7 @@ fn options(config: &Config, deps: &Deps, loaded: &Loaded) -> Options {
         },
         metadata: features.metadata_records,
         type_and_unit_labels: features.type_and_unit_labels,
+        extra_metrics: features.extra_scrape_metrics,
         adjust_timestamps: !config.scrape.timestamp_tolerance.is_zero(),
         timestamp_tolerance_ms: i64::try_from(config.scrape.timestamp_tolerance.as_millis()).unwrap_or(i64::MAX),
         body_bytes_max: match config.scrape.body_bytes_max {

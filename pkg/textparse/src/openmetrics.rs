@@ -206,11 +206,9 @@ impl<'a> OpenMetricsParser<'a> {
             Line::Help | Line::Unit if !self.lexer.is_text(self.text.0, self.text.1) => {
                 return Err(self.lexer.wrong("the text is not valid UTF-8".to_owned()));
             }
-            Line::Unit if !text.is_empty() => {
-                if !family.strip_suffix(text).is_some_and(|front| front.ends_with(b"_")) {
-                    let (unit, family) = (shown(text), shown(family));
-                    return Err(self.lexer.wrong(format!("unit {unit:?} is not a suffix of metric {family:?}")));
-                }
+            Line::Unit if !text.is_empty() && !family.strip_suffix(text).is_some_and(|front| front.ends_with(b"_")) => {
+                let (unit, family) = (shown(text), shown(family));
+                return Err(self.lexer.wrong(format!("unit {unit:?} is not a suffix of metric {family:?}")));
             }
             _ => {}
         }
