@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use histogram::{CUSTOM_BUCKETS_SCHEMA, Histogram, SCHEMA_MAX, SCHEMA_MIN};
+use histogram::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Histogram, SCHEMA_MAX, SCHEMA_MIN};
 use model::stale_nan;
 use storage::append::HistogramValue;
 use textparse::NativeHistogram;
@@ -36,9 +36,8 @@ impl HistogramLimits {
             }
             NativeHistogram::Float(h) => {
                 let mut h = h.clone();
-                let shape =
-                    |h: &histogram::FloatHistogram| (h.schema, h.positive_buckets.len() + h.negative_buckets.len());
-                self.reduce(&mut h, shape, histogram::FloatHistogram::reduce_to)?;
+                let shape = |h: &FloatHistogram| (h.schema, h.positive_buckets.len() + h.negative_buckets.len());
+                self.reduce(&mut h, shape, FloatHistogram::reduce_to)?;
                 HistogramValue::Float(h)
             }
         })
@@ -74,6 +73,24 @@ fn schema_of(factor: f64) -> i32 {
     }
     let schema = (-factor.log2().log2()).floor();
     (schema as i32).clamp(SCHEMA_MIN, SCHEMA_MAX)
+}
+
+/// A histogram without observations that `value` can follow.
+pub(crate) fn zero(value: &HistogramValue) -> HistogramValue {
+    match value {
+        HistogramValue::Int(h) => HistogramValue::Int(Arc::new(Histogram {
+            schema: h.schema,
+            zero_threshold: h.zero_threshold,
+            custom_values: h.custom_values.clone(),
+            ..Histogram::default()
+        })),
+        HistogramValue::Float(h) => HistogramValue::Float(Arc::new(FloatHistogram {
+            schema: h.schema,
+            zero_threshold: h.zero_threshold,
+            custom_values: h.custom_values.clone(),
+            ..FloatHistogram::default()
+        })),
+    }
 }
 
 /// The marker that ends a series of histograms.

@@ -1,56 +1,20 @@
 //! A body into an open transaction: all of it, or a failure.
 
 use model::Exemplar;
-use storage::append::{Appender, HistogramValue, Refusal};
+use storage::append::{Appender, Refusal};
 use textparse::{Entry, Format, HistogramEntry, Parser, Sample, Series};
 
 use crate::batch::{Batch, Handed, RefusedRow, Row};
 use crate::cache::{Cache, Found, Id, Known};
 use crate::failure::Failure;
 use crate::families::{Families, FamilyOf};
-use crate::histograms::HistogramLimits;
+use crate::histograms::zero;
+use crate::ingestion::{Counts, Ingestion};
+use crate::naming::series_of;
 use crate::options::StartTimes;
-use crate::series_labels::{LabelRules, series_labels};
+use crate::series_labels::series_labels;
 
 type Result<T> = std::result::Result<T, Failure>;
-
-/// How a body is to be taken.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ingestion<'a> {
-    pub(crate) labels: LabelRules<'a>,
-    pub(crate) histograms: HistogramLimits,
-    pub(crate) parser: textparse::Options,
-    /// Native histograms are stored.
-    pub(crate) takes_native: bool,
-    pub(crate) sample_limit: u64,
-    pub(crate) honors_timestamps: bool,
-    pub(crate) tracks_timestamps: bool,
-    pub(crate) start_times: StartTimes,
-    pub(crate) metadata: bool,
-    pub(crate) type_and_unit_labels: bool,
-    /// The time of samples without a timestamp.
-    pub(crate) time_ms: i64,
-    /// Later samples are refused.
-    pub(crate) time_max_ms: i64,
-    /// Of the scrape before; starts behind it are new.
-    pub(crate) previous_ms: i64,
-}
-
-/// What was counted.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Counts {
-    pub(crate) scraped: usize,
-    pub(crate) after_relabelling: usize,
-    pub(crate) series_added: usize,
-    pub(crate) duplicates: u64,
-    pub(crate) out_of_order: u64,
-    pub(crate) out_of_bounds: u64,
-    pub(crate) exemplars_out_of_order: u64,
-    /// The first sample that was refused: its series' digest and the reason.
-    pub(crate) first_refused: Option<(u128, String)>,
-    /// Classic histograms that could not be converted.
-    pub(crate) unconverted: Option<textparse::Unconverted>,
-}
 
 /// A body on its way.
 pub(crate) struct Ingest<'a> {
@@ -390,45 +354,4 @@ fn type_and_unit(family: FamilyOf<'_>) -> Vec<(&str, &str)> {
         extra.push(("__unit__", family.metadata.unit.as_str()));
     }
     extra
-}
-
-/// A histogram without observations that `value` can follow.
-fn zero(value: &HistogramValue) -> HistogramValue {
-    use histogram::{FloatHistogram, Histogram};
-    match value {
-        HistogramValue::Int(h) => HistogramValue::Int(std::sync::Arc::new(Histogram {
-            schema: h.schema,
-            zero_threshold: h.zero_threshold,
-            custom_values: h.custom_values.clone(),
-            ..Histogram::default()
-        })),
-        HistogramValue::Float(h) => HistogramValue::Float(std::sync::Arc::new(FloatHistogram {
-            schema: h.schema,
-            zero_threshold: h.zero_threshold,
-            custom_values: h.custom_values.clone(),
-            ..FloatHistogram::default()
-        })),
-    }
-}
-
-/// A series for a message.
-fn shown(series: &Series<'_>) -> String {
-    let labels: Vec<String> = series.labels().take(32).map(|(name, value)| format!("{name}={value:?}")).collect();
-    format!("{}{{{}}}", series.name(), labels.join(","))
-}
-
-/// The series of a body that a digest is of, for a message.
-pub(crate) fn series_of(body: &[u8], format: Format, options: textparse::Options, cache: &Cache, key: u128) -> String {
-    let Ok(mut parser) = Parser::new(body, format, options) else { return String::new() };
-    while let Ok(Some(entry)) = parser.next() {
-        let series = match &entry {
-            Entry::Sample(sample) => sample.series,
-            Entry::Histogram(histogram) => histogram.series,
-            _ => continue,
-        };
-        if cache.digest(series.key(), 0) == key {
-            return shown(&series);
-        }
-    }
-    "a series whose name depends on its type".to_owned()
 }

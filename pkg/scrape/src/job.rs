@@ -5,14 +5,15 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use transport::http::HttpClient;
 
+use crate::accept;
 use crate::config::{ScrapeConfig, ScrapeProtocol};
 use crate::failure_log::FailureLog;
 use crate::histograms::HistogramLimits;
+use crate::ingestion::Ingestion;
 use crate::metrics::ScrapeMetrics;
 use crate::options::{Deps, Options, StartTimes};
 use crate::series_labels::{LabelLimits, LabelRules};
 use crate::target::Target;
-use crate::{accept, ingest};
 
 /// What all jobs share.
 #[derive(Debug)]
@@ -68,9 +69,9 @@ impl Job {
     }
 
     /// How bodies of a target are taken, for a scrape at `time_ms`.
-    pub(crate) fn ingestion<'a>(&'a self, target: &'a Target, time_ms: i64, previous_ms: i64) -> ingest::Ingestion<'a> {
+    pub(crate) fn ingestion<'a>(&'a self, target: &'a Target, time_ms: i64, previous_ms: i64) -> Ingestion<'a> {
         let (config, options) = (&self.config, &self.shared.options);
-        ingest::Ingestion {
+        Ingestion {
             labels: LabelRules {
                 target: &target.public,
                 honors_labels: config.honor_labels,

@@ -17,8 +17,10 @@ use crate::failure::Failure;
 use crate::families::Families;
 use crate::fetch::{Answer, FetchError, Request, fetch};
 use crate::histograms::stale_histogram;
-use crate::ingest::{self, Counts, Ingest};
+use crate::ingest::Ingest;
+use crate::ingestion::Counts;
 use crate::job::Job;
+use crate::naming::series_of;
 use crate::series_labels::LabelError;
 use crate::status::{LastScrape, Status};
 use crate::synthetic::{ScrapeReport, Synthetic};
@@ -238,7 +240,7 @@ impl Worker {
         }
         let Some((key, why)) = &counts.first_refused else { return };
         let Some(scrapes) = self.refusals.count() else { return };
-        let series = ingest::series_of(body, format, parser, &self.cache, *key);
+        let series = series_of(body, format, parser, &self.cache, *key);
         let Counts { duplicates, out_of_order, out_of_bounds, .. } = counts;
         warn!(job, url, series, why, scrapes, duplicates, out_of_order, out_of_bounds, "samples are refused");
     }
