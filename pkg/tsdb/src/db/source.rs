@@ -4,13 +4,34 @@ use std::sync::Arc;
 
 use futures::future::{BoxFuture, try_join_all};
 use futures::stream::{self, StreamExt};
-use model::TimeRange;
+use model::{TimeRange, format_rfc3339_ms};
 use storage::{
     Answer, Ctx, Error, LabelQuery, PartialResponse, Result, Select, SeriesEvent, SeriesSource, SeriesStream,
     merge_sorted_names, merge_streams,
 };
 
 use super::view::{OpenBlock, View};
+
+/// Samples that a corrupt log does not give back.
+#[derive(Debug, Clone)]
+pub(crate) struct Lost {
+    /// When they may be from.
+    pub(crate) range: TimeRange,
+    text: String,
+}
+
+impl Lost {
+    /// Of `places` that could not be read, in a log that ends at `newest_ms`.
+    pub(crate) fn of(places: u64, newest_ms: i64) -> Option<Self> {
+        let range = TimeRange::new(i64::MIN, newest_ms);
+        let until = format_rfc3339_ms(newest_ms);
+        let text = format!(
+            "{places} corrupt places of the write-ahead log were left out at the start: samples of the last hours before \
+             {until} may be missing"
+        );
+        (places > 0).then_some(Self { range, text })
+    }
+}
 
 /// What one request reads. The view is held until the answer's end: meanwhile nothing leaves the head that is only in
 /// later views.
@@ -20,6 +41,7 @@ pub(crate) struct Reading {
     pub(crate) head: Arc<dyn SeriesSource>,
     /// What is missing now and will not be later.
     pub(crate) unfinished: Option<String>,
+    pub(crate) lost: Option<Lost>,
 }
 
 impl Reading {
@@ -30,7 +52,8 @@ impl Reading {
     /// What may be missing from an answer over `range`; an error where it must not be.
     fn missing(&self, range: TimeRange, partial: PartialResponse) -> Result<Vec<String>> {
         let blocks = self.view.set_aside.iter().filter(|b| b.may_have(range));
-        let warnings: Vec<String> = blocks.map(super::view::SetAside::warning).collect();
+        let lost = self.lost.iter().filter(|lost| lost.range.overlaps(range)).map(|lost| lost.text.clone());
+        let warnings: Vec<String> = blocks.map(super::view::SetAside::warning).chain(lost).collect();
         if partial == PartialResponse::Abort {
             if let Some(warning) = warnings.into_iter().next() {
                 return Err(Error::Corrupt(warning));
@@ -50,9 +73,10 @@ impl Reading {
             Ok(warnings) => warnings,
             Err(e) => return stream::iter([Err(e)]).boxed(),
         };
+        let may_miss = want.partial_response == PartialResponse::Warn;
         let mut inputs: Vec<(String, SeriesStream)> = self
             .blocks(want.range)
-            .map(|b| (format!("block {}", b.meta.ulid), b.block.select(ctx, want.clone())))
+            .map(|b| (format!("block {}", b.meta.ulid), tolerant(b.block.select(ctx, want.clone()), may_miss)))
             .collect();
         let limit = want.limit;
         inputs.push(("head".to_owned(), self.head.select(ctx, want)));
@@ -113,6 +137,15 @@ impl Reading {
             Ok(Answer { value: merge_sorted_names(lists, want.limit), warnings })
         })
     }
+}
+
+/// Where answers may lack something, a corrupt block costs only its own data.
+fn tolerant(stream: SeriesStream, may_miss: bool) -> SeriesStream {
+    let tolerate = move |event| match event {
+        Err(Error::Corrupt(text)) if may_miss => Ok(SeriesEvent::Warning(text)),
+        other => other,
+    };
+    stream.map(tolerate).boxed()
 }
 
 /// The first `limit` series.

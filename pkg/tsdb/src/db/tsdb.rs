@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
@@ -22,7 +22,7 @@ use super::files::remove_leftovers;
 use super::lock::{DirLock, network_file_system};
 use super::log::OldSegments;
 use super::options::{Retention, TsdbDeps, TsdbOptions};
-use super::source::Reading;
+use super::source::{Lost, Reading};
 use super::work::aside;
 use crate::head::{Head, HeadParts};
 use crate::journal::LogJournal;
@@ -64,6 +64,8 @@ struct ReplayState {
     progress: ReplayProgress,
     /// Why it ended early: the head lacks what was not read.
     failed: Option<String>,
+    /// What could not be read of the log.
+    lost: Option<Lost>,
 }
 
 impl Tsdb {
@@ -119,7 +121,7 @@ impl Tsdb {
             threads: blocks.options.replay_threads,
         })
         .map_err(|e| Error::Head(e.to_string()))?;
-        let (state, _) = watch::channel(ReplayState { progress: replay.progress(), failed: None });
+        let (state, _) = watch::channel(ReplayState { progress: replay.progress(), ..ReplayState::default() });
         let tsdb = Self {
             head,
             blocks,
@@ -157,10 +159,12 @@ impl Tsdb {
                     tsdb.blocks.metrics.chunk_corruptions.inc_by(replayed.chunk_corruptions);
                     tsdb.log.count_corruptions(replayed.corruptions + replayed.late_corruptions);
                     let newest = tsdb.head.range().map_or(i64::MIN, |(_, max)| max);
+                    let lost = Lost::of(replayed.corruptions + replayed.late_corruptions, newest);
                     tsdb.log.note_other_numbers(replayed.restored.other_numbers, last, newest);
                     tsdb.replay.send_modify(|state| {
                         state.progress.current = state.progress.max;
                         state.progress.done = true;
+                        state.lost = lost;
                     });
                 }
                 Err(error) => {
@@ -251,7 +255,9 @@ impl Tsdb {
     fn reading(&self) -> Reading {
         // The view comes first: what leaves the head is in it, or in a later one.
         let view = self.blocks.views.current();
-        Reading { view, head: Arc::new(self.head.clone()), unfinished: self.unfinished() }
+        let cut_until = self.cut_until.load(Ordering::Acquire);
+        let lost = self.replay.borrow().lost.clone().filter(|lost| lost.range.max >= cut_until);
+        Reading { view, head: Arc::new(self.head.clone()), unfinished: self.unfinished(), lost }
     }
 }
 

@@ -70,7 +70,7 @@ pub(super) fn open(dir: &Path, options: TsdbOptions) -> Blocks {
 /// All samples, and the warnings.
 pub(super) async fn read(blocks: &Blocks, range: TimeRange) -> (Samples, Vec<String>) {
     let head = Arc::new(MemorySource::default());
-    let reading = Reading { view: blocks.views.current(), head, unfinished: None };
+    let reading = Reading { view: blocks.views.current(), head, unfinished: None, lost: None };
     let want = Select::new(range, vec![Matcher::new(labels::MatchType::Regex, "__name__", ".+").unwrap()]);
     let answer = collect_series(reading.select(&Ctx::background(), want)).await.unwrap();
     let mut samples = Samples::new();

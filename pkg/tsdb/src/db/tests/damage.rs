@@ -11,7 +11,7 @@ use super::super::source::Reading;
 use super::common::*;
 
 fn reading(blocks: &Blocks) -> Reading {
-    Reading { view: blocks.views.current(), head: Arc::new(MemorySource::default()), unfinished: None }
+    Reading { view: blocks.views.current(), head: Arc::new(MemorySource::default()), unfinished: None, lost: None }
 }
 
 #[tokio::test]

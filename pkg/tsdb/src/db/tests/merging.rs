@@ -72,6 +72,7 @@ async fn what_was_replaced_is_deleted_and_retention_holds() {
         view: held,
         head: std::sync::Arc::new(storage::MemorySource::default()),
         unfinished: None,
+        lost: None,
     };
     let want = storage::Select::new(everything(), vec![]);
     let all = storage::collect_series(reading.select(&storage::Ctx::background(), want)).await.unwrap();
