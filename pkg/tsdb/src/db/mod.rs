@@ -18,6 +18,7 @@ mod options;
 mod plan;
 mod retention;
 mod rounds;
+mod seams;
 mod source;
 #[cfg(test)]
 mod tests;

@@ -5,13 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use futures::future::BoxFuture;
-use futures::stream::{self, StreamExt};
-use model::TimeRange;
-use storage::append::{AppendOptions, Appendable, Appender};
-use storage::{
-    Answer, Ctx, ExemplarsQuery, ExemplarsSource, LabelQuery, MetadataByMetric, MetadataQuery, MetadataSource,
-    ReplayProgress, Result as StorageResult, Select, SeriesSource, SeriesStream, SourceInfo, TsdbView,
-};
+use storage::ReplayProgress;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -44,7 +38,7 @@ pub struct Tsdb {
     pub(crate) mapping: tokio::sync::Mutex<()>,
     /// Files of chunks can be removed when the head's readers are past this mark.
     pub(crate) chunks_mark: parking_lot::Mutex<Option<u64>>,
-    replay: watch::Sender<ReplayState>,
+    pub(crate) replay: watch::Sender<ReplayState>,
     /// The thread that replays, until it is waited for.
     replaying: parking_lot::Mutex<Option<JoinHandle<()>>>,
     /// Cancelled when the database is closed.
@@ -60,8 +54,8 @@ pub struct Tsdb {
 
 /// How the replay of the log goes.
 #[derive(Debug, Clone, Default)]
-struct ReplayState {
-    progress: ReplayProgress,
+pub(crate) struct ReplayState {
+    pub(crate) progress: ReplayProgress,
     /// Why it ended early: the head lacks what was not read.
     failed: Option<String>,
     /// What could not be read of the log.
@@ -252,83 +246,11 @@ impl Tsdb {
         *self.lock.lock() = None;
     }
 
-    fn reading(&self) -> Reading {
+    pub(crate) fn reading(&self) -> Reading {
         // The view comes first: what leaves the head is in it, or in a later one.
         let view = self.blocks.views.current();
         let cut_until = self.cut_until.load(Ordering::Acquire);
         let lost = self.replay.borrow().lost.clone().filter(|lost| lost.range.max >= cut_until);
         Reading { view, head: Arc::new(self.head.clone()), unfinished: self.unfinished(), lost }
-    }
-}
-
-impl SeriesSource for Tsdb {
-    fn info(&self) -> SourceInfo {
-        let view = self.blocks.views.current();
-        let blocks = view.blocks.iter().map(|b| b.range()).map(|r| (r.min, r.max));
-        let times = blocks.chain(self.head.range());
-        let (min, max) = times.fold((i64::MAX, i64::MIN), |(min, max), (from, to)| (min.min(from), max.max(to)));
-        SourceInfo {
-            label_sets: Vec::new(),
-            range: TimeRange::new(min, max),
-            supports_sharding: true,
-            supports_without_replica_labels: false,
-        }
-    }
-
-    fn select(&self, ctx: &Ctx, want: Select) -> SeriesStream {
-        if self.closed.is_cancelled() {
-            return stream::iter([Err(Error::Closed.into())]).boxed();
-        }
-        self.reading().select(ctx, want)
-    }
-
-    fn label_names(&self, ctx: &Ctx, want: LabelQuery) -> BoxFuture<'static, StorageResult<Answer<Vec<String>>>> {
-        self.reading().label_names(ctx, want)
-    }
-
-    fn label_values(
-        &self,
-        ctx: &Ctx,
-        name: &str,
-        want: LabelQuery,
-    ) -> BoxFuture<'static, StorageResult<Answer<Vec<String>>>> {
-        self.reading().label_values(ctx, name, want)
-    }
-}
-
-impl Appendable for Tsdb {
-    fn appender(&self, ctx: &Ctx, options: AppendOptions) -> Box<dyn Appender> {
-        self.head.appender(ctx, options)
-    }
-}
-
-impl ExemplarsSource for Tsdb {
-    fn exemplars(
-        &self,
-        ctx: &Ctx,
-        want: ExemplarsQuery,
-    ) -> BoxFuture<'static, StorageResult<Answer<Vec<model::ExemplarSeries>>>> {
-        self.head.exemplars(ctx, want)
-    }
-}
-
-impl MetadataSource for Tsdb {
-    fn metadata(&self, ctx: &Ctx, want: MetadataQuery) -> BoxFuture<'static, StorageResult<Answer<MetadataByMetric>>> {
-        self.head.metadata(ctx, want)
-    }
-}
-
-impl TsdbView for Tsdb {
-    fn blocks(&self) -> Vec<String> {
-        let view = self.blocks.views.current();
-        view.blocks.iter().map(|b| String::from_utf8_lossy(&b.meta.to_json()).into_owned()).collect()
-    }
-
-    fn replay(&self) -> ReplayProgress {
-        self.replay.borrow().progress
-    }
-
-    fn corruptions(&self) -> u64 {
-        self.log.corruptions()
     }
 }
