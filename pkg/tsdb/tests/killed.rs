@@ -124,7 +124,8 @@ async fn no_acknowledged_sample_is_lost() {
         let dir = tempfile::tempdir().unwrap();
         assert!(is_aborted(dir.path(), &name), "{name}: it was not killed");
         let want = acknowledged(dir.path());
-        assert!(want.len() >= 20 * 60, "{name}: only {} samples were acknowledged", want.len());
+        let least = if name == "tsdb.replay.begin" { 0 } else { 20 * 60 };
+        assert!(want.len() >= least, "{name}: only {} samples were acknowledged", want.len());
         let clock = Arc::new(FakeClock::at(START + 20 * HOUR));
         for round in 0..2 {
             let tsdb = Tsdb::open(&dir.path().join("data"), late_options(), deps(&clock)).await.unwrap();
