@@ -5,5 +5,6 @@ mod changes;
 mod config;
 mod conformance;
 mod fake;
+mod golden;
 mod run;
 mod watches;
