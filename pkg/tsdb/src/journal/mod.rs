@@ -1,6 +1,7 @@
 //! The logs of the head on disk. Commits are written by one thread, as many at a time as wait for it; another thread
 //! makes them durable every now and then, while the first one goes on.
 
+mod log;
 mod metrics;
 mod queue;
 mod sync;
@@ -11,34 +12,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt, ready};
 use parking_lot::Mutex;
 use telemetry::Metrics;
 use tokio::sync::oneshot;
 
+pub use self::log::{JournalOptions, Log, log_dir};
 use self::metrics::LogMetrics;
 use self::queue::{Queue, Request};
 use self::write::Logs;
 use crate::head::{Journal, JournalError, LogBatch};
-
-/// How logs are written.
-#[derive(Debug, Clone)]
-pub struct JournalOptions {
-    /// Segments, compression and file system.
-    pub wal: wal::Options,
-    /// How often what was written is made durable; zero = with each commit. A killed process loses nothing in either
-    /// case: this is about the end of the whole machine.
-    pub sync_interval: Duration,
-}
-
-impl Default for JournalOptions {
-    /// Prometheus' segments, made durable each second.
-    fn default() -> Self {
-        Self { wal: wal::Options::default(), sync_interval: Duration::from_secs(1) }
-    }
-}
 
 /// Both logs of a data directory: `wal` and, for samples that came late, `wbl`.
 pub struct LogJournal {
@@ -62,23 +46,6 @@ pub struct Before {
     pub wal: Option<u64>,
     /// Of `wbl`.
     pub wbl: Option<u64>,
-}
-
-/// One of the logs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Log {
-    /// The write-ahead log.
-    Wal,
-    /// The log of late samples.
-    Wbl,
-}
-
-/// The directory of a log in a data directory.
-pub fn log_dir(data: &Path, log: Log) -> PathBuf {
-    data.join(match log {
-        Log::Wal => "wal",
-        Log::Wbl => "wbl",
-    })
 }
 
 impl LogJournal {

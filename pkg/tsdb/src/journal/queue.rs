@@ -5,7 +5,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-use super::Log;
+use super::log::Log;
 use crate::head::{JournalError, LogBatch};
 
 /// Who waits for an outcome.

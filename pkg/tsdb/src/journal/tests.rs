@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use wal::{Entry, LocalDisk, Reader, SegmentFile};
 

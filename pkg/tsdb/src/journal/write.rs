@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use parking_lot::Mutex;
 
+use super::log::{JournalOptions, Log, log_dir};
 use super::metrics::LogMetrics;
 use super::queue::{Answer, Queue, Request};
-use super::{JournalOptions, Log, log_dir};
 use crate::head::{JournalError, LogBatch, Records};
 
 /// The writers of both logs.
