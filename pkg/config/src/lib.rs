@@ -19,7 +19,7 @@ mod warnings;
 
 pub use alerting::{AlertingConfig, AlertmanagerConfig};
 pub use files::checksum;
-pub use load::{ConfigError, Loaded, check, load};
+pub use load::{ConfigError, LoadOptions, Loaded, check, load};
 pub use main_file::{Config, Job, RuntimeConfig};
 pub use otlp::{OtlpConfig, TranslationStrategy};
 pub use remote::{

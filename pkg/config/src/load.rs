@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use scrape::config::FeatureDefaults;
 use serde::Deserialize;
 
 use crate::files::checksum;
@@ -50,12 +51,21 @@ pub enum ConfigError {
     Unsupported(Vec<String>),
 }
 
-/// Reads a configuration for running. `agent`: of a server that only sends samples on.
+/// What a configuration is read for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LoadOptions {
+    /// The server only sends samples on.
+    pub agent: bool,
+    /// What feature flags change.
+    pub features: FeatureDefaults,
+}
+
+/// Reads a configuration for running. `env` gives variables of the environment for the external labels.
 ///
 /// # Errors
 /// [`ConfigError`] for what [`check`] refuses, and for jobs whose targets cannot be discovered.
-pub fn load(path: &Path, agent: bool, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, ConfigError> {
-    let loaded = check(path, agent, env)?;
+pub fn load(path: &Path, options: LoadOptions, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, ConfigError> {
+    let loaded = check(path, options, env)?;
     let mut missing = Vec::new();
     for job in &loaded.jobs {
         for (mechanism, line) in job.discovery.unsupported() {
@@ -74,7 +84,7 @@ pub fn load(path: &Path, agent: bool, env: &dyn Fn(&str) -> Option<String>) -> R
 ///
 /// # Errors
 /// Files that cannot be read, and what Prometheus refuses.
-pub fn check(path: &Path, agent: bool, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, ConfigError> {
+pub fn check(path: &Path, options: LoadOptions, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, ConfigError> {
     let read = |path: &Path, source| ConfigError::Read { path: path.to_owned(), source };
     let hash = checksum(path).map_err(|e| read(path, e))?;
     let text = read_text(path)?;
@@ -88,8 +98,8 @@ pub fn check(path: &Path, agent: bool, env: &dyn Fn(&str) -> Option<String>) -> 
         }
         value
     };
-    let mut config = Config::from_node(&node, &noted).map_err(wrong)?;
-    if agent {
+    let mut config = Config::from_node(&node, &noted, options.features).map_err(wrong)?;
+    if options.agent {
         check_agent(&config, &node).map_err(wrong)?;
     }
     config.resolve_paths(path.parent().unwrap_or(Path::new("")));

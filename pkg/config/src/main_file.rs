@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use scrape::config::{GlobalConfig, ScrapeConfig};
+use scrape::config::{FeatureDefaults, GlobalConfig, ScrapeConfig};
 use serde::{Deserialize, Serialize};
-use yaml::{Error, Node, is_default};
+use yaml::{Error, Node, Value, is_default};
 
 use crate::alerting::AlertingConfig;
 use crate::otlp::OtlpConfig;
@@ -85,10 +85,14 @@ impl Config {
     /// # Errors
     /// What Prometheus refuses, with its place.
     pub fn parse(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Error> {
-        Self::from_node(&yaml::parse(text)?, env)
+        Self::from_node(&yaml::parse(text)?, env, FeatureDefaults::default())
     }
 
-    pub(crate) fn from_node(node: &Node, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Error> {
+    pub(crate) fn from_node(
+        node: &Node,
+        env: &dyn Fn(&str) -> Option<String>,
+        features: FeatureDefaults,
+    ) -> Result<Self, Error> {
         let (sections, rest) = node.clone().split(is_section)?;
         let lists: Lists = rest.decode()?;
         for (key, paths) in [("rule_files", &lists.rule_files), ("scrape_config_files", &lists.scrape_config_files)] {
@@ -100,8 +104,8 @@ impl Config {
             }
         }
         let section = |key: &str| sections.get(key);
-        let global =
-            section("global").map_or(Ok(GlobalConfig::default()), |node| GlobalConfig::from_node(node, env))?;
+        let nothing = Node { line: 1, column: 1, value: Value::Null };
+        let global = GlobalConfig::with_features(section("global").unwrap_or(&nothing), env, features)?;
         let names = global.metric_name_validation_scheme;
         Ok(Self {
             runtime: section("runtime").map_or(Ok(RuntimeConfig::default()), Node::decode)?,

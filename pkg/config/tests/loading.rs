@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use config::{Config, checksum, load};
+use config::{Config, LoadOptions, checksum, load};
 
 fn env(name: &str) -> Option<String> {
     (name == "REGION").then(|| "eu".to_owned())
@@ -28,7 +28,7 @@ impl Folder {
     }
 
     fn load(&self) -> Result<config::Loaded, String> {
-        load(&self.path("prometheus.yml"), false, &env).map_err(|e| e.to_string())
+        load(&self.path("prometheus.yml"), LoadOptions::default(), &env).map_err(|e| e.to_string())
     }
 }
 
@@ -86,7 +86,7 @@ fn mistakes_name_their_file_and_line() {
     }
     std::fs::write(folder.path("jobs/x.yml"), b"a: 1\nb: \xff\n").unwrap();
     assert!(folder.load().unwrap_err().ends_with("jobs/x.yml: line 2: not valid UTF-8"));
-    let error = load(Path::new("/nowhere/prometheus.yml"), false, &env).unwrap_err().to_string();
+    let error = load(Path::new("/nowhere/prometheus.yml"), LoadOptions::default(), &env).unwrap_err().to_string();
     assert!(error.starts_with("/nowhere/prometheus.yml: "), "{error}");
 }
 
@@ -98,6 +98,20 @@ fn an_empty_file_is_taken_and_told() {
         assert_eq!(loaded.config, Config::default());
         assert_eq!(loaded.warnings.iter().any(|w| w.to_string().contains("is empty")), text != "global:\n", "{text}");
     }
+}
+
+#[test]
+fn features_change_defaults() {
+    let folder = Folder::new(&[(
+        "prometheus.yml",
+        "scrape_configs: [{job_name: a}, {job_name: b, extra_scrape_metrics: false}]",
+    )]);
+    let features = scrape::config::FeatureDefaults { protobuf_first: true, extra_scrape_metrics: true };
+    let options = LoadOptions { features, ..LoadOptions::default() };
+    let loaded = load(&folder.path("prometheus.yml"), options, &env).unwrap();
+    let shown: Vec<(usize, bool)> =
+        loaded.jobs.iter().map(|job| (job.scrape.scrape_protocols.len(), job.scrape.extra_scrape_metrics)).collect();
+    assert_eq!(shown, [(5, true), (5, false)]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use config::{Config, ConfigError, check, load};
+use config::{Config, ConfigError, LoadOptions, check, load};
 
 /// File, line, and what is said of it. The line is one of the file that is wrong, which may be one that is named in this.
 const REFUSED: &[(&str, u32, &str)] = &[
@@ -267,7 +267,7 @@ fn each_file_is_taken_or_refused() {
     let mut wrong = Vec::new();
     for path in files {
         let refused = REFUSED.iter().find(|(file, ..)| *file == name(&path));
-        match (check(&path, false, &env), refused) {
+        match (check(&path, LoadOptions::default(), &env), refused) {
             (Ok(_), None) if !name(&path).contains(".bad.") => {}
             (Err(ConfigError::Wrong { error, .. }), Some((_, line, why)))
                 if error.line == *line && error.column > 0 && error.text.contains(why) => {}
@@ -298,7 +298,7 @@ fn agents_have_no_rules_alerts_and_remote_reads() {
     let Some(files) = files("agents_have_no_rules_alerts_and_remote_reads") else { return };
     for path in files.iter().filter(|path| name(path).starts_with("agent_mode.")) {
         let good = ["agent_mode.good.yml", "agent_mode.without_remote_writes.yml"].contains(&name(path));
-        match check(path, true, &env) {
+        match check(path, LoadOptions { agent: true, ..LoadOptions::default() }, &env) {
             Ok(_) => assert!(good, "{}", path.display()),
             Err(e) => assert!(!good && e.to_string().contains("is not allowed in agent mode"), "{e}"),
         }
@@ -309,7 +309,7 @@ fn agents_have_no_rules_alerts_and_remote_reads() {
 fn ways_to_discover_that_are_not_built_are_named() {
     let Some(files) = files("ways_to_discover_that_are_not_built_are_named") else { return };
     let path = files.iter().find(|path| name(path) == "conf.good.yml").unwrap();
-    let error = load(path, false, &env).unwrap_err();
+    let error = load(path, LoadOptions::default(), &env).unwrap_err();
     let ConfigError::Unsupported(missing) = &error else { panic!("{error}") };
     assert_eq!(missing.len(), 24, "{error}");
     let text = error.to_string();
@@ -320,7 +320,7 @@ fn ways_to_discover_that_are_not_built_are_named() {
     ] {
         assert!(text.contains(part), "{text}");
     }
-    let loaded = check(path, false, &env).unwrap();
+    let loaded = check(path, LoadOptions::default(), &env).unwrap();
     let sections: Vec<&str> = loaded.warnings.iter().map(|warning| warning.section).collect();
     assert_eq!(
         sections,

@@ -4,8 +4,8 @@
 //! mounts, and a file that is replaced by a link (as Kubernetes does with ConfigMaps) is read like any other. What was
 //! read is parsed only where it differs from the time before.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,8 +15,7 @@ use futures::future::BoxFuture;
 use labels::Labels;
 use model::{ADDRESS_LABEL, TargetGroup};
 use serde::Deserialize;
-use service::{Every, repeat};
-use telemetry::Counter;
+use telemetry::{Counter, GaugeVec, Metrics};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Changes, Discoverer, Update, Updates};
@@ -192,54 +191,103 @@ pub fn parse_groups(path: &Path, content: &str) -> Result<Vec<TargetGroup>, Stri
     Ok(groups.into_iter().enumerate().map(one).collect())
 }
 
+/// Counts of all discoverers that read files.
+#[derive(Debug, Clone)]
+pub struct FileMetrics {
+    read_errors: Counter,
+    mtime: GaugeVec,
+}
+
+impl FileMetrics {
+    /// Under Prometheus' names.
+    pub fn new(metrics: &Metrics) -> Self {
+        Self {
+            read_errors: metrics
+                .counter("prometheus_sd_file_read_errors_total", "Files with targets that did not load."),
+            mtime: metrics.gauges("prometheus_sd_file_mtime_seconds", "When a file was last changed.", &["filename"]),
+        }
+    }
+}
+
 /// Finds targets in files, as `file_sd_configs` does.
 #[derive(Debug)]
 pub struct FileDiscoverer {
     files: Files<Vec<TargetGroup>>,
     interval: Duration,
-    read_errors: Counter,
+    metrics: FileMetrics,
+    shown: BTreeSet<String>,
 }
 
 impl FileDiscoverer {
-    /// A discoverer that reads the files that `patterns` stand for every `interval` and counts in `read_errors` those that
-    /// did not load.
-    pub fn new(patterns: Vec<String>, interval: Duration, read_errors: Counter) -> Self {
+    /// A discoverer that reads the files that `patterns` stand for every `interval`.
+    pub fn new(patterns: Vec<String>, interval: Duration, metrics: FileMetrics) -> Self {
         let kind = |pattern| (Which::Matching(pattern), Box::new(parse_groups) as Parse<Vec<TargetGroup>>);
-        Self { files: Files::new(patterns.into_iter().map(kind).collect()), interval, read_errors }
+        let files = Files::new(patterns.into_iter().map(kind).collect());
+        Self { files, interval, metrics, shown: BTreeSet::new() }
     }
 
     /// Reads all files; returns the states of all sources.
     fn read(&mut self) -> Vec<Update> {
         self.files.reload();
         let mut all = Vec::new();
+        let before = std::mem::take(&mut self.shown);
         for (path, loaded) in self.files.loaded() {
+            let name = path.display().to_string();
+            if let Some(mtime) = mtime_s(path) {
+                self.metrics.mtime.with(&[&name]).set(mtime);
+                self.shown.insert(name.clone());
+            }
             all.extend(loaded.value.iter().flatten().cloned().map(Update::found));
             if loaded.failure.is_some() {
-                self.read_errors.inc();
-                let group = TargetGroup { source: path.display().to_string(), ..TargetGroup::default() };
+                self.metrics.read_errors.inc();
+                let group = TargetGroup { source: name, ..TargetGroup::default() };
                 all.push(Update { group, failure: loaded.failure.clone() });
             }
+        }
+        for gone in before.difference(&self.shown) {
+            self.metrics.mtime.remove(&[gone]);
         }
         all
     }
 }
 
+impl Drop for FileDiscoverer {
+    fn drop(&mut self) {
+        for name in &self.shown {
+            self.metrics.mtime.remove(&[name]);
+        }
+    }
+}
+
+fn mtime_s(path: &Path) -> Option<f64> {
+    let modified = std::fs::metadata(path).ok()?.modified().ok()?;
+    Some(modified.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs_f64())
+}
+
 impl Discoverer for FileDiscoverer {
-    fn run(mut self: Box<Self>, updates: Updates, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
+    fn run(self: Box<Self>, updates: Updates, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
         Box::pin(async move {
-            let every = Every { interval: self.interval, wait_first: false };
-            let mut changes = Changes::default();
-            let ended = updates.clone();
-            let reading = repeat(every, shutdown, || {
-                let changed = changes.of(self.read());
-                let updates = &updates;
-                async move {
-                    updates.send(changed).await;
+            let reading = async {
+                let (mut this, mut changes) = (self, Changes::default());
+                loop {
+                    let interval = this.interval;
+                    // Aside, since a file system may hang.
+                    let read = tokio::task::spawn_blocking(move || {
+                        let all = this.read();
+                        (this, all)
+                    });
+                    let Ok((back, all)) = read.await else { return };
+                    this = back;
+                    if !updates.send(changes.of(all)).await {
+                        return;
+                    }
+                    tokio::time::sleep(interval).await;
                 }
-            });
+            };
             tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = updates.closed() => {}
                 () = reading => {}
-                () = ended.closed() => {}
             }
         })
     }

@@ -15,6 +15,7 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use labels::Labels;
 use model::{ADDRESS_LABEL, TargetGroup};
+use parking_lot::Mutex;
 use telemetry::Counter;
 
 use crate::Update;
@@ -42,9 +43,15 @@ pub trait Records: fmt::Debug + Send + Sync {
 
 /// The system's DNS, without a cache: how often it is asked is configured.
 #[derive(Clone)]
-pub struct SystemRecords(Arc<System>);
+pub struct SystemRecords {
+    system: Arc<Mutex<Arc<System>>>,
+    /// Whether the system's settings may change.
+    follows: bool,
+}
 
 struct System {
+    /// The settings as text, to see whether they are others.
+    settings: String,
     resolver: TokioResolver,
     search: Vec<Name>,
     ndots: usize,
@@ -57,31 +64,57 @@ impl fmt::Debug for SystemRecords {
 }
 
 impl SystemRecords {
-    /// Reads `/etc/resolv.conf`.
+    /// Reads `/etc/resolv.conf`, now and before each lookup.
     ///
     /// # Errors
     /// When it cannot be read or used.
     pub fn new() -> Result<Self, String> {
-        let (config, options) =
-            hickory_resolver::system_conf::read_system_conf().map_err(|e| format!("read DNS settings: {e}"))?;
-        Self::with(config, options)
+        let (config, options) = settings()?;
+        Ok(Self { follows: true, ..Self::with(config, options)? })
     }
 
     /// Asks the servers of this configuration.
     ///
     /// # Errors
     /// When it cannot be used.
-    pub fn with(config: ResolverConfig, mut options: ResolverOpts) -> Result<Self, String> {
+    pub fn with(config: ResolverConfig, options: ResolverOpts) -> Result<Self, String> {
+        let system = Arc::new(System::new(config, options)?);
+        Ok(Self { system: Arc::new(Mutex::new(system)), follows: false })
+    }
+
+    /// What to ask now. Settings that cannot be read leave those from before.
+    fn system(&self) -> Arc<System> {
+        let mut system = self.system.lock();
+        if self.follows
+            && let Ok((config, options)) = settings()
+            && system.settings != described(&config, &options)
+            && let Ok(other) = System::new(config, options)
+        {
+            *system = Arc::new(other);
+        }
+        system.clone()
+    }
+}
+
+fn settings() -> Result<(ResolverConfig, ResolverOpts), String> {
+    hickory_resolver::system_conf::read_system_conf().map_err(|e| format!("read DNS settings: {e}"))
+}
+
+fn described(config: &ResolverConfig, options: &ResolverOpts) -> String {
+    format!("{config:?} {options:?}")
+}
+
+impl System {
+    fn new(config: ResolverConfig, mut options: ResolverOpts) -> Result<Self, String> {
+        let settings = described(&config, &options);
         options.cache_size = 0;
         let (search, ndots) = (config.search().to_vec(), options.ndots);
         let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         *builder.options_mut() = options;
         let resolver = builder.build().map_err(|e| format!("set up DNS: {e}"))?;
-        Ok(Self(Arc::new(System { resolver, search, ndots })))
+        Ok(Self { settings, resolver, search, ndots })
     }
-}
 
-impl System {
     /// The full names that a name may stand for, in the order in which they are tried.
     fn full_names(&self, name: &str) -> Result<Vec<Name>, String> {
         let bad = |e| format!("{name:?} is no DNS name: {e}");
@@ -138,7 +171,7 @@ fn read(data: &RData, kind: DnsType) -> Option<Record> {
 
 impl Records for SystemRecords {
     fn records(&self, name: &str, kind: DnsType) -> BoxFuture<'static, Result<Vec<Record>, String>> {
-        let (system, name) = (self.0.clone(), name.to_owned());
+        let (system, name) = (self.system(), name.to_owned());
         Box::pin(async move { system.look_up(&name, kind).await })
     }
 }
@@ -241,11 +274,11 @@ mod tests {
         let config = ResolverConfig::from_parts(None, vec![Name::from_utf8("x.y.").unwrap()], vec![]);
         let records = SystemRecords::with(config, ResolverOpts::default()).unwrap();
         let names = |name: &str| -> Vec<String> {
-            records.0.full_names(name).unwrap().iter().map(|name| name.to_utf8()).collect()
+            records.system().full_names(name).unwrap().iter().map(|name| name.to_utf8()).collect()
         };
         assert_eq!(names("a"), ["a.x.y.", "a."]);
         assert_eq!(names("a.b"), ["a.b.", "a.b.x.y."]);
         assert_eq!(names("a.b."), ["a.b."]);
-        assert!(records.0.full_names(&"a".repeat(70)).is_err());
+        assert!(records.system().full_names(&"a".repeat(70)).is_err());
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use discovery::config::{ConsulConfig, DnsConfig, DnsType};
 use discovery::consul::{ConsulApi, ConsulDiscoverer, ConsulLimits, Indexed, Instance, Services};
 use discovery::dns::{DnsDiscoverer, Names, Resolver};
-use discovery::file::FileDiscoverer;
+use discovery::file::{FileDiscoverer, FileMetrics};
 use discovery::records::{DnsLookup, Record, Records};
 use discovery::{Discoverer, FixedDiscoverer, Lookup, RefreshDiscoverer, RefreshMetrics, Update, Updates};
 use futures::future::{BoxFuture, ready};
@@ -48,7 +48,7 @@ impl Folder {
 impl Place for Folder {
     fn discoverer(&self) -> Box<dyn Discoverer> {
         let pattern = self.0.path().join("*.json").display().to_string();
-        Box::new(FileDiscoverer::new(vec![pattern], INTERVAL, counter()))
+        Box::new(FileDiscoverer::new(vec![pattern], INTERVAL, FileMetrics::new(&Metrics::new())))
     }
 
     fn put(&self, addresses: &[&str]) {

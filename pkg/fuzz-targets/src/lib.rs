@@ -8,6 +8,7 @@
 mod blocks;
 mod checksums;
 mod chunks;
+mod discovered;
 mod expositions;
 mod logs;
 mod messages;
@@ -21,6 +22,7 @@ pub use blocks::{
     tombstones,
 };
 pub use chunks::{aggregates, float_histogram, float_histogram_st, histogram, histogram_st, resume_xor, xor, xor2};
+pub use discovered::{consul_instances, http_sd_json, scrape_yaml};
 pub use expositions::{content_type, exposition_openmetrics, exposition_protobuf, exposition_text};
 pub use logs::{wal_record, wal_segment};
 pub use messages::{
@@ -114,4 +116,7 @@ targets! {
     tracing_yaml: seeds::tracing_yaml, MIB, KIB;
     request_log_yaml: seeds::request_log_yaml, MIB, KIB;
     prometheus_yaml: seeds::prometheus_yaml, MIB, KIB;
+    scrape_yaml: discovered::scrape_seeds, 8 * MIB, 4 * KIB;
+    http_sd_json: discovered::http_sd_seeds, 64 * KIB, 256;
+    consul_instances: discovered::consul_seeds, 64 * KIB, 512;
 }

@@ -9,7 +9,7 @@ use transport::http::{ClientConfig, WebConfig};
 /// Longest input read; quadratic algorithms are no concern of these targets.
 const BYTES_MAX: usize = 16 << 10;
 
-fn text(data: &[u8]) -> &str {
+pub(crate) fn text(data: &[u8]) -> &str {
     let data = &data[..data.len().min(BYTES_MAX)];
     match std::str::from_utf8(data) {
         Ok(text) => text,

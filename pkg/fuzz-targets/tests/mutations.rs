@@ -98,6 +98,7 @@ tests! {
     exposition_text exposition_openmetrics exposition_protobuf content_type
     promql promql_selectors re2_pattern test_script durations metrics_page
     objstore_yaml relabel_yaml http_client_yaml web_yaml tracing_yaml request_log_yaml prometheus_yaml
+    scrape_yaml http_sd_json consul_instances
 }
 
 #[test]

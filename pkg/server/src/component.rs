@@ -60,7 +60,7 @@ impl Server {
     /// # Errors
     /// A configuration that cannot be used, a data directory that cannot be opened, a bucket configuration likewise.
     pub async fn new(config: Config, deps: Deps, probe: Probe) -> Result<Self, Error> {
-        let loaded = in_force::load(&config.config_file, &*deps.env)
+        let loaded = in_force::load(&config.config_file, config.features, &*deps.env)
             .map_err(|e| Error::Config(format!("--config.file: {e}")))?;
         let in_force = Arc::new(InForce::new(loaded, config.tsdb.clone(), deps.clock.now_ms()));
         let tsdb = database::open(&config, &deps, &in_force).await?;
@@ -103,7 +103,7 @@ impl Server {
 
     /// Reads the configuration again and puts it in force as a whole, or leaves the one that is.
     async fn reload(&self) -> Result<(), String> {
-        let outcome = match in_force::load(&self.config.config_file, &*self.deps.env) {
+        let outcome = match in_force::load(&self.config.config_file, self.config.features, &*self.deps.env) {
             Ok(loaded) => self.scraping.apply(&loaded).await.map(|()| loaded),
             Err(e) => Err(e.to_string()),
         };

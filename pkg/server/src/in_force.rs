@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use api::{ConfigLoad, ConfigView};
-use config::{ConfigError, Loaded};
+use config::{ConfigError, LoadOptions, Loaded};
 use labels::Labels;
 use parking_lot::RwLock;
+use scrape::config::FeatureDefaults;
 use tsdb::db::Retention;
 
 use crate::config::TsdbConfig;
+use crate::features::Features;
 
 /// The latest configuration that could be put in force, and how the latest attempt went.
 #[derive(Debug)]
@@ -94,8 +96,12 @@ fn shown(loaded: &Loaded) -> String {
 ///
 /// # Errors
 /// Files that cannot be read or used.
-pub fn load(path: &std::path::Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, ConfigError> {
-    let loaded = config::load(path, false, env)?;
+pub fn load(path: &std::path::Path, on: Features, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, ConfigError> {
+    let features = FeatureDefaults {
+        protobuf_first: on.created_zero || on.start_timestamps,
+        extra_scrape_metrics: on.extra_scrape_metrics,
+    };
+    let loaded = config::load(path, LoadOptions { features, ..LoadOptions::default() }, env)?;
     for warning in &loaded.warnings {
         tracing::warn!(file = %path.display(), "{warning}");
     }

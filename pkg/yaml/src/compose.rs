@@ -8,8 +8,9 @@ use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 use crate::resolve::is_null;
 use crate::{Error, Key, Node, Value};
 
-/// Nodes that a text may stand for, counting those that aliases repeat.
-pub const NODES_MAX: usize = 1_000_000;
+/// Nodes that any text may stand for, counting those that aliases repeat; and how many more for each of its bytes.
+const NODES_BASE: usize = 4096;
+const NODES_PER_BYTE: usize = 4;
 
 type Events<'a> = Parser<'a, granit_parser::StrInput<'a>>;
 
@@ -17,17 +18,19 @@ struct Composer<'a> {
     events: Events<'a>,
     anchors: HashMap<usize, Node>,
     nodes: usize,
+    nodes_max: usize,
 }
 
 /// The first document of a text; null where there is none.
 ///
 /// # Errors
-/// What is no YAML, comes twice in a map, or is more than [`NODES_MAX`].
+/// What is no YAML, comes twice in a map, or is many times longer with its aliases written out.
 pub fn parse(text: &str) -> Result<Node, Error> {
     let text = model::first_document(text);
     let options = granit_parser::options! { emit_comments: false };
     let events = Parser::new_from_str_with_options(text, options);
-    let mut composer = Composer { events, anchors: HashMap::new(), nodes: 0 };
+    let nodes_max = NODES_BASE + NODES_PER_BYTE * text.len();
+    let mut composer = Composer { events, anchors: HashMap::new(), nodes: 0, nodes_max };
     loop {
         match composer.next()? {
             (Event::StreamStart | Event::DocumentStart(..), _) => {}
@@ -93,8 +96,9 @@ impl<'a> Composer<'a> {
 
     fn count(&mut self, more: usize, line: u32, column: u32) -> Result<(), Error> {
         self.nodes += more;
-        if self.nodes > NODES_MAX {
-            return Err(Error::at(line, column, format!("more than {NODES_MAX} values, aliases counted")));
+        if self.nodes > self.nodes_max {
+            let why = format!("more than {} values, aliases counted: write fewer of them", self.nodes_max);
+            return Err(Error::at(line, column, why));
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ mod resolve;
 mod tree;
 mod values;
 
-pub use compose::{NODES_MAX, parse};
+pub use compose::parse;
 pub use error::Error;
 pub use tree::{Key, Node, Value};
 pub use values::{Bytes, DurationMs, SECRET, Secret, is_default};

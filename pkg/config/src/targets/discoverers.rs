@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use discovery::config::{ConsulConfig, DnsConfig, FileConfig, HttpConfig, StaticConfig};
 use discovery::consul::{ConsulDiscoverer, ConsulLimits, ConsulMetrics, HttpConsul};
-use discovery::file::FileDiscoverer;
+use discovery::file::{FileDiscoverer, FileMetrics};
 use discovery::http::HttpLookup;
 use discovery::records::{DnsLookup, SystemRecords};
 use discovery::{Discoverer, FixedDiscoverer, RefreshDiscoverer, RefreshMetrics};
@@ -37,7 +37,7 @@ impl Default for DiscoveryLimits {
 pub struct Discoverers {
     limits: DiscoveryLimits,
     refresh: RefreshMetrics,
-    file_errors: Counter,
+    files: FileMetrics,
     http_failures: Counter,
     dns_lookups: Counter,
     dns_failures: Counter,
@@ -52,7 +52,7 @@ impl Discoverers {
         Self {
             limits,
             refresh: RefreshMetrics::new(metrics),
-            file_errors: counter("prometheus_sd_file_read_errors_total", "Files with targets that did not load."),
+            files: FileMetrics::new(metrics),
             http_failures: counter(
                 "prometheus_sd_http_failures_total",
                 "Lists of targets that an HTTP server did not give.",
@@ -81,7 +81,7 @@ impl Discoverers {
 
     fn file(&self, config: &FileConfig) -> Box<dyn Discoverer> {
         let every = config.refresh_interval.std().min(FILES_READ_EVERY);
-        Box::new(FileDiscoverer::new(config.files.clone(), every, self.file_errors.clone()))
+        Box::new(FileDiscoverer::new(config.files.clone(), every, self.files.clone()))
     }
 
     fn http(&self, set: &str, config: &HttpConfig) -> Result<Box<dyn Discoverer>, String> {

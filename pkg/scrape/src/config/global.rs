@@ -7,7 +7,7 @@ use labels::Labels;
 use serde::{Deserialize, Serialize};
 use yaml::{Bytes, DurationMs, Node, is_default};
 
-use super::{EscapingScheme, ScrapeProtocol, ValidationScheme, check_protocols};
+use super::{DEFAULT_PROTOCOLS_NATIVE, EscapingScheme, ScrapeProtocol, ValidationScheme, check_protocols};
 
 /// What holds for all jobs unless they say otherwise, and for the server as a whole.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -69,6 +69,15 @@ pub struct GlobalConfig {
     pub extra_scrape_metrics: bool,
 }
 
+/// Defaults that feature flags change.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FeatureDefaults {
+    /// Protobuf is asked for first, which alone has start timestamps: `created-timestamp-zero-ingestion`, `st-storage`.
+    pub protobuf_first: bool,
+    /// The default of `extra_scrape_metrics`: the feature of this name.
+    pub extra_scrape_metrics: bool,
+}
+
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct GlobalYaml {
@@ -117,12 +126,12 @@ struct GlobalYaml {
     /// Whether classic histograms are taken, too, where there is a native one. Default: `false`.
     always_scrape_classic_histograms: bool,
     /// Whether `scrape_timeout_seconds`, `scrape_sample_limit` and `scrape_body_size_bytes` are stored. Default: `false`.
-    extra_scrape_metrics: bool,
+    extra_scrape_metrics: Option<bool>,
 }
 
 impl Default for GlobalConfig {
     fn default() -> Self {
-        Self::of(GlobalYaml::default())
+        Self::of(GlobalYaml::default(), FeatureDefaults::default())
     }
 }
 
@@ -135,6 +144,18 @@ impl GlobalConfig {
     /// # Errors
     /// What Prometheus refuses, with its place.
     pub fn from_node(node: &Node, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, yaml::Error> {
+        Self::with_features(node, env, FeatureDefaults::default())
+    }
+
+    /// As [`Self::from_node`], with the defaults of feature flags.
+    ///
+    /// # Errors
+    /// As [`Self::from_node`].
+    pub fn with_features(
+        node: &Node,
+        env: &dyn Fn(&str) -> Option<String>,
+        features: FeatureDefaults,
+    ) -> Result<Self, yaml::Error> {
         let yaml: GlobalYaml = node.decode()?;
         if yaml.scrape_timeout > or(yaml.scrape_interval, INTERVAL) {
             return Err(node.error_at("scrape_timeout", "global scrape timeout greater than scrape interval"));
@@ -149,19 +170,20 @@ impl GlobalConfig {
             check_protocols(protocols)
                 .map_err(|why| node.error_at("scrape_protocols", format!("{why} for global config")))?;
         }
-        let mut global = Self::of(yaml);
+        let mut global = Self::of(yaml, features);
         for value in global.external_labels.values_mut() {
             *value = expand(value, env);
         }
         Ok(global)
     }
 
-    fn of(yaml: GlobalYaml) -> Self {
+    fn of(yaml: GlobalYaml, features: FeatureDefaults) -> Self {
+        let protobuf_first = || features.protobuf_first.then(|| DEFAULT_PROTOCOLS_NATIVE.to_vec());
         let scrape_interval = or(yaml.scrape_interval, INTERVAL);
         Self {
             scrape_interval,
             scrape_timeout: or(yaml.scrape_timeout, TIMEOUT.min(scrape_interval)),
-            scrape_protocols: yaml.scrape_protocols,
+            scrape_protocols: yaml.scrape_protocols.or_else(protobuf_first),
             evaluation_interval: or(yaml.evaluation_interval, INTERVAL),
             rule_query_offset: yaml.rule_query_offset,
             query_log_file: yaml.query_log_file.filter(|path| !path.as_os_str().is_empty()),
@@ -179,7 +201,7 @@ impl GlobalConfig {
             scrape_native_histograms: yaml.scrape_native_histograms,
             convert_classic_histograms_to_nhcb: yaml.convert_classic_histograms_to_nhcb,
             always_scrape_classic_histograms: yaml.always_scrape_classic_histograms,
-            extra_scrape_metrics: yaml.extra_scrape_metrics,
+            extra_scrape_metrics: yaml.extra_scrape_metrics.unwrap_or(features.extra_scrape_metrics),
         }
     }
 
@@ -258,6 +280,13 @@ mod tests {
     fn defaults_and_refusals() {
         let read = |text: &str| GlobalConfig::from_node(&yaml::parse(text).unwrap(), &env);
         assert_eq!(read("").unwrap(), GlobalConfig::default());
+        let features = FeatureDefaults { protobuf_first: true, extra_scrape_metrics: true };
+        let with = |text: &str| {
+            let global = GlobalConfig::with_features(&yaml::parse(text).unwrap(), &env, features).unwrap();
+            (global.scrape_protocols.map_or(0, |protocols| protocols.len()), global.extra_scrape_metrics)
+        };
+        assert_eq!(with(""), (5, true));
+        assert_eq!(with("{extra_scrape_metrics: false, scrape_protocols: [PrometheusText0.0.4]}"), (1, false));
         let short = read("scrape_interval: 5s").unwrap();
         assert_eq!((short.scrape_timeout.0, short.evaluation_interval.0), (5000, 60_000));
         for (text, line, why) in [

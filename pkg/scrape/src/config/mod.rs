@@ -5,7 +5,7 @@ mod global;
 mod job;
 mod names;
 
-pub use global::GlobalConfig;
+pub use global::{FeatureDefaults, GlobalConfig};
 pub use job::ScrapeConfig;
 pub use names::{EscapingScheme, ScrapeProtocol, ValidationScheme};
 
