@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chunkenc::{Column, Encoding, TimedChunk, decode_floats, encode_xor};
+use proptest::prelude::*;
 use wal::{Disk, LocalDisk, SegmentFile};
 
 use super::*;
@@ -214,6 +215,38 @@ impl SegmentFile for FullFile {
 
     fn sync(&self) -> io::Result<()> {
         self.1.sync()
+    }
+}
+
+proptest! {
+    /// Chunks whose checksums are right and whose contents may make no sense.
+    #[test]
+    fn hostile_chunks_are_told_or_given(
+        all in proptest::collection::vec((any::<u64>(), any::<i64>(), any::<i64>(), 0u8.., 0usize..60, 0u8..), 1..8),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut bytes = format::file_header().to_vec();
+        for (series_ref, min, max, encoding, len, fill) in &all {
+            let begin = bytes.len();
+            bytes.extend_from_slice(&series_ref.to_be_bytes());
+            // Half of them span a time that makes sense.
+            let max = if fill % 2 == 0 { min.saturating_add(max.rem_euclid(1 << 20)) } else { *max };
+            bytes.extend_from_slice(&min.to_be_bytes());
+            bytes.extend_from_slice(&max.to_be_bytes());
+            bytes.push(*encoding);
+            encoding::put_uvarint(&mut bytes, *len as u64);
+            bytes.resize(bytes.len() + len, *fill);
+            let crc = encoding::crc32c(&bytes[begin..]);
+            bytes.extend_from_slice(&crc.to_be_bytes());
+        }
+        std::fs::write(dir.path().join("000001"), bytes).unwrap();
+        let store = open(dir.path());
+        let (found, loaded) = load(&store);
+        prop_assert!(found.len() + loaded.corrupt.len() <= all.len() + 1);
+        for chunk in found {
+            prop_assert!(chunk.min_time <= chunk.max_time);
+            prop_assert_eq!(store.read(chunk.reference).unwrap().encoding, chunk.encoding);
+        }
     }
 }
 

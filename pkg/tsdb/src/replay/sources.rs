@@ -11,7 +11,7 @@ use wal::{Position, Reader};
 use super::{Error, Replayed};
 use crate::head::{self, Restore};
 use crate::journal::{Log, log_dir};
-use crate::mapped::{MappedChunks, without_holes};
+use crate::mapped::{MappedChunk, MappedChunks, without_holes};
 use crate::snapshot::{self, Record, SnapshotReader};
 
 /// Places on disk.
@@ -127,14 +127,8 @@ fn restore_record(restore: &Restore, record: Record<'_>, tally: &mut Replayed) -
 
 /// Tells the head which full chunks are on disk; the references of those with late samples.
 pub(super) fn chunks(chunks: &MappedChunks, restore: &Restore, tally: &mut Replayed) -> HashSet<u64> {
-    let mut found = Vec::new();
-    let loaded = chunks.load(&mut |chunk| found.push(chunk));
-    tally.chunks = loaded.chunks;
-    loaded.corrupt.iter().for_each(|(_, corrupt)| tally.corrupt_chunk(corrupt));
-    let places: Vec<u64> = loaded.corrupt.iter().map(|(place, _)| *place).collect();
-    without_holes(&mut found, &places);
     let mut late = HashSet::new();
-    for chunk in found {
+    let mut give = |chunk: MappedChunk| {
         if chunk.out_of_order {
             late.insert(chunk.reference);
         }
@@ -147,6 +141,19 @@ pub(super) fn chunks(chunks: &MappedChunks, restore: &Restore, tally: &mut Repla
             out_of_order: chunk.out_of_order,
         };
         restore.mapped_chunk(chunk.series_ref, mapped);
+    };
+    // Whether one is corrupt is known when all are read. Mostly none is, and they need not be held meanwhile.
+    let loaded = chunks.load(&mut |_| {});
+    tally.chunks = loaded.chunks;
+    if loaded.corrupt.is_empty() {
+        chunks.load(&mut give);
+        return late;
     }
+    loaded.corrupt.iter().for_each(|(_, corrupt)| tally.corrupt_chunk(corrupt));
+    let places: Vec<u64> = loaded.corrupt.iter().map(|(place, _)| *place).collect();
+    let mut found = Vec::new();
+    chunks.load(&mut |chunk| found.push(chunk));
+    without_holes(&mut found, &places);
+    found.into_iter().for_each(give);
     late
 }
