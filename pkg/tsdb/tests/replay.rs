@@ -213,19 +213,24 @@ async fn without_chunks_on_disk_the_logs_have_it_all() {
 /// Corrupt chunks are refilled from the logs, wherever they lie.
 #[tokio::test(flavor = "multi_thread")]
 async fn corrupt_chunks_are_refilled() {
-    let dir = tempfile::tempdir().unwrap();
-    let written = write(dir.path()).await;
-    let paths = files(&dir.path().join("chunks_head"));
-    assert!(paths.len() > 5);
-    for (n, path) in paths.iter().enumerate() {
-        let mut bytes = std::fs::read(path).unwrap();
-        let at = (n * 4999 + 100) % bytes.len();
-        bytes[at] ^= 0x55;
-        std::fs::write(path, bytes).unwrap();
+    let whole = tempfile::tempdir().unwrap();
+    let written = write(whole.path()).await;
+    for shift in [0, 3000, 7000, 11_000] {
+        let dir = tempfile::tempdir().unwrap();
+        copy_dir(whole.path(), dir.path());
+        let paths = files(&dir.path().join("chunks_head"));
+        assert!(paths.len() > 5);
+        for (n, path) in paths.iter().enumerate() {
+            let mut bytes = std::fs::read(path).unwrap();
+            let at = (n * 4999 + shift + 100) % bytes.len();
+            bytes[at] ^= 0x55;
+            std::fs::write(path, bytes).unwrap();
+        }
+        let node = start(dir.path());
+        assert_eq!(node.replayed.chunk_corruptions as usize, paths.len());
+        assert_same(&data(&node.head).await, &written, "chunks corrupt");
+        node.stop();
     }
-    let node = start(dir.path());
-    assert_eq!(node.replayed.chunk_corruptions as usize, paths.len());
-    assert_same(&data(&node.head).await, &written, "chunks corrupt");
 }
 
 #[tokio::test(flavor = "multi_thread")]
