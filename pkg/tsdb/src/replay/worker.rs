@@ -57,6 +57,9 @@ pub(super) struct Worker<'a> {
     pub(super) late: bool,
 }
 
+/// Rows of floats that are held at most.
+const HELD_ROWS: usize = 1 << 18;
+
 /// Rows of one worker.
 #[derive(Default)]
 struct Rows {
@@ -64,7 +67,6 @@ struct Rows {
     times_ms: Vec<i64>,
     starts_ms: Vec<i64>,
     values: Vec<f64>,
-    histograms: Vec<HistogramValue>,
 }
 
 impl Rows {
@@ -73,38 +75,58 @@ impl Rows {
         self.times_ms.clear();
         self.starts_ms.clear();
         self.values.clear();
-        self.histograms.clear();
     }
+
+    fn push(&mut self, number: u64, time_ms: i64, start_ms: i64, value: f64) {
+        self.numbers.push(number);
+        self.times_ms.push(time_ms);
+        self.starts_ms.push(start_ms);
+        self.values.push(value);
+    }
+}
+
+/// Floats are filled in series by series, many scrapes at a time: so each series comes into the processor's cache once
+/// for several samples. Among the samples of a series their order stays.
+#[derive(Default)]
+struct Held {
+    rows: Rows,
+    /// By row: the first number of its series.
+    firsts: Vec<(u64, u32)>,
+    sorted: Rows,
 }
 
 impl Worker<'_> {
     /// Works until there are no more jobs.
     pub(super) fn run(&self, jobs: &Receiver<Job>) {
-        let (mut worker, mut rows) = (self.restore.worker(), Rows::default());
+        let (mut worker, mut held) = (self.restore.worker(), Held::default());
         while let Ok(job) = jobs.recv() {
             match job {
                 Job::Fill { batch, ops, attach, aliases } => {
                     for at in ops {
-                        self.op(&mut worker, &mut rows, &batch, at, &aliases);
+                        self.op(&mut worker, &mut held, &batch, at, &aliases);
                         for attach in attach.iter().filter(|a| a.op == at && self.share.has(a.first, &aliases)) {
+                            self.flush(&mut worker, &mut held);
                             worker.attach(attach.number);
                         }
                     }
                 }
                 Job::Renew(done) => {
+                    self.flush(&mut worker, &mut held);
                     worker = self.restore.worker();
                     // Who asked may have given up.
                     _ = done.send(());
                 }
             }
         }
+        self.flush(&mut worker, &mut held);
     }
 
-    fn op(&self, worker: &mut RestoreWorker, rows: &mut Rows, batch: &Batch, at: usize, aliases: &Aliases) {
+    fn op(&self, worker: &mut RestoreWorker, held: &mut Held, batch: &Batch, at: usize, aliases: &Aliases) {
         match batch.ops.get(at) {
-            Some(Op::Floats(range)) => self.floats(worker, rows, batch, range.clone(), aliases),
-            Some(Op::Histograms(range)) => self.histograms(worker, rows, batch, range.clone(), aliases),
+            Some(Op::Floats(range)) => self.floats(worker, held, batch, range.clone(), aliases),
+            Some(Op::Histograms(range)) => self.histograms(worker, held, batch, range.clone(), aliases),
             Some(Op::Markers(range)) => {
+                self.flush(worker, held);
                 let markers = batch.markers.refs.iter().zip(&batch.markers.chunk_refs);
                 for (number, chunk) in markers.skip(range.start).take(range.len()) {
                     // Where the chunk is not on disk, the samples are only in the log (prometheus#12127).
@@ -126,52 +148,70 @@ impl Worker<'_> {
     fn floats(
         &self,
         worker: &mut RestoreWorker,
-        rows: &mut Rows,
+        held: &mut Held,
         batch: &Batch,
         range: Range<usize>,
         aliases: &Aliases,
     ) {
         let columns = &batch.floats;
-        rows.clear();
-        let with_starts = !columns.starts_ms.is_empty();
         let all = columns.refs.iter().zip(&columns.times_ms).zip(&columns.values).enumerate();
         for (at, ((number, time_ms), value)) in all.skip(range.start).take(range.len()) {
             if self.takes(*number, *time_ms, aliases) {
-                rows.numbers.push(*number);
-                rows.times_ms.push(*time_ms);
-                rows.values.push(*value);
-                if with_starts {
-                    rows.starts_ms.push(columns.starts_ms.get(at).copied().unwrap_or_default());
-                }
+                let first = if aliases.is_empty() { number } else { aliases.get(number).unwrap_or(number) };
+                held.firsts.push((*first, held.rows.numbers.len() as u32));
+                let start_ms = columns.starts_ms.get(at).copied().unwrap_or_default();
+                held.rows.push(*number, *time_ms, start_ms, *value);
             }
         }
-        match self.late {
-            false => worker.floats(&rows.numbers, &rows.times_ms, &rows.values, &rows.starts_ms),
-            true => worker.late_floats(&rows.numbers, &rows.times_ms, &rows.values, &rows.starts_ms),
+        if held.firsts.len() >= HELD_ROWS {
+            self.flush(worker, held);
         }
+    }
+
+    /// Fills in the floats that are held.
+    fn flush(&self, worker: &mut RestoreWorker, held: &mut Held) {
+        let Held { rows, firsts, sorted } = held;
+        // Rows of a scrape ascend mostly, so that this merges a few runs.
+        firsts.sort_by_key(|(first, _)| *first);
+        for (_, at) in &*firsts {
+            let at = *at as usize;
+            sorted.push(rows.numbers[at], rows.times_ms[at], rows.starts_ms[at], rows.values[at]);
+        }
+        match self.late {
+            false => worker.floats(&sorted.numbers, &sorted.times_ms, &sorted.values, &sorted.starts_ms),
+            true => worker.late_floats(&sorted.numbers, &sorted.times_ms, &sorted.values, &sorted.starts_ms),
+        }
+        firsts.clear();
+        rows.clear();
+        sorted.clear();
     }
 
     fn histograms(
         &self,
         worker: &mut RestoreWorker,
-        rows: &mut Rows,
+        held: &mut Held,
         batch: &Batch,
         range: Range<usize>,
         aliases: &Aliases,
     ) {
         let columns = &batch.histograms;
-        rows.clear();
+        let (mut numbers, mut times_ms, mut values) = (Vec::new(), Vec::new(), Vec::<HistogramValue>::new());
         let all = columns.refs.iter().zip(&columns.times_ms).zip(&columns.values);
         for ((number, time_ms), value) in all.skip(range.start).take(range.len()) {
             if self.takes(*number, *time_ms, aliases) {
-                rows.numbers.push(*number);
-                rows.times_ms.push(*time_ms);
-                rows.histograms.push(value.clone());
+                numbers.push(*number);
+                times_ms.push(*time_ms);
+                values.push(value.clone());
             }
         }
+        if numbers.is_empty() {
+            return;
+        }
+        // A series may change from floats to histograms.
+        self.flush(worker, held);
         match self.late {
-            false => worker.histograms(&rows.numbers, &rows.times_ms, &rows.histograms),
-            true => worker.late_histograms(&rows.numbers, &rows.times_ms, &rows.histograms),
+            false => worker.histograms(&numbers, &times_ms, &values),
+            true => worker.late_histograms(&numbers, &times_ms, &values),
         }
     }
 }
