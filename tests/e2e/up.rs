@@ -22,13 +22,15 @@ struct Up {
     log: std::path::PathBuf,
 }
 
+const ANY_PORT: &str = "--server.http-address=127.0.0.1:0";
+
 fn up(dir: &Path, extra: &[&str]) -> anyhow::Result<Up> {
     let address = format!("127.0.0.1:{}", free_port()?);
     let (log, said) = (dir.join("up.log"), dir.join("up.out"));
     let open = |path: &Path| std::fs::File::options().create(true).append(true).open(path);
     let mut command = Command::new(binary());
     command
-        .args(["up", "--server.http-address=127.0.0.1:0", "--host.http-address=127.0.0.1:0"])
+        .args(["up", "--host.http-address=127.0.0.1:0"])
         .arg(format!("--http-address={address}"))
         .arg(format!("--dir={}", dir.join("data").display()))
         .args(extra)
@@ -83,7 +85,7 @@ async fn oldest(api: &Api) -> anyhow::Result<f64> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_is_up_and_keeps_its_data() -> anyhow::Result<()> {
     let dir = tempfile::Builder::new().prefix("aion-up-").tempdir()?;
-    let mut first = up(dir.path(), &[])?;
+    let mut first = up(dir.path(), &[ANY_PORT])?;
     first.wait_for_jobs(&["aion", "node"]).await?;
     for metric in ["node_cpu_seconds_total", "node_uname_info", "prometheus_tsdb_head_series"] {
         let answer = first.api.get("/api/v1/query", &[("query", metric)]).await?;
@@ -99,7 +101,7 @@ async fn it_is_up_and_keeps_its_data() -> anyhow::Result<()> {
     }
     first.stop().await?;
 
-    let mut second = up(dir.path(), &["--no-compact"])?;
+    let mut second = up(dir.path(), &[ANY_PORT, "--no-compact"])?;
     second.wait_for_jobs(&["aion", "node"]).await?;
     let still = oldest(&second.api).await?;
     ensure!(still == begun, "the oldest sample was of {begun}, is now of {still}");
@@ -119,6 +121,6 @@ async fn an_address_that_is_given_must_be_free() -> anyhow::Result<()> {
     let mut up = up(dir.path(), &[&format!("--server.http-address={}", taken.local_addr()?)])?;
     let status = ended(&mut up.process).await?;
     let log = std::fs::read_to_string(&up.log)?;
-    ensure!(status.code() == Some(1) && log.contains("web.listen-address"), "{status}: {log}");
+    ensure!(status.code() == Some(1) && log.contains("--server.http-address: listen on"), "{status}: {log}");
     Ok(())
 }

@@ -23,6 +23,8 @@ pub type Error = service::BoxError;
 /// Where a part listens.
 #[derive(Debug, Clone)]
 pub(crate) struct Address {
+    /// The flag that it comes from, for errors; empty = none.
+    pub flag: &'static str,
     /// `host:port`.
     pub wanted: String,
     /// Whether it has to be this one, where it is in use.
@@ -32,7 +34,7 @@ pub(crate) struct Address {
 impl Address {
     /// Any free port of loopback.
     pub fn any() -> Self {
-        Self { wanted: "127.0.0.1:0".to_owned(), fixed: true }
+        Self { flag: "", wanted: "127.0.0.1:0".to_owned(), fixed: true }
     }
 
     /// The address to take when the wanted one is in use, if there is another.
@@ -169,6 +171,9 @@ async fn bind<C: Component>(
             let listeners = Listeners::bind(config.http(), config.grpc()).await?;
             Ok((config, listeners))
         }
+        (Err(assembly::Error::Listener { source, .. }), _) if !http.flag.is_empty() => {
+            Err(format!("--{}: {source}", http.flag).into())
+        }
         (bound, _) => Ok((wanted, bound?)),
     }
 }
@@ -209,8 +214,8 @@ mod tests {
     async fn a_default_address_gives_way_and_a_given_one_does_not() {
         let taken = Address::any().bind().await.unwrap();
         let wanted = taken.local_addr().unwrap().to_string();
-        let other = Address { wanted: wanted.clone(), fixed: false }.bind().await.unwrap();
+        let other = Address { flag: "", wanted: wanted.clone(), fixed: false }.bind().await.unwrap();
         assert_ne!(other.local_addr().unwrap(), taken.local_addr().unwrap());
-        assert!(Address { wanted, fixed: true }.bind().await.is_err());
+        assert!(Address { flag: "", wanted, fixed: true }.bind().await.is_err());
     }
 }

@@ -37,7 +37,8 @@ pub struct Settings {
 impl Settings {
     /// Files in `dir`, the addresses that the flags name, and otherwise nothing special.
     pub fn new(parsed: &Parsed, dir: PathBuf) -> Self {
-        let address = |flag: &str| Address { wanted: parsed.text(flag).to_owned(), fixed: parsed.is_set(flag) };
+        let address =
+            |flag: &'static str| Address { flag, wanted: parsed.text(flag).to_owned(), fixed: parsed.is_set(flag) };
         let (page, server, host) = (address(PAGE), address(SERVER), address(HOST));
         let (store, compact) = (Vec::new(), Some(Vec::new()));
         Self { dir, config_file: None, bucket: None, store, compact, page, server, host }
