@@ -47,7 +47,7 @@ impl Folder {
         self.0.join(name)
     }
 
-    /// The file that describes a bucket in this folder, written anew since the folder may have moved.
+    /// The file that describes a bucket in this folder, rewritten at each start since the folder may have moved.
     pub async fn bucket(&self) -> io::Result<PathBuf> {
         let (file, bucket) = (self.join(BUCKET), self.join("bucket"));
         tokio::fs::create_dir_all(&bucket).await.map_err(|e| named(&bucket, &e))?;
