@@ -51,6 +51,7 @@ pub fn commands() -> Vec<flags::Command> {
         store_gateway::command(),
         compactor::command(),
         querier::command(),
+        server::command(),
     ];
     components.into_iter().chain(all_tools().commands()).collect()
 }

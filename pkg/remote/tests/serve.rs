@@ -237,13 +237,13 @@ impl SeriesSource for Broken {
 #[tokio::test]
 async fn nothing_is_missing_without_an_error() {
     let one = SeriesEvent::Batch(vec![series("a", "x", 0..3), series("b", "x", 0..3)]);
-    let warning = SeriesEvent::Warning("block 01FZ: chunk damaged".to_owned());
+    let warning = SeriesEvent::Warning("block 01FZ: chunk corrupt".to_owned());
     for forms in [&[0][..], &[1]] {
         let (router, _) = server(Arc::new(Broken(warning.clone(), None)), ReadServerOptions::default());
         let (status, _, body) = ask(&router, vec![query(&[("job", "x")], 0, 9000)], forms).await;
-        assert_eq!((status.as_u16(), &body[..]), (500, &b"block 01FZ: chunk damaged\n"[..]));
+        assert_eq!((status.as_u16(), &body[..]), (500, &b"block 01FZ: chunk corrupt\n"[..]));
     }
-    let failing = Broken(one, Some(Error::Corrupt("block 01FZ: chunk damaged".to_owned())));
+    let failing = Broken(one, Some(Error::Corrupt("block 01FZ: chunk corrupt".to_owned())));
     let (router, _) = server(Arc::new(failing), ReadServerOptions::default());
     let (status, _, body) = ask(&router, vec![query(&[("job", "x")], 0, 9000)], &[1]).await;
     assert_eq!(status, 200, "the first series had gone out");
@@ -257,7 +257,7 @@ async fn nothing_is_missing_without_an_error() {
             Err(e) => break e,
         }
     };
-    assert!(told.to_string().contains("chunk damaged"), "{told}");
+    assert!(told.to_string().contains("chunk corrupt"), "{told}");
 }
 
 async fn listening(router: Router) -> (String, tokio::task::JoinHandle<()>) {
