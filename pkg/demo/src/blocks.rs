@@ -95,7 +95,8 @@ fn compacted(
     let (mut five, mut hour) = (Vec::new(), Vec::new());
     for series in fleet {
         let raw = chunks(series, times)?;
-        (five.clear(), hour.clear());
+        five.clear();
+        hour.clear();
         downsampler.raw(&raw, five_ms, &mut five)?;
         downsampler.aggregates(&five, five_ms, hour_ms, &mut hour)?;
         for (writer, chunks) in writers.iter_mut().zip([&raw, &five, &hour]) {

@@ -34,7 +34,6 @@ pub struct Guard {
     root: PathBuf,
     head: Arc<dyn Growing>,
     queries: Arc<Budget>,
-    limit: Gauge,
     refusing: Gauge,
 }
 
@@ -51,7 +50,7 @@ impl Guard {
         limit.set(limit_bytes as f64);
         let refusing = metrics
             .gauge("aion_head_refuses_new_series", "Whether new series are refused, since memory is near its limit.");
-        Self { limit_bytes, root, head, queries, limit, refusing }
+        Self { limit_bytes, root, head, queries, refusing }
     }
 
     /// Watches until `shutdown`.

@@ -56,7 +56,7 @@ impl Routes<'_> {
     fn federation(&self) -> Federation {
         let options = FederationOptions {
             lookback_ms: self.config.engine.lookback_ms,
-            parse: self.config.engine.parse.clone(),
+            parse: self.config.engine.parse,
             series_max: 0,
         };
         let source =

@@ -110,7 +110,7 @@ async fn nothing_is_lost_wherever_it_is_killed() {
     for name in ["tsdb.merge.before_rename", "tsdb.merge.after_rename", "tsdb.delete.after_rename"] {
         assert!(names.iter().any(|n| n == name), "{name}: {names:?}");
     }
-    for at in 0..names.len() {
+    for (at, name) in names.iter().enumerate() {
         let dir = tempfile::tempdir().unwrap();
         fill(dir.path());
         let passed = Arc::new(Mutex::new(0));
@@ -120,9 +120,9 @@ async fn nothing_is_lost_wherever_it_is_killed() {
             *passed > at
         });
         let blocks = Blocks::open(dir.path(), options(), deps(stop)).unwrap();
-        assert!(work(&blocks).await.is_err(), "{}", names[at]);
+        assert!(work(&blocks).await.is_err(), "{name}");
         drop(blocks);
-        recovers(dir.path(), &names[at]).await;
+        recovers(dir.path(), name).await;
     }
 }
 
