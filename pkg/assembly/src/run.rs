@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::response::IntoResponse;
 use flags::Parsed;
 use futures::future::FutureExt;
 use service::{Group, Hangups};
@@ -59,7 +62,7 @@ pub async fn run_on<C: Component>(
             let stop = shutdown.child_token();
             let (kept, copy) = twice(listeners.http)?;
             listeners.http = kept;
-            let server = transport::serve(copy, http.web.wrap(common), http.serve, stop.clone());
+            let server = transport::serve(copy, http.web.wrap(common.fallback(starting)), http.serve, stop.clone());
             let server = tokio::spawn(server);
             let built = shutdown.run_until_cancelled(build).await;
             stop.cancel();
@@ -72,6 +75,11 @@ pub async fn run_on<C: Component>(
         Some(component) => serve(component?, listeners, shutdown).await,
         None => Ok(()),
     }
+}
+
+/// The answer to everything that is not served yet. A sender of samples would give up at 404, and comes again at 503.
+async fn starting() -> impl IntoResponse {
+    (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], "starting, try again\n")
 }
 
 /// A listener, and another on the same socket.

@@ -119,7 +119,7 @@ async fn probes_are_served_while_it_is_built() {
     wait_for("the probe", LONG, async || get("/-/healthy").await.is_some()).await;
     assert_eq!(get("/-/ready").await.unwrap(), (503, "NOT OK: waiting for the test".to_owned()));
     assert_eq!(get("/metrics").await.unwrap().0, 200);
-    assert_eq!(get("/hello").await.unwrap().0, 404);
+    assert_eq!(get("/hello").await.unwrap().0, 503);
     shutdown.cancel();
     tokio::time::timeout(LONG, run).await.unwrap().unwrap().unwrap();
 }

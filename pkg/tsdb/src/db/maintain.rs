@@ -35,6 +35,7 @@ impl Tsdb {
         let failed = telemetry::Occasionally::minutely();
         loop {
             tokio::time::sleep(self.blocks.options.map_interval).await;
+            self.note_oldest();
             let tsdb = self.clone();
             if let Err(error) = aside(move |_| async move { tsdb.map_full_chunks().await }).await
                 && let Some(times) = failed.count()
@@ -157,6 +158,13 @@ impl Tsdb {
         let [wal, wbl, chunks] = self.head_parts_bytes();
         self.blocks.metrics.wal_bytes.set((wal + wbl) as f64);
         self.blocks.metrics.head_chunks_bytes.set(chunks as f64);
-        self.blocks.metrics.lowest_timestamp.set(self.oldest_ms().unwrap_or(0) as f64);
+        self.note_oldest();
+    }
+
+    /// Who stands beside a server asks for this before it serves its data.
+    fn note_oldest(&self) {
+        let oldest_ms = self.oldest_ms().unwrap_or(0) as f64;
+        self.blocks.metrics.lowest_timestamp.set(oldest_ms);
+        self.blocks.metrics.lowest_timestamp_seconds.set(oldest_ms / 1000.0);
     }
 }

@@ -14,6 +14,7 @@ pub(crate) struct DbMetrics {
     pub(crate) replay_seconds: Gauge,
     pub(crate) chunk_corruptions: Counter,
     pub(crate) lowest_timestamp: Gauge,
+    pub(crate) lowest_timestamp_seconds: Gauge,
     pub(crate) reloads: Counter,
     pub(crate) reload_failures: Counter,
     pub(crate) compactions: Counter,
@@ -59,6 +60,10 @@ impl DbMetrics {
                 "Corrupt places that were found in the files of the head's chunks.",
             ),
             lowest_timestamp: m.gauge("prometheus_tsdb_lowest_timestamp", "Time of the oldest data, in milliseconds."),
+            lowest_timestamp_seconds: m.gauge(
+                "prometheus_tsdb_lowest_timestamp_seconds",
+                "Time of the oldest data, in seconds.",
+            ),
             reloads: m.counter("prometheus_tsdb_reloads_total", "Searches for blocks in the data directory."),
             reload_failures: m.counter("prometheus_tsdb_reloads_failures_total", "Searches for blocks that failed."),
             compactions: m.counter("prometheus_tsdb_compactions_total", "Blocks written, from the head or from blocks."),

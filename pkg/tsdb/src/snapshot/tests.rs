@@ -183,5 +183,5 @@ fn a_snapshot_of_prometheus() {
     }
     assert_eq!(content.tombstones, []);
     let exemplars: Vec<_> = content.exemplars.iter().map(|(r, t, v, _)| (*r, *t, *v)).collect();
-    assert_eq!(exemplars, [(1, 1_795_217_761_000, 1.0), (1, 1_795_217_763_000, 2.0)]);
+    assert_eq!(exemplars, [(1, 1_795_217_761_000, 1.0), (1, 1_795_217_762_000, 2.5)]);
 }
