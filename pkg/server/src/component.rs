@@ -11,6 +11,7 @@ use axum::routing::get;
 use bucket::shipper::{Schedule, Shipper, ShipperOptions};
 use flags::{Command, Parsed};
 use futures::future::BoxFuture;
+use model::TimeRange;
 use parking_lot::Mutex;
 use promql::{Engine, LocalEvaluator};
 use service::Group;
@@ -263,7 +264,9 @@ impl Component for Server {
         let live = WithExternalLabels::new(self.tsdb.clone(), move || known.external_labels());
         let told = live.clone();
         let info = move || {
-            let source = told.info();
+            let mut source = told.info();
+            // Samples come all the time: who asked a moment ago must not think that there are none yet.
+            source.range = TimeRange::new(if source.range.is_empty() { 0 } else { source.range.min }, i64::MAX);
             let sets = source.label_sets.iter().map(|labels| StoreSet { labels: labels.clone(), range: source.range });
             Some(EndpointInfo { component: ComponentType::Sidecar, served, sets: sets.collect(), source })
         };
