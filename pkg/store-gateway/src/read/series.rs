@@ -165,8 +165,10 @@ impl SeriesReader<'_> {
                 }
                 Err(e) => {
                     // Longer than guessed, or corrupt on the way: once more, with the length it tells.
-                    let len = entry_len(batch.fetched.slice_from(start)).unwrap_or(self.shared.read.series_bytes);
-                    let inside = len <= self.shared.read.item_bytes_max;
+                    // One that was cached and is evicted by now was not fetched: as much as is guessed, within the section.
+                    let guess = self.shared.read.series_bytes.min(self.section_end().saturating_sub(start));
+                    let len = entry_len(batch.fetched.slice_from(start)).unwrap_or(guess);
+                    let inside = len > 0 && len <= self.shared.read.item_bytes_max;
                     if inside && start.saturating_add(len) <= self.section_end() {
                         wanted.push(start..start + len);
                         again.push(at);
