@@ -10,7 +10,7 @@ use proto::prometheus_copy::TimeSeries;
 use tests::client::http;
 use tokio::sync::Semaphore;
 
-use crate::fleet::{SERIES_PER_TARGET, Target};
+use crate::fleet::{SERIES_PER_TARGET, START_MS, TICK_MS, Target};
 
 /// Targets in one request.
 const TARGETS: usize = 2000 / SERIES_PER_TARGET;
@@ -27,6 +27,25 @@ struct Encoded {
 pub struct Load {
     targets: Vec<Encoded>,
     tick: i64,
+    pace: Pace,
+}
+
+/// When ticks are said to be.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// The first one, ms since the epoch.
+    pub start_ms: i64,
+    /// From one to the next, ms.
+    pub tick_ms: i64,
+}
+
+impl Pace {
+    /// That of the data set itself.
+    pub const OWN: Self = Self { start_ms: START_MS, tick_ms: TICK_MS };
+
+    fn time_ms(self, own_ms: i64) -> i64 {
+        self.start_ms + (own_ms - START_MS) * self.tick_ms / TICK_MS
+    }
 }
 
 /// What a run of requests came to.
@@ -41,6 +60,11 @@ pub struct Sent {
 impl Load {
     /// `targets` targets of 200 series, at their first tick.
     pub fn new(targets: usize) -> Self {
+        Self::paced(targets, Pace::OWN)
+    }
+
+    /// As [`Load::new`], at other times.
+    pub fn paced(targets: usize, pace: Pace) -> Self {
         let encode = |number| {
             let target = Target::new(number);
             let labels = target
@@ -49,7 +73,7 @@ impl Load {
                 .map(|s| TimeSeries { labels: s.labels.clone(), ..Default::default() }.encode_to_vec());
             Encoded { labels: labels.collect(), target }
         };
-        Self { targets: (0..targets).map(encode).collect(), tick: 0 }
+        Self { targets: (0..targets).map(encode).collect(), tick: 0, pace }
     }
 
     /// Series of all targets.
@@ -69,7 +93,7 @@ impl Load {
         for tick in self.tick..self.tick + ticks {
             let mut running = tokio::task::JoinSet::new();
             for group in self.targets.chunks_mut(TARGETS) {
-                let (body, last_ms) = request(group, tick);
+                let (body, last_ms) = request(group, tick, self.pace);
                 sent.samples += (group.len() * SERIES_PER_TARGET) as u64;
                 sent.last_ms = sent.last_ms.max(last_ms);
                 let slot = slots.clone().acquire_owned().await?;
@@ -98,11 +122,11 @@ impl Load {
     }
 }
 
-fn request(group: &mut [Encoded], tick: i64) -> (Vec<u8>, i64) {
+fn request(group: &mut [Encoded], tick: i64, pace: Pace) -> (Vec<u8>, i64) {
     let mut plain = Vec::with_capacity(TARGETS * SERIES_PER_TARGET * 256);
     let mut last_ms = 0;
     for Encoded { target, labels } in group {
-        let time_ms = target.time_ms(tick);
+        let time_ms = pace.time_ms(target.time_ms(tick));
         last_ms = last_ms.max(time_ms);
         for (series, labels) in target.series.iter_mut().zip(labels) {
             let mut sample = [0; 24];

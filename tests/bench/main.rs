@@ -1,5 +1,6 @@
 //! Prometheus and aion side by side: the same blocks, the same queries, in turn. See README.md here.
 
+mod asking;
 mod fleet;
 mod measure;
 mod prepare;
@@ -7,19 +8,17 @@ mod queries;
 mod report;
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use serde_json::Value;
 use testkit::wait_for;
 use tests::aion::{Component, binary};
 use tests::client::Api;
-use tests::compare::{Order, difference};
 use tests::peer::{Prometheus, PrometheusOptions};
 
-use crate::fleet::{START_MS, TICK_MS, TICKS_PER_HOUR};
+use crate::asking::{Side, compare, end_s};
 use crate::measure::{cpu_s, peak_mib};
-use crate::queries::{Ask, QUERIES};
+use crate::queries::QUERIES;
 use crate::report::{Engine, Measured, Report};
 
 /// The wall time that one query's repetitions of one round should take, so that ticks of 10 ms measure them.
@@ -93,8 +92,7 @@ async fn main() -> anyhow::Result<()> {
 
     let theirs = Side { api: prometheus.api.clone(), pids: vec![prometheus.id()] };
     let ours = Side { api: query.api.clone(), pids: vec![store.id(), query.id()] };
-    // seven milliseconds off the grid, half an hour before the last sample, as the data's first are half an hour away
-    let end_s = (START_MS - 123 + options.hours * TICKS_PER_HOUR * TICK_MS) as f64 / 1000.0 - 60.0 + 0.007;
+    let end_s = end_s(options.hours as f64);
     let mut report = Report::default();
     let mut repeats = Vec::new();
     let asked: Vec<_> = QUERIES.iter().filter(|(id, _)| id.starts_with(&options.only)).collect();
@@ -156,69 +154,6 @@ async fn main() -> anyhow::Result<()> {
     ensure!(errors.is_empty(), "{}", errors.join("\n"));
     ensure!(report.rows.iter().all(|row| row.equal), "answers differ");
     Ok(())
-}
-
-/// One of the two.
-struct Side {
-    api: Api,
-    pids: Vec<u32>,
-}
-
-impl Side {
-    async fn bytes(&self, ask: &Ask, end_s: f64) -> anyhow::Result<Vec<u8>> {
-        let end = format!("{end_s:.3}");
-        let before = |s: f64| format!("{:.3}", end_s - s);
-        match ask {
-            Ask::Instant(query) => self.api.get_bytes("/api/v1/query", &[("query", query), ("time", &end)]).await,
-            Ask::Range(query, range, step) => {
-                let (start, step) = (before(f64::from(*range)), step.to_string());
-                let params = [("query", *query), ("start", &start), ("end", &end), ("step", &step)];
-                self.api.get_bytes("/api/v1/query_range", &params).await
-            }
-            Ask::List(path, matcher) => {
-                let start = before(11.0 * 3600.0);
-                let mut params = vec![("start", start.as_str()), ("end", &end)];
-                if !matcher.is_empty() {
-                    params.push(("match[]", matcher));
-                }
-                self.api.get_bytes(path, &params).await
-            }
-        }
-    }
-
-    /// The answer and the seconds it took.
-    async fn ask(&self, ask: &Ask, end_s: f64) -> anyhow::Result<(Value, f64)> {
-        let begun = Instant::now();
-        let bytes = self.bytes(ask, end_s).await?;
-        let wall = begun.elapsed().as_secs_f64();
-        Ok((serde_json::from_slice(&bytes)?, wall))
-    }
-
-    /// The seconds until the whole answer is here.
-    async fn time(&self, ask: &Ask, end_s: f64) -> anyhow::Result<f64> {
-        let begun = Instant::now();
-        self.bytes(ask, end_s).await?;
-        Ok(begun.elapsed().as_secs_f64())
-    }
-}
-
-/// How the answers differ. External labels are no part of Prometheus' own.
-fn compare(ask: &Ask, expected: &Value, answer: &Value) -> anyhow::Result<Option<String>> {
-    let mut answer = answer.clone();
-    let strip = |labels: &mut Value| _ = labels.as_object_mut().map(|labels| labels.remove("prometheus"));
-    if let Ask::List(..) = ask {
-        let mut expected = expected["data"].clone();
-        for list in [&mut expected, &mut answer["data"]] {
-            let list = list.as_array_mut().context("no list")?;
-            list.iter_mut().for_each(strip);
-            list.sort_by_cached_key(Value::to_string);
-        }
-        return Ok((expected != answer["data"]).then(|| "other entries".to_owned()));
-    }
-    for series in answer["data"]["result"].as_array_mut().into_iter().flatten() {
-        strip(&mut series["metric"]);
-    }
-    Ok(difference(expected, &answer, Order::Any).map(|d| d.to_string()))
 }
 
 /// Requests for objects, and bytes they brought, so far.

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::ensure;
+use testkit::wait_for;
 
 use crate::fleet::{START_MS, TICKS_PER_HOUR};
+use crate::isolation::{interval_ms, lateness, now_s};
 use crate::load::Load;
 use crate::servers::{Kind, Server};
 use crate::targets::Targets;
@@ -16,8 +18,11 @@ pub struct Options {
     pub targets: usize,
     pub series: usize,
     pub hours: f64,
+    /// Of the demo's history.
+    pub days: u32,
     pub seconds: u64,
     pub interval: String,
+    pub rounds: usize,
     pub dir: PathBuf,
 }
 
@@ -29,7 +34,11 @@ pub struct Figure {
     pub value: f64,
 }
 
-fn fresh(dir: &Path, kind: Kind) -> anyhow::Result<PathBuf> {
+/// An empty folder for a server.
+///
+/// # Errors
+/// What was there cannot be removed.
+pub fn fresh(dir: &Path, kind: Kind) -> anyhow::Result<PathBuf> {
     let dir = dir.join(kind.name());
     if dir.exists() {
         std::fs::remove_dir_all(&dir)?;
@@ -38,7 +47,7 @@ fn fresh(dir: &Path, kind: Kind) -> anyhow::Result<PathBuf> {
 }
 
 /// Nothing is scraped.
-const IDLE: &str = "global:\n  scrape_interval: 1000h\n";
+pub const IDLE: &str = "global:\n  scrape_interval: 1000h\n";
 
 /// Remote write of `targets` × 200 series over `hours`; then a crash and a start on what is there.
 ///
@@ -109,13 +118,15 @@ pub async fn scrape(options: &Options) -> anyhow::Result<Vec<Figure>> {
     for kind in options.kinds.iter().copied() {
         let server = Server::start(kind, &fresh(&options.dir, kind)?, &config).await?;
         let mut add = |what, value| figures.push(Figure { kind, what, value });
-        // the first round creates the series
-        tokio::time::sleep(Duration::from_secs(options.seconds / 2)).await;
+        // the first rounds create the series, and a busy machine takes its time
+        let all = async || server.number("sum(up)", now_s()).await.is_ok_and(|up| up == options.targets as f64);
+        wait_for("all targets to be scraped", Duration::from_secs(600), all).await;
+        tokio::time::sleep(Duration::from_millis(interval_ms(&options.interval)? as u64)).await;
         let created = server.cpu_s()?;
         add("CPU s of the first rounds", created);
         tokio::time::sleep(Duration::from_secs(options.seconds)).await;
         let cpu = server.cpu_s()? - created;
-        let now_s = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs_f64();
+        let now_s = now_s();
         add("CPU cores", cpu / options.seconds as f64);
         add("peak MiB", server.peak_mib()?);
         let window = options.seconds;
@@ -123,6 +134,11 @@ pub async fn scrape(options: &Options) -> anyhow::Result<Vec<Figure>> {
         add("scrapes", server.number(&format!("sum(count_over_time(up[{window}s]))"), now_s).await?);
         add("series", server.number("sum(scrape_samples_scraped)", now_s).await?);
         add("longest scrape, s", server.number("max(scrape_duration_seconds)", now_s).await?);
+        if kind != Kind::Victoria {
+            let late = lateness(&server, window, interval_ms(&options.interval)?).await?;
+            add("longest pause beyond the interval, ms", late.longest_ms);
+            add("targets with a scrape missing", late.missing);
+        }
     }
     Ok(figures)
 }

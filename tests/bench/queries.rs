@@ -14,6 +14,28 @@ pub enum Ask {
 use Ask::{Instant, List, Range};
 
 const HOUR: u32 = 3600;
+const DAY: u32 = 24 * HOUR;
+
+/// Of one block of very many series.
+#[allow(dead_code, reason = "of one of the programs")]
+pub const WIDE: [(&str, Ask); 5] = [
+    ("w1 count", Instant("count(wide)")),
+    ("w2 sum by one label", Instant("sum by (zone) (wide)")),
+    ("w3 topk", Instant("topk(5, wide)")),
+    ("w4 each with itself", Instant("count(wide / wide)")),
+    ("w5 label values", List("/api/v1/label/pod/values", "")),
+];
+
+/// Of months, one point an hour.
+#[allow(dead_code, reason = "of one of the programs")]
+pub const MONTHS: [(&str, Ask); 6] = [
+    ("m1 rates by one label", Range("sum by (job) (rate(requests_total[1h]))", 29 * DAY, HOUR)),
+    ("m2 increase of each", Range("increase(requests_total[1h])", 29 * DAY, HOUR)),
+    ("m3 averages", Range("avg by (job) (avg_over_time(queue_length[1h]))", 29 * DAY, HOUR)),
+    ("m4 highest", Range("max by (job) (max_over_time(queue_length[1h]))", 29 * DAY, HOUR)),
+    ("m5 sums of a gauge", Range("sum by (job) (queue_length)", 29 * DAY, HOUR)),
+    ("m6 every series", Range("queue_length", 29 * DAY, HOUR)),
+];
 
 /// Id and question.
 pub const QUERIES: [(&str, Ask); 19] = [

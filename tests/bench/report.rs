@@ -1,5 +1,7 @@
 //! The figures as a page.
 
+use crate::asking::median;
+
 /// One of the two sides.
 #[derive(Debug, Clone, Copy)]
 pub enum Engine {
@@ -123,11 +125,4 @@ fn ratio(theirs: f64, ours: f64) -> String {
 fn today() -> String {
     let output = std::process::Command::new("date").args(["-u", "+%Y-%m-%d"]).output();
     output.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned()).unwrap_or_default()
-}
-
-/// The middle of some figures; 0 of none.
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
 }

@@ -1,9 +1,18 @@
 //! Prometheus, VictoriaMetrics and `aion server` side by side: remote write, scrapes, restarts. See README.md here.
 
+mod asking;
+mod backfill;
 mod fleet;
+mod in_process;
+mod isolation;
 mod load;
 mod measure;
+mod otlp;
 mod phases;
+mod queries;
+mod receiver;
+mod rules;
+mod sender;
 mod servers;
 mod targets;
 
@@ -14,8 +23,13 @@ use anyhow::{Context, bail};
 use crate::phases::{Figure, Options};
 use crate::servers::Kind;
 
-const USAGE: &str = "usage: server-side-by-side ingest|scrape [--servers=prometheus,victoria,aion] [--targets=100] \
-                     [--series=1000] [--hours=2] [--seconds=60] [--interval=15s] [--dir=run/server] [--out=FILE]";
+const USAGE: &str = "usage: server-side-by-side ingest|million|scrape|rules|sender|otlp|backfill|backtest|queries|isolation \
+                     [--servers=prometheus,victoria,aion] [--targets=100] \
+                     [--series=1000] [--hours=2] [--days=90] [--seconds=60] [--interval=15s] [--rounds=3] [--only=q07] \
+                     [--hold] [--dir=run/server] [--out=FILE]";
+
+/// How long the samples of a million series go on.
+const MILLION_HOURS: f64 = 0.05;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -26,11 +40,16 @@ async fn main() -> anyhow::Result<()> {
         targets: 100,
         series: 1000,
         hours: 2.0,
+        days: 90,
         seconds: 60,
         interval: "15s".to_owned(),
+        rounds: 3,
         dir: tests::root().join("run/server"),
     };
-    let (mut out, mut port) = (None::<PathBuf>, 0);
+    if phase == "million" {
+        (options.targets, options.hours) = (1_000_000 / fleet::SERIES_PER_TARGET, MILLION_HOURS);
+    }
+    let (mut out, mut port, mut only, mut hold) = (None::<PathBuf>, 0, String::new(), false);
     for arg in args {
         let (name, value) = arg.split_once('=').unwrap_or((&arg, ""));
         match name {
@@ -41,7 +60,11 @@ async fn main() -> anyhow::Result<()> {
             "--targets" => options.targets = value.parse().context(USAGE)?,
             "--series" => options.series = value.parse().context(USAGE)?,
             "--hours" => options.hours = value.parse().context(USAGE)?,
+            "--days" => options.days = value.parse().context(USAGE)?,
             "--seconds" => options.seconds = value.parse().context(USAGE)?,
+            "--rounds" => options.rounds = value.parse().context(USAGE)?,
+            "--only" => only = value.to_owned(),
+            "--hold" => hold = true,
             "--interval" => options.interval = value.to_owned(),
             "--dir" => options.dir = std::path::absolute(value)?,
             "--out" => out = Some(std::path::absolute(value)?),
@@ -51,11 +74,23 @@ async fn main() -> anyhow::Result<()> {
     }
     let figures = match phase.as_str() {
         "serve-targets" => return targets::serve(port, options.series).await,
-        "ingest" => phases::ingest(&options).await?,
+        "serve-receiver" => return receiver::serve(port).await,
+        "ingest" | "million" => phases::ingest(&options).await?,
         "scrape" => phases::scrape(&options).await?,
+        "rules" => rules::rules(&options).await?,
+        "sender" => sender::sender(&options).await?,
+        "otlp" => otlp::otlp(&options).await?,
+        "backfill" => backfill::backfill(&options).await?,
+        "backtest" => backfill::backtest(&options).await?,
+        "isolation" => isolation::isolation(&options).await?,
+        "queries" => return finish(&phase, &options, &in_process::queries(&options, &only, hold).await?, out),
         _ => bail!("{phase}: {USAGE}"),
     };
-    let text = format!("{}\n{}\n", about(&phase, &options), table(&options.kinds, &figures));
+    finish(&phase, &options, &table(&options.kinds, &figures), out)
+}
+
+fn finish(phase: &str, options: &Options, table: &str, out: Option<PathBuf>) -> anyhow::Result<()> {
+    let text = format!("{}\n{table}\n", about(phase, options));
     println!("{text}");
     if let Some(out) = out {
         std::fs::write(&out, &text).with_context(|| out.display().to_string())?;
@@ -65,7 +100,10 @@ async fn main() -> anyhow::Result<()> {
 
 fn about(phase: &str, options: &Options) -> String {
     let size = match phase {
-        "ingest" => format!("{} targets × 200 series × {} h", options.targets, options.hours),
+        "backfill" | "backtest" => format!("{} days of the demo", options.days),
+        "ingest" | "queries" | "sender" | "otlp" => {
+            format!("{} targets × 200 series × {} h", options.targets, options.hours)
+        }
         _ => format!(
             "{} targets × {} series each {} for {} s",
             options.targets, options.series, options.interval, options.seconds

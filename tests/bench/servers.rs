@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use testkit::{Process, free_port};
 use tests::client::Api;
-use tests::peer::on_path;
+use tests::peer::{ended, on_path, terminate};
 
 use crate::measure::{cpu_s, peak_mib};
 
@@ -55,8 +55,9 @@ pub struct Server {
     pub kind: Kind,
     process: Process,
     dir: PathBuf,
-    /// Scrape configuration, as it was started with.
+    /// Scrape configuration and further flags, as it was started with.
     scrapes: String,
+    flags: Vec<&'static str>,
     pub api: Api,
     /// `http://host:port`.
     pub base: String,
@@ -72,6 +73,14 @@ impl Server {
     /// # Errors
     /// It is not there, or does not start; the text names its log.
     pub async fn start(kind: Kind, dir: &Path, scrapes: &str) -> anyhow::Result<Self> {
+        Self::start_with(kind, dir, scrapes, &[]).await
+    }
+
+    /// As [`Server::start`], with further flags, which mean nothing to VictoriaMetrics.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub async fn start_with(kind: Kind, dir: &Path, scrapes: &str, flags: &[&'static str]) -> anyhow::Result<Self> {
         let program = kind.program().with_context(|| format!("{} is not on PATH", kind.name()))?;
         std::fs::create_dir_all(dir)?;
         let config = dir.join("prometheus.yml");
@@ -103,7 +112,8 @@ impl Server {
                     .arg(format!("--web.listen-address=127.0.0.1:{port}"))
                     .args(["--web.enable-remote-write-receiver", "--web.enable-admin-api"])
                     .args(["--storage.tsdb.retention.time=100y", "--query.max-samples=500000000"])
-                    .arg("--query.timeout=10m");
+                    .arg("--query.timeout=10m")
+                    .args(flags);
             }
         }
         command.stdin(Stdio::null()).stdout(Stdio::null());
@@ -116,6 +126,7 @@ impl Server {
             process,
             dir: dir.to_owned(),
             scrapes: scrapes.to_owned(),
+            flags: flags.to_vec(),
             api: Api::new(&base)?,
             base,
             ready_s: 0.0,
@@ -141,6 +152,30 @@ impl Server {
         }
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Forgets the most memory so far: from now on [`Server::peak_mib`] tells of what comes.
+    ///
+    /// # Errors
+    /// It is gone, or of another user.
+    pub fn reset_peak(&self) -> anyhow::Result<()> {
+        let path = format!("/proc/{}/clear_refs", self.process.id());
+        std::fs::write(&path, "5").with_context(|| path)
+    }
+
+    /// Ends it in good order.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        terminate(self.process.id())?;
+        ended(&mut self.process).await?;
+        Ok(())
+    }
+
     /// CPU seconds so far.
     ///
     /// # Errors
@@ -163,7 +198,7 @@ impl Server {
     /// As [`Server::start`].
     pub async fn crash_and_restart(mut self) -> anyhow::Result<Self> {
         self.process.kill()?;
-        Self::start(self.kind, &self.dir, &self.scrapes).await
+        Self::start_with(self.kind, &self.dir, &self.scrapes, &self.flags).await
     }
 
     /// Bytes of the write-ahead log, head chunks and blocks.

@@ -10,6 +10,7 @@ use axum::Router;
 use compactor::Compact;
 use flags::{Command, Outcome, Parsed};
 use querier::Querier;
+use ruler::Ruler;
 use server::Server;
 use service::Group;
 use sidecar::Sidecar;
@@ -34,6 +35,7 @@ fn args(name: &str, dir: &Path) -> Vec<String> {
         // Nobody listens on this port of loopback.
         "sidecar" => vec![format!("--tsdb.path={}", dir.display()), "--prometheus.url=http://127.0.0.1:9".to_owned()],
         "query" => vec!["--endpoint=127.0.0.1:9".to_owned()],
+        "rule" => vec!["--query=127.0.0.1:9".to_owned(), data, format!("--rule-file={}/rules/*.yml", dir.display())],
         "server" => {
             let config = dir.join("prometheus.yml");
             std::fs::write(&config, "global: {scrape_interval: 1h}").unwrap();
@@ -64,6 +66,10 @@ struct Names {
 
 fn names(component: &str) -> Names {
     match component {
+        // Thanos' ruler reloads without a flag.
+        "rule" => {
+            Names { address: "http-address", grace: "http-grace-period", web_config: "http.config", reload_status: 200 }
+        }
         "server" => Names {
             address: "web.listen-address",
             grace: "web.grace-period",
@@ -240,7 +246,10 @@ async fn reloads_at_a_signal<C: Component>() {
         rustix::process::kill_process(own, rustix::process::Signal::HUP).unwrap();
     };
     for (text, is) in [(USERS, 1), (WRONG, 0), (USERS, 1)] {
-        std::fs::write(&web, text).unwrap();
+        // In one step: the signals of the other tests come at any time.
+        let next = dir.path().join("next.yml");
+        std::fs::write(&next, text).unwrap();
+        std::fs::rename(&next, &web).unwrap();
         hang_up();
         let reloaded = async || successful(is) && running.status("/-/healthy").await == 401;
         wait_for(&format!("{name} to reload {text:?}"), LONG, reloaded).await;
@@ -262,6 +271,11 @@ macro_rules! for_every_component {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn query() {
                 super::$check::<Querier>().await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn rule() {
+                super::$check::<Ruler>().await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -24,7 +24,7 @@ fn server() -> PrometheusOptions {
 }
 
 /// Serves a page for as long as the test runs.
-async fn serve(page: impl Fn() -> (String, String) + Clone + Send + Sync + 'static) -> anyhow::Result<u16> {
+pub(crate) async fn serve(page: impl Fn() -> (String, String) + Clone + Send + Sync + 'static) -> anyhow::Result<u16> {
     let handler = get(move || {
         let (content_type, body) = page();
         async move { ([(CONTENT_TYPE, content_type)], body) }
@@ -98,6 +98,44 @@ async fn a_node_exporter_is_scraped_as_prometheus_scrapes_it() -> anyhow::Result
     ensure!(got.len() == expected.len(), "{} series there, {} here", expected.len(), got.len());
     ours.stop().await?;
     theirs.stop().await
+}
+
+/// Files that change are loaded without being asked to, those that the configuration names too. Mistakes are told, and what
+/// was in force stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_change_are_loaded_and_mistakes_are_told() -> anyhow::Result<()> {
+    let dir = tempfile::Builder::new().prefix("aion-reload-").tempdir()?;
+    let included = dir.path().join("jobs.yml");
+    let jobs = |name: &str| {
+        format!("scrape_configs: [{{job_name: {name}, static_configs: [{{targets: ['127.0.0.1:1']}}]}}]\n")
+    };
+    std::fs::write(&included, jobs("first"))?;
+    let options = PrometheusOptions {
+        config: Some("scrape_config_files: [jobs.yml]\n".to_owned()),
+        flags: ["--config.auto-reload", "--config.auto-reload-interval=100ms"].map(str::to_owned).into(),
+        ..server()
+    };
+    let ours = Prometheus::start(binary(), dir.path(), &options).await?;
+    let pools =
+        async || ours.api.get("/api/v1/scrape_pools", &[]).await.unwrap_or_default()["data"]["scrapePools"].clone();
+    let loaded = async || ours.api.metric("prometheus_config_last_reload_successful", "").await.unwrap_or(-1.0);
+    let has = async |name: &str| wait_for(name, LONG, async || pools().await == serde_json::json!([name])).await;
+    has("first").await;
+    std::fs::write(&included, jobs("second"))?;
+    has("second").await;
+    ensure!(loaded().await == 1.0);
+    std::fs::write(&included, "scrape_configs: [{job_name: }]\nnonsense: [")?;
+    wait_for("the mistake to be told", LONG, async || loaded().await == 0.0).await;
+    ensure!(pools().await == serde_json::json!(["second"]), "what was in force stays");
+    std::fs::write(dir.path().join("prometheus.yml"), "global: {scrape_interval: nonsense}\n")?;
+    std::fs::write(&included, jobs("third"))?;
+    let log = dir.path().join("prometheus.log");
+    let told = async || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("scrape_interval"));
+    wait_for("the second mistake to be told", LONG, told).await;
+    std::fs::write(dir.path().join("prometheus.yml"), "scrape_config_files: [jobs.yml]\n")?;
+    has("third").await;
+    wait_for("success to be told", LONG, async || loaded().await == 1.0).await;
+    ours.stop().await
 }
 
 /// Times and values of all samples of `counted`.

@@ -53,6 +53,11 @@ fn query_flags_are_thanos() {
     check("query", &querier::command());
 }
 
+#[test]
+fn rule_flags_are_thanos() {
+    check("rule", &ruler::command());
+}
+
 /// `- \`--name\` default \`value\`` of each flag that Prometheus documents; `-` = none.
 #[test]
 fn server_flags_are_prometheus() {
@@ -145,46 +150,4 @@ fn tools_bucket_letters_are_thanos() {
     ] {
         assert!(letters.contains(&wanted), "{wanted:?} is not among {letters:?}");
     }
-}
-
-/// Named by the dashboards, and by no Thanos of today: it has `thanos_compact_blocks_marked_total` and
-/// `thanos_compact_downsample_failures_total`, and so have we.
-const RENAMED: [&str; 2] =
-    ["thanos_compact_blocks_marked_for_deletion_total", "thanos_compact_downsample_failed_total"];
-
-/// The metrics that Thanos' dashboards read from sidecar, store, compactor and query, without histogram suffixes.
-fn dashboard_metrics(text: &str) -> Vec<String> {
-    let ours = ["dash:query", "dash:store", "dash:sidecar", "dash:compact"];
-    let mut names: Vec<String> = text
-        .lines()
-        .filter(|l| l.split_once(" — ").is_some_and(|(_, where_)| where_.split(", ").any(|w| ours.contains(&w.trim()))))
-        .filter_map(|l| l.strip_prefix("- `")?.split_once('`').map(|(name, _)| name.to_owned()))
-        // What only a Go program has.
-        .filter(|n| !n.starts_with("go_") && !RENAMED.contains(&n.as_str()))
-        .map(|n| ["_bucket", "_count", "_sum"].iter().fold(n.clone(), |n, s| n.trim_end_matches(s).to_owned()))
-        .collect();
-    names.sort();
-    names.dedup();
-    names
-}
-
-#[test]
-fn dashboards_find_their_metrics() {
-    fn sources(dir: &std::path::Path, all: &mut String) {
-        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                sources(&path, all);
-            } else if path.extension().is_some_and(|e| e == "rs") {
-                all.push_str(&std::fs::read_to_string(&path).unwrap_or_default());
-            }
-        }
-    }
-    let Some(text) = reference("mixin-metrics.md") else { return };
-    let mut all = String::new();
-    sources(&tests::root().join("pkg"), &mut all);
-    let names = dashboard_metrics(&text);
-    assert!(names.len() > 10, "{names:?}");
-    let missing: Vec<_> = names.iter().filter(|n| !all.contains(&format!("\"{n}"))).collect();
-    assert!(missing.is_empty(), "no component registers {missing:#?}");
 }

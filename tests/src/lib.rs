@@ -51,7 +51,9 @@ pub fn commands() -> Vec<flags::Command> {
         store_gateway::command(),
         compactor::command(),
         querier::command(),
+        ruler::command(),
         server::command(),
+        uicommand::command(),
     ];
     components.into_iter().chain(all_tools().commands()).collect()
 }

@@ -48,6 +48,7 @@ const MAIN_FILE: &str = "pkg/config/src/main_file.rs";
 const RELABEL: &str = "pkg/relabel/src";
 const RETENTION: &str = "pkg/compactor/src/policy.rs";
 const REWRITE: &str = "pkg/tools/src/bucket/rewrite";
+const RULER: &str = "pkg/ruler/src/clients.rs";
 
 const PAGES: &[Page] = &[
     Page {
@@ -159,6 +160,7 @@ const PAGES: &[Page] = &[
                 ..table("Caching bucket", CACHES, "ChunksYaml")
             },
             table("`config` of type IN-MEMORY", CACHES, "InMemory"),
+            table("`config` of type FILESYSTEM", CACHES, "OnDisk"),
             table("`config` of type MEMCACHED", CACHES, "Memcached"),
             table("`config` of type REDIS", CACHES, "Redis"),
             table("`config` of type GROUPCACHE", CACHES, "Groupcache"),
@@ -186,14 +188,30 @@ const PAGES: &[Page] = &[
         ],
     },
     Page {
+        file: "ruler",
+        title: "Queriers and Alertmanagers of the ruler",
+        intro: "`aion rule --query.config-file` names a file, `--query.config` holds its text: a list of sets of queriers. \
+                `--alertmanagers.config-file` and `--alertmanagers.config` say the same of Alertmanagers, as a list below \
+                the key `alertmanagers`.",
+        example: "- static_configs: [dns+query.example.org:10902]\n  \
+                    scheme: https\n\
+                  - grpc_config:\n    \
+                      endpoint_addresses: [query-b:10901]\n",
+        tables: &[
+            table("A set of queriers", RULER, "QuerierYaml"),
+            table("A set of Alertmanagers", RULER, "AlertmanagerYaml"),
+            table("Files with addresses", RULER, "FileSd"),
+            table("Queriers by gRPC", RULER, "GrpcYaml"),
+        ],
+    },
+    Page {
         file: "prometheus",
         title: "Prometheus configuration",
         intro: "`aion server --config.file` names a file in the format of Prometheus 3.14, defaults included. Relative paths \
                 count from the folder of the file they stand in. The file is read again at SIGHUP, at `POST /-/reload` and, \
                 with `--config.auto-reload`, when it or a file that it names changes. A configuration is put in force as a \
                 whole or not at all; a mistake is named with file, line and column.\n\n\
-                Each section is read and checked. A warning names those that are not in force: `rule_files`, `alerting`, \
-                `remote_write`, `remote_read`, `otlp`, `tracing`, `global.query_log_file` and `runtime`.\n\n\
+                Each section is read and checked. A warning names those that are not in force: `tracing`, `global.query_log_file` and `runtime`.\n\n\
                 Targets are found by `static_configs`, `file_sd_configs`, `http_sd_configs`, `dns_sd_configs`, \
                 `consul_sd_configs` and `kubernetes_sd_configs`. The sections of all other mechanisms of Prometheus are \
                 checked, and a server does not start with one of them: a tool that writes targets to a file, or serves \
@@ -342,7 +360,9 @@ fn config_pages_are_current() {
 }
 
 fn contents() -> String {
-    let mut out = "# Configuration files\n\nFlags are in [docs/components](../components). ".to_owned();
+    let mut out =
+        "# Configuration files\n\nFlags are on the page of each command, [aion server](../components/server.md) say. "
+            .to_owned();
     out += "YAML that flags take, or their files hold:\n\n";
     for page in PAGES {
         writeln!(out, "- [{}]({}.md)", page.title, page.file).unwrap();

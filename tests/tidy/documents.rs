@@ -14,6 +14,8 @@ const FLAGS_OF_OTHERS: &[&str] = &[
     "workspace",       // cargo
     "release",
     "profile",
+    "path",   // cargo
+    "locked", // cargo
     "test",
     "nocapture",
     "timings",
@@ -164,7 +166,8 @@ fn links_in_documents_lead_somewhere() {
 /// Files of the project that documents name, tests that hold an invariant above all.
 #[test]
 fn files_in_documents_exist() {
-    const FOLDERS: [&str; 9] = [".ci/", "cmd/", "docs/", "examples/", "fuzz/", "minio/", "pkg/", "testdata/", "tests/"];
+    const FOLDERS: [&str; 10] =
+        [".ci/", "cmd/", "deploy/", "docs/", "examples/", "fuzz/", "minio/", "pkg/", "testdata/", "tests/"];
     let mut wrong = Vec::new();
     for (path, text) in documents() {
         let named = quoted(&text).filter(|t| FOLDERS.iter().any(|f| t.starts_with(f)));

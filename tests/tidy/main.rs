@@ -5,6 +5,7 @@ mod config_pages;
 mod declared;
 mod dictionary;
 mod documents;
+mod pains;
 mod proto;
 mod structure;
 

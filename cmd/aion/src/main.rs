@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assembly::Deps;
-use flags::{Command, Found, Outcome, Parsed};
+use flags::{Arg, Command, Found, Outcome, Parsed};
 use service::tool;
 use telemetry::build::BuildInfo;
 use telemetry::{Metrics, logs};
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use transport::traces::Tracing;
 
+mod man;
 mod words;
 
 #[cfg(test)]
@@ -54,6 +55,8 @@ const COMPONENTS: &[Component] = &[
     component!("store", "Serves the blocks of a bucket.", store_gateway),
     component!("compact", "Merges, downsamples, retains and deletes the blocks of a bucket.", compactor),
     component!("query", "PromQL over sidecars, stores and other queriers.", querier),
+    component!("ui", "The web interface for any server with Prometheus' HTTP API.", uicommand),
+    component!("rule", "Rules and alerts over queriers, in place of a Thanos ruler.", ruler),
 ];
 
 /// The tools: their own crate's, and those that work with a component's parts.
@@ -103,6 +106,9 @@ fn main() -> ExitCode {
         _ => {}
     }
     let commands = commands();
+    if is_of_prometheus(&commands, &args) {
+        args.insert(0, "server".to_owned());
+    }
     match flags::find(&commands, &args) {
         Found::Command(command, places) => {
             let is_tool = command.name.starts_with("tools ");
@@ -118,6 +124,12 @@ fn main() -> ExitCode {
         Found::Unknown { group, word } if word != "help" => words::unknown(&commands, &group, &word),
         Found::Group(group) | Found::Unknown { group, .. } => group_command(&group, args),
     }
+}
+
+/// Whether this is a command line of Prometheus, which has no commands: what starts its image gives flags only.
+fn is_of_prometheus(commands: &[Command], args: &[String]) -> bool {
+    let has_config = args.iter().any(|arg| arg == "--config.file" || arg.starts_with("--config.file="));
+    has_config && matches!(flags::find(commands, args), Found::Group(group) if group.is_empty())
 }
 
 /// The start of a command's name alone, perhaps with a wish for help.
@@ -138,27 +150,43 @@ fn group_command(group: &str, mut args: Vec<String>) -> ExitCode {
 
 /// All commands, those that only print something among them.
 fn commands() -> Vec<Command> {
-    let small = |(name, about)| Command { name, about, flags: vec![], args: None };
+    let small = |(name, about)| {
+        let args = (name == "man").then_some(Arg { name: "dir", help: "The folder for the pages.", min: 1, max: 1 });
+        Command { name, about, flags: vec![], args }
+    };
     let mut all: Vec<Command> = COMPONENTS.iter().map(|c| (c.command)()).collect();
     all.extend(tools().commands());
     all.extend(SMALL.map(small));
     all
 }
 
-const SMALL: [(&str, &str); 5] = [
+const SMALL: [(&str, &str); 6] = [
     ("completion bash", "Print the completion of commands and flags for bash: eval \"$(aion completion bash)\"."),
     ("completion zsh", "Print the completion of commands and flags for zsh: eval \"$(aion completion zsh)\"."),
     ("completion fish", "Print the completion of commands and flags for fish: aion completion fish | source."),
+    ("man", "Write the man pages of all commands into a folder."),
     ("version", "Print the version."),
     ("help", "Print the commands."),
 ];
 
-/// A command that prints something that is always the same.
+/// A command that prints, or writes, something that is always the same.
 fn small_command(command: &Command, args: Vec<String>) -> ExitCode {
-    if let Err(code) = parse(command, args) {
-        return code;
-    }
+    let parsed = match parse(command, args) {
+        Ok(parsed) => parsed,
+        Err(code) => return code,
+    };
     match command.name {
+        "man" => {
+            // One argument is what the declaration asks for.
+            let dir = parsed.args().first().map(std::path::Path::new).unwrap_or(std::path::Path::new("."));
+            match man::write(dir, &commands()) {
+                Ok(pages) => print_and_succeed(&format!("{pages} pages in {}", dir.display())),
+                Err(e) => {
+                    eprintln!("aion man: {e}");
+                    ExitCode::FAILURE
+                }
+            }
+        }
         "completion bash" => print_and_succeed(flags::bash_script()),
         "completion zsh" => print_and_succeed(flags::zsh_script()),
         "completion fish" => print_and_succeed(flags::fish_script()),
@@ -267,9 +295,10 @@ fn tools_command(args: Vec<String>) -> ExitCode {
         }
     }
     let shutdown = CancellationToken::new();
-    let mut out = std::io::stdout();
+    let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
     let mut deps = tool::Deps {
         out: &mut out,
+        err: &mut err,
         clock: Arc::new(model::SystemClock),
         env: Arc::new(|name| std::env::var(name).ok()),
         metrics: Metrics::new(),
@@ -292,8 +321,7 @@ fn tools_command(args: Vec<String>) -> ExitCode {
         tracing.shutdown(LAST_SPANS);
     }
     match ended {
-        Some(Ok(tool::Verdict::Fine)) => ExitCode::SUCCESS,
-        Some(Ok(tool::Verdict::Problems)) => ExitCode::FAILURE,
+        Some(Ok(code)) => ExitCode::from(code),
         // A reader that has seen enough is no failure.
         Some(Err(tool::Error::Output(e))) if e.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Some(Err(e)) => {
@@ -357,8 +385,9 @@ fn usage() -> String {
     for component in COMPONENTS {
         out.push_str(&format!("  {:<12}{}\n", component.name, component.about));
     }
-    out.push_str("  tools       One-shot commands: bucket …, promqltest.\n");
+    out.push_str("  tools       One-shot commands: bucket, check, test, query, rules, tsdb, ….\n");
     out.push_str("  completion  Completion for bash, zsh or fish.\n");
+    out.push_str("  man         Man pages, into a folder.\n");
     out.push_str("  version     Version, revision and compiler.\n");
     out.push_str("\nStart with: aion up, or aion demo. Each command has --help.\n");
     out

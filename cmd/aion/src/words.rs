@@ -5,12 +5,10 @@ use std::process::ExitCode;
 use flags::{Command, nearest};
 
 /// Commands of Thanos that are not built yet, with what serves meanwhile.
-const TO_COME: [(&str, &str); 5] = [
+const TO_COME: [(&str, &str); 3] = [
     ("receive", ""),
-    ("rule", ""),
     ("query-frontend", "; put it before `aion query`"),
     ("tools bucket web", "; `aion compact --wait` and `aion store` have pages of their blocks"),
-    ("tools rules-check", "; `promtool check rules` does the same"),
 ];
 
 /// Says what is wrong with a word that is no command, and gives the exit code of usage errors.

@@ -30,9 +30,8 @@ fn the_version_has_prometheus_layout() {
 fn commands_that_are_none() {
     for (args, told) in [
         (&["receive", "--tsdb.path=x"][..], "there is no `aion receive` yet"),
-        (&["--log.level", "debug", "rule"], "there is no `aion rule` yet"),
-        (&["tools", "bucket", "web"], "there is no `aion tools bucket web` yet"),
-        (&["tools", "rules-check", "--rules=x"], "there is no `aion tools rules-check` yet"),
+        (&["--log.level", "debug", "receive"], "there is no `aion receive` yet"),
+        (&["tools", "bucket", "web"], "a bucket is needed"),
         (&["sotre"], "did you mean \"store\"?"),
         (&["tools", "buckets"], "did you mean \"bucket\"?"),
         (&["tools", "bucket", "inspct"], "did you mean \"inspect\"?"),
@@ -43,6 +42,19 @@ fn commands_that_are_none() {
         let output = run(args);
         let errors = text(&output.stderr);
         assert!(output.status.code() == Some(2) && errors.contains(told), "{args:?}: {:?} {errors}", output.status);
+    }
+}
+
+#[test]
+fn flags_of_prometheus_without_a_command_start_a_server() {
+    for args in [
+        &["--config.file=none.yml", "--web.enable-lifecycle"][..],
+        &["--web.listen-address=127.0.0.1:0", "--config.file", "none.yml"],
+    ] {
+        let output = run(args);
+        let errors = text(&output.stderr);
+        assert!(!output.status.success() && errors.contains("none.yml"), "{args:?}: {errors}");
+        assert!(errors.contains("component=server"), "{args:?}: {errors}");
     }
 }
 
@@ -62,6 +74,17 @@ fn help_and_commands_after_flags() {
         let shown = text(&output.stdout);
         assert!(output.status.success() && shown.starts_with(start), "{args:?}: {shown}{}", text(&output.stderr));
     }
+}
+
+#[test]
+fn man_pages_are_written_for_all_commands() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = run(&["man", dir.path().to_str().unwrap()]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    for page in ["aion.1", "aion-store.1", "aion-tools-bucket-ls.1", "aion-completion-bash.1"] {
+        assert!(std::fs::read_to_string(dir.path().join(page)).unwrap().starts_with(".TH aion"), "{page}");
+    }
+    assert_eq!(run(&["man"]).status.code(), Some(2));
 }
 
 #[test]
@@ -90,7 +113,22 @@ fn bash_completes() {
     // As bash cuts a line: at blanks and at `=`.
     for (words, want) in [
         (&["com"][..], vec!["compact", "completion"]),
-        (&["tools", ""], vec!["bucket", "promqltest"]),
+        (
+            &["tools", ""],
+            vec![
+                "bucket",
+                "promqltest",
+                "check",
+                "rules-check",
+                "query",
+                "debug",
+                "push",
+                "tsdb",
+                "test",
+                "rules",
+                "promql",
+            ],
+        ),
         (&["tools", "bucket", "re"], vec!["rewrite", "retention", "replicate"]),
         (&["completion", ""], vec!["bash", "zsh", "fish"]),
         (&["query", "--log.lev"], vec!["--log.level"]),

@@ -5,6 +5,9 @@ use http::{HeaderValue, StatusCode, header};
 use promql::QueryError;
 use transport::http::answers::{ErrorKind, failure};
 
+/// When to ask again what was refused for now, s: by then some of the queries that run have ended.
+const RETRY_AFTER_S: &str = "1";
+
 /// A failed request; as an answer `{"status":"error","errorType":"…","error":"…"}`.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{text}")]
@@ -51,6 +54,7 @@ impl From<QueryError> for ApiError {
             QueryError::Execution(_) | QueryError::Limit(_) => ErrorKind::Execution,
             QueryError::Timeout(_) => ErrorKind::Timeout,
             QueryError::Canceled(_) => ErrorKind::Canceled,
+            QueryError::TooMany(_) => ErrorKind::TooManyRequests,
             QueryError::Storage(cause) => return cause.clone().into(),
         };
         Self::new(kind, error.to_string())
@@ -76,6 +80,9 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = failure(self.status.unwrap_or(self.kind.status()), self.kind, &self.text);
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if matches!(self.kind, ErrorKind::TooManyRequests | ErrorKind::Unavailable) {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+        }
         response
     }
 }

@@ -7,7 +7,7 @@ use labels::Matcher;
 use model::Resolution;
 use promql::{EngineChoice, ReadOptions};
 use serde::Deserialize;
-use storage::{Budget, Ctx, PartialResponse, SeriesSource, Shard};
+use storage::{Budget, Ctx, Origin, PartialResponse, SeriesSource, Shard};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::state::ApiOptions;
@@ -43,6 +43,17 @@ impl RequestCtx {
         let cancel = CancellationToken::new();
         let ctx = Ctx { cancel: cancel.clone(), deadline, budget, tenant: tenant.id.clone(), hints: None };
         Ok(Self { ctx, tenant, _stop: cancel.drop_guard() })
+    }
+
+    /// Has sources note what they send, for `stats`.
+    pub fn noting_origins(mut self, params: &Params) -> Self {
+        self.ctx.hints = (!params.get("stats").is_empty()).then(Arc::default);
+        self
+    }
+
+    /// What sources sent.
+    pub fn origins(&self) -> Vec<Origin> {
+        self.ctx.hints.as_ref().map(|sink| sink.hints().origins).unwrap_or_default()
     }
 }
 

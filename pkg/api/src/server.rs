@@ -31,6 +31,8 @@ pub struct ServerParts {
     /// False while the server cannot answer yet: all routes but `status/walreplay`, `notifications` and
     /// `notifications/live` answer 503 then.
     pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Where alerts are sent.
+    pub alertmanagers: Arc<dyn Fn() -> Alertmanagers + Send + Sync>,
     /// Warnings that every answer with data carries now, such as one that names a replay that still goes on.
     pub warnings: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
 }
@@ -39,6 +41,15 @@ impl fmt::Debug for ServerParts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerParts").field("tsdb", &self.tsdb).field("scrapes", &self.scrapes).finish_non_exhaustive()
     }
+}
+
+/// URLs of Alertmanagers, as `/api/v1/alertmanagers` shows them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Alertmanagers {
+    /// Those that get alerts.
+    pub active: Vec<String>,
+    /// Those that relabelling dropped.
+    pub dropped: Vec<String>,
 }
 
 /// The configuration in force, as `status/config` and `status/runtimeinfo` show it.

@@ -8,6 +8,7 @@ use transport::http::answers::ErrorKind;
 
 use crate::active::ActiveQueries;
 use crate::error::ApiError;
+use crate::ledger::Ledger;
 use crate::server::ServerParts;
 use crate::state::ApiState;
 
@@ -19,12 +20,14 @@ pub(crate) struct Shared(Arc<Inner>);
 pub(crate) struct Inner {
     pub state: ApiState,
     pub active: ActiveQueries,
+    pub ledger: Ledger,
 }
 
 impl Shared {
     pub fn new(state: ApiState) -> Self {
         let active = ActiveQueries::new(&state.metrics, state.options.engine.max_concurrent);
-        Self(Arc::new(Inner { state, active }))
+        let ledger = Ledger::new(state.options.recent_queries_max, state.clock.clone());
+        Self(Arc::new(Inner { state, active, ledger }))
     }
 
     /// What a server has beyond a querier.

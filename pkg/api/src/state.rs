@@ -114,6 +114,8 @@ pub struct ApiOptions {
     pub body_bytes_max: usize,
     /// The most parameters of one request, each value of a repeated one counted (`--query.max-parameters`).
     pub parameters_max: usize,
+    /// How many queries that have ended are kept for `status/queries`; 0 keeps none (`--query.recent-queries`).
+    pub recent_queries_max: usize,
     /// Warnings (and infos) shown in one answer; more are counted.
     pub annotations_max: usize,
     /// The version that `status/buildinfo` gives as `version`, for clients that choose by Prometheus' versions.
@@ -147,6 +149,7 @@ impl Default for ApiOptions {
             request_bytes_max: 0,
             body_bytes_max: 10 << 20,
             parameters_max: 1000,
+            recent_queries_max: 1000,
             annotations_max: 10,
             prometheus_version: "3.14.0".to_owned(),
             start_time_ms: 0,

@@ -78,7 +78,10 @@ impl Collector for DurationSummary {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         const NAME: &str = "prometheus_engine_query_duration_seconds";
         let mut slices = self.slices.lock().unwrap_or_else(PoisonError::into_inner);
-        // The registry knows no summaries, so the three families stand side by side, without a type.
+        if slices.is_empty() {
+            return Ok(());
+        }
+        // The registry knows no summaries: three families without a type, of which the text makes one.
         let mut family = encoder.encode_descriptor(NAME, "Query timings", None, MetricType::Unknown)?;
         for (slice, window) in slices.iter_mut() {
             for ((quantile, _), value) in QUANTILES.into_iter().zip(window.quantiles(Instant::now())) {
@@ -112,6 +115,7 @@ mod tests {
         }
         let text = metrics.encode();
         for line in [
+            "# TYPE prometheus_engine_query_duration_seconds summary",
             "prometheus_engine_query_duration_seconds{quantile=\"0.5\",slice=\"inner_eval\"} 50.0",
             "prometheus_engine_query_duration_seconds{quantile=\"0.99\",slice=\"inner_eval\"} 99.0",
             "prometheus_engine_query_duration_seconds_sum{slice=\"inner_eval\"} 5050.0",
@@ -119,6 +123,7 @@ mod tests {
         ] {
             assert!(text.contains(&format!("{line}\n")), "{line} in\n{text}");
         }
+        assert_eq!(text.matches("# TYPE prometheus_engine_query_duration_seconds").count(), 1, "{text}");
         summary.observe("inner_eval", 7.0, now + AGE_MAX + Duration::from_secs(1));
         let mut slices = summary.slices.lock().unwrap();
         assert_eq!(slices[0].1.quantiles(now), [7.0; 3]);

@@ -238,8 +238,16 @@ async fn limits_and_stats() {
     let got = api.get("query?query=up&stats=yes&analyze=1").await.json();
     assert!(got["warnings"][0].as_str().unwrap().contains("\"stats\" is deprecated"), "{got}");
     assert_eq!(got["data"]["analysis"]["children"][0]["name"], "[vectorSelector] up");
-    let got = api.get("query_explain?query=sum(up)").await.json();
-    assert_eq!(got["data"]["name"], "[aggregate] sum");
+    let operator = &got["data"]["analysis"]["children"][0];
+    assert_eq!((&operator["series"], &operator["samples"], &operator["seriesRead"]), (&2.into(), &2.into(), &2.into()));
+    assert!(operator["executionTime"].as_str().unwrap().ends_with('s'), "{got}");
+    let got = api.get("query_explain?query=sum(up)*(1%2B1)").await.json();
+    assert_eq!(got["data"]["name"], "[binary] * (vector before scalar)");
+    assert_eq!(got["data"]["children"][0]["children"][0]["name"], "[vectorSelector] up");
+    assert_eq!(got["data"]["passes"][0]["name"], "fold-constants");
+    assert_eq!(got["data"]["passes"][0]["changes"], serde_json::json!(["calculated 2"]));
+    let got = api.get("query_range_explain?query=up@10&start=0&end=60&step=15").await.json();
+    assert_eq!(got["data"]["name"], "[stepInvariant]", "{got}");
 }
 
 #[tokio::test]

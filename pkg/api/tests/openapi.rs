@@ -48,6 +48,10 @@ fn example(path: &str, name: &str) -> &'static str {
         (_, "match[]" | "match_target") => "{job=\"a\"}",
         (_, "exclude_alerts" | "case_sensitive" | "include_score" | "include_metadata" | "skip_head") => "true",
         ("/rules", "type") => "alert",
+        ("/status/queries", "state") => "ended",
+        ("/status/queries", "group") => "panel",
+        ("/status/queries", "sort") => "samples",
+        ("/status/queries", "offset") => "1",
         (_, "state") => "any",
         (_, "fuzz_alg") => "jarowinkler",
         (_, "sort_by") => "alpha",
@@ -250,7 +254,8 @@ async fn what_we_describe_is_served() {
     assert_eq!(described["openapi"], "3.1.0");
     for operation in operations(&described) {
         let (path, method, text) = operation;
-        if matches!(path, "/read" | "/write") {
+        // The last needs a query that is under way; its own test has one.
+        if matches!(path, "/read" | "/write" | "/status/queries/cancel") {
             continue;
         }
         let (api, _) = Api::server(true);

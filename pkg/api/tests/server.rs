@@ -77,6 +77,9 @@ async fn status_pages() {
     assert_eq!(data(&api, "status/config").await, json!({ "yaml": "global: {}\n" }));
     assert_eq!(data(&api, "status/walreplay").await, json!({ "min": 2, "max": 9, "current": 5 }));
     assert_eq!(data(&api, "status/tsdb/blocks").await["blocks"][0]["ulid"], "01FZ");
+    let page = data(&api, "status/tsdb/blocks?limit=5").await;
+    assert_eq!((&page["blocks"][0]["ulid"], &page["total"], &page["next"]), (&json!("01FZ"), &json!(1), &json!(null)));
+    assert_eq!(data(&api, "status/tsdb/blocks?limit=5&next=01FZ").await["blocks"], json!([]));
     let info = data(&api, "status/runtimeinfo").await;
     assert_eq!(
         (&info["reloadConfigSuccess"], &info["lastConfigTime"], &info["corruptionCount"], &info["storageRetention"]),
@@ -94,6 +97,11 @@ async fn status_pages() {
 async fn targets_and_pools() {
     let (api, _) = Api::server(true);
     assert_eq!(data(&api, "scrape_pools").await, json!({ "scrapePools": ["a", "b", "empty"] }));
+    let known = json!({
+        "activeAlertmanagers": [{"url": "http://a:9093/api/v2/alerts"}],
+        "droppedAlertmanagers": [{"url": "http://b:9093/api/v2/alerts"}],
+    });
+    assert_eq!(data(&api, "alertmanagers").await, known);
     assert_eq!(data(&api, "scrape_pools/config?scrapePool=b").await, json!({ "yaml": "job_name: b\n" }));
     let all = data(&api, "targets?scrapePool=a").await;
     assert_eq!(all["droppedTargetCounts"], json!({ "a": 0, "b": 700 }), "those that are not kept count too");

@@ -56,9 +56,17 @@ pub fn delete_from(chunk: Chunk, resolution_ms: i64, deleted: &[TimeRange]) -> R
 }
 
 /// The chunk without the samples inside `deleted`; `None` when none is left. Float histograms take the place of integer
-/// ones; start timestamps are not kept.
+/// ones; of histograms start timestamps are not kept.
 pub(crate) fn without(encoding: Encoding, data: &[u8], deleted: &[TimeRange]) -> Result<Option<TimedChunk>, Error> {
     let kept = |time: i64| !deleted.iter().any(|d| d.contains(time));
+    if encoding == Encoding::Xor2 {
+        let mut samples = chunkenc::decode_xor2(data)?;
+        samples.retain(|(_, time, _)| kept(*time));
+        let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return Ok(None) };
+        let (min_time, max_time) = (first.1, last.1);
+        let data = chunkenc::encode_xor2(samples)?.into();
+        return Ok(Some(TimedChunk { min_time, max_time, encoding, data }));
+    }
     if encoding.is_float() {
         let mut column = Column::new();
         decode_floats(encoding, data, &mut column)?;
@@ -80,4 +88,20 @@ pub(crate) fn without(encoding: Encoding, data: &[u8], deleted: &[TimeRange]) ->
     }
     let data = Bytes::from(appender.to_vec());
     Ok(Some(TimedChunk { min_time, max_time, encoding: Encoding::FloatHistogram, data }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn start_timestamps_of_floats_are_kept() {
+        let samples: Vec<_> = (0..10).map(|n| (n / 5 + 1, n * 1000, n as f64)).collect();
+        let data = chunkenc::encode_xor2(samples.iter().copied()).unwrap();
+        let left = without(Encoding::Xor2, &data, &[TimeRange::new(2000, 6500)]).unwrap().unwrap();
+        assert_eq!((left.encoding, left.min_time, left.max_time), (Encoding::Xor2, 0, 9000));
+        let want = [&samples[..2], &samples[7..]].concat();
+        assert_eq!(chunkenc::decode_xor2(&left.data).unwrap(), want);
+        assert_eq!(without(Encoding::Xor2, &data, &[TimeRange::new(0, 9000)]).unwrap(), None);
+    }
 }

@@ -69,19 +69,27 @@ impl IndexParts {
         let name: Arc<str> = file.into();
         Symbols::open(name.clone(), self.symbols.start, self.symbols.start, self.version, symbols)?;
         PostingsTable::open(name, self.tail.start, self.tail.start, self.version, tail)?;
-        let mut out = Vec::with_capacity(HEADER_LEN + symbols.len() + tail.len() + FOOTER_LEN);
-        out.extend_from_slice(&MAGIC.to_be_bytes());
-        out.extend_from_slice(&[1, self.version]);
-        out.extend_from_slice(&self.toc.postings_offset_table.to_be_bytes());
-        out.extend_from_slice(symbols);
-        let table = out.len() as u64;
-        out.extend_from_slice(tail);
-        let footer = out.len();
-        out.extend_from_slice(&(HEADER_LEN as u64).to_be_bytes());
-        out.extend_from_slice(&table.to_be_bytes());
-        let crc = encoding::crc32c(&out[footer..]);
-        out.extend_from_slice(&crc.to_be_bytes());
-        Ok(out)
+        Ok([&self.header_begin()[..], symbols, tail, &self.header_end()].concat())
+    }
+
+    /// What a header file has before the bytes of `symbols` and `tail`.
+    pub fn header_begin(&self) -> [u8; HEADER_LEN] {
+        let mut out = [0; HEADER_LEN];
+        out[..4].copy_from_slice(&MAGIC.to_be_bytes());
+        out[4..6].copy_from_slice(&[1, self.version]);
+        out[6..].copy_from_slice(&self.toc.postings_offset_table.to_be_bytes());
+        out
+    }
+
+    /// What a header file has behind them.
+    pub fn header_end(&self) -> [u8; FOOTER_LEN] {
+        let table = HEADER_LEN as u64 + (self.symbols.end - self.symbols.start);
+        let mut out = [0; FOOTER_LEN];
+        out[..8].copy_from_slice(&(HEADER_LEN as u64).to_be_bytes());
+        out[8..16].copy_from_slice(&table.to_be_bytes());
+        let crc = encoding::crc32c(&out[..16]);
+        out[16..].copy_from_slice(&crc.to_be_bytes());
+        out
     }
 }
 

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use labels::Matcher;
 
 use crate::series::{RawEntry, entry_offset, parse_raw, resolve};
+use crate::survey::Survey;
 use crate::toc::{INDEX_HEADER_LEN, Toc, index_version};
 use crate::{Error, PostingsTable, Result, SeriesEntry, Symbols, expand, map_file, postings};
 
@@ -105,6 +106,14 @@ impl IndexReader {
     /// [`Error::Corrupt`] if the part that is read is not what was written.
     pub fn expand(&self, matchers: &[Matcher]) -> Result<Vec<u32>> {
         expand::plan(&self.table, matchers)?.combine(|range| self.postings(range))
+    }
+
+    /// What the first `bytes_max` bytes of the series' entries tell of the block.
+    pub fn survey(&self, bytes_max: usize) -> Survey {
+        let (begin, end) = (self.toc.series, self.toc.series_end());
+        let last = end.min(begin.saturating_add(bytes_max as u64));
+        let bytes = self.bytes.get(begin as usize..last as usize).unwrap_or_default();
+        Survey::of(self.version, begin, end, bytes)
     }
 
     /// Reads series `id` without looking up its symbols.

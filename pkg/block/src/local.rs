@@ -331,6 +331,34 @@ impl Parts {
         Ok(names.into_iter().take(limit(want.limit)).collect())
     }
 
+    /// The values that a series with a chunk in the range has: of each value no series is read behind the first such one.
+    fn label_values_inside(&self, ctx: &Ctx, name: &str, want: &LabelQuery) -> storage::Result<Vec<String>> {
+        let (mut found, mut entry) = (Vec::new(), RawEntry::default());
+        if !want.range.overlaps(self.range()) {
+            return Ok(found);
+        }
+        let table = self.index.postings_table();
+        for value in table.label_values(name)?.into_iter().filter(|value| !value.is_empty()) {
+            if found.len() == limit(want.limit) {
+                break;
+            }
+            ctx.check()?;
+            let Some(list) = table.lookup(name, value)? else { continue };
+            for (n, id) in self.index.postings(list)?.into_iter().enumerate() {
+                if n % 1024 == 1023 {
+                    ctx.check()?;
+                }
+                self.index.raw_series(id, &mut entry)?;
+                let inside = |c: &ChunkMeta| want.range.overlaps(TimeRange::new(c.min_time, c.max_time));
+                if entry.chunks.iter().any(inside) {
+                    found.push(value.to_owned());
+                    break;
+                }
+            }
+        }
+        Ok(found)
+    }
+
     fn label_values(&self, ctx: &Ctx, name: &str, want: &LabelQuery) -> storage::Result<Vec<String>> {
         if want.without_replica_labels.iter().any(|n| n == name) {
             return Ok(Vec::new());
@@ -343,6 +371,9 @@ impl Parts {
                 .take(limit(want.limit))
                 .map(str::to_owned)
                 .collect());
+        }
+        if want.matchers.is_empty() && self.external.get(name).is_none() {
+            return self.label_values_inside(ctx, name, want);
         }
         let mut values = std::collections::BTreeSet::new();
         self.each_label_set(ctx, want, |labels| {

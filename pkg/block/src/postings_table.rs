@@ -161,7 +161,11 @@ impl PostingsTable {
     /// [`crate::Error::Corrupt`] if the part that is read is not what was written.
     pub fn label_values(&self, name: &str) -> Result<Vec<&str>> {
         let mut values = Vec::with_capacity(self.value_count(name));
-        self.each_value(name, "", |value, _| values.push(value))?;
+        let Some(name) = self.name(name) else { return Ok(values) };
+        let mut cursor = self.seek(name, "")?;
+        while cursor.at() < name.end as usize {
+            values.push(read_entry(&mut cursor)?.1);
+        }
         Ok(values)
     }
 

@@ -80,17 +80,41 @@ pub fn parse_parts(
 ) -> Result<()> {
     chunks.clear();
     let mut cursor = labels_of(file, offset, bytes, labels)?;
+    chunks_of(&mut cursor, chunks)?;
+    if cursor.left() > 0 {
+        return Err(cursor.corrupt(format!("{} bytes left in a series entry", cursor.left())).into());
+    }
+    Ok(())
+}
+
+#[inline]
+fn chunks_of(cursor: &mut Cursor<'_>, chunks: &mut Vec<ChunkMeta>) -> Result<()> {
     let (mut max_time, mut reference) = (0i64, 0u64);
-    for i in 0..count(&mut cursor, 3, "chunks")? {
+    for i in 0..count(cursor, 3, "chunks")? {
         let min_time = if i == 0 { cursor.varint()? } else { max_time.wrapping_add(cursor.uvarint()? as i64) };
         max_time = min_time.wrapping_add(cursor.uvarint()? as i64);
         reference = if i == 0 { cursor.uvarint()? } else { reference.wrapping_add(cursor.varint()? as u64) };
         chunks.push(ChunkMeta { min_time, max_time, reference });
     }
-    if cursor.left() > 0 {
-        return Err(cursor.corrupt(format!("{} bytes left in a series entry", cursor.left())).into());
-    }
     Ok(())
+}
+
+/// The chunks that the entry at the start of `bytes` tells of, into `out`; none where it is cut or does not parse. Checks no
+/// checksum: for planning what to read.
+pub fn peek_chunks(bytes: &[u8], out: &mut Vec<ChunkMeta>) {
+    out.clear();
+    let mut cursor = Cursor::new("", 0, bytes);
+    let mut read = || -> Result<()> {
+        let body = cursor.string_bytes()?;
+        let mut cursor = Cursor::new("", 0, body);
+        for _ in 0..count(&mut cursor, 2, "labels")? {
+            cursor.uvarint32_pair()?;
+        }
+        chunks_of(&mut cursor, out)
+    };
+    if read().is_err() {
+        out.clear();
+    }
 }
 
 /// As [`parse_raw`], but reads only the labels, into `labels`; the checksum is that of the whole entry.

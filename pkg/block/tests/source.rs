@@ -85,6 +85,11 @@ fn external_labels_take_part_in_matching_and_order() {
     let values = |name, want| futures::executor::block_on(block.label_values(&ctx, name, want)).unwrap().value;
     assert_eq!(values("m", LabelQuery::new(TimeRange::ALL, [])), ["x"]);
     assert_eq!(values("a", LabelQuery::new(TimeRange::ALL, [])), ["1", "2"]);
+    // Only values of series with a chunk in the range, as `label_names` above.
+    assert_eq!(values("a", LabelQuery::new(TimeRange::new(10, 15), [])).len(), 1);
+    assert_eq!(values("z", LabelQuery::new(TimeRange::new(10, 15), [])), Vec::<String>::new());
+    assert_eq!(values("a", LabelQuery::new(TimeRange::new(50, 99), [])), Vec::<String>::new());
+    assert_eq!(values("a", LabelQuery { limit: 1, ..LabelQuery::new(TimeRange::new(0, 25), []) }).len(), 1);
 }
 
 #[test]

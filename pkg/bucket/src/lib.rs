@@ -2,6 +2,7 @@
 //!
 //! - [`fetch::MetaFetcher`] gives a [`View`]: every block's `meta.json`, marks and objects, from one listing.
 //! - [`filters::Filters`] say which blocks of a view a component works with; [`lineage`] which of them hold the same.
+//! - [`page`] is how the HTTP API lists blocks.
 //! - [`shipper`] brings the blocks of a local data directory into the bucket, again and again.
 //! - [`upload`], [`marks`], [`delete`], [`download`] keep to Thanos' order of steps, in which a reader that sees
 //!   `meta.json` finds all the files it names.
@@ -17,6 +18,7 @@ pub mod flags;
 pub mod lineage;
 pub mod listing;
 pub mod marks;
+pub mod page;
 pub mod partial;
 pub mod shipper;
 pub mod unfinished;

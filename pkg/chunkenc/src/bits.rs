@@ -2,7 +2,7 @@
 
 /// Reads bits from a slice. Past the end it yields zeros and keeps counting, so the hot loops look at
 /// [`BitReader::overrun`] once per sample instead of once per read.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct BitReader<'a> {
     data: &'a [u8],
     at: usize,

@@ -6,12 +6,15 @@ use model::is_stale;
 
 use crate::Error;
 use crate::bits::{BitReader, BitWriter};
+use crate::start_times::StartTimes;
 use crate::xor::{Window, read_xor, write_xor};
 
 /// One sample. Buckets hold absolute counts in layout order; stale samples have none.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Row<C> {
     pub(crate) time: i64,
+    /// 0 = unknown. Written and read by those who have a place for it.
+    pub(crate) start: i64,
     pub(crate) count: C,
     pub(crate) zero_count: C,
     pub(crate) sum: f64,
@@ -27,11 +30,19 @@ pub(crate) trait Fields: Default + Clone + fmt::Debug {
     /// Writes a sample.
     fn write(&mut self, bits: &mut BitWriter, row: &Row<Self::Count>, first: bool);
 
+    /// The last sample's time; 0 before any.
+    fn row_time(&self) -> i64;
+
     /// The last sample.
     fn row(&self) -> Row<Self::Count>;
 
-    /// All samples that were written, none of them stale.
-    fn read(data: &[u8], samples: usize, buckets: (usize, usize)) -> Result<Vec<Row<Self::Count>>, Error>;
+    /// All samples that were written, none of them stale. `starts` reads what is behind each of them.
+    fn read(
+        data: &[u8],
+        samples: usize,
+        buckets: (usize, usize),
+        starts: Option<StartTimes>,
+    ) -> Result<Vec<Row<Self::Count>>, Error>;
 
     /// Bytes on the heap.
     fn size_bytes(&self) -> usize;
@@ -120,9 +131,14 @@ impl Fields for IntegerFields {
         }
     }
 
+    fn row_time(&self) -> i64 {
+        self.time.value
+    }
+
     fn row(&self) -> Row<i64> {
         Row {
             time: self.time.value,
+            start: 0,
             count: self.count.value,
             zero_count: self.zero.value,
             sum: f64::from_bits(self.sum),
@@ -131,7 +147,12 @@ impl Fields for IntegerFields {
         }
     }
 
-    fn read(data: &[u8], samples: usize, buckets: (usize, usize)) -> Result<Vec<Row<i64>>, Error> {
+    fn read(
+        data: &[u8],
+        samples: usize,
+        buckets: (usize, usize),
+        mut starts: Option<StartTimes>,
+    ) -> Result<Vec<Row<i64>>, Error> {
         let mut bits = BitReader::new(data);
         let mut fields = Self {
             positive: vec![Changing::default(); buckets.0],
@@ -141,7 +162,7 @@ impl Fields for IntegerFields {
         let mut window = Window::FULL;
         let mut rows = Vec::with_capacity(samples);
         for sample in 0..samples {
-            let bits = &mut bits;
+            let (bits, before) = (&mut bits, fields.time.value);
             if sample == 0 {
                 fields.time.value = bits.varbit_int();
                 fields.count.value = bits.varbit_uint() as i64;
@@ -159,7 +180,8 @@ impl Fields for IntegerFields {
                     bucket.read(bits);
                 });
             }
-            rows.push(fields.row());
+            let start = read_start(&mut starts, bits, sample, before, fields.time.value)?;
+            rows.push(Row { start, ..fields.row() });
         }
         Ok(rows)
     }
@@ -167,6 +189,18 @@ impl Fields for IntegerFields {
     fn size_bytes(&self) -> usize {
         (self.positive.capacity() + self.negative.capacity()) * size_of::<Changing>()
     }
+}
+
+fn read_start(
+    starts: &mut Option<StartTimes>,
+    bits: &mut BitReader<'_>,
+    sample: usize,
+    before: i64,
+    time: i64,
+) -> Result<i64, Error> {
+    let Some(starts) = starts else { return Ok(0) };
+    let start = starts.read_one(bits, sample, before, time);
+    start.ok_or_else(|| Error::Invalid { sample, what: "start time is no 64-bit varint".to_owned() })
 }
 
 /// A float that is written XORed with the one before.
@@ -205,20 +239,38 @@ impl Fields for FloatFields {
         }
     }
 
+    fn row_time(&self) -> i64 {
+        self.time.value
+    }
+
     fn row(&self) -> Row<f64> {
         let value = |at: usize| self.all.get(at).map_or(0.0, |field| f64::from_bits(field.bits));
         let buckets = self.all.get(3..).unwrap_or(&[]).iter().map(|field| f64::from_bits(field.bits));
         let mut positive: Vec<f64> = buckets.collect();
         let negative = positive.split_off(self.positive.min(positive.len()));
-        Row { time: self.time.value, count: value(0), zero_count: value(1), sum: value(2), positive, negative }
+        Row {
+            time: self.time.value,
+            start: 0,
+            count: value(0),
+            zero_count: value(1),
+            sum: value(2),
+            positive,
+            negative,
+        }
     }
 
-    fn read(data: &[u8], samples: usize, buckets: (usize, usize)) -> Result<Vec<Row<f64>>, Error> {
+    fn read(
+        data: &[u8],
+        samples: usize,
+        buckets: (usize, usize),
+        mut starts: Option<StartTimes>,
+    ) -> Result<Vec<Row<f64>>, Error> {
         let mut bits = BitReader::new(data);
         let mut fields = Self { positive: buckets.0, ..Self::default() };
         let mut windows = vec![Window::FULL; 3 + buckets.0 + buckets.1];
         let mut rows = Vec::with_capacity(samples);
         for sample in 0..samples {
+            let before = fields.time.value;
             if sample == 0 {
                 fields.time.value = bits.varbit_int();
                 fields.all = windows.iter().map(|_| Xored { bits: bits.take(64), window: None }).collect();
@@ -228,7 +280,8 @@ impl Fields for FloatFields {
                     read_xor(&mut bits, &mut field.bits, window).map_err(|what| Error::Invalid { sample, what })?;
                 }
             }
-            rows.push(fields.row());
+            let start = read_start(&mut starts, &mut bits, sample, before, fields.time.value)?;
+            rows.push(Row { start, ..fields.row() });
         }
         Ok(rows)
     }

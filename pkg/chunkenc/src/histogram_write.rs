@@ -1,15 +1,18 @@
-//! Writing native histogram chunks (encodings 2 and 3).
+//! Writing native histogram chunks (encodings 2 and 3; 5 and 6 with start timestamps).
 //!
 //! A chunk has one bucket layout. When a histogram brings new buckets, the samples before get them with count 0: those are
 //! read and written again. Else samples are written as they come, and the appenders keep their bits and the last
 //! one's fields.
 
-use histogram::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Histogram, ResetHint, Span};
+use histogram::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Histogram, ResetHint};
 use model::is_stale;
 
 use crate::bits::BitWriter;
 use crate::histogram_rows::{Fields, FloatFields, IntegerFields, Row};
-use crate::layout::{Layout, MAX_BUCKETS, bucket_count};
+use crate::histogram_spans::Union;
+use crate::histogram_starts::{SAMPLES_MAX, write_header};
+use crate::layout::{Layout, MAX_BUCKETS};
+use crate::start_times::{StartTimes, StartTimesHeader};
 use crate::xor::MAX_SAMPLES;
 use crate::{Encoding, Error};
 
@@ -62,16 +65,19 @@ struct Builder<F> {
     /// The samples' bits, and where they stand.
     bits: BitWriter,
     fields: F,
+    /// Of chunks that have start timestamps.
+    starts: Option<StartTimes>,
 }
 
 impl<F: Fields> Builder<F> {
-    fn new(flag: ResetFlag) -> Self {
-        Self { flag, layout: Layout::default(), samples: 0, bits: BitWriter::default(), fields: F::default() }
+    fn new(flag: ResetFlag, with_starts: bool) -> Self {
+        let starts = with_starts.then(|| StartTimes::new(StartTimesHeader::default()));
+        Self { flag, layout: Layout::default(), samples: 0, bits: BitWriter::default(), fields: F::default(), starts }
     }
 
     fn check(&self, layout: &Layout, row: &Row<F::Count>) -> Result<(), Error> {
         let invalid = |what: String| Err(Error::Invalid { sample: self.samples, what });
-        if self.samples >= MAX_SAMPLES {
+        if self.samples >= if self.starts.is_some() { SAMPLES_MAX } else { MAX_SAMPLES } {
             return Err(Error::Full);
         }
         for (spans, buckets) in [(&layout.positive_spans, &row.positive), (&layout.negative_spans, &row.negative)] {
@@ -154,8 +160,10 @@ impl<F: Fields> Builder<F> {
 
     /// Writes the samples anew, with more buckets.
     fn widen(&mut self, positive: &Union, negative: &Union) -> Result<(), Error> {
-        let rows = F::read(&self.bits.to_vec(), self.samples, self.layout.bucket_counts())?;
+        let starts = self.starts.as_ref().map(|starts| StartTimes::new(starts.header()));
+        let rows = F::read(&self.bits.to_vec(), self.samples, self.layout.bucket_counts(), starts)?;
         (self.samples, self.fields) = (0, F::default());
+        self.starts = self.starts.take().map(|_| StartTimes::new(StartTimesHeader::default()));
         self.bits.clear();
         for mut row in rows {
             if !is_stale(row.sum) {
@@ -170,7 +178,11 @@ impl<F: Fields> Builder<F> {
     }
 
     fn write(&mut self, row: &Row<F::Count>) {
+        let before = self.fields.row_time();
         self.fields.write(&mut self.bits, row, self.samples == 0);
+        if let Some(starts) = &mut self.starts {
+            starts.write_one(&mut self.bits, self.samples, before, row.time, row.start);
+        }
         self.samples += 1;
     }
 
@@ -200,8 +212,13 @@ impl<F: Fields> Builder<F> {
 
     fn to_vec(&self) -> Vec<u8> {
         let mut bits = BitWriter::default();
-        bits.write(self.samples as u64, 16);
-        bits.write((self.flag as u64) << 6, 8);
+        match &self.starts {
+            Some(starts) => write_header(&mut bits, self.flag, self.samples, starts),
+            None => {
+                bits.write(self.samples as u64, 16);
+                bits.write((self.flag as u64) << 6, 8);
+            }
+        }
         if self.samples > 0 {
             self.layout.write(&mut bits);
             bits.append(&self.bits);
@@ -210,69 +227,7 @@ impl<F: Fields> Builder<F> {
     }
 }
 
-/// How two lists of spans join.
-struct Union {
-    /// Covers both; the old or new list itself where that does.
-    spans: Vec<Span>,
-    /// For each bucket of the union its place in the old list.
-    from_old: Vec<Option<usize>>,
-    /// The same for the new list.
-    from_new: Vec<Option<usize>>,
-}
-
-impl Union {
-    fn of(old: &[Span], new: &[Span]) -> Self {
-        let (a, b) = (indices(old), indices(new));
-        let (mut from_old, mut from_new, mut spans) = (Vec::new(), Vec::new(), Vec::<Span>::new());
-        let (mut i, mut j, mut end) = (0, 0, 0i64);
-        while i < a.len() || j < b.len() {
-            let (x, y) = (a.get(i).copied().unwrap_or(i64::MAX), b.get(j).copied().unwrap_or(i64::MAX));
-            let index = x.min(y);
-            from_old.push((x == index).then_some(i));
-            from_new.push((y == index).then_some(j));
-            i += usize::from(x == index);
-            j += usize::from(y == index);
-            match spans.last_mut() {
-                Some(span) if index == end => span.length += 1,
-                _ => spans.push(Span { offset: (index - end) as i32, length: 1 }),
-            }
-            end = index + 1;
-        }
-        if from_old.iter().all(Option::is_some) {
-            spans = old.to_vec();
-        } else if from_new.iter().all(Option::is_some) {
-            spans = new.to_vec();
-        }
-        Self { spans, from_old, from_new }
-    }
-
-    fn widens(&self) -> bool {
-        self.from_old.iter().any(Option::is_none)
-    }
-
-    fn decreases<C: Copy + PartialOrd + Default>(&self, old: &[C], new: &[C]) -> bool {
-        let at = |list: &[C], place: &Option<usize>| place.map_or(C::default(), |i| list[i]);
-        self.from_old.iter().zip(&self.from_new).any(|(o, n)| o.is_some() && at(old, o) > at(new, n))
-    }
-
-    fn spread<C: Copy + Default>(from: &[Option<usize>], list: &[C]) -> Vec<C> {
-        from.iter().map(|place| place.map_or(C::default(), |i| list[i])).collect()
-    }
-}
-
-/// The index of each bucket that `spans` cover.
-fn indices(spans: &[Span]) -> Vec<i64> {
-    let mut out = Vec::with_capacity(bucket_count(spans));
-    let mut at = 0i64;
-    for span in spans {
-        at += i64::from(span.offset);
-        out.extend(at..at + i64::from(span.length));
-        at += i64::from(span.length);
-    }
-    out
-}
-
-/// Writes an integer histogram chunk (encoding 2).
+/// Writes an integer histogram chunk (encoding 2; 5 with start timestamps).
 #[derive(Debug, Clone)]
 pub struct HistogramAppender(Builder<IntegerFields>);
 
@@ -280,7 +235,17 @@ impl HistogramAppender {
     /// An empty chunk with the flag that [`Appended::Cut`] told, or the default. Hints of the first histogram override
     /// it.
     pub fn new(flag: ResetFlag) -> Self {
-        Self(Builder::new(flag))
+        Self(Builder::new(flag, false))
+    }
+
+    /// The same for a chunk with the start timestamp of each sample, which only Prometheus 3.14 and later can read.
+    pub fn with_starts(flag: ResetFlag) -> Self {
+        Self(Builder::new(flag, true))
+    }
+
+    /// What the chunk's bytes are.
+    pub fn encoding(&self) -> Encoding {
+        if self.0.starts.is_some() { Encoding::HistogramSt } else { Encoding::Histogram }
     }
 
     /// Appends one histogram, or tells why it needs a new chunk.
@@ -288,6 +253,14 @@ impl HistogramAppender {
     /// # Errors
     /// [`Error::Full`], or [`Error::Invalid`] when spans and buckets disagree.
     pub fn append(&mut self, time: i64, histogram: &Histogram) -> Result<Appended, Error> {
+        self.append_from(0, time, histogram)
+    }
+
+    /// The same with the start timestamp, ms; 0 = unknown. A chunk without start timestamps drops it.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn append_from(&mut self, start: i64, time: i64, histogram: &Histogram) -> Result<Appended, Error> {
         let layout = Layout {
             schema: histogram.schema,
             zero_threshold: histogram.zero_threshold,
@@ -297,6 +270,7 @@ impl HistogramAppender {
         };
         let row = Row {
             time,
+            start,
             count: histogram.count as i64,
             zero_count: histogram.zero_count as i64,
             sum: histogram.sum,
@@ -340,17 +314,27 @@ fn absolute(deltas: &[i64]) -> Vec<i64> {
     deltas.iter().scan(0, sum).collect()
 }
 
-/// Writes a float histogram chunk (encoding 3).
+/// Writes a float histogram chunk (encoding 3; 6 with start timestamps).
 #[derive(Debug, Clone)]
 pub struct FloatHistogramAppender(Builder<FloatFields>);
 
 impl FloatHistogramAppender {
     /// As [`HistogramAppender::new`].
     pub fn new(flag: ResetFlag) -> Self {
-        Self(Builder::new(flag))
+        Self(Builder::new(flag, false))
     }
 
-    fn parts(time: i64, histogram: &FloatHistogram) -> (Layout, Row<f64>) {
+    /// The same for a chunk with the start timestamp of each sample, which only Prometheus 3.14 and later can read.
+    pub fn with_starts(flag: ResetFlag) -> Self {
+        Self(Builder::new(flag, true))
+    }
+
+    /// What the chunk's bytes are.
+    pub fn encoding(&self) -> Encoding {
+        if self.0.starts.is_some() { Encoding::FloatHistogramSt } else { Encoding::FloatHistogram }
+    }
+
+    fn parts((start, time): (i64, i64), histogram: &FloatHistogram) -> (Layout, Row<f64>) {
         let layout = Layout {
             schema: histogram.schema,
             zero_threshold: histogram.zero_threshold,
@@ -360,6 +344,7 @@ impl FloatHistogramAppender {
         };
         let row = Row {
             time,
+            start,
             count: histogram.count,
             zero_count: histogram.zero_count,
             sum: histogram.sum,
@@ -374,7 +359,15 @@ impl FloatHistogramAppender {
     /// # Errors
     /// [`Error::Full`], or [`Error::Invalid`] when spans and buckets disagree.
     pub fn append(&mut self, time: i64, histogram: &FloatHistogram) -> Result<Appended, Error> {
-        let (layout, row) = Self::parts(time, histogram);
+        self.append_from(0, time, histogram)
+    }
+
+    /// As [`HistogramAppender::append_from`].
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn append_from(&mut self, start: i64, time: i64, histogram: &FloatHistogram) -> Result<Appended, Error> {
+        let (layout, row) = Self::parts((start, time), histogram);
         self.0.append(layout, row, histogram.reset_hint)
     }
 
@@ -383,7 +376,7 @@ impl FloatHistogramAppender {
     /// # Errors
     /// [`Error::Full`], or [`Error::Invalid`] when its layout is another.
     pub fn append_same_layout(&mut self, time: i64, histogram: &FloatHistogram) -> Result<(), Error> {
-        let (layout, row) = Self::parts(time, histogram);
+        let (layout, row) = Self::parts((0, time), histogram);
         self.0.check(&layout, &row)?;
         if self.0.samples == 0 && histogram.reset_hint == ResetHint::Gauge {
             self.0.flag = ResetFlag::Gauge;

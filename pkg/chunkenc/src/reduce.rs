@@ -5,6 +5,11 @@ use histogram::{FloatHistogram, Span};
 /// The finest schema that readers of columns know.
 const FINEST: i32 = 8;
 
+/// The schema that readers of columns see.
+pub(crate) fn known_schema(schema: i32) -> i32 {
+    schema.min(FINEST)
+}
+
 /// Halves the resolution until the schema is at most 8. Custom buckets stay.
 pub(crate) fn to_known_schema(histogram: &mut FloatHistogram) {
     if histogram.schema <= FINEST {

@@ -71,7 +71,7 @@ fn walk(data: &[u8], sink: &mut impl FnMut(i64, u64) -> ControlFlow<()>) -> Resu
     if samples > 1 && !stop {
         delta = bits.uvarint().ok_or_else(|| varint(1))? as i64;
         // A copy that is only seen by inlined calls, so that it stays in registers.
-        let mut hot = bits.clone();
+        let mut hot = bits;
         let mut sample = 1;
         let mut word = hot.peek();
         let mut used = 0;

@@ -2,6 +2,7 @@
 
 use chunkenc::{
     Appended, Encoding, FloatHistogramAppender, HistogramAppender, HistogramColumn, ResetFlag, decode_histograms,
+    decode_histograms_with_starts,
 };
 use histogram::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Histogram, ResetHint, Span};
 
@@ -229,4 +230,49 @@ fn what_is_written_once_cannot_be_decoded_a_thousand_times_over() {
     let data = bits.bytes(&[0xc3, 0x50, 0]);
     let error = decode_histograms(Encoding::Histogram, &data, &mut HistogramColumn::default()).unwrap_err();
     assert!(error.to_string().contains("decode to more than"), "{error}");
+}
+
+#[test]
+fn starts_stay_with_their_samples_when_a_chunk_is_widened() {
+    // Starts that are known from the first on, from the second on, late, behind the last place for a change, and never.
+    let firsts: [fn(i64) -> i64; 5] = [
+        |n| 500 + n / 7,
+        |n| if n > 0 { 700 } else { 0 },
+        |n| if n > 100 { 900 + n } else { 3 },
+        |n| if n > 140 { 900 } else { 0 },
+        |_| 0,
+    ];
+    for start in firsts {
+        let mut ints = HistogramAppender::with_starts(ResetFlag::NotReset);
+        let mut floats = FloatHistogramAppender::with_starts(ResetFlag::Unknown);
+        assert_eq!((ints.encoding(), floats.encoding()), (Encoding::HistogramSt, Encoding::FloatHistogramSt));
+        let mut expected = Vec::new();
+        for n in 0..160i64 {
+            let buckets: Vec<(i32, i64)> = (0..=n / 50).map(|at| (at as i32 * 2, n)).collect();
+            let h = integers(&buckets);
+            let (time, start) = (1000 + n * 15, start(n));
+            let wanted = if n > 0 && n % 50 == 0 { Appended::Widened } else { Appended::InPlace };
+            assert_eq!(ints.append_from(start, time, &h).unwrap(), wanted);
+            assert_eq!(floats.append_from(start, time, &h.to_float()).unwrap(), wanted);
+            expected.push((time, start, buckets.iter().map(|(_, count)| *count as f64).sum::<f64>()));
+        }
+        for (encoding, data) in [(ints.encoding(), ints.to_vec()), (floats.encoding(), floats.to_vec())] {
+            let (mut column, mut starts) = (HistogramColumn::default(), Vec::new());
+            decode_histograms_with_starts(encoding, &data, &mut column, &mut starts).unwrap();
+            let counts = column.values.iter().map(|h| h.positive_buckets.iter().sum::<f64>());
+            let found: Vec<_> =
+                column.times.iter().copied().zip(starts).zip(counts).map(|((t, s), c)| (t, s, c)).collect();
+            assert_eq!(found, expected);
+        }
+        assert_eq!(ResetFlag::of(Encoding::HistogramSt, &ints.to_vec()), ResetFlag::NotReset);
+    }
+}
+
+#[test]
+fn a_chunk_with_starts_takes_as_many_samples_as_it_can_count() {
+    let mut chunk = HistogramAppender::with_starts(ResetFlag::Unknown);
+    let h = integers(&[(0, 1)]);
+    (0..0x3fff).for_each(|n| assert_eq!(chunk.append_from(7, 10 + n, &h).unwrap(), Appended::InPlace));
+    assert!(matches!(chunk.append_from(7, 0x8000, &h), Err(chunkenc::Error::Full)));
+    assert_eq!(decode(Encoding::HistogramSt, &chunk.to_vec()).len(), 0x3fff);
 }

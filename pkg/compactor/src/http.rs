@@ -1,7 +1,6 @@
-//! The API: what is going on, blocks and marks as Thanos has them, requests to delete series; and a page.
+//! The API: what is going on, blocks and marks as Thanos has them, requests to delete series; and the web interface.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::sync::Arc;
 
 use axum::Router;
@@ -13,13 +12,15 @@ use block::{BlockId, BlockMeta};
 use bucket::Partial;
 use bucket::deletions::{self, Request};
 use bucket::marks::{self, RequestError};
+use bucket::page::{Asked, Page};
 use labels::Matcher;
 use model::{TimeRange, format_rfc3339_ms};
 use serde_json::{Value, json};
 use telemetry::build::BuildInfo;
 use transport::http::Prefixes;
 use transport::http::answers::{BuildInfoJson, RuntimeInfo, bad_data as bad, cors, internal as failed, success};
-use transport::http::pages::{escape, page, same_origin};
+use transport::http::pages::same_origin;
+use ui::Site;
 
 use crate::compactor::{Compactor, Deps};
 use crate::group::resolution_text;
@@ -27,6 +28,8 @@ use crate::planning::Work;
 use crate::quarantine::Case;
 use crate::snapshot::Snapshot;
 
+/// Pages of the web interface.
+const PAGES: &[ui::Page] = &[ui::Page::Pipeline, ui::Page::Blocks, ui::Page::Status];
 /// Limit of the body and the query of a POST request.
 const FORM_BYTES_MAX: usize = 1 << 20;
 
@@ -95,14 +98,9 @@ impl Api {
                 "/api/v1/status/buildinfo",
                 get(move || async move { success(BuildInfoJson::of(build, build.version)) }),
             );
-        let shown = get({
-            let api = api.clone();
-            move || async move { api.page() }
-        });
         if !api.page_disabled {
-            for path in ["/global", "/loaded", "/blocks"] {
-                router = router.route(path, shown.clone());
-            }
+            let version = build.version.to_owned();
+            router = router.merge(ui::routes(&Site { component: "compact", version, pages: PAGES, thanos: false }));
         }
         let router = router.layer(axum::extract::DefaultBodyLimit::max(FORM_BYTES_MAX));
         let mut router = router.layer(axum::middleware::from_fn(same_origin));
@@ -111,7 +109,7 @@ impl Api {
         }
         match api.page_disabled {
             true => api.prefixes.nest(router),
-            false => api.prefixes.mount("global", shown, router),
+            false => api.prefixes.mount("pipeline", ui::home(), router),
         }
     }
 
@@ -267,14 +265,21 @@ impl Api {
     }
 
     fn blocks(&self, query: &BTreeMap<String, String>) -> Response {
+        let asked = match Asked::parse(query) {
+            Ok(asked) => asked,
+            Err(e) => return bad(&e),
+        };
         let snapshot = self.compactor.latest();
-        let blocks: Vec<&BlockMeta> = match query.get("view").map(String::as_str) {
+        let all: Vec<&BlockMeta> = match query.get("view").map(String::as_str) {
             Some("loaded") => snapshot.filtered.kept.values().map(|m| &**m).collect(),
             _ => snapshot.view.metas.values().map(|m| &**m).collect(),
         };
+        let Page { blocks, total, next } = asked.page(&all);
         success(json!({
             "label": self.label,
             "blocks": blocks,
+            "total": total,
+            "next": next,
             "refreshedAt": format_rfc3339_ms(snapshot.taken_ms),
             "err": Value::Null,
         }))
@@ -291,65 +296,6 @@ impl Api {
             Err(e @ RequestError::Invalid(_)) => bad(&e.to_string()),
             Err(e) => failed(&e.to_string()),
         }
-    }
-
-    pub(crate) fn page(&self) -> Response {
-        let snapshot = self.compactor.latest();
-        let mut out = String::new();
-        let _ = write!(
-            out,
-            "<h1>Compactor</h1><p>{} blocks in {} groups, read {} · <a href=\"api/v1/compact/status\">status</a> · \
-             <a href=\"api/v1/compact/deletions\">deletions</a></p>",
-            snapshot.view.metas.len(),
-            snapshot.groups.len(),
-            format_rfc3339_ms(snapshot.taken_ms)
-        );
-        let running = self.compactor.status.running();
-        if !running.is_empty() {
-            out.push_str("<h2>Under way</h2><pre>");
-            for task in &running {
-                let _ = writeln!(out, "{}", escape(&crate::progress::line(task)));
-            }
-            out.push_str("</pre>");
-        }
-        let quarantine = self.compactor.quarantine.lock();
-        let cases: Vec<(String, &Case)> = quarantine
-            .groups()
-            .iter()
-            .map(|(key, c)| (key.clone(), c))
-            .chain(quarantine.blocks().iter().map(|(id, c)| (id.to_string(), c)))
-            .collect();
-        if !cases.is_empty() {
-            out.push_str("<h2>Left alone for now</h2><table><tr><th>What<th>Until<th>Failures<th>Reason<th>Hint");
-            for (what, case) in cases {
-                let _ = write!(
-                    out,
-                    "<tr><td>{}<td>{}<td class=n>{}<td>{}<td>{}",
-                    escape(&what),
-                    format_rfc3339_ms(case.until_ms),
-                    case.failures,
-                    escape(&case.reason),
-                    case.hint
-                );
-            }
-            out.push_str("</table>");
-        }
-        out.push_str("<h2>Groups</h2><table><tr><th>Labels<th>Resolution<th>Blocks<th>From<th>To<th>Bytes");
-        for group in snapshot.groups.values() {
-            let edge = |edge: Option<i64>| edge.map(format_rfc3339_ms).unwrap_or_default();
-            let _ = write!(
-                out,
-                "<tr><td>{}<td>{}<td class=n>{}<td>{}<td>{}<td class=n>{}",
-                escape(&group.selector()),
-                resolution_text(group.resolution_ms),
-                group.blocks.len(),
-                edge(group.blocks.iter().map(|b| b.min_time).min()),
-                edge(group.blocks.iter().map(|b| b.max_time).max()),
-                group.blocks.iter().map(|b| snapshot.bytes(b.ulid)).sum::<u64>(),
-            );
-        }
-        out.push_str("</table>");
-        page("aion compact", &out)
     }
 }
 

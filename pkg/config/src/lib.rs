@@ -9,6 +9,7 @@ mod glob;
 mod headers;
 mod load;
 mod main_file;
+mod notifying;
 mod otlp;
 mod remote;
 mod rules;
@@ -19,12 +20,13 @@ mod warnings;
 
 pub use alerting::{AlertingConfig, AlertmanagerConfig};
 pub use files::checksum;
+pub use glob::glob;
 pub use load::{ConfigError, LoadOptions, Loaded, check, load};
 pub use main_file::{Config, Job, RuntimeConfig};
 pub use otlp::{OtlpConfig, TranslationStrategy};
 pub use remote::{
     AzureAd, GoogleIam, MetadataConfig, QueueConfig, RemoteReadConfig, RemoteReadYaml, RemoteWriteConfig,
-    RemoteWriteYaml, SigV4,
+    RemoteWriteYaml, SigV4, parse_remote_write,
 };
 pub use storage::{ExemplarsConfig, FloatEncoding, RetentionConfig, StorageConfig, TsdbConfig};
 pub use targets::{Discoverers, DiscoveryLimits, ProviderConfig, SdConfigs};

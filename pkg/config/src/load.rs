@@ -51,6 +51,25 @@ pub enum ConfigError {
     Unsupported(Vec<String>),
 }
 
+impl Config {
+    /// The rule files that are there, each once.
+    ///
+    /// # Errors
+    /// A folder that cannot be listed.
+    pub fn rule_paths(&self) -> Result<Vec<PathBuf>, ConfigError> {
+        let mut all = Vec::new();
+        for pattern in &self.rule_files {
+            let found = glob(pattern).map_err(|source| ConfigError::Read { path: pattern.into(), source })?;
+            for path in found {
+                if !all.contains(&path) {
+                    all.push(path);
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
 /// What a configuration is read for.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LoadOptions {
@@ -66,13 +85,14 @@ pub struct LoadOptions {
 /// [`ConfigError`] for what [`check`] refuses, and for jobs whose targets cannot be discovered.
 pub fn load(path: &Path, options: LoadOptions, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, ConfigError> {
     let loaded = check(path, options, env)?;
+    let jobs = loaded.jobs.iter().map(|job| (format!("job {:?}", job.scrape.job_name), &job.discovery));
+    let sets = loaded.config.alerting.alertmanagers.iter().map(|set| ("alertmanagers".to_owned(), &set.discovery));
     let mut missing = Vec::new();
-    for job in &loaded.jobs {
-        for (mechanism, line) in job.discovery.unsupported() {
+    for (whose, discovery) in jobs.chain(sets) {
+        for (mechanism, line) in discovery.unsupported() {
             missing.push(format!(
-                "job {:?}, line {line}: {mechanism}_sd_configs is not supported, use one of {}; a tool that writes the \
+                "{whose}, line {line}: {mechanism}_sd_configs is not supported, use one of {}; a tool that writes the \
                  targets to a file or serves them by HTTP works with file_sd_configs or http_sd_configs",
-                job.scrape.job_name,
                 BUILT.join(", "),
             ));
         }
@@ -112,6 +132,11 @@ pub fn check(path: &Path, options: LoadOptions, env: &dyn Fn(&str) -> Option<Str
         let text = format!("external_labels name the variable {name}, which is empty or not set in the environment");
         warning("external_labels", text)
     }));
+    for pattern in &config.rule_files {
+        if glob(pattern).is_ok_and(|files| files.is_empty()) {
+            warnings.push(warning("rule_files", format!("rule_files: {pattern} matches no file")));
+        }
+    }
     warnings.extend(not_in_force(&config));
     let jobs = all_jobs(&config, &mut warnings)?;
     Ok(Loaded { config, jobs, hash, warnings })

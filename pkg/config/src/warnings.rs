@@ -25,14 +25,7 @@ pub(crate) fn warning(section: &'static str, text: impl Into<String>) -> Warning
 
 /// What the main file asks for that is not in force.
 pub(crate) fn not_in_force(config: &Config) -> Vec<Warning> {
-    let rules = !config.rule_files.is_empty();
-    let alerting = !config.alerting.alertmanagers.is_empty() || !config.alerting.alert_relabel_configs.is_empty();
     let all = [
-        (rules, "rule_files", "rule files are checked by name only: no rule is evaluated"),
-        (alerting, "alerting", "alerting is not in force: no alert is sent"),
-        (!config.remote_write.is_empty(), "remote_write", "remote_write is not in force: no sample is sent"),
-        (!config.remote_read.is_empty(), "remote_read", "remote_read is not in force: no server is asked"),
-        (config.otlp != crate::OtlpConfig::default(), "otlp", "otlp is not in force: OTLP is not received"),
         (config.tracing.is_some(), "tracing", "tracing is not in force: no trace is sent"),
         (
             config.global.query_log_file.is_some(),

@@ -59,7 +59,7 @@ fn jobs_come_from_all_files_and_paths_count_from_theirs() {
     let labels = loaded.config.global.external_labels();
     assert_eq!((labels.get("region"), labels.get("zone")), (Some("eu"), None));
     let told: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
-    for part in ["the variable ZONE", "no rule is evaluated", "none/*.yml matches no file"] {
+    for part in ["the variable ZONE", "rules/*.yml matches no file", "none/*.yml matches no file"] {
         assert!(told.iter().any(|text| text.contains(part)), "{part}: {told:?}");
     }
     assert_eq!(told.len(), 3, "{told:?}");
@@ -136,4 +136,46 @@ fn a_checksum_follows_each_file() {
     assert_eq!(checksum(&path).unwrap(), checksum(&path).unwrap());
     std::fs::remove_file(&path).unwrap();
     assert!(checksum(&path).is_err());
+}
+
+#[test]
+fn queues_are_as_the_section_says() {
+    let folder = Folder::new(&[(
+        "prometheus.yml",
+        "remote_write:\n\
+         - {url: 'http://a/w', name: one, protobuf_message: io.prometheus.write.v2.Request, send_exemplars: true,\n\
+         \x20  remote_timeout: 7s, metadata_config: {send: false}, sigv4: {region: r, access_key: k, secret_key: s},\n\
+         \x20  queue_config: {capacity: 5, max_shards: 3, sample_age_limit: 1h, retry_on_http_429: true}}\n\
+         - {url: 'http://b/w', azuread: {managed_identity: {client_id: c}}}\n",
+    )]);
+    let loaded = folder.load().unwrap();
+    let queues: Vec<_> = loaded.config.remote_write.iter().map(config::RemoteWriteConfig::queue).collect();
+    let first = &queues[0];
+    assert_eq!((first.message, first.exemplars), (remote::receive::MessageType::V2, true));
+    assert_eq!((first.timeout.as_secs(), first.sample_age_limit.as_secs()), (7, 3600));
+    assert_eq!((first.capacity, first.max_shards, first.max_samples_per_send), (5, 3, 2000));
+    assert!(first.retry_on_429 && first.metadata.is_none());
+    assert!(matches!(&first.auth, Some(cloud_auth::CloudAuth::Aws(aws)) if aws.region == "r"));
+    assert!(matches!(&queues[1].auth, Some(cloud_auth::CloudAuth::Azure(_))));
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+}
+
+#[test]
+fn alertmanagers_are_sets_of_their_own() {
+    let folder = Folder::new(&[(
+        "prometheus.yml",
+        "global: {external_labels: {a: b}}\n\
+         alerting:\n\
+         \x20 alertmanagers: [{static_configs: [{targets: [x:1]}], path_prefix: p}, {dns_sd_configs: [{names: [y]}]}]\n",
+    )]);
+    let loaded = folder.load().unwrap();
+    let env: cloud_auth::Env = std::sync::Arc::new(|_| None);
+    let alerting = &loaded.config.alerting;
+    let made = alerting.notifier(loaded.config.global.external_labels(), &env).unwrap();
+    let names: Vec<_> = made.sets.iter().map(|set| (set.name.as_str(), set.path_prefix.as_str())).collect();
+    assert_eq!(names, [("config-0", "p"), ("config-1", "")]);
+    assert_eq!(alerting.providers().keys().collect::<Vec<_>>(), ["config-0", "config-1"]);
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    folder.write("prometheus.yml", "alerting: {alertmanagers: [{ec2_sd_configs: [{region: x}]}]}");
+    assert!(folder.load().unwrap_err().contains("alertmanagers, line 1: ec2_sd_configs is not supported"));
 }

@@ -231,6 +231,10 @@ impl State {
         let [mut best, mut double, mut end]: [Option<Offer>; 3] = [None; 3];
         for (i, lane) in lanes.iter_mut().enumerate().filter(|(i, _)| *i != current) {
             lane.seek_after(last);
+            // It is gone as well: that it comes back later does not keep the series alive meanwhile.
+            if matches!(pause, Pause::Stale(..)) && lane.peek().is_some_and(|(_, v)| is_stale(v)) {
+                continue;
+            }
             let spacing = lane.spacing_min();
             let near = least(own_spacing, spacing);
             let until = match pause {

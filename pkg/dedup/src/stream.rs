@@ -34,7 +34,8 @@ pub struct DedupOptions {
 impl DedupOptions {
     fn counter(&self) -> bool {
         let name = self.function.as_deref().unwrap_or("");
-        matches!(name, "rate" | "irate" | "increase" | "resets" | "xrate" | "xincrease")
+        // The last two are known to Thanos' engine only.
+        promql_syntax::function(name).is_some_and(|f| f.counter) || matches!(name, "xrate" | "xincrease")
     }
 }
 

@@ -5,11 +5,12 @@ use std::ops::Range;
 
 use labels::Labels;
 
+use crate::alerting::{ALERTS, DOWN_MS, SEVERITY};
 use crate::story::Story;
 
 const DAY_S: f64 = 86_400.0;
-/// How long after the beginning of the incident an instance is down, and for how long, ms.
-const DOWN_MS: Range<i64> = 20 * 60_000..60 * 60_000;
+/// What the API runs, and what it ran in the incident.
+const VERSIONS: [&str; 2] = ["1.8.2", "1.9.0"];
 /// A session begins every so many ms of the explosion, and lasts so long.
 const SESSION_EVERY_MS: i64 = 5_000;
 const SESSION_MS: i64 = 600_000;
@@ -27,8 +28,10 @@ enum Shape {
     },
     /// `base ± swing` over the day, and up to `surge` more in the incident.
     Gauge { base: f64, swing: f64, surge: f64 },
-    /// 1, and 0 while it is silent.
+    /// 1, and 0 while its target is down.
     Up,
+    /// 1.
+    One,
     /// A counter that begins at its first sample.
     Session { begin_s: f64 },
 }
@@ -42,6 +45,8 @@ pub(crate) struct Invented {
     incident_s: Option<(f64, f64)>,
     /// When it has samples; `None` = always.
     lives_ms: Option<Range<i64>>,
+    /// When it has none although it lives.
+    pauses_ms: Option<Range<i64>>,
     /// When its target is down.
     down_ms: Option<Range<i64>>,
 }
@@ -50,7 +55,10 @@ impl Invented {
     /// Whether a scrape at `t_ms` finds it.
     pub fn is_scraped(&self, t_ms: i64) -> bool {
         let down = || self.down_ms.as_ref().is_some_and(|d| d.contains(&t_ms));
-        self.lives_ms.as_ref().is_none_or(|l| l.contains(&t_ms)) && (matches!(self.shape, Shape::Up) || !down())
+        let pauses = self.pauses_ms.as_ref().is_some_and(|p| p.contains(&t_ms));
+        self.lives_ms.as_ref().is_none_or(|l| l.contains(&t_ms))
+            && !pauses
+            && (matches!(self.shape, Shape::Up) || !down())
     }
 
     /// Its values, to be asked for in order of time.
@@ -107,6 +115,7 @@ impl Values<'_> {
                 if base < 1000.0 { (value * 100.0).round() / 100.0 } else { (value / 4096.0).round() * 4096.0 }
             }
             Shape::Up => f64::from(!series.down_ms.as_ref().is_some_and(|d| d.contains(&t_ms))),
+            Shape::One => 1.0,
             Shape::Session { begin_s } => (t_s - begin_s).floor(),
         }
     }
@@ -136,10 +145,14 @@ struct Maker<'a> {
 impl Maker<'_> {
     fn add(&mut self, name: &str, pairs: &[(&str, &str)], shape: Shape) -> &mut Invented {
         let labels = Labels::from_pairs(pairs.iter().copied().chain([("__name__", name)]));
-        let seed = hash(labels.stable_hash() ^ self.cluster.bytes().fold(0, |h, b| hash(h ^ u64::from(b))));
+        // The buckets of a histogram rise together, with its count and its sum.
+        let family = ["_bucket", "_count", "_sum"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+        let own = pairs.iter().copied().filter(|(name, _)| *name != "le").chain([("__name__", family)]);
+        let seed =
+            hash(Labels::from_pairs(own).stable_hash() ^ self.cluster.bytes().fold(0, |h, b| hash(h ^ u64::from(b))));
         let incident_s = self.story.incident_s(self.cluster);
         let at = self.out.len();
-        self.out.push(Invented { labels, shape, seed, incident_s, lives_ms: None, down_ms: None });
+        self.out.push(Invented { labels, shape, seed, incident_s, lives_ms: None, pauses_ms: None, down_ms: None });
         &mut self.out[at]
     }
 
@@ -172,7 +185,12 @@ impl Maker<'_> {
             self.add("http_request_duration_seconds_sum", &handler, counter(rate * 0.06, 6.0));
         }
         let incident = &self.story.incident;
-        if incident.cluster == self.cluster && instance.starts_with("api-2") {
+        let is_here = incident.cluster == self.cluster;
+        let [usual, new] = VERSIONS.map(|version| [who[0], who[1], ("version", version)]);
+        let of_incident = is_here.then(|| incident.time_ms.clone());
+        self.add("api_build_info", &usual, Shape::One).pauses_ms = of_incident.clone();
+        self.add("api_build_info", &new, Shape::One).lives_ms = Some(of_incident.unwrap_or(0..0));
+        if is_here && instance.starts_with("api-2") {
             let begun = incident.time_ms.start;
             let down = Some(begun + DOWN_MS.start..begun + DOWN_MS.end);
             self.out[begin..].iter_mut().for_each(|series| series.down_ms.clone_from(&down));
@@ -192,6 +210,21 @@ impl Maker<'_> {
             {
                 let pairs = [who[0], who[1], ("cpu", cpu), ("mode", mode)];
                 self.add("node_cpu_seconds_total", &pairs, Shape::Counter { rate, restart_s: 1.7 * DAY_S, surge });
+            }
+        }
+    }
+
+    /// The alerts of the incident, as a Prometheus records them.
+    fn alerts(&mut self) {
+        let incident = self.story.incident.clone();
+        if incident.cluster != self.cluster {
+            return;
+        }
+        for alert in &ALERTS {
+            for (state, lives_ms) in alert.states(incident.time_ms.start) {
+                let own = [("alertname", alert.name), ("alertstate", state), SEVERITY];
+                let pairs: Vec<_> = own.iter().chain(alert.series).copied().collect();
+                self.add("ALERTS", &pairs, Shape::One).lives_ms = Some(lives_ms);
             }
         }
     }
@@ -219,7 +252,11 @@ pub(crate) fn fleet(cluster: &'static str, story: &Story, time_ms: &Range<i64>) 
     let mut maker = Maker { cluster, story, out: Vec::new() };
     ["api-0:8080", "api-1:8080", "api-2:8080"].into_iter().for_each(|instance| maker.api(instance));
     ["node-0:9100", "node-1:9100", "node-2:9100"].into_iter().for_each(|instance| maker.node(instance));
+    maker.alerts();
     maker.sessions(time_ms);
+    // What does not live in this time has no series.
+    let lives = |lives: &Range<i64>| lives.start < time_ms.end && lives.end > time_ms.start;
+    maker.out.retain(|series| series.lives_ms.as_ref().is_none_or(lives));
     maker.out.sort_by(|a, b| a.labels.cmp(&b.labels));
     maker.out
 }
@@ -263,6 +300,39 @@ mod tests {
             let falls = values.windows(2).filter(|w| w[1] < w[0]).count();
             assert!((1..=3).contains(&falls), "{falls} of {}", series.labels);
         }
+    }
+
+    #[test]
+    fn buckets_are_cumulative_whatever_happens() {
+        let story = Story::of(END_MS, 90);
+        let fleet = fleet("eu-1", &story, &story.incident.time_ms);
+        for t in (0..48).map(|i| story.incident.time_ms.start + i * 3_600_000 - 24 * 3_600_000) {
+            let count = |le| {
+                let pairs = [("handler", "/"), ("instance", "api-0:8080"), ("le", le)];
+                let mut values = of(&fleet, "http_request_duration_seconds_bucket", &pairs).values();
+                let before = values.at(t - 600_000);
+                (before, values.at(t) - before)
+            };
+            let counts = ["0.005", "0.01", "0.05", "0.1", "0.5", "1", "+Inf"].map(count);
+            // Each counter is a whole number of requests.
+            assert!(counts.windows(2).all(|w| w[0].0 <= w[1].0 && w[0].1 <= w[1].1 + 1.0), "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_incident_leaves_to_be_found() {
+        let story = Story::of(END_MS, 90);
+        let incident = &story.incident.time_ms;
+        let (within, fleet) = (incident.start + 3_600_000, fleet("eu-1", &story, incident));
+        let is_there = |name, pairs: &[(&str, &str)], t| of(&fleet, name, pairs).is_scraped(t);
+        for (version, in_incident) in [("1.8.2", false), ("1.9.0", true)] {
+            let of_version = [("version", version), ("instance", "api-0:8080")];
+            assert_eq!(is_there("api_build_info", &of_version, within), in_incident);
+            assert_eq!(is_there("api_build_info", &of_version, incident.end), !in_incident);
+        }
+        let firing = [("alertname", "ApiErrors"), ("alertstate", "firing")];
+        assert!(is_there("ALERTS", &firing, within) && !is_there("ALERTS", &firing, incident.start));
+        assert!(all("us-1").iter().all(|s| s.labels.metric_name() != "ALERTS"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 #![allow(missing_docs, reason = "a component, not a library for others")]
 
+mod alerting;
 mod blocks;
 mod component;
 mod flags;

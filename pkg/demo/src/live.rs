@@ -13,7 +13,8 @@ use labels::{Labels, Matcher};
 use model::{Clock, TimeRange};
 use objstore::Bucket;
 use storage::{
-    Answer, Budget, Chunk, Ctx, LabelQuery, MemorySource, Select, Series, SeriesSource, SeriesStream, SourceInfo,
+    Answer, Budget, Chunk, Ctx, Inspect, LabelQuery, MemorySource, RulesSource, Select, Series, SeriesSource,
+    SeriesStream, SourceInfo,
 };
 use storeapi::{ComponentType, EndpointInfo, Served, ServerOptions, StoreSet};
 use telemetry::Metrics;
@@ -22,6 +23,7 @@ use tracing::warn;
 use transport::RequestLog;
 use transport::http::Probe;
 
+use crate::alerting::Alerting;
 use crate::blocks::{Error, chunks};
 use crate::fleet::fleet;
 use crate::history::{BLOCK_MS, upload_since};
@@ -129,11 +131,14 @@ impl SeriesSource for Replica {
     }
 }
 
-/// The gRPC services of a replica: those of a sidecar, without Prometheus' own APIs.
+/// The gRPC services of a replica: those of a sidecar that knows series and rules.
 pub(crate) fn routes(replica: Replica, metrics: &Metrics) -> Router {
     let budget = Arc::new(Budget::unlimited);
     let options = ServerOptions { limits: Default::default(), budget, metrics: metrics.clone() };
-    let (described, served) = (replica.clone(), Served { store: true, ..Served::default() });
+    let rules: Arc<dyn RulesSource> =
+        Arc::new(Alerting { external: replica.external.clone(), clock: replica.clock.clone() });
+    let inspect = Inspect { rules: Some(rules), ..Inspect::default() };
+    let (described, served) = (replica.clone(), Served { store: true, ..Served::of(&inspect) });
     let info = move || {
         let source = described.info();
         let sets = source.label_sets.iter().map(|labels| StoreSet { labels: labels.clone(), range: source.range });
@@ -141,7 +146,11 @@ pub(crate) fn routes(replica: Replica, metrics: &Metrics) -> Router {
     };
     let probe = Probe::new("starting");
     probe.ready();
-    GrpcServices::new(served, info).store(Arc::new(replica), options).router(metrics, probe, RequestLog::default())
+    GrpcServices::new(served, info).store(Arc::new(replica), options).inspect(inspect).router(
+        metrics,
+        probe,
+        RequestLog::default(),
+    )
 }
 
 /// Uploads the blocks that are complete since `record` was made, as time goes on, until `shutdown`.

@@ -15,7 +15,7 @@ pub(crate) struct Event {
 /// The events of a history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Story {
-    /// Errors and slow answers of the API, with one instance down in its midst.
+    /// A new version of the API: errors and slow answers, with one instance down in its midst, until it is taken back.
     pub incident: Event,
     /// A label with a value for each session: thousands of series that live for minutes.
     pub explosion: Event,
@@ -24,7 +24,8 @@ pub(crate) struct Story {
 }
 
 impl Story {
-    /// That of a history of `days` days which ends at `end_ms`: the events lie a tenth, two ninths and a third of it back.
+    /// That of a history of `days` days which ends at `end_ms`: the events lie a tenth, but at most a day, two ninths and a
+    /// third of it back.
     pub fn of(end_ms: i64, days: u32) -> Self {
         let span_ms = i64::from(days) * DAY_MS;
         let event = |cluster, back_ms: i64, long_ms: i64| {
@@ -32,7 +33,7 @@ impl Story {
             Event { cluster, time_ms: from..from + long_ms }
         };
         Self {
-            incident: event("eu-1", span_ms / 10, 2 * HOUR_MS),
+            incident: event("eu-1", (span_ms / 10).min(DAY_MS), 2 * HOUR_MS),
             explosion: event("us-1", span_ms / 9 * 2, 6 * HOUR_MS),
             gap: event("us-1", span_ms / 3, 3 * HOUR_MS),
         }

@@ -21,7 +21,7 @@ pub(crate) fn tour(page: SocketAddr, story: &Story, days: u32, now_ms: i64) -> S
         let _ = writeln!(out, "    {}", range(page, query, from, to, step_s));
     };
     part(
-        "two hours of errors and slow answers, one of three instances down",
+        "two hours of errors and slow answers, one of three instances down (on the page: Alerts)",
         &story.incident,
         60,
         r#"sum by (code) (rate(http_requests_total{cluster="eu-1"}[5m]))"#,
@@ -53,6 +53,6 @@ mod tests {
         let end_ms = 1_795_219_200_000;
         let text = tour(SocketAddr::from(([127, 0, 0, 1], 9)), &Story::of(end_ms, 90), 90, end_ms);
         assert_eq!(text.matches("curl -s 'http://127.0.0.1:9/api/v1/query_range' -d 'query=").count(), 4, "{text}");
-        assert!(text.contains("\n  2026-11-12T00:00:00Z eu-1: two hours of errors"), "{text}");
+        assert!(text.contains("\n  2026-11-20T00:00:00Z eu-1: two hours of errors"), "{text}");
     }
 }

@@ -13,6 +13,7 @@ mod expositions;
 mod logs;
 mod messages;
 pub mod mutate;
+mod otlp_metrics;
 mod remote_write;
 mod seeds;
 mod texts;
@@ -28,10 +29,11 @@ pub use logs::{wal_record, wal_segment};
 pub use messages::{
     grpc_snappy, inspect_messages, remote_frames, remote_message, remote_samples, store_answer, store_request,
 };
+pub use otlp_metrics::{otlp_json, otlp_protobuf};
 pub use remote_write::{remote_read_request, remote_write_v1, remote_write_v2};
 pub use texts::{
-    durations, http_client_yaml, metrics_page, objstore_yaml, prometheus_yaml, promql, promql_selectors, re2_pattern,
-    relabel_yaml, request_log_yaml, test_script, tracing_yaml, web_yaml,
+    alert_template, api_histogram, durations, http_client_yaml, metrics_page, objstore_yaml, prometheus_yaml, promql,
+    promql_selectors, re2_pattern, relabel_yaml, request_log_yaml, test_script, tracing_yaml, web_yaml,
 };
 
 /// One decoder and what is known of it.
@@ -95,6 +97,8 @@ targets! {
     remote_write_v1: remote_write::seeds_v1, 256 * KIB, 128;
     remote_write_v2: remote_write::seeds_v2, 256 * KIB, 128;
     remote_read_request: remote_write::seeds_read, 4 * MIB, 256;
+    otlp_protobuf: otlp_metrics::seeds_protobuf, 18 * MIB, 128;
+    otlp_json: otlp_metrics::seeds_json, 18 * MIB, 128;
     store_answer: seeds::store_answer, 64 * KIB, 256;
     store_request: seeds::store_request, 4 * MIB, 256;
     inspect_messages: seeds::inspect_messages, 64 * KIB, 512;
@@ -111,6 +115,8 @@ targets! {
     metrics_page: seeds::metrics_page, 16 * KIB, 16;
     objstore_yaml: seeds::objstore_yaml, MIB, KIB;
     relabel_yaml: seeds::relabel_yaml, 8 * MIB, 2 * KIB;
+    alert_template: seeds::alert_template, 8 * MIB, 4 * KIB;
+    api_histogram: seeds::api_histogram, 64 * KIB, 512;
     http_client_yaml: seeds::http_client_yaml, MIB, KIB;
     web_yaml: seeds::web_yaml, MIB, KIB;
     tracing_yaml: seeds::tracing_yaml, MIB, KIB;

@@ -597,6 +597,22 @@ pub(crate) fn relabel_yaml() -> Vec<Vec<u8>> {
     ])
 }
 
+pub(crate) fn alert_template() -> Vec<Vec<u8>> {
+    texts(&[
+        "{{ $labels.instance }} of {{ .Labels.job | toUpper }} is at {{ $value | humanize }} ({{ printf \"%.2f%%\" .Value }})",
+        "{{ range $i, $x := query \"up\" }}{{ if eq $i 0 }}{{ else }}, {{ end }}{{ $x | label \"job\" }}={{ $x | value }}{{ end }}",
+        "{{ define \"t\" }}{{ with . }}{{ . }}{{ end }}{{ end }}{{ template \"t\" $externalURL }}{{ reReplaceAll \"(.*):.*\" \"$1\" $labels.instance }}",
+        "{{ humanizeDuration 1e6 }}{{ humanizeTimestamp 1.5e9 }}{{ args 1 \"a\" | len }}{{ first (query \"a\") | strvalue }}{{- /* c */ -}}",
+    ])
+}
+
+pub(crate) fn api_histogram() -> Vec<Vec<u8>> {
+    texts(&[
+        r#"{"count":"12","sum":"3.5","buckets":[[1,"-4","-2","1"],[3,"-0.001","0.001","2"],[0,"0.5","1","3"],[0,"4","8","2"]]}"#,
+        r#"{"count":"6","sum":"9","buckets":[[3,"-Inf","0.1","1"],[0,"0.25","0.7","2"],[0,"0.7","+Inf","3"]]}"#,
+    ])
+}
+
 pub(crate) fn http_client_yaml() -> Vec<Vec<u8>> {
     texts(&[
         "basic_auth: {username: a, password: b}\ntls_config: {ca_file: /ca, insecure_skip_verify: true, server_name: x}\nproxy_url: http://proxy:3128\nfollow_redirects: false\nheaders: {x-a: {values: [b]}}\n",

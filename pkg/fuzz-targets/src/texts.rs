@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use gotemplate::prometheus::{AlertData, AlertTemplate, Answers, Context, Expansion};
+use gotemplate::{Limits as TemplateLimits, Value};
 use labels::Labels;
 use promql_syntax::{ParseOptions, parse_metric_labels, parse_series_description, parse_series_matchers, parse_with};
 use transport::http::{ClientConfig, WebConfig};
@@ -103,6 +105,39 @@ pub fn relabel_yaml(data: &[u8]) {
     let labels = Labels::from_pairs([("__name__", "up"), ("instance", "a:9100"), ("job", "node"), ("replica", "0")]);
     if let Some(out) = relabel::apply(&rules, &labels) {
         assert!(out.iter().is_sorted());
+    }
+}
+
+/// A label or annotation of an alert, expanded.
+pub fn alert_template(data: &[u8]) {
+    let Ok(template) = AlertTemplate::parse("t", text(data)) else { return };
+    let labels = Labels::from_pairs([("instance", "a:9100"), ("job", "node"), ("le", "+Inf")]);
+    let about = AlertData {
+        labels: labels.clone(),
+        external_labels: labels,
+        external_url: "http://localhost:9090/".to_owned(),
+        value: Value::Float(-1234.5),
+    };
+    let limits = TemplateLimits { output_bytes_max: 16 << 10, work_max: 20_000, ..TemplateLimits::default() };
+    let mut answers = Answers::default();
+    // Each query gets an answer, as long as there are not many.
+    while answers.len() < 4 {
+        match template.expand(&about, &Context::default(), &answers, limits) {
+            Ok(Expansion::Query(query)) => answers.add(query, Ok(Vec::new())),
+            // A text without anything to expand is given as it is.
+            Ok(Expansion::Done(text)) => return assert!(text.len() <= limits.output_bytes_max.max(data.len())),
+            Err(_) => return,
+        }
+    }
+}
+
+/// A native histogram of an API's answer.
+pub fn api_histogram(data: &[u8]) {
+    let Ok(json) = serde_json::from_slice::<promclient::HistogramJson>(data) else { return };
+    if let Ok(histogram) = json.histogram() {
+        let lengths = |spans: &[histogram::Span]| spans.iter().map(|span| span.length as usize).sum::<usize>();
+        assert_eq!(lengths(&histogram.positive_spans), histogram.positive_buckets.len());
+        assert_eq!(lengths(&histogram.negative_spans), histogram.negative_buckets.len());
     }
 }
 

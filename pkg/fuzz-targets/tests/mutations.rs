@@ -94,10 +94,10 @@ tests! {
     xor xor2 resume_xor histogram float_histogram histogram_st float_histogram_st aggregates
     index index_header chunk_segment postings postings_table symbols series_entry toc tombstones meta_json marks
     wal_record wal_segment
-    remote_frames remote_message remote_samples remote_write_v1 remote_write_v2 remote_read_request store_answer store_request inspect_messages grpc_snappy
+    remote_frames remote_message remote_samples remote_write_v1 remote_write_v2 remote_read_request otlp_protobuf otlp_json store_answer store_request inspect_messages grpc_snappy
     exposition_text exposition_openmetrics exposition_protobuf content_type
     promql promql_selectors re2_pattern test_script durations metrics_page
-    objstore_yaml relabel_yaml http_client_yaml web_yaml tracing_yaml request_log_yaml prometheus_yaml
+    objstore_yaml relabel_yaml alert_template api_histogram http_client_yaml web_yaml tracing_yaml request_log_yaml prometheus_yaml
     scrape_yaml http_sd_json consul_instances
 }
 

@@ -16,8 +16,10 @@ pub fn indexed<'a, C: Copy>(spans: &'a [Span], counts: &'a [C]) -> impl Iterator
 }
 
 /// Spans and counts of buckets with ascending indices; neighbours share a span.
-pub(crate) fn collect<C>(buckets: impl Iterator<Item = (i32, C)>) -> (Vec<Span>, Vec<C>) {
-    let (mut spans, mut counts): (Vec<Span>, Vec<C>) = (Vec::new(), Vec::new());
+pub fn collect<C>(buckets: impl Iterator<Item = (i32, C)>) -> (Vec<Span>, Vec<C>) {
+    // As many as there are at most: some iterators leave buckets out.
+    let most = buckets.size_hint().1.unwrap_or(0);
+    let (mut spans, mut counts): (Vec<Span>, Vec<C>) = (Vec::new(), Vec::with_capacity(most));
     let mut next = 0i32;
     for (index, count) in buckets {
         match spans.last_mut() {

@@ -10,7 +10,7 @@ mod validate;
 
 pub use arithmetic::{Combined, Incompatible};
 pub use bounds::upper_bound;
-pub use buckets::indexed;
+pub use buckets::{collect, indexed};
 pub use validate::{InvalidHistogram, SCHEMA_MAX, SCHEMA_MIN};
 
 /// The schema of custom bucket bounds (NHCB).

@@ -147,6 +147,7 @@ impl MemoryAppender {
                 Ok(false) => {}
                 Ok(true) => {
                     stored.samples.insert(time_ms, sample);
+                    *stored.chunks.get_mut() = None;
                     state.newest_ms = newest_ms.max(time_ms);
                     done.samples += 1;
                 }

@@ -14,7 +14,17 @@ const SAMPLES_PER_CHUNK: usize = 120;
 /// All series that have samples.
 pub(super) fn series(state: &State) -> Result<Vec<Series>> {
     let with_samples = state.in_label_order().filter(|s| !s.samples.is_empty());
-    with_samples.map(|s| Ok(Series { labels: s.labels.clone(), chunks: chunks(s)? })).collect()
+    with_samples
+        .map(|s| {
+            // Most series have no new sample since they were read last.
+            let mut known = s.chunks.lock();
+            let chunks = match &*known {
+                Some(chunks) => chunks.clone(),
+                None => known.insert(chunks(s)?).clone(),
+            };
+            Ok(Series { labels: s.labels.clone(), chunks })
+        })
+        .collect()
 }
 
 /// What one chunk can hold.

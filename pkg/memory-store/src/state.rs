@@ -55,6 +55,8 @@ pub(super) struct MemorySeries {
     pub exemplars: Vec<Exemplar>,
     /// By family name.
     pub metadata: Option<(String, MetricMetadata)>,
+    /// The samples as chunks, from when they are read to the next sample.
+    pub chunks: parking_lot::Mutex<Option<Vec<storage::Chunk>>>,
     /// Open appenders that have resolved it.
     pub users: usize,
 }
@@ -86,7 +88,14 @@ impl State {
         let fresh = SeriesRef(self.next);
         self.next += 1;
         self.by_labels.insert(labels.clone(), fresh);
-        let series = MemorySeries { labels, samples: BTreeMap::new(), exemplars: Vec::new(), metadata: None, users: 0 };
+        let series = MemorySeries {
+            labels,
+            samples: BTreeMap::new(),
+            exemplars: Vec::new(),
+            metadata: None,
+            chunks: Default::default(),
+            users: 0,
+        };
         self.series.insert(fresh, series);
         Ok(fresh)
     }

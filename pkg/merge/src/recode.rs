@@ -16,7 +16,7 @@ pub(crate) struct Recoded {
 }
 
 /// Writes the samples of `chunk` that `keep` takes to `out`, in order of time. Of samples with one time the last is
-/// kept. Start timestamps are not.
+/// kept. Start timestamps of floats are kept, those of histograms are not.
 ///
 /// # Errors
 /// When the bytes are no chunk.
@@ -66,6 +66,18 @@ fn recode_floats(
     kept: &dyn Fn(i64) -> bool,
     recoded: &mut Recoded,
 ) -> Result<Option<TimedChunk>, Error> {
+    if encoding == Encoding::Xor2 {
+        let all = chunkenc::decode_xor2(data)?;
+        let count = all.len();
+        let samples = all.into_iter().map(|(start, time, value)| (time, (start, value))).filter(|(t, _)| kept(*t));
+        let mut samples: Vec<(i64, (i64, f64))> = samples.collect();
+        recoded.dropped += (count - samples.len()) as u64;
+        recoded.out_of_order += put_in_order(&mut samples);
+        let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return Ok(None) };
+        let (min_time, max_time) = (first.0, last.0);
+        let data = chunkenc::encode_xor2(samples.into_iter().map(|(time, (start, value))| (start, time, value)))?;
+        return Ok(Some(TimedChunk { min_time, max_time, encoding, data: data.into() }));
+    }
     let mut column = Column::new();
     decode_floats(encoding, data, &mut column)?;
     let mut samples: Vec<(i64, f64)> = column.iter().filter(|(t, _)| kept(*t)).collect();

@@ -115,8 +115,9 @@ fn timed(min_time: i64, max_time: i64, appender: &HistogramAppender) -> TimedChu
     TimedChunk { min_time, max_time, encoding: Encoding::Histogram, data: appender.to_vec().into() }
 }
 
-/// The samples of each series: of equal times that of the later input; within an input of any of its chunks.
-type Expected = BTreeMap<String, BTreeMap<i64, (usize, Vec<String>)>>;
+/// The samples of each series: of equal times that of the later input, but no stale marker where another input has a
+/// sample; within an input of any of its chunks. Beside them, whether they are samples and of which input.
+type Expected = BTreeMap<String, BTreeMap<i64, ((bool, usize), Vec<String>)>>;
 
 fn expect(
     expected: &mut Expected,
@@ -132,11 +133,15 @@ fn expect(
             if time < range.0 || time >= range.1 || gone(series, time) {
                 continue;
             }
-            let slot = own.entry(time).or_insert((input, Vec::new()));
-            if slot.0 < input {
-                *slot = (input, Vec::new());
+            let is_stale = value.starts_with("stale") || value == format!("{:016x}", model::STALE_NAN_BITS);
+            let rank = (!is_stale, input);
+            let slot = own.entry(time).or_insert((rank, Vec::new()));
+            if slot.0 < rank {
+                *slot = (rank, Vec::new());
             }
-            slot.1.push(value);
+            if slot.0 == rank {
+                slot.1.push(value);
+            }
         }
     }
 }

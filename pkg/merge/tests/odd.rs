@@ -279,6 +279,37 @@ async fn r19145_histograms_stay_what_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn start_timestamps_outlive_deletions_and_merges() {
+    let place = Place::new();
+    let xor2 = |samples: &[(i64, i64, f64)]| TimedChunk {
+        min_time: samples[0].1,
+        max_time: samples[samples.len() - 1].1,
+        encoding: Encoding::Xor2,
+        data: chunkenc::encode_xor2(samples.iter().copied()).unwrap().into(),
+    };
+    let of = |offset: i64| (0..50).map(|n| (n / 10 + 1, offset + n * 1000, n as f64)).collect::<Vec<_>>();
+    let metas = [
+        place.block(1, (0, HOUR), &[raw(&[("a", "1")], vec![xor2(&of(0))])]).await,
+        place.block(2, (0, HOUR), &[raw(&[("a", "1")], vec![xor2(&of(500))])]).await,
+    ];
+    let mut want: Vec<_> = [of(0), of(500)].concat().into_iter().filter(|s| s.1 >= 10_000).collect();
+    want.sort_by_key(|s| s.1);
+    let mut job = job(&metas);
+    let matchers = vec![Matcher::not_equal("a", "")];
+    job.deletions = vec![Deletion { matchers, ranges: vec![TimeRange::new(0, 9_999)] }];
+    let (finished, _) = place.merged(&job).await;
+    let local = place.dir.path().join(finished.outputs[0].meta.ulid.to_string());
+    let block = block::LocalBlock::open(&local).unwrap();
+    let series = block.index().series(block.index().all_postings().unwrap()[0]).unwrap();
+    let chunks = series.chunks.iter().map(|chunk| block.chunks().chunk(*chunk).unwrap());
+    let samples = chunks.flat_map(|(encoding, data)| {
+        assert_eq!(encoding, Encoding::Xor2);
+        chunkenc::decode_xor2(&data).unwrap()
+    });
+    assert_eq!(samples.collect::<Vec<_>>(), want);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn replicas_are_merged_or_one_is_followed() {
     let place = Place::new();
     let replica = |start: i64| [raw(&[("a", "1")], ramp(start, 10_000, 300, 0.0))];

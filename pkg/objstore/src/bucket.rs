@@ -1,7 +1,10 @@
 //! The handle that everyone holds.
 
+mod body;
 mod read;
 mod write;
+
+pub use body::RangeBody;
 
 use std::fmt;
 use std::future::Future;
@@ -32,6 +35,8 @@ pub struct Settings {
     pub is_local: bool,
     /// The directory they are in, where keys are paths.
     pub directory: Option<PathBuf>,
+    /// Operations at a time; `None` = any number. A body that is open counts.
+    pub requests_max: Option<usize>,
     /// Ranges closer than this are fetched as one.
     pub coalesce_gap_bytes: u64,
     /// How often a read that came short is repeated.
@@ -53,6 +58,7 @@ impl Default for Settings {
             multipart: true,
             is_local: false,
             directory: None,
+            requests_max: None,
             coalesce_gap_bytes: 512 << 10,
             short_body_retries: 3,
             operation_timeout: Duration::from_secs(300),

@@ -104,6 +104,17 @@ async fn ranges(bucket: &Bucket, dir: &str) {
             assert_eq!(error.kind(), ErrorKind::NotFound, "{absent}");
         }
     }
+    for range in [0..1, 17..1234, 3990..4010] {
+        let mut got = bucket.stream_range(&path, range.clone()).await.expect("body");
+        let mut bytes = Vec::new();
+        assert_eq!((got.object_bytes(), got.at()), (4000, range.start));
+        while let Some(piece) = got.next().await.expect("piece") {
+            bytes.extend_from_slice(&piece);
+            assert_eq!(got.at(), range.start + bytes.len() as u64);
+        }
+        assert_eq!(bytes, body[range.start as usize..range.end.min(4000) as usize], "{range:?}");
+    }
+    assert!(bucket.stream_range(&path, 4000..4010).await.is_err(), "wholly past the end");
     let many = [10..20, 3000..3010, 0..5, 15..30];
     let got = bucket.get_ranges(&path, &many).await.expect("ranges");
     for (range, bytes) in many.iter().zip(got) {

@@ -87,6 +87,10 @@ pub(crate) struct AsksExistence;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ReadsHere;
 
+/// Put into the extensions of those who take a body piece by piece: a file is read in windows of so many bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct InWindows(pub(crate) usize);
+
 /// What is done around operations.
 pub trait Hook: fmt::Debug + Send + Sync + 'static {
     /// Held while the operation lasts, the reading of its body included.
@@ -230,6 +234,30 @@ async fn read_file(
     }
 }
 
+/// `range` of an open file, each window when it is asked for.
+fn read_windows(
+    file: std::fs::File,
+    path: std::path::PathBuf,
+    range: Range<u64>,
+    pool: Option<BufferPool>,
+    window: usize,
+) -> BoxStream<'static, Result<Bytes>> {
+    stream::unfold(Some((file, range)), move |left| {
+        let (path, pool) = (path.clone(), pool.clone());
+        async move {
+            let (file, range) = left.filter(|(_, range)| !range.is_empty())?;
+            let now = range.start..range.end.min(range.start.saturating_add(window as u64));
+            let read = match file.try_clone() {
+                Ok(clone) => read_file(clone, path, now.clone(), pool, false).await,
+                Err(e) => Err(object_store::Error::Generic { store: "LocalFileSystem", source: e.into() }),
+            };
+            let left = matches!(&read, Ok(bytes) if !bytes.is_empty()).then_some((file, now.end..range.end));
+            Some((read, left))
+        }
+    })
+    .boxed()
+}
+
 #[async_trait]
 impl<H: Hook> ObjectStore for Decorated<H> {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
@@ -257,6 +285,7 @@ impl<H: Hook> ObjectStore for Decorated<H> {
         };
         let pool = options.extensions.get::<BufferPool>().cloned();
         let here = options.extensions.get::<ReadsHere>().is_some();
+        let window = options.extensions.get::<InWindows>().map_or(usize::MAX, |windows| windows.0);
         let mut running = Running::begin(&self.hook, op, location.as_ref()).await?;
         let mut result = match self.inner.get_opts(location, options).await {
             Ok(result) if matches!(op, Op::Get | Op::GetRange) => result,
@@ -265,6 +294,9 @@ impl<H: Hook> ObjectStore for Decorated<H> {
         let (meta, range) = (result.meta.clone(), result.range.clone());
         let (attributes, extensions) = (std::mem::take(&mut result.attributes), std::mem::take(&mut result.extensions));
         let body = match result.payload {
+            GetResultPayload::File(file, path) if range.end - range.start > window as u64 => {
+                read_windows(file, path, range.clone(), pool, window)
+            }
             // One read of the file instead of many small ones.
             GetResultPayload::File(file, path) => match read_file(file, path, range.clone(), pool, here).await {
                 Ok(bytes) => stream::once(async { Ok(bytes) }).boxed(),

@@ -28,8 +28,8 @@ pub mod limit;
 pub mod metrics;
 pub mod traced;
 
-pub use bucket::{Bucket, Created, Object, Settings};
-pub use config::{Config, ConfigError, OpenOptions, Provider};
+pub use bucket::{Bucket, Created, Object, RangeBody, Settings};
+pub use config::{Config, ConfigError, OpenOptions, Provider, aws_environment};
 pub use decorate::Op;
 pub use error::{Error, ErrorKind, Result};
 pub use parts::PartsWriter;

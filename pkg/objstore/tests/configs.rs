@@ -129,6 +129,7 @@ fn refused_with_the_line_and_the_key() {
         ("type: S3\nconfig:\n  bucket: a b\n  endpoint: localhost:1\n", "line 3: config.bucket"),
         ("type: S3\nconfig:\n  bucket: bbb\n  endpoint: localhost:99999\n", "line 4: config.endpoint"),
         ("type: S3\nconfig:\n  bucket: bbb\n  endpoint: exa mple:80\n", "line 4: config.endpoint"),
+        ("type: S3\nconfig:\n  bucket: bbb\n  endpoint: '{'\n", "line 4: config.endpoint"),
         (
             "type: S3\nconfig:\n  bucket: bbb\n  endpoint: h\n  access_key: a\n  secret_key: \"b\\nc\"\n",
             "line 6: config.secret_key",

@@ -1,5 +1,6 @@
 //! The conformance suite against each kind of store, and what happens on the wire.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use futures::TryStreamExt;
@@ -237,6 +238,62 @@ async fn r3795_short_bodies() {
         assert_eq!(error.kind(), ErrorKind::ShortBody, "{error}");
         server.clear_faults();
     }
+}
+
+/// A body that is taken piece by piece goes on where it ended, and is an error where it ends early each time.
+#[tokio::test]
+async fn bodies_taken_by_pieces_go_on() {
+    let server = Server::start().await;
+    let bucket = open_with_retries(&server, 2);
+    let body: Vec<u8> = (0..=255).cycle().take(10_000).collect();
+    bucket.put("a", body.clone()).await.unwrap();
+    let read = async |range: Range<u64>| {
+        let mut all = Vec::new();
+        let mut open = bucket.stream_range("a", range).await?;
+        while let Some(piece) = open.next().await? {
+            all.extend_from_slice(&piece);
+        }
+        Ok::<_, objstore::Error>(all)
+    };
+    for len in [0, 1, 5000, 9999] {
+        for kind in [FaultKind::Short(len), FaultKind::Cut(len)] {
+            server.fault(Fault::next(1, Operation::Get, "", kind));
+            assert_eq!(read(0..12_000).await.unwrap(), body, "{kind:?}");
+            server.clear_faults();
+        }
+    }
+    server.fault(Fault::next(u64::MAX, Operation::Get, "", FaultKind::Short(10)));
+    assert_eq!(read(0..10_000).await.unwrap_err().kind(), ErrorKind::ShortBody);
+}
+
+/// A long range of a file is read window by window, not as one.
+#[tokio::test]
+async fn files_are_read_in_windows() {
+    let dir = tempfile::tempdir().unwrap();
+    let yaml = format!("type: FILESYSTEM\nconfig:\n  directory: {}\n", dir.path().display());
+    let metrics = telemetry::Metrics::new();
+    let options = OpenOptions { metrics: Some(metrics.clone()), ..OpenOptions::default() };
+    let bucket = Config::parse(&yaml, &|_| None).unwrap().open(&options).unwrap();
+    let body: Vec<u8> = (0..=255).cycle().take(1_000_003).collect();
+    bucket.put("a", body.clone()).await.unwrap();
+    let mut open = bucket.stream_range("a", 5..2_000_000).await.unwrap();
+    let mut all = Vec::new();
+    while open.at() < open.end() {
+        let piece = open.next().await.unwrap().unwrap();
+        assert!(piece.len() <= 256 << 10, "{}", piece.len());
+        all.extend_from_slice(&piece);
+    }
+    assert_eq!(all, body[5..]);
+    // Counted when the last byte was read, as one operation.
+    let text = metrics.encode();
+    let count = |name: &str, operation: &str| {
+        let line =
+            format!("thanos_objstore_bucket_{name}{{bucket=\"{}\",operation=\"{operation}\"}} ", dir.path().display());
+        let found = text.lines().find_map(|l| l.strip_prefix(&line)).unwrap_or_else(|| panic!("{line} in {text}"));
+        found.parse::<f64>().unwrap()
+    };
+    assert_eq!(count("operations_total", "get_range"), 1.0);
+    assert_eq!(count("operation_fetched_bytes_total", "get_range"), (body.len() - 5) as f64);
 }
 
 /// A page that says there is more, without saying where, is a failed listing and not its end.

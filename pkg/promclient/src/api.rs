@@ -195,6 +195,11 @@ fn group(g: Group) -> RuleGroup {
     }
 }
 
+/// Where the values of a label are asked for.
+pub fn label_values_path(name: &str) -> String {
+    format!("/api/v1/label/{}/values", path_name(name))
+}
+
 impl PromClient {
     /// Label sets of the series that match, without external labels.
     ///
@@ -231,7 +236,7 @@ impl PromClient {
         matchers: &[Matcher],
         limit: usize,
     ) -> Result<Answer<Vec<String>>> {
-        let path = format!("/api/v1/label/{}/values", path_name(name));
+        let path = label_values_path(name);
         self.data(&path, &selection(range, matchers, limit)).await
     }
 

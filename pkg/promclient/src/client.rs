@@ -145,8 +145,19 @@ impl PromClient {
         }
     }
 
-    /// GET `path` as plain bytes.
-    pub(crate) async fn plain(&self, path: &str) -> Result<Bytes> {
+    /// Asks `path`; the `data` of the answer as it stands. By POST when the query is too long for a URL.
+    ///
+    /// # Errors
+    /// By the status of a bad answer, with the server's own words.
+    pub async fn ask(&self, path: &str, query: &[(&str, String)]) -> Result<Answer<serde_json::Value>> {
+        self.long_data(path, query).await
+    }
+
+    /// GET `path` as plain bytes, without the envelope of the API.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub async fn plain(&self, path: &str) -> Result<Bytes> {
         let request = self.get(path)?.timeout(self.options.timeout);
         let response = self.send(path, request).await?;
         self.body(path, response, self.options.answer_bytes_max).await
@@ -199,15 +210,21 @@ impl PromClient {
     }
 }
 
-/// What a refusal means for the caller.
+/// Where an expression is evaluated.
+const QUERY_PATHS: [&str; 2] = ["/api/v1/query", "/api/v1/query_range"];
+
+/// What a refusal of the path at the end of `at` means for the caller.
 pub(crate) fn failed(at: &str, status: StatusCode, body: &[u8]) -> Error {
     let said = match serde_json::from_slice::<Failure>(body) {
         Ok(failure) if !failure.error.is_empty() => failure.error,
         _ => excerpt(body),
     };
     let text = format!("{at}: {status}: {said}");
+    let is_query = QUERY_PATHS.iter().any(|path| at.ends_with(path));
     match status.as_u16() {
         400 => Error::Invalid(text),
+        // An expression that cannot be evaluated is the asker's to mend, too.
+        422 if is_query => Error::Invalid(text),
         404 | 405 | 501 => Error::Unsupported(text),
         413 | 429 => Error::Limit(text),
         500.. | 408 => Error::Unavailable(text),
@@ -266,6 +283,10 @@ mod tests {
         assert!(
             matches!(kind(503, "Service Unavailable\n"), Error::Unavailable(t) if t.ends_with(": Service Unavailable"))
         );
+        let evaluating = |path: &str| failed(path, StatusCode::UNPROCESSABLE_ENTITY, br#"{"error":"many-to-many"}"#);
+        assert!(matches!(evaluating("prometheus http://h/api/v1/query"), Error::Invalid(_)));
+        assert!(matches!(evaluating("prometheus http://h/api/v1/query_range"), Error::Invalid(_)));
+        assert!(matches!(evaluating("prometheus http://h/api/v1/series"), Error::Other { .. }));
         assert!(matches!(kind(404, ""), Error::Unsupported(_)));
         assert!(matches!(kind(401, ""), Error::Other { .. }));
         assert!(matches!(kind(429, "slow"), Error::Limit(_)));

@@ -3,9 +3,14 @@
 
 mod api;
 mod client;
+mod native;
+mod range;
 mod status;
 #[doc(hidden)]
 pub mod untrusted;
 
+pub use api::label_values_path;
 pub use client::{ClientOptions, PromClient, excerpt};
+pub use native::HistogramJson;
+pub use range::{RangeSeries, RangeSteps};
 pub use status::{BuildInfo, ConfigState, Flags};

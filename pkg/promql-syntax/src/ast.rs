@@ -89,6 +89,8 @@ pub struct NumberLiteral {
 pub struct StringLiteral {
     /// The string with quotes and escapes resolved.
     pub value: String,
+    /// As it is to be written where its bytes are no UTF-8, with quotes; `value` has U+FFFD in place of those bytes.
+    pub quoted: Option<Box<str>>,
     /// Where it stands in the query.
     pub span: Span,
 }

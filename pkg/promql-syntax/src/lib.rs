@@ -22,7 +22,7 @@ mod walk;
 pub use ast::*;
 pub use error::{ParseError, position};
 pub use flag_labels::parse_flag_labels;
-pub use functions::{FUNCTIONS, Function, function};
+pub use functions::{FUNCTIONS, Function, Reads, function};
 pub use json::to_json;
 pub use labels::quote;
 pub use options::ParseOptions;

@@ -1,13 +1,14 @@
 //! Syntax tree to text, letter for letter as Prometheus prints it: positions in annotations count in this text where a
 //! query was rewritten.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter, Write as _};
 
 use labels::{METRIC_NAME, MatchType, Matcher};
 
 use crate::{
-    Aggregate, At, Binary, Cardinality, DurationExpr, Expr, Matching, MatrixSelector, NumberLiteral, Subquery,
-    VectorSelector,
+    Aggregate, At, Binary, Cardinality, DurationExpr, Expr, Matching, MatrixSelector, NumberLiteral, StringLiteral,
+    Subquery, VectorSelector,
 };
 
 /// As Go quotes it, but U+FFFD (a byte such as `\xff` in a string becomes it) is escaped: plain, it is refused where
@@ -16,11 +17,21 @@ fn quote(text: &str) -> String {
     labels::quote(text).replace('\u{fffd}', "\\ufffd")
 }
 
+impl StringLiteral {
+    /// The literal in double quotes, as Go writes it.
+    pub fn quoted(&self) -> Cow<'_, str> {
+        match &self.quoted {
+            Some(quoted) => Cow::Borrowed(quoted),
+            None => Cow::Owned(quote(&self.value)),
+        }
+    }
+}
+
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(e) => e.fmt(f),
-            Self::String(e) => f.write_str(&quote(&e.value)),
+            Self::String(e) => f.write_str(&e.quoted()),
             Self::Paren(e) => write!(f, "({})", e.expr),
             Self::Unary(e) => write!(f, "{}{}", if e.negative { '-' } else { '+' }, e.expr),
             Self::Binary(e) => write!(f, "{} {} {}", e.lhs, Operator(e), e.rhs),

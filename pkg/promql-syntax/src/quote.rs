@@ -12,14 +12,40 @@ pub fn unquote(text: &str) -> Option<String> {
     match quote {
         '`' => (!inner.contains('`')).then(|| inner.to_owned()),
         '"' | '\'' if inner.contains('\n') => None,
-        '"' | '\'' => unescape(inner, quote),
+        '"' | '\'' => Some(match String::from_utf8(unescape(inner, quote)?) {
+            Ok(text) => text,
+            Err(e) => String::from_utf8_lossy(e.as_bytes()).into_owned(),
+        }),
         _ => None,
     }
 }
 
-fn unescape(inner: &str, quote: char) -> Option<String> {
+/// The literal with double quotes around it where its bytes are no UTF-8, the others of them as `\xff`; `None` for all
+/// other literals.
+pub(crate) fn quote_bytes(text: &str) -> Option<String> {
+    let mut chars = text.chars();
+    let quote = chars.next()?;
+    let inner = chars.as_str().strip_suffix(quote)?;
+    if quote == '`' || !inner.contains('\\') {
+        return None;
+    }
+    let bytes = unescape(inner, quote)?;
+    if std::str::from_utf8(&bytes).is_ok() {
+        return None;
+    }
+    let mut out = String::from('"');
+    for chunk in bytes.utf8_chunks() {
+        let valid = labels::quote(chunk.valid());
+        out.push_str(&valid[1..valid.len() - 1]);
+        chunk.invalid().iter().for_each(|b| out.push_str(&format!("\\x{b:02x}")));
+    }
+    out.push('"');
+    Some(out)
+}
+
+fn unescape(inner: &str, quote: char) -> Option<Vec<u8>> {
     if !inner.contains(['\\', quote]) {
-        return Some(inner.to_owned());
+        return Some(inner.as_bytes().to_vec());
     }
     let mut bytes = Vec::with_capacity(inner.len());
     let mut rest = inner.chars();
@@ -51,10 +77,7 @@ fn unescape(inner: &str, quote: char) -> Option<String> {
             _ => return None,
         }
     }
-    Some(match String::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(e) => String::from_utf8_lossy(e.as_bytes()).into_owned(),
-    })
+    Some(bytes)
 }
 
 fn push_char(bytes: &mut Vec<u8>, c: char) {
@@ -72,6 +95,18 @@ fn digits(rest: &mut std::str::Chars<'_>, count: usize, base: u32) -> Option<u32
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_that_are_no_text() {
+        for (text, quoted) in [
+            (r#""a\xc5z""#, Some(r#""a\xc5z""#)),
+            (r"'\xff\tü\''", Some("\"\\xff\\tü'\"")),
+            (r#""a\u00e9""#, None),
+            ("`\\xff`", None),
+        ] {
+            assert_eq!(quote_bytes(text).as_deref(), quoted, "{text}");
+        }
+    }
 
     #[test]
     fn unquotes_all_three_kinds() {

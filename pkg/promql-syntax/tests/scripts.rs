@@ -26,7 +26,7 @@ fn reference_scripts_parse() {
         let text = std::fs::read_to_string(file).unwrap();
         for command in parse_script(&text, 100_000).unwrap_or_else(|e| panic!("{}: {e}", file.display())) {
             match command {
-                Command::Clear { .. } => {}
+                Command::Clear { .. } | Command::Store(_) => {}
                 Command::Load(_) => loads += 1,
                 Command::Eval(e) if matches!(e.time, EvalTime::Instant { .. }) => instants += 1,
                 Command::Eval(_) => ranges += 1,
@@ -43,6 +43,7 @@ fn outline(script: &str) -> Result<String, String> {
         .iter()
         .map(|c| match c {
             Command::Clear { line } => format!("{line} clear"),
+            Command::Store(s) => format!("store {} {} {}", s.labels, s.min_ms, s.max_ms),
             Command::Load(l) => {
                 let series: Vec<String> = l
                     .series
@@ -62,6 +63,15 @@ fn outline(script: &str) -> Result<String, String> {
         })
         .collect::<Vec<_>>()
         .join("\n"))
+}
+
+#[test]
+fn stores_of_thanos() {
+    assert_eq!(outline("store {} 0 30m").unwrap(), "store {} 0 1800000");
+    assert_eq!(outline("store {cluster=\"a b\"} 5m  1h").unwrap(), "store {cluster=\"a b\"} 300000 3600000");
+    for wrong in ["store", "store {}", "store {} 5m", "store {} a 5m", "store {x 0 5m"] {
+        assert!(outline(wrong).is_err(), "{wrong}");
+    }
 }
 
 #[test]

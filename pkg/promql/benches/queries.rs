@@ -1,9 +1,11 @@
 //! Queries of dashboards and alerts over a synthetic fleet: 100 targets with counters, gauges and histogram buckets,
-//! scraped each 15 s for 12 h, held as XOR chunks of 120 samples. Figures are for the engine alone: no index, no network.
+//! scraped each 15 s for 12 h, held as XOR chunks of 120 samples; and over 60 series of native histograms of the same times.
+//! Figures are for the engine alone: no index, no network.
 
 use std::sync::{Arc, OnceLock};
 
-use chunkenc::{Encoding, XorAppender};
+use chunkenc::{Appended, Encoding, HistogramAppender, ResetFlag, XorAppender};
+use histogram::{Histogram, Span};
 use labels::Labels;
 use promql::{Engine, EngineOptions, Query};
 use storage::{Chunk, Ctx, MemorySource, Series};
@@ -118,6 +120,51 @@ fn build() -> Arc<MemorySource> {
     Arc::new(MemorySource::new(all))
 }
 
+/// 60 series of native histograms with some 60 buckets.
+fn native_fleet() -> Arc<MemorySource> {
+    static FLEET: OnceLock<Arc<MemorySource>> = OnceLock::new();
+    FLEET.get_or_init(|| Arc::new(MemorySource::new((0..60).map(native_series).collect()))).clone()
+}
+
+fn native_series(number: u64) -> Series {
+    const BUCKETS: usize = 60;
+    let mut random = Random(number + 1);
+    let mut counts = vec![0i64; BUCKETS];
+    let (mut chunks, mut open) = (Vec::new(), HistogramAppender::new(ResetFlag::Unknown));
+    let (mut first, mut last, mut sum) = (START_MS, START_MS, 0.0);
+    for tick in 0..TICKS {
+        let at = START_MS + tick as i64 * 15_000;
+        for _ in 0..20 {
+            // Near the middle, as latencies are.
+            let bucket = ((random.next() + random.next() + random.next()) / 3.0 * BUCKETS as f64) as usize;
+            counts[bucket] += 1;
+            sum += random.next();
+        }
+        let mut before = 0;
+        let deltas = counts.iter().map(|c| c - std::mem::replace(&mut before, *c)).collect();
+        let histogram = Histogram {
+            schema: 3,
+            zero_threshold: 1e-128,
+            count: counts.iter().sum::<i64>() as u64,
+            sum,
+            positive_spans: vec![Span { offset: -30, length: BUCKETS as u32 }],
+            positive_deltas: deltas,
+            ..Histogram::default()
+        };
+        let is_full = open.len() == 120;
+        if is_full || matches!(open.append(at, &histogram).expect("a chunk"), Appended::Cut(_)) {
+            chunks.push(Chunk::raw(first, last, Encoding::Histogram, open.to_vec().into()));
+            (open, first) = (HistogramAppender::new(ResetFlag::NotReset), at);
+            open.append(at, &histogram).expect("the first fits");
+        }
+        last = at;
+    }
+    chunks.push(Chunk::raw(first, last, Encoding::Histogram, open.to_vec().into()));
+    let (instance, handler) = (format!("10.0.0.{}:9100", number / 6), format!("/h{}", number % 6));
+    let labels = [("__name__", "native_seconds"), ("handler", handler.as_str()), ("instance", &instance)];
+    Series { labels: Labels::from_pairs(labels), chunks }
+}
+
 /// Name, query, range in s (0: instant), step in s.
 const QUERIES: &[(&str, &str, i64, i64)] = &[
     ("sum_rate_1h_15s", "sum(rate(http_requests_total[5m]))", 3600, 15),
@@ -149,12 +196,18 @@ const QUERIES: &[(&str, &str, i64, i64)] = &[
     ("quantile_over_time_6h_10m", "quantile_over_time(0.95, go_goroutines[1h])", 21_600, 600),
     ("raw_selector_1h_15s", "node_cpu_seconds_total", 3600, 15),
     ("count_by_name_instant", r#"sort_desc(count by (__name__) ({__name__!=""}))"#, 0, 0),
+    ("native_raw_1h_15s", "native_seconds", 3600, 15),
+    ("native_rate_6h_60s", "sum by (handler) (rate(native_seconds[5m]))", 21_600, 60),
+    ("native_quantile_6h_60s", "histogram_quantile(0.99, sum by (handler) (rate(native_seconds[5m])))", 21_600, 60),
+    ("native_count_6h_60s", "sum by (handler) (histogram_count(rate(native_seconds[5m])))", 21_600, 60),
+    ("native_sum_over_time_6h_5m", "sum_over_time(native_seconds[10m])", 21_600, 300),
+    ("native_increase_11h_instant", "histogram_quantile(0.5, sum(increase(native_seconds[11h])))", 0, 0),
     ("alert_like_instant", r#"sum by (pod) (rate(http_requests_total{code="500"}[5m])) > 0.01"#, 0, 0),
 ];
 
 #[divan::bench(args = QUERIES.iter().map(|q| q.0), sample_count = 5)]
 fn query(bencher: divan::Bencher<'_, '_>, name: &str) {
-    let source = fleet();
+    let source = if name.starts_with("native") { native_fleet() } else { fleet() };
     let (_, text, range_s, step_s) = QUERIES.iter().find(|q| q.0 == name).expect("listed");
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");

@@ -8,8 +8,8 @@ use labels::Labels;
 use model::{Annotation, Annotations, Severity, format_duration, format_rfc3339_ms};
 use promql_syntax::Span;
 
-use crate::eval::position;
 use crate::go_float::{format_g, format_g2};
+use crate::notes::{Note, Notes};
 
 /// Collects annotations while a query runs. One text counts once, at the last place in the query that gave rise to it, as
 /// in Prometheus.
@@ -19,6 +19,8 @@ pub(crate) struct QueryAnnotations {
     sources: Annotations,
     found: BTreeMap<(Severity, String), Span>,
     forced: BTreeMap<String, (Span, Forced)>,
+    /// By metric: in how many windows start times overlap samples.
+    overlaps: BTreeMap<String, (Span, u64)>,
 }
 
 /// Histogram buckets that had to be made monotonic.
@@ -34,7 +36,13 @@ pub(crate) struct Forced {
 
 impl QueryAnnotations {
     pub fn new(query: &str) -> Self {
-        Self { query: query.into(), sources: Annotations::new(), found: BTreeMap::new(), forced: BTreeMap::new() }
+        Self {
+            query: query.into(),
+            sources: Annotations::new(),
+            found: BTreeMap::new(),
+            forced: BTreeMap::new(),
+            overlaps: BTreeMap::new(),
+        }
     }
 
     fn warn(&mut self, text: std::fmt::Arguments<'_>, span: Span) {
@@ -89,14 +97,97 @@ impl QueryAnnotations {
         self.info(format_args!("{text}, got {:?}: {:?}", shown(of_type), shown(metric)), span);
     }
 
-    pub fn trim_of_floats(&mut self, op: &str, span: Span) {
-        let text = "incompatible sample types encountered for binary operator";
-        self.info(format_args!("{text} {op:?}: float {op} float"), span);
-    }
-
     pub fn histograms_unread(&mut self, metric: &str, span: Span) {
         let of = for_metric(metric);
-        self.warn(format_args!("native histogram samples were left out, they are not evaluated yet{of}"), span);
+        self.warn(format_args!("downsampled native histograms were left out, they are not evaluated yet{of}"), span);
+    }
+
+    /// All of `notes`, about one metric.
+    pub fn notes(&mut self, notes: Notes, metric: &str, span: Span) {
+        if notes.is_empty() {
+            return;
+        }
+        for note in Note::ALL.into_iter().filter(|note| notes.has(*note)) {
+            self.note(note, metric, span);
+        }
+        if notes.overlaps > 0 {
+            let counted = self.overlaps.entry(shown(metric).into_owned()).or_insert((span, 0));
+            counted.0 = if span.start > counted.0.start { span } else { counted.0 };
+            counted.1 += notes.overlaps;
+        }
+    }
+
+    fn note(&mut self, note: Note, metric: &str, span: Span) {
+        let metric = shown(metric);
+        let mixed = "encountered a mix of histograms and floats for";
+        let reconciled = "mismatched custom buckets were reconciled during";
+        let colliding = "conflicting counter resets during histogram";
+        match note {
+            Note::MixedRange => self.warn(format_args!("{mixed} metric name {metric:?}"), span),
+            Note::MixedGroup => self.warn(format_args!("{mixed} aggregation"), span),
+            Note::NotCounter => {
+                self.warn(format_args!("this native histogram metric is not a counter: {metric:?}"), span);
+            }
+            Note::NotGauge => {
+                self.warn(format_args!("this native histogram metric is not a gauge: {metric:?}"), span);
+            }
+            Note::MixedSchemas => self.warn(
+                format_args!(
+                    "vector contains a mix of histograms with exponential and custom buckets schemas for metric name \
+                     {metric:?}"
+                ),
+                span,
+            ),
+            Note::ReconciledAddition => self.info(format_args!("{reconciled} addition"), span),
+            Note::ReconciledSubtraction => self.info(format_args!("{reconciled} subtraction"), span),
+            Note::ReconciledAggregation => self.info(format_args!("{reconciled} aggregation"), span),
+            Note::CollidingAddition => self.warn(format_args!("{colliding} addition"), span),
+            Note::CollidingSubtraction => self.warn(format_args!("{colliding} subtraction"), span),
+            Note::CollidingAggregation => self.warn(format_args!("{colliding} aggregation"), span),
+            Note::IgnoredInRange => self.info(
+                format_args!(
+                    "ignored histograms in a range containing both floats and histograms for metric name {metric:?}"
+                ),
+                span,
+            ),
+        }
+    }
+
+    /// An aggregation has no use for histograms.
+    pub fn histogram_ignored(&mut self, aggregation: &str, span: Span) {
+        self.info(format_args!("ignored histogram in {aggregation} aggregation"), span);
+    }
+
+    /// An operator that is not for samples of these kinds.
+    pub fn incompatible_types(&mut self, left: &str, op: &str, right: &str, span: Span) {
+        let text = "incompatible sample types encountered for binary operator";
+        self.info(format_args!("{text} {op:?}: {left} {op} {right}"), span);
+    }
+
+    /// An operator between custom and exponential buckets.
+    pub fn incompatible_buckets(&mut self, op: &str, span: Span) {
+        self.warn(format_args!("incompatible bucket layout encountered for binary operator {op}"), span);
+    }
+
+    /// Classic and native histograms of one name and labels.
+    pub fn classic_and_native(&mut self, metric: &str, span: Span) {
+        let of = for_metric(metric);
+        self.warn(format_args!("vector contains a mix of classic and native histograms{of}"), span);
+    }
+
+    /// Observations of NaN make a quantile NaN, or larger than it is.
+    pub fn quantile_of_nans(&mut self, is_nan: bool, metric: &str, span: Span) {
+        let (what, of) = (if is_nan { "NaN" } else { "skewed higher" }, for_metric(metric));
+        self.info(format_args!("input to histogram_quantile has NaN observations, result is {what}{of}"), span);
+    }
+
+    /// Observations of NaN are in no share.
+    pub fn fraction_of_nans(&mut self, metric: &str, span: Span) {
+        let of = for_metric(metric);
+        self.info(
+            format_args!("input to histogram_fraction has NaN observations, which are excluded from all fractions{of}"),
+            span,
+        );
     }
 
     pub fn long_windows(&mut self, range_ms: i64, resolution_ms: i64, span: Span) {
@@ -149,6 +240,11 @@ impl QueryAnnotations {
                 place,
             );
         }
+        for (metric, (place, count)) in std::mem::take(&mut self.overlaps) {
+            let times = if count > 1 { format!(" ({count} occurrences)") } else { String::new() };
+            let text = "sample has start time that overlaps with previous sample timestamp for metric";
+            self.warn(format_args!("{text} {metric:?}{times}"), place);
+        }
         let mut all = self.sources;
         for ((severity, text), span) in self.found {
             let at = position(&self.query, span);
@@ -157,6 +253,18 @@ impl QueryAnnotations {
         }
         all
     }
+}
+
+/// `span` of the query as annotations name places.
+pub(crate) fn position(query: &str, span: Span) -> String {
+    let start = span.start;
+    if start > query.len() {
+        return "invalid position".to_owned();
+    }
+    let before = &query.as_bytes()[..start];
+    let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+    let column = before.iter().rev().take_while(|b| **b != b'\n').count() + 1;
+    format!("{line}:{column}")
 }
 
 fn for_metric(metric: &str) -> String {

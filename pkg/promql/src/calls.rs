@@ -2,112 +2,109 @@
 
 use std::sync::Arc;
 
-use promql_syntax::{Call, Expr, ValueType, VectorSelector};
+use promql_syntax::{Call, Expr, VectorSelector};
 
 use crate::QueryError;
-use crate::functions::math::MathFn;
-use crate::functions::over_time::RangeFn;
-use crate::functions::{dates::DateFn, sort::SortOrder};
-use crate::plan::{BucketsFn, BucketsPlan, InfoPlan, Plan, Planned, RangeInput, RangePlan, ScalarPlan, SelectPlan};
-
+use crate::functions::sort::SortOrder;
+use crate::functions::table::{self, Form, Kernel};
+use crate::kernel::RangeKernel;
+use crate::passes::step_invariant::is_invariant;
+use crate::plan::{
+    BucketsFn, BucketsPlan, Called, InfoPlan, NativePlan, Plan, RangeInput, RangePlan, ScalarPlan, SortPlan,
+};
 use crate::planner::{Planner, arg};
+use crate::select_plan::{SelectPlan, Shown};
 
 impl Planner<'_> {
-    pub(crate) fn call(&self, c: &Call) -> Result<Planned<Plan>, QueryError> {
+    pub(crate) fn call(&self, c: &Call) -> Result<Plan, QueryError> {
         let name = c.function.name;
         let hint: Arc<str> = Arc::from(name);
-        if let Some(at) = c.args.iter().position(|a| matches!(a.unparen(), Expr::Matrix(_) | Expr::Subquery(_)))
-            && c.function.args.get(at).is_some_and(|t| *t == ValueType::Matrix)
-        {
-            return self.range_call(c, at, &hint);
+        let Some(kernel) = table::kernel(name) else {
+            return Err(QueryError::Execution(format!("unknown function {name:?}")));
+        };
+        match kernel {
+            Kernel::Range(kernel) => self.range_call(c, kernel, &hint),
+            Kernel::Form(form) => self.form(c, *form, &hint),
+            Kernel::Date(kernel) => {
+                let called = Called { name, kernel: *kernel };
+                let Some(a) = c.args.first() else { return Ok(Plan::Vector(ScalarPlan::Date(called))) };
+                Ok(Plan::Date(called, Box::new(self.vector(a.unparen(), Some(&hint))?)))
+            }
+            Kernel::Native { kernel, reads_buckets } => {
+                let inner = self.vector(arg(c, 0)?.unparen(), Some(&hint))?;
+                let plan =
+                    NativePlan { function: Called { name, kernel: *kernel }, reads_buckets: *reads_buckets, inner };
+                Ok(Plan::Native(Box::new(plan)))
+            }
+            Kernel::Math(kernel) => {
+                let inner = self.vector(arg(c, 0)?.unparen(), Some(&hint))?;
+                Ok(Plan::Math(Called { name, kernel: *kernel }, Box::new(inner), self.scalars(&c.args[1..])?))
+            }
+            Kernel::Scalar(_) => Err(QueryError::Execution(format!("{name}() is no vector"))),
         }
-        if let Some(f) = DateFn::named(name) {
-            let Some(a) = c.args.first() else {
-                return Ok(Planned { it: Plan::Vector(ScalarPlan::Date(f)), invariant: false });
-            };
-            let inner = self.vector(a.unparen(), Some(&hint))?.wrapped();
-            return Ok(Planned { it: Plan::Date(f, Box::new(inner)), invariant: false });
-        }
+    }
+
+    /// A function with an operator of its own.
+    fn form(&self, c: &Call, form: Form, hint: &Arc<str>) -> Result<Plan, QueryError> {
+        let name = c.function.name;
         let string = |at: usize| match c.args.get(at).map(|a| a.unparen()) {
             Some(Expr::String(s)) => Ok(s.value.clone()),
             _ => Err(QueryError::Execution(format!("argument {} of {name}() must be a string literal", at + 1))),
         };
-        let vector_at = |at: usize| self.vector(arg(c, at)?.unparen(), Some(&hint));
-        match name {
-            "vector" => {
-                let s = self.scalar(arg(c, 0)?.unparen())?;
-                Ok(Planned { it: Plan::Vector(s.it), invariant: s.invariant })
-            }
-            "timestamp" => {
-                let inner = vector_at(0)?;
-                if let Plan::Select(select) = &inner.it {
-                    return Ok(Planned { it: Plan::SampleTime(select.clone()), invariant: inner.invariant });
+        let vector_at = |at: usize| self.vector(arg(c, at)?.unparen(), Some(hint));
+        match form {
+            Form::Vector => Ok(Plan::Vector(self.scalar(arg(c, 0)?.unparen())?)),
+            Form::Timestamp => Ok(match vector_at(0)? {
+                Plan::Select(mut select) => {
+                    // It is the time of a sample that there is.
+                    Arc::make_mut(&mut select).smoothed = false;
+                    Plan::SampleTime(select, Shown::Times)
                 }
-                Ok(Planned { it: Plan::StepTime(Box::new(inner.wrapped())), invariant: false })
-            }
-            "absent" => {
-                let inner = vector_at(0)?;
+                inner => Plan::StepTime(Box::new(inner)),
+            }),
+            Form::StartTimestamp => Ok(match vector_at(0)? {
+                Plan::Select(select) if self.options.use_start_timestamps => Plan::SampleTime(select, Shown::Starts),
+                // Values that were calculated have none.
+                inner => Plan::Nothing(Box::new(inner)),
+            }),
+            Form::Absent => {
                 let labels = absent_labels(arg(c, 0)?.unparen());
-                Ok(Planned { it: Plan::Absent(Box::new(inner.it), labels), invariant: inner.invariant })
+                Ok(Plan::Absent(Box::new(vector_at(0)?), labels))
             }
-            "sort" | "sort_desc" => {
-                let inner = vector_at(0)?;
-                let order = SortOrder::Value { descending: name == "sort_desc" };
-                Ok(Planned { it: Plan::Sort(order, Box::new(inner.it), c.span), invariant: inner.invariant })
-            }
-            "sort_by_label" | "sort_by_label_desc" => {
+            Form::AbsentOverTime => self.absent_over_time(c, hint),
+            Form::Sort { descending } => Ok(sort(SortOrder::Value { descending }, vector_at(0)?, c)),
+            Form::SortByLabel { descending } => {
                 let inner = vector_at(0)?;
                 let labels = (1..c.args.len()).map(string).collect::<Result<_, _>>()?;
-                let order = SortOrder::Labels { labels, descending: name == "sort_by_label_desc" };
-                Ok(Planned { it: Plan::Sort(order, Box::new(inner.it), c.span), invariant: inner.invariant })
+                Ok(sort(SortOrder::Labels { labels, descending }, inner, c))
             }
-            "label_replace" => {
+            Form::LabelReplace => {
                 let inner = vector_at(0)?;
                 let replace = crate::functions::labels::Replace::new(&string(1)?, string(2)?, string(3)?, &string(4)?)?;
                 self.count_regex(replace.program_bytes())?;
-                Ok(Planned {
-                    it: Plan::LabelReplace(Box::new(inner.it), Box::new(replace)),
-                    invariant: inner.invariant,
-                })
+                Ok(Plan::LabelReplace(Box::new(inner), Box::new(replace)))
             }
-            "label_join" => {
+            Form::LabelJoin => {
                 let inner = vector_at(0)?;
                 let sources = (3..c.args.len()).map(string).collect::<Result<_, _>>()?;
                 let join = crate::functions::labels::Join::new(string(1)?, string(2)?, sources)?;
-                Ok(Planned { it: Plan::LabelJoin(Box::new(inner.it), Box::new(join)), invariant: inner.invariant })
+                Ok(Plan::LabelJoin(Box::new(inner), Box::new(join)))
             }
-            "histogram_quantile" | "histogram_fraction" | "histogram_quantiles" => self.buckets(c, &hint),
-            "histogram_count" | "histogram_sum" | "histogram_avg" | "histogram_stddev" | "histogram_stdvar"
-            | "start_timestamp" => {
-                let inner = vector_at(0)?;
-                Ok(Planned { it: Plan::Nothing(Box::new(inner.it)), invariant: inner.invariant })
-            }
-            "info" => {
-                let matchers = match c.args.get(1).map(|a| a.unparen()) {
-                    Some(Expr::Vector(v)) => Some(v.matchers.clone()),
-                    Some(_) => {
-                        return Err(QueryError::Execution("info() needs a selector as its second argument".to_owned()));
-                    }
-                    None => None,
-                };
-                let (at_ms, offset_ms) = self.info_time(arg(c, 0)?)?;
-                let inner = vector_at(0)?;
-                let invariant = inner.invariant && at_ms.is_some();
-                let inner = if invariant { inner.it } else { inner.wrapped() };
-                let plan = InfoPlan { inner, matchers, at_ms, offset_ms };
-                Ok(Planned { it: Plan::Info(Box::new(plan)), invariant })
-            }
-            _ => {
-                let Some(f) = MathFn::named(name) else {
-                    return Err(QueryError::Execution(format!("unknown function {name:?}")));
-                };
-                let inner = vector_at(0)?;
-                let (args, args_invariant) = self.scalars(&c.args[1..])?;
-                let invariant = inner.invariant && args_invariant;
-                let inner = if invariant { inner.it } else { inner.wrapped() };
-                Ok(Planned { it: Plan::Math(f, Box::new(inner), args), invariant })
-            }
+            Form::Quantile | Form::Quantiles | Form::Fraction => self.buckets(c, form, hint),
+            Form::Info => self.info(c, vector_at(0)?),
         }
+    }
+
+    fn info(&self, c: &Call, inner: Plan) -> Result<Plan, QueryError> {
+        let matchers = match c.args.get(1).map(|a| a.unparen()) {
+            Some(Expr::Vector(v)) => Some(v.matchers.clone()),
+            Some(_) => {
+                return Err(QueryError::Execution("info() needs a selector as its second argument".to_owned()));
+            }
+            None => None,
+        };
+        let (at_ms, offset_ms) = self.info_time(arg(c, 0)?)?;
+        Ok(Plan::Info(Box::new(InfoPlan { inner, matchers, at_ms, offset_ms })))
     }
 
     fn count_regex(&self, bytes: usize) -> Result<(), QueryError> {
@@ -121,78 +118,61 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn buckets(&self, c: &Call, hint: &Arc<str>) -> Result<Planned<Plan>, QueryError> {
+    fn buckets(&self, c: &Call, form: Form, hint: &Arc<str>) -> Result<Plan, QueryError> {
         let scalar = |at: usize| {
             let a = arg(c, at)?.unparen();
             Ok::<_, QueryError>((self.scalar(a)?, a.span()))
         };
-        let (vector_at, function, mut invariant) = match c.function.name {
-            "histogram_quantile" => {
+        let (vector_at, function) = match form {
+            Form::Quantile => {
                 let (q, span) = scalar(0)?;
-                (1, BucketsFn::Quantile(q.it, span), q.invariant)
+                (1, BucketsFn::Quantile(q, span))
             }
-            "histogram_fraction" => {
+            Form::Fraction => {
                 let ((lower, _), (upper, _)) = (scalar(0)?, scalar(1)?);
-                (2, BucketsFn::Fraction(lower.it, upper.it), lower.invariant && upper.invariant)
+                (2, BucketsFn::Fraction(lower, upper))
             }
             _ => {
                 let label = match arg(c, 1)?.unparen() {
                     Expr::String(s) => s.value.clone(),
                     _ => return Err(QueryError::Execution("histogram_quantiles() needs a label name".to_owned())),
                 };
-                let mut invariant = true;
-                let mut list = Vec::new();
-                for at in 2..c.args.len() {
-                    let (q, span) = scalar(at)?;
-                    invariant &= q.invariant;
-                    list.push((q.it, span));
-                }
-                (0, BucketsFn::Quantiles(label, list), invariant)
+                let list = (2..c.args.len()).map(scalar).collect::<Result<_, _>>()?;
+                (0, BucketsFn::Quantiles(label, list))
             }
         };
         let inner_expr = arg(c, vector_at)?.unparen();
         let inner = self.vector(inner_expr, Some(hint))?;
-        invariant &= inner.invariant;
-        let inner = if invariant { inner.it } else { inner.wrapped() };
-        Ok(Planned { it: Plan::Buckets(Box::new(BucketsPlan { function, inner, span: inner_expr.span() })), invariant })
+        let plan = BucketsPlan { name: c.function.name, function, inner, span: inner_expr.span() };
+        Ok(Plan::Buckets(Box::new(plan)))
     }
 
-    fn range_call(&self, c: &Call, at: usize, hint: &Arc<str>) -> Result<Planned<Plan>, QueryError> {
+    fn range_call(&self, c: &Call, kernel: &'static RangeKernel, hint: &Arc<str>) -> Result<Plan, QueryError> {
         let name = c.function.name;
-        let Some(function) = RangeFn::named(name) else {
-            return Err(QueryError::Execution(format!("unknown function {name:?}")));
+        let is_range = |a: &Expr| matches!(a.unparen(), Expr::Matrix(_) | Expr::Subquery(_));
+        let Some(at) = c.args.iter().position(is_range) else {
+            return Err(QueryError::Execution(format!("{name}() needs a range")));
         };
         let range_arg = c.args[at].unparen();
-        let mut invariant = function != RangeFn::PredictLinear;
         let input = match range_arg {
             Expr::Matrix(m) => {
                 let select = self.select(&m.vector, Some(hint))?;
-                check_extended(&select, name)?;
-                invariant &= select.at_ms.is_some();
+                check_extended(&select, kernel, name)?;
                 RangeInput::Select(Arc::new(select), self.duration_ms(&m.range, false)?)
             }
-            Expr::Subquery(s) => {
-                let sub = self.subquery(s, Some(hint))?;
-                invariant &= sub.at_ms.is_some();
-                RangeInput::Subquery(sub)
-            }
+            Expr::Subquery(s) => RangeInput::Subquery(self.subquery(s, Some(hint))?),
             _ => return Err(QueryError::Execution(format!("{name}() needs a range"))),
         };
-        let mut args = Vec::new();
-        for (i, a) in c.args.iter().enumerate() {
-            if i != at {
-                let s = self.scalar(a.unparen())?;
-                invariant &= s.invariant;
-                args.push(s.it);
-            }
-        }
-        let plan = RangePlan { function, input, args, span: range_arg.span(), first_span: c.args[0].unparen().span() };
-        if function == RangeFn::AbsentOverTime {
-            let labels = absent_labels(range_arg);
-            let inner = Plan::Range(Box::new(RangePlan { function: RangeFn::PresentOverTime, ..plan }));
-            return Ok(Planned { it: Plan::Absent(Box::new(inner), labels), invariant });
-        }
-        Ok(Planned { it: Plan::Range(Box::new(plan)), invariant })
+        let others = c.args.iter().enumerate().filter(|(i, _)| *i != at);
+        let args = others.map(|(_, a)| self.scalar(a.unparen())).collect::<Result<_, _>>()?;
+        let first_span = c.args[0].unparen().span();
+        Ok(Plan::Range(Box::new(RangePlan { name, kernel, input, args, span: range_arg.span(), first_span })))
+    }
+
+    fn absent_over_time(&self, c: &Call, hint: &Arc<str>) -> Result<Plan, QueryError> {
+        let labels = absent_labels(arg(c, 0)?.unparen());
+        let present = self.range_call(c, table::present(), hint)?;
+        Ok(Plan::Absent(Box::new(present), labels))
     }
 
     /// The `@` and offset of the first selector in `info`'s first argument; they hold for the info series too.
@@ -229,21 +209,24 @@ impl Planner<'_> {
     }
 }
 
-fn check_extended(select: &SelectPlan, function: &str) -> Result<(), QueryError> {
-    let refuse = |kind: &str, allowed: &[&str]| {
-        if allowed.contains(&function) {
-            return Ok(());
-        }
-        let list = allowed.join(", ");
-        Err(QueryError::Execution(format!("{kind} modifier can only be used with: {list} - not with {function}")))
+fn sort(order: SortOrder, inner: Plan, c: &Call) -> Plan {
+    // What is evaluated once can be sorted; a warning tells of the rest.
+    let is_pinned = is_invariant(&inner);
+    Plan::Sort(Box::new(SortPlan { name: c.function.name, order, inner, is_pinned, span: c.span }))
+}
+
+/// Refuses a modifier that the function has no use for.
+fn check_extended(select: &SelectPlan, kernel: &RangeKernel, function: &str) -> Result<(), QueryError> {
+    let (kind, allows): (&str, fn(&RangeKernel) -> bool) = match (select.anchored, select.smoothed) {
+        (true, _) => ("anchored", |kernel| kernel.anchored),
+        (_, true) => ("smoothed", |kernel| kernel.smoothed),
+        _ => return Ok(()),
     };
-    if select.anchored {
-        refuse("anchored", &["changes", "delta", "increase", "rate", "resets"])
-    } else if select.smoothed {
-        refuse("smoothed", &["delta", "increase", "rate"])
-    } else {
-        Ok(())
+    if allows(kernel) {
+        return Ok(());
     }
+    let list = table::with_modifier(allows).join(", ");
+    Err(QueryError::Execution(format!("{kind} modifier can only be used with: {list} - not with {function}")))
 }
 
 /// The labels that a selector's equality matchers pin down, for `absent`.

@@ -11,8 +11,10 @@ use tokio_util::sync::CancellationToken;
 use crate::annotations::QueryAnnotations;
 use crate::eval::Cx;
 use crate::planner;
+use crate::profile::Profile;
 use crate::query::{Query, Times};
-use crate::{EngineOptions, Grid, QueryError, QueryResult, QueryStats, run};
+use crate::threads::Threads;
+use crate::{EngineOptions, Grid, QueryError, QueryResult, QueryStats, passes, run};
 
 /// Evaluates PromQL. Cheap to clone; clones share the gate that limits concurrent queries.
 #[derive(Debug, Clone)]
@@ -25,13 +27,23 @@ struct Inner {
     options: Arc<EngineOptions>,
     /// One permit per query that may run; `None` without limit.
     gate: Option<Arc<Semaphore>>,
+    threads: Arc<Threads>,
 }
 
 impl Engine {
     /// An engine with these settings.
     pub fn new(options: EngineOptions) -> Self {
         let gate = (options.max_concurrent > 0).then(|| Arc::new(Semaphore::new(options.max_concurrent)));
-        Self { inner: Arc::new(Inner { options: Arc::new(options), gate }) }
+        Self { inner: Arc::new(Inner { options: Arc::new(options), gate, threads: Arc::default() }) }
+    }
+
+    /// An engine with another default step of subqueries, ms. Both share the gate and the threads.
+    #[must_use]
+    pub fn with_subquery_step(&self, step_ms: i64) -> Self {
+        let Inner { options, gate, threads } = &*self.inner;
+        let options = EngineOptions { default_subquery_step_ms: step_ms.max(1), ..EngineOptions::clone(options) };
+        let inner = Inner { options: Arc::new(options), gate: gate.clone(), threads: threads.clone() };
+        Self { inner: Arc::new(inner) }
     }
 
     /// The settings that the engine was made with.
@@ -74,15 +86,14 @@ impl Engine {
         };
         let (sender, outcome) = oneshot::channel();
         let span = tracing::Span::current();
-        // A thread per query, of which the gate lets in a bounded number. Its stack is its own because trees as high as
-        // the parser lets through need more than the runtime's threads have.
-        let spawned = std::thread::Builder::new().name("query".to_owned()).stack_size(STACK_BYTES).spawn(move || {
+        // A thread per query, of which the gate lets in a bounded number.
+        let evaluation = move || {
             let outcome = span.in_scope(|| work.run());
             drop((place, span));
             // Nobody listens when the query was dropped.
             let _ = sender.send(outcome);
-        });
-        if let Err(e) = spawned {
+        };
+        if let Err(e) = self.inner.threads.run(Box::new(evaluation)) {
             return Err(QueryError::Execution(format!("no thread for the query: {e}")));
         }
         let Ok(outcome) = outcome.await else {
@@ -150,9 +161,6 @@ impl Engine {
     }
 }
 
-/// Address space for an evaluation's stack; only what is touched becomes memory.
-const STACK_BYTES: usize = 64 << 20;
-
 /// A query on its way to its thread.
 struct Work {
     ctx: Ctx,
@@ -166,7 +174,7 @@ impl Work {
     fn run(self) -> Result<QueryResult, QueryError> {
         let began = Instant::now();
         let Self { ctx, source, runtime, settings, query } = self;
-        let Query { text, expr, times, read, per_step_stats, .. } = query;
+        let Query { text, expr, times, read, per_step_stats, analyze, .. } = query;
         let expr = match expr {
             Some(expr) => expr,
             None => Arc::new(promql_syntax::parse_with(&text, &settings.parse)?),
@@ -183,7 +191,8 @@ impl Work {
                 expr_type.documented()
             )));
         }
-        let root = planner::plan(&expr, grid, &settings)?;
+        let mut root = planner::plan(&expr, grid, &settings)?;
+        passes::run(&mut root, grid, &settings);
         let prepare_seconds = began.elapsed().as_secs_f64();
 
         let began = Instant::now();
@@ -193,12 +202,16 @@ impl Work {
         if per_step_stats {
             cx.count_steps(grid);
         }
+        if analyze {
+            cx.profile = Some(Profile::default());
+        }
         let value = if grid.is_range() {
             run::range(&root, grid, &mut cx)?
         } else {
             run::instant(&root, grid.start_ms, &mut cx)?
         };
         cx.stats.samples_per_step = cx.take_step_counts();
+        cx.stats.operators = cx.profile.take().map(Profile::finish).unwrap_or_default();
         let (annotations, stats, held) = cx.into_result();
         let eval_seconds = began.elapsed().as_secs_f64();
         let stats = QueryStats { prepare_seconds, eval_seconds, ..stats };

@@ -21,6 +21,9 @@ pub enum QueryError {
     /// A limit on samples, bytes or series was hit (`execution`, HTTP 422); the text has the figures.
     #[error("{0}")]
     Limit(String),
+    /// The tenant has as many queries waiting as it may (`too_many_requests`, HTTP 429): it is to ask less often.
+    #[error("{0}")]
+    TooMany(String),
     /// The data could not be read (`internal`, HTTP 500).
     #[error("{0}")]
     Storage(storage::Error),
@@ -34,6 +37,7 @@ impl QueryError {
             Self::Execution(_) | Self::Limit(_) => "execution",
             Self::Timeout(_) => "timeout",
             Self::Canceled(_) => "canceled",
+            Self::TooMany(_) => "too_many_requests",
             Self::Storage(_) => "internal",
         }
     }

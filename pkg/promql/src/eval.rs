@@ -1,15 +1,19 @@
 //! What an evaluation carries along, and the interface of operators.
 
+use std::any::Any;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use model::{Resolution, TimeRange};
-use promql_syntax::Span;
+use promql_syntax::Reads;
 use storage::{Ctx, Reservation, Select, SeriesSource};
 
 use crate::annotations::QueryAnnotations;
-use crate::plan::SelectPlan;
+use crate::profile::Profile;
+use crate::reads;
+use crate::select_plan::{METADATA_LABELS, SelectPlan};
 use crate::series::StepSeries;
-use crate::wanted::Wanted;
+use crate::spare::SpareHistograms;
 use crate::{EngineOptions, Grid, QueryError, QueryStats, ReadOptions, StepColumn};
 
 pub(crate) type Result<T> = std::result::Result<T, QueryError>;
@@ -44,8 +48,14 @@ pub(crate) struct Cx {
     reservation: Reservation,
     /// Done since the last look at the clock, see [`Cx::work`].
     worked: usize,
+    /// Histograms kept for reuse.
+    pub histograms: SpareHistograms,
     spare: Vec<StepColumn>,
     spare_bytes: usize,
+    /// What several places of the query read; those who put it there know its type.
+    pub kept: Vec<Rc<dyn Any>>,
+    /// What each operator takes, when that was asked for.
+    pub profile: Option<Profile>,
 }
 
 /// No column is longer, whatever the limits say: 2 GiB of values.
@@ -88,8 +98,11 @@ impl Cx {
             held_bytes: 0,
             reservation,
             worked: 0,
+            histograms: SpareHistograms::default(),
             spare: Vec::new(),
             spare_bytes: 0,
+            kept: Vec::new(),
+            profile: None,
         })
     }
 
@@ -148,7 +161,8 @@ impl Cx {
     }
 
     /// Takes a column back for reuse.
-    pub fn recycle(&mut self, column: StepColumn) {
+    pub fn recycle(&mut self, mut column: StepColumn) {
+        column.native_histograms.drain(..).for_each(|(_, h)| self.histograms.give(h));
         let bytes = column.size_bytes();
         if self.spare.len() < SPARE_MAX && self.spare_bytes + bytes <= SPARE_BYTES_MAX {
             self.spare_bytes += bytes;
@@ -166,6 +180,17 @@ impl Cx {
             return Err(QueryError::Limit(format!(
                 "query processing would load too many samples into memory in query execution: {count} {what}, limit {max} \
                  (--query.max-samples)"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Refuses more series than a query may read.
+    pub fn check_series(&self) -> Result<()> {
+        let max = self.options.max_series;
+        if max > 0 && self.stats.series > max {
+            return Err(QueryError::Limit(format!(
+                "the query would read more than {max} series (--query.max-series): narrow its selectors"
             )));
         }
         Ok(())
@@ -230,6 +255,11 @@ impl Cx {
         self.check()
     }
 
+    /// Samples that are held now.
+    pub fn held_samples(&self) -> usize {
+        self.samples
+    }
+
     /// Counts back what [`Cx::hold`] counted.
     pub fn release(&mut self, samples: usize, bytes: usize) {
         self.samples = self.samples.saturating_sub(samples);
@@ -258,7 +288,7 @@ impl Cx {
 
     /// A select over `range` with this query's settings; `range_ms` is a range selector's own, else that of a subquery
     /// counts. Where the resolution was chosen by the client, it stays the limit.
-    pub fn select(&self, range: TimeRange, plan: &SelectPlan, wanted: Wanted, range_ms: Option<i64>) -> Select {
+    pub fn select(&self, range: TimeRange, plan: &SelectPlan, wanted: Reads, range_ms: Option<i64>) -> Select {
         let mut select = Select::new(range, plan.matchers.clone());
         let allowed_ms = self.read.max_resolution_ms;
         // A range of two windows is the least that can be reckoned with; where there are none so short, longer will do.
@@ -270,7 +300,7 @@ impl Cx {
         // Windows that hold the first or the last look end outside of the range.
         let window_ms = Resolution::coarsest_within(select.max_resolution_ms).map_or(0, Resolution::ms);
         select.range = TimeRange::new(range.min.saturating_sub(window_ms), range.max.saturating_add(window_ms));
-        select.aggregates = wanted.aggregates();
+        select.aggregates = reads::aggregates(wanted);
         select.partial_response = self.read.partial_response;
         select.step_ms = self.step_ms;
         select.function = plan.hint.clone();
@@ -283,23 +313,11 @@ impl Cx {
     }
 }
 
-/// `span` of the query as annotations name places.
-pub(crate) fn position(query: &str, span: Span) -> String {
-    let start = span.start;
-    if start > query.len() {
-        return "invalid position".to_owned();
-    }
-    let before = &query.as_bytes()[..start];
-    let line = before.iter().filter(|b| **b == b'\n').count() + 1;
-    let column = before.iter().rev().take_while(|b| **b != b'\n').count() + 1;
-    format!("{line}:{column}")
-}
-
 /// A series without its metric name, now or by mark.
 pub(crate) fn drop_name(mut series: StepSeries, cx: &Cx) -> StepSeries {
     series.drop_name = true;
     if !cx.delayed() {
-        series.labels = series.labels.without(&crate::plan::METADATA_LABELS);
+        series.labels = series.labels.without(&METADATA_LABELS);
     }
     series
 }

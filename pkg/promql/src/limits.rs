@@ -7,6 +7,8 @@ pub struct EngineOptions {
     pub lookback_ms: i64,
     /// The most samples one query may hold at one time.
     pub max_samples: usize,
+    /// The most series that one query may read.
+    pub max_series: u64,
     /// How long one query may take, waiting included, ms.
     pub timeout_ms: u64,
     /// Queries evaluated at one time; more wait in line.
@@ -24,6 +26,11 @@ pub struct EngineOptions {
     pub max_points_per_series: u64,
     /// Report possible misuse of counters by `__type__` labels (feature `type-and-unit-labels`).
     pub type_and_unit_labels: bool,
+    /// Read start timestamps, where samples have them: a new one is a reset of its counter (feature
+    /// `use-start-timestamps`).
+    pub use_start_timestamps: bool,
+    /// What is done to make plans cheaper.
+    pub passes: crate::Passes,
     /// What queries given as text may use: experimental functions and syntax, length, depth.
     pub parse: promql_syntax::ParseOptions,
 }
@@ -33,6 +40,7 @@ impl Default for EngineOptions {
         Self {
             lookback_ms: 300_000,
             max_samples: 50_000_000,
+            max_series: 0,
             timeout_ms: 120_000,
             max_concurrent: 20,
             max_query_bytes: 0,
@@ -41,6 +49,8 @@ impl Default for EngineOptions {
             delayed_name_removal: false,
             max_points_per_series: 11_000,
             type_and_unit_labels: false,
+            use_start_timestamps: false,
+            passes: crate::Passes::ALL,
             parse: promql_syntax::ParseOptions::STABLE,
         }
     }

@@ -47,7 +47,7 @@ impl Collector {
 
 /// Puts `part`'s samples into `whole`.
 fn join(whole: &mut StepSeries, part: &StepSeries) -> Result<()> {
-    if whole.column.present.iter().zip(&part.column.present).any(|(a, b)| a & b != 0) {
+    if whole.column.occupied().iter().zip(part.column.occupied().iter()).any(|(a, b)| a & b != 0) {
         return Err(same_labels());
     }
     for (i, v) in part.column.floats() {
@@ -135,13 +135,14 @@ impl Operator for Distinct {
         match self.seen.get_mut(&series.labels) {
             None => {
                 cx.hold(0, series.labels.size_bytes() + series.column.present.len() * 8 + ENTRY_BYTES)?;
-                self.seen.insert(series.labels.clone(), series.column.present.clone());
+                self.seen.insert(series.labels.clone(), series.column.occupied().into_owned());
             }
             Some(present) => {
-                if self.strict || present.iter().zip(&series.column.present).any(|(a, b)| a & b != 0) {
+                let own = series.column.occupied();
+                if self.strict || present.iter().zip(own.iter()).any(|(a, b)| a & b != 0) {
                     return Err(same_labels());
                 }
-                present.iter_mut().zip(&series.column.present).for_each(|(a, b)| *a |= b);
+                present.iter_mut().zip(own.iter()).for_each(|(a, b)| *a |= b);
             }
         }
         Ok(Some(series))

@@ -2,27 +2,36 @@
 
 use labels::Labels;
 
+use crate::aggregate::{Grouping, Param, Places};
 use crate::binary::join::Join;
 use crate::binary::set::SetOp;
 use crate::binary::with_scalar::WithScalar;
-use crate::eval::{Cx, Operator, Result, Stream, drop_name};
+use crate::eval::{Cx, Operator, Result, Stream, drop_name, subquery_grid};
 use crate::functions::absent::Absent;
 use crate::functions::buckets::{BucketsOp, Function};
 use crate::functions::dates::DateOp;
 use crate::functions::info::Info;
 use crate::functions::labels::{Relabel, RelabelOp};
 use crate::functions::math::MathOp;
+use crate::functions::native::NativeOp;
 use crate::functions::sort::SortOp;
-use crate::merge::{Distinct, Ready};
-use crate::plan::Plan;
-use crate::scalar::ScalarOp;
+use crate::merge::{Distinct, Merged, Ready};
+use crate::plan::{AggregateParam, AggregatePlan, BucketsFn, Plan, RangeInput, RangePlan, ScalarPlan, SubqueryPlan};
+use crate::range::{Input, RangeOp};
+use crate::samples::Samples;
+use crate::scalar::{Pair, ScalarOp};
+use crate::select_plan::Shown;
 use crate::selector::InstantSelector;
 use crate::series::{StepSeries, bits};
-use crate::window::RangeOp;
-use crate::{Grid, QueryError, StepColumn, aggregate};
+use crate::window::Windows;
+use crate::{Grid, QueryError, StepColumn, aggregate, measured, share};
 
 /// Opens `plan` over the steps of `grid`.
 pub(crate) fn open(plan: &Plan, grid: Grid, cx: &mut Cx) -> Result<Stream> {
+    measured::open(plan, cx, |cx| open_plain(plan, grid, cx))
+}
+
+fn open_plain(plan: &Plan, grid: Grid, cx: &mut Cx) -> Result<Stream> {
     if grid.steps() == 0 {
         return Ok(Box::new(Empty));
     }
@@ -31,9 +40,9 @@ pub(crate) fn open(plan: &Plan, grid: Grid, cx: &mut Cx) -> Result<Stream> {
         if cx.delayed() || inner.distinct_without_name() { stream } else { Box::new(Distinct::new(stream, strict)) }
     };
     Ok(match plan {
-        Plan::Select(select) => Box::new(InstantSelector::open(select.clone(), grid, false, cx)),
-        Plan::SampleTime(select) => {
-            let times = InstantSelector::open(select.clone(), grid, true, cx);
+        Plan::Select(select) => Box::new(InstantSelector::open(select.clone(), grid, Shown::Values, cx)),
+        Plan::SampleTime(select, shown) => {
+            let times = InstantSelector::open(select.clone(), grid, *shown, cx);
             let named: Stream = Box::new(NameDropped(Box::new(times)));
             distinct(named, plan, false, cx)
         }
@@ -41,36 +50,40 @@ pub(crate) fn open(plan: &Plan, grid: Grid, cx: &mut Cx) -> Result<Stream> {
             return Err(QueryError::Execution("a range has no value at a step: put a function around it".to_owned()));
         }
         Plan::Range(range) => {
-            let stream: Stream = Box::new(RangeOp::open(range, grid, cx)?);
-            if range.function.keeps_name() { stream } else { distinct(stream, plan, true, cx) }
+            let stream: Stream = Box::new(open_range(range, grid, cx)?);
+            if range.kernel.keeps_name { stream } else { distinct(stream, plan, true, cx) }
         }
         Plan::Absent(inner, labels) => {
             Box::new(Absent { inner: Some(open(inner, grid, cx)?), labels: labels.clone(), grid })
         }
         Plan::Math(function, inner, args) => {
-            let args = args.iter().map(|a| ScalarOp::open(a, grid, cx)).collect::<Result<_>>()?;
-            let stream: Stream = Box::new(MathOp::new(*function, open(inner, grid, cx)?, args));
+            let args = args.iter().map(|a| scalar(a, grid, cx)).collect::<Result<_>>()?;
+            let stream: Stream = Box::new(MathOp::new(function.kernel, open(inner, grid, cx)?, args));
             distinct(stream, inner, false, cx)
         }
         Plan::Date(function, inner) => {
-            let stream: Stream = Box::new(DateOp { function: *function, inner: open(inner, grid, cx)? });
+            let stream: Stream = Box::new(DateOp { kernel: function.kernel, inner: open(inner, grid, cx)? });
             distinct(stream, inner, false, cx)
         }
         Plan::StepTime(inner) => {
             let stream: Stream = Box::new(StepTime { inner: open(inner, grid, cx)?, grid });
             distinct(stream, inner, false, cx)
         }
+        Plan::Native(n) => {
+            let stream: Stream = Box::new(NativeOp { kernel: n.function.kernel, inner: open(&n.inner, grid, cx)? });
+            distinct(stream, &n.inner, false, cx)
+        }
         Plan::Nothing(inner) => Box::new(Nothing(open(inner, grid, cx)?)),
         Plan::Negate(inner) => {
             let stream: Stream = Box::new(Negate(open(inner, grid, cx)?));
             distinct(stream, inner, false, cx)
         }
-        Plan::Vector(scalar) => Box::new(FromScalar(Some(ScalarOp::open(scalar, grid, cx)?))),
-        Plan::Sort(order, inner, span) => {
-            if grid.start_ms != grid.end_ms {
-                cx.annotations.sort_in_range(*span);
+        Plan::Vector(value) => Box::new(FromScalar(Some(scalar(value, grid, cx)?))),
+        Plan::Sort(sort) => {
+            if grid.start_ms != grid.end_ms && !sort.is_pinned {
+                cx.annotations.sort_in_range(sort.span);
             }
-            Box::new(SortOp::new(open(inner, grid, cx)?, order.clone(), grid))
+            Box::new(SortOp::new(open(&sort.inner, grid, cx)?, sort.order.clone(), grid))
         }
         Plan::LabelReplace(inner, replace) => {
             let stream: Stream = Box::new(RelabelOp::new(open(inner, grid, cx)?, Relabel::Replace(replace)));
@@ -81,14 +94,12 @@ pub(crate) fn open(plan: &Plan, grid: Grid, cx: &mut Cx) -> Result<Stream> {
             Box::new(Distinct::new(stream, false))
         }
         Plan::Buckets(b) => {
-            let function = Function::open(&b.function, grid, cx)?;
-            Box::new(BucketsOp {
-                function,
-                inner: open(&b.inner, grid, cx)?,
-                grid,
-                span: b.span,
-                done: Ready::default(),
-            })
+            let function = buckets(&b.function, grid, cx)?;
+            // Equal quantiles make equal series.
+            let several = matches!(function, Function::Quantiles(..));
+            let inner = open(&b.inner, grid, cx)?;
+            let stream: Stream = Box::new(BucketsOp { function, inner, grid, span: b.span, done: Ready::default() });
+            if several { Box::new(Distinct::new(stream, false)) } else { stream }
         }
         Plan::Info(info) => Box::new(Info {
             inner: open(&info.inner, grid, cx)?,
@@ -98,7 +109,7 @@ pub(crate) fn open(plan: &Plan, grid: Grid, cx: &mut Cx) -> Result<Stream> {
             grid,
             done: Ready::default(),
         }),
-        Plan::Aggregate(aggregate) => aggregate::open(aggregate, grid, cx)?,
+        Plan::Aggregate(plan) => aggregation(plan, grid, cx)?,
         Plan::Binary(b) => {
             let (lhs, rhs) = (open(&b.lhs, grid, cx)?, open(&b.rhs, grid, cx)?);
             if b.op.is_set() {
@@ -113,9 +124,10 @@ pub(crate) fn open(plan: &Plan, grid: Grid, cx: &mut Cx) -> Result<Stream> {
             let stream: Stream = Box::new(WithScalar {
                 op: w.op,
                 vector: open(&w.vector, grid, cx)?,
-                scalar: ScalarOp::open(&w.scalar, grid, cx)?,
+                scalar: scalar(&w.scalar, grid, cx)?,
                 scalar_left: w.scalar_left,
                 return_bool: w.return_bool,
+                span: w.span,
                 values: None,
             });
             if crate::binary::arith::changes_metric(w.op) || w.return_bool {
@@ -128,7 +140,92 @@ pub(crate) fn open(plan: &Plan, grid: Grid, cx: &mut Cx) -> Result<Stream> {
             let once = Grid { end_ms: grid.start_ms, ..grid };
             Box::new(Repeat { inner: open(inner, once, cx)?, steps: grid.steps() })
         }
+        Plan::Shared(shared) => share::open(shared, grid, cx)?,
     })
+}
+
+/// Opens a scalar; the vectors inside start their selects.
+pub(crate) fn scalar(plan: &ScalarPlan, grid: Grid, cx: &mut Cx) -> Result<ScalarOp> {
+    let both = |pair, a: &ScalarPlan, b: &ScalarPlan, cx: &mut Cx| -> Result<ScalarOp> {
+        Ok(ScalarOp::Pair(pair, Box::new(scalar(a, grid, cx)?), Box::new(scalar(b, grid, cx)?)))
+    };
+    Ok(match plan {
+        ScalarPlan::Const(v) => ScalarOp::Const(*v, grid.steps()),
+        ScalarPlan::Time => ScalarOp::Time(grid),
+        ScalarPlan::Date(function) => ScalarOp::Date(function.kernel, grid),
+        ScalarPlan::Negate(inner) => ScalarOp::Negate(Box::new(scalar(inner, grid, cx)?)),
+        ScalarPlan::Binary(op, a, b) => both(Pair::Op(*op), a, b, cx)?,
+        ScalarPlan::MinOf(a, b) => both(Pair::Min, a, b, cx)?,
+        ScalarPlan::MaxOf(a, b) => both(Pair::Max, a, b, cx)?,
+        ScalarPlan::FromVector(inner) => ScalarOp::FromVector(open(inner, grid, cx)?, grid.steps()),
+    })
+}
+
+/// Opens a subquery for the windows of `grid`.
+pub(crate) fn subquery(sub: &SubqueryPlan, grid: Grid, cx: &mut Cx) -> Result<(Stream, Grid)> {
+    let inner = subquery_grid(grid, sub.at_ms, sub.offset_ms, sub.range_ms, sub.step_ms);
+    cx.check_size(inner.steps(), "steps of a subquery")?;
+    // A column on its way, and its samples with their times.
+    cx.hold_grid(inner, 32)?;
+    let stream = open(&sub.inner, inner, cx)?;
+    // A window needs whole series.
+    let stream = if sub.inner.may_split(cx.delayed()) { Box::new(Merged::new(stream)) } else { stream };
+    Ok((stream, inner))
+}
+
+fn open_range(plan: &RangePlan, grid: Grid, cx: &mut Cx) -> Result<RangeOp> {
+    let kernel = plan.kernel;
+    let mut windows = Windows {
+        grid,
+        range_ms: 0,
+        offset_ms: 0,
+        at_ms: None,
+        anchored: false,
+        smoothed: false,
+        args: Vec::new(),
+        span: plan.span,
+        first_span: plan.first_span,
+        samples: Samples::default(),
+    };
+    let input = match &plan.input {
+        RangeInput::Select(select, range_ms) => {
+            windows.range_ms = *range_ms;
+            (windows.offset_ms, windows.at_ms) = (select.offset_ms, select.at_ms);
+            (windows.anchored, windows.smoothed) = (select.anchored, select.smoothed);
+            Input::select(select, *range_ms, kernel, grid, cx)
+        }
+        RangeInput::Subquery(sub) => {
+            windows.range_ms = sub.range_ms;
+            (windows.offset_ms, windows.at_ms) = (sub.offset_ms, sub.at_ms);
+            let (stream, grid) = subquery(sub, grid, cx)?;
+            Input::Subquery { stream, grid }
+        }
+    };
+    let args = plan.args.iter().map(|a| scalar(a, grid, cx)).collect::<Result<_>>()?;
+    Ok(RangeOp::new(kernel, input, args, windows))
+}
+
+fn buckets(plan: &BucketsFn, grid: Grid, cx: &mut Cx) -> Result<Function> {
+    Ok(match plan {
+        BucketsFn::Quantile(q, span) => Function::Quantile(scalar(q, grid, cx)?, *span),
+        BucketsFn::Fraction(a, b) => Function::Fraction(scalar(a, grid, cx)?, scalar(b, grid, cx)?),
+        BucketsFn::Quantiles(label, list) => {
+            let open = list.iter().map(|(q, span)| Ok((scalar(q, grid, cx)?, *span)));
+            Function::Quantiles(label.clone(), open.collect::<Result<_>>()?)
+        }
+    })
+}
+
+fn aggregation(plan: &AggregatePlan, grid: Grid, cx: &mut Cx) -> Result<Stream> {
+    let param = match &plan.param {
+        AggregateParam::None => Param::None,
+        AggregateParam::Scalar(s, span) => Param::Scalar(scalar(s, grid, cx)?, *span),
+        AggregateParam::Label(label) => Param::Label(label.clone()),
+    };
+    let inner = open(&plan.inner, grid, cx)?;
+    let grouping = Grouping::new(plan.grouping.clone(), plan.without);
+    let places = Places { whole: plan.span, inner: plan.inner_span };
+    aggregate::operator(plan.op, param, inner, grouping, places, grid)
 }
 
 struct Empty;
@@ -176,6 +273,9 @@ impl Operator for Negate {
     fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
         let Some(mut series) = cx.next(&mut self.0)? else { return Ok(None) };
         series.column.values.iter_mut().for_each(|v| *v = -*v);
+        for (_, h) in &mut series.column.native_histograms {
+            crate::native::multiply(std::sync::Arc::make_mut(h), -1.0);
+        }
         Ok(Some(drop_name(series, cx)))
     }
 }

@@ -8,17 +8,18 @@
 
 use chunkenc::{Column, decode_floats};
 use model::Resolution;
+use promql_syntax::Reads;
 use storage::{AggrChunk, Aggregate, EncodedChunk};
 
+use crate::reads;
 use crate::samples::{Cover, Samples};
-use crate::wanted::Wanted;
 
 const FIVE_MINUTES_MS: i64 = Resolution::FiveMinutes.ms();
 const HOUR_MS: i64 = Resolution::OneHour.ms();
 
 /// One sample of a lane.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Row {
+pub(crate) struct Row {
     pub time: i64,
     /// Of counters the running total within the lane, resets taken out.
     pub value: f64,
@@ -30,7 +31,8 @@ pub(super) struct Row {
 }
 
 impl Row {
-    fn new(time: i64, value: f64) -> Self {
+    /// A row whose count is not known.
+    pub fn new(time: i64, value: f64) -> Self {
         let cover = Cover { count: f64::NAN, since_ms: time, resolution_ms: 0 };
         Self { time, value, truth: f64::NAN, cover, lane: 0 }
     }
@@ -38,7 +40,7 @@ impl Row {
 
 /// Data of one resolution that does not overlap: of one replica, as far as that is known.
 #[derive(Debug, Default)]
-pub(super) struct Lane {
+pub(crate) struct Lane {
     resolution_ms: i64,
     replica: u64,
     pub rows: Vec<Row>,
@@ -55,7 +57,7 @@ struct Part {
 /// Collects the aggregate chunks of one series, then gives its samples.
 #[derive(Debug)]
 pub(crate) struct Overlay {
-    wanted: Wanted,
+    wanted: Reads,
     /// No windows are longer, ms.
     window_max_ms: i64,
     parts: Vec<Part>,
@@ -65,7 +67,7 @@ pub(crate) struct Overlay {
 
 impl Overlay {
     /// Of windows that are no longer than `window_max_ms`.
-    pub fn new(wanted: Wanted, window_max_ms: i64) -> Self {
+    pub fn new(wanted: Reads, window_max_ms: i64) -> Self {
         Self { wanted, window_max_ms, parts: Vec::new(), values: Column::new(), counts: Column::new() }
     }
 
@@ -80,10 +82,10 @@ impl Overlay {
 
     /// Adds a chunk, chunks in order of time. False when what is wanted of it is native histograms.
     pub fn add(&mut self, aggr: &AggrChunk, replica: u64) -> Result<bool, chunkenc::Error> {
-        let aggregate = self.wanted.aggregate();
+        let aggregate = reads::aggregate(self.wanted);
         let Some(part) = aggr.get(aggregate) else {
             // Native histograms have counts, but no minima and maxima.
-            let extremes = matches!(self.wanted, Wanted::Min | Wanted::Max);
+            let extremes = matches!(self.wanted, Reads::Min | Reads::Max);
             return Ok(!extremes || aggr.get(Aggregate::Count).is_none());
         };
         if !part.encoding.is_float() {
@@ -91,7 +93,7 @@ impl Overlay {
         }
         decode(part, &mut self.values)?;
         let mut rows: Vec<Row> = match self.wanted {
-            Wanted::Counter => counter_rows(&self.values),
+            Reads::Counter => counter_rows(&self.values),
             _ => plain_rows(&self.values),
         };
         match aggr.get(Aggregate::Count).filter(|p| p.encoding.is_float()) {
@@ -103,30 +105,35 @@ impl Overlay {
             None => {}
         }
         // A counter's first sample as scraped stands before its window.
-        let extra = usize::from(self.wanted == Wanted::Counter && rows.len() > 1 && rows[0].cover.count.is_nan());
+        let extra = usize::from(self.wanted == Reads::Counter && rows.len() > 1 && rows[0].cover.count.is_nan());
         if extra == 1 {
             rows[0].cover.count = 0.0;
         }
-        if matches!(self.wanted, Wanted::Average | Wanted::WeightedSum) {
+        if matches!(self.wanted, Reads::Average | Reads::WeightedSum) {
             rows.retain(|r| r.cover.count > 0.0);
         }
-        if self.wanted == Wanted::Average {
+        if self.wanted == Reads::Average {
             rows.iter_mut().for_each(|r| r.value /= r.cover.count);
         }
+        self.push(rows, extra, replica);
+        Ok(true)
+    }
+
+    /// Adds the rows of a chunk, whose counts are known. The first `extra` ones stand before its windows.
+    pub fn push(&mut self, rows: Vec<Row>, extra: usize, replica: u64) {
         let resolution_ms =
             if self.window_max_ms < HOUR_MS { Some(FIVE_MINUTES_MS) } else { resolution_of(&rows[extra..]) };
         if !rows.is_empty() {
             self.parts.push(Part { resolution_ms, replica, rows });
         }
-        Ok(true)
     }
 
     /// Puts all that was added, and `raw`, into `out`. `blended`: the raw values are put together from several replicas,
     /// so that a counter may be a little off.
     pub fn finish(&mut self, raw: &Column, blended: bool, out: &mut Samples) {
         let mut lanes = vec![Lane::default()];
-        lanes[0].rows = if self.wanted == Wanted::Counter { raw_counter_rows(raw) } else { raw_rows(raw) };
-        assign(std::mem::take(&mut self.parts), self.wanted == Wanted::Counter, &mut lanes);
+        lanes[0].rows = if self.wanted == Reads::Counter { raw_counter_rows(raw) } else { raw_rows(raw) };
+        assign(std::mem::take(&mut self.parts), self.wanted == Reads::Counter, &mut lanes);
         let several = |r: i64| lanes.iter().filter(|l| l.resolution_ms == r).count() > 1;
         let blurred = blended || Resolution::DOWNSAMPLED.iter().any(|r| several(r.ms()));
         let mut rows = lanes[0].rows.clone();
@@ -138,7 +145,7 @@ impl Overlay {
                 rows = lay_over(&rows, &windows, resolution_ms, blurred);
             }
         }
-        if self.wanted == Wanted::Counter {
+        if self.wanted == Reads::Counter {
             crate::totals::join(&mut rows, &lanes, blended);
         }
         make_even(&mut rows);

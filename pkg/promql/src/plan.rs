@@ -1,20 +1,23 @@
 //! What a query is planned into: operators with their arguments, before any data is read.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use labels::Matcher;
 use promql_syntax::{AggregateOp, BinaryOp, Matching, Span};
 
-use crate::functions::math::MathFn;
-use crate::functions::over_time::RangeFn;
-use crate::functions::{dates::DateFn, sort::SortOrder};
+use crate::functions::dates::DateKernel;
+use crate::functions::math::MathKernel;
+use crate::functions::native::NativeKernel;
+use crate::functions::sort::SortOrder;
+use crate::kernel::RangeKernel;
+use crate::select_plan::{SelectPlan, Shown, is_metadata_label};
 
 /// What a vector or matrix expression turns into.
 #[derive(Debug)]
 pub(crate) enum Plan {
     Select(Arc<SelectPlan>),
-    /// `timestamp(selector)`: the samples' own times.
-    SampleTime(Arc<SelectPlan>),
+    /// `timestamp(selector)`, `start_timestamp(selector)`: the samples' own times.
+    SampleTime(Arc<SelectPlan>, Shown),
     /// A range selector at the top of an instant query.
     Matrix(Arc<SelectPlan>, i64),
     /// A subquery at the top of an instant query.
@@ -23,17 +26,19 @@ pub(crate) enum Plan {
     Range(Box<RangePlan>),
     Absent(Box<Plan>, labels::Labels),
     /// A function of each value.
-    Math(MathFn, Box<Plan>, Vec<ScalarPlan>),
+    Math(Called<MathKernel>, Box<Plan>, Vec<ScalarPlan>),
     /// A calendar function of each value.
-    Date(DateFn, Box<Plan>),
+    Date(Called<DateKernel>, Box<Plan>),
     /// Values replaced by step times (`timestamp` of an expression).
     StepTime(Box<Plan>),
-    /// Nothing, but the argument's errors still count: functions of native histograms over floats.
+    /// Nothing, but the argument's errors still count.
     Nothing(Box<Plan>),
+    /// A function of each native histogram.
+    Native(Box<NativePlan>),
     Negate(Box<Plan>),
     Vector(ScalarPlan),
     /// `sort`, `sort_desc` and those by label.
-    Sort(SortOrder, Box<Plan>, Span),
+    Sort(Box<SortPlan>),
     LabelReplace(Box<Plan>, Box<crate::functions::labels::Replace>),
     LabelJoin(Box<Plan>, Box<crate::functions::labels::Join>),
     /// The functions of classic histograms: `histogram_quantile`, `histogram_quantiles`, `histogram_fraction`.
@@ -44,6 +49,47 @@ pub(crate) enum Plan {
     WithScalar(Box<WithScalarPlan>),
     /// Evaluated at one step, the same at all.
     Invariant(Box<Plan>),
+    /// Evaluated once, for all places that have the same one.
+    Shared(Arc<SharedPlan>),
+}
+
+/// A function with its name.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Called<K> {
+    pub name: &'static str,
+    pub kernel: K,
+}
+
+/// What several places of a query have.
+#[derive(Debug)]
+pub(crate) struct SharedPlan {
+    pub number: u32,
+    /// Set before any data is read.
+    pub plan: OnceLock<Plan>,
+}
+
+impl SharedPlan {
+    pub fn plan(&self) -> Option<&Plan> {
+        self.plan.get()
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct NativePlan {
+    pub function: Called<NativeKernel>,
+    /// The function looks at more than count and sum.
+    pub reads_buckets: bool,
+    pub inner: Plan,
+}
+
+#[derive(Debug)]
+pub(crate) struct SortPlan {
+    pub name: &'static str,
+    pub order: SortOrder,
+    pub inner: Plan,
+    /// The values are the same at every step.
+    pub is_pinned: bool,
+    pub span: Span,
 }
 
 /// What a scalar expression turns into.
@@ -52,27 +98,12 @@ pub(crate) enum ScalarPlan {
     Const(f64),
     Time,
     /// A calendar function of the step's time.
-    Date(DateFn),
+    Date(Called<DateKernel>),
     Negate(Box<ScalarPlan>),
     Binary(BinaryOp, Box<ScalarPlan>, Box<ScalarPlan>),
     MinOf(Box<ScalarPlan>, Box<ScalarPlan>),
     MaxOf(Box<ScalarPlan>, Box<ScalarPlan>),
     FromVector(Box<Plan>),
-}
-
-/// Which series, and which instants or ranges of them.
-#[derive(Debug)]
-pub(crate) struct SelectPlan {
-    pub matchers: Arc<[Matcher]>,
-    pub offset_ms: i64,
-    pub at_ms: Option<i64>,
-    pub anchored: bool,
-    pub smoothed: bool,
-    /// The range of the subquery that it is in, ms.
-    pub within_ms: Option<i64>,
-    /// The function or aggregation around it, a hint to the source.
-    pub hint: Option<Arc<str>>,
-    pub span: Span,
 }
 
 #[derive(Debug)]
@@ -92,7 +123,8 @@ pub(crate) enum RangeInput {
 
 #[derive(Debug)]
 pub(crate) struct RangePlan {
-    pub function: RangeFn,
+    pub name: &'static str,
+    pub kernel: &'static RangeKernel,
     pub input: RangeInput,
     pub args: Vec<ScalarPlan>,
     /// Place of the range argument.
@@ -110,6 +142,7 @@ pub(crate) enum BucketsFn {
 
 #[derive(Debug)]
 pub(crate) struct BucketsPlan {
+    pub name: &'static str,
     pub function: BucketsFn,
     pub inner: Plan,
     pub span: Span,
@@ -139,6 +172,9 @@ pub(crate) struct AggregatePlan {
     /// Label names, sorted and each once.
     pub grouping: Vec<String>,
     pub without: bool,
+    /// Place of the whole aggregation, and of what it aggregates.
+    pub span: Span,
+    pub inner_span: Span,
 }
 
 #[derive(Debug)]
@@ -159,6 +195,7 @@ pub(crate) struct WithScalarPlan {
     /// The scalar is the left operand.
     pub scalar_left: bool,
     pub return_bool: bool,
+    pub span: Span,
 }
 
 /// A planned query, by the type of its result.
@@ -173,7 +210,7 @@ impl Plan {
     /// Whether series stay told apart when their metric names are dropped.
     pub fn distinct_without_name(&self) -> bool {
         match self {
-            Self::Select(s) | Self::SampleTime(s) | Self::Matrix(s, _) => s.single_name(),
+            Self::Select(s) | Self::SampleTime(s, _) | Self::Matrix(s, _) => s.single_name(),
             Self::Subquery(s) => s.inner.distinct_without_name(),
             Self::Range(r) => match &r.input {
                 RangeInput::Select(s, _) => s.single_name(),
@@ -184,8 +221,10 @@ impl Plan {
             | Self::StepTime(inner)
             | Self::Nothing(inner)
             | Self::Negate(inner)
-            | Self::Invariant(inner)
-            | Self::Sort(_, inner, _) => inner.distinct_without_name(),
+            | Self::Invariant(inner) => inner.distinct_without_name(),
+            Self::Native(n) => n.inner.distinct_without_name(),
+            Self::Sort(s) => s.inner.distinct_without_name(),
+            Self::Shared(s) => s.plan().is_some_and(Self::distinct_without_name),
             Self::Vector(_) | Self::Absent(..) => true,
             Self::WithScalar(w) => w.vector.distinct_without_name(),
             Self::Aggregate(a) => match a.op {
@@ -201,14 +240,16 @@ impl Plan {
     /// Whether one series may come in several parts over disjoint steps.
     pub fn may_split(&self, delayed: bool) -> bool {
         match self {
-            Self::Select(_) | Self::SampleTime(_) | Self::Matrix(..) | Self::Vector(_) | Self::Absent(..) => false,
+            Self::Select(_) | Self::SampleTime(..) | Self::Matrix(..) | Self::Vector(_) | Self::Absent(..) => false,
             Self::Subquery(s) => s.inner.may_split(delayed),
-            Self::Range(_) => false,
+            Self::Range(_) | Self::Nothing(_) => false,
             Self::Math(_, inner, _) | Self::Date(_, inner) | Self::StepTime(inner) | Self::Negate(inner) => {
                 inner.may_split(delayed) || (!delayed && !inner.distinct_without_name())
             }
-            Self::Nothing(_) => false,
-            Self::Invariant(inner) | Self::Sort(_, inner, _) => inner.may_split(delayed),
+            Self::Native(n) => n.inner.may_split(delayed) || (!delayed && !n.inner.distinct_without_name()),
+            Self::Invariant(inner) => inner.may_split(delayed),
+            Self::Sort(s) => s.inner.may_split(delayed),
+            Self::Shared(s) => s.plan().is_none_or(|plan| plan.may_split(delayed)),
             Self::WithScalar(w) => w.vector.may_split(delayed) || (!delayed && !w.vector.distinct_without_name()),
             Self::Aggregate(a) => match a.op {
                 AggregateOp::TopK | AggregateOp::BottomK | AggregateOp::LimitK | AggregateOp::LimitRatio => {
@@ -218,32 +259,5 @@ impl Plan {
             },
             Self::LabelReplace(..) | Self::LabelJoin(..) | Self::Buckets(_) | Self::Info(_) | Self::Binary(_) => true,
         }
-    }
-}
-
-impl SelectPlan {
-    fn single_name(&self) -> bool {
-        self.matchers
-            .iter()
-            .any(|m| m.name() == labels::METRIC_NAME && m.kind() == labels::MatchType::Equal && !m.value().is_empty())
-    }
-}
-
-/// Labels that say what a metric is and go when its values become something else.
-pub(crate) fn is_metadata_label(name: &str) -> bool {
-    METADATA_LABELS.contains(&name)
-}
-
-pub(crate) const METADATA_LABELS: [&str; 3] = [labels::METRIC_NAME, "__type__", "__unit__"];
-
-/// A part of the plan, and whether it has the same value at every step.
-pub(crate) struct Planned<T> {
-    pub it: T,
-    pub invariant: bool,
-}
-
-impl Planned<Plan> {
-    pub fn wrapped(self) -> Plan {
-        if self.invariant { Plan::Invariant(Box::new(self.it)) } else { self.it }
     }
 }

@@ -1,35 +1,28 @@
-//! From syntax tree to plan: durations, `@` and offsets resolved, functions looked up, step-invariant parts marked.
+//! From syntax tree to plan: durations, `@` and offsets resolved, functions looked up. Passes make it a cheaper one, see
+//! [`crate::passes`].
 
 use std::cell::Cell;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use model::Grid;
 use promql_syntax::{AggregateOp, At, BinaryOp, Call, DurationExpr, Expr, Span, ValueType, VectorSelector};
 
+use crate::functions::table::{self, Kernel, ScalarFn};
 use crate::go_float::{go_max, go_min};
-use crate::plan::{
-    AggregateParam, AggregatePlan, BinaryPlan, Plan, Planned, Root, ScalarPlan, SelectPlan, SubqueryPlan,
-    WithScalarPlan,
-};
-use crate::wanted::Wanted;
-use crate::{EngineOptions, QueryError};
+use crate::plan::{AggregateParam, AggregatePlan, BinaryPlan, Plan, Root, ScalarPlan, SubqueryPlan, WithScalarPlan};
+use crate::select_plan::SelectPlan;
+use crate::{EngineOptions, QueryError, reads};
 
-/// Plans `expr` at the steps of `times`: checks arguments, folds what is the same at every step, and decides what selectors read.
+/// Plans `expr` at the steps of `times`: checks arguments and decides what selectors read.
 pub(crate) fn plan(expr: &Expr, times: Grid, options: &EngineOptions) -> Result<Root, QueryError> {
     let planner = Planner { times, options, within_ms: None, regex_bytes: &Cell::new(0) };
     match expr.value_type() {
-        ValueType::Scalar => Ok(Root::Scalar(planner.scalar(expr)?.it)),
+        ValueType::Scalar => Ok(Root::Scalar(planner.scalar(expr)?)),
         ValueType::String => match expr.unparen() {
             Expr::String(s) => Ok(Root::String(s.value.clone())),
             _ => Err(QueryError::Execution("unexpected string expression".to_owned())),
         },
-        ValueType::Vector | ValueType::Matrix => {
-            let planned = planner.vector(expr, None)?;
-            Ok(Root::Vector(match planned.it {
-                it @ (Plan::Matrix(..) | Plan::Subquery(_)) => it,
-                it => Planned { it, invariant: planned.invariant }.wrapped(),
-            }))
-        }
+        ValueType::Vector | ValueType::Matrix => Ok(Root::Vector(planner.vector(expr, None)?)),
     }
 }
 
@@ -110,6 +103,8 @@ impl Planner<'_> {
             smoothed: v.smoothed,
             within_ms: self.within_ms,
             hint: hint.cloned(),
+            stats_only: false,
+            shared: OnceLock::new(),
             span: v.span,
         })
     }
@@ -125,7 +120,7 @@ impl Planner<'_> {
         let range_ms = self.duration_ms(&s.range, false)?;
         let inside = Self { within_ms: Some(range_ms), ..*self };
         Ok(SubqueryPlan {
-            inner: inside.vector(&s.expr, hint)?.wrapped(),
+            inner: inside.vector(&s.expr, hint)?,
             range_ms,
             step_ms: step_ms.max(1),
             offset_ms: self.duration_ms(&s.offset, true)?,
@@ -133,32 +128,21 @@ impl Planner<'_> {
         })
     }
 
-    pub(crate) fn vector(&self, expr: &Expr, hint: Hint<'_>) -> Result<Planned<Plan>, QueryError> {
+    pub(crate) fn vector(&self, expr: &Expr, hint: Hint<'_>) -> Result<Plan, QueryError> {
         match expr {
             Expr::Paren(p) => self.vector(&p.expr, hint),
-            Expr::Vector(v) => {
-                let select = self.select(v, hint)?;
-                let invariant = select.at_ms.is_some();
-                Ok(Planned { it: Plan::Select(Arc::new(select)), invariant })
-            }
+            Expr::Vector(v) => Ok(Plan::Select(Arc::new(self.select(v, hint)?))),
             Expr::Matrix(m) => {
-                let select = self.select(&m.vector, hint)?;
-                let invariant = select.at_ms.is_some();
-                let select = SelectPlan { span: m.span, ..select };
-                Ok(Planned { it: Plan::Matrix(Arc::new(select), self.duration_ms(&m.range, false)?), invariant })
+                let select = SelectPlan { span: m.span, ..self.select(&m.vector, hint)? };
+                Ok(Plan::Matrix(Arc::new(select), self.duration_ms(&m.range, false)?))
             }
-            Expr::Subquery(s) => {
-                let sub = self.subquery(s, hint)?;
-                let invariant = sub.at_ms.is_some();
-                Ok(Planned { it: Plan::Subquery(Box::new(sub)), invariant })
-            }
+            Expr::Subquery(s) => Ok(Plan::Subquery(Box::new(self.subquery(s, hint)?))),
             Expr::Unary(u) => {
                 if !u.negative {
                     return self.vector(&u.expr, hint);
                 }
-                let hint = hint.map(|h| Wanted::negated(h)).filter(|h| !h.is_empty()).map(Arc::from);
-                let inner = self.vector(&u.expr, hint.as_ref())?;
-                Ok(Planned { it: Plan::Negate(Box::new(inner.it)), invariant: inner.invariant })
+                let hint = hint.and_then(|h| reads::mirrored(h)).map(Arc::from);
+                Ok(Plan::Negate(Box::new(self.vector(&u.expr, hint.as_ref())?)))
             }
             Expr::Aggregate(a) => self.aggregate(a),
             Expr::Call(c) => self.call(c),
@@ -169,106 +153,93 @@ impl Planner<'_> {
         }
     }
 
-    pub(crate) fn aggregate(&self, a: &promql_syntax::Aggregate) -> Result<Planned<Plan>, QueryError> {
+    pub(crate) fn aggregate(&self, a: &promql_syntax::Aggregate) -> Result<Plan, QueryError> {
         let hint: Arc<str> = Arc::from(a.op.as_str());
         let inner = self.vector(&a.expr, Some(&hint))?;
-        let mut invariant = inner.invariant;
         let param = match a.param.as_ref().map(|p| p.unparen()) {
             None => AggregateParam::None,
-            Some(Expr::String(s)) => AggregateParam::Label(s.value.clone()),
-            Some(p) => {
-                let scalar = self.scalar(p)?;
-                invariant &= scalar.invariant;
-                AggregateParam::Scalar(scalar.it, p.span())
+            Some(Expr::String(s)) => {
+                if a.op == AggregateOp::CountValues && !crate::functions::labels::is_label_name(&s.value) {
+                    return Err(QueryError::Execution(format!("invalid label name {}", s.quoted())));
+                }
+                AggregateParam::Label(s.value.clone())
             }
+            Some(p) => AggregateParam::Scalar(self.scalar(p)?, p.span()),
         };
         let mut grouping = a.grouping.clone();
         grouping.sort_unstable();
         grouping.dedup();
-        if let (AggregateOp::CountValues, AggregateParam::Label(name)) = (a.op, &param)
-            && !crate::functions::labels::is_label_name(name)
-        {
-            return Err(QueryError::Execution(format!("invalid label name {name:?}")));
-        }
-        let inner = if invariant { inner.it } else { inner.wrapped() };
-        let plan = AggregatePlan { op: a.op, inner, param, grouping, without: a.without };
-        Ok(Planned { it: Plan::Aggregate(Box::new(plan)), invariant })
+        let plan = AggregatePlan {
+            op: a.op,
+            inner,
+            param,
+            grouping,
+            without: a.without,
+            span: a.span,
+            inner_span: a.expr.span(),
+        };
+        Ok(Plan::Aggregate(Box::new(plan)))
     }
 
-    pub(crate) fn binary(&self, b: &promql_syntax::Binary) -> Result<Planned<Plan>, QueryError> {
+    pub(crate) fn binary(&self, b: &promql_syntax::Binary) -> Result<Plan, QueryError> {
         let types = (b.lhs.value_type(), b.rhs.value_type());
         let (op, return_bool, span) = (b.op, b.return_bool, b.span);
         if types == (ValueType::Vector, ValueType::Vector) {
             let (lhs, rhs) = (self.vector(&b.lhs, None)?, self.vector(&b.rhs, None)?);
-            let invariant = lhs.invariant && rhs.invariant;
-            let (lhs, rhs) = if invariant { (lhs.it, rhs.it) } else { (lhs.wrapped(), rhs.wrapped()) };
             let matching = b.matching.clone().unwrap_or_default();
             let plan = BinaryPlan { op, lhs, rhs, matching, return_bool, span };
-            return Ok(Planned { it: Plan::Binary(Box::new(plan)), invariant });
+            return Ok(Plan::Binary(Box::new(plan)));
         }
         let scalar_left = types.0 == ValueType::Scalar;
         let (v, s) = if scalar_left { (&b.rhs, &b.lhs) } else { (&b.lhs, &b.rhs) };
         let (vector, scalar) = (self.vector(v, None)?, self.scalar(s)?);
-        let invariant = vector.invariant && scalar.invariant;
-        let vector = if invariant { vector.it } else { vector.wrapped() };
-        let plan = WithScalarPlan { op, vector, scalar: scalar.it, scalar_left, return_bool };
-        Ok(Planned { it: Plan::WithScalar(Box::new(plan)), invariant })
+        let plan = WithScalarPlan { op, vector, scalar, scalar_left, return_bool, span };
+        Ok(Plan::WithScalar(Box::new(plan)))
     }
 
-    pub(crate) fn scalar(&self, expr: &Expr) -> Result<Planned<ScalarPlan>, QueryError> {
-        let constant = |v: f64| Ok(Planned { it: ScalarPlan::Const(v), invariant: true });
+    pub(crate) fn scalar(&self, expr: &Expr) -> Result<ScalarPlan, QueryError> {
         match expr {
             Expr::Paren(p) => self.scalar(&p.expr),
-            Expr::Number(n) => constant(n.value),
+            Expr::Number(n) => Ok(ScalarPlan::Const(n.value)),
             Expr::Unary(u) => {
                 let inner = self.scalar(&u.expr)?;
-                if !u.negative {
-                    return Ok(inner);
-                }
-                Ok(Planned { it: ScalarPlan::Negate(Box::new(inner.it)), invariant: inner.invariant })
+                Ok(if u.negative { ScalarPlan::Negate(Box::new(inner)) } else { inner })
             }
             Expr::Binary(b) => {
-                let (l, r) = (self.scalar(&b.lhs)?, self.scalar(&b.rhs)?);
-                let invariant = l.invariant && r.invariant;
-                Ok(Planned { it: ScalarPlan::Binary(b.op, Box::new(l.it), Box::new(r.it)), invariant })
+                Ok(ScalarPlan::Binary(b.op, Box::new(self.scalar(&b.lhs)?), Box::new(self.scalar(&b.rhs)?)))
             }
             Expr::Call(c) => {
-                let pair = |make: fn(Box<ScalarPlan>, Box<ScalarPlan>) -> ScalarPlan| {
-                    let (l, r) = (self.scalar(arg(c, 0)?)?, self.scalar(arg(c, 1)?)?);
-                    let invariant = l.invariant && r.invariant;
-                    Ok(Planned { it: make(Box::new(l.it), Box::new(r.it)), invariant })
+                let Some(Kernel::Scalar(function)) = table::kernel(c.function.name) else {
+                    return Err(QueryError::Execution(format!("unknown scalar function {:?}", c.function.name)));
                 };
-                match c.function.name {
-                    "pi" => constant(std::f64::consts::PI),
-                    "start" => constant(self.times.start_ms as f64 / 1000.0),
-                    "end" => constant(self.times.end_ms as f64 / 1000.0),
-                    "range" => constant((self.times.end_ms - self.times.start_ms) as f64 / 1000.0),
-                    "step" if self.times.start_ms == self.times.end_ms => constant(0.0),
-                    "step" => constant(self.times.step_ms as f64 / 1000.0),
-                    "time" => Ok(Planned { it: ScalarPlan::Time, invariant: false }),
-                    "min_of" => pair(ScalarPlan::MinOf),
-                    "max_of" => pair(ScalarPlan::MaxOf),
-                    "scalar" => {
-                        let inner = self.vector(arg(c, 0)?.unparen(), Some(&Arc::from("scalar")))?;
-                        let invariant = inner.invariant;
-                        Ok(Planned { it: ScalarPlan::FromVector(Box::new(inner.wrapped())), invariant })
-                    }
-                    other => Err(QueryError::Execution(format!("unknown scalar function {other:?}"))),
-                }
+                self.scalar_call(c, *function)
             }
             _ => Err(QueryError::Execution(format!("expected a scalar, got a {}", expr.value_type().documented()))),
         }
     }
 
-    pub(crate) fn scalars(&self, args: &[Expr]) -> Result<(Vec<ScalarPlan>, bool), QueryError> {
-        let mut invariant = true;
-        let mut list = Vec::with_capacity(args.len());
-        for a in args {
-            let s = self.scalar(a.unparen())?;
-            invariant &= s.invariant;
-            list.push(s.it);
-        }
-        Ok((list, invariant))
+    fn scalar_call(&self, c: &Call, function: ScalarFn) -> Result<ScalarPlan, QueryError> {
+        let times = self.times;
+        let boxed = |at: usize| Ok::<_, QueryError>(Box::new(self.scalar(arg(c, at)?)?));
+        Ok(match function {
+            ScalarFn::Pi => ScalarPlan::Const(std::f64::consts::PI),
+            ScalarFn::Start => ScalarPlan::Const(times.start_ms as f64 / 1000.0),
+            ScalarFn::End => ScalarPlan::Const(times.end_ms as f64 / 1000.0),
+            ScalarFn::Range => ScalarPlan::Const((times.end_ms - times.start_ms) as f64 / 1000.0),
+            ScalarFn::Step if times.start_ms == times.end_ms => ScalarPlan::Const(0.0),
+            ScalarFn::Step => ScalarPlan::Const(times.step_ms as f64 / 1000.0),
+            ScalarFn::Time => ScalarPlan::Time,
+            ScalarFn::MinOf => ScalarPlan::MinOf(boxed(0)?, boxed(1)?),
+            ScalarFn::MaxOf => ScalarPlan::MaxOf(boxed(0)?, boxed(1)?),
+            ScalarFn::Scalar => {
+                let inner = self.vector(arg(c, 0)?.unparen(), Some(&Arc::from("scalar")))?;
+                ScalarPlan::FromVector(Box::new(inner))
+            }
+        })
+    }
+
+    pub(crate) fn scalars(&self, args: &[Expr]) -> Result<Vec<ScalarPlan>, QueryError> {
+        args.iter().map(|a| self.scalar(a.unparen())).collect()
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Query {
     pub engine: EngineChoice,
     /// Count samples per step (`stats=all` of the HTTP API).
     pub per_step_stats: bool,
+    /// Tell what each operator took (`analyze` of the HTTP API).
+    pub analyze: bool,
 }
 
 /// When a query is evaluated.
@@ -78,6 +80,7 @@ impl Query {
             read: ReadOptions::default(),
             engine: EngineChoice::default(),
             per_step_stats: false,
+            analyze: false,
         }
     }
 

@@ -9,6 +9,7 @@ use labels::Labels;
 use model::{Annotations, Grid};
 use storage::Reservation;
 
+use crate::native::size_bytes;
 use crate::series::StepColumn;
 
 /// The answer to a query.
@@ -86,8 +87,41 @@ pub struct MatrixSeries {
 pub enum Points {
     /// Over the matrix' grid, where present.
     Steps(StepColumn),
-    /// At their own times (an instant query of a range selector or subquery).
-    Samples(Column),
+    /// At their own times (an instant query of a range selector).
+    Samples(RangeSamples),
+}
+
+/// Samples at times of their own.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RangeSamples {
+    /// The floats.
+    pub floats: Column,
+    /// The native histograms with their times, ms, ascending.
+    pub histograms: Vec<(i64, Arc<FloatHistogram>)>,
+}
+
+impl RangeSamples {
+    /// The number of samples of both kinds.
+    pub fn len(&self) -> usize {
+        self.floats.len() + self.histograms.len()
+    }
+
+    /// True without samples.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The memory that the samples take, bytes.
+    pub fn size_bytes(&self) -> usize {
+        let histogram = |(_, h): &(i64, Arc<FloatHistogram>)| size_bytes(h) + 16;
+        self.floats.times.capacity() * 16 + self.histograms.iter().map(histogram).sum::<usize>()
+    }
+}
+
+impl From<Column> for RangeSamples {
+    fn from(floats: Column) -> Self {
+        Self { floats, histograms: Vec::new() }
+    }
 }
 
 impl MatrixSeries {
@@ -95,7 +129,7 @@ impl MatrixSeries {
     pub fn floats(&self, grid: Grid) -> Box<dyn Iterator<Item = (i64, f64)> + '_> {
         match &self.points {
             Points::Steps(column) => Box::new(column.floats().map(move |(i, v)| (grid.time(i), v))),
-            Points::Samples(column) => Box::new(column.iter()),
+            Points::Samples(samples) => Box::new(samples.floats.iter()),
         }
     }
 
@@ -103,7 +137,7 @@ impl MatrixSeries {
     pub fn histograms(&self, grid: Grid) -> Box<dyn Iterator<Item = (i64, &FloatHistogram)> + '_> {
         match &self.points {
             Points::Steps(column) => Box::new(column.histograms().map(move |(i, h)| (grid.time(i), h))),
-            Points::Samples(_) => Box::new(std::iter::empty()),
+            Points::Samples(samples) => Box::new(samples.histograms.iter().map(|(t, h)| (*t, &**h))),
         }
     }
 
@@ -111,7 +145,7 @@ impl MatrixSeries {
     pub fn len(&self) -> usize {
         match &self.points {
             Points::Steps(column) => column.count(),
-            Points::Samples(column) => column.len(),
+            Points::Samples(samples) => samples.len(),
         }
     }
 
@@ -144,4 +178,31 @@ pub struct QueryStats {
     pub peak_bytes: u64,
     /// `total_samples` by step, when asked for.
     pub samples_per_step: Option<Vec<(i64, u64)>>,
+    /// What each operator took, when asked for; the highest ones, each with those below.
+    pub operators: Vec<OperatorStats>,
+}
+
+/// What an operator of a running query took. All but `series` and `samples` include what lies below it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OperatorStats {
+    /// What it is: its kind in brackets, then what it does.
+    pub name: String,
+    /// Time, waiting for data included, seconds.
+    pub seconds: f64,
+    /// Series that it gave; one may come in several parts.
+    pub series: u64,
+    /// Values that it gave.
+    pub samples: u64,
+    /// As [`QueryStats::total_samples`].
+    pub total_samples: u64,
+    /// As [`QueryStats::decoded_samples`].
+    pub decoded_samples: u64,
+    /// As [`QueryStats::series`].
+    pub series_read: u64,
+    /// As [`QueryStats::chunk_bytes`].
+    pub chunk_bytes: u64,
+    /// The most samples that the whole query held while it was at work.
+    pub peak_samples: u64,
+    /// The operators that it reads.
+    pub children: Vec<OperatorStats>,
 }

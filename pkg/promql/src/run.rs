@@ -4,22 +4,22 @@ use labels::Labels;
 
 use crate::eval::{Cx, Result, Stream};
 use crate::merge::Collector;
-use crate::plan::{METADATA_LABELS, Plan, Root};
-use crate::scalar::ScalarOp;
+use crate::plan::{Plan, Root};
+use crate::select_plan::METADATA_LABELS;
 use crate::series::StepSeries;
 use crate::sorting::sort_by;
-use crate::{Grid, InstantSample, Matrix, MatrixSeries, Points, StepColumn, Value, open, window};
+use crate::{Grid, InstantSample, Matrix, MatrixSeries, Points, StepColumn, Value, measured, open, range};
 
 pub(crate) fn instant(root: &Root, time_ms: i64, cx: &mut Cx) -> Result<Value> {
     let grid = Grid::instant(time_ms);
     match root {
         Root::String(value) => Ok(Value::String { time_ms, value: value.clone() }),
         Root::Scalar(plan) => {
-            let values = ScalarOp::open(plan, grid, cx)?.eval(cx)?;
+            let values = open::scalar(plan, grid, cx)?.eval(cx)?;
             Ok(Value::Scalar { time_ms, value: values.first().copied().unwrap_or(f64::NAN) })
         }
-        Root::Vector(Plan::Matrix(select, range_ms)) => {
-            let all = window::top_matrix(select, *range_ms, grid, cx)?;
+        Root::Vector(plan @ Plan::Matrix(select, range_ms)) => {
+            let all = measured::matrix(plan, cx, |cx| range::top_matrix(select, *range_ms, grid, cx))?;
             let series = all
                 .into_iter()
                 .map(|(labels, samples)| MatrixSeries { labels, points: Points::Samples(samples) })
@@ -27,7 +27,7 @@ pub(crate) fn instant(root: &Root, time_ms: i64, cx: &mut Cx) -> Result<Value> {
             Ok(Value::Matrix(sorted(Matrix { grid, series }, cx)?))
         }
         Root::Vector(Plan::Subquery(sub)) => {
-            let (stream, inner) = window::open_subquery(sub, grid, cx)?;
+            let (stream, inner) = open::subquery(sub, grid, cx)?;
             let series = collect(stream, cx)?;
             Ok(Value::Matrix(matrix(series, inner, cx)?))
         }
@@ -51,7 +51,7 @@ pub(crate) fn range(root: &Root, grid: Grid, cx: &mut Cx) -> Result<Value> {
     match root {
         Root::String(value) => Ok(Value::String { time_ms: grid.start_ms, value: value.clone() }),
         Root::Scalar(plan) => {
-            let values = ScalarOp::open(plan, grid, cx)?.eval(cx)?;
+            let values = open::scalar(plan, grid, cx)?.eval(cx)?;
             let points = Points::Steps(StepColumn::full(values));
             Ok(Value::Matrix(Matrix { grid, series: vec![MatrixSeries { labels: Labels::empty(), points }] }))
         }

@@ -1,6 +1,9 @@
 //! The samples of one series, raw ones and those that stand for windows of downsampled data.
 
+use std::sync::Arc;
+
 use chunkenc::Column;
+use histogram::FloatHistogram;
 use model::{Resolution, is_stale};
 
 /// What a sample stands for: itself, or all raw samples of a window.
@@ -20,22 +23,96 @@ impl Cover {
     }
 }
 
-/// Samples ascending by time, each time once.
+/// Samples ascending by time, each time once: floats, and native histograms beside them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Samples {
     pub column: Column,
-    /// One per sample; empty when all are raw, as most often.
+    /// One per float; empty when all are raw, as most often.
     pub covers: Vec<Cover>,
+    /// Start timestamps, one per float, ms; 0 = not known. Empty where they are not asked for.
+    pub starts: Vec<i64>,
+    pub histograms: HistogramSamples,
+}
+
+/// Native histograms ascending by time.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HistogramSamples {
+    pub times: Vec<i64>,
+    pub values: Vec<Arc<FloatHistogram>>,
+    /// Start timestamps, one per histogram, ms; 0 = not known. Empty where they are not asked for.
+    pub starts: Vec<i64>,
+    /// One per histogram; empty when all are raw, as most often.
+    pub covers: Vec<Cover>,
+}
+
+impl HistogramSamples {
+    pub fn clear(&mut self) {
+        self.times.clear();
+        self.values.clear();
+        self.starts.clear();
+        self.covers.clear();
+    }
+
+    /// Whether sample `i`, later than `at_ms`, is a window that began by then.
+    pub fn holds(&self, i: usize, at_ms: i64) -> bool {
+        self.covers.get(i).is_some_and(|c| c.resolution_ms > 0 && c.since_ms <= at_ms)
+    }
+
+    /// The longest windows there are, ms.
+    pub fn window_max_ms(&self) -> i64 {
+        self.covers.iter().map(|c| c.resolution_ms).max().unwrap_or(0)
+    }
+
+    pub fn len(&self) -> usize {
+        self.times.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.times.is_empty()
+    }
+
+    pub fn push(&mut self, time: i64, value: Arc<FloatHistogram>) {
+        self.times.push(time);
+        self.values.push(value);
+    }
+
+    /// Keeps the first `len` raw samples.
+    pub fn truncate(&mut self, len: usize) {
+        self.times.truncate(len);
+        self.values.truncate(len);
+    }
+
+    /// Keeps the samples that `keep` says yes to, by index.
+    pub fn retain(&mut self, mut keep: impl FnMut(usize, &Self) -> bool) {
+        let kept: Vec<usize> = (0..self.len()).filter(|i| keep(*i, self)).collect();
+        if kept.len() < self.len() {
+            self.times = kept.iter().map(|i| self.times[*i]).collect();
+            self.values = kept.iter().map(|i| self.values[*i].clone()).collect();
+            if !self.starts.is_empty() {
+                self.starts = kept.iter().map(|i| self.starts[*i]).collect();
+            }
+            if !self.covers.is_empty() {
+                self.covers = kept.iter().map(|i| self.covers[*i]).collect();
+            }
+        }
+    }
 }
 
 impl Samples {
     pub fn clear(&mut self) {
         self.column.clear();
         self.covers.clear();
+        self.starts.clear();
+        self.histograms.clear();
     }
 
     pub fn is_empty(&self) -> bool {
-        self.column.is_empty()
+        self.column.is_empty() && self.histograms.is_empty()
+    }
+
+    /// Whether there is nothing but floats, as most often.
+    pub fn is_plain(&self) -> bool {
+        self.histograms.is_empty() && self.starts.is_empty()
     }
 
     /// Whether some of the samples are downsampled.
@@ -44,7 +121,10 @@ impl Samples {
     }
 
     pub fn drop_stale(&mut self) {
-        let Self { column: Column { times, values }, covers } = self;
+        if !self.histograms.is_empty() {
+            self.histograms.retain(|i, all| !is_stale(all.values[i].sum));
+        }
+        let Self { column: Column { times, values }, covers, starts, .. } = self;
         let Some(first) = values.iter().position(|v| is_stale(*v)) else { return };
         let mut to = first;
         for from in first..values.len() {
@@ -54,12 +134,16 @@ impl Samples {
                 if let Some(cover) = covers.get(from).copied() {
                     covers[to] = cover;
                 }
+                if let Some(start) = starts.get(from).copied() {
+                    starts[to] = start;
+                }
                 to += 1;
             }
         }
         times.truncate(to);
         values.truncate(to);
         covers.truncate(to);
+        starts.truncate(to);
     }
 
     /// The middle of sample `i`'s window, ms; a raw sample's own time.

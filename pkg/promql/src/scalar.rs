@@ -2,18 +2,17 @@
 
 use promql_syntax::BinaryOp;
 
+use crate::Grid;
 use crate::binary::arith::scalar_op;
 use crate::eval::{Cx, Result, Stream};
-use crate::functions::dates::DateFn;
+use crate::functions::dates::{self, DateKernel};
 use crate::go_float::{go_max, go_min};
-use crate::plan::ScalarPlan;
-use crate::{Grid, open};
 
 /// A scalar expression that is being evaluated.
 pub(crate) enum ScalarOp {
     Const(f64, usize),
     Time(Grid),
-    Date(DateFn, Grid),
+    Date(DateKernel, Grid),
     Negate(Box<ScalarOp>),
     Pair(Pair, Box<ScalarOp>, Box<ScalarOp>),
     FromVector(Stream, usize),
@@ -26,23 +25,6 @@ pub(crate) enum Pair {
 }
 
 impl ScalarOp {
-    /// Opens the vectors inside, which starts their selects.
-    pub fn open(plan: &ScalarPlan, grid: Grid, cx: &mut Cx) -> Result<Self> {
-        let both = |pair, a: &ScalarPlan, b: &ScalarPlan, cx: &mut Cx| -> Result<Self> {
-            Ok(Self::Pair(pair, Box::new(Self::open(a, grid, cx)?), Box::new(Self::open(b, grid, cx)?)))
-        };
-        Ok(match plan {
-            ScalarPlan::Const(v) => Self::Const(*v, grid.steps()),
-            ScalarPlan::Time => Self::Time(grid),
-            ScalarPlan::Date(f) => Self::Date(*f, grid),
-            ScalarPlan::Negate(inner) => Self::Negate(Box::new(Self::open(inner, grid, cx)?)),
-            ScalarPlan::Binary(op, a, b) => both(Pair::Op(*op), a, b, cx)?,
-            ScalarPlan::MinOf(a, b) => both(Pair::Min, a, b, cx)?,
-            ScalarPlan::MaxOf(a, b) => both(Pair::Max, a, b, cx)?,
-            ScalarPlan::FromVector(inner) => Self::FromVector(open::open(inner, grid, cx)?, grid.steps()),
-        })
-    }
-
     /// The value at each step. The values count as held for the rest of the query; [`drop_values`] takes that back.
     pub fn eval(&mut self, cx: &mut Cx) -> Result<Vec<f64>> {
         let steps = self.steps();
@@ -51,7 +33,7 @@ impl ScalarOp {
         Ok(match self {
             Self::Const(v, steps) => vec![*v; *steps],
             Self::Time(grid) => (0..grid.steps()).map(|i| grid.time(i) as f64 / 1000.0).collect(),
-            Self::Date(f, grid) => (0..grid.steps()).map(|i| f.of((grid.time(i) / 1000) as f64)).collect(),
+            Self::Date(f, grid) => (0..grid.steps()).map(|i| dates::of(*f, (grid.time(i) / 1000) as f64)).collect(),
             Self::Negate(inner) => {
                 let mut values = inner.eval(cx)?;
                 cx.release(0, steps * 8);

@@ -1,17 +1,22 @@
 //! Instant selectors: at each step the last sample within the lookback.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use histogram::{FloatHistogram, ResetHint};
 use model::is_stale;
 
 use crate::Grid;
 use crate::decode::{Decoder, Looks};
 use crate::eval::{Cx, Operator, Result};
 use crate::fetch::Fetch;
-use crate::plan::SelectPlan;
-use crate::samples::{Samples, aligned};
+use crate::functions::extended_histograms;
+use crate::native::with_hint;
+use crate::notes::{Note, Notes};
+use crate::reads;
+use crate::samples::{HistogramSamples, Samples, aligned};
+use crate::select_plan::{SelectPlan, Shown};
 use crate::series::{StepSeries, bits};
-use crate::wanted::Wanted;
 
 pub(crate) struct InstantSelector {
     plan: Arc<SelectPlan>,
@@ -19,23 +24,23 @@ pub(crate) struct InstantSelector {
     grid: Grid,
     decoder: Decoder,
     samples: Samples,
-    /// Give the samples' times, in seconds, in place of their values.
-    sample_times: bool,
+    /// What is shown of each sample.
+    shown: Shown,
 }
 
 impl InstantSelector {
-    pub fn open(plan: Arc<SelectPlan>, grid: Grid, sample_times: bool, cx: &mut Cx) -> Self {
+    pub fn open(plan: Arc<SelectPlan>, grid: Grid, shown: Shown, cx: &mut Cx) -> Self {
         let ahead = if plan.smoothed { cx.lookback_ms } else { 0 };
         let range = plan.looks(grid, cx.lookback_ms, ahead).range();
-        let wanted = Wanted::instant(plan.hint.as_deref());
+        let wanted = reads::of_instant(plan.hint.as_deref());
         let select = cx.select(range, &plan, wanted, None);
         Self {
-            fetch: Fetch::start(cx, select),
-            decoder: Decoder::new(wanted, cx),
+            fetch: Fetch::start(cx, &plan, select),
+            decoder: Decoder::new(wanted, cx).with_starts(shown == Shown::Starts).stats_only(plan.stats_only),
             plan,
             grid,
             samples: Samples::default(),
-            sample_times,
+            shown,
         }
     }
 }
@@ -69,7 +74,7 @@ impl Operator for InstantSelector {
         while let Some(series) = self.fetch.next(cx)? {
             cx.work(steps)?;
             let after = first - cx.lookback_ms;
-            if first == last && !self.plan.smoothed {
+            if first == last && !self.plan.smoothed && !self.plan.stats_only {
                 self.decoder.last_before(&series, after, last, &mut self.samples, cx)?;
             } else {
                 let ahead = if self.plan.smoothed { cx.lookback_ms } else { 0 };
@@ -84,7 +89,9 @@ impl Operator for InstantSelector {
             }
             let mut column = cx.column(steps);
             let found = if self.plan.smoothed {
-                self.smooth(&mut column, cx.lookback_ms)
+                self.smooth(&series.labels, &mut column, cx)
+            } else if !self.samples.is_plain() {
+                self.look_up_either(&mut column, cx.lookback_ms)
             } else if self.samples.aggregated() {
                 // A window stands for all of its time: the one that holds the step is nearer than the one before.
                 self.look_up(&mut column, cx.lookback_ms, |next, at| self.samples.holds(next, aligned(at)))
@@ -102,7 +109,7 @@ impl Operator for InstantSelector {
             }
             cx.stats.total_samples += found;
             if let Some(counts) = cx.step_counters(self.grid) {
-                bits(&column.present).for_each(|i| counts[i] += 1);
+                bits(&column.occupied()).for_each(|i| counts[i] += 1);
             }
             return Ok(Some(StepSeries { labels: series.labels, drop_name: false, column }));
         }
@@ -128,22 +135,91 @@ impl InstantSelector {
             let (Some(t), Some(v)) = (times.get(i), values.get(i)) else { continue };
             let (t, v) = ((*t).min(at), *v);
             if at < t.saturating_add(lookback_ms) && !is_stale(v) {
-                column.set(step, if self.sample_times { t as f64 / 1000.0 } else { v });
+                column.set(step, if self.shown == Shown::Times { t as f64 / 1000.0 } else { v });
                 found += 1;
             }
         }
         found
     }
 
-    /// `smoothed`: between two samples the value is interpolated.
-    fn smooth(&self, column: &mut crate::StepColumn, lookback_ms: i64) -> u64 {
-        let live = self.samples.column.iter().filter(|(_, v)| !is_stale(*v));
-        let (times, values): (Vec<i64>, Vec<f64>) = live.unzip();
+    /// The same where some samples are native histograms, or their start timestamps are shown.
+    fn look_up_either(&self, column: &mut crate::StepColumn, lookback_ms: i64) -> u64 {
+        let Samples { column: floats, starts, histograms, .. } = &self.samples;
         let mut found = 0;
         for step in 0..self.grid.steps() {
             let at = self.plan.at_ms.unwrap_or_else(|| self.grid.time(step)) - self.plan.offset_ms;
-            let from = times.partition_point(|t| *t <= at - lookback_ms);
-            let to = times.partition_point(|t| *t <= at + lookback_ms);
+            let last = |times: &[i64]| {
+                let i = times.partition_point(|t| *t <= at).checked_sub(1)?;
+                (at < times[i].saturating_add(lookback_ms)).then_some((times[i], i))
+            };
+            let next = histograms.times.partition_point(|t| *t <= at);
+            let histogram = match histograms.holds(next, aligned(at)) {
+                true => Some((at, next)),
+                false => last(&histograms.times),
+            };
+            let float = last(&floats.times);
+            let (t, start) = match (float, histogram) {
+                (None, None) => continue,
+                (Some((t, i)), h) if h.is_none_or(|(u, _)| u < t) => {
+                    let v = floats.values[i];
+                    if is_stale(v) {
+                        continue;
+                    }
+                    if self.shown == Shown::Values {
+                        column.set(step, v);
+                    }
+                    (t, starts.get(i))
+                }
+                (_, None) => continue,
+                (_, Some((t, i))) => {
+                    let h = &histograms.values[i];
+                    if is_stale(h.sum) {
+                        continue;
+                    }
+                    if self.shown == Shown::Values {
+                        column.native_histograms.push((step as u32, h.clone()));
+                    }
+                    (t, histograms.starts.get(i))
+                }
+            };
+            match self.shown {
+                Shown::Values => {}
+                Shown::Times => column.set(step, t as f64 / 1000.0),
+                Shown::Starts => column.set(step, start.copied().unwrap_or(0) as f64 / 1000.0),
+            }
+            found += 1;
+        }
+        found
+    }
+
+    /// `smoothed`: between two samples the value is interpolated.
+    fn smooth(&self, labels: &labels::Labels, column: &mut crate::StepColumn, cx: &mut Cx) -> u64 {
+        let lookback_ms = cx.lookback_ms;
+        let live = self.samples.column.iter().filter(|(_, v)| !is_stale(*v));
+        let (times, values): (Vec<i64>, Vec<f64>) = live.unzip();
+        let mut histograms = self.samples.histograms.clone();
+        histograms.retain(|i, all| !is_stale(all.values[i].sum));
+        let mut notes = Notes::default();
+        let mut found = 0;
+        for step in 0..self.grid.steps() {
+            let at = self.plan.at_ms.unwrap_or_else(|| self.grid.time(step)) - self.plan.offset_ms;
+            let inside = |times: &[i64]| {
+                let to = times.partition_point(|t| *t <= at + lookback_ms);
+                times[..to].partition_point(|t| *t <= at - lookback_ms)..to
+            };
+            let (floats, natives) = (inside(&times), inside(&histograms.times));
+            if !floats.is_empty() && !natives.is_empty() {
+                notes.add(Note::MixedRange);
+                continue;
+            }
+            if !natives.is_empty() {
+                if let Some(h) = smooth_histogram(&histograms, natives, at, &mut notes) {
+                    column.native_histograms.push((step as u32, h));
+                    found += 1;
+                }
+                continue;
+            }
+            let (from, to) = (floats.start, floats.end);
             let next = from + times[from..to].partition_point(|t| *t < at);
             let value = if next < to && times[next] == at {
                 values[next]
@@ -158,6 +234,40 @@ impl InstantSelector {
             column.set(step, value);
             found += 1;
         }
+        cx.annotations.notes(notes, labels.metric_name(), self.plan.span);
         found
+    }
+}
+
+/// The histogram at `at`, interpolated between those `among` all; the last one where none follows.
+fn smooth_histogram(
+    all: &HistogramSamples,
+    among: Range<usize>,
+    at: i64,
+    notes: &mut Notes,
+) -> Option<Arc<FloatHistogram>> {
+    let next = among.start + all.times[among.clone()].partition_point(|t| *t < at);
+    let before = next.checked_sub(1).filter(|i| *i >= among.start);
+    if next < among.end && all.times[next] == at {
+        return Some(all.values[next].clone());
+    }
+    let before = before?;
+    let (first, second) = (&all.values[before], all.values.get(next).filter(|_| next < among.end));
+    let Some(second) = second else {
+        // A hint is about two samples, not about a value.
+        return Some(with_hint(first, ResetHint::Unknown));
+    };
+    if first.has_custom_buckets() != second.has_custom_buckets() {
+        notes.add(Note::MixedSchemas);
+        return None;
+    }
+    let is_counter = first.reset_hint != ResetHint::Gauge || second.reset_hint != ResetHint::Gauge;
+    let (from, to) = ((all.times[before], &**first), (all.times[next], &**second));
+    match extended_histograms::interpolate(from, to, at, is_counter, notes) {
+        Ok(h) => Some(Arc::new(h)),
+        Err(_) => {
+            notes.add(Note::MixedSchemas);
+            None
+        }
     }
 }

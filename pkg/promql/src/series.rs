@@ -1,9 +1,12 @@
 //! Columns over steps: the form in which values travel between operators.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use histogram::FloatHistogram;
 use labels::Labels;
+
+use crate::native::size_bytes;
 
 /// One value per step, or none. `values` of absent steps are arbitrary.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -88,6 +91,22 @@ impl StepColumn {
         self.native_histograms.iter().map(|(i, h)| (*i as usize, &**h))
     }
 
+    /// The histogram at step `i`.
+    pub fn histogram(&self, i: usize) -> Option<&Arc<FloatHistogram>> {
+        let at = self.native_histograms.binary_search_by_key(&i, |(step, _)| *step as usize).ok()?;
+        Some(&self.native_histograms[at].1)
+    }
+
+    /// A bitmap as `present`, of the steps that have a float or a histogram.
+    pub fn occupied(&self) -> Cow<'_, [u64]> {
+        if self.native_histograms.is_empty() {
+            return Cow::Borrowed(&self.present);
+        }
+        let mut all = self.present.clone();
+        self.native_histograms.iter().for_each(|(i, _)| all[*i as usize >> 6] |= 1 << (i & 63));
+        Cow::Owned(all)
+    }
+
     /// The number of steps that have a float or a histogram.
     pub fn count(&self) -> usize {
         self.present.iter().map(|w| w.count_ones() as usize).sum::<usize>() + self.native_histograms.len()
@@ -100,7 +119,9 @@ impl StepColumn {
 
     /// The memory that the column holds, bytes.
     pub fn size_bytes(&self) -> usize {
-        self.values.capacity() * 8 + self.present.capacity() * 8 + self.native_histograms.capacity() * 256
+        self.values.capacity() * 8
+            + self.present.capacity() * 8
+            + self.native_histograms.iter().map(|(_, h)| size_bytes(h) + 16).sum::<usize>()
     }
 }
 

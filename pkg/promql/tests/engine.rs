@@ -212,6 +212,16 @@ async fn queries_wait_for_a_place() {
 }
 
 #[tokio::test]
+async fn a_query_reads_no_more_series_than_it_may() {
+    let few = Engine::new(EngineOptions { max_series: 10, ..EngineOptions::default() });
+    let ctx = Ctx::background();
+    assert!(few.evaluate(&ctx, many(6, 2), Query::instant("count(m)", 15_000)).await.is_ok());
+    let twice = Query::instant("count(m) + count(m offset 1s)", 15_000);
+    let error = few.evaluate(&ctx, many(6, 2), twice).await.map(|r| r.stats.series).unwrap_err();
+    assert!(matches!(&error, QueryError::Limit(text) if text.contains("--query.max-series")), "{error}");
+}
+
+#[tokio::test]
 async fn warnings_of_sources_pass() {
     let result = instant(Arc::new(Warns), "sum(m)", 0).await.unwrap();
     assert_eq!(result.annotations.texts(Severity::Warning, 0), ["store a:10901 is gone"]);

@@ -6,28 +6,28 @@ use std::time::Duration;
 use api::{ApiState, StoreStatus, StoresAnswer};
 use assembly::{Component, Deps, Error, GrpcServices, Reloads};
 use axum::Router;
-use axum::routing::get;
 use discovery::dns::{Resolver, SystemResolver};
 use flags::{Command, Parsed};
 use futures::future::BoxFuture;
 use labels::Labels;
 use parking_lot::Mutex;
-use promql::{Engine, LocalEvaluator};
-use queryapi::QueryServer;
+use promql::{Engine, Evaluate, LocalEvaluator};
+use queryapi::{QueryServer, Queue};
 use relabel::Rule;
 use service::{BoxError, Every, Group, repeat};
 use storage::{Budget, Inspect, SeriesSource};
 use storeapi::{ComponentType, EndpointInfo, Served, ServerOptions, StoreSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use transport::http::{Probe, common_routes, pages};
+use transport::http::{Probe, common_routes};
+use ui::{Page, Site};
 
 use crate::chosen_sets::kept;
 use crate::config::Config;
+use crate::distributed::Distributed;
 use crate::endpoints::{EndpointFiles, EndpointSet, Mode, SetOptions};
 use crate::fanout::{FanOut, FanOutOptions};
 use crate::inspect::InspectFanOut;
-use crate::page;
 use crate::source::Sources;
 
 /// Endpoints are asked who they are this often.
@@ -37,6 +37,18 @@ const CHECK_INTERVAL_NEW: Duration = Duration::from_secs(1);
 
 /// Small files: reading them again is cheaper than being told by the file system, and works for mounted ones.
 const FILES_INTERVAL_MAX: Duration = Duration::from_secs(30);
+/// Pages of the web interface.
+const PAGES: &[Page] = &[
+    Page::Query,
+    Page::Explore,
+    Page::Topology,
+    Page::Targets,
+    Page::Alerts,
+    Page::Rules,
+    Page::Cardinality,
+    Page::Queries,
+    Page::Status,
+];
 
 /// `aion query`.
 #[derive(Debug)]
@@ -80,8 +92,17 @@ impl Querier {
         let inspect = InspectFanOut::new(set.clone(), config.replica_labels.clone(), config.response_timeout);
         let inspect = Inspect::all(Arc::new(inspect));
         let (shown, rules) = (set.clone(), config.relabel.clone());
+        let budget = Budget::new("all queries together", "--query.max-bytes-total", config.bytes_total_max, None);
+        let engine = Engine::new(config.engine.clone());
+        let evaluator: Arc<dyn Evaluate> = match config.distributed {
+            true => {
+                let labels = config.partition_labels.clone();
+                Arc::new(Distributed::new(set.clone(), sources.clone(), engine, labels, metrics))
+            }
+            false => Arc::new(LocalEvaluator::new(engine, sources.clone())),
+        };
         let state = ApiState {
-            evaluator: Arc::new(LocalEvaluator::new(Engine::new(config.engine.clone()), sources.clone())),
+            evaluator: Arc::new(Queue::new(evaluator, config.queue, budget.clone(), metrics)),
             source: sources.clone(),
             inspect: inspect.clone(),
             stores: Arc::new(move || stores(&shown, &rules)),
@@ -90,7 +111,7 @@ impl Querier {
             options: Arc::new(config.api.clone()),
             metrics: metrics.clone(),
             clock: deps.clock.clone(),
-            budget: Budget::new("all queries together", "--query.max-bytes-total", config.bytes_total_max, None),
+            budget,
             server: None,
         };
         Self { config, deps, probe, set, files: Arc::new(Mutex::new(files)), sources, inspect, state }
@@ -173,19 +194,14 @@ impl Component for Querier {
     }
 
     fn http_routes(&self) -> Router {
-        let (set, rules) = (self.set.clone(), self.config.relabel.clone());
-        let page = get(move || {
-            let shown = page::render(&stores(&set, &rules));
-            async move { pages::page("aion query", &shown) }
-        });
-        let mut routes = Router::new().route("/graph", page.clone()).route("/stores", page.clone());
-        routes = routes.merge(api::router(self.state.clone()));
+        let version = self.state.build.version.to_owned();
+        let site = Site { component: "query", version, pages: PAGES, thanos: true };
+        let mut routes = ui::routes(&site).merge(api::router(self.state.clone()));
         let prefixes = &self.config.http.prefixes;
         if !prefixes.is_root() {
-            // A page's link to the metrics is relative too.
             routes = routes.merge(common_routes(self.deps.metrics.clone(), self.probe.clone()));
         }
-        prefixes.mount("graph", page, routes)
+        prefixes.mount("graph", ui::home(), routes)
     }
 
     fn grpc_services(&self) -> Option<GrpcServices> {
@@ -224,7 +240,7 @@ impl Component for Querier {
     }
 }
 
-/// The endpoints as `/api/v1/stores` and the page show them: without label sets that relabelling drops.
+/// The endpoints as `/api/v1/stores` shows them: without label sets that relabelling drops.
 fn stores(set: &EndpointSet, rules: &[Rule]) -> StoresAnswer {
     let status = |e: Arc<crate::endpoints::Endpoint>| {
         let health = e.health();

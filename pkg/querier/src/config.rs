@@ -8,7 +8,8 @@ use dedup::Method;
 use discovery::dns::is_dynamic;
 use flags::Parsed;
 use labels::Labels;
-use promql::EngineOptions;
+use promql::{EngineOptions, Passes};
+use queryapi::QueueOptions;
 use relabel::Rule;
 use storage::PartialResponse;
 use storeapi::StoreLimits;
@@ -51,6 +52,10 @@ pub struct Config {
     pub relabel: Arc<[Rule]>,
     pub limits: StoreLimits,
     pub engine: EngineOptions,
+    pub queue: QueueOptions,
+    /// `--query.mode=distributed`.
+    pub distributed: bool,
+    pub partition_labels: Arc<[String]>,
     /// Bytes of all queries together; 0 = no limit.
     pub bytes_total_max: u64,
     pub api: api::ApiOptions,
@@ -78,7 +83,18 @@ impl assembly::Config for Config {
             Prefixes::new(route_prefix, parsed.text("web.external-prefix"), parsed.text("web.prefix-header"));
         let replica_labels: Vec<String> =
             parsed.list("query.replica-label").iter().flat_map(|l| l.split(',')).map(|l| l.trim().to_owned()).collect();
-        let engine = engine(parsed);
+        let partition_labels: Vec<String> = parsed
+            .list("query.partition-label")
+            .iter()
+            .flat_map(|l| l.split(','))
+            .map(|l| l.trim().to_owned())
+            .collect();
+        if let Some(both) = partition_labels.iter().find(|l| replica_labels.contains(l)) {
+            return Err(Error::Config(format!(
+                "--query.partition-label={both} is a --query.replica-label as well: replicas are one series, partitions are not"
+            )));
+        }
+        let engine = engine(parsed)?;
         let millis = |flag: &str| Duration::from_millis(parsed.duration_ms(flag).max(0) as u64);
         Ok(Self {
             http,
@@ -99,6 +115,16 @@ impl assembly::Config for Config {
                 .map_err(Error::Config)?,
             relabel: relabel.into(),
             limits: store_limits(parsed),
+            queue: QueueOptions {
+                running_max: engine.max_concurrent,
+                running_of_tenant_max: parsed.count("query.tenant-max-concurrent") as usize,
+                waiting_max: parsed.count("query.max-queued") as usize,
+                waiting_of_tenant_max: parsed.count("query.tenant-max-queued") as usize,
+                bytes_of_tenant_max: parsed.size_bytes("query.tenant-max-bytes"),
+                timeout_ms: engine.timeout_ms,
+            },
+            distributed: parsed.text("query.mode") == "distributed",
+            partition_labels: partition_labels.into(),
             engine: engine.clone(),
             bytes_total_max: parsed.size_bytes("query.max-bytes-total"),
             api: api(parsed, engine, deps.clock.now_ms()),
@@ -115,7 +141,7 @@ impl assembly::Config for Config {
     }
 }
 
-fn engine(parsed: &Parsed) -> EngineOptions {
+fn engine(parsed: &Parsed) -> Result<EngineOptions, Error> {
     let features: Vec<String> =
         parsed.list("enable-feature").iter().flat_map(|f| f.split(',')).map(|f| f.trim().to_owned()).collect();
     for feature in &features {
@@ -128,12 +154,14 @@ fn engine(parsed: &Parsed) -> EngineOptions {
         0 => 300_000,
         ms => ms,
     };
-    EngineOptions {
+    let passes = Passes::ALL.without(parsed.list("query.disable-pass"));
+    Ok(EngineOptions {
         lookback_ms,
         max_samples: parsed.count("query.max-samples") as usize,
         timeout_ms: parsed.duration_ms("query.timeout").max(0) as u64,
         max_concurrent: parsed.count("query.max-concurrent") as usize,
         max_query_bytes: parsed.size_bytes("query.max-bytes"),
+        max_series: parsed.count("query.max-series"),
         max_label_bytes: usize::try_from(parsed.size_bytes("query.max-label-bytes")).unwrap_or(usize::MAX),
         default_subquery_step_ms: parsed.duration_ms("query.default-evaluation-interval").max(1),
         delayed_name_removal: has("promql-delayed-name-removal"),
@@ -144,8 +172,9 @@ fn engine(parsed: &Parsed) -> EngineOptions {
             max_regex_bytes: usize::try_from(parsed.size_bytes("query.max-regex-bytes")).unwrap_or(usize::MAX),
             ..promql_syntax::ParseOptions::STABLE
         },
+        passes: passes.map_err(|e| Error::flag("query.disable-pass", e))?,
         ..EngineOptions::default()
-    }
+    })
 }
 
 fn api(parsed: &Parsed, engine: EngineOptions, start_time_ms: i64) -> api::ApiOptions {
@@ -173,6 +202,7 @@ fn api(parsed: &Parsed, engine: EngineOptions, start_time_ms: i64) -> api::ApiOp
         disable_cors: parsed.switch("web.disable-cors"),
         request_bytes_max: parsed.size_bytes("query.max-bytes"),
         parameters_max: parsed.count("query.max-parameters") as usize,
+        recent_queries_max: parsed.count("query.recent-queries") as usize,
         start_time_ms,
         ..api::ApiOptions::default()
     }
@@ -267,8 +297,12 @@ mod tests {
             "--selector-label=site=\"eu\"",
             "--web.route-prefix=/aion/",
             "--no-query.partial-response",
+            "--query.disable-pass=share-selectors",
+            "--query.disable-pass=fold-constants",
         ])
         .unwrap();
+        let off = |name: &&str| !c.engine.passes.has(name);
+        assert_eq!(Passes::names().filter(off).collect::<Vec<_>>(), ["fold-constants", "share-selectors"]);
         let shown: Vec<_> = c.endpoints.iter().map(|s| (s.address.as_str(), s.strict, s.mode)).collect();
         assert_eq!(shown, [("a:1", false, Mode::Each), ("dns+c:3", false, Mode::Group), ("b:2", true, Mode::Each)]);
         assert_eq!(*c.replica_labels, ["replica", "prometheus_replica", "rule_replica"]);
@@ -286,6 +320,7 @@ mod tests {
             (&["--endpoint.sd-config={endpoints: [{}]}"], "without address"),
             (&["--selector.relabel-config=- {action: nonsense}"], "--selector.relabel-config"),
             (&["--grpc-server-tls-cert=/none"], "--grpc-server-tls-key"),
+            (&["--query.disable-pass=fold"], "--query.disable-pass: no pass of the planner is called \"fold\""),
         ] {
             let error = config(args).unwrap_err();
             assert!(error.contains(text), "{args:?}: {error}");

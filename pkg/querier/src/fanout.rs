@@ -15,8 +15,9 @@ use model::{Resolution, TimeRange};
 use relabel::Rule;
 use storage::{
     Answer, Ctx, Error, LabelQuery, PartialResponse, Result, Select, Series, SeriesEvent, SeriesSource, SeriesStream,
-    SourceInfo, merge_sorted_names, merge_streams,
+    SourceInfo, merge_sorted_names, merge_streams, noted,
 };
+use storeapi::ComponentType;
 
 use crate::chosen_sets::{Choices, Chosen, kept};
 use crate::endpoints::{Endpoint, EndpointSet, Members};
@@ -51,6 +52,11 @@ impl FanOut {
     #[must_use]
     pub fn choosing(&self, selectors: Vec<Vec<Matcher>>) -> Self {
         Self { chosen: selectors.into(), ..self.clone() }
+    }
+
+    /// Whether series are those of the endpoints as they are: no labels added, no endpoints left out.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.options.selector_labels.is_empty() && self.options.relabel.is_empty()
     }
 
     /// Endpoints that hold series, before it is known which of them matter.
@@ -271,7 +277,10 @@ impl FanOut {
                 asked.limit = 0;
             }
             let matchers = asked.matchers.clone();
-            let stream = local.apply(ctx, endpoint.store()?.select(ctx, asked));
+            let kind = endpoint.known().map_or(ComponentType::Unknown, |known| known.component).as_str();
+            let store = endpoint.store()?;
+            let stream = noted(ctx, &endpoint.name, move |_| kind, |ctx| store.select(ctx, asked));
+            let stream = local.apply(ctx, stream);
             let stream = without_strays(&endpoint, stream, &matchers, &stripped);
             let guarded = Guarded::new(&endpoint.name, stream, want.partial_response, self.options.response_timeout);
             Some((endpoint.name.clone(), guarded.boxed()))

@@ -16,8 +16,7 @@ const QUERY: &[Flag] = &[
         .ignored(ONE_ENGINE),
     Flag::switch("query.enable-x-functions", "Enable the extended rate functions xrate, xincrease and xdelta.")
         .ignored("use the anchored and smoothed modifiers of Prometheus 3"),
-    Flag::word("query.mode", &["local", "distributed"], "local", "PromQL query mode.")
-        .ignored("queries are evaluated here; their selectors are evaluated at the stores"),
+    Flag::word("query.mode", &["local", "distributed"], "local", "PromQL query mode. distributed: what can be evaluated by the queriers behind this one is, where that changes no answer."),
     Flag::count("query.max-concurrent", "20", "Maximum number of queries processed concurrently by query node."),
     Flag::duration("query.lookback-delta", "", "The maximum lookback duration for retrieving metrics during expression evaluations. Default 5m; with auto-downsampling at least two steps of the resolution used."),
     Flag::count("query.max-concurrent-select", "4", "Maximum number of select requests made concurrently per a query.")
@@ -29,10 +28,9 @@ const QUERY: &[Flag] = &[
     Flag::text("query.replica-label", "", "Labels to treat as a replica indicator along which data is deduplicated. Still you will be able to query without deduplication using 'dedup=false' parameter.")
         .placeholder("QUERY.REPLICA-LABEL")
         .repeated(),
-    Flag::text("query.partition-label", "", "Labels that partition the leaf queriers of a distributed query.")
+    Flag::text("query.partition-label", "", "Labels that partition the leaf queriers of a distributed query: no two queriers have series with the same values of them. Default: all external labels but those of replicas.")
         .placeholder("QUERY.PARTITION-LABEL")
-        .repeated()
-        .ignored("queries are not distributed"),
+        .repeated(),
     Flag::duration("query.metadata.default-time-range", "0s", "The default metadata time range duration for retrieving labels through Labels and Series API when the range parameters are not specified. The zero value means range covers the time since the beginning."),
     Flag::text("selector-label", "", "Query selector labels that will be exposed in info endpoint.")
         .placeholder("<name>=\"<value>\"")
@@ -110,7 +108,7 @@ const MORE: &[Flag] = &[
     Flag::switch_on("status.partial-response", "Enable partial response for status endpoint.").hidden(),
     Flag::duration("endpoint.info-timeout", "5s", "Timeout of gRPC Info requests.").hidden(),
     Flag::switch("query.disable-fallback", "Fail where the other engine would be fallen back to.").hidden().ignored(ONE_ENGINE),
-    Flag::switch("query.distributed-with-overlapping-interval", "Distributed queries by an engine's lowest time.").hidden().ignored("queries are not distributed"),
+    Flag::switch("query.distributed-with-overlapping-interval", "Distributed queries by an engine's lowest time.").hidden().ignored("queriers whose series are not told apart by labels are not distributed to"),
     Flag::word("grpc.proxy-strategy", &["eager", "lazy"], "eager", "How streams of stores are read.").hidden().ignored("streams are merged as they come"),
     Flag::text("store.sd-dns-resolver", "miekgdns", "Resolver to use.").hidden().ignored("there is one resolver"),
     Flag::count(
@@ -138,6 +136,39 @@ const MORE: &[Flag] = &[
         "1000",
         "Maximum number of parameters of one HTTP request; each value of match[] and others that repeat counts. A request with more is refused. 0 means no limit.",
     ),
+    Flag::count(
+        "query.max-series",
+        "0",
+        "Maximum number of series a single query can read. A query that would read more fails. 0 means no limit.",
+    ),
+    Flag::count(
+        "query.max-queued",
+        "1000",
+        "Maximum number of queries that wait for their turn, of all tenants together. Beyond it queries are refused with 503, first those of the tenant that has the most. 0 means no limit.",
+    ),
+    Flag::count(
+        "query.tenant-max-concurrent",
+        "0",
+        "Maximum number of queries of one tenant processed concurrently by query node. 0 means no limit but that of all tenants.",
+    ),
+    Flag::count(
+        "query.tenant-max-queued",
+        "0",
+        "Maximum number of queries of one tenant that wait for their turn. Beyond it the tenant's queries are refused with 429. 0 means no limit but that of all tenants.",
+    ),
+    Flag::size(
+        "query.tenant-max-bytes",
+        "0",
+        "Maximum bytes all queries of one tenant together can hold in memory. 0 means no limit.",
+    ),
+    Flag::count("query.recent-queries", "1000", "Number of ended queries that the page Queries and /api/v1/status/queries remember. 0 means none."),
+    Flag::text(
+        "query.disable-pass",
+        "",
+        "Name of a pass of the planner that is left out. /api/v1/query_explain shows their names, and what each of them changes. No answer depends on them (repeatable).",
+    )
+    .placeholder("<name>")
+    .repeated(),
     Flag::size(
         "query.max-bytes-total",
         "0",

@@ -9,12 +9,13 @@
 mod chosen_sets;
 mod component;
 mod config;
+mod distributed;
 pub mod endpoints;
 pub mod fanout;
 mod flags;
 mod inspect;
-mod page;
-pub mod source;
+pub mod parts;
+mod source;
 mod strays;
 
 pub use component::{Querier, run};

@@ -1,13 +1,20 @@
 //! PromQL over gRPC, both ends: Thanos' Query service (`thanos.Query`) over any [`promql::Evaluate`], and any endpoint that
-//! serves it as one. Queriers stack by it, and rulers evaluate where the data is.
+//! serves it as one. Queriers stack by it, and rulers evaluate where the data is. Beside it, what stands before an evaluator:
+//! a [`Queue`] that is fair to tenants, and [`distribute`], which splits a query among several.
 //!
 //! Wire messages do not leave this crate. Semantics follow Thanos 0.43.
 
 mod client;
+mod distribute;
 mod frame;
+mod histogram;
+mod line;
+mod queue;
 mod received;
 mod server;
 mod status;
 
 pub use client::QueryClient;
+pub use distribute::{Distributed, PART_LABEL, distribute};
+pub use queue::{Queue, QueueOptions};
 pub use server::QueryServer;

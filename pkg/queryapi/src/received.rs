@@ -3,14 +3,18 @@
 use std::sync::Arc;
 
 use chunkenc::Column;
+use histogram::FloatHistogram;
 use labels::Labels;
 use model::Annotations;
-use promql::{Grid, InstantSample, Matrix, MatrixSeries, Points, QueryError, QueryResult, QueryStats, Value};
+use promql::{
+    Grid, InstantSample, Matrix, MatrixSeries, Points, QueryError, QueryResult, QueryStats, RangeSamples, Value,
+};
 use proto::prometheus_copy::TimeSeries;
 use proto::thanos as wire;
 use storage::{Ctx, Error, Reservation};
 
 use crate::frame::Frame;
+use crate::histogram::{from_wire, size_bytes};
 
 /// What the answer will be.
 #[derive(Debug, Clone, Copy)]
@@ -32,8 +36,6 @@ pub(crate) struct Received {
     annotations: Annotations,
     stats: QueryStats,
     held: Reservation,
-    /// Series whose native histograms were left out.
-    without_histograms: usize,
 }
 
 impl Received {
@@ -45,7 +47,6 @@ impl Received {
             annotations: Annotations::new(),
             stats: QueryStats::default(),
             held: ctx.budget.reserve(0)?,
-            without_histograms: 0,
         })
     }
 
@@ -78,36 +79,44 @@ impl Received {
     fn series(&mut self, series: TimeSeries) -> Result<(), QueryError> {
         let labels = Labels::from_sorted(series.labels.iter().map(|l| (l.name.as_str(), l.value.as_str())))
             .map_err(|e| self.corrupt(format_args!("labels of a series: {e}")))?;
-        self.without_histograms += usize::from(!series.histograms.is_empty());
-        if series.samples.is_empty() {
+        if series.samples.is_empty() && series.histograms.is_empty() {
             return Ok(());
         }
-        if !series.samples.is_sorted_by(|a, b| a.timestamp < b.timestamp) {
+        if !series.samples.is_sorted_by(|a, b| a.timestamp < b.timestamp)
+            || !series.histograms.is_sorted_by(|a, b| a.timestamp < b.timestamp)
+        {
             return Err(self.corrupt(format_args!("times of {labels} do not ascend")));
         }
         let samples = series.samples.len() as u64;
         self.held.grow(SERIES_BYTES + labels.size_bytes() as u64 + samples * SAMPLE_BYTES)?;
         let mut column = Column::new();
         series.samples.iter().for_each(|s| column.push(s.timestamp, s.value));
-        self.series.push(MatrixSeries { labels, points: Points::Samples(column) });
+        let mut histograms = Vec::with_capacity(series.histograms.len());
+        for sent in &series.histograms {
+            let h = from_wire(sent).map_err(|e| self.corrupt(format_args!("{labels}: {e}")))?;
+            self.held.grow(size_bytes(&h))?;
+            histograms.push((sent.timestamp, Arc::new(h)));
+        }
+        let points = Points::Samples(RangeSamples { floats: column, histograms });
+        self.series.push(MatrixSeries { labels, points });
         Ok(())
     }
 
     pub fn finish(mut self) -> Result<QueryResult, QueryError> {
-        if self.without_histograms > 0 {
-            let (name, count) = (&self.name, self.without_histograms);
-            self.annotations.warn(format!("{name}: native histograms of {count} series were left out"));
-        }
         let value = match self.kind {
             Kind::Scalar { time_ms } => {
                 let [only] = &self.series[..] else {
                     return Err(self.corrupt(format_args!("{} series for a scalar", self.series.len())));
                 };
-                Value::Scalar { time_ms, value: self.only(only)? }
+                match self.only(only)? {
+                    (value, None) => Value::Scalar { time_ms, value },
+                    (_, Some(_)) => return Err(self.corrupt(format_args!("a native histogram for a scalar"))),
+                }
             }
             Kind::Vector { time_ms } => {
                 let sample = |s: &MatrixSeries| {
-                    Ok(InstantSample { labels: s.labels.clone(), value: self.only(s)?, histogram: None })
+                    let (value, histogram) = self.only(s)?;
+                    Ok(InstantSample { labels: s.labels.clone(), value, histogram })
                 };
                 let samples = self.series.iter().map(sample).collect::<Result<_, QueryError>>()?;
                 Value::Vector { time_ms, samples }
@@ -122,9 +131,13 @@ impl Received {
     }
 
     /// The value of a series that must have one.
-    fn only(&self, series: &MatrixSeries) -> Result<f64, QueryError> {
-        match &series.points {
-            Points::Samples(column) if column.len() == 1 => Ok(column.values[0]),
+    fn only(&self, series: &MatrixSeries) -> Result<(f64, Option<Arc<FloatHistogram>>), QueryError> {
+        let Points::Samples(samples) = &series.points else {
+            return Err(self.corrupt(format_args!("steps of {} at one time", series.labels)));
+        };
+        match (&samples.floats.values[..], &samples.histograms[..]) {
+            ([value], []) => Ok((*value, None)),
+            ([], [(_, histogram)]) => Ok((f64::NAN, Some(histogram.clone()))),
             _ => Err(self.corrupt(format_args!("{} samples of {} at one time", series.len(), series.labels))),
         }
     }
@@ -193,8 +206,9 @@ mod tests {
     }
 
     #[test]
-    fn native_histograms_are_missed_aloud() {
-        let histogram = TimeSeries { histograms: vec![Histogram::default()], ..series(&[("a", "1")], &[]) };
+    fn native_histograms_and_warnings() {
+        let sent = Histogram { sum: 1.5, ..Histogram::default() };
+        let histogram = TimeSeries { histograms: vec![sent], ..series(&[("a", "1")], &[]) };
         let plain = series(&[("b", "1")], &[(0, 1.0)]);
         let frames = vec![
             Frame::Warning("store s:1 is away".to_owned()),
@@ -202,10 +216,12 @@ mod tests {
             Frame::Batch(vec![histogram, plain]),
         ];
         let result = receive(Kind::Vector { time_ms: 0 }, frames).unwrap();
-        assert!(matches!(&result.value, Value::Vector { samples, .. } if samples.len() == 1), "{:?}", result.value);
+        let Value::Vector { samples, .. } = &result.value else { panic!("{:?}", result.value) };
+        let sums: Vec<_> = samples.iter().map(|s| s.histogram.as_ref().map(|h| h.sum)).collect();
+        assert_eq!(sums, [Some(1.5), None]);
         assert_eq!(
             result.annotations.texts(Severity::Warning, 0),
-            ["h:1: store s:1 is away", "PromQL warning: odd (1:1)", "h:1: native histograms of 1 series were left out"]
+            ["h:1: store s:1 is away", "PromQL warning: odd (1:1)"]
         );
     }
 

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use futures::stream::{self, Stream};
 use labels::Labels;
 use model::Severity;
-use promql::{EngineChoice, Evaluate, Grid, MatrixSeries, Points, Query, QueryResult, ReadOptions, Times, Value};
-use proto::prometheus_copy::{Label, Sample, TimeSeries};
+use promql::{EngineChoice, Evaluate, Grid, Query, QueryResult, ReadOptions, Times, Value};
+use proto::prometheus_copy::{Histogram, Label, Sample, TimeSeries};
 use proto::thanos as wire;
 use proto::thanos::query_server::{Query as QueryService, QueryServer as WireServer};
 use storage::{Budget, Ctx, PartialResponse};
@@ -18,6 +18,7 @@ use tonic::service::RoutesBuilder;
 use tonic::{Request, Response, Status};
 
 use crate::frame::Frame;
+use crate::histogram::to_wire;
 use crate::status::to_status;
 
 /// The Query service; add it to the routes of a gRPC server.
@@ -89,7 +90,15 @@ impl Asked {
             wire::EngineType::Prometheus => EngineChoice::Prometheus,
             wire::EngineType::Thanos => EngineChoice::Thanos,
         };
-        Ok(Query { text: self.text, expr: None, times: self.times, read, engine, per_step_stats: false })
+        Ok(Query {
+            text: self.text,
+            expr: None,
+            times: self.times,
+            read,
+            engine,
+            per_step_stats: false,
+            analyze: false,
+        })
     }
 }
 
@@ -154,16 +163,20 @@ fn frames(result: QueryResult) -> impl Iterator<Item = Frame> + Send {
     let QueryResult { value, annotations, stats, held } = result;
     let series: Box<dyn Iterator<Item = TimeSeries> + Send> = match value {
         Value::Scalar { time_ms, value } => {
-            Box::new(std::iter::once(time_series(&Labels::empty(), vec![(time_ms, value)])))
+            Box::new(std::iter::once(time_series(&Labels::empty(), vec![(time_ms, value)], Vec::new())))
         }
         // The protocol has no strings.
         Value::String { .. } => Box::new(std::iter::empty()),
-        Value::Vector { time_ms, samples } => {
-            Box::new(samples.into_iter().map(move |s| time_series(&s.labels, vec![(time_ms, s.value)])))
-        }
+        Value::Vector { time_ms, samples } => Box::new(samples.into_iter().map(move |s| match &s.histogram {
+            None => time_series(&s.labels, vec![(time_ms, s.value)], Vec::new()),
+            Some(h) => time_series(&s.labels, Vec::new(), vec![to_wire(time_ms, h)]),
+        })),
         Value::Matrix(matrix) => {
             let grid = matrix.grid;
-            Box::new(matrix.series.into_iter().map(move |s| time_series(&s.labels, points(&s, grid))))
+            Box::new(matrix.series.into_iter().map(move |s| {
+                let histograms = s.histograms(grid).map(|(t, h)| to_wire(t, h)).collect();
+                time_series(&s.labels, s.floats(grid).collect(), histograms)
+            }))
         }
     };
     let stats = wire::QueryStats {
@@ -175,18 +188,11 @@ fn frames(result: QueryResult) -> impl Iterator<Item = Frame> + Send {
     frames.inspect(move |_| _ = &held)
 }
 
-fn points(series: &MatrixSeries, grid: Grid) -> Vec<(i64, f64)> {
-    match &series.points {
-        Points::Steps(column) => (0..column.steps()).filter_map(|i| Some((grid.time(i), column.get(i)?))).collect(),
-        Points::Samples(column) => column.iter().collect(),
-    }
-}
-
-fn time_series(labels: &Labels, samples: Vec<(i64, f64)>) -> TimeSeries {
+fn time_series(labels: &Labels, samples: Vec<(i64, f64)>, histograms: Vec<Histogram>) -> TimeSeries {
     TimeSeries {
         labels: labels.iter().map(|(n, v)| Label { name: n.to_owned(), value: v.to_owned() }).collect(),
         samples: samples.into_iter().map(|(timestamp, value)| Sample { value, timestamp }).collect(),
         exemplars: Vec::new(),
-        histograms: Vec::new(),
+        histograms,
     }
 }

@@ -8,7 +8,7 @@ pub(crate) fn to_status(error: QueryError) -> Status {
     match error {
         QueryError::Storage(e) => status_from_error(e),
         QueryError::Parse(_) | QueryError::Bad(_) => Status::invalid_argument(error.to_string()),
-        QueryError::Limit(_) => Status::resource_exhausted(error.to_string()),
+        QueryError::Limit(_) | QueryError::TooMany(_) => Status::resource_exhausted(error.to_string()),
         QueryError::Timeout(_) => Status::deadline_exceeded(error.to_string()),
         QueryError::Canceled(_) => Status::cancelled(error.to_string()),
         _ => Status::aborted(error.to_string()),

@@ -69,3 +69,25 @@ fn refusals() {
     }
     assert!(relabel::parse_rules("").unwrap().is_empty());
 }
+
+/// Rules see what the rules before them left.
+#[test]
+fn a_label_that_was_removed_can_be_set_again() {
+    for (rules, before, after) in [
+        ("- {regex: a, action: labeldrop}\n- {target_label: a, replacement: new}\n", "a=old b=x", "a=new b=x"),
+        (
+            "- {target_label: a, replacement: ''}\n- {source_labels: [a, b], target_label: c}\n\
+             - {source_labels: [c], target_label: a}\n",
+            "a=old b=x",
+            "a=;x b=x c=;x",
+        ),
+        (
+            "- {regex: '__tmp_(.*)', action: labelmap}\n- {regex: '__tmp_.*', action: labeldrop}\n",
+            "__tmp_a=1 a=0",
+            "a=1",
+        ),
+    ] {
+        let parsed = relabel::parse_rules(rules).unwrap();
+        assert_eq!(relabel::apply(&parsed, &set(before)), Some(set(after)), "{rules}");
+    }
+}

@@ -12,6 +12,7 @@ use promclient::PromClient;
 use prost::Message;
 use proto::prometheus as wire;
 use reqwest::Response;
+use reqwest::header::HeaderMap;
 use storage::{
     Answer, Ctx, Error, LabelQuery, Narrowed, Result, Select, Series, SeriesEvent, SeriesSource, SeriesStream,
     SourceInfo, ahead, merge_sorted_names, narrow,
@@ -60,6 +61,10 @@ pub struct RemoteRead {
     identity: Arc<dyn Fn() -> Option<Identity> + Send + Sync>,
     options: RemoteReadOptions,
     slots: Slots,
+    path: &'static str,
+    headers: HeaderMap,
+    /// Label sets can be asked for by Prometheus' HTTP API.
+    has_api: bool,
 }
 
 impl fmt::Debug for RemoteRead {
@@ -75,8 +80,16 @@ impl RemoteRead {
         identity: impl Fn() -> Option<Identity> + Send + Sync + 'static,
         options: RemoteReadOptions,
     ) -> Self {
-        let slots = Slots::new(options.concurrency);
-        Self { client, identity: Arc::new(identity), options, slots }
+        let (slots, headers) = (Slots::new(options.concurrency), HeaderMap::new());
+        Self { client, identity: Arc::new(identity), options, slots, path: READ, headers, has_api: true }
+    }
+
+    /// Series of a storage that speaks remote read at the URL of `client`, and perhaps nothing else.
+    pub(crate) fn at_url(client: PromClient, headers: HeaderMap, options: RemoteReadOptions) -> Self {
+        let anything =
+            Identity { external: Labels::empty(), range: TimeRange::ALL, limit_min_time: i64::MIN, label_names: None };
+        let this = Self::new(client, move || Some(anything.clone()), options);
+        Self { path: "", headers, has_api: false, ..this }
     }
 
     fn who(&self) -> Result<Identity> {
@@ -100,7 +113,7 @@ impl RemoteRead {
         if want.matchers.is_empty() {
             return Err(Error::Invalid("no matchers specified".to_owned()));
         }
-        if want.skip_chunks {
+        if want.skip_chunks && self.has_api {
             return self.labels_only(ctx, want, &plan, out).await;
         }
         let _slot = self.slots.take().await?;
@@ -167,12 +180,13 @@ impl RemoteRead {
         let body = read_request(want, plan)?;
         let request = self
             .client
-            .post(READ)?
+            .post(self.path)?
+            .headers(self.headers.clone())
             .header("Content-Type", SAMPLED)
             .header("Content-Encoding", "snappy")
             .header("X-Prometheus-Remote-Read-Version", "0.1.0")
             .body(body);
-        self.within(self.client.send(READ, request)).await
+        self.within(self.client.send(self.path, request)).await
     }
 
     /// Waits for Prometheus as long as is allowed.
@@ -194,7 +208,7 @@ impl RemoteRead {
         let mut held = Holding::new(ctx)?;
         let mut batch = Batch::new(want.limit);
         loop {
-            let next = async { response.chunk().await.map_err(|e| self.client.broken(READ, &e)) };
+            let next = async { response.chunk().await.map_err(|e| self.client.broken(self.path, &e)) };
             let Some(part) = self.within(next).await? else { break };
             decoder.push(&part);
             while let Some(frame) = decoder.next_frame()? {
@@ -220,7 +234,7 @@ impl RemoteRead {
 
     async fn sampled(&self, ctx: &Ctx, want: &Select, plan: &Plan, response: Response, out: &mut Sink) -> Result<()> {
         let max = self.options.sampled_bytes_max;
-        let body = self.within(self.client.body(READ, response, max)).await?;
+        let body = self.within(self.client.body(self.path, response, max)).await?;
         let mut held = Holding::new(ctx)?;
         held.set(body.len() + snap::raw::decompress_len(&body).unwrap_or(0).min(max))?;
         let mut sorter = plan.sorter(want, false);
@@ -263,7 +277,7 @@ impl SeriesSource for RemoteRead {
                 out.queue.fail(match e {
                     Error::Cancelled | Error::Invalid(_) => e,
                     e if e.to_string().starts_with("prometheus ") => e,
-                    e => e.within(format!("prometheus {}{READ}", this.client.shown_url())),
+                    e => e.within(format!("prometheus {}{}", this.client.shown_url(), this.path)),
                 });
             }
         };

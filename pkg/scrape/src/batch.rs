@@ -56,6 +56,13 @@ impl<V> Rows<V> {
         }
     }
 
+    fn reserve(&mut self, rows: usize) {
+        self.ids.reserve(rows);
+        self.series.reserve(rows);
+        self.times_ms.reserve(rows);
+        self.values.reserve(rows);
+    }
+
     fn clear(&mut self) {
         self.ids.clear();
         self.series.clear();
@@ -100,8 +107,11 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    pub(crate) fn new(stores_starts: bool) -> Self {
-        Self { stores_starts, ..Self::default() }
+    /// For about `floats` samples.
+    pub(crate) fn new(stores_starts: bool, floats: usize) -> Self {
+        let mut batch = Self { stores_starts, ..Self::default() };
+        batch.floats.reserve(floats.min(ROWS_MAX));
+        batch
     }
 
     pub(crate) fn is_full(&self) -> bool {

@@ -80,8 +80,9 @@ struct Family {
 pub(crate) struct Families {
     interner: Arc<Interner>,
     published: Arc<Mutex<Arc<FamilyMap>>>,
-    families: HashMap<Box<str>, Family>,
-    current: Box<str>,
+    families: hashbrown::HashMap<String, Family>,
+    /// The name in the last line of metadata.
+    current: String,
     generation: u32,
     is_changed: bool,
 }
@@ -101,8 +102,8 @@ impl Families {
         Self {
             interner,
             published,
-            families: HashMap::new(),
-            current: Box::default(),
+            families: hashbrown::HashMap::new(),
+            current: String::new(),
             generation: 0,
             is_changed: false,
         }
@@ -110,7 +111,7 @@ impl Families {
 
     pub(crate) fn begin(&mut self) {
         self.generation = self.generation.wrapping_add(1);
-        self.current = Box::default();
+        self.current.clear();
     }
 
     /// Takes a line of metadata in.
@@ -144,31 +145,35 @@ impl Families {
     }
 
     fn family(&mut self, name: &str) -> &mut Family {
-        if *self.current != *name {
-            self.current = name.into();
+        if self.current != name {
+            self.current.clear();
+            self.current.push_str(name);
         }
         let generation = self.generation;
-        if !self.families.contains_key(name) {
-            self.is_changed = true;
-        }
-        let made = || Family {
-            metadata: MetricMetadata {
-                metric_type: MetricType::Unknown.as_str().to_owned(),
-                help: String::new(),
-                unit: String::new(),
-            },
-            metric_type: MetricType::Unknown,
-            seen: generation,
-            is_changed: true,
+        let mut is_new = false;
+        let made = || {
+            is_new = true;
+            Family {
+                metadata: MetricMetadata {
+                    metric_type: MetricType::Unknown.as_str().to_owned(),
+                    help: String::new(),
+                    unit: String::new(),
+                },
+                metric_type: MetricType::Unknown,
+                seen: generation,
+                is_changed: true,
+            }
         };
-        let family = self.families.entry(name.into()).or_insert_with(made);
+        // Nothing is allocated for a family that is known, which most lines are of.
+        let family = self.families.entry_ref(name).or_insert_with(made);
+        self.is_changed |= is_new;
         family.seen = generation;
         family
     }
 
     /// The family of a series that stands behind the last line of metadata, if it is of that one.
     pub(crate) fn of(&self, series: &str) -> Option<FamilyOf<'_>> {
-        let (name, family) = self.families.get_key_value(&self.current)?;
+        let (name, family) = self.families.get_key_value(self.current.as_str())?;
         let suffix = series.strip_prefix(&**name)?;
         let is_part = match family.metric_type {
             MetricType::Counter => matches!(suffix, "" | "_total"),

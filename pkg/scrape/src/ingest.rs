@@ -43,12 +43,13 @@ impl<'a> Ingest<'a> {
     ) -> Self {
         cache.begin();
         families.begin();
+        let batch = Batch::new(with.start_times == StartTimes::Stored, cache.len());
         Self {
             with,
             cache,
             families,
             appender,
-            batch: Batch::new(with.start_times == StartTimes::Stored),
+            batch,
             counts: Counts::default(),
             over: None,
             has_unknown: false,

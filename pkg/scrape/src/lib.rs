@@ -26,6 +26,7 @@ mod metrics;
 mod naming;
 mod options;
 mod pool;
+mod preview;
 mod schedule;
 mod series_labels;
 mod status;
@@ -34,8 +35,10 @@ mod target;
 mod task;
 #[cfg(test)]
 mod testing;
+mod twins;
 mod view;
 mod worker;
 
 pub use manager::{ApplyError, Manager};
 pub use options::{Deps, Options, StartTimes};
+pub use preview::{Preview, preview};

@@ -7,11 +7,10 @@ use discovery::Snapshot;
 use futures::future::BoxFuture;
 use model::TargetGroup;
 use parking_lot::Mutex;
-use telemetry::Occasionally;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::info;
 use transport::http::HttpClient;
 
 use crate::config::ScrapeConfig;
@@ -20,6 +19,7 @@ use crate::job::{Job, Shared};
 use crate::metrics::ScrapeMetrics;
 use crate::options::{Deps, Options};
 use crate::pool::Pool;
+use crate::twins::Twins;
 
 /// A configuration that cannot be taken over. Everything goes on as before.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +54,7 @@ pub(crate) struct Pools {
     groups: HashMap<String, Vec<Arc<TargetGroup>>>,
     failures: FailureLogs,
     is_stopped: bool,
-    twins: Option<Occasionally>,
+    twins: Option<Twins>,
 }
 
 impl Manager {
@@ -63,7 +63,9 @@ impl Manager {
         let metrics = ScrapeMetrics::new(&deps.metrics);
         let shared =
             Arc::new(Shared { options, deps, metrics, interner: Arc::default(), shutdown: CancellationToken::new() });
-        let (pools, applying) = (Mutex::default(), Mutex::default());
+        let twins = Twins::new(shared.options.keep_one_twin, shared.metrics.twins.clone());
+        let pools = Mutex::new(Pools { twins: Some(twins), ..Pools::default() });
+        let applying = Mutex::default();
         let inner = Inner { shared, tracker: TaskTracker::new(), pools, applying };
         Self { inner: Arc::new(inner) }
     }
@@ -147,7 +149,7 @@ impl Manager {
         for (job, pool) in by_job.iter_mut() {
             pool.sync(groups.get(job).map_or(&[][..], Vec::as_slice), false);
         }
-        pools.tell_twins();
+        pools.look_for_twins();
     }
 
     /// Takes over every snapshot, until `shutdown`; then ends all loops, and waits for the scrapes that are being stored.
@@ -209,25 +211,12 @@ impl Pools {
             self.by_job.extend(pool.map(|pool| (name, pool)));
         }
         before.into_values().for_each(|pool| pool.stop(false));
-        self.tell_twins();
+        self.look_for_twins();
     }
 
-    /// Two targets with the same labels write to the same series.
-    fn tell_twins(&mut self) {
-        let told = self.twins.get_or_insert_with(Occasionally::minutely);
-        let mut seen = HashMap::new();
-        for running in self.by_job.values().flat_map(|pool| pool.running.values()) {
-            let target = &running.target;
-            if let Some(other) = seen.insert(&target.public, target)
-                && other.url != target.url
-            {
-                if told.count().is_none() {
-                    return;
-                }
-                let (a, b, labels) = (&other.url, &target.url, &target.public);
-                warn!(a, b, %labels, "two targets have the same labels, so that their series collide: relabel one of them");
-                return;
-            }
+    fn look_for_twins(&self) {
+        if let Some(twins) = &self.twins {
+            twins.look(self.by_job.values());
         }
     }
 }

@@ -1,17 +1,18 @@
 //! Prometheus' metrics of scraping.
 
-use telemetry::{Counter, CounterVec, Gauge, GaugeVec, HistogramVec, Metrics};
+use telemetry::{Counter, CounterVec, Gauge, GaugeVec, HistogramVec, Metrics, SummaryVec};
 
 #[derive(Debug, Clone)]
 pub(crate) struct ScrapeMetrics {
-    pub(crate) interval_length: HistogramVec,
+    pub(crate) interval_length: SummaryVec,
     pub(crate) interval_spread: HistogramVec,
     pub(crate) pools: Counter,
     pub(crate) pools_failed: Counter,
     pub(crate) reloads: Counter,
     pub(crate) reloads_failed: Counter,
     pub(crate) syncs: CounterVec,
-    pub(crate) sync_length: HistogramVec,
+    pub(crate) sync_length: SummaryVec,
+    pub(crate) sync_spread: HistogramVec,
     pub(crate) sync_failed: CounterVec,
     pub(crate) targets: GaugeVec,
     pub(crate) target_limit: GaugeVec,
@@ -27,6 +28,7 @@ pub(crate) struct ScrapeMetrics {
     pub(crate) exemplars_out_of_order: Counter,
     pub(crate) late: Counter,
     pub(crate) cache_entries: Gauge,
+    pub(crate) twins: Gauge,
 }
 
 impl ScrapeMetrics {
@@ -34,11 +36,10 @@ impl ScrapeMetrics {
         let job = &["scrape_job"];
         let seconds = [0.01, 0.1, 1.0, 10.0];
         Self {
-            interval_length: m.histograms(
+            interval_length: m.summaries(
                 "prometheus_target_interval_length_seconds",
-                "Actual intervals between scrapes.",
-                &["interval"],
-                &[],
+                "Actual intervals between scrapes",
+                "interval",
             ),
             interval_spread: m.histograms(
                 "prometheus_target_interval_length_histogram_seconds",
@@ -53,9 +54,14 @@ impl ScrapeMetrics {
             reloads_failed: m
                 .counter("prometheus_target_scrape_pool_reloads_failed_total", "Failed scrape pool reloads."),
             syncs: m.counters("prometheus_target_scrape_pool_sync_total", "Syncs of a scrape pool.", job),
-            sync_length: m.histograms(
+            sync_length: m.summaries(
                 "prometheus_target_sync_length_seconds",
-                "Length of the syncs of a scrape pool.",
+                "Length of the syncs of a scrape pool",
+                "scrape_job",
+            ),
+            sync_spread: m.histograms(
+                "prometheus_target_sync_length_histogram_seconds",
+                "Length of the syncs of a scrape pool, by length.",
                 job,
                 &seconds,
             ),
@@ -106,6 +112,7 @@ impl ScrapeMetrics {
                 "Exemplars refused since they are out of order.",
             ),
             late: m.counter("aion_scrapes_skipped_total", "Scrapes skipped since the one before took too long."),
+            twins: m.gauge("aion_scrape_twin_targets", "Targets whose labels a target before them has, too."),
             cache_entries: m.gauge("aion_scrape_cache_entries", "Series that the caches of all targets hold."),
         }
     }
@@ -113,7 +120,8 @@ impl ScrapeMetrics {
     /// Forgets what is told of a job.
     pub(crate) fn forget(&self, job: &str) {
         self.syncs.remove(&[job]);
-        self.sync_length.remove(&[job]);
+        self.sync_length.remove(job);
+        self.sync_spread.remove(&[job]);
         self.sync_failed.remove(&[job]);
         self.targets.remove(&[job]);
         self.target_limit.remove(&[job]);

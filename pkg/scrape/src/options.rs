@@ -41,6 +41,8 @@ pub struct Options {
     pub adjust_timestamps: bool,
     /// How late that may be, ms; at most 1 % of the interval.
     pub timestamp_tolerance_ms: i64,
+    /// Of several targets with the same labels one alone is scraped.
+    pub keep_one_twin: bool,
     /// Samples may lie so far in the future, ms; later ones are out of bounds.
     pub future_max_ms: i64,
     /// Bytes of an inflated body where the job has no `body_size_limit`.
@@ -61,6 +63,7 @@ impl Default for Options {
             extra_metrics: false,
             adjust_timestamps: true,
             timestamp_tolerance_ms: 2,
+            keep_one_twin: false,
             future_max_ms: 10 * 60 * 1000,
             body_bytes_max: 1 << 30,
             external_host: String::new(),

@@ -16,7 +16,7 @@ use crate::job::Job;
 use crate::schedule::Schedule;
 use crate::status::Status;
 use crate::target::{Relabelled, Target, relabel};
-use crate::task::{self, Order};
+use crate::task::{self, Intervals, Order};
 use crate::worker::Worker;
 
 /// A target that is scraped.
@@ -92,14 +92,18 @@ impl Pool {
         let families: usize = self.running.values().map(|running| running.status.families.lock().len()).sum();
         metrics.metadata_entries.with(&[self.name()]).set(families as f64);
         metrics.syncs.with(&[self.name()]).inc();
-        metrics.sync_length.with(&[self.name()]).observe(began.elapsed().as_secs_f64());
+        let length_s = began.elapsed().as_secs_f64();
+        metrics.sync_length.with(self.name()).observe(length_s);
+        metrics.sync_spread.with(&[self.name()]).observe(length_s);
     }
 
     fn tell_invalid(&self) {
+        // There from the first sync on, so that the first failure is an increase.
+        let failed = self.job.shared.metrics.sync_failed.with(&[self.name()]);
         let mut invalid = self.groups.iter().flat_map(|group| &group.invalid);
         let Some((address, why)) = invalid.next() else { return };
         let count = invalid.count() + 1;
-        self.job.shared.metrics.sync_failed.with(&[self.name()]).inc_by(count as u64);
+        failed.inc_by(count as u64);
         if self.invalid.count().is_some() {
             warn!(job = self.name(), count, address, why, "targets cannot be scraped; the first one is named");
         }
@@ -145,7 +149,7 @@ impl Pool {
         let schedule = Schedule::new(&target.labels, &target.url, shared.options.seed, target.interval_ms);
         let interval = model::format_duration(target.interval_ms);
         let metrics = &shared.metrics;
-        let intervals = [&metrics.interval_length, &metrics.interval_spread].map(|seen| seen.with(&[&interval]));
+        let intervals = Intervals::new(metrics, &interval);
         let (orders, inbox) = watch::channel(Order::Run);
         let (status, before) = match before {
             Some(before) => {

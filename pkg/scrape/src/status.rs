@@ -7,6 +7,15 @@ use storage::TargetHealth;
 
 use crate::families::FamilyMap;
 
+/// What a target has to know of another one with its labels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Twin {
+    /// What the API shows of it.
+    pub(crate) text: Arc<str>,
+    /// It is not scraped; the other one is.
+    pub(crate) is_left_out: bool,
+}
+
 /// The last scrape.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct LastScrape {
@@ -21,6 +30,15 @@ pub(crate) struct LastScrape {
 pub(crate) struct Status {
     pub(crate) last: Mutex<LastScrape>,
     pub(crate) families: Arc<Mutex<Arc<FamilyMap>>>,
+    /// Another target with the same labels.
+    pub(crate) twin: Mutex<Option<Twin>>,
     /// Why all scrapes fail, whatever the target answers.
     pub(crate) forced_error: Mutex<Option<Arc<str>>>,
+}
+
+impl Status {
+    /// Whether another target with the same labels is scraped in its place.
+    pub(crate) fn is_left_out(&self) -> bool {
+        self.twin.lock().as_ref().is_some_and(|twin| twin.is_left_out)
+    }
 }

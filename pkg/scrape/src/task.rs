@@ -2,10 +2,12 @@
 
 use model::Clock;
 use telemetry::Histogram;
+use telemetry::Summary;
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::ScrapeMetrics;
 use crate::schedule::Schedule;
 use crate::worker::Worker;
 
@@ -22,12 +24,30 @@ pub(crate) enum Order {
     Shutdown,
 }
 
+/// The intervals between scrapes, of all targets that have the same one.
+#[derive(Debug)]
+pub(crate) struct Intervals {
+    length: Summary,
+    spread: Histogram,
+}
+
+impl Intervals {
+    pub(crate) fn new(metrics: &ScrapeMetrics, interval: &str) -> Self {
+        Self { length: metrics.interval_length.with(interval), spread: metrics.interval_spread.with(&[interval]) }
+    }
+
+    fn observe(&self, length: Duration) {
+        self.length.observe(length.as_secs_f64());
+        self.spread.observe(length.as_secs_f64());
+    }
+}
+
 /// Runs until it is told to end. Gives the worker back if another loop is to go on with it.
 pub(crate) async fn run(
     mut worker: Worker,
     schedule: Schedule,
     mut orders: watch::Receiver<Order>,
-    intervals: [Histogram; 2],
+    intervals: Intervals,
 ) -> Option<Worker> {
     let shared = worker.job.shared.clone();
     let (clock, options) = (&*shared.deps.clock, &shared.options);
@@ -38,10 +58,14 @@ pub(crate) async fn run(
         if let Some(order) = wait(clock, &mut due_ms, schedule, &mut orders).await {
             break order;
         }
+        if worker.status.is_left_out() {
+            (due_ms, last) = (schedule.after(clock.now_ms().max(due_ms)), None);
+            continue;
+        }
         let time_ms = schedule.stamp(due_ms, clock.now_ms(), tolerance_ms);
         let began = Instant::now();
         if let Some(last) = last.replace(began) {
-            intervals.iter().for_each(|seen| seen.observe((began - last).as_secs_f64()));
+            intervals.observe(began - last);
         }
         let forced = worker.status.forced_error.lock().clone();
         let answer = tokio::select! {
@@ -57,6 +81,8 @@ pub(crate) async fn run(
     };
     match order {
         Order::HandOver => return Some(worker),
+        // Its series are those of another target, which goes on with them.
+        Order::End if worker.status.is_left_out() => {}
         Order::End => end(&mut worker, schedule, clock, &shared.shutdown).await,
         Order::Run | Order::Shutdown => {}
     }

@@ -8,7 +8,7 @@ use labels::{Builder, Labels};
 use relabel::Rule;
 use storage::{
     ActiveTarget, Answer, Ctx, MetadataByMetric, MetadataQuery, MetadataSource, RelabelRule, RelabelStep, Result,
-    ScrapeView, TargetMetadata, TargetMetadataQuery, TargetState, Targets, TargetsQuery, TargetsSource,
+    ScrapeView, TargetHealth, TargetMetadata, TargetMetadataQuery, TargetState, Targets, TargetsQuery, TargetsSource,
 };
 
 use crate::families::FamilyMap;
@@ -42,7 +42,16 @@ impl TargetsSource for Manager {
 }
 
 fn active(pool: &Pool, running: &Running) -> ActiveTarget {
-    let (target, last) = (&running.target, running.status.last.lock().clone());
+    let (target, mut last) = (&running.target, running.status.last.lock().clone());
+    if let Some(twin) = &*running.status.twin.lock() {
+        if !last.error.is_empty() {
+            last.error.push_str("; ");
+        }
+        last.error.push_str(&twin.text);
+        if twin.is_left_out {
+            last.health = TargetHealth::Unknown;
+        }
+    }
     ActiveTarget {
         discovered_labels: target.discovered.clone(),
         labels: target.public.clone(),
@@ -136,5 +145,62 @@ fn shown(rule: &Rule) -> RelabelRule {
         target_label: text("target_label"),
         replacement: text("replacement"),
         action: text("action"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::Router;
+    use axum::routing::get;
+    use discovery::TargetSet;
+    use model::TargetGroup;
+
+    use super::*;
+    use crate::config::{GlobalConfig, ScrapeConfig};
+    use crate::options::{Deps, Options};
+
+    /// Whoever looks at targets for long holds up no scrape.
+    #[tokio::test]
+    async fn views_hold_up_no_scrape() {
+        let requests = Arc::new(AtomicUsize::new(0));
+        let count = requests.clone();
+        let page = get(async move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            "a 1\n"
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move { axum::serve(listener, Router::new().route("/metrics", page)).await });
+        let manager = Manager::new(
+            Options::default(),
+            Deps {
+                appendable: Arc::new(memory_store::MemoryStore::default()),
+                clock: Arc::new(model::SystemClock),
+                metrics: telemetry::Metrics::new(),
+                budget: storage::Budget::unlimited(),
+            },
+        );
+        let config = yaml::parse("{job_name: j, scrape_interval: 50ms, scrape_timeout: 50ms}").unwrap();
+        manager.apply(vec![ScrapeConfig::from_node(&config, &GlobalConfig::default()).unwrap()]).unwrap();
+        let targets = vec![Labels::from_pairs([("__address__", address.as_str())])];
+        let group = Arc::new(TargetGroup { targets, ..TargetGroup::default() });
+        let set = TargetSet { groups: vec![group], failures: Vec::new() };
+        manager.sync(&[("j".to_owned(), set)].into());
+        let (held, is_held) = std::sync::mpsc::channel();
+        let (done, is_done) = std::sync::mpsc::channel::<()>();
+        let holder = manager.clone();
+        let thread = std::thread::spawn(move || {
+            let _pools = holder.inner.pools.lock();
+            held.send(()).unwrap();
+            let _ = is_done.recv();
+        });
+        is_held.recv().unwrap();
+        let before = requests.load(Ordering::SeqCst);
+        let more = async || requests.load(Ordering::SeqCst) >= before + 5;
+        testkit::wait_for("scrapes while the pools are looked at", std::time::Duration::from_secs(20), more).await;
+        done.send(()).unwrap();
+        thread.join().unwrap();
     }
 }

@@ -8,6 +8,7 @@ use storage::append::{AppendOptions, Appender, Column, Floats, HistogramValue, H
 use storage::{Ctx, TargetHealth};
 use telemetry::Occasionally;
 use textparse::Format;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
@@ -25,6 +26,9 @@ use crate::series_labels::LabelError;
 use crate::status::{LastScrape, Status};
 use crate::synthetic::{ScrapeReport, Synthetic};
 use crate::target::Target;
+
+/// Bodies from this size on take milliseconds to read: no other request waits for that.
+const LARGE_BODY_BYTES: usize = 256 << 10;
 
 /// What a target's loop holds from scrape to scrape.
 #[derive(Debug)]
@@ -108,7 +112,12 @@ impl Worker {
 
     /// Stores what came of a scrape at `time_ms` that began at `began`.
     pub(crate) async fn store(&mut self, answer: Result<Answer, FetchError>, time_ms: i64, began: Instant) {
-        let (appender, report) = self.take(answer, time_ms, began);
+        let is_large = matches!(&answer, Ok(answer) if answer.body.len() >= LARGE_BODY_BYTES);
+        // Others of this worker thread go on elsewhere meanwhile; with one thread there is nowhere else.
+        let (appender, report) = match is_large && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread {
+            true => tokio::task::block_in_place(|| self.take(answer, time_ms, began)),
+            false => self.take(answer, time_ms, began),
+        };
         let failed = match appender {
             Ok(appender) => self.commit(appender).await,
             Err(e) => Some(format!("the scrape is not stored: {e}")),

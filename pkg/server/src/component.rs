@@ -1,19 +1,21 @@
 //! The server as a whole.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{ApiState, Notifications, ServerParts, StoresAnswer};
+use api::{Alertmanagers, ApiState, Notifications, ServerParts, StoresAnswer};
 use assembly::{Component, Deps, Error, GrpcServices, ReloadTrigger, Reloads};
 use axum::Router;
-use axum::routing::get;
 use bucket::shipper::{Schedule, Shipper, ShipperOptions};
+use config::Loaded;
 use flags::{Command, Parsed};
 use futures::future::BoxFuture;
 use model::TimeRange;
+use notifier::Known;
 use parking_lot::Mutex;
-use promql::{Engine, LocalEvaluator};
+use promql::{Engine, Evaluate, LocalEvaluator};
+use remote::send::RemoteWrite;
 use service::Group;
 use storage::{Budget, Inspect, SeriesSource, TsdbAdmin, TsdbView, WithExternalLabels};
 use storeapi::{ComponentType, EndpointInfo, Served, ServerOptions, StoreSet};
@@ -22,14 +24,19 @@ use tracing::info;
 use transport::http::{Probe, common_routes};
 use tsdb::db::{Admin, Tsdb};
 
+use crate::agent::Agent;
+use crate::budgets::Queries;
 use crate::config::Config;
+use crate::evaluating::Evaluating;
 use crate::guard::Guard;
 use crate::in_force::{self, InForce};
+use crate::notifying::Notifying;
 use crate::outside::Outside;
 use crate::routes::Routes;
-use crate::scraping::Scraping;
+use crate::scraping::{Scraping, discoverers};
 use crate::source::Local;
-use crate::{database, features};
+use crate::unfinished::Noting;
+use crate::{build_info, database, features, sending};
 
 /// How long the last pass of uploads may take, at the end.
 const LAST_PASS: Duration = Duration::from_secs(20);
@@ -49,8 +56,16 @@ pub struct Server {
     in_force: Arc<InForce>,
     tsdb: Arc<Tsdb>,
     scraping: Arc<Scraping>,
+    notifying: Arc<Notifying>,
+    /// Answers all queries of this server.
+    engine: LocalEvaluator,
+    evaluating: Arc<Evaluating>,
+    sender: Arc<RemoteWrite>,
+    local: Arc<Local>,
     inspect: Inspect,
     state: ApiState,
+    /// What all queries hold.
+    queries: Arc<Budget>,
     shipper: Option<Arc<Shipper>>,
     trigger: Mutex<Option<ReloadTrigger>>,
 }
@@ -65,36 +80,67 @@ impl Server {
             .map_err(|e| Error::Config(format!("--config.file: {e}")))?;
         let in_force = Arc::new(InForce::new(loaded, config.tsdb.clone(), deps.clock.now_ms()));
         let tsdb = database::open(&config, &deps, &in_force).await?;
-        let queries =
-            Budget::new("all queries together", "--query.max-bytes-total", config.limits.query_bytes_total, None);
-        let scraping = Arc::new(Scraping::new(&config, &deps, tsdb.clone(), &in_force.loaded())?);
+        let queries = Queries::new(config.limits.query_bytes_total);
+        let (discoverers, loaded) = (discoverers(&config, &deps), in_force.loaded());
+        let notifying = Arc::new(Notifying::new(&config, &deps, discoverers.clone(), &loaded)?);
+        let scraping = Arc::new(Scraping::new(&config, &deps, tsdb.clone(), discoverers, &loaded)?);
+        let source = Arc::new(Local::new(tsdb.clone(), &deps));
+        source.apply(source.prepare(&loaded).map_err(|e| Error::Config(format!("--config.file: {e}")))?);
+        let local = source.clone();
+        let engine = LocalEvaluator::new(Engine::new(config.engine.clone()), source.clone());
+        engine.set_subquery_step(loaded.config.global.evaluation_interval.0);
+        let evaluator: Arc<dyn Evaluate> = Arc::new(engine.clone());
+        let concurrent = config.engine.max_concurrent;
+        let evaluator = Noting::over(evaluator, &config.tsdb.path, concurrent, deps.clock.clone());
+        let (notifier, budget) = (notifying.notifier().clone(), queries.rules.clone());
+        let evaluating = Evaluating::new(&config, &deps, tsdb.clone(), evaluator.clone(), notifier, budget);
+        let groups = evaluating.prepare(&loaded).map_err(|e| Error::Config(format!("rule_files: {e}")))?;
+        evaluating.apply(groups, &loaded).await;
+        let evaluating = Arc::new(evaluating);
+        let sender = sending::open(&config, &deps, &tsdb, scraping.scrapes(), &loaded)?;
         let inspect = Inspect {
-            rules: None,
+            rules: Some(evaluating.manager().clone()),
             targets: Some(Arc::new(scraping.scrapes().clone())),
             metadata: Some(Arc::new(scraping.scrapes().clone())),
             exemplars: Some(tsdb.clone()),
             statistics: Some(Arc::new(tsdb.head().clone())),
         };
         let notifications = Notifications::new(config.notifications_subscribers_max, deps.clock.clone(), &deps.metrics);
-        let parts = server_parts(&config, &tsdb, &scraping, &in_force, notifications);
-        let source = Arc::new(Local(tsdb.clone()));
+        let parts = server_parts(&config, &tsdb, (&scraping, &notifying), &in_force, notifications);
         let state = ApiState {
-            evaluator: Arc::new(LocalEvaluator::new(Engine::new(config.engine.clone()), source.clone())),
+            evaluator,
             source,
             inspect: inspect.clone(),
             stores: Arc::new(StoresAnswer::default),
             flags: Arc::new(config.http.shown_flags.clone()),
-            build: deps.metrics.build(),
+            build: build_info::show(&deps.metrics),
             options: Arc::new(config.api.clone()),
             metrics: deps.metrics.clone(),
             clock: deps.clock.clone(),
-            budget: queries,
+            budget: queries.others,
             server: Some(parts),
         };
         let shipper = shipper(&config, &deps, &in_force)?;
         probe.not_ready("opening the data directory");
         let trigger = Mutex::new(None);
-        Ok(Self { config, deps, probe, in_force, tsdb, scraping, inspect, state, shipper, trigger })
+        Ok(Self {
+            config,
+            deps,
+            probe,
+            in_force,
+            tsdb,
+            scraping,
+            notifying,
+            engine,
+            evaluating,
+            sender,
+            local,
+            inspect,
+            state,
+            queries: queries.rules,
+            shipper,
+            trigger,
+        })
     }
 
     /// The database.
@@ -104,11 +150,7 @@ impl Server {
 
     /// Reads the configuration again and puts it in force as a whole, or leaves the one that is.
     async fn reload(&self) -> Result<(), String> {
-        let outcome = match in_force::load(&self.config.config_file, self.config.features, &*self.deps.env) {
-            Ok(loaded) => self.scraping.apply(&loaded).await.map(|()| loaded),
-            Err(e) => Err(e.to_string()),
-        };
-        match outcome {
+        match self.try_reload().await {
             Ok(loaded) => {
                 database::apply(&self.tsdb, &self.config, &self.in_force, &loaded);
                 self.in_force.replace(loaded, self.deps.clock.now_ms());
@@ -121,18 +163,21 @@ impl Server {
         }
     }
 
-    /// Asks for a reload when the files change.
-    async fn watch_files(self: Arc<Self>, interval: Duration, shutdown: CancellationToken) {
-        while shutdown.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
-            // Files that are just being replaced cannot be read for a moment.
-            let Ok(checksum) = config::checksum(&self.config.config_file) else { continue };
-            if self.in_force.is_new(&checksum)
-                && let Some(trigger) = &*self.trigger.lock()
-            {
-                info!("the configuration's files have changed");
-                trigger.pull();
-            }
-        }
+    /// What can fail comes before anything changes.
+    async fn try_reload(&self) -> Result<Loaded, String> {
+        let loaded = in_force::load(&self.config.config_file, self.config.features, &*self.deps.env);
+        let loaded = loaded.map_err(|e| e.to_string())?;
+        let notifier = self.notifying.prepare(&loaded)?;
+        let groups = self.evaluating.prepare(&loaded)?;
+        let queues = sending::prepare(&self.sender, &loaded)?;
+        let remotes = self.local.prepare(&loaded)?;
+        self.scraping.apply(&loaded).await?;
+        self.notifying.apply(notifier, &loaded).await;
+        self.engine.set_subquery_step(loaded.config.global.evaluation_interval.0);
+        self.evaluating.apply(groups, &loaded).await;
+        self.sender.apply(queues);
+        self.local.apply(remotes);
+        Ok(loaded)
     }
 
     /// Shows the progress of the replay until it is over.
@@ -143,16 +188,27 @@ impl Server {
                 let _ = tokio::time::timeout(REPLAY_SHOWN, self.tsdb.replayed()).await;
             }
             self.probe.ready();
+            if let (Some(lost), Some(parts)) = (self.tsdb.lost(), &self.state.server) {
+                parts.notifications.add(&lost);
+            }
         };
         shutdown.run_until_cancelled(replayed).await;
         shutdown.cancelled().await;
     }
 
-    /// Works on the database until the shutdown, stops the scrapes first and closes the database last.
+    /// Works on the database until the shutdown, stops scrapes and rules first and closes the database last.
     async fn work(self: Arc<Self>, shutdown: CancellationToken) {
         let closing = CancellationToken::new();
         let database = tokio::spawn(self.tsdb.clone().run(closing.clone()));
-        self.scraping.clone().run(self.in_force.loaded(), shutdown).await;
+        let unsent = CancellationToken::new();
+        let sender = tokio::spawn(self.sender.clone().run(unsent.clone()));
+        let scraping = self.scraping.clone().run(self.in_force.loaded(), shutdown.clone());
+        tokio::join!(scraping, self.evaluating.run(shutdown));
+        // The last samples are in the log now.
+        unsent.cancel();
+        if let Err(error) = sender.await {
+            tracing::error!(%error, "the sender of remote write ended");
+        }
         closing.cancel();
         if let Err(error) = database.await {
             tracing::error!(%error, "the database's background work ended");
@@ -163,14 +219,34 @@ impl Server {
     }
 }
 
+/// Asks for a reload when the files of the configuration change.
+pub(crate) async fn watch_files(
+    path: &Path,
+    in_force: &InForce,
+    trigger: &Mutex<Option<ReloadTrigger>>,
+    interval: Duration,
+    shutdown: CancellationToken,
+) {
+    while shutdown.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
+        // Files that are just being replaced cannot be read for a moment.
+        let Ok(checksum) = config::checksum(path) else { continue };
+        if in_force.is_new(&checksum)
+            && let Some(trigger) = &*trigger.lock()
+        {
+            info!("the configuration's files have changed");
+            trigger.pull();
+        }
+    }
+}
+
 fn server_parts(
     config: &Config,
     tsdb: &Arc<Tsdb>,
-    scraping: &Arc<Scraping>,
+    (scraping, notifying): (&Arc<Scraping>, &Arc<Notifying>),
     in_force: &Arc<InForce>,
     notifications: Notifications,
 ) -> ServerParts {
-    let unfinished = tsdb.clone();
+    let (unfinished, notifier) = (tsdb.clone(), notifying.notifier().clone());
     ServerParts {
         admin: config.admin.then(|| Arc::new(Admin(tsdb.clone())) as Arc<dyn TsdbAdmin>),
         tsdb: tsdb.clone() as Arc<dyn TsdbView>,
@@ -181,6 +257,10 @@ fn server_parts(
         search: config.features.search_api,
         search_limit_max: config.search_results_max,
         ready: Arc::new(|| true),
+        alertmanagers: Arc::new(move || {
+            let Known { active, dropped } = notifier.known();
+            Alertmanagers { active, dropped }
+        }),
         warnings: Arc::new(move || unfinished.unfinished().into_iter().collect()),
     }
 }
@@ -246,7 +326,7 @@ impl Component for Server {
         if !prefixes.is_root() {
             routes = routes.merge(common_routes(self.deps.metrics.clone(), self.probe.clone()));
         }
-        prefixes.mount("graph", get(own.page()), routes)
+        prefixes.mount("graph", ui::home(), routes)
     }
 
     fn grpc_services(&self) -> Option<GrpcServices> {
@@ -284,7 +364,10 @@ impl Component for Server {
 
     fn spawn(self: &Arc<Self>, group: &mut Group) {
         if let Some(interval) = self.config.auto_reload {
-            group.spawn("auto-reload", self.clone().watch_files(interval, group.shutdown()));
+            let (this, shutdown) = (self.clone(), group.shutdown());
+            group.spawn("auto-reload", async move {
+                watch_files(&this.config.config_file, &this.in_force, &this.trigger, interval, shutdown).await;
+            });
         }
         if let Some(shipper) = &self.shipper {
             group.allow(LAST_PASS);
@@ -294,14 +377,17 @@ impl Component for Server {
         }
         let guard = Guard::new(
             self.config.limits.memory_bytes,
+            self.config.limits.query_bytes_total,
             PathBuf::from("/"),
             self.tsdb.clone(),
-            self.state.budget.clone(),
+            self.queries.clone(),
             &self.deps.metrics,
         );
         group.spawn("memory", guard.run(group.shutdown()));
         group.spawn("replay", self.clone().follow_replay(group.shutdown()));
-        group.allow(CLOSE);
+        group.allow(self.notifying.longest_end());
+        group.spawn("notifier", self.notifying.clone().run(self.in_force.loaded(), group.shutdown()));
+        group.allow(CLOSE + self.sender.longest_end());
         group.spawn("database", self.clone().work(group.shutdown()));
     }
 }
@@ -311,5 +397,8 @@ impl Component for Server {
 /// # Errors
 /// Settings that cannot be used, sockets that cannot be bound, a data directory that is in use, a part that failed.
 pub fn run(parsed: &Parsed, deps: Deps, shutdown: CancellationToken) -> BoxFuture<'_, Result<(), Error>> {
-    Box::pin(assembly::run::<Server>(parsed, deps, shutdown))
+    match parsed.switch("agent") {
+        true => Box::pin(assembly::run::<Agent>(parsed, deps, shutdown)),
+        false => Box::pin(assembly::run::<Server>(parsed, deps, shutdown)),
+    }
 }

@@ -1,10 +1,12 @@
 //! The data directory as flags and configuration want it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use assembly::{Deps, Error};
 use config::{FloatEncoding, Loaded};
-use storage::Budget;
+use futures::FutureExt;
+use storage::{Budget, Ctx, StatisticsQuery, StatisticsSource};
 use tsdb::db::{Tsdb, TsdbDeps, TsdbOptions};
 use tsdb::head::HeadOptions;
 use tsdb::journal::JournalOptions;
@@ -16,6 +18,9 @@ use crate::in_force::InForce;
 
 /// Exemplars that are kept where the feature is on and the configuration says nothing.
 const EXEMPLARS: usize = 100_000;
+
+/// Labels whose values are counted: those with the most.
+const LABELS_COUNTED: usize = 1000;
 
 /// Opens it. The replay of its log goes on afterwards.
 ///
@@ -49,20 +54,27 @@ pub async fn open(config: &Config, deps: &Deps, in_force: &InForce) -> Result<Ar
         ..TsdbDeps::new(deps.clock.clone(), deps.metrics.clone(), deps.random.clone())
     };
     let opened = Tsdb::open(&flags.path, options, tsdb_deps).await;
-    opened.map_err(|e| Error::flag("storage.tsdb.path", e))
+    let tsdb = opened.map_err(|e| Error::flag("storage.tsdb.path", e))?;
+    tsdb.set_stale_series_threshold(loaded.config.storage.tsdb.stale_series_compaction_threshold);
+    Ok(tsdb)
 }
 
 fn journal_options(flags: &TsdbConfig) -> JournalOptions {
     let wal = wal::Options {
         segment_bytes: flags.wal_segment_bytes,
-        compression: match flags.wal_compression.as_deref() {
-            None => Compression::None,
-            Some("zstd") => Compression::Zstd,
-            Some(_) => Compression::Snappy,
-        },
+        compression: compression(flags.wal_compression.as_deref()),
         ..wal::Options::default()
     };
     JournalOptions { wal, sync_interval: flags.wal_sync_interval }
+}
+
+/// The compression of this name; `None` = none.
+pub fn compression(name: Option<&str>) -> Compression {
+    match name {
+        None => Compression::None,
+        Some("zstd") => Compression::Zstd,
+        Some(_) => Compression::Snappy,
+    }
 }
 
 fn head_options(config: &Config, loaded: &Loaded, block_ms: i64) -> HeadOptions {
@@ -72,6 +84,7 @@ fn head_options(config: &Config, loaded: &Loaded, block_ms: i64) -> HeadOptions 
         chunk_range_ms: block_ms,
         out_of_order_window_ms: storage.tsdb.out_of_order_time_window.0,
         xor2: floats.map_or(config.features.xor2, |floats| floats == FloatEncoding::Xor2),
+        histogram_starts: config.features.histogram_starts,
         series_max: config.limits.series,
         series_per_metric_max: config.limits.series_per_metric,
         series_per_job_max: config.limits.series_per_job,
@@ -91,6 +104,7 @@ fn exemplars_max(config: &Config, loaded: &Loaded) -> usize {
 pub fn apply(tsdb: &Tsdb, config: &Config, in_force: &InForce, loaded: &Loaded) {
     let storage = &loaded.config.storage;
     tsdb.set_retention(in_force.retention_of(loaded));
+    tsdb.set_stale_series_threshold(storage.tsdb.stale_series_compaction_threshold);
     tsdb.head().set_out_of_order_window(storage.tsdb.out_of_order_time_window.0);
     tsdb.head().set_exemplars_max(exemplars_max(config, loaded));
 }
@@ -100,8 +114,14 @@ impl Growing for Tsdb {
         self.head().refuse_new_series(why);
     }
 
-    fn fastest_growing(&self) -> Option<String> {
-        let (metric, series) = self.head().fastest_growing_metric()?;
-        Some(format!("metric {metric}, {series} new series"))
+    fn fastest_growing_metric(&self) -> Option<(String, usize)> {
+        self.head().fastest_growing_metric()
+    }
+
+    fn label_values(&self) -> HashMap<String, u64> {
+        let want = StatisticsQuery { limit: LABELS_COUNTED, ..StatisticsQuery::default() };
+        let counted = self.head().statistics(&Ctx::background(), want).now_or_never();
+        let heads = counted.and_then(Result::ok).map(|answer| answer.value).unwrap_or_default();
+        heads.into_values().flat_map(|head| head.label_value_count_by_label_name).collect()
     }
 }

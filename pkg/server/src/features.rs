@@ -5,16 +5,24 @@ use std::collections::BTreeMap;
 /// What is switched on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Features {
+    /// Rules of a group that do not matter to one another are evaluated at the same time.
+    pub concurrent_rules: bool,
     /// A zero sample at the created timestamp of a counter that is new.
     pub created_zero: bool,
     /// Exemplars are kept.
     pub exemplars: bool,
     /// `scrape_timeout_seconds` and its like beside each scrape.
     pub extra_scrape_metrics: bool,
+    /// Chunks of histograms keep start timestamps.
+    pub histogram_starts: bool,
     /// The head is written out at the end, and read at the next start in place of the log.
     pub memory_snapshot: bool,
     /// Metadata goes into the write-ahead log.
     pub metadata_records: bool,
+    /// Deltas of OTLP are summed up.
+    pub otlp_delta_to_cumulative: bool,
+    /// Deltas of OTLP are stored as they are.
+    pub otlp_native_delta: bool,
     pub fill_modifiers: bool,
     pub delayed_name_removal: bool,
     pub experimental_functions: bool,
@@ -23,6 +31,8 @@ pub struct Features {
     /// Start timestamps are kept with samples.
     pub start_timestamps: bool,
     pub type_and_unit_labels: bool,
+    /// Queries take a new start timestamp for a reset of its counter.
+    pub use_start_timestamps: bool,
     /// Chunks of floats are XOR2.
     pub xor2: bool,
 }
@@ -41,15 +51,7 @@ const ALWAYS: [&str; 9] = [
 ];
 
 /// What Prometheus knows and this server does not do.
-const MISSING: [&str; 7] = [
-    "concurrent-rule-eval",
-    "histograms-st-encoding",
-    "otlp-deltatocumulative",
-    "otlp-native-delta-ingestion",
-    "st-synthesis",
-    "use-start-timestamps",
-    "agent",
-];
+const MISSING: [&str; 2] = ["st-synthesis", "agent"];
 
 impl Features {
     /// From the flag's values, which may hold several names each. Also gives what is to be warned of.
@@ -70,11 +72,15 @@ impl Features {
 
     fn field(&mut self, name: &str) -> Option<&mut bool> {
         Some(match name {
+            "concurrent-rule-eval" => &mut self.concurrent_rules,
             "created-timestamp-zero-ingestion" => &mut self.created_zero,
             "exemplar-storage" => &mut self.exemplars,
             "extra-scrape-metrics" => &mut self.extra_scrape_metrics,
+            "histograms-st-encoding" => &mut self.histogram_starts,
             "memory-snapshot-on-shutdown" => &mut self.memory_snapshot,
             "metadata-wal-records" => &mut self.metadata_records,
+            "otlp-deltatocumulative" => &mut self.otlp_delta_to_cumulative,
+            "otlp-native-delta-ingestion" => &mut self.otlp_native_delta,
             "promql-binop-fill-modifiers" => &mut self.fill_modifiers,
             "promql-delayed-name-removal" => &mut self.delayed_name_removal,
             "promql-experimental-functions" => &mut self.experimental_functions,
@@ -82,6 +88,7 @@ impl Features {
             "search-api" => &mut self.search_api,
             "st-storage" => &mut self.start_timestamps,
             "type-and-unit-labels" => &mut self.type_and_unit_labels,
+            "use-start-timestamps" => &mut self.use_start_timestamps,
             "xor2-encoding" => &mut self.xor2,
             _ => return None,
         })
@@ -93,14 +100,20 @@ pub fn shown(on: Features) -> BTreeMap<String, BTreeMap<String, bool>> {
     let all = [
         ("prometheus", "exemplar_storage", on.exemplars),
         ("prometheus", "remote_write_receiver", true),
+        ("prometheus", "otlp_write_receiver", true),
+        ("otlp_receiver", "delta_conversion", on.otlp_delta_to_cumulative),
+        ("otlp_receiver", "native_delta_ingestion", on.otlp_native_delta),
         ("prometheus", "memory_snapshot_on_shutdown", on.memory_snapshot),
         ("promql", "binop_fill_modifiers", on.fill_modifiers),
         ("promql", "delayed_name_removal", on.delayed_name_removal),
         ("promql", "experimental_functions", on.experimental_functions),
         ("promql", "extended_range_selectors", on.extended_range_selectors),
         ("promql", "type_and_unit_labels", on.type_and_unit_labels),
+        ("promql", "use_start_timestamps", on.use_start_timestamps),
+        ("rules", "concurrent_rule_eval", on.concurrent_rules),
         ("scrape", "created_timestamp_zero_ingestion", on.created_zero),
         ("scrape", "extra_scrape_metrics", on.extra_scrape_metrics),
+        ("tsdb", "histograms_st_encoding", on.histogram_starts),
         ("tsdb", "metadata_wal_records", on.metadata_records),
         ("tsdb", "st_storage", on.start_timestamps),
         ("tsdb", "xor2_encoding", on.xor2),

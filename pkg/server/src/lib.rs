@@ -4,18 +4,27 @@
 
 #![allow(missing_docs, reason = "a component, not a library for others")]
 
+mod agent;
+mod budgets;
+mod build_info;
 mod component;
 mod config;
 mod database;
+mod evaluating;
 mod features;
 mod flags;
 mod guard;
 mod in_force;
 mod memory;
+mod notifying;
+mod otlp;
 mod outside;
+mod receivers;
 mod routes;
 mod scraping;
+mod sending;
 mod source;
+mod unfinished;
 
 pub use component::{Server, run};
 pub use config::Config;

@@ -1,23 +1,34 @@
-//! The HTTP routes: the API, remote write and read, federation, pages.
+//! The HTTP routes: the API, remote write and read, federation, the web interface.
 
 use std::sync::Arc;
 
 use api::ApiState;
 use api::federate::{Federation, FederationOptions, FederationSource};
 use assembly::Deps;
-use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use labels::Labels;
-use model::format_rfc3339_ms;
-use remote::receive::{Receiver, ReceiverOptions};
 use remote::serve::{ReadServer, ReadServerOptions};
-use storage::SeriesSource;
-use transport::http::pages::{escape, page};
 use tsdb::db::Tsdb;
+use ui::{Page, Site};
 
+use crate::budgets::writes;
 use crate::config::Config;
 use crate::in_force::InForce;
+use crate::receivers::receivers;
+
+/// Pages of the web interface.
+const PAGES: &[Page] = &[
+    Page::Query,
+    Page::Explore,
+    Page::Targets,
+    Page::Discovery,
+    Page::Alerts,
+    Page::Rules,
+    Page::Cardinality,
+    Page::Queries,
+    Page::Status,
+];
 
 /// What the routes are made of.
 pub struct Routes<'a> {
@@ -31,21 +42,16 @@ pub struct Routes<'a> {
 impl Routes<'_> {
     /// All but the page at the root.
     pub fn all(&self) -> Router {
-        let page = get(self.page());
         let build = self.state.build;
         let version = get(move || async move {
             Json(serde_json::json!({"version": build.version, "revision": build.revision, "branch": build.branch}))
         });
         let mut routes = Router::new()
-            .route("/graph", page.clone())
-            .route("/query", page)
             .route("/version", version)
+            .merge(ui::routes(&self.site()))
             .merge(api::router(self.state.clone()));
         routes = routes.merge(self.federation().router()).merge(self.read_server().router());
-        if self.config.receiver.enabled {
-            routes = routes.merge(self.receiver().router());
-        }
-        routes
+        routes.merge(receivers(self.config, self.deps, self.in_force, self.tsdb.clone(), writes(self.config)))
     }
 
     fn external_labels(&self) -> Arc<dyn Fn() -> Labels + Send + Sync> {
@@ -59,8 +65,10 @@ impl Routes<'_> {
             parse: self.config.engine.parse,
             series_max: 0,
         };
-        let source =
-            FederationSource { series: self.tsdb.clone(), external: self.external_labels(), ready: Arc::new(|| true) };
+        // An answer of federation has no place for a warning: as long as the log is read, it would silently miss series.
+        let replayed = self.tsdb.clone();
+        let ready = Arc::new(move || replayed.unfinished().is_none());
+        let source = FederationSource { series: self.tsdb.clone(), external: self.external_labels(), ready };
         let (clock, budget) = (self.deps.clock.clone(), self.state.budget.clone());
         Federation::new(source, options, clock, budget, &self.deps.metrics)
     }
@@ -77,39 +85,7 @@ impl Routes<'_> {
         ReadServer::new(self.tsdb.clone(), self.external_labels(), options, budget, &self.deps.metrics)
     }
 
-    fn receiver(&self) -> Receiver {
-        let config = &self.config.receiver;
-        let options = ReceiverOptions {
-            accepted: config.messages.clone(),
-            decoded_bytes_max: config.request_bytes_max,
-            labels: self.config.limits.labels,
-            seed: (self.deps.random)() as u64,
-            ..ReceiverOptions::default()
-        };
-        let (tsdb, clock) = (self.tsdb.clone(), self.deps.clock.clone());
-        Receiver::new(tsdb, options, clock, self.state.budget.clone(), &self.deps.metrics)
+    fn site(&self) -> Site {
+        Site { component: "server", version: self.state.build.version.to_owned(), pages: PAGES, thanos: true }
     }
-
-    /// A small page: what runs here.
-    pub fn page(&self) -> impl Fn() -> std::future::Ready<Response> + Clone + Send + Sync + use<> + 'static {
-        let (tsdb, in_force, config) = (self.tsdb.clone(), self.in_force.clone(), self.config.clone());
-        move || std::future::ready(shown(&tsdb, &in_force, &config).into_response())
-    }
-}
-
-fn shown(tsdb: &Tsdb, in_force: &InForce, config: &Config) -> Response {
-    let range = tsdb.info().range;
-    let since = if range.is_empty() { "no data yet".to_owned() } else { format_rfc3339_ms(range.min) };
-    let rows = [
-        ("Series in the head", tsdb.head().series().to_string()),
-        ("Data since", since),
-        ("External labels", format!("<code>{}</code>", escape(&in_force.external_labels().to_string()))),
-        ("Configuration", escape(&config.config_file.display().to_string())),
-        ("Jobs", in_force.loaded().jobs.len().to_string()),
-    ];
-    let rows: String = rows.iter().map(|(name, value)| format!("<tr><th>{name}<td>{value}")).collect();
-    let links = "<p><a href=api/v1/targets>targets</a> <a href=api/v1/status/config>configuration</a> \
-                 <a href=api/v1/status/tsdb>cardinality</a> <a href=api/v1/status/flags>flags</a> \
-                 <a href=metrics>metrics</a>";
-    page("aion server", &format!("<h1>aion server</h1><table>{rows}</table>{links}"))
 }

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use assembly::{Deps, Error};
-use config::{Discoverers, DiscoveryLimits, Loaded, ProviderConfig};
+use config::{Discoverers, Loaded, ProviderConfig};
 use discovery::{Manager as Discovery, ManagerHandle, ManagerOptions, Snapshot};
 use discovery_kubernetes::{SERVICE_ACCOUNT, Surroundings};
 use parking_lot::Mutex;
 use scrape::{Manager as Scrapes, Options, StartTimes};
 use storage::Budget;
+use storage::append::Appendable;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tsdb::db::Tsdb;
 
 use crate::config::Config;
 
@@ -31,22 +31,21 @@ impl Scraping {
     ///
     /// # Errors
     /// A job whose client cannot be built.
-    pub fn new(config: &Config, deps: &Deps, tsdb: Arc<Tsdb>, loaded: &Loaded) -> Result<Self, Error> {
+    pub fn new(
+        config: &Config,
+        deps: &Deps,
+        appendable: Arc<dyn Appendable>,
+        discoverers: Arc<Discoverers>,
+        loaded: &Loaded,
+    ) -> Result<Self, Error> {
         let scrape_deps = scrape::Deps {
-            appendable: tsdb,
+            appendable,
             clock: deps.clock.clone(),
             metrics: deps.metrics.clone(),
             budget: bodies(config),
         };
         let scrapes = Scrapes::new(options(config, deps, loaded), scrape_deps);
         scrapes.apply(configs(loaded)).map_err(|e| Error::Config(format!("--config.file: {e}")))?;
-        let surroundings = Surroundings {
-            env: deps.env.clone(),
-            random: deps.random.clone(),
-            service_account: SERVICE_ACCOUNT.into(),
-            limits: discovery_kubernetes::Limits::default(),
-        };
-        let discoverers = Discoverers::new(&deps.metrics, DiscoveryLimits::default(), surroundings);
         let options = ManagerOptions {
             name: "scrape",
             interval: config.scrape.discovery_interval,
@@ -90,6 +89,17 @@ impl Scraping {
     }
 }
 
+/// Makes discoverers, those of jobs and those of Alertmanagers.
+pub fn discoverers(config: &Config, deps: &Deps) -> Arc<Discoverers> {
+    let surroundings = Surroundings {
+        env: deps.env.clone(),
+        random: deps.random.clone(),
+        service_account: SERVICE_ACCOUNT.into(),
+        limits: config.scrape.kubernetes,
+    };
+    Arc::new(Discoverers::new(&deps.metrics, config.scrape.discovery, surroundings))
+}
+
 fn configs(loaded: &Loaded) -> Vec<scrape::config::ScrapeConfig> {
     loaded.jobs.iter().map(|job| job.scrape.clone()).collect()
 }
@@ -115,6 +125,7 @@ fn options(config: &Config, deps: &Deps, loaded: &Loaded) -> Options {
         extra_metrics: features.extra_scrape_metrics,
         adjust_timestamps: !config.scrape.timestamp_tolerance.is_zero(),
         timestamp_tolerance_ms: i64::try_from(config.scrape.timestamp_tolerance.as_millis()).unwrap_or(i64::MAX),
+        keep_one_twin: config.scrape.keep_one_twin,
         body_bytes_max: match config.scrape.body_bytes_max {
             0 => u64::MAX,
             bytes => bytes,

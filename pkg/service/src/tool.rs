@@ -36,6 +36,8 @@ impl std::fmt::Debug for Tool {
 pub struct Deps<'a> {
     /// Results go here; logs do not.
     pub out: &'a mut (dyn Write + Send + Sync),
+    /// What is wrong with what was checked goes here, so that results can be told from it.
+    pub err: &'a mut (dyn Write + Send + Sync),
     /// Time of day.
     pub clock: Arc<dyn Clock>,
     /// Environment variables.
@@ -61,6 +63,14 @@ impl Deps<'_> {
     /// [`Error::Output`].
     pub fn print(&mut self, text: &str) -> Result<(), Error> {
         self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).map_err(Error::Output)
+    }
+
+    /// Prints what is wrong with what was checked.
+    ///
+    /// # Errors
+    /// [`Error::Output`].
+    pub fn print_error(&mut self, text: &str) -> Result<(), Error> {
+        self.err.write_all(text.as_bytes()).and_then(|()| self.err.flush()).map_err(Error::Output)
     }
 }
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::origin::{self, Origin};
+
 /// Filled by the source while it answers, read by the asker when the answer has ended. Shared by clones of a
 /// [`crate::Ctx`]; sources without hints leave it empty.
 #[derive(Debug, Default)]
@@ -16,6 +18,8 @@ pub struct Hints {
     pub blocks: Vec<String>,
     /// Zero where the source does not count.
     pub stats: ReadStats,
+    /// What sources sent, each with each resolution once.
+    pub origins: Vec<Origin>,
 }
 
 /// What one request read.
@@ -54,10 +58,49 @@ pub struct ItemStats {
     pub fetches: u64,
 }
 
+impl ReadStats {
+    /// Both counts together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let items = |a: ItemStats, b: ItemStats| ItemStats {
+            touched: a.touched.saturating_add(b.touched),
+            touched_bytes: a.touched_bytes.saturating_add(b.touched_bytes),
+            fetched: a.fetched.saturating_add(b.fetched),
+            fetched_bytes: a.fetched_bytes.saturating_add(b.fetched_bytes),
+            fetches: a.fetches.saturating_add(b.fetches),
+        };
+        Self {
+            postings: items(self.postings, other.postings),
+            series: items(self.series, other.series),
+            chunks: items(self.chunks, other.chunks),
+            downloaded_bytes: self.downloaded_bytes.saturating_add(other.downloaded_bytes),
+            merged_series: self.merged_series.saturating_add(other.merged_series),
+            merged_chunks: self.merged_chunks.saturating_add(other.merged_chunks),
+            get_all: self.get_all.saturating_add(other.get_all),
+            merge: self.merge.saturating_add(other.merge),
+        }
+    }
+}
+
 impl HintSink {
     /// Adds blocks that are queried.
     pub fn add_blocks(&self, ids: impl IntoIterator<Item = String>) {
         self.0.lock().blocks.extend(ids);
+    }
+
+    /// Adds what a source sent.
+    pub fn add_origin(&self, origin: Origin) {
+        origin::add(&mut self.0.lock().origins, origin);
+    }
+
+    /// Adds what one of several sources told.
+    pub fn add(&self, told: Hints) {
+        let mut own = self.0.lock();
+        own.blocks.extend(told.blocks);
+        own.blocks.sort_unstable();
+        own.blocks.dedup();
+        own.stats = own.stats.plus(told.stats);
+        told.origins.into_iter().for_each(|origin| origin::add(&mut own.origins, origin));
     }
 
     /// Replaces the counts by those at the end.

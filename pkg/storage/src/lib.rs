@@ -17,6 +17,8 @@ mod inspect;
 mod memory;
 mod merge;
 mod operate;
+mod origin;
+mod origins;
 mod select;
 mod source;
 
@@ -37,6 +39,8 @@ pub use merge::{merge_sorted_names, merge_streams};
 pub use operate::{
     RelabelRule, RelabelStep, ReplayProgress, ScrapeView, TargetMetadata, TargetMetadataQuery, TsdbAdmin, TsdbView,
 };
+pub use origin::{Origin, SourceRead};
+pub use origins::noted;
 pub use select::{LabelQuery, PartialResponse, Select, Shard};
 pub use source::{Answer, SeriesEvent, SeriesSource, SeriesStream, SourceInfo, collect_series};
 

@@ -1,7 +1,6 @@
-//! `/api/v1/blocks`, `/api/v1/blocks/mark`, the status endpoints, and a page that lists the blocks.
+//! `/api/v1/blocks`, `/api/v1/blocks/mark`, the status endpoints, and the web interface.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::sync::Arc;
 
 use axum::Router;
@@ -10,18 +9,22 @@ use axum::extract::{Form, Query};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{get, post};
-use block::BlockMeta;
 use bucket::marks::{self, RequestError};
-use model::{Clock, Resolution, format_rfc3339_ms};
+use bucket::page::{Asked, Page};
+use model::{Clock, format_rfc3339_ms};
 use objstore::Bucket;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use telemetry::build::BuildInfo;
 use transport::http::Prefixes;
 use transport::http::answers::{BuildInfoJson, RuntimeInfo, bad_data as bad, cors, internal as failed, success};
-use transport::http::pages::{escape, page, same_origin};
+use transport::http::pages::same_origin;
+use ui::Site;
 
 use crate::sync::Syncer;
+
+/// Pages of the web interface.
+const PAGES: &[ui::Page] = &[ui::Page::Blocks, ui::Page::Status];
 
 #[derive(Debug, Clone)]
 pub(crate) struct BlocksApi {
@@ -52,7 +55,7 @@ impl BlocksApi {
     pub(crate) fn routes(self) -> Router {
         let api = Arc::new(self);
         let build = api.build;
-        let (blocks, flags, runtime, page) = (api.clone(), api.clone(), api.clone(), api.clone());
+        let (blocks, flags, runtime) = (api.clone(), api.clone(), api.clone());
         let marks = api.clone();
         let mut router = Router::new()
             .route(
@@ -83,21 +86,23 @@ impl BlocksApi {
                 get(move || async move { success(BuildInfoJson::of(build, build.version)) }),
             );
         if !api.page_disabled {
-            let (both, prefixes) = (page.clone(), api.prefixes.clone());
+            let prefixes = api.prefixes.clone();
             let home = get(move |headers: HeaderMap| async move {
                 let to = format!("{}/loaded", prefixes.seen_at(&headers));
                 (StatusCode::FOUND, [(header::LOCATION, to)])
             });
-            router = router
-                .route("/", home)
-                .route("/loaded", get(move || async move { page.page(true) }))
-                .route("/blocks", get(move || async move { both.page(false) }));
+            let site = Site { component: "store", version: build.version.to_owned(), pages: PAGES, thanos: false };
+            router = router.route("/", home).merge(ui::routes(&site));
         }
         let router = router.layer(axum::middleware::from_fn(same_origin));
         if api.cors_disabled { router } else { router.layer(axum::middleware::map_response(cors)) }
     }
 
     fn blocks(&self, query: &BTreeMap<String, String>) -> Response {
+        let asked = match Asked::parse(query) {
+            Ok(asked) => asked,
+            Err(e) => return bad(&e),
+        };
         let seen = self.syncer.seen();
         let blocks = match query.get("view").map(String::as_str) {
             Some("loaded") => seen.loaded,
@@ -106,15 +111,23 @@ impl BlocksApi {
         let unreadable: Vec<Value> = seen
             .unread
             .iter()
+            .filter(|_| asked.is_first())
             .map(|(id, unread)| json!({ "ulid": id, "err": unread.why, "served": unread.is_known }))
             .collect();
-        let odd_marks: Vec<Value> =
-            seen.odd_marks.iter().map(|(id, whats)| json!({ "ulid": id, "err": whats.join("; ") })).collect();
+        let odd_marks: Vec<Value> = seen
+            .odd_marks
+            .iter()
+            .filter(|_| asked.is_first())
+            .map(|(id, whats)| json!({ "ulid": id, "err": whats.join("; ") }))
+            .collect();
+        let Page { blocks, total, next } = asked.page(&blocks);
         success(json!({
             "unreadable": unreadable,
             "unreadableMarks": odd_marks,
             "label": self.label,
-            "blocks": blocks.iter().map(|m| &**m).collect::<Vec<&BlockMeta>>(),
+            "blocks": blocks,
+            "total": total,
+            "next": next,
             "refreshedAt": format_rfc3339_ms(seen.refreshed_ms),
             "err": seen.error,
         }))
@@ -130,55 +143,5 @@ impl BlocksApi {
             Err(e @ RequestError::Invalid(_)) => bad(&e.to_string()),
             Err(e) => failed(&e.to_string()),
         }
-    }
-
-    fn page(&self, loaded: bool) -> Response {
-        let seen = self.syncer.seen();
-        let (title, mut blocks) = if loaded { ("Loaded blocks", seen.loaded) } else { ("All blocks", seen.global) };
-        blocks.sort_by_key(|m| (m.min_time, m.ulid));
-        let mut out = String::new();
-        let _ = write!(
-            out,
-            "<h1>{title}</h1><p><a href=\"loaded\">loaded</a> · <a href=\"blocks\">all</a> · {} blocks, read {}</p>",
-            blocks.len(),
-            format_rfc3339_ms(seen.refreshed_ms)
-        );
-        if let Some(error) = &seen.error {
-            let _ = write!(out, "<p><strong>Last sync failed:</strong> {}</p>", escape(error));
-        }
-        for (id, unread) in &seen.unread {
-            let state = if unread.is_known { "served as it was known before" } else { "not served" };
-            let _ = write!(out, "<p><strong>{state}:</strong> <code>{id}</code> {}</p>", escape(&unread.why));
-        }
-        for (id, whats) in &seen.odd_marks {
-            let what = escape(&whats.join("; "));
-            let _ = write!(out, "<p><strong>Mark not readable:</strong> <code>{id}</code> {what}</p>");
-        }
-        out.push_str(
-            "<table><tr><th>Block<th>From<th>To<th>Resolution<th>Level<th>Series<th>Samples<th>Source<th>Labels",
-        );
-        for meta in blocks {
-            let thanos = meta.thanos.as_ref();
-            let labels: Vec<String> = thanos
-                .iter()
-                .flat_map(|t| &t.labels)
-                .map(|(n, v)| format!("{}={}", escape(n), escape(&format!("{v:?}"))))
-                .collect();
-            let _ = write!(
-                out,
-                "<tr><td><code>{}</code><td>{}<td>{}<td>{}<td class=n>{}<td class=n>{}<td class=n>{}<td>{}<td>{}",
-                meta.ulid,
-                format_rfc3339_ms(meta.min_time),
-                format_rfc3339_ms(meta.max_time),
-                Resolution::describe(meta.resolution_ms()),
-                meta.compaction.level,
-                meta.stats.num_series,
-                meta.stats.num_samples,
-                escape(thanos.map_or("", |t| &t.source)),
-                labels.join(", "),
-            );
-        }
-        out.push_str("</table>");
-        page("aion store", &out)
     }
 }

@@ -16,8 +16,8 @@ use parking_lot::Mutex;
 
 use crate::block_set::Spans;
 use crate::error::BlockResult;
-use crate::header;
 use crate::metrics::GatewayMetrics;
+use crate::{header, header_file};
 
 /// The label that holds a block's id when blocks are chosen.
 const BLOCK_ID_LABEL: &str = "__block_id";
@@ -33,6 +33,7 @@ pub struct BucketBlock {
     pub meta: Arc<BlockMeta>,
     pub labels: Labels,
     index: Option<Object>,
+    index_path: Arc<str>,
     /// Names and sizes of the chunk segments, by the number that is their name.
     segments: BTreeMap<u32, (String, u64)>,
     /// Changes with the index and the segments that the listing shows.
@@ -44,6 +45,7 @@ pub struct BucketBlock {
     header: Mutex<Option<Arc<IndexHeader>>>,
     /// Held while the header is being made, so that it is made once.
     making: tokio::sync::Mutex<()>,
+    reading_whole: tokio::sync::Mutex<()>,
     used_ms: AtomicI64,
     /// The longest entry and chunk record that was read, bytes.
     seen_bytes: [AtomicU32; 2],
@@ -92,6 +94,7 @@ impl BucketBlock {
             id,
             labels,
             index,
+            index_path: format!("{id}/index").into(),
             segments: segments(objects),
             stamp,
             cache_id: BlockId::new(id.time_ms() as u64, random),
@@ -99,6 +102,7 @@ impl BucketBlock {
             meta,
             header: Mutex::new(None),
             making: tokio::sync::Mutex::new(()),
+            reading_whole: tokio::sync::Mutex::new(()),
             used_ms: AtomicI64::new(0),
             seen_bytes: Default::default(),
             survey: OnceLock::new(),
@@ -131,7 +135,7 @@ impl BucketBlock {
     /// Takes over what an earlier run found out when it made the header that is kept on disk, if it is this index'.
     pub(crate) fn recall(&self) {
         let (Some(file), Some(index)) = (self.header_file(), &self.index) else { return };
-        if let Some(survey) = header::kept_survey(&file, self.id, index) {
+        if let Some(survey) = header_file::kept_survey(&file, self.id, index) {
             self.surveyed(survey);
         }
     }
@@ -200,8 +204,13 @@ impl BucketBlock {
     }
 
     /// The key of its index.
-    pub fn index_path(&self) -> String {
-        format!("{}/index", self.id)
+    pub fn index_path(&self) -> &Arc<str> {
+        &self.index_path
+    }
+
+    /// Held while its index is read whole, so that it is read once.
+    pub(crate) async fn reading_whole(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.reading_whole.lock().await
     }
 
     /// The name inside the block and the size (if the listing showed it) of segment `n`, counted from 0.
@@ -299,8 +308,7 @@ impl BucketBlock {
         }
         let began = std::time::Instant::now();
         metrics.header_loads.inc();
-        let path = self.index_path();
-        let source = header::Source { id: self.id, path: &path, index: self.index.as_ref() };
+        let source = header::Source { id: self.id, path: self.index_path(), index: self.index.as_ref() };
         match header::open_or_make(bucket, source, self.header_file(), options).await {
             Ok((header, survey)) => {
                 self.surveyed(survey);

@@ -44,7 +44,7 @@ struct IndexYaml<C> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, bound = "C: DeserializeOwned + Default")]
 struct ChunksYaml<C> {
-    /// `IN-MEMORY`; `MEMCACHED`, `REDIS` and `GROUPCACHE` are taken with a warning, an in-memory cache is used instead.
+    /// `IN-MEMORY` or `FILESYSTEM`; `MEMCACHED`, `REDIS` and `GROUPCACHE` are taken with a warning, an in-memory cache is used instead.
     /// Required.
     #[serde(rename = "type")]
     _kind: IgnoredAny,
@@ -102,6 +102,18 @@ impl Default for InMemory {
     }
 }
 
+/// Keys of type `FILESYSTEM` of the cache of chunks.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct OnDisk {
+    /// Where pieces are kept; no other process may use it. Required.
+    directory: String,
+    /// Size of the cache on disk, a number of bytes or with a unit. Default: `10GB`.
+    max_size: Option<serde_json::Value>,
+    /// Size of a cache in memory in front of it. Default: `0`, none.
+    memory_size: Option<serde_json::Value>,
+}
+
 /// Declares the keys of a cache that is not spoken to.
 macro_rules! keys {
     ($(#[$doc:meta])* $name:ident: $($key:ident)*) => {
@@ -148,10 +160,22 @@ pub(crate) fn chunk_cache(yaml: &str) -> Result<WithWarning<ChunkCacheOptions>, 
             options.max_bytes = size("max_size", &config.max_size)?;
             Ok((options, None))
         }
+        "FILESYSTEM" => {
+            let (mut options, config) = chunks_yaml::<OnDisk>(yaml)?;
+            if config.directory.is_empty() {
+                return Err(format!("line {}: type FILESYSTEM needs config.directory", kind.referenced.line()));
+            }
+            let or = |key: &str, value: &Option<serde_json::Value>, default| {
+                value.as_ref().map_or(Ok(default), |value| size(key, value))
+            };
+            options.max_bytes = or("memory_size", &config.memory_size, 0)?;
+            options.disk = Some((config.directory.into(), or("max_size", &config.max_size, 10 << 30)?));
+            Ok((options, None))
+        }
         "MEMCACHED" => other_chunks::<Memcached>(yaml, "MEMCACHED"),
         "REDIS" => other_chunks::<Redis>(yaml, "REDIS"),
         "GROUPCACHE" => other_chunks::<Groupcache>(yaml, "GROUPCACHE"),
-        _ => Err(unknown(&kind, "IN-MEMORY, MEMCACHED, REDIS or GROUPCACHE")),
+        _ => Err(unknown(&kind, "IN-MEMORY, FILESYSTEM, MEMCACHED, REDIS or GROUPCACHE")),
     }
 }
 
@@ -191,7 +215,7 @@ fn in_memory_index(config: &InMemory) -> Result<IndexCacheOptions, String> {
 
 fn chunks_yaml<C: DeserializeOwned + Default>(yaml: &str) -> Result<(ChunkCacheOptions, C), String> {
     let file: ChunksYaml<C> = flags::parse_yaml(yaml)?;
-    let mut options = ChunkCacheOptions { max_bytes: 250 << 20, piece_bytes: 16_000, requests_max: 3 };
+    let mut options = ChunkCacheOptions { max_bytes: 250 << 20, piece_bytes: 16_000, requests_max: 3, disk: None };
     if let Some(value) = &file.chunk_subrange_size {
         options.piece_bytes = size("chunk_subrange_size", value)?.max(1);
     }
@@ -205,7 +229,9 @@ fn other_chunks<C: DeserializeOwned + Default>(
     yaml: &str,
     kind: &str,
 ) -> Result<WithWarning<ChunkCacheOptions>, String> {
-    chunks_yaml::<C>(yaml).map(|(options, _)| (options, stands_in(kind, options.max_bytes, CHUNKS)))
+    let (options, _) = chunks_yaml::<C>(yaml)?;
+    let warning = stands_in(kind, options.max_bytes, CHUNKS);
+    Ok((options, warning))
 }
 
 fn size(key: &str, value: &serde_json::Value) -> Result<u64, String> {
@@ -293,7 +319,10 @@ metafile_max_size: 1MiB
         }
         for yaml in [MEMCACHED, REDIS, GROUPCACHE] {
             let (options, warning) = chunk_cache(&format!("{yaml}{CHUNK_KEYS}")).unwrap();
-            assert_eq!(options, ChunkCacheOptions { max_bytes: 250 << 20, piece_bytes: 32_000, requests_max: 4 });
+            assert_eq!(
+                options,
+                ChunkCacheOptions { max_bytes: 250 << 20, piece_bytes: 32_000, requests_max: 4, disk: None }
+            );
             assert!(warning.unwrap().contains("in-memory cache of 250"));
         }
         for yaml in ["type: REDIS", "type: MEMCACHED\nconfig:", "{type: Redis, config: {}}"] {
@@ -301,6 +330,16 @@ metafile_max_size: 1MiB
         }
         assert_eq!(index_cache("type: IN-MEMORY\nconfig:\n", SIZE).unwrap().1, None);
         assert_eq!(chunk_cache(&format!("type: IN-MEMORY\n{CHUNK_KEYS}")).unwrap().1, None);
+    }
+
+    #[test]
+    fn on_disk() {
+        let read =
+            |config: &str| chunk_cache(&format!("type: FILESYSTEM\nconfig: {{directory: /c{config}}}\n")).unwrap().0;
+        let options = read("");
+        assert_eq!((options.max_bytes, options.disk), (0, Some(("/c".into(), 10 << 30))));
+        let options = read(", max_size: 1TB, memory_size: 64MB");
+        assert_eq!((options.max_bytes, options.disk), (64 << 20, Some(("/c".into(), 1 << 40))));
     }
 
     #[test]
@@ -320,6 +359,9 @@ metafile_max_size: 1MiB
             ("type: GROUPCACHE\nconfig:\n  peer: []", ["line 3", "peer"]),
             ("type: MEMCACHED\nchunk_subrange_sizes: 1", ["line 2", "chunk_subrange_sizes"]),
             ("type: GALAXY", ["line 1", "GROUPCACHE"]),
+            ("type: FILESYSTEM", ["line 1", "config.directory"]),
+            ("type: FILESYSTEM\nconfig: {directory: a, max_size: much}", ["max_size", "much"]),
+            ("type: FILESYSTEM\nconfig: {directory: a, dir: b}", ["line 2", "dir"]),
             ("type: MEMCACHED\nchunk_subrange_size: much", ["chunk_subrange_size", "much"]),
         ] {
             let error = chunk_cache(yaml).unwrap_err();

@@ -63,6 +63,24 @@ impl<K: Hash + Eq + Clone, V> ClockCache<K, V> {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// Bytes that it may hold.
+    pub(crate) fn max_bytes(&self) -> u64 {
+        self.max_bytes
+    }
+
+    /// Drops the value of `key`.
+    pub(crate) fn remove(&self, key: &K) {
+        let hash = self.hasher.hash_one(key);
+        let mut shard = self.shard(hash).lock();
+        let Shard { table, slots, free, .. } = &mut *shard;
+        let Ok(found) = table.find_entry(hash, |at| slots[*at as usize].key == *key) else { return };
+        let (at, _) = found.remove();
+        let slot = &mut slots[at as usize];
+        slot.value = None;
+        self.bytes.fetch_sub(u64::from(slot.bytes), Ordering::Relaxed);
+        free.push(at);
+    }
+
     fn shard(&self, hash: u64) -> &Mutex<Shard<K, V>> {
         // The table takes the other bits.
         &self.shards[(hash >> 40) as usize % SHARDS]
@@ -193,6 +211,18 @@ mod tests {
         }
         assert_eq!(cache.with(&7, |v| *v), Some(9));
         assert_eq!(cache.size_bytes(), 1000 + ClockCache::<u64, u64>::OVERHEAD_BYTES as u64);
+    }
+
+    #[test]
+    fn what_is_removed_makes_room() {
+        let cache = ClockCache::<u64, u64>::new(1 << 20);
+        cache.insert(7, 1, 1000, |_| {});
+        cache.remove(&7);
+        cache.remove(&8);
+        assert_eq!((cache.with(&7, |v| *v), cache.size_bytes()), (None, 0));
+        cache.insert(9, 2, 1000, |_| {});
+        cache.insert(7, 3, 1000, |_| {});
+        assert_eq!((cache.with(&7, |v| *v), cache.with(&9, |v| *v)), (Some(3), Some(2)));
     }
 
     #[test]

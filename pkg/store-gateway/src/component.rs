@@ -23,14 +23,14 @@ use crate::config::{Config, budgets};
 use crate::gateway::StoreGateway;
 use crate::index_cache::IndexCache;
 use crate::metrics::GatewayMetrics;
-use crate::read::{FetchOptions, JoinRule, ReadOptions};
+use crate::read::{FetchOptions, Pace, ReadOptions};
 use crate::shared::Shared;
 use crate::sync::Syncer;
 
 /// A longer series entry or chunk is taken for corrupt: no writer makes one.
 const ITEM_BYTES_MAX: u64 = 64 << 20;
-/// No request asks for more, unless a single item is larger.
-const PART_BYTES: u64 = 16 << 20;
+/// Bodies of range requests that may stay open at a time.
+const BODIES_MAX: usize = 256;
 /// Memory for reads that is kept between them.
 const IDLE_BUFFER_BYTES: usize = 16 << 20;
 /// How often unused index-headers are looked for.
@@ -67,23 +67,25 @@ impl Store {
     pub fn new(config: Config, deps: Deps, probe: Probe) -> Result<Self, Error> {
         let bucket = config.bucket.open_required(&deps)?;
         let metrics = &deps.metrics;
+        let chunk_cache = config.chunk_cache.clone().map(|options| ChunkCache::new(options, metrics));
+        let pool = BufferPool::new(IDLE_BUFFER_BYTES);
+        // A body that is open takes a request of those that the bucket lets run: some are left for what is read at once.
+        let bodies_max = bucket.settings().requests_max.map_or(BODIES_MAX, |max| BODIES_MAX.min(max / 2));
         let shared = Arc::new(Shared {
-            bucket: bucket.with_pool(BufferPool::new(IDLE_BUFFER_BYTES)),
+            bucket: bucket.with_pool(pool.clone()),
             clock: deps.clock.clone(),
             cache: IndexCache::new(config.index_cache, metrics),
-            chunk_cache: config.chunk_cache.map(|options| ChunkCache::new(options, metrics)),
+            chunk_cache: chunk_cache.transpose().map_err(|e| Error::flag("store.caching-bucket.config", e))?,
             metrics: GatewayMetrics::new(metrics, config.series_concurrency),
             read: ReadOptions {
                 fetch: FetchOptions {
-                    join: JoinRule {
-                        gap_free_bytes: config.gap_free_bytes,
-                        gap_bytes: config.gap_bytes,
-                        fetched_per_wanted: config.fetched_per_wanted.max(1),
-                        part_bytes: PART_BYTES,
-                    },
+                    pace: Arc::new(Pace::new(config.pace, metrics)),
                     permits: Arc::new(Semaphore::new(config.requests_max.clamp(1, Semaphore::MAX_PERMITS))),
+                    bodies: Arc::new(Semaphore::new(bodies_max)),
+                    pool,
                 },
                 header: config.header,
+                whole_index_bytes: config.whole_index_bytes,
                 batch_series: config.batch_series.max(1),
                 series_bytes: config.series_bytes,
                 chunk_bytes: config.chunk_bytes,

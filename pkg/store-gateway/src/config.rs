@@ -16,6 +16,7 @@ use crate::chunk_cache::ChunkCacheOptions;
 use crate::header::HeaderOptions;
 use crate::index_cache::IndexCacheOptions;
 use crate::limits::Limits;
+use crate::read::PaceOptions;
 
 /// Settings of a store gateway.
 #[derive(Debug, Clone)]
@@ -51,9 +52,10 @@ pub struct Config {
     pub batch_series: usize,
     pub series_bytes: u64,
     pub chunk_bytes: u64,
-    pub gap_bytes: u64,
-    pub gap_free_bytes: u64,
-    pub fetched_per_wanted: u64,
+    /// Which ranges are fetched together.
+    pub pace: PaceOptions,
+    /// Indexes whose series and postings take no more are read and kept whole; 0 = none.
+    pub whole_index_bytes: u64,
     /// Range requests at a time, of all calls.
     pub requests_max: usize,
     pub web_label: String,
@@ -121,13 +123,28 @@ impl assembly::Config for Config {
             batch_series: parsed.count("debug.series-batch-size").max(1) as usize,
             series_bytes: parsed.size_bytes("debug.estimated-max-series-size").max(64),
             chunk_bytes: parsed.size_bytes("debug.estimated-max-chunk-size").max(64),
-            gap_bytes: parsed.size_bytes("store.coalesce-gap"),
-            gap_free_bytes: parsed.size_bytes("store.coalesce-gap-free"),
-            fetched_per_wanted: parsed.count("store.coalesce-ratio").max(1),
+            pace: pace(parsed)?,
+            whole_index_bytes: parsed.size_bytes("store.whole-index-size"),
             requests_max: 128,
             web_label: parsed.text("bucket-web-label").to_owned(),
         })
     }
+}
+
+/// What the flags of joined ranges say.
+fn pace(parsed: &Parsed) -> Result<PaceOptions, Error> {
+    let gap_bytes = match parsed.text("store.coalesce-gap") {
+        "auto" => None,
+        text => {
+            let size = text.parse::<model::ByteSize>();
+            Some(size.map_err(|e| Error::flag("store.coalesce-gap", format!("is neither auto nor a size: {e}")))?.0)
+        }
+    };
+    Ok(PaceOptions {
+        gap_bytes,
+        gap_free_bytes: parsed.size_bytes("store.coalesce-gap-free"),
+        fetched_per_wanted: parsed.count("store.coalesce-ratio").max(1),
+    })
 }
 
 /// What `read` makes of the YAML of `flag` or of its file; its warning is logged.
@@ -210,7 +227,7 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(c.index_cache, IndexCacheOptions { max_bytes: 1 << 30, max_item_bytes: 10 << 20 });
-        let cache = ChunkCacheOptions { max_bytes: 64 << 20, piece_bytes: 32_000, requests_max: 3 };
+        let cache = ChunkCacheOptions { max_bytes: 64 << 20, piece_bytes: 32_000, requests_max: 3, disk: None };
         assert_eq!(c.chunk_cache, Some(cache));
         assert_eq!(c.limits, Limits { touched_series: 5, samples: 240, downloaded_bytes: 1 << 20 });
         assert_eq!((c.store_limits.series, c.store_limits.samples), (5, 240));

@@ -84,10 +84,10 @@ const MORE: &[Flag] = &[
         "1GiB",
         "Maximum bytes of downloaded data that a single call holds at a time. A call that would hold more fails. 0 means no limit but --chunk-pool-size.",
     ),
-    Flag::size(
+    Flag::text(
         "store.coalesce-gap",
-        "512KiB",
-        "Parts of an object that are further apart than this are fetched in requests of their own.",
+        "auto",
+        "Parts of an object that are further apart than this are fetched in requests of their own. auto: as many bytes as the bucket sends in the time in which it would begin to answer another request, as measured, between 128KiB and 2MiB.",
     ),
     Flag::size(
         "store.coalesce-gap-free",
@@ -97,7 +97,12 @@ const MORE: &[Flag] = &[
     Flag::count(
         "store.coalesce-ratio",
         "2",
-        "Parts of an object whose distance is between the two are fetched in one request if that fetches no more than so many times the bytes that are wanted.",
+        "Parts of an object whose distance is between the two are fetched in one request if that fetches no more than so many times the bytes that are wanted, or no more than the larger distance in all.",
+    ),
+    Flag::size(
+        "store.whole-index-size",
+        "4MiB",
+        "The series and postings of an index that take no more than this are read in one request, and kept in the index cache as they are. 0 reads only the parts that a query needs.",
     ),
 ];
 

@@ -1,6 +1,5 @@
 //! The blocks of a bucket as one source of series.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,7 +11,7 @@ use model::TimeRange;
 use parking_lot::RwLock;
 use storage::{
     Answer, Ctx, Error, LabelQuery, PartialResponse, ReadStats, Result, Select, SeriesEvent, SeriesSource,
-    SeriesStream, SourceInfo, merge_streams,
+    SeriesStream, SourceInfo, merge_sorted_names, merge_streams,
 };
 use storeapi::{ComponentType, EndpointInfo, Served};
 use tokio::sync::Semaphore;
@@ -214,18 +213,25 @@ impl StoreGateway {
         let asked_for = [&want.block_matchers[..], &want.matchers[..]];
         let warnings = self.lacking(&loaded, range, asked_for, want.partial_response)?;
         let mut answer = Answer { warnings, ..Answer::default() };
-        let mut all = BTreeSet::new();
+        let mut lists = Vec::new();
         while let Some((block, outcome)) = asked.next().await {
             match outcome {
                 Ok(Names { texts, warnings }) => {
-                    all.extend(texts);
+                    lists.push(texts);
                     answer.warnings.extend(warnings);
                 }
                 Err(e) => answer.warnings.push(shared.failed(block, e, want.partial_response)?),
             }
         }
-        let limit = if want.limit == 0 { usize::MAX } else { want.limit };
-        answer.value = all.into_iter().filter(|t| !t.is_empty()).take(limit).collect();
+        lists.iter_mut().for_each(|texts| texts.retain(|text| !text.is_empty()));
+        answer.value = match lists.pop() {
+            // Of one block they are in order, and there may be very many.
+            Some(mut texts) if lists.is_empty() => {
+                texts.truncate(if want.limit == 0 { usize::MAX } else { want.limit });
+                texts
+            }
+            last => merge_sorted_names(lists.into_iter().chain(last).collect(), want.limit),
+        };
         Ok(answer)
     }
 }

@@ -1,20 +1,18 @@
 //! Index-headers: from disk if there is a whole one, else from the bucket and then kept on disk.
 
-use std::fs::File;
-use std::io::Write;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use block::survey::Survey;
 use block::toc::TOC_LEN;
-use block::{BlockId, IndexHeader, IndexParts, map_file};
+use block::{BlockId, IndexHeader, IndexParts};
 use bytes::{Bytes, BytesMut};
-use encoding::crc32c;
 use futures::future::try_join_all;
+use futures::stream::{self, StreamExt};
 use objstore::{Bucket, Object};
-use serde::{Deserialize, Serialize};
 
 use crate::error::{BlockError, BlockResult};
+use crate::header_file::{HeaderWriter, Origin, keep, open_kept};
 use crate::read::{get_clamped, replaced};
 
 /// How the parts of an index that its header holds are fetched. The defaults suit stores over a network.
@@ -53,57 +51,6 @@ pub(crate) struct Source<'a> {
     pub(crate) index: Option<&'a Object>,
 }
 
-/// Which index a header on disk was made from, and what was seen of it; lies beside the header. A header of another index
-/// has sound checksums and leads to wrong places: only this tells it apart.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Origin {
-    block: BlockId,
-    index_bytes: u64,
-    last_modified_ms: i64,
-    etag: Option<String>,
-    header_crc32c: u32,
-    survey: Survey,
-}
-
-impl Origin {
-    fn is_of(&self, id: BlockId, index: &Object) -> bool {
-        (self.block, self.index_bytes, self.last_modified_ms, &self.etag)
-            == (id, index.size, index.last_modified_ms, &index.etag)
-    }
-}
-
-fn origin_file(header: &Path) -> PathBuf {
-    header.with_extension("json")
-}
-
-fn read_origin(header: &Path, id: BlockId, index: &Object) -> Option<Origin> {
-    let origin: Origin = serde_json::from_slice(&std::fs::read(origin_file(header)).ok()?).ok()?;
-    origin.is_of(id, index).then_some(origin)
-}
-
-/// What was seen of `index` when the header in `file` was made from it; `None` if the header is of another index, or absent.
-pub(crate) fn kept_survey(file: &Path, id: BlockId, index: &Object) -> Option<Survey> {
-    read_origin(file, id, index).map(|origin| origin.survey)
-}
-
-/// The header in `file`, if it was made from this index.
-fn open_kept(file: &Path, id: BlockId, index: &Object) -> block::Result<Option<(IndexHeader, Survey)>> {
-    if !file.exists() {
-        return Ok(None);
-    }
-    let Some(origin) = read_origin(file, id, index) else {
-        tracing::info!(block = %id, "index-header on disk is not of this index, building it again");
-        return Ok(None);
-    };
-    let bytes = map_file(file)?;
-    let name = file.display().to_string();
-    if crc32c(&bytes) != origin.header_crc32c {
-        return Err(block::Error::corrupt(name, 0, "not the bytes that were written"));
-    }
-    let header = IndexHeader::open(&name, bytes)?;
-    Ok((header.source_bytes() == index.size).then_some((header, origin.survey)))
-}
-
 /// Opens the header in `file`; if there is none, or it is corrupt or of another index, makes it from the index and keeps
 /// it in `file`. Gives what was seen of the index' series too.
 pub(crate) async fn open_or_make(
@@ -125,7 +72,20 @@ pub(crate) async fn open_or_make(
         Some(index) => index.size,
         None => bucket.head(path).await?.size,
     };
-    let (bytes, survey) = match make(bucket, path, size, options).await {
+    let mut failed = None;
+    if let Some((file, index)) = file.clone().filter(|_| size > options.whole_bytes_max) {
+        match download(bucket, source, &index, file, options).await {
+            Ok(Some(made)) => return Ok(made),
+            Ok(None) => {}
+            Err(BlockError::Corrupt(why)) => failed = Some(why),
+            Err(e) => return Err(e),
+        }
+    }
+    let first = match failed {
+        Some(why) => Err(BlockError::Corrupt(why)),
+        None => make(bucket, path, size, options).await,
+    };
+    let (bytes, survey) = match first {
         // Perhaps corrupt on the way: once more.
         Err(BlockError::Corrupt(why)) => {
             tracing::warn!(index = path, why, "index-header cannot be made, reading the index again");
@@ -136,15 +96,7 @@ pub(crate) async fn open_or_make(
     let name = path.to_owned();
     let opened = blocking(move || {
         let Some((file, index)) = file else { return IndexHeader::open(&name, bytes.into()) };
-        let origin = Origin {
-            block: id,
-            index_bytes: size,
-            last_modified_ms: index.last_modified_ms,
-            etag: index.etag,
-            header_crc32c: crc32c(&bytes),
-            survey,
-        };
-        match keep(&file, &bytes, &origin) {
+        match keep(&file, &bytes, Origin::new(id, &index, survey)) {
             // Mapped from the file, so that the system may take the memory back.
             Ok(()) => IndexHeader::open_file(&file),
             // A full disk costs speed, not answers.
@@ -155,6 +107,75 @@ pub(crate) async fn open_or_make(
         }
     });
     Ok((opened.await?, survey))
+}
+
+/// Makes the header of a large index straight in `file`: memory holds a few parts of it and not all. `None` where the disk
+/// refuses.
+async fn download(
+    bucket: &Bucket,
+    source: Source<'_>,
+    index: &Object,
+    file: PathBuf,
+    options: &HeaderOptions,
+) -> BlockResult<Option<(IndexHeader, Survey)>> {
+    let (path, size) = (source.path, index.size);
+    let Ends { parts, end, end_at } = ends(bucket, path, size, options).await?;
+    let (series_at, survey_end) = (parts.toc.series, survey_end(&parts, options));
+    let have = parts.tail.start.max(end_at);
+    // The series lie behind the symbols: requests for both.
+    let ranges = split(parts.symbols.start..survey_end, options).chain(split(parts.tail.start..have, options));
+    let fetch = async |range: Range<u64>| (range.start, part(bucket, path, range, size).await);
+    let mut bodies = stream::iter(ranges.map(fetch)).buffered(PARTS_AHEAD);
+    let (mut writer, mut series) =
+        (WriterTask::begin(file, parts.header_begin().to_vec().into()).await, BytesMut::new());
+    while let Some((at, body)) = bodies.next().await {
+        let mut bytes = body?;
+        if at < parts.tail.start {
+            let symbols = usize::try_from(series_at.saturating_sub(at)).unwrap_or(usize::MAX).min(bytes.len());
+            series.extend_from_slice(&bytes.split_off(symbols));
+        }
+        writer = writer.put(bytes).await;
+    }
+    writer = writer.put(end.slice((have - end_at) as usize..)).await;
+    writer = writer.put(parts.header_end().to_vec().into()).await;
+    let survey = Survey::of(parts.version, series_at, parts.toc.series_end(), &series);
+    let (name, origin) = (path.to_owned(), Origin::new(source.id, index, survey));
+    let opened = blocking(move || {
+        let Ok(writer) = writer.0 else { return Ok(None) };
+        let header = writer.open(&name)?;
+        Ok(writer.finish(origin).is_ok().then_some(header))
+    });
+    Ok(opened.await?.map(|header| (header, survey)))
+}
+
+/// Parts that are fetched before they are written.
+const PARTS_AHEAD: usize = 2;
+
+/// A header being written by threads that may wait for the disk; an error stays to the end.
+struct WriterTask(std::io::Result<HeaderWriter>);
+
+impl WriterTask {
+    async fn begin(file: PathBuf, bytes: Bytes) -> Self {
+        Self::run(move || {
+            let mut writer = HeaderWriter::create(file)?;
+            writer.put(&bytes)?;
+            Ok(writer)
+        })
+        .await
+    }
+
+    async fn put(self, bytes: Bytes) -> Self {
+        Self::run(move || {
+            let mut writer = self.0?;
+            writer.put(&bytes)?;
+            Ok(writer)
+        })
+        .await
+    }
+
+    async fn run(work: impl FnOnce() -> std::io::Result<HeaderWriter> + Send + 'static) -> Self {
+        Self(tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(std::io::Error::other(e))))
+    }
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> block::Result<T> + Send + 'static) -> BlockResult<T> {
@@ -193,13 +214,40 @@ async fn fetch(bucket: &Bucket, path: &str, size: u64, options: &HeaderOptions) 
         let series = cut(&(parts.toc.series..parts.toc.series_end()));
         return Ok(Parts { index: parts, symbols, tail, series });
     }
-    let tail_at = size - options.tail_bytes.max(TOC_LEN as u64).min(size);
-    let (head, end) = futures::future::try_join(
-        exactly(bucket, path, options, head_range, size),
-        exactly(bucket, path, options, tail_at..size, size),
+    let Ends { parts, end, end_at } = ends(bucket, path, size, options).await?;
+    let have = parts.tail.start.max(end_at);
+    // The series lie behind the symbols: one request for both.
+    let (mut symbols, first) = futures::future::try_join(
+        exactly(bucket, path, options, parts.symbols.start..survey_end(&parts, options), size),
+        exactly(bucket, path, options, parts.tail.start..have, size),
     )
     .await?;
-    let toc = end.slice((toc_range.start - tail_at) as usize..);
+    let series = symbols.split_off((parts.toc.series - parts.symbols.start) as usize);
+    let end = end.slice((have - end_at) as usize..);
+    let tail = match first.is_empty() {
+        true => end,
+        false => join(vec![first, end]),
+    };
+    Ok(Parts { index: parts, symbols, tail, series })
+}
+
+/// Where the parts of a large index lie, and its end.
+struct Ends {
+    parts: IndexParts,
+    end: Bytes,
+    /// Where `end` begins.
+    end_at: u64,
+}
+
+async fn ends(bucket: &Bucket, path: &str, size: u64, options: &HeaderOptions) -> BlockResult<Ends> {
+    let [head_range, toc_range] = IndexParts::probe("index", size)?;
+    let end_at = size - options.tail_bytes.max(TOC_LEN as u64).min(size);
+    let (head, end) = futures::future::try_join(
+        exactly(bucket, path, options, head_range, size),
+        exactly(bucket, path, options, end_at..size, size),
+    )
+    .await?;
+    let toc = end.slice((toc_range.start - end_at) as usize..);
     let parts = IndexParts::parse("index", size, &head, &toc)?;
     let wanted = parts.symbols.end - parts.symbols.start + (parts.tail.end - parts.tail.start);
     if wanted > options.header_bytes_max {
@@ -208,22 +256,34 @@ async fn fetch(bucket: &Bucket, path: &str, size: u64, options: &HeaderOptions) 
             options.header_bytes_max
         )));
     }
-    let have = parts.tail.start.max(tail_at);
-    let series_at = parts.toc.series;
-    let series_end = parts.toc.series_end().min(series_at.saturating_add(options.survey_bytes));
-    // The series lie behind the symbols: one request for both.
-    let (mut symbols, first) = futures::future::try_join(
-        exactly(bucket, path, options, parts.symbols.start..series_end, size),
-        exactly(bucket, path, options, parts.tail.start..have, size),
-    )
-    .await?;
-    let series = symbols.split_off((series_at - parts.symbols.start) as usize);
-    let end = end.slice((have - tail_at) as usize..);
-    let tail = match first.is_empty() {
-        true => end,
-        false => join(vec![first, end]),
-    };
-    Ok(Parts { index: parts, symbols, tail, series })
+    Ok(Ends { parts, end, end_at })
+}
+
+/// Up to where series are looked at when a header is made.
+fn survey_end(parts: &IndexParts, options: &HeaderOptions) -> u64 {
+    parts.toc.series_end().min(parts.toc.series.saturating_add(options.survey_bytes))
+}
+
+/// `range` in parts.
+fn split(range: Range<u64>, options: &HeaderOptions) -> impl Iterator<Item = Range<u64>> {
+    let part = options.part_bytes.max(1);
+    let starts = (range.start..range.end).step_by(usize::try_from(part).unwrap_or(usize::MAX));
+    starts.map(move |start| start..range.end.min(start.saturating_add(part)))
+}
+
+/// `range` of an index of `size` bytes.
+async fn part(bucket: &Bucket, path: &str, range: Range<u64>, size: u64) -> BlockResult<Bytes> {
+    let (start, want) = (range.start, range.end - range.start);
+    let (bytes, now) = get_clamped(bucket, path, range).await?;
+    if now > size {
+        return Err(replaced("index", start, now, size));
+    }
+    if bytes.len() as u64 != want {
+        let text =
+            format!("index: offset {start}: {} bytes read, {want} wanted: it is shorter than listed", bytes.len());
+        return Err(BlockError::Corrupt(text));
+    }
+    Ok(bytes)
 }
 
 /// `range` of an index of `size` bytes, in parts side by side.
@@ -234,55 +294,13 @@ async fn exactly(
     range: Range<u64>,
     size: u64,
 ) -> BlockResult<Bytes> {
-    let part = options.part_bytes.max(1);
-    let starts = (range.start..range.end).step_by(usize::try_from(part).unwrap_or(usize::MAX));
-    let parts = starts.map(async |start| {
-        let (bytes, now) = get_clamped(bucket, path, start..range.end.min(start.saturating_add(part))).await?;
-        if now > size { Err(replaced("index", start, now, size)) } else { Ok(bytes) }
-    });
+    let parts = split(range, options).map(|range| part(bucket, path, range, size));
     let mut bodies: Vec<Bytes> = try_join_all(parts).await?;
-    let bytes = if bodies.len() == 1 { bodies.swap_remove(0) } else { join(bodies) };
-    let want = range.end - range.start;
-    if bytes.len() as u64 != want {
-        let text = format!(
-            "index: offset {}: {} bytes read, {want} wanted: it is shorter than listed",
-            range.start,
-            bytes.len()
-        );
-        return Err(BlockError::Corrupt(text));
-    }
-    Ok(bytes)
+    Ok(if bodies.len() == 1 { bodies.swap_remove(0) } else { join(bodies) })
 }
 
 fn join(parts: Vec<Bytes>) -> Bytes {
     let mut all = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum());
     parts.iter().for_each(|p| all.extend_from_slice(p));
     all.freeze()
-}
-
-/// Writes under another name, to disk, then renames: a reader sees all of it or nothing.
-/// The origin of an older header goes first, that of this one comes last.
-fn keep(file: &Path, bytes: &[u8], origin: &Origin) -> std::io::Result<()> {
-    let dir = file.parent().unwrap_or(Path::new("."));
-    // something else may lie in the way
-    if file.is_dir() {
-        std::fs::remove_dir_all(file)?;
-    }
-    std::fs::create_dir_all(dir)?;
-    match std::fs::remove_file(origin_file(file)) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
-    replace(file, bytes)?;
-    replace(&origin_file(file), &serde_json::to_vec(origin)?)?;
-    File::open(dir)?.sync_all()
-}
-
-fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let tmp = file.with_extension("tmp");
-    let mut out = File::create(&tmp)?;
-    out.write_all(bytes)?;
-    out.sync_all()?;
-    drop(out);
-    std::fs::rename(&tmp, file)
 }

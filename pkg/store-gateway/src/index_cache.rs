@@ -1,8 +1,10 @@
-//! Parts of indexes kept in memory: lists of postings, expanded postings, series entries. Bounded by bytes.
+//! Parts of indexes kept in memory: lists of postings, expanded postings, series entries; of small indexes all of them as
+//! they are. Bounded by bytes.
 
 use std::sync::Arc;
 
 use block::BlockId;
+use bytes::Bytes;
 use telemetry::{Counter, CounterVec, Gauge, Metrics};
 
 use crate::clock_cache::ClockCache;
@@ -23,6 +25,8 @@ enum Kind {
     Series = 1,
     /// The series of a block that match matchers, by a hash of their text.
     Expanded = 2,
+    /// Series and postings of a block.
+    Whole = 3,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -39,6 +43,7 @@ enum Value {
     /// With the whole text, as hashes may be equal.
     Matched(Box<(Arc<str>, Arc<[u32]>)>),
     Entry(Box<[u8]>),
+    Whole(Bytes),
 }
 
 /// Counts of an [`Arc`], in bytes.
@@ -52,11 +57,12 @@ impl Value {
             Self::Matched(both) => size_of_val(&**both) + both.0.len() + ARC_BYTES + ids(&both.1),
             // Allocators round small sizes up.
             Self::Entry(bytes) => bytes.len().next_multiple_of(16),
+            Self::Whole(bytes) => bytes.len(),
         }
     }
 }
 
-const KINDS: [&str; 3] = ["Postings", "Series", "ExpandedPostings"];
+const KINDS: [&str; 4] = ["Postings", "Series", "ExpandedPostings", "Index"];
 
 #[derive(Debug)]
 struct Counters {
@@ -72,7 +78,7 @@ struct Counters {
 pub struct IndexCache {
     cache: Option<ClockCache<Key, Value>>,
     max_item_bytes: usize,
-    counters: [Counters; 3],
+    counters: [Counters; 4],
     size: Gauge,
 }
 
@@ -184,10 +190,37 @@ impl IndexCache {
         }
     }
 
-    /// Whether anything is kept at all.
-    pub fn is_on(&self) -> bool {
-        self.cache.is_some()
+    /// Series and postings of a block, as they stand in its index.
+    pub fn whole(&self, block: BlockId) -> Option<Bytes> {
+        self.get(&whole_key(block), |value| match value {
+            Value::Whole(bytes) => Some(bytes.clone()),
+            _ => None,
+        })
     }
+
+    /// Keeps a copy of series and postings.
+    pub fn put_whole(&self, block: BlockId, bytes: &[u8]) {
+        if self.cache.is_some() {
+            self.put(whole_key(block), Value::Whole(Bytes::copy_from_slice(bytes)));
+        }
+    }
+
+    /// Drops series and postings of a block.
+    pub fn forget_whole(&self, block: BlockId) {
+        if let Some(cache) = &self.cache {
+            cache.remove(&whole_key(block));
+            self.size.set(cache.size_bytes() as f64);
+        }
+    }
+
+    /// Bytes that it may hold; `None` = nothing is kept at all.
+    pub fn max_bytes(&self) -> Option<u64> {
+        self.cache.as_ref().map(|cache| cache.max_bytes())
+    }
+}
+
+fn whole_key(block: BlockId) -> Key {
+    Key { block, at: 0, kind: Kind::Whole }
 }
 
 fn expanded_key(block: BlockId, matchers: &str) -> Key {

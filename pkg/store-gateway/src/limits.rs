@@ -10,6 +10,9 @@ use crate::metrics::GatewayMetrics;
 /// Thanos' measure of samples not yet decoded.
 const SAMPLES_PER_CHUNK: u64 = 120;
 
+/// What a request may hold of indexes that are read whole.
+const WHOLE_INDEX_BYTES: u64 = 64 << 20;
+
 /// Limits of one request; 0 = none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
@@ -72,6 +75,8 @@ pub(crate) struct BatchSizes {
     pub(crate) chunk_bytes: u64,
     /// Series whose chunks are fetched at a time, at most.
     pub(crate) series: usize,
+    /// An index whose series and postings take no more is read whole.
+    pub(crate) index_bytes: u64,
 }
 
 impl BatchSizes {
@@ -84,6 +89,7 @@ impl BatchSizes {
             // Each block holds one batch in sight of the merge and one being read.
             chunk_bytes: share(9 << 20, 256 << 10, 2 << 20),
             series: 4096,
+            index_bytes: WHOLE_INDEX_BYTES / blocks.max(1) as u64,
         }
     }
 }
@@ -111,6 +117,18 @@ impl Request {
 
     /// Counts `items` in `bytes` that are about to be fetched, and takes the bytes of the budget.
     pub(crate) fn fetch(&self, data: Data, items: u64, bytes: u64) -> Result<Reservation> {
+        self.download(data, bytes)?;
+        self.fetched(data, items);
+        self.hold(bytes)
+    }
+
+    /// Counts `items` that are fetched.
+    pub(crate) fn fetched(&self, data: Data, items: u64) {
+        self.counts[data as usize].fetched.fetch_add(items, Ordering::Relaxed);
+    }
+
+    /// Counts `bytes` that are about to be downloaded.
+    pub(crate) fn download(&self, data: Data, bytes: u64) -> Result<()> {
         let total = self.downloaded.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         let max = self.limits.downloaded_bytes;
         if max > 0 && total > max {
@@ -119,12 +137,10 @@ impl Request {
                  the time range, or raise --store.grpc.downloaded-bytes-limit"
             )));
         }
-        let held = self.hold(bytes)?;
         let counts = &self.counts[data as usize];
-        counts.fetched.fetch_add(items, Ordering::Relaxed);
         counts.fetched_bytes.fetch_add(bytes, Ordering::Relaxed);
         counts.fetches.fetch_add(1, Ordering::Relaxed);
-        Ok(held)
+        Ok(())
     }
 
     /// Takes `bytes` of the budget.

@@ -8,17 +8,19 @@ use futures::stream::{self, StreamExt};
 use parking_lot::RwLock;
 use proto::thanos as wire;
 use proto::thanos::store_client::StoreClient as WireClient;
-use storage::{Answer, Ctx, LabelQuery, Result, Select, SeriesEvent, SeriesSource, SeriesStream, SourceInfo};
+use storage::{Answer, Ctx, HintSink, LabelQuery, Result, Select, SeriesEvent, SeriesSource, SeriesStream, SourceInfo};
 use tonic::client::Grpc;
 use tonic::codegen::http;
+use tonic::metadata::MetadataValue;
 use tonic::{Request, Status, Streaming};
 use transport::grpc::{Channel, MESSAGE_BYTES_MAX};
 
-use crate::convert;
+use crate::label_deltas::ACCEPTED;
 use crate::patience::Patience;
 use crate::series_codec::{ClientCodec, SERIES_PATH};
 use crate::series_decode::Incoming;
 use crate::status::error_from_status;
+use crate::{convert, hints};
 
 /// The longest timeout that is sent; gRPC has 8 digits for it.
 const TIMEOUT_MAX: Duration = Duration::from_secs(366 * 86_400);
@@ -75,12 +77,14 @@ impl SeriesSource for StoreClient {
 
     fn select(&self, ctx: &Ctx, want: Select) -> SeriesStream {
         let (channel, name) = (self.channel.clone(), self.name.clone());
-        let request = request(ctx, convert::select_to_wire(&want, BATCH));
-        let mut patience = Patience::new(ctx);
+        let mut request = request(ctx, convert::select_to_wire(&want, BATCH, ctx.hints.is_some()));
+        let (header, value) = ACCEPTED;
+        request.metadata_mut().insert(header, MetadataValue::from_static(value));
+        let (mut patience, sink) = (Patience::new(ctx), ctx.hints.clone());
         let started = async move {
             let call = async { series(channel, request).await.map_err(|s| error_from_status(&name, &s)) };
             match patience.wait(&name, call).await {
-                Ok(messages) => decode(name, messages, patience),
+                Ok(messages) => decode(name, messages, patience, sink),
                 Err(error) => stream::once(std::future::ready(Err(error))).boxed(),
             }
         };
@@ -126,20 +130,32 @@ async fn series(
     Ok(grpc.server_streaming(request, path, ClientCodec).await?.into_inner())
 }
 
-fn decode(name: Arc<str>, messages: Streaming<Result<Incoming>>, patience: Patience) -> SeriesStream {
-    stream::unfold(Some((messages, name, patience)), |state| async move {
-        let (mut messages, name, mut patience) = state?;
+/// The answer as events; what it says of its cost goes into `sink`.
+fn decode(
+    name: Arc<str>,
+    messages: Streaming<Result<Incoming>>,
+    patience: Patience,
+    sink: Option<Arc<HintSink>>,
+) -> SeriesStream {
+    stream::unfold(Some((messages, name, patience, sink)), |state| async move {
+        let (mut messages, name, mut patience, sink) = state?;
         loop {
             let next = async { messages.message().await.map_err(|s| error_from_status(&name, &s)) };
             let event = match patience.wait(&name, next).await {
                 Ok(None) => return None,
                 Ok(Some(Ok(Incoming::Other))) => continue,
+                Ok(Some(Ok(Incoming::Hints(frame)))) => {
+                    if let Some(sink) = &sink {
+                        sink.add(hints::told(&frame));
+                    }
+                    continue;
+                }
                 Ok(Some(Ok(Incoming::Series(batch)))) => SeriesEvent::Batch(batch),
                 Ok(Some(Ok(Incoming::Warning(text)))) => SeriesEvent::Warning(format!("{name}: {text}")),
                 Ok(Some(Err(e))) => return Some((Err(e.within(&name)), None)),
                 Err(e) => return Some((Err(e), None)),
             };
-            return Some((Ok(event), Some((messages, name, patience))));
+            return Some((Ok(event), Some((messages, name, patience, sink))));
         }
     })
     .boxed()

@@ -129,14 +129,15 @@ pub(crate) fn select_from_wire(request: wire::SeriesRequest) -> Result<(Select, 
     Ok((select, asked))
 }
 
-pub(crate) fn select_to_wire(want: &Select, batch: usize) -> wire::SeriesRequest {
+/// `is_counted`: the answer is to end with what it cost.
+pub(crate) fn select_to_wire(want: &Select, batch: usize, is_counted: bool) -> wire::SeriesRequest {
     let mut aggregates: Vec<i32> = want.aggregates.iter().map(|a| aggregate_to_wire(a) as i32).collect();
     if aggregates.is_empty() {
         aggregates.push(wire::Aggr::Raw as i32);
     }
-    let hints = (!want.block_matchers.is_empty()).then(|| {
+    let hints = (is_counted || !want.block_matchers.is_empty()).then(|| {
         let block_matchers = matchers_to_wire(&want.block_matchers);
-        pack("SeriesRequestHints", &hintspb::SeriesRequestHints { block_matchers, enable_query_stats: false })
+        pack("SeriesRequestHints", &hintspb::SeriesRequestHints { block_matchers, enable_query_stats: is_counted })
     });
     wire::SeriesRequest {
         min_time: want.range.min,
@@ -299,7 +300,7 @@ pub(crate) fn pack(name: &str, message: &impl Message) -> prost_types::Any {
     prost_types::Any { type_url: format!("type.googleapis.com/hintspb.{name}"), value: message.encode_to_vec() }
 }
 
-fn unpack<M: Message + Default>(name: &str, any: &prost_types::Any) -> Result<M> {
+pub(crate) fn unpack<M: Message + Default>(name: &str, any: &prost_types::Any) -> Result<M> {
     let found = any.type_url.rsplit('/').next().unwrap_or_default();
     if found.strip_prefix("hintspb.") != Some(name) {
         return Err(Error::Invalid(format!("hints are of type {found:?}, not hintspb.{name}")));

@@ -10,6 +10,7 @@ mod info;
 mod inspect_client;
 mod inspect_convert;
 mod inspect_server;
+mod label_deltas;
 mod patience;
 mod series_codec;
 mod series_decode;

@@ -17,7 +17,10 @@ pub(crate) const SERIES_PATH: &str = "/thanos.Store/Series";
 const SEND_BYTES: usize = 64 << 10;
 
 #[derive(Debug, Default)]
-pub(crate) struct ServerCodec;
+pub(crate) struct ServerCodec {
+    /// Whether the peer reads labels told by their differences.
+    pub(crate) deltas: bool,
+}
 
 impl Codec for ServerCodec {
     type Encode = Outgoing;
@@ -26,7 +29,7 @@ impl Codec for ServerCodec {
     type Decoder = RequestDecoder;
 
     fn encoder(&mut self) -> Writer {
-        Writer::default()
+        Writer::new(self.deltas)
     }
 
     fn decoder(&mut self) -> RequestDecoder {

@@ -9,6 +9,8 @@ use labels::SortedBuilder;
 use storage::{AggrChunk, Aggregate, Chunk, ChunkData, EncodedChunk, Error, Result, Series};
 use xxhash_rust::xxh64::xxh64;
 
+use crate::label_deltas::{BATCH_FIELD, DeltaReader};
+
 /// One message of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Incoming {
@@ -16,7 +18,9 @@ pub(crate) enum Incoming {
     Series(Vec<Series>),
     /// What is missing.
     Warning(String),
-    /// Hints, or what a later protocol may add.
+    /// What the answer cost, a `google.protobuf.Any`.
+    Hints(Bytes),
+    /// What a later protocol may add.
     Other,
 }
 
@@ -101,6 +105,7 @@ impl<'a> Fields<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     labels: SortedBuilder,
+    deltas: DeltaReader,
 }
 
 impl Reader {
@@ -113,15 +118,15 @@ impl Reader {
         let mut found = Incoming::Other;
         while let Some(field) = fields.next()? {
             match field {
-                (1, Value::Bytes(range)) => found = Incoming::Series(vec![self.series(message, range)?]),
+                (1, Value::Bytes(range)) => found = Incoming::Series(vec![self.series(message, range, false)?]),
                 (2, Value::Bytes(range)) => found = Incoming::Warning(text(message, range)?.to_owned()),
-                (3, Value::Bytes(_)) => found = Incoming::Other,
-                (4, Value::Bytes(range)) => {
+                (3, Value::Bytes(range)) => found = Incoming::Hints(message.slice(range)),
+                (number @ (4 | BATCH_FIELD), Value::Bytes(range)) => {
                     let mut batch = Vec::new();
                     let mut fields = Fields::new(message, range);
                     while let Some(field) = fields.next()? {
                         if let (1, Value::Bytes(range)) = field {
-                            batch.push(self.series(message, range)?);
+                            batch.push(self.series(message, range, number == BATCH_FIELD)?);
                         }
                     }
                     found = Incoming::Series(batch);
@@ -132,12 +137,17 @@ impl Reader {
         Ok(found)
     }
 
-    fn series(&mut self, message: &Bytes, range: Range<usize>) -> Result<Series> {
+    /// One series, its labels as the protocol has them or as `deltas`.
+    fn series(&mut self, message: &Bytes, range: Range<usize>, deltas: bool) -> Result<Series> {
         self.labels.clear();
+        let mut told = None;
         let mut chunks: Vec<Chunk> = Vec::new();
         let mut fields = Fields::new(message, range);
         while let Some(field) = fields.next()? {
             match field {
+                (1, Value::Bytes(range)) if deltas => {
+                    told = Some(self.deltas.read(&message[range], &mut self.labels)?);
+                }
                 (1, Value::Bytes(range)) => {
                     let (name, value) = label(message, range)?;
                     self.labels.push(name, value).map_err(|e| Error::Corrupt(e.to_string()))?;
@@ -150,7 +160,7 @@ impl Reader {
                     }
                     match chunk(message, range) {
                         Ok(chunk) => chunks.push(chunk),
-                        Err(e) => return Err(e.within(self.labels.finish())),
+                        Err(e) => return Err(e.within(told.unwrap_or_else(|| self.labels.finish()))),
                     }
                 }
                 _ => {}
@@ -160,7 +170,7 @@ impl Reader {
         if !chunks.is_sorted_by_key(|c| c.min_time) {
             chunks.sort_by_key(|c| (c.min_time, c.max_time));
         }
-        Ok(Series { labels: self.labels.finish(), chunks })
+        Ok(Series { labels: told.unwrap_or_else(|| self.labels.finish()), chunks })
     }
 }
 

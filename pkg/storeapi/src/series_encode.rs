@@ -4,6 +4,8 @@
 use prost::Message;
 use storage::{Aggregate, Chunk, ChunkData, EncodedChunk, Series};
 
+use crate::label_deltas::{BATCH_FIELD, DeltaWriter};
+
 /// One message of the answer.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Outgoing {
@@ -29,7 +31,7 @@ fn varint_len(value: u64) -> usize {
 }
 
 #[inline]
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -129,15 +131,23 @@ fn put_series(out: &mut Vec<u8>, series: &Series) {
 /// Writes messages; its memory is used again from one to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
+    /// For peers that read labels so.
+    deltas: Option<DeltaWriter>,
+    labels: Vec<u8>,
     series: Vec<u8>,
     body: Vec<u8>,
     head: Vec<u8>,
 }
 
 impl Writer {
+    /// With labels as the protocol has them, or told by what differs from those before.
+    pub(crate) fn new(deltas: bool) -> Self {
+        Self { deltas: deltas.then(DeltaWriter::default), ..Self::default() }
+    }
+
     /// The message, in two parts.
     pub(crate) fn write(&mut self, message: &Outgoing) -> (&[u8], &[u8]) {
-        let Self { series: one, body, head } = self;
+        let Self { deltas, labels, series: one, body, head } = self;
         head.clear();
         body.clear();
         match message {
@@ -151,6 +161,20 @@ impl Writer {
                 put_head(head, 3, body.len());
             }
             Outgoing::Series { series, batch } => {
+                if let Some(deltas) = deltas {
+                    for series in series {
+                        labels.clear();
+                        deltas.put(labels, &series.labels);
+                        one.clear();
+                        put_head(one, 1, labels.len());
+                        one.extend_from_slice(labels);
+                        series.chunks.iter().for_each(|chunk| put_chunk(one, chunk));
+                        put_head(body, 1, one.len());
+                        body.extend_from_slice(one);
+                    }
+                    put_head(head, BATCH_FIELD, body.len());
+                    return (head, body);
+                }
                 for series in series {
                     // Its length comes first, so it is written aside: copying it costs less than measuring it.
                     one.clear();
@@ -238,6 +262,22 @@ mod tests {
         wire::Series { labels, chunks: series.chunks.iter().map(chunk).collect() }
     }
 
+    /// Any number of messages after each other; whoever does not know the field finds nothing in them.
+    #[test]
+    fn labels_told_by_their_differences() {
+        let (mut writer, mut reader) = (Writer::new(true), Reader::default());
+        for batch in [true, false, true] {
+            let message = Outgoing::Series { series: examples(), batch };
+            let (head, body) = writer.write(&message);
+            let bytes: Bytes = [head, body].concat().into();
+            assert_eq!(reader.read(&bytes).unwrap(), Incoming::Series(examples()));
+            assert_eq!(wire::SeriesResponse::decode(bytes).unwrap(), wire::SeriesResponse { result: None });
+        }
+        let warning = Outgoing::Warning("w".into());
+        let (head, body) = writer.write(&warning);
+        assert_eq!([head, body].concat(), write(&warning));
+    }
+
     #[test]
     fn bytes_are_those_of_the_generated_messages() {
         let frame = |result| wire::SeriesResponse { result: Some(result) };
@@ -262,7 +302,7 @@ mod tests {
                 match ours {
                     Outgoing::Series { series, .. } => Incoming::Series(series),
                     Outgoing::Warning(text) => Incoming::Warning(text),
-                    Outgoing::Hints(_) => Incoming::Other,
+                    Outgoing::Hints(hints) => Incoming::Hints(hints.encode_to_vec().into()),
                 }
             );
         }

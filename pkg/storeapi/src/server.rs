@@ -23,6 +23,7 @@ use tonic::server::ServerStreamingService;
 use tonic::service::RoutesBuilder;
 use tonic::{Request, Response, Status};
 
+use crate::label_deltas::ACCEPTED;
 use crate::series_codec::{SERIES_PATH, ServerCodec};
 use crate::series_encode::Outgoing;
 use crate::status::status_from_error;
@@ -30,6 +31,8 @@ use crate::{convert, hints};
 
 /// A frame is closed once it holds this much; a series that is larger goes on in the next frame.
 const FRAME_BYTES: usize = 1 << 20;
+/// Series in one frame for a peer that is aion too: each frame costs about as much as some of its series, where they are small.
+const BATCH_OF_PEERS: usize = 512;
 /// Thanos' measure of samples not yet decoded.
 const SAMPLES_PER_CHUNK: u64 = 120;
 
@@ -99,9 +102,11 @@ impl Service<http::Request<Body>> for StoreService {
             return self.others.call(request);
         }
         let method = SeriesMethod(self.server.clone());
+        let codec =
+            ServerCodec { deltas: has_deltas(|name| request.headers().get(name).map(|value| value.as_bytes())) };
         Box::pin(async move {
             let limits = (Some(transport::grpc::MESSAGE_BYTES_MAX), None);
-            let mut grpc = tonic::server::Grpc::new(ServerCodec).apply_max_message_size_config(limits.0, limits.1);
+            let mut grpc = tonic::server::Grpc::new(codec).apply_max_message_size_config(limits.0, limits.1);
             Ok(grpc.server_streaming(method, request).await)
         })
     }
@@ -138,8 +143,10 @@ impl Server {
     fn start(&self, request: Request<wire::SeriesRequest>) -> Result<Response<OutgoingStream>, Status> {
         self.series_requests.inc();
         let mut ctx = self.ctx(request.metadata());
+        let is_peer = has_deltas(|name| request.metadata().get(name).map(|value| value.as_bytes()));
         let request = request.into_inner();
-        let batch = usize::try_from(request.response_batch_size).unwrap_or(0).clamp(1, 4096);
+        let asked = usize::try_from(request.response_batch_size).unwrap_or(0).clamp(1, 4096);
+        let batch = if is_peer && asked > 1 { asked.max(BATCH_OF_PEERS) } else { asked };
         let (want, asked) = convert::select_from_wire(request).map_err(status_from_error)?;
         check_range(want.range)?;
         let sink = Arc::new(HintSink::default());
@@ -162,6 +169,12 @@ impl Server {
             async move { (!failed.load(Ordering::Relaxed)).then(|| Ok(Outgoing::Hints(hints::series(asked, &sink)))) };
         Ok(Response::new(Box::pin(responses.chain(futures::stream::once(last).filter_map(std::future::ready)))))
     }
+}
+
+/// Whether a request with these headers comes from a peer that reads labels told by their differences.
+fn has_deltas<'a>(header: impl FnOnce(&'static str) -> Option<&'a [u8]>) -> bool {
+    let (name, value) = ACCEPTED;
+    header(name) == Some(value.as_bytes())
 }
 
 /// The context with a place for the source's hints.

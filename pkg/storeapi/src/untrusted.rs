@@ -1,4 +1,5 @@
-//! The decoders of what a peer sends, each as one call, for fuzzing. Not part of the interface.
+//! The decoders of what a peer sends, each as one call, for fuzzing and for counting what they cost. Not part of the
+//! interface.
 
 use bytes::Bytes;
 use prost::Message;
@@ -6,6 +7,7 @@ use proto::thanos as wire;
 use storage::{Error, Result, Select, Series};
 
 use crate::series_decode::{Incoming, Reader};
+use crate::series_encode::{Outgoing, Writer};
 
 /// The series of one message of an answer; none for a warning or hints.
 ///
@@ -14,8 +16,34 @@ use crate::series_decode::{Incoming, Reader};
 pub fn answer(message: &Bytes) -> Result<Vec<Series>> {
     match Reader::default().read(message)? {
         Incoming::Series(batch) => Ok(batch),
-        Incoming::Warning(_) | Incoming::Other => Ok(Vec::new()),
+        Incoming::Warning(_) | Incoming::Hints(_) | Incoming::Other => Ok(Vec::new()),
     }
+}
+
+/// The messages of one answer, each with some series, whose chunks are encoded; labels as the protocol has them, or by their
+/// differences.
+pub fn messages<'a>(batches: impl Iterator<Item = &'a [Series]>, deltas: bool) -> Vec<Bytes> {
+    let mut writer = Writer::new(deltas);
+    let write = |series: &'a [Series]| -> Bytes {
+        let (head, body) = writer.write(&Outgoing::Series { series: series.to_vec(), batch: true });
+        [head, body].concat().into()
+    };
+    batches.map(write).collect()
+}
+
+/// The series of all messages of one answer.
+///
+/// # Errors
+/// As the client.
+pub fn answers(messages: &[Bytes]) -> Result<usize> {
+    let mut reader = Reader::default();
+    let mut count = 0;
+    for message in messages {
+        if let Incoming::Series(batch) = reader.read(message)? {
+            count += batch.len();
+        }
+    }
+    Ok(count)
 }
 
 /// What a request asks for.

@@ -15,6 +15,7 @@
 
 mod metrics;
 mod occasionally;
+mod summary;
 mod text;
 mod vec;
 
@@ -28,5 +29,6 @@ pub mod process;
 pub use metrics::{Metrics, exponential_buckets};
 pub use occasionally::Occasionally;
 pub use prometheus_client::metrics::histogram::Histogram;
+pub use summary::{Summary, SummaryVec};
 pub use text::CONTENT_TYPE;
 pub use vec::{Counter, CounterVec, FloatCounter, FloatCounterVec, Gauge, GaugeVec, HistogramVec, LabelSet};

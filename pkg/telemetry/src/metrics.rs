@@ -13,6 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 use crate::build::BuildInfo;
+use crate::summary::{Summary, SummaryVec};
 use crate::text;
 use crate::vec::{
     Buckets, Counter, CounterVec, FloatCounter, FloatCounterVec, Gauge, GaugeVec, HistogramVec, LabelSet, Names,
@@ -110,6 +111,16 @@ impl Metrics {
     pub fn histograms(&self, name: &str, help: &str, labels: &'static [&'static str], buckets: &[f64]) -> HistogramVec {
         let make = || Family::new_with_constructor(Buckets(buckets.into()));
         HistogramVec { names: self.names(labels), family: self.family(name, help, make) }
+    }
+
+    /// Quantiles of the last ten minutes, without labels. To be asked for once.
+    pub fn summary(&self, name: &'static str, help: &'static str) -> Summary {
+        self.summaries(name, help, "").with("")
+    }
+
+    /// Quantiles of the last ten minutes, for each value of `label`. To be asked for once.
+    pub fn summaries(&self, name: &'static str, help: &'static str, label: &'static str) -> SummaryVec {
+        SummaryVec::register(self, name, help, label)
     }
 
     /// Adds metrics that are read when scraped.

@@ -13,15 +13,24 @@ fn infinity(value: &str) -> Option<&'static str> {
 }
 
 /// The differences that matter: counters are named with `_total` in their HELP and TYPE lines, kinds unknown to the old
-/// format become gauges or untyped, UNIT and EOF lines go.
+/// format become gauges or untyped, UNIT and EOF lines go. The registry knows no summaries: a family without a kind whose
+/// samples are quantiles is one, together with the families of its sum and its count.
 pub(crate) fn from_openmetrics(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut help: Option<(&str, &str)> = None;
-    for line in text.lines() {
+    let mut summary: Option<&str> = None;
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
         if let Some((name, said)) = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' ')) {
             help = Some((name, said));
         } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
+            if summary.is_some_and(|of| matches!(name.strip_prefix(of), Some("_sum" | "_count"))) {
+                continue;
+            }
+            let of_quantiles = lines.peek().is_some_and(|next| next.contains("quantile=\""));
+            summary = (kind == "unknown" && of_quantiles).then_some(name);
             let (suffix, kind) = match kind {
+                "unknown" if of_quantiles => ("", "summary"),
                 "counter" => ("_total", "counter"),
                 "info" => ("_info", "gauge"),
                 "unknown" => ("", "untyped"),

@@ -294,3 +294,41 @@ fn keys() {
     }
     assert_eq!((series, keys.len()), (7, 7));
 }
+
+/// Families that lack what they should have are read as far as they go, and cost no other family.
+#[test]
+fn empty_messages() {
+    let empty = |kind: u64, field: u64| family("e", kind).message(4, message().message(field, message())).delimited();
+    assert_eq!(protobuf(&empty(2, 4), WITH_ALL)[1..], ["type e summary", "e_count{} 0", "e_sum{} 0"]);
+    let classic = protobuf(&empty(4, 7), WITH_ALL);
+    assert_eq!(classic[2..], ["e_count{} 0", "e_sum{} 0", "e_bucket{le=\"+Inf\"} 0"]);
+    // A metric of another kind than its family says.
+    let mismatch = family("e", 2).message(4, message().message(2, message().double(1, 1.0))).delimited();
+    let mut both = mismatch;
+    both.extend(family("a", 1).message(4, message().message(2, message().double(1, 7.0))).delimited());
+    assert!(protobuf(&both, WITH_ALL).contains(&"a{} 7".to_owned()));
+}
+
+/// Every metric of a family comes, whether it has a native part or not, and whatever stands before it.
+#[test]
+fn native_and_classic_histograms_of_one_family() {
+    let classic = |id: &str| {
+        let histogram = message().varint(1, 9).double(2, 3.0).message(3, bucket(9, 1.0));
+        message().message(1, label("id", id)).message(7, histogram)
+    };
+    let exponential = |id: &str| message().message(1, label("id", id)).message(7, native(message().varint(1, 9)));
+    let body = family("h", 4)
+        .message(4, exponential("1"))
+        .message(4, classic("2"))
+        .message(4, exponential("3"))
+        .message(4, classic("4"))
+        .delimited();
+    let convert = Options { convert_classic_histograms: true, ..Options::default() };
+    let got = protobuf(&body, convert);
+    let kinds: Vec<(&str, bool)> = got[2..].iter().map(|line| (&line[..9], line.contains("schema=-53"))).collect();
+    assert_eq!(kinds, [("h{id=\"1\"}", false), ("h{id=\"2\"}", true), ("h{id=\"3\"}", false), ("h{id=\"4\"}", true)]);
+    let got = protobuf(&body, WITH_ALL);
+    for id in ["1", "2", "3", "4"] {
+        assert!(got.iter().any(|line| line.contains(&format!("id=\"{id}\""))), "{id}: {got:?}");
+    }
+}

@@ -4,6 +4,7 @@ use flags::{Arg, Command, Flag, Kind, Outcome, Parsed, UsageError};
 use futures::future::LocalBoxFuture;
 use service::tool::{Deps, Error, Tool, Verdict};
 
+use crate::promtool::{self, WordsTool};
 use crate::{bucket, promqltest};
 
 /// A checked command line.
@@ -15,6 +16,8 @@ pub enum Call {
     Promqltest(Parsed),
     /// `tools bucket …`.
     Bucket(&'static Tool, Parsed),
+    /// One of promtool's.
+    Promtool(&'static WordsTool, Parsed),
 }
 
 impl Call {
@@ -24,13 +27,14 @@ impl Call {
             Self::Print(_) => "tools",
             Self::Promqltest(_) => "tools promqltest",
             Self::Bucket(tool, _) => tool.full_name,
+            Self::Promtool(tool, _) => tool.full_name,
         }
     }
 
     /// Its flags, for setting up logs.
     pub fn flags(&self) -> Option<&Parsed> {
         match self {
-            Self::Bucket(_, parsed) => Some(parsed),
+            Self::Bucket(_, parsed) | Self::Promtool(_, parsed) => Some(parsed),
             _ => None,
         }
     }
@@ -57,6 +61,7 @@ impl Tools {
     pub fn commands(&self) -> Vec<Command> {
         let mut all: Vec<Command> = self.bucket.iter().map(|tool| bucket::command(tool)).collect();
         all.push(promqltest_command());
+        all.extend(promtool::TOOLS.iter().map(WordsTool::command));
         all
     }
 
@@ -66,6 +71,13 @@ impl Tools {
     /// The name of the command that was meant, and what is wrong.
     pub fn parse(&self, mut args: Vec<String>, version: &str) -> Result<Call, (&'static str, UsageError)> {
         let asks_help = |args: &[String]| args.iter().any(|a| matches!(a.as_str(), "--help" | "-h" | "help"));
+        if let Some(tool) = take_words(&mut args) {
+            let command = tool.command();
+            let shorts: Vec<(char, &str)> =
+                tool.flags.iter().filter(|flag| flag.short != '\0').map(|flag| (flag.short, flag.name)).collect();
+            let args = long_flags(args, &shorts);
+            return finish(tool.full_name, &command, args, version, |parsed| Call::Promtool(tool, parsed));
+        }
         match take_word(&mut args, bucket::PARENT_FLAGS).as_deref() {
             Some("promqltest") => finish("tools promqltest", &promqltest_command(), args, version, Call::Promqltest),
             Some("bucket") => match take_word(&mut args, bucket::PARENT_FLAGS) {
@@ -76,7 +88,6 @@ impl Tools {
                         finish(tool.full_name, &command, args, version, |parsed| Call::Bucket(tool, parsed))
                     }
                     None if name == "help" => Ok(Call::Print(bucket::usage(&self.bucket))),
-                    None if name == "web" => Err(("tools bucket", UsageError("web is not built in yet".to_owned()))),
                     None => Err(("tools bucket", UsageError(format!("unknown command {name:?}")))),
                 },
                 None if asks_help(&args) => Ok(Call::Print(bucket::usage(&self.bucket))),
@@ -91,12 +102,32 @@ impl Tools {
 
     pub fn usage(&self) -> String {
         format!(
-            "usage: aion tools <command> [<args> ...]\n\nCommands:\n  bucket      Bucket utility commands.\n  promqltest  \
-             {}\n\n{}",
+            "usage: aion tools <command> [<args> ...]\n\nCommands:\n  bucket                        Bucket utility commands.\n  \
+             promqltest                    {}\n{}\n{}",
             promqltest_command().about,
+            promtool::TOOLS.iter().map(usage_line).collect::<String>(),
             bucket::usage(&self.bucket)
         )
     }
+}
+
+fn usage_line(tool: &WordsTool) -> String {
+    let words: Vec<&str> = tool.words().collect();
+    format!("  {:<29} {}\n", words.join(" "), tool.about)
+}
+
+/// Takes the words of one of promtool's commands, which may have flags before and between them.
+fn take_words(args: &mut Vec<String>) -> Option<&'static WordsTool> {
+    let places: Vec<usize> = (0..args.len()).filter(|at| !args[*at].starts_with('-')).take(3).collect();
+    let named = |tool: &&WordsTool| {
+        let mut words = tool.words().zip(places.iter().map(Some).chain(std::iter::repeat(None)));
+        words.all(|(word, place)| place.is_some_and(|at| args[*at] == word))
+    };
+    let tool = promtool::TOOLS.iter().find(named)?;
+    for at in places[..tool.words().count()].iter().rev() {
+        args.remove(*at);
+    }
+    Some(tool)
 }
 
 fn finish(
@@ -144,19 +175,21 @@ fn long_flags(args: Vec<String>, shorts: &[(char, &str)]) -> Vec<String> {
     args.into_iter().map(long).collect()
 }
 
-/// Runs a command.
+/// Runs a command. Gives the code that the process ends with.
 ///
 /// # Errors
 /// It could not run to its end.
-pub fn run<'a>(call: &'a Call, deps: &'a mut Deps<'a>) -> LocalBoxFuture<'a, Result<Verdict, Error>> {
+pub fn run<'a>(call: &'a Call, deps: &'a mut Deps<'a>) -> LocalBoxFuture<'a, Result<u8, Error>> {
+    let code = |verdict: Verdict| u8::from(verdict != Verdict::Fine);
     Box::pin(async move {
         match call {
-            Call::Print(text) => deps.print(text).map(|()| Verdict::Fine),
+            Call::Print(text) => deps.print(text).map(|()| 0),
             Call::Promqltest(parsed) => match promqltest::command(parsed.args(), deps.out).await {
-                Ok(passed) => Ok(Verdict::of(!passed)),
+                Ok(passed) => Ok(u8::from(!passed)),
                 Err(e) => Err(Error::Failed(format!("{e:#}"))),
             },
-            Call::Bucket(tool, parsed) => (tool.run)(parsed, deps).await,
+            Call::Bucket(tool, parsed) => (tool.run)(parsed, deps).await.map(code),
+            Call::Promtool(tool, parsed) => Ok((tool.run)(parsed, deps).await?),
         }
     })
 }
@@ -216,7 +249,6 @@ mod tests {
             ("bucket", "tools bucket: a command is needed, try --help"),
             ("bucket lss", "tools bucket: unknown command \"lss\", try --help"),
             ("buckett ls", "tools: unknown command \"buckett\", try --help"),
-            ("bucket web", "tools bucket: web is not built in yet, try --help"),
             ("bucket ls -x", "tools bucket ls: unknown short flag '-x', try --help"),
         ] {
             assert_eq!(call(line).unwrap_err(), text, "{line}");

@@ -5,6 +5,7 @@
 pub mod bucket;
 pub mod output;
 pub mod promqltest;
+pub mod promtool;
 
 mod cli;
 mod error;

@@ -9,6 +9,7 @@ pub mod flags;
 pub mod grpc;
 pub mod http;
 mod request_log;
+mod request_target;
 mod serve;
 mod stall;
 pub mod traces;

@@ -24,6 +24,7 @@ use tracing::{debug, warn};
 
 use crate::Error;
 use crate::connections::{Connections, Place};
+use crate::request_target::TargetsEncoded;
 use crate::stall::{Progressing, Taken};
 
 /// How to serve; all limits are explicit.
@@ -189,7 +190,7 @@ impl Connection {
             .max_header_list_size(64 << 10)
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(20));
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let connection = builder.serve_connection(TokioIo::new(TargetsEncoded::new(stream)), service);
         tokio::pin!(connection);
         let old_age = async {
             if options.connection_age_max.is_zero() {

@@ -142,3 +142,40 @@ async fn headers_of_the_configuration_are_sent() {
     let answer = client.request(Method::GET, &url).await.unwrap().send().await.unwrap();
     assert_eq!(answer.text().await.unwrap(), "one|two|from file");
 }
+
+/// What a form holds under a name.
+fn field<'a>(form: &'a str, name: &str) -> Option<&'a str> {
+    form.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+}
+
+#[tokio::test]
+async fn a_signed_assertion_gets_a_token() {
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let taken = seen.clone();
+    let token = async move |request: Request| {
+        let body = axum::body::to_bytes(request.into_body(), 1 << 16).await.unwrap();
+        let form = String::from_utf8(body.to_vec()).unwrap();
+        if field(&form, "grant_type") != Some("urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer") {
+            return (StatusCode::BAD_REQUEST, form).into_response();
+        }
+        taken.lock().unwrap().push(field(&form, "assertion").unwrap_or_default().to_owned());
+        r#"{"access_token": "t", "expires_in": 60}"#.into_response()
+    };
+    let guarded = async |request: Request| match request.headers().get("authorization") {
+        Some(header) if *header == "Bearer t" => StatusCode::OK,
+        _ => StatusCode::UNAUTHORIZED,
+    };
+    let router = Router::new().route("/token", post(token)).route("/", get(guarded));
+    let url = format!("http://127.0.0.1:{}/", serve(router, &WebConfig::default()).await);
+    let key = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/tls/rsa.key");
+    let client = client(&format!(
+        "oauth2: {{client_id: id, token_url: '{url}token', client_certificate_key_file: '{key}', \
+         grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', claims: {{x: [1, {{y: true}}]}}}}"
+    ));
+    assert_eq!(status(&client, &url).await, Some(StatusCode::OK));
+    later(Duration::from_secs(51)).await;
+    assert_eq!(status(&client, &url).await, Some(StatusCode::OK));
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 2);
+    assert!(seen[0] != seen[1] && seen.iter().all(|a| a.split('.').count() == 3), "{seen:?}");
+}

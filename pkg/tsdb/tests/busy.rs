@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use common::*;
 use labels::Matcher;
 use model::{FakeClock, TimeRange};
-use storage::{Ctx, TsdbAdmin};
+use storage::{Ctx, LabelQuery, SeriesSource, TsdbAdmin};
 use tsdb::db::{Admin, Tsdb};
 
 const MINUTE: i64 = 60_000;
@@ -56,6 +56,16 @@ async fn write(tsdb: &Tsdb, clock: &FakeClock, done: &AtomicI64) {
     }
 }
 
+/// Names of labels, or values of one.
+async fn names(tsdb: &Tsdb, values_of: Option<&str>) -> Vec<String> {
+    let want = LabelQuery::new(TimeRange::ALL, vec![Matcher::equal("__name__", "busy")]);
+    let ctx = Ctx::background();
+    match values_of {
+        None => tsdb.label_names(&ctx, want).await.unwrap().value,
+        Some(name) => tsdb.label_values(&ctx, name, want).await.unwrap().value,
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nobody_misses_a_sample() {
     let dir = tempfile::tempdir().unwrap();
@@ -77,6 +87,10 @@ async fn nobody_misses_a_sample() {
                 let want = expected(minutes);
                 let missing: Vec<_> = want.iter().filter(|(key, v)| got.get(*key) != Some(*v)).take(3).collect();
                 assert!(missing.is_empty(), "after {minutes} minutes: {missing:?}");
+                if minutes > 0 {
+                    assert_eq!(names(&tsdb, None).await, ["__name__", "n"], "after {minutes} minutes");
+                    assert_eq!(names(&tsdb, Some("n")).await.len(), SERIES as usize, "after {minutes} minutes");
+                }
             }
         }));
     }

@@ -139,3 +139,37 @@ async fn answers_are_right_or_say_what_they_lack() {
     }
     assert!(whole > 8 && flagged > 8, "{whole} answers were whole, {flagged} said what they lacked");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_byte_that_changed_at_the_end_of_the_log_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(FakeClock::at(START));
+    let tsdb = open(dir.path(), &clock).await;
+    for n in 0..3 {
+        assert!(append(&*tsdb, &[("__name__", "a")], &[(START + n * MINUTE, n as f64)]).await.is_empty());
+    }
+    let killed = dir.path().join("killed");
+    copy_dir(&dir.path().join("wal"), &killed.join("wal"));
+    drop(tsdb);
+    let segment = killed.join("wal/00000000");
+    let bytes = std::fs::read(&segment).unwrap();
+    for (at, cut, told) in [(1, 0, true), (0, 1, false)] {
+        let mut changed = bytes[..bytes.len() - cut].to_vec();
+        let last = changed.len();
+        changed[last - at.max(1)] ^= if at > 0 { 1 } else { 0 };
+        std::fs::write(&segment, changed).unwrap();
+        let metrics = telemetry::Metrics::new();
+        let mut deps = deps(&clock);
+        deps.metrics = metrics.clone();
+        let tsdb = Tsdb::open(&killed, options(), deps).await.unwrap();
+        tsdb.replayed().await;
+        let (samples, warnings) = read(&tsdb).await;
+        assert_eq!((samples.len(), warnings.len()), (2, usize::from(told)), "{warnings:?}");
+        assert_eq!(tsdb.lost().is_some(), told);
+        let counted = format!("prometheus_tsdb_wal_corruptions_total {}\n", u8::from(told));
+        assert!(metrics.encode().contains(&counted), "{}", metrics.encode());
+        tsdb.close().await.unwrap();
+        std::fs::remove_dir_all(killed.join("wal")).unwrap();
+        std::fs::create_dir_all(killed.join("wal")).unwrap();
+    }
+}

@@ -8,8 +8,8 @@ use common::*;
 use futures::StreamExt;
 use model::{Clock, FakeClock, TimeRange};
 use service::Failpoints;
-use storage::{Ctx, Select, SeriesEvent, SeriesSource};
-use tsdb::db::{Retention, Tsdb, TsdbOptions};
+use storage::{Ctx, Select, SeriesEvent, SeriesSource, TsdbAdmin};
+use tsdb::db::{Admin, Retention, Tsdb, TsdbOptions};
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -227,4 +227,59 @@ async fn the_head_is_cut_early_when_files_take_too_much() {
     let ranges: Vec<_> = blocks(&again).iter().map(|b| (b.0 / MINUTE, b.1 / MINUTE)).collect();
     assert_eq!(ranges, [(0, 59), (59, 120), (120, 240)]);
     again.close().await.unwrap();
+}
+
+async fn delete(tsdb: &Arc<Tsdb>, range: TimeRange) {
+    let all = vec![vec![all_series()]];
+    Admin(tsdb.clone()).delete_series(&Ctx::background(), all, range).await.unwrap();
+}
+
+/// prometheus#13755, and #11623 for what follows a deletion.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_whose_samples_are_all_deleted_makes_no_block() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(FakeClock::at(START + 5 * HOUR));
+    let tsdb = open_with(dir.path(), &clock, options()).await;
+    fill(&tsdb, START, 4).await;
+    delete(&tsdb, TimeRange::new(START, START + 2 * HOUR - 1)).await;
+    let right = data(&*tsdb).await;
+    tsdb.maintain().await.unwrap();
+    assert_eq!(blocks(&tsdb), [], "the two hours that were cut are empty");
+    assert_same(&data(&*tsdb).await, &right, "after the cut");
+    fill(&tsdb, START + 4 * HOUR, 3).await;
+    let right = data(&*tsdb).await;
+    tsdb.maintain().await.unwrap();
+    assert!(!blocks(&tsdb).is_empty());
+    assert_same(&data(&*tsdb).await, &right, "after the next one");
+    tsdb.close().await.unwrap();
+}
+
+/// prometheus#19145: also where a chunk is taken apart since samples of it are deleted or it reaches over a bound.
+#[tokio::test(flavor = "multi_thread")]
+async fn blocks_have_the_encoding_that_is_configured() {
+    for (xor2, right) in [(false, chunkenc::Encoding::Xor), (true, chunkenc::Encoding::Xor2)] {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(FakeClock::at(START + 5 * HOUR));
+        let mut options = late_options();
+        options.head.xor2 = xor2;
+        options.overlapping_compaction = false;
+        let tsdb = open_with(dir.path(), &clock, options).await;
+        fill(&tsdb, START, 5).await;
+        assert!(append(&*tsdb, &[("__name__", "filled"), ("n", "1")], &[(START + 500, 1.0)]).await.is_empty());
+        delete(&tsdb, TimeRange::new(START + HOUR, START + HOUR + 5 * MINUTE)).await;
+        tsdb.maintain().await.unwrap();
+        assert!(!blocks(&tsdb).is_empty());
+        let mut stream = tsdb.select(&Ctx::background(), Select::new(TimeRange::ALL, vec![all_series()]));
+        let mut encodings = std::collections::BTreeSet::new();
+        while let Some(event) = stream.next().await {
+            let SeriesEvent::Batch(batch) = event.unwrap() else { continue };
+            for chunk in batch.iter().flat_map(|series| &series.chunks) {
+                let storage::ChunkData::Raw(raw) = &chunk.data else { panic!("{chunk:?}") };
+                encodings.insert(format!("{:?}", raw.encoding));
+            }
+        }
+        assert_eq!(encodings, [format!("{right:?}")].into(), "xor2 {xor2}");
+        drop(stream);
+        tsdb.close().await.unwrap();
+    }
 }

@@ -60,6 +60,7 @@ fn prepare(dir: &Path, threads: usize, min_valid_ms: i64) -> (Head, Arc<LogJourn
         seed: 7,
     };
     let head = Head::new(parts, head_options());
+    head.set_min_valid_time(min_valid_ms);
     let before = journal.before();
     let inputs = Inputs {
         data: dir,
@@ -67,6 +68,7 @@ fn prepare(dir: &Path, threads: usize, min_valid_ms: i64) -> (Head, Arc<LogJourn
         chunks: chunks.clone(),
         last_wal: before.wal,
         last_wbl: before.wbl,
+        unhidden: before.unhidden,
         min_valid_ms,
         threads,
     };
@@ -457,6 +459,21 @@ async fn exemplars_and_metadata_are_there_after_a_restart() {
     assert_eq!(found[0].exemplars, [exemplar]);
 }
 
+/// prometheus#16242: what is in blocks is not taken again.
+#[test]
+fn exemplars_of_times_before_the_head_are_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let exemplar =
+        |time_ms: i64| ExemplarRow { series_ref: 1, time_ms, value: 1.0, labels: [("trace_id", "a")].into_iter() };
+    let mut record = Vec::new();
+    encode_exemplars(&mut record, [exemplar(T - 1), exemplar(T), exemplar(T + 1)]);
+    log(dir.path(), vec![series(1, "a"), samples(&[1], 0..5, 1.0), Some(record)]);
+    let node = start_with(dir.path(), 2, T);
+    let found = futures::executor::block_on(node.head.exemplars(&Ctx::background(), all_exemplars())).unwrap().value;
+    assert_eq!(found[0].exemplars.iter().map(|e| e.timestamp_ms - T).collect::<Vec<_>>(), [0, 1]);
+    node.stop();
+}
+
 /// A snapshot of two series at segment 1, with what the log says before and behind it.
 fn with_snapshot(dir: &Path) -> Data {
     let before = [series(1, "a"), series(2, "b"), samples(&[1, 2], 0..50, 1.0)];
@@ -557,5 +574,31 @@ fn make_writable(dir: &Path) {
     std::fs::set_permissions(dir, std::fs::Permissions::from_mode(mode)).unwrap();
     if dir.is_dir() {
         files(dir).iter().for_each(|path| make_writable(path));
+    }
+}
+
+/// A checkpoint whose number is beyond the last segment hides nothing, now and at later starts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_beyond_the_last_segment_hides_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let written = write(dir.path()).await;
+    let wal_dir = log_dir(dir.path(), Log::Wal);
+    let segment = wal::list_segments(&wal_dir).unwrap()[2].number;
+    let mut keep = |_: u64| true;
+    let request =
+        wal::checkpoint::Request { segment, min_time_ms: i64::MIN, keep: &mut keep, options: wal::Options::default() };
+    wal::checkpoint::write(&wal_dir, request).unwrap().unwrap();
+    wal::remove_below(&wal_dir, segment + 1).unwrap();
+    std::fs::rename(wal_dir.join(format!("checkpoint.{segment:08}")), wal_dir.join("checkpoint.00000900")).unwrap();
+    let mut expected = written;
+    for restart in 0..3 {
+        let node = start(dir.path());
+        assert_same(&data(&node.head).await, &expected, &format!("restart {restart}"));
+        assert_eq!(node.replayed.restored.unknown, 0);
+        let new = format!("after_{restart}");
+        append(&node.head, &[("__name__", &new)], &[(T + 86_000_000, 1.0)]).await;
+        expected = data(&node.head).await;
+        assert_eq!(count(&expected, &new, 1.0), 1);
+        node.stop();
     }
 }

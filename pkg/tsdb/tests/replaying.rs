@@ -10,6 +10,7 @@ use labels::Matcher;
 use model::{FakeClock, TimeRange};
 use parking_lot::Mutex;
 use service::Failpoints;
+use storage::append::{AppendOptions, Appendable, Histograms};
 use storage::{Ctx, PartialResponse, Select, SeriesSource, TsdbAdmin, TsdbView, collect_series};
 use tsdb::db::{Admin, Tsdb};
 
@@ -101,5 +102,48 @@ async fn a_replay_that_failed_is_in_every_answer_and_costs_nothing() {
     drop(tsdb);
     let again = open(dir.path(), &clock).await;
     assert_eq!(data(&*again).await.len(), before.len() + 240);
+    again.close().await.unwrap();
+}
+
+/// prometheus#18306: nothing of the log that fills a chunk stays in memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn full_chunks_are_on_disk_when_it_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(FakeClock::at(START));
+    let tsdb = open(dir.path(), &clock).await;
+    let histogram = |n: u64| {
+        storage::append::HistogramValue::Int(Arc::new(histogram::Histogram {
+            count: n,
+            sum: n as f64,
+            positive_spans: vec![histogram::Span { offset: 0, length: 1 }],
+            positive_deltas: vec![n as i64],
+            ..Default::default()
+        }))
+    };
+    for part in 0..10 {
+        let times: Vec<i64> = (0..100).map(|n| START + (part * 100 + n) * 1000).collect();
+        let floats: Vec<_> = times.iter().map(|t| (*t, (*t % 977) as f64)).collect();
+        assert!(append(&*tsdb, &[("__name__", "a")], &floats).await.is_empty());
+        let mut appender = tsdb.appender(&Ctx::background(), AppendOptions::default());
+        let series = appender.resolve(&[&[("__name__", "h")]]).unwrap().remove(0).unwrap();
+        let values: Vec<_> = (0..100).map(|n| histogram(part as u64 * 100 + n + 1)).collect();
+        let rows = Histograms { series: &vec![series; 100], times_ms: &times, values: &values, starts_ms: &[] };
+        assert_eq!(appender.histograms(rows).unwrap(), []);
+        appender.commit().await.unwrap();
+    }
+    let right = data(&*tsdb).await;
+    let killed = tempfile::tempdir().unwrap();
+    copy_dir(&dir.path().join("wal"), &killed.path().join("wal"));
+    let mut deps = deps(&clock);
+    let metrics = telemetry::Metrics::new();
+    deps.metrics = metrics.clone();
+    let again = Tsdb::open(killed.path(), options(), deps).await.unwrap();
+    again.replayed().await;
+    let chunks = again.head().chunks();
+    assert!(chunks > 10, "{chunks}");
+    // Each series has one open chunk.
+    let written = format!("prometheus_tsdb_mmap_chunks_total {}\n", chunks - 2);
+    assert!(metrics.encode().contains(&written), "{}", metrics.encode());
+    assert_same(&data(&*again).await, &right, "after the restart");
     again.close().await.unwrap();
 }

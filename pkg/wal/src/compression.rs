@@ -99,6 +99,24 @@ impl Unpacker {
         Ok(&self.plain[..len])
     }
 
+    /// The first byte of the record that `bytes` are, which says what it holds, where that shows without unpacking: for
+    /// those who look for records of one kind.
+    pub fn first_byte(compression: Compression, bytes: &[u8]) -> Option<u8> {
+        match compression {
+            Compression::None => bytes.first().copied(),
+            // The length, then what is to be done: the first thing is always a literal.
+            Compression::Snappy => {
+                let tag = bytes.iter().position(|byte| *byte < 0x80)? + 1;
+                let longer = match bytes.get(tag)? >> 2 {
+                    short @ 60..=63 => usize::from(short) - 59,
+                    _ => 0,
+                };
+                bytes.get(tag + 1 + longer).copied().filter(|_| bytes[tag] & 3 == 0)
+            }
+            Compression::Zstd => None,
+        }
+    }
+
     fn snappy(&mut self, bytes: &[u8]) -> Result<usize, String> {
         let len = decompress_len(bytes).map_err(|e| format!("snappy: {e}"))?;
         if len > RECORD_BYTES_MAX || len / SNAPPY_GROWTH_MAX > bytes.len() {
@@ -146,6 +164,8 @@ mod tests {
                 let (as_packed, packed) = packer.pack(compression, record);
                 assert!(packed.len() <= record.len());
                 assert_eq!(unpacker.unpack(as_packed, packed).unwrap(), record);
+                let first = Unpacker::first_byte(as_packed, packed);
+                assert!(first == record.first().copied() || as_packed == Compression::Zstd, "{first:?}");
             }
         }
     }

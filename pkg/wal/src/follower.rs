@@ -27,20 +27,25 @@ impl Follower {
     }
 
     /// Gives what was written since the last call to `visit`, up to `until` ([`crate::Writer::position`]), or as far as it is
-    /// whole: the end of a write that is under way is left for the next call. `visit` stops it by returning false, and has
-    /// had that record. Returns how many records there were.
+    /// whole: the end of a write that is under way is left for the next call. `visit` also gets where each record ends, and
+    /// stops it by returning false: it has had that record. Returns how many records there were.
     ///
     /// Without `until` records may be seen of a batch that the writer then cannot finish and takes back.
     ///
     /// # Errors
     /// The directory cannot be listed.
-    pub fn read(&mut self, until: Option<Position>, visit: &mut dyn FnMut(Entry<'_>) -> bool) -> io::Result<u64> {
+    pub fn read(
+        &mut self,
+        until: Option<Position>,
+        visit: &mut dyn FnMut(Entry<'_>, Position) -> bool,
+    ) -> io::Result<u64> {
         let first = segments::list(&self.dir)?.first().map(|s| s.number);
         let mut goes_on = true;
         if let Some(first) = first.filter(|first| *first > self.position.segment) {
             let why = format!("segments up to {} were removed before they were read", first - 1);
             let path = self.dir.join(segments::segment_name(self.position.segment));
-            goes_on = visit(Entry::Corrupt(Corruption { path, position: self.position, why, torn: false }));
+            let corruption = Corruption { path, position: self.position, why, torn: false };
+            goes_on = visit(Entry::Corrupt(corruption), self.position);
             self.position = Position { segment: first, offset: 0 };
         }
         let mut reader = Reader::from_position(&self.dir, self.position)?;
@@ -49,16 +54,16 @@ impl Follower {
         }
         let mut records = 0;
         while goes_on {
-            match reader.read() {
+            match reader.read_at() {
                 // The end of a write, or of the log.
-                Some(Entry::Corrupt(corruption)) if corruption.torn => return Ok(records),
+                Some((Entry::Corrupt(corruption), _)) if corruption.torn => return Ok(records),
                 None => {
                     self.position = self.position.max(until.unwrap_or_default());
                     return Ok(records);
                 }
-                Some(entry) => {
+                Some((entry, end)) => {
                     records += u64::from(matches!(entry, Entry::Record(_)));
-                    goes_on = visit(entry);
+                    goes_on = visit(entry, end);
                 }
             }
             self.position = self.position.max(reader.position());

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{self, Checkpoint};
 use crate::compression::{Compression, Unpacker};
 use crate::page::{Corruption, PAGE_BYTES, Position};
 use crate::scanner::{Found, Scanner};
@@ -82,7 +82,8 @@ impl Reader {
         Self::from_position(dir, Position { segment: from, offset: 0 })
     }
 
-    /// Reads a checkpoint, then the segments in `dir` behind it.
+    /// Reads a checkpoint, then the segments in `dir` behind it, and those that it does not replace although their numbers
+    /// say so (see [`checkpoint::unhide`](crate::checkpoint::unhide)).
     ///
     /// # Errors
     /// One of the directories cannot be listed.
@@ -94,7 +95,9 @@ impl Reader {
                 *last = false;
             }
         }
-        let rest = Self::segments(dir, Position { segment: checkpoint.segment + 1, offset: 0 })?;
+        let hidden = checkpoint::hidden(&segments::list(dir)?, checkpoint.segment).first().map(|s| s.number);
+        let first = hidden.unwrap_or(checkpoint.segment + 1);
+        let rest = Self::segments(dir, Position { segment: first, offset: 0 })?;
         reader.ahead.extend(rest);
         Ok(reader)
     }
@@ -162,6 +165,17 @@ impl Reader {
             Ok(record) => Some(Entry::Record(record)),
             Err(why) => Some(Entry::Corrupt(current.corruption(current.offset, why))),
         }
+    }
+
+    /// As [`Self::read`], with where the record that was found last ends.
+    pub fn read_at(&mut self) -> Option<(Entry<'_>, Position)> {
+        // It does not move between finding a record and giving it.
+        if !self.advance() {
+            let position = self.position();
+            return self.held.take().map(|corruption| (Entry::Corrupt(corruption), position));
+        }
+        let position = self.position();
+        self.read().map(|entry| (entry, position))
     }
 
     /// The next record as it is stored, or a place that cannot be read; `None` at the end. For those who unpack in

@@ -10,6 +10,9 @@ use crate::page::{HEADER_BYTES, Header, PAGE_BYTES, Part};
 /// Pages that are read at a time.
 const BUFFER_BYTES: usize = 16 * PAGE_BYTES;
 
+/// The segment ends within a record.
+pub(crate) const CUT_SHORT: &str = "the record is cut short";
+
 /// The data of a fragment that fills its page.
 const FRAGMENT_BYTES_MAX: usize = PAGE_BYTES - HEADER_BYTES;
 
@@ -133,7 +136,7 @@ impl<R: Read> Scanner<R> {
         }
         loop {
             let Some(piece) = self.piece()? else {
-                return Ok(self.begun.take().map(|begun| self.corrupt(begun.offset, "the record is cut short", false)));
+                return Ok(self.begun.take().map(|begun| self.corrupt(begun.offset, CUT_SHORT, false)));
             };
             let found = match piece {
                 Piece::Fragment { offset, part, compression, data } => self.fragment(offset, part, compression, data),
@@ -240,14 +243,14 @@ impl<R: Read> Scanner<R> {
             }));
         }
         let Some(bytes) = left.first_chunk::<HEADER_BYTES>() else {
-            let why = if self.filled < page_end { "the record is cut short" } else { "no fragment fits the page" };
+            let why = if self.filled < page_end { CUT_SHORT } else { "no fragment fits the page" };
             self.skip_page(page_end);
             return Ok(Some(self.bad_piece(offset, why, false)));
         };
         let header = Header::parse(bytes);
         let data = at + HEADER_BYTES..at + HEADER_BYTES + header.data_bytes;
         if data.end > page_end.min(self.filled) {
-            let why = if data.end <= page_end { "the record is cut short" } else { "the fragment crosses its page" };
+            let why = if data.end <= page_end { CUT_SHORT } else { "the fragment crosses its page" };
             self.skip_page(page_end);
             return Ok(Some(self.bad_piece(offset, why, false)));
         }

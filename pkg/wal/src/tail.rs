@@ -5,7 +5,7 @@ use std::io;
 
 use crate::Disk;
 use crate::page::Position;
-use crate::scanner::{Found, Scanner};
+use crate::scanner::{CUT_SHORT, Found, Scanner};
 use crate::segments::Segment;
 
 /// What was cut off the end of a log when it was opened for writing: the rest of a write that did not finish.
@@ -17,6 +17,9 @@ pub struct Torn {
     pub bytes: u64,
     /// What was wrong with them.
     pub why: String,
+    /// They are more than the begin of a write: bytes that were there have changed, and records may be lost that were
+    /// acknowledged.
+    pub is_damage: bool,
 }
 
 /// Cuts `segment` behind its last whole record, where what follows cannot be read: otherwise Prometheus would take it
@@ -36,10 +39,11 @@ pub(crate) fn cut(disk: &dyn Disk, segment: &Segment) -> io::Result<Option<Torn>
         }
     }
     let Some(why) = torn else { return Ok(None) };
+    let is_damage = why != CUT_SHORT;
     let end = scanner.end();
     let file = disk.open(&segment.path)?;
     file.set_len(end)?;
     file.sync()?;
     let position = Position { segment: segment.number, offset: end };
-    Ok(Some(Torn { position, bytes: len.saturating_sub(end), why }))
+    Ok(Some(Torn { position, bytes: len.saturating_sub(end), why, is_damage }))
 }

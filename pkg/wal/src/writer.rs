@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::checkpoint;
 use crate::compression::{Compression, Packer, RECORD_BYTES_MAX};
 use crate::disk::{Disk, LocalDisk, SegmentFile};
 use crate::page::{HEADER_BYTES, PAGE_BYTES, Part, Position, put_fragment};
@@ -83,19 +84,22 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Begins a new segment behind the last one in `dir`, which is created if it is not there. What a crash left behind
+    /// Begins a new segment behind the last one and the last checkpoint in `dir`, which is created if it is not there. What a crash left behind
     /// the last whole record is cut off before, and told.
     ///
     /// # Errors
     /// [`Error::Io`] if the directory or the segment cannot be made.
     pub fn open(dir: &Path, options: Options) -> Result<(Self, Option<Torn>), Error> {
         std::fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
-        let last = segments::list(dir).map_err(Error::io("list", dir))?.pop();
+        let list = || Ok((segments::list(dir)?.pop(), checkpoint::last(dir)?.last));
+        let (last, checkpoint) = list().map_err(Error::io("list", dir))?;
+        // A checkpoint hides all segments up to its number.
+        let replaced = checkpoint.map_or(0, |checkpoint| checkpoint.segment + 1);
         let torn = last.as_ref().and_then(|last| cut_tail(&options, last));
         let mut writer = Self {
             dir: dir.to_owned(),
             options,
-            segment: last.map_or(0, |l| l.number + 1),
+            segment: last.map_or(0, |l| l.number + 1).max(replaced),
             file: None,
             len: 0,
             overhangs: false,
@@ -279,7 +283,8 @@ fn most_bytes(records: &[impl AsRef<[u8]>]) -> Result<Option<u64>, Error> {
 fn cut_tail(options: &Options, last: &Segment) -> Option<Torn> {
     tail::cut(&*options.disk, last).unwrap_or_else(|e| {
         let position = Position { segment: last.number, offset: 0 };
-        Some(Torn { position, bytes: 0, why: format!("its end cannot be checked: {e}") })
+        let why = format!("its end cannot be checked: {e}");
+        Some(Torn { position, bytes: 0, why, is_damage: true })
     })
 }
 

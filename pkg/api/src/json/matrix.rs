@@ -2,7 +2,7 @@
 
 use std::vec::IntoIter;
 
-use promql::{Grid, Matrix, MatrixSeries, Points};
+use promql::{Grid, Matrix, MatrixSeries, Points, RangeSamples};
 
 use super::points::{StepTimes, write_histogram_point, write_point, write_steps};
 use super::produce::Produce;
@@ -64,7 +64,7 @@ impl MatrixJson {
                     let next = write_steps(out, &self.times, column, place.float..words, full);
                     (next, next >= words)
                 }
-                Points::Samples(column) => {
+                Points::Samples(RangeSamples { floats: column, .. }) => {
                     self.open_values(out, place, !column.is_empty());
                     let mut next = place.float;
                     while next < column.len() && out.len() < full {
@@ -86,20 +86,30 @@ impl MatrixJson {
                 out.push(b']');
             }
         }
-        if let Points::Steps(column) = &series.points {
-            let histograms = &column.native_histograms;
-            while place.histogram < histograms.len() {
-                if out.len() >= full {
-                    return false;
+        let count = match &series.points {
+            Points::Steps(column) => column.native_histograms.len(),
+            Points::Samples(samples) => samples.histograms.len(),
+        };
+        while place.histogram < count {
+            if out.len() >= full {
+                return false;
+            }
+            out.extend_from_slice(if place.histogram == 0 { b",\"histograms\":[" } else { b"," });
+            let (time_ms, histogram) = match &series.points {
+                Points::Steps(column) => {
+                    let (step, histogram) = &column.native_histograms[place.histogram];
+                    (self.grid.time(*step as usize), histogram)
                 }
-                out.extend_from_slice(if place.histogram == 0 { b",\"histograms\":[" } else { b"," });
-                let (step, histogram) = &histograms[place.histogram];
-                write_histogram_point(out, self.grid.time(*step as usize), histogram);
-                place.histogram += 1;
-            }
-            if !histograms.is_empty() {
-                out.push(b']');
-            }
+                Points::Samples(samples) => {
+                    let (time_ms, histogram) = &samples.histograms[place.histogram];
+                    (*time_ms, histogram)
+                }
+            };
+            write_histogram_point(out, time_ms, histogram);
+            place.histogram += 1;
+        }
+        if count > 0 {
+            out.push(b']');
         }
         out.push(b'}');
         true
@@ -193,7 +203,7 @@ mod tests {
                 series("a", steps(3, |_| true)),
                 series("b", steps(3, |i| i == 1)),
                 series("c", steps(3, |_| false)),
-                series("d", Points::Samples(Column { times: vec![1, 2000], values: vec![1.0, f64::NAN] })),
+                series("d", Points::Samples(Column { times: vec![1, 2000], values: vec![1.0, f64::NAN] }.into())),
                 series("e", Points::Steps(both.clone())),
                 series("f", Points::Steps(only.clone())),
             ],

@@ -55,6 +55,22 @@ pub(super) const RANGE: &[Parameter] = &[
     LOOKBACK,
     STATS,
 ];
+pub(super) const QUERIES: &[Parameter] = &[
+    optional("state", Kind::Choice(&["active", "ended"]), "Which queries; those under way if not given."),
+    optional(
+        "group",
+        Kind::Choice(&["query", "panel", "dashboard"]),
+        "Of ended queries: those with the same together.",
+    ),
+    optional(
+        "sort",
+        Kind::Choice(&["seconds", "time", "series", "samples", "bytes", "memory"]),
+        "Of ended queries: what they took most of comes first; by the time taken if not given.",
+    ),
+    optional("offset", Kind::Count, "How many to leave out."),
+    optional("limit", Kind::Count, "At most this many, and at most 100."),
+];
+pub(super) const CANCEL: &[Parameter] = &[required("id", Kind::Text, "The query's id.")];
 pub(super) const EXEMPLARS: &[Parameter] = &[QUERY, START, END];
 pub(super) const EXPRESSION: &[Parameter] = &[QUERY];
 pub(super) const LABELS: &[Parameter] = &[MATCH, START, END, LIMIT];
@@ -91,6 +107,10 @@ pub(super) const RULES: &[Parameter] = &[
     optional("group_next_token", Kind::Text, "`groupNextToken` of the answer before: what comes after it."),
 ];
 pub(super) const TSDB: &[Parameter] = &[optional("limit", Kind::Count, "Entries of each list, 10000 at most.")];
+pub(super) const TSDB_BLOCKS: &[Parameter] = &[
+    optional("limit", Kind::Count, "A page of at most this many, and at most 200 kB; 0 = all."),
+    optional("next", Kind::Text, "`next` of the page before: what comes after it."),
+];
 pub(super) const SELF_METRICS: &[Parameter] =
     &[optional("metric_name_pattern", Kind::Text, "A regular expression that the whole name matches.")];
 pub(super) const DELETE: &[Parameter] = &[Parameter { required: true, ..MATCH }, START, END];

@@ -4,6 +4,7 @@ mod admin;
 mod metadata;
 mod notifications;
 mod openapi;
+mod queries;
 mod query;
 mod rules;
 mod scrapes;
@@ -26,6 +27,7 @@ pub(crate) fn all() -> Router<Shared> {
         .merge(rules::routes())
         .merge(targets::routes())
         .merge(status::routes())
+        .merge(queries::routes())
         .merge(tsdb::routes())
         .merge(admin::routes())
         .merge(scrapes::routes())

@@ -8,12 +8,14 @@ use axum::routing::get;
 use model::Annotations;
 use promql::{Grid, Query, QueryResult, ReadOptions, Times, Value};
 use promql_syntax::Expr;
+use storage::Origin;
 use tracing::{Instrument, Span};
 
 use crate::envelope::{Answered, TRUNCATED, stream_success, success};
 use crate::error::ApiError;
 use crate::explain;
 use crate::json::{Counted, MatrixJson, Once, VectorJson, write_plain_float, write_string, write_timestamp};
+use crate::ledger::Asked;
 use crate::params::Params;
 use crate::request::{RequestCtx, engine, read_options};
 use crate::shared::Shared;
@@ -33,22 +35,22 @@ pub(crate) fn routes() -> Router<Shared> {
 async fn query(State(shared): State<Shared>, params: Params) -> Answered {
     let limit = params.limit()?;
     let time_ms = params.time("time", shared.state.clock.now_ms())?;
-    let request = RequestCtx::new(&params, &shared)?;
+    let request = RequestCtx::new(&params, &shared)?.noting_origins(&params);
     let options = &shared.state.options;
     let read = read_options(&params, options, options.instant_max_resolution_ms)?;
-    let asked = asked(&params, &shared, &request, read, Times::Instant(time_ms))?;
-    evaluate(&params, &shared, &request, asked, limit).await
+    let query = asked(&params, &shared, &request, read, Times::Instant(time_ms))?;
+    evaluate(&params, &shared, &request, query, limit).await
 }
 
 async fn query_range(State(shared): State<Shared>, params: Params) -> Answered {
     let limit = params.limit()?;
     let grid = grid(&params, &shared)?;
-    let request = RequestCtx::new(&params, &shared)?;
+    let request = RequestCtx::new(&params, &shared)?.noting_origins(&params);
     // Five raw samples between steps are as good as one downsampled one.
     let read = read_options(&params, &shared.state.options, grid.step_ms / 5)?;
-    let asked = asked(&params, &shared, &request, read, Times::Range(grid))?;
+    let query = asked(&params, &shared, &request, read, Times::Range(grid))?;
     shared.active.requested_range(grid.end_ms - grid.start_ms);
-    evaluate(&params, &shared, &request, asked, limit).await
+    evaluate(&params, &shared, &request, query, limit).await
 }
 
 /// A query of this request, parsed, with the tenant's matchers put in.
@@ -58,25 +60,42 @@ fn asked(
     request: &RequestCtx,
     read: ReadOptions,
     times: Times,
-) -> Result<(Query, Arc<Expr>), ApiError> {
-    let engine = engine(params)?;
-    let expr = Arc::new(parsed(params, shared, request)?);
-    let per_step_stats = params.get("stats") == "all";
-    let text = params.get("query").to_owned();
-    Ok((Query { text, expr: Some(expr.clone()), times, read, engine, per_step_stats }, expr))
+) -> Result<Query, ApiError> {
+    Ok(Query {
+        text: params.get("query").to_owned(),
+        engine: engine(params)?,
+        expr: Some(Arc::new(parsed(params, shared, request)?)),
+        times,
+        read,
+        per_step_stats: params.get("stats") == "all",
+        analyze: analyze(params),
+    })
 }
 
-async fn evaluate(
-    params: &Params,
-    shared: &Shared,
-    request: &RequestCtx,
-    (query, expr): (Query, Arc<Expr>),
-    limit: usize,
-) -> Answered {
+fn analyze(params: &Params) -> bool {
+    matches!(params.get("analyze"), "true" | "1")
+}
+
+async fn evaluate(params: &Params, shared: &Shared, request: &RequestCtx, query: Query, limit: usize) -> Answered {
     let running = shared.active.start();
+    let noted = shared.ledger.begin(noted(params, request, &query), request.ctx.cancel.clone());
     let span = span(query.times, &query.text);
     let outcome = shared.state.evaluator.evaluate(&request.ctx, query).instrument(span).await;
-    answer(params, shared, &expr, running.end(outcome)?, limit)
+    noted.end(&outcome);
+    let result = running.end(outcome)?;
+    answer(params, shared, &request.origins(), result, limit)
+}
+
+/// What others see of a query.
+fn noted(params: &Params, request: &RequestCtx, query: &Query) -> Asked {
+    let header = |name| params.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    Asked {
+        text: query.text.clone(),
+        times: query.times,
+        tenant: request.tenant.id.to_string(),
+        dashboard: header("x-dashboard-uid"),
+        panel: header("x-panel-id"),
+    }
 }
 
 /// The trace of an evaluation.
@@ -88,23 +107,30 @@ fn span(times: Times, query: &str) -> Span {
     tracing::info_span!(target: telemetry::TRACE, "query", otel.name = name, query)
 }
 
-/// `/api/v1/query_explain`: the tree of operators.
+/// `/api/v1/query_explain`: the plan, and what was done to it.
 async fn query_explain(State(shared): State<Shared>, params: Params) -> Answered {
-    params.time("time", 0)?;
-    explained(&params, &shared)
+    let time_ms = params.time("time", shared.state.clock.now_ms())?;
+    explained(&params, &shared, Times::Instant(time_ms)).await
 }
 
 async fn query_range_explain(State(shared): State<Shared>, params: Params) -> Answered {
-    grid(&params, &shared)?;
-    explained(&params, &shared)
+    let grid = grid(&params, &shared)?;
+    explained(&params, &shared, Times::Range(grid)).await
 }
 
-fn explained(params: &Params, shared: &Shared) -> Answered {
+async fn explained(params: &Params, shared: &Shared, times: Times) -> Answered {
     let request = RequestCtx::new(params, shared)?;
-    read_options(params, &shared.state.options, 0)?;
-    engine(params)?;
-    let expr = parsed(params, shared, &request)?;
-    success(&explain::tree(&expr), &Annotations::new(), shared.state.options.annotations_max)
+    let options = &shared.state.options;
+    let (grid, auto_ms) = match times {
+        Times::Instant(at) => (Grid::instant(at), options.instant_max_resolution_ms),
+        Times::Range(grid) => (grid, grid.step_ms / 5),
+    };
+    let read = read_options(params, options, auto_ms)?;
+    let query = asked(params, shared, &request, read, times)?;
+    let expr = query.expr.clone().ok_or_else(|| ApiError::bad("no query"))?;
+    let explained = promql::explain(&expr, grid, &options.engine)?;
+    let evaluated = shared.state.evaluator.place(query).await;
+    success(&explain::Plan::new(explained, evaluated), &Annotations::new(), options.annotations_max)
 }
 
 async fn format_query(State(shared): State<Shared>, params: Params) -> Answered {
@@ -169,7 +195,7 @@ fn thousands(number: u64) -> String {
     out
 }
 
-fn answer(params: &Params, shared: &Shared, expr: &Expr, mut result: QueryResult, limit: usize) -> Answered {
+fn answer(params: &Params, shared: &Shared, origins: &[Origin], mut result: QueryResult, limit: usize) -> Answered {
     let mut annotations = shared.warned(Vec::new());
     annotations.merge(std::mem::take(&mut result.annotations));
     if limit > 0 && truncate(&mut result.value, limit) {
@@ -187,12 +213,12 @@ fn answer(params: &Params, shared: &Shared, expr: &Expr, mut result: QueryResult
                 ));
             }
             after.extend_from_slice(b",\"stats\":");
-            stats::write(&mut after, &result.stats);
+            stats::write(&mut after, &result.stats, origins);
         }
     }
-    if matches!(params.get("analyze"), "true" | "1") {
+    if analyze(params) {
         after.extend_from_slice(b",\"analysis\":");
-        explain::write_analysis(&mut after, expr, &result.stats);
+        explain::write_analysis(&mut after, &result.stats);
     }
     after.push(b'}');
     let max = shared.state.options.annotations_max;

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{RawPathParams, State};
 use axum::routing::get;
 use futures::StreamExt;
 use labels::{Labels, Matcher};
@@ -99,8 +100,14 @@ async fn label_names(State(shared): State<Shared>, params: Params) -> Answered {
     names(&shared, &params, None).await
 }
 
-async fn label_values(State(shared): State<Shared>, Path(name): Path<String>, params: Params) -> Answered {
-    let name = unescape_label_name(&name);
+async fn label_values(
+    State(shared): State<Shared>,
+    path: Result<RawPathParams, RawPathParamsRejection>,
+    params: Params,
+) -> Answered {
+    let path = path.map_err(|why| ApiError::bad(format!("invalid label name: {}", why.body_text())))?;
+    let name = path.iter().next().map_or("", |(_, value)| value);
+    let name = unescape_label_name(name);
     if name.is_empty() {
         return Err(ApiError::bad(format!("invalid label name: {}", labels::quote(&name))));
     }

@@ -63,9 +63,14 @@ struct ScrapePools {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Alertmanagers {
-    active_alertmanagers: [(); 0],
-    dropped_alertmanagers: [(); 0],
+struct AlertmanagersJson {
+    active_alertmanagers: Vec<AlertmanagerJson>,
+    dropped_alertmanagers: Vec<AlertmanagerJson>,
+}
+
+#[derive(Debug, Serialize)]
+struct AlertmanagerJson {
+    url: String,
 }
 
 async fn targets(State(shared): State<Shared>, params: Params) -> Answered {
@@ -114,9 +119,13 @@ async fn scrape_pools(State(shared): State<Shared>, params: Params) -> Answered 
     success(&ScrapePools { scrape_pools }, &shared.warned(warnings), shared.state.options.annotations_max)
 }
 
-/// `/api/v1/alertmanagers`: none, this is no ruler.
-async fn alertmanagers() -> Answered {
-    success(&Alertmanagers { active_alertmanagers: [], dropped_alertmanagers: [] }, &Annotations::new(), 0)
+/// `/api/v1/alertmanagers`: none where no alerts are sent.
+async fn alertmanagers(State(shared): State<Shared>) -> Answered {
+    let known = shared.state.server.as_ref().map(|server| (server.alertmanagers)()).unwrap_or_default();
+    let json = |urls: Vec<String>| urls.into_iter().map(|url| AlertmanagerJson { url }).collect();
+    let answer =
+        AlertmanagersJson { active_alertmanagers: json(known.active), dropped_alertmanagers: json(known.dropped) };
+    success(&answer, &Annotations::new(), 0)
 }
 
 async fn ask(shared: &Shared, params: &Params, state: TargetState) -> Result<Answer<Targets>, ApiError> {

@@ -23,6 +23,8 @@ pub(crate) fn routes() -> Router<Shared> {
 
 /// The longest list that may be asked for; Prometheus' own bound.
 const LIMIT_MAX: i64 = 10_000;
+/// Bytes of blocks in one page.
+const PAGE_BYTES_MAX: usize = 190_000;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -50,13 +52,41 @@ struct Entry {
     value: u64,
 }
 
-/// The blocks' `meta.json`, as they are.
-async fn blocks(State(shared): State<Shared>) -> Answered {
-    let metas = shared.server()?.tsdb.blocks();
-    let json = format!("{{\"blocks\":[{}]}}", metas.join(","));
+/// The blocks' `meta.json`, as they are: all, as Prometheus has it, or a page of those after the block `next`.
+async fn blocks(State(shared): State<Shared>, params: Params) -> Answered {
+    let mut metas = shared.server()?.tsdb.blocks();
+    let json = match params.limit()? {
+        0 => format!("{{\"blocks\":[{}]}}", metas.join(",")),
+        limit => {
+            let total = metas.len();
+            let next = cut(&mut metas, params.get("next"), limit);
+            let next = next.map_or_else(String::new, |id| format!(",\"next\":{}", serde_json::Value::from(id)));
+            format!("{{\"blocks\":[{}],\"total\":{total}{next}}}", metas.join(","))
+        }
+    };
     let annotations = shared.warned(Vec::new());
     let max = shared.state.options.annotations_max;
     Ok(stream_success(Vec::new(), Once(json.into_bytes()), Vec::new(), &annotations, max))
+}
+
+/// Leaves `limit` blocks of those after `after`, by id, and no more bytes than a page has; the last one's id if there are more.
+fn cut(metas: &mut Vec<String>, after: &str, limit: usize) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        ulid: String,
+    }
+    let id = |json: &str| serde_json::from_str::<Named>(json).map(|named| named.ulid).unwrap_or_default();
+    let mut named: Vec<_> = metas.drain(..).map(|json| (id(&json), json)).filter(|(id, _)| **id > *after).collect();
+    named.sort_unstable();
+    let mut bytes = 0;
+    let fits = |(_, json): &&(String, String)| {
+        bytes += json.len() + 1;
+        bytes <= PAGE_BYTES_MAX
+    };
+    let kept = named.iter().take(limit).take_while(fits).count().max(1);
+    let next = (kept < named.len()).then(|| named[kept - 1].0.clone());
+    metas.extend(named.into_iter().take(kept).map(|(_, json)| json));
+    next
 }
 
 async fn tsdb(State(shared): State<Shared>, params: Params) -> Answered {
@@ -121,5 +151,29 @@ fn merged(all: &[TsdbStatistics], limit: usize) -> StatisticsJson {
         label_value_count_by_label_name: list(|s| &s.label_value_count_by_label_name),
         memory_in_bytes_by_label_name: list(|s| &s.memory_in_bytes_by_label_name),
         series_count_by_label_value_pair: list(|s| &s.series_count_by_label_value_pair),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_of_blocks() {
+        let metas =
+            |long: usize| ["C", "A", "B"].map(|id| format!("{{\"ulid\":\"{id}\",\"x\":\"{}\"}}", "x".repeat(long)));
+        for (long, limit, after, expected, next) in [
+            (1, 2, "", "AB", Some("B")),
+            (1, 2, "B", "C", None),
+            (1, 3, "", "ABC", None),
+            (1, 3, "C", "", None),
+            (90_000, 3, "", "AB", Some("B")),
+            // A page has a block, however long.
+            (300_000, 3, "A", "B", Some("B")),
+        ] {
+            let mut left = metas(long).to_vec();
+            assert_eq!(cut(&mut left, after, limit).as_deref(), next, "{long} {limit} {after}");
+            assert_eq!(left.iter().map(|json| &json[9..10]).collect::<String>(), expected);
+        }
     }
 }

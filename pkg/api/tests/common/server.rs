@@ -44,6 +44,10 @@ impl FakeServer {
             search: true,
             search_limit_max: 1000,
             ready: Arc::new(move || !one.not_ready.load(Ordering::SeqCst)),
+            alertmanagers: Arc::new(|| api::Alertmanagers {
+                active: vec!["http://a:9093/api/v2/alerts".to_owned()],
+                dropped: vec!["http://b:9093/api/v2/alerts".to_owned()],
+            }),
             warnings: Arc::new(move || two.warnings.lock().unwrap().clone()),
         }
     }

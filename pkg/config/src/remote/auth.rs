@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cloud_auth::{AwsConfig, AzureConfig, AzureIdentity, CloudAuth, GoogleConfig};
 use serde::{Deserialize, Serialize};
 use yaml::{Secret, is_default};
 
@@ -68,7 +69,54 @@ pub struct GoogleIam {
     pub credentials_file: String,
 }
 
+impl SigV4 {
+    /// As the signer of requests wants it.
+    pub(crate) fn signing(&self) -> CloudAuth {
+        CloudAuth::Aws(AwsConfig {
+            region: self.region.clone(),
+            access_key: self.access_key.clone(),
+            secret_key: self.secret_key.clone(),
+            profile: self.profile.clone(),
+            role_arn: self.role_arn.clone(),
+            external_id: self.external_id.clone(),
+            use_fips_sts_endpoint: self.use_fips_sts_endpoint,
+            service_name: self.service_name.clone(),
+        })
+    }
+}
+
+impl GoogleIam {
+    /// As the signer of requests wants it.
+    pub(crate) fn signing(&self) -> CloudAuth {
+        CloudAuth::Google(GoogleConfig { credentials_file: self.credentials_file.clone() })
+    }
+}
+
 impl AzureAd {
+    /// As the signer of requests wants it.
+    pub(crate) fn signing(&self) -> CloudAuth {
+        let get = |way: &BTreeMap<String, Secret>, key: &str| way.get(key).map(|v| v.0.clone()).unwrap_or_default();
+        let identity = if let Some(way) = &self.managed_identity {
+            AzureIdentity::Machine { client_id: get(way, "client_id") }
+        } else if let Some(way) = &self.oauth {
+            AzureIdentity::Application {
+                client_id: get(way, "client_id"),
+                client_secret: Secret(get(way, "client_secret")),
+                tenant_id: get(way, "tenant_id"),
+            }
+        } else if let Some(way) = &self.workload_identity {
+            AzureIdentity::Workload {
+                client_id: get(way, "client_id"),
+                tenant_id: get(way, "tenant_id"),
+                token_file: get(way, "token_file_path").into(),
+            }
+        } else {
+            let tenant_id = self.sdk.as_ref().map(|way| get(way, "tenant_id")).unwrap_or_default();
+            AzureIdentity::Environment { tenant_id }
+        };
+        CloudAuth::Azure(AzureConfig { cloud: self.cloud.clone(), scope: self.scope.clone(), identity })
+    }
+
     pub(super) fn check(&self) -> Result<(), String> {
         let ways = [
             ("managed_identity", &self.managed_identity, &["client_id"][..]),

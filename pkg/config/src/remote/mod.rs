@@ -6,4 +6,4 @@ mod write;
 
 pub use auth::{AzureAd, GoogleIam, SigV4};
 pub use read::{RemoteReadConfig, RemoteReadYaml};
-pub use write::{MetadataConfig, QueueConfig, RemoteWriteConfig, RemoteWriteYaml};
+pub use write::{MetadataConfig, QueueConfig, RemoteWriteConfig, RemoteWriteYaml, parse_remote_write};

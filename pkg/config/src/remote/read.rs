@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use remote::RemoteStoreConfig;
 use serde::{Deserialize, Serialize};
 use transport::http::ClientConfig;
 use yaml::{DurationMs, Error, Node, is_default};
@@ -74,6 +75,21 @@ impl RemoteReadConfig {
         }
         check_headers(node, &own.headers)?;
         Ok(Self { own, http: ClientConfig::from_section(&keys)? })
+    }
+
+    /// The storage that queries read, too.
+    pub fn store(&self) -> RemoteStoreConfig {
+        RemoteStoreConfig {
+            name: self.own.name.clone(),
+            url: self.own.url.clone(),
+            timeout: self.own.remote_timeout.std(),
+            frame_bytes_max: usize::try_from(self.own.chunked_read_limit).unwrap_or(usize::MAX),
+            headers: self.own.headers.clone(),
+            read_recent: self.own.read_recent,
+            required_matchers: self.own.required_matchers.clone(),
+            filter_external_labels: self.own.filter_external_labels,
+            http: self.http.clone(),
+        }
     }
 
     pub(crate) fn resolve_paths(&mut self, folder: &Path) {

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use relabel::Rule;
+use remote::receive::MessageType;
+use remote::send as queue;
 use scrape::config::ValidationScheme;
 use serde::{Deserialize, Serialize};
 use transport::http::ClientConfig;
@@ -52,7 +54,7 @@ pub struct RemoteWriteYaml {
     /// Whether native histograms are sent. Default: `false`.
     #[serde(skip_serializing_if = "is_default")]
     pub send_native_histograms: bool,
-    /// Whether each connection goes to another address of the name. Default: `false`.
+    /// Without effect: connections go to the addresses of the name in the order in which they are found.
     #[serde(skip_serializing_if = "is_default")]
     pub round_robin_dns: bool,
     /// `prometheus.WriteRequest` or `io.prometheus.write.v2.Request`. Default: `prometheus.WriteRequest`.
@@ -217,7 +219,56 @@ impl RemoteWriteConfig {
         Ok(Self { own, http, write_relabel_configs })
     }
 
+    /// The queue that sends to this server.
+    pub fn queue(&self) -> queue::QueueConfig {
+        let RemoteWriteYaml { queue_config: q, metadata_config: metadata, .. } = &self.own;
+        let count = |value: i64| usize::try_from(value).unwrap_or(1).max(1);
+        let aws = self.own.sigv4.as_ref().map(SigV4::signing);
+        let azure = || self.own.azuread.as_ref().map(AzureAd::signing);
+        let google = || self.own.google_iam.as_ref().map(GoogleIam::signing);
+        queue::QueueConfig {
+            name: self.own.name.clone(),
+            url: self.own.url.clone(),
+            timeout: self.own.remote_timeout.std(),
+            headers: self.own.headers.clone(),
+            relabel: self.write_relabel_configs.clone(),
+            exemplars: self.own.send_exemplars,
+            histograms: self.own.send_native_histograms,
+            message: MessageType::parse(&self.own.protobuf_message).unwrap_or(MessageType::V1),
+            http: self.http.clone(),
+            auth: aws.or_else(azure).or_else(google),
+            log_failures: self.own.failed_request_logging,
+            capacity: count(q.capacity),
+            min_shards: count(q.min_shards),
+            max_shards: count(q.max_shards),
+            max_samples_per_send: count(q.max_samples_per_send),
+            batch_send_deadline: q.batch_send_deadline.std(),
+            min_backoff: q.min_backoff.std(),
+            max_backoff: q.max_backoff.std(),
+            retry_on_429: q.retry_on_http_429,
+            sample_age_limit: q.sample_age_limit.std(),
+            metadata: metadata.send.then(|| queue::MetadataSending {
+                interval: metadata.send_interval.std(),
+                max_samples_per_send: count(metadata.max_samples_per_send),
+            }),
+        }
+    }
+
     pub(crate) fn resolve_paths(&mut self, folder: &Path) {
         self.http.resolve_paths(folder);
     }
+}
+
+/// The list `remote_write` of a text that has nothing else; none where there is no text.
+///
+/// # Errors
+/// What is wrong, with its line.
+pub fn parse_remote_write(text: &str) -> Result<Vec<RemoteWriteConfig>, String> {
+    let tree = yaml::parse(text).map_err(|e| e.to_string())?;
+    if let Some((key, _)) = tree.entries().iter().find(|(key, _)| key.text != "remote_write") {
+        return Err(tree.error_at(&key.text, format!("unknown key {:?}, expected remote_write", key.text)).to_string());
+    }
+    let Some(list) = tree.get("remote_write") else { return Ok(Vec::new()) };
+    let of = |node: &Node| RemoteWriteConfig::from_node(node, ValidationScheme::Utf8).map_err(|e| e.to_string());
+    list.list().map_err(|e| e.to_string())?.iter().map(of).collect()
 }

@@ -1,6 +1,6 @@
 //! A chunk's samples, floats and histograms alike.
 
-use chunkenc::{Column, HistogramColumn, ResetFlag, decode_floats, decode_histograms};
+use chunkenc::{Column, Encoding, HistogramColumn, ResetFlag, decode_floats, decode_histograms, decode_xor2};
 use histogram::{FloatHistogram, ResetHint};
 use model::{is_stale, stale_nan};
 
@@ -12,6 +12,8 @@ use super::chunk::{LaneChunk, MergeError, Merged};
 pub(crate) struct Decoded {
     pub(crate) times: Vec<i64>,
     pub(crate) values: Vec<f64>,
+    /// One per time in an XOR2 chunk, else none; 0 = unknown.
+    pub(crate) starts: Vec<i64>,
     /// One per time in a chunk of histograms, else none.
     pub(crate) histograms: Vec<FloatHistogram>,
     /// Histograms were written with integer counts.
@@ -43,13 +45,24 @@ impl Decoded {
             Self {
                 values: column.values.iter().map(number).collect(),
                 times: column.times,
+                starts: Vec::new(),
                 histograms: column.values,
-                integers: matches!(chunk.encoding, chunkenc::Encoding::Histogram | chunkenc::Encoding::HistogramSt),
+                integers: matches!(chunk.encoding, Encoding::Histogram | Encoding::HistogramSt),
+            }
+        } else if chunk.encoding == Encoding::Xor2 {
+            let samples = decode_xor2(&chunk.data).map_err(failed)?;
+            Self {
+                times: samples.iter().map(|s| s.1).collect(),
+                values: samples.iter().map(|s| s.2).collect(),
+                starts: samples.iter().map(|s| s.0).collect(),
+                histograms: Vec::new(),
+                integers: false,
             }
         } else {
             let mut column = Column::new();
             decode_floats(chunk.encoding, &chunk.data, &mut column).map_err(failed)?;
-            Self { times: column.times, values: column.values, histograms: Vec::new(), integers: false }
+            let (times, values) = (column.times, column.values);
+            Self { times, values, starts: Vec::new(), histograms: Vec::new(), integers: false }
         };
         merged.samples_out_of_order += decoded.times.windows(2).filter(|w| w[1] <= w[0]).count() as u64;
         Ok(decoded)

@@ -1,7 +1,9 @@
 //! Writes chosen samples: chunks of which all were chosen as they are, the others' samples into new ones.
 
 use bytes::Bytes;
-use chunkenc::{Appended, Encoding, FloatHistogramAppender, HistogramAppender, ResetFlag, TimedChunk, XorAppender};
+use chunkenc::{
+    Appended, Encoding, FloatHistogramAppender, HistogramAppender, ResetFlag, TimedChunk, Xor2Appender, XorAppender,
+};
 use histogram::{FloatHistogram, Histogram, ResetHint};
 use model::is_stale;
 
@@ -19,6 +21,8 @@ const COPIED_MIN: usize = SAMPLES_MAX / 2;
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
     xor: XorAppender,
+    /// Whether floats are written as XOR2, since some of the run have start timestamps or were so before.
+    as_xor2: bool,
     open: Option<Open>,
 }
 
@@ -33,6 +37,7 @@ struct Open {
 #[derive(Debug)]
 enum Kind {
     Float,
+    Xor2(Xor2Appender),
     Integer(HistogramAppender),
     Histogram(FloatHistogramAppender),
 }
@@ -50,6 +55,7 @@ impl Writer {
         let mut at = 0;
         let mut before: Option<Ref> = None;
         self.open = None;
+        self.as_xor2 = decoded.iter().any(|samples| !samples.starts.is_empty());
         while at < chosen.len() {
             let first = chosen[at];
             let samples = &decoded[first.chunk as usize];
@@ -89,6 +95,9 @@ impl Writer {
     ) -> Result<(), MergeError> {
         let time = samples.times[at];
         let Some(histogram) = samples.histograms.get(at) else {
+            if self.as_xor2 {
+                return self.append_xor2(samples, at, out, merged);
+            }
             let full = match &self.open {
                 Some(Open { kind: Kind::Float, .. }) => self.xor.len() >= SAMPLES_MAX,
                 _ => true,
@@ -150,6 +159,27 @@ impl Writer {
         Ok(())
     }
 
+    fn append_xor2(
+        &mut self,
+        samples: &Decoded,
+        at: usize,
+        out: &mut Vec<TimedChunk>,
+        merged: &mut Merged,
+    ) -> Result<(), MergeError> {
+        let time = samples.times[at];
+        if !matches!(&self.open, Some(Open { kind: Kind::Xor2(appender), .. }) if appender.len() < SAMPLES_MAX) {
+            self.flush(out, merged);
+        }
+        let new = || Open { min_time: time, max_time: time, kind: Kind::Xor2(Xor2Appender::new()) };
+        let open = self.open.get_or_insert_with(new);
+        if let Kind::Xor2(appender) = &mut open.kind {
+            let start = samples.starts.get(at).copied().unwrap_or(0);
+            appender.append(start, time, samples.values[at]).map_err(MergeError::Write)?;
+        }
+        open.max_time = time;
+        Ok(())
+    }
+
     fn reach(&mut self, time: i64) {
         if let Some(open) = &mut self.open {
             open.max_time = time;
@@ -160,6 +190,7 @@ impl Writer {
         let Some(open) = self.open.take() else { return };
         let (encoding, data) = match open.kind {
             Kind::Float => (Encoding::Xor, self.xor.to_vec()),
+            Kind::Xor2(a) => (Encoding::Xor2, a.to_vec()),
             Kind::Integer(a) => (Encoding::Histogram, a.to_vec()),
             Kind::Histogram(a) => (Encoding::FloatHistogram, a.to_vec()),
         };

@@ -123,6 +123,19 @@ fn r3485_a_dead_replicas_stale_marker_does_not_hide_the_live_one() {
 }
 
 #[test]
+fn a_series_that_is_gone_from_all_replicas_and_comes_back_is_gone_meanwhile() {
+    // A sparse series: how far apart its samples are as a rule cannot be told from its pauses.
+    let one: Vec<(i64, f64)> = [576, 591, 786, 1221, 1236, 1251, 1476, 1491, 1506]
+        .map(|s| (s * 1000, if s == 786 || s == 1251 { stale_nan() } else { s as f64 }))
+        .into();
+    let other: Vec<_> = one.iter().map(|(t, v)| (t + 4000, *v)).collect();
+    for replicas in [[one.clone(), one.clone()], [one.clone(), other.clone()], [other, one]] {
+        let got = run(&replicas, &options("sum_over_time"));
+        assert_eq!(got.iter().filter(|(_, v)| is_stale(*v)).count(), 2, "{got:?}");
+    }
+}
+
+#[test]
 fn stale_markers_show_when_all_replicas_end() {
     let end = |offset: i64| {
         let mut s = scrapes(offset, 30, 600, 0..0);

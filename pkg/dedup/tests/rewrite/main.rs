@@ -7,6 +7,7 @@ mod histograms;
 mod kinds;
 mod penalty;
 mod replicas;
+mod starts;
 mod ways;
 
 use bytes::Bytes;

@@ -18,7 +18,9 @@ pub(super) fn url(line: u64, key: &str, url: &str) -> Result<(), ConfigError> {
         && parsed.fragment().is_none()
         && parsed.has_host()
         // What the parser took away without a word.
-        && !url.contains(|c: char| c.is_control() || c.is_whitespace() || c == '\\');
+        && !url.contains(|c: char| c.is_control() || c.is_whitespace() || c == '\\')
+        // What clients send requests to allows fewer characters.
+        && url.parse::<http::Uri>().is_ok();
     if plain { Ok(()) } else { refused("must be a host, with a port if need be".to_owned()) }
 }
 

@@ -23,7 +23,7 @@ use serde::Deserialize;
 pub use self::azure::Azure;
 pub use self::error::ConfigError;
 pub use self::gcs::Gcs;
-pub use self::s3::S3;
+pub use self::s3::{S3, aws_environment};
 
 use crate::bucket::{Bucket, Settings};
 use crate::decorate::Decorated;
@@ -195,6 +195,7 @@ impl Config {
             }
         };
         let limit = [limit, options.concurrency_max].into_iter().filter(|l| *l > 0).min();
+        settings.requests_max = limit;
         let store: Arc<dyn ObjectStore> = match limit {
             Some(max) => Arc::new(Decorated::new(store, LimitHook::new(max))),
             None => store,

@@ -155,6 +155,15 @@ const ENV_KEYS: [&str; 10] = [
     "AWS_ENDPOINT_URL_STS",
 ];
 
+/// What the environment says of credentials for AWS. Empty variables count as not set.
+pub fn aws_environment(env: &dyn Fn(&str) -> Option<String>) -> Vec<(AmazonS3ConfigKey, String)> {
+    let known = ENV_KEYS.into_iter().filter_map(|name| {
+        let key = AmazonS3ConfigKey::from_str(&name.to_ascii_lowercase()).ok()?;
+        Some((key, env(name).filter(|v| !v.is_empty())?))
+    });
+    known.collect()
+}
+
 impl S3Yaml {
     pub(super) fn check(&self, env: &dyn Fn(&str) -> Option<String>) -> Result<S3, ConfigError> {
         let required = |name: &str, key: &Key<String>| {
@@ -199,11 +208,7 @@ impl S3Yaml {
         }
         let mut from_env: Vec<_> = Vec::new();
         if access_key.is_none() {
-            let known = ENV_KEYS.into_iter().filter_map(|name| {
-                let key = AmazonS3ConfigKey::from_str(&name.to_ascii_lowercase()).ok()?;
-                Some((key, env(name).filter(|v| !v.is_empty())?))
-            });
-            from_env.extend(known);
+            from_env.extend(aws_environment(env));
             if let Some(endpoint) = text(&self.sts_endpoint) {
                 from_env.push((AmazonS3ConfigKey::StsEndpoint, endpoint));
             }

@@ -4,7 +4,7 @@ use super::{Parsed, Parser};
 use crate::number::parse_number;
 use labels::quote;
 
-use crate::quote::unquote;
+use crate::quote::{quote_bytes, unquote};
 use crate::token::{Tok, Token};
 use crate::{Aggregate, AggregateOp, Binary, BinaryOp, Call, Expr, NumberLiteral, Paren, Span, StringLiteral, Unary};
 
@@ -107,7 +107,9 @@ impl Parser<'_> {
             Tok::Number | Tok::Duration => self.number_literal().map(Expr::Number),
             Tok::Text => {
                 self.next()?;
-                Ok(Expr::String(StringLiteral { value: self.unquoted(token)?, span: token.span() }))
+                let value = self.unquoted(token)?;
+                let quoted = quote_bytes(self.slice(token)).map(Into::into);
+                Ok(Expr::String(StringLiteral { value, quoted, span: token.span() }))
             }
             Tok::LeftParen => {
                 self.next()?;

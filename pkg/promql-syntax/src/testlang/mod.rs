@@ -19,8 +19,21 @@ pub enum Command {
     },
     /// Put series into the storage.
     Load(Load),
+    /// `store {…} <from> <to>`, of Thanos' scripts: what is loaded from here on is one store's.
+    Store(StoreScope),
     /// Run a query and compare.
     Eval(Box<Eval>),
+}
+
+/// The data that a store has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreScope {
+    /// Labels that all its series get.
+    pub labels: labels::Labels,
+    /// Its earliest sample, ms.
+    pub min_ms: i64,
+    /// Its latest sample, ms.
+    pub max_ms: i64,
 }
 
 /// A script that is not well-formed.
@@ -47,12 +60,26 @@ pub fn parse_script(text: &str, max_points: usize) -> Result<Vec<Command>, Scrip
         let word = text.split([' ', '\t']).next().unwrap_or("").to_ascii_lowercase();
         commands.push(match word.as_str() {
             "clear" => Command::Clear { line },
+            "store" => Command::Store(parse_store(line, text, &lines)?),
             w if w.starts_with("load") => Command::Load(load::parse_load(line, text, &mut lines)?),
             w if w.starts_with("eval") => Command::Eval(Box::new(eval::parse_eval(line, text, &mut lines)?)),
             _ => return fail(line, format!("invalid command {text:?}")),
         });
     }
     Ok(commands)
+}
+
+fn parse_store(line: usize, text: &str, lines: &Lines<'_>) -> Result<StoreScope, ScriptError> {
+    let rest = text["store".len()..].trim();
+    let parts = rest.rsplit_once([' ', '\t']).and_then(|(rest, max)| {
+        let (labels, min) = rest.trim_end().rsplit_once([' ', '\t'])?;
+        Some((labels.trim_end(), min, max))
+    });
+    let Some((labels, min, max)) = parts else {
+        return fail(line, "invalid store command. (store <labels> <from:duration> <to:duration>)");
+    };
+    let labels = lines.series(line, labels)?.labels;
+    Ok(StoreScope { labels, min_ms: duration(line, "store", min)?, max_ms: duration(line, "store", max)? })
 }
 
 fn fail<T>(line: usize, message: impl Into<String>) -> Result<T, ScriptError> {

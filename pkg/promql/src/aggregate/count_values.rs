@@ -56,6 +56,21 @@ impl CountValues {
                 let count = columns[at].get(i).unwrap_or(0.0);
                 columns[at].set(i, count + 1.0);
             }
+            for (i, h) in &series.column.native_histograms {
+                let i = *i as usize;
+                let value = crate::native::text(h);
+                let bytes = series.labels.size_bytes() + value.len();
+                cx.check_label(value.len(), &self.label)?;
+                let with_value =
+                    cx.make_labels(bytes, || builder.reset(&series.labels).set(&self.label, &value).build())?;
+                let (at, new) = self.grouping.of(&with_value, cx)?;
+                if new {
+                    cx.hold(steps, steps * STEP_BYTES)?;
+                    columns.push(StepColumn::absent(steps));
+                }
+                let count = columns[at].get(i).unwrap_or(0.0);
+                columns[at].set(i, count + 1.0);
+            }
             cx.recycle(series.column);
         }
         let mut out = Vec::with_capacity(columns.len());

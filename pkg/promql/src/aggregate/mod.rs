@@ -4,29 +4,49 @@ mod count_values;
 mod fold;
 mod group;
 mod limit;
+mod native;
 mod quantile;
 mod topk;
 
-use promql_syntax::AggregateOp;
+use promql_syntax::{AggregateOp, Span};
 
 use crate::eval::{Cx, Result, Stream};
-use crate::plan::{AggregateParam, AggregatePlan};
 use crate::scalar::ScalarOp;
-use crate::{Grid, QueryError, open};
+use crate::{Grid, QueryError};
 
 pub(crate) use group::Grouping;
 
-pub(crate) fn open(plan: &AggregatePlan, grid: Grid, cx: &mut Cx) -> Result<Stream> {
-    let (param, span) = match &plan.param {
-        AggregateParam::Scalar(s, span) => (Some(ScalarOp::open(s, grid, cx)?), *span),
-        _ => (None, promql_syntax::Span::default()),
+/// The parameter of an aggregation.
+pub(crate) enum Param {
+    None,
+    /// With its place.
+    Scalar(ScalarOp, Span),
+    Label(String),
+}
+
+/// Where the aggregation and what it aggregates stand in the query.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Places {
+    pub whole: Span,
+    pub inner: Span,
+}
+
+/// The operator that aggregates `inner`.
+pub(crate) fn operator(
+    op: AggregateOp,
+    param: Param,
+    inner: Stream,
+    grouping: Grouping,
+    places: Places,
+    grid: Grid,
+) -> Result<Stream> {
+    let (scalar, label, span) = match param {
+        Param::None => (None, None, Span::default()),
+        Param::Scalar(scalar, span) => (Some(scalar), None, span),
+        Param::Label(label) => (None, Some(label), Span::default()),
     };
-    let inner = open::open(&plan.inner, grid, cx)?;
-    let grouping = Grouping::new(plan.grouping.clone(), plan.without);
-    let need = |param: Option<ScalarOp>| {
-        param.ok_or_else(|| QueryError::Execution(format!("{} needs a number", plan.op.as_str())))
-    };
-    Ok(match plan.op {
+    let scalar = || scalar.ok_or_else(|| QueryError::Execution(format!("{} needs a number", op.as_str())));
+    Ok(match op {
         AggregateOp::Sum
         | AggregateOp::Avg
         | AggregateOp::Count
@@ -34,18 +54,20 @@ pub(crate) fn open(plan: &AggregatePlan, grid: Grid, cx: &mut Cx) -> Result<Stre
         | AggregateOp::Max
         | AggregateOp::Group
         | AggregateOp::Stddev
-        | AggregateOp::Stdvar => Box::new(fold::Fold::new(plan.op, inner, grouping, grid)),
-        AggregateOp::Quantile => Box::new(quantile::Quantile::new(inner, grouping, need(param)?, span, grid)),
-        AggregateOp::TopK | AggregateOp::BottomK => {
-            Box::new(topk::TopK::new(plan.op == AggregateOp::TopK, inner, grouping, need(param)?, grid))
+        | AggregateOp::Stdvar => Box::new(fold::Fold::new(op, inner, grouping, places.inner, grid)),
+        AggregateOp::Quantile => {
+            Box::new(quantile::Quantile::new(inner, grouping, scalar()?, (span, places.inner), grid))
         }
-        AggregateOp::LimitK => Box::new(limit::LimitK::new(inner, grouping, need(param)?)),
-        AggregateOp::LimitRatio => Box::new(limit::LimitRatio::new(inner, need(param)?, span)),
+        AggregateOp::TopK | AggregateOp::BottomK => {
+            Box::new(topk::TopK::new(op == AggregateOp::TopK, inner, grouping, scalar()?, places.whole, grid))
+        }
+        AggregateOp::LimitK => Box::new(limit::LimitK::new(inner, grouping, scalar()?)),
+        AggregateOp::LimitRatio => Box::new(limit::LimitRatio::new(inner, scalar()?, span)),
         AggregateOp::CountValues => {
-            let AggregateParam::Label(label) = &plan.param else {
+            let Some(label) = label else {
                 return Err(QueryError::Execution("count_values needs a label name".to_owned()));
             };
-            Box::new(count_values::CountValues::new(inner, grouping, label.clone(), grid))
+            Box::new(count_values::CountValues::new(inner, grouping, label, grid))
         }
     })
 }

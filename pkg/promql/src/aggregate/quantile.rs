@@ -14,20 +14,27 @@ pub(crate) struct Quantile {
     inner: Stream,
     grouping: Grouping,
     param: ScalarOp,
-    span: Span,
+    /// Places of the parameter and of what is aggregated.
+    spans: (Span, Span),
     grid: Grid,
     done: Ready,
 }
 
 impl Quantile {
-    pub fn new(inner: Stream, grouping: Grouping, param: ScalarOp, span: Span, grid: Grid) -> Self {
-        Self { inner, grouping, param, span, grid, done: Ready::default() }
+    pub fn new(inner: Stream, grouping: Grouping, param: ScalarOp, spans: (Span, Span), grid: Grid) -> Self {
+        Self { inner, grouping, param, spans, grid, done: Ready::default() }
     }
 
     fn drain(&mut self, cx: &mut Cx) -> Result<Vec<StepSeries>> {
         let q = self.param.eval(cx)?;
         let mut groups: Vec<(Vec<StepColumn>, bool)> = Vec::new();
         while let Some(series) = cx.next(&mut self.inner)? {
+            if !series.column.native_histograms.is_empty() {
+                cx.annotations.histogram_ignored("quantile", self.spans.1);
+                if series.column.present.iter().all(|w| *w == 0) {
+                    continue;
+                }
+            }
             cx.hold(series.column.count(), series.column.size_bytes())?;
             let (at, new) = self.grouping.of(&series.labels, cx)?;
             if new {
@@ -37,15 +44,15 @@ impl Quantile {
             groups[at].1 |= series.drop_name;
         }
         if let Some(nan) = q.iter().find(|q| q.is_nan()) {
-            cx.annotations.bad_quantile(*nan, self.span);
+            cx.annotations.bad_quantile(*nan, self.spans.0);
         }
         let max = q.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let min = q.iter().copied().fold(f64::INFINITY, f64::min);
         if max > 1.0 {
-            cx.annotations.bad_quantile(max, self.span);
+            cx.annotations.bad_quantile(max, self.spans.0);
         }
         if min < 0.0 {
-            cx.annotations.bad_quantile(min, self.span);
+            cx.annotations.bad_quantile(min, self.spans.0);
         }
         let mut out = Vec::with_capacity(groups.len());
         let mut values = Vec::new();

@@ -3,6 +3,7 @@
 //! The heap is Go's `container/heap`, move for move, so that among equal values the same series win as in Prometheus.
 
 use hashbrown::HashMap;
+use promql_syntax::Span;
 
 use super::Grouping;
 use crate::Grid;
@@ -19,13 +20,15 @@ pub(crate) struct TopK {
     inner: Stream,
     grouping: Grouping,
     param: Option<ScalarOp>,
+    /// Place of the aggregation.
+    span: Span,
     grid: Grid,
     done: Ready,
 }
 
 impl TopK {
-    pub fn new(top: bool, inner: Stream, grouping: Grouping, param: ScalarOp, grid: Grid) -> Self {
-        Self { top, inner, grouping, param: Some(param), grid, done: Ready::default() }
+    pub fn new(top: bool, inner: Stream, grouping: Grouping, param: ScalarOp, span: Span, grid: Grid) -> Self {
+        Self { top, inner, grouping, param: Some(param), span, grid, done: Ready::default() }
     }
 
     /// Whether `a` belongs above `b` in the heap, whose top is the first to go.
@@ -94,6 +97,9 @@ impl TopK {
         };
         while let Some(series) = cx.next(&mut self.inner)? {
             let Some(k) = &k else { continue };
+            if series.column.native_histograms.iter().any(|(i, _)| k[*i as usize] >= 1) {
+                cx.annotations.histogram_ignored(if self.top { "topk" } else { "bottomk" }, self.span);
+            }
             let number = labels.len() as u32;
             let (at, new) = self.grouping.of(&series.labels, cx)?;
             if new {

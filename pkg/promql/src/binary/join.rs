@@ -8,10 +8,11 @@ use promql_syntax::{BinaryOp, Cardinality, Matching, Span};
 
 use super::arith::{arithmetic, changes_metric, compare, is_trim};
 use super::matching::{Signatures, match_labels, result_labels};
+use super::native::{Operand, Outcome, Told, calculate};
 use crate::annotations::shown_labels;
 use crate::eval::{Cx, Operator, Result, Stream};
 use crate::merge::ENTRY_BYTES;
-use crate::series::StepSeries;
+use crate::series::{StepSeries, bits};
 use crate::{Grid, QueryError, StepColumn};
 
 /// The series of both sides whose matching labels are equal.
@@ -23,6 +24,19 @@ struct Group {
     matched: Vec<u64>,
     /// Many-to-one: the same by labels of the result.
     by_result: HashMap<Labels, Vec<u64>>,
+}
+
+/// A series of a pair: labels, and its column or, where it is missing, its fill.
+type Side<'a> = (&'a Labels, Option<&'a StepColumn>, f64);
+
+fn operand<'a>((_, column, fill): Side<'a>, i: usize) -> Operand<'a> {
+    match column {
+        None => Operand::Float(fill),
+        Some(column) => match column.histogram(i) {
+            Some(h) => Operand::Histogram(h),
+            None => Operand::Float(column.values[i]),
+        },
+    }
 }
 
 pub(crate) struct Join {
@@ -96,7 +110,7 @@ impl Join {
     fn read_one_side(&mut self, mut stream: Stream, cx: &mut Cx) -> Result<()> {
         while let Some(series) = cx.next(&mut stream)? {
             cx.hold_series(&series)?;
-            union(&mut self.one_any, &series.column.present);
+            union(&mut self.one_any, &series.column.occupied());
             let number = self.group(&series.labels, cx)?;
             if self.clash.is_none() {
                 self.find_clash(&series, number, cx)?;
@@ -110,8 +124,9 @@ impl Join {
     fn find_clash(&mut self, series: &StepSeries, number: usize, cx: &mut Cx) -> Result<()> {
         for other in &self.groups[number].one {
             cx.work(self.many_any.len())?;
-            if intersects(&series.column.present, &other.column.present) {
-                let both = series.column.present.iter().zip(&other.column.present).map(|(a, b)| a & b).collect();
+            let (own, others) = (series.column.occupied(), other.column.occupied());
+            if intersects(&own, &others) {
+                let both = own.iter().zip(others.iter()).map(|(a, b)| a & b).collect();
                 self.clash = Some((both, self.clash_text(&series.labels, &other.labels)));
                 break;
             }
@@ -138,17 +153,17 @@ impl Join {
     }
 
     /// Computes one pair over `steps` and queues the result.
-    fn pair(
-        &mut self,
-        number: usize,
-        many: (&Labels, Option<&StepColumn>, f64),
-        one: (&Labels, Option<&StepColumn>, f64),
-        steps: &[u64],
-        cx: &mut Cx,
-    ) -> Result<()> {
-        if is_trim(self.op) {
-            cx.annotations.trim_of_floats(self.op.as_str(), self.span);
-        }
+    fn pair(&mut self, number: usize, many: Side<'_>, one: Side<'_>, steps: &[u64], cx: &mut Cx) -> Result<()> {
+        let mut column = cx.column(self.grid.steps());
+        let is_native = |side: Option<&StepColumn>| side.is_some_and(|c| !c.native_histograms.is_empty());
+        let matched;
+        let steps = if is_trim(self.op) || is_native(many.1) || is_native(one.1) {
+            matched = self.native(many, one, steps, &mut column, cx)?;
+            &matched[..]
+        } else {
+            self.floats(many, one, steps, &mut column);
+            steps
+        };
         let drops_now = changes_metric(self.op) || (self.return_bool && !cx.delayed());
         let size = many.0.size_bytes() + one.0.size_bytes();
         let labels = cx.make_labels(size, || result_labels(many.0, one.0, &self.matching, drops_now))?;
@@ -179,27 +194,6 @@ impl Join {
             union(seen, steps);
         }
         union(&mut group.matched, steps);
-        if is_trim(self.op) {
-            return Ok(());
-        }
-        let mut column = cx.column(self.grid.steps());
-        let swapped = self.matching.cardinality == Cardinality::OneToMany;
-        for (w, word) in steps.iter().enumerate() {
-            let mut rest = *word;
-            while rest != 0 {
-                let i = w * 64 + rest.trailing_zeros() as usize;
-                rest &= rest - 1;
-                let m = many.1.map_or(many.2, |c| c.values[i]);
-                let o = one.1.map_or(one.2, |c| c.values[i]);
-                let (l, r) = if swapped { (o, m) } else { (m, o) };
-                match compare(self.op, l, r) {
-                    None => column.set(i, arithmetic(self.op, l, r)),
-                    Some(kept) if self.return_bool => column.set(i, f64::from(u8::from(kept))),
-                    Some(true) => column.set(i, l),
-                    Some(false) => {}
-                }
-            }
-        }
         if column.is_empty() {
             cx.recycle(column);
         } else {
@@ -210,22 +204,81 @@ impl Join {
         Ok(())
     }
 
+    /// Computes `steps`, at which both sides have floats.
+    fn floats(&self, many: Side<'_>, one: Side<'_>, steps: &[u64], column: &mut StepColumn) {
+        let swapped = self.matching.cardinality == Cardinality::OneToMany;
+        for i in bits(steps) {
+            let m = many.1.map_or(many.2, |c| c.values[i]);
+            let o = one.1.map_or(one.2, |c| c.values[i]);
+            let (l, r) = if swapped { (o, m) } else { (m, o) };
+            self.set(i, l, r, column);
+        }
+    }
+
+    fn set(&self, i: usize, l: f64, r: f64, column: &mut StepColumn) {
+        match compare(self.op, l, r) {
+            None => column.set(i, arithmetic(self.op, l, r)),
+            Some(kept) if self.return_bool => column.set(i, f64::from(u8::from(kept))),
+            Some(true) => column.set(i, l),
+            Some(false) => {}
+        }
+    }
+
+    /// Computes `steps` where one of them may have a native histogram on a side. Gives the steps at which the operator is
+    /// for what the sides have.
+    fn native(
+        &self,
+        many: Side<'_>,
+        one: Side<'_>,
+        steps: &[u64],
+        column: &mut StepColumn,
+        cx: &mut Cx,
+    ) -> Result<Vec<u64>> {
+        let swapped = self.matching.cardinality == Cardinality::OneToMany;
+        let mut matched = steps.to_vec();
+        let mut told = Told::default();
+        for i in bits(steps) {
+            let (m, o) = (operand(many, i), operand(one, i));
+            let (l, r) = if swapped { (o, m) } else { (m, o) };
+            if let (Operand::Float(l), Operand::Float(r)) = (l, r)
+                && !is_trim(self.op)
+            {
+                self.set(i, l, r, column);
+                continue;
+            }
+            cx.work(64)?;
+            match (calculate(self.op, l, r, &mut told), l) {
+                (Outcome::None, _) => matched[i >> 6] &= !(1 << (i & 63)),
+                (Outcome::Value(h), _) => column.native_histograms.push((i as u32, h)),
+                (Outcome::Compared(kept), _) if self.return_bool => column.set(i, f64::from(u8::from(kept))),
+                (Outcome::Compared(true), Operand::Histogram(h)) => {
+                    column.native_histograms.push((i as u32, h.clone()));
+                }
+                (Outcome::Compared(_), _) => {}
+            }
+        }
+        told.annotate(self.op, self.span, cx);
+        Ok(matched)
+    }
+
     fn match_many(&mut self, series: StepSeries, cx: &mut Cx) -> Result<()> {
-        union(&mut self.many_any, &series.column.present);
-        self.check_clash(&series.column.present)?;
+        let occupied = series.column.occupied();
+        union(&mut self.many_any, &occupied);
+        self.check_clash(&occupied)?;
         let number = self.group(&series.labels, cx)?;
         let ones = std::mem::take(&mut self.groups[number].one);
-        let mut unmatched = series.column.present.clone();
+        let mut unmatched = occupied.to_vec();
         let mut result = Ok(());
         for one in &ones {
             result = cx.work(unmatched.len());
             if result.is_err() {
                 break;
             }
-            if !intersects(&series.column.present, &one.column.present) {
+            let others = one.column.occupied();
+            if !intersects(&occupied, &others) {
                 continue;
             }
-            let both: Vec<u64> = series.column.present.iter().zip(&one.column.present).map(|(a, b)| a & b).collect();
+            let both: Vec<u64> = occupied.iter().zip(others.iter()).map(|(a, b)| a & b).collect();
             unmatched.iter_mut().zip(&both).for_each(|(u, b)| *u &= !b);
             let many = (&series.labels, Some(&series.column), 0.0);
             result = self.pair(number, many, (&one.labels, Some(&one.column), 0.0), &both, cx);
@@ -239,6 +292,7 @@ impl Join {
             let one = match_labels(&series.labels, &self.matching);
             self.pair(number, (&series.labels, Some(&series.column), 0.0), (&one, None, fill), &unmatched, cx)?;
         }
+        drop(occupied);
         cx.recycle(series.column);
         Ok(())
     }
@@ -253,7 +307,7 @@ impl Join {
             let matched = self.groups[number].matched.clone();
             for one in &ones {
                 cx.work(matched.len() + 1)?;
-                let mut steps = one.column.present.clone();
+                let mut steps = one.column.occupied().to_vec();
                 steps.iter_mut().zip(&matched).for_each(|(s, m)| *s &= !m);
                 if steps.iter().any(|w| *w != 0) {
                     let many = match_labels(&one.labels, &self.matching);

@@ -79,7 +79,7 @@ pub(crate) fn match_labels(labels: &Labels, matching: &Matching) -> Labels {
 pub(crate) fn result_labels(many: &Labels, one: &Labels, matching: &Matching, drop_name: bool) -> Labels {
     let mut builder = Builder::from_labels(many);
     if drop_name {
-        for name in crate::plan::METADATA_LABELS {
+        for name in crate::select_plan::METADATA_LABELS {
             builder.remove(name);
         }
     }

@@ -3,5 +3,6 @@
 pub(crate) mod arith;
 pub(crate) mod join;
 pub(crate) mod matching;
+pub(crate) mod native;
 pub(crate) mod set;
 pub(crate) mod with_scalar;

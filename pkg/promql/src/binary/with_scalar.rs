@@ -1,8 +1,10 @@
 //! A vector with a scalar.
 
-use promql_syntax::BinaryOp;
+use promql_syntax::{BinaryOp, Span};
 
 use super::arith::{arithmetic, changes_metric, compare, is_trim};
+use super::native::{Operand, Outcome, Told, calculate};
+use crate::StepColumn;
 use crate::eval::{Cx, Operator, Result, Stream, drop_name};
 use crate::scalar::ScalarOp;
 use crate::series::{StepSeries, bits};
@@ -13,6 +15,7 @@ pub(crate) struct WithScalar {
     pub scalar: ScalarOp,
     pub scalar_left: bool,
     pub return_bool: bool,
+    pub span: Span,
     pub values: Option<Vec<f64>>,
 }
 
@@ -24,10 +27,14 @@ impl Operator for WithScalar {
         let scalars = self.values.as_deref().unwrap_or_default();
         while let Some(mut series) = cx.next(&mut self.vector)? {
             let column = &mut series.column;
-            column.native_histograms.clear();
+            if !column.native_histograms.is_empty() || is_trim(self.op) {
+                let mut told = Told::default();
+                native(self.op, column, scalars, self.scalar_left, &mut told);
+                cx.work(column.steps() + 64 * column.native_histograms.len())?;
+                told.annotate(self.op, self.span, cx);
+            }
             if is_trim(self.op) {
-                // Operators on histograms drop floats; no annotation beside a scalar, as in Prometheus.
-                column.present.fill(0);
+                // Floats were dropped.
             } else if self.op.is_comparison() {
                 let steps: Vec<usize> = bits(&column.present).collect();
                 for i in steps {
@@ -50,6 +57,26 @@ impl Operator for WithScalar {
             return Ok(Some(if changes_metric(self.op) || self.return_bool { drop_name(series, cx) } else { series }));
         }
         Ok(None)
+    }
+}
+
+/// Computes the steps with native histograms, and drops floats that the operator is not for.
+fn native(op: BinaryOp, column: &mut StepColumn, scalars: &[f64], scalar_left: bool, told: &mut Told) {
+    fn ordered<T>(v: T, s: T, scalar_left: bool) -> (T, T) {
+        if scalar_left { (s, v) } else { (v, s) }
+    }
+    for (i, h) in std::mem::take(&mut column.native_histograms) {
+        let (l, r) = ordered(Operand::Histogram(&h), Operand::Float(scalars[i as usize]), scalar_left);
+        if let Outcome::Value(h) = calculate(op, l, r, told) {
+            column.native_histograms.push((i, h));
+        }
+    }
+    if is_trim(op) {
+        for i in bits(&column.present) {
+            let (l, r) = ordered(Operand::Float(column.values[i]), Operand::Float(scalars[i]), scalar_left);
+            calculate(op, l, r, told);
+        }
+        column.present.fill(0);
     }
 }
 

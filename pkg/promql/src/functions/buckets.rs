@@ -1,45 +1,24 @@
-//! Quantiles and fractions of classic histograms: `histogram_quantile`, `histogram_quantiles`, `histogram_fraction`.
+//! Quantiles and fractions of classic and native histograms: `histogram_quantile`, `histogram_quantiles`, `histogram_fraction`.
 
 use hashbrown::HashMap;
+use histogram::FloatHistogram;
 use labels::{BUCKET_LABEL, Builder, Labels};
 use promql_syntax::Span;
 
 use crate::annotations::Forced;
 use crate::eval::{Cx, Operator, Result, Stream, drop_name};
+use crate::functions::classic::{Bucket, bucket_fraction, bucket_quantile};
 use crate::go_float::format_open_metrics;
 use crate::merge::{ENTRY_BYTES, Ready};
-use crate::plan::BucketsFn;
+use crate::native::{Nans, fraction, quantile};
 use crate::scalar::ScalarOp;
 use crate::series::StepSeries;
 use crate::{Grid, StepColumn};
-
-/// Counts up to an upper bound, inclusive.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Bucket {
-    pub upper: f64,
-    pub count: f64,
-}
-
-/// Relative differences between buckets below this are rounding, not data.
-const ROUNDING: f64 = 1e-12;
 
 pub(crate) enum Function {
     Quantile(ScalarOp, Span),
     Quantiles(String, Vec<(ScalarOp, Span)>),
     Fraction(ScalarOp, ScalarOp),
-}
-
-impl Function {
-    pub fn open(plan: &BucketsFn, grid: Grid, cx: &mut Cx) -> Result<Self> {
-        Ok(match plan {
-            BucketsFn::Quantile(q, span) => Self::Quantile(ScalarOp::open(q, grid, cx)?, *span),
-            BucketsFn::Fraction(a, b) => Self::Fraction(ScalarOp::open(a, grid, cx)?, ScalarOp::open(b, grid, cx)?),
-            BucketsFn::Quantiles(label, list) => {
-                let open = list.iter().map(|(q, span)| Ok((ScalarOp::open(q, grid, cx)?, *span)));
-                Self::Quantiles(label.clone(), open.collect::<Result<_>>()?)
-            }
-        })
-    }
 }
 
 pub(crate) struct BucketsOp {
@@ -56,14 +35,81 @@ const BUCKET_BYTES: usize = size_of::<(f64, StepColumn)>();
 
 struct Histogram {
     labels: Labels,
+    /// Of a classic histogram.
     buckets: Vec<(f64, StepColumn)>,
+    /// What each pass makes of a native one, by step, ascending: histograms are large, and let go as soon as they are read.
+    native: Vec<Vec<OfNative>>,
+}
+
+/// What a pass makes of a native histogram.
+struct OfNative {
+    step: u32,
+    value: f64,
+    nans: Told,
+}
+
+/// What is to be said of a histogram that observed NaN.
+#[derive(Clone, Copy)]
+enum Told {
+    Nothing,
+    Quantile { reached: bool },
+    Fraction,
+}
+
+impl Told {
+    fn tell(self, name: &str, span: Span, cx: &mut Cx) {
+        match self {
+            Self::Nothing => {}
+            Self::Quantile { reached } => cx.annotations.quantile_of_nans(reached, name, span),
+            Self::Fraction => cx.annotations.fraction_of_nans(name, span),
+        }
+    }
+}
+
+/// The histograms collected so far, by labels.
+#[derive(Default)]
+struct Collected {
+    numbers: HashMap<Labels, usize>,
+    list: Vec<Histogram>,
+}
+
+impl Collected {
+    fn of(&mut self, labels: Labels, cx: &mut Cx) -> Result<&mut Histogram> {
+        let at = match self.numbers.get(&labels) {
+            Some(at) => *at,
+            None => {
+                cx.hold(0, labels.size_bytes() + ENTRY_BYTES)?;
+                self.list.push(Histogram { labels: labels.clone(), buckets: Vec::new(), native: Vec::new() });
+                self.numbers.insert(labels, self.list.len() - 1);
+                self.list.len() - 1
+            }
+        };
+        Ok(&mut self.list[at])
+    }
 }
 
 impl BucketsOp {
-    fn collect(&mut self, cx: &mut Cx) -> Result<Vec<Histogram>> {
-        let mut numbers: HashMap<Labels, usize> = HashMap::new();
-        let mut histograms: Vec<Histogram> = Vec::new();
-        while let Some(series) = cx.next(&mut self.inner)? {
+    fn collect(&mut self, passes: &[(Pass, Option<String>)], cx: &mut Cx) -> Result<Vec<Histogram>> {
+        let mut all = Collected::default();
+        while let Some(mut series) = cx.next(&mut self.inner)? {
+            let native = std::mem::take(&mut series.column.native_histograms);
+            if !native.is_empty() {
+                cx.hold(native.len(), passes.len() * native.len() * size_of::<OfNative>())?;
+                let own = &mut all.of(series.labels.clone(), cx)?.native;
+                own.resize_with(passes.len(), Vec::new);
+                for ((pass, _), values) in passes.iter().zip(own) {
+                    values.reserve_exact(native.len());
+                    for (step, h) in &native {
+                        cx.work(h.positive_buckets.len() + h.negative_buckets.len())?;
+                        values.push(of_native(pass, *step, h));
+                    }
+                    values.sort_by_key(|v| v.step);
+                }
+            }
+            if series.column.is_empty() {
+                cx.recycle(series.column);
+                continue;
+            }
             let le = series.labels.value(BUCKET_LABEL);
             let Some(upper) = parse_bound(le) else {
                 let name = if cx.delayed() { series.labels.metric_name() } else { "" };
@@ -72,46 +118,23 @@ impl BucketsOp {
             };
             let labels = series.labels.without(&[BUCKET_LABEL]);
             cx.hold(series.column.count(), series.column.size_bytes() + BUCKET_BYTES)?;
-            let at = match numbers.get(&labels) {
-                Some(at) => *at,
-                None => {
-                    cx.hold(0, labels.size_bytes() + ENTRY_BYTES)?;
-                    histograms.push(Histogram { labels: labels.clone(), buckets: Vec::new() });
-                    numbers.insert(labels, histograms.len() - 1);
-                    histograms.len() - 1
-                }
-            };
-            histograms[at].buckets.push((upper, series.column));
+            all.of(labels, cx)?.buckets.push((upper, series.column));
         }
-        for h in &mut histograms {
+        for h in &mut all.list {
             h.buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
         }
-        Ok(histograms)
+        Ok(all.list)
     }
 
     fn drain(&mut self, cx: &mut Cx) -> Result<Vec<StepSeries>> {
-        let histograms = self.collect(cx)?;
+        let passes = self.passes(cx)?;
+        let histograms = self.collect(&passes, cx)?;
         let mut out = Vec::new();
         let mut scratch = Vec::new();
-        let span = self.span;
-        // What to compute, and the label for the quantile.
-        let mut passes: Vec<(Pass, Option<String>)> = Vec::new();
-        match &mut self.function {
-            Function::Quantile(q, at) => {
-                passes.push((Pass::Quantile(quantiles(q, *at, cx)?), None));
-            }
-            Function::Quantiles(label, list) => {
-                for (q, at) in list {
-                    passes.push((Pass::Quantile(quantiles(q, *at, cx)?), Some(label.clone())));
-                }
-            }
-            Function::Fraction(lower, upper) => {
-                passes.push((Pass::Fraction(lower.eval(cx)?, upper.eval(cx)?), None));
-            }
-        }
-        for (pass, label) in &passes {
+        for (at, (pass, label)) in passes.iter().enumerate() {
             for h in &histograms {
-                let column = self.run(pass, h, &mut scratch, span, cx)?;
+                let native = h.native.get(at).map_or(&[][..], Vec::as_slice);
+                let column = self.run(pass, h, native, &mut scratch, cx)?;
                 if column.is_empty() {
                     continue;
                 }
@@ -128,6 +151,8 @@ impl BucketsOp {
         }
         for h in histograms {
             cx.release(0, h.labels.size_bytes() + ENTRY_BYTES);
+            let steps = h.native.first().map_or(0, Vec::len);
+            cx.release(steps, h.native.len() * steps * size_of::<OfNative>());
             for (_, c) in h.buckets {
                 cx.release(c.count(), c.size_bytes() + BUCKET_BYTES);
             }
@@ -135,18 +160,48 @@ impl BucketsOp {
         Ok(out)
     }
 
+    /// What to compute, and the label for the quantile.
+    fn passes(&mut self, cx: &mut Cx) -> Result<Vec<(Pass, Option<String>)>> {
+        let mut passes = Vec::new();
+        match &mut self.function {
+            Function::Quantile(q, at) => {
+                passes.push((Pass::Quantile(quantiles(q, *at, cx)?), None));
+            }
+            Function::Quantiles(label, list) => {
+                for (q, at) in list {
+                    passes.push((Pass::Quantile(quantiles(q, *at, cx)?), Some(label.clone())));
+                }
+            }
+            Function::Fraction(lower, upper) => {
+                passes.push((Pass::Fraction(lower.eval(cx)?, upper.eval(cx)?), None));
+            }
+        }
+        Ok(passes)
+    }
+
     fn run(
         &self,
         pass: &Pass,
         h: &Histogram,
+        native: &[OfNative],
         scratch: &mut Vec<Bucket>,
-        span: Span,
         cx: &mut Cx,
     ) -> Result<StepColumn> {
-        let steps = self.grid.steps();
+        let (steps, span) = (self.grid.steps(), self.span);
         let mut column = StepColumn::absent(steps);
+        let name = if cx.delayed() { h.labels.metric_name() } else { "" };
+        let mut natives = native.iter().peekable();
         for i in 0..steps {
             cx.work(h.buckets.len())?;
+            if let Some(native) = natives.next_if(|native| native.step as usize == i) {
+                if h.buckets.iter().any(|(_, c)| c.has(i)) {
+                    cx.annotations.classic_and_native(name, span);
+                    continue;
+                }
+                native.nans.tell(name, span, cx);
+                column.set(i, native.value);
+                continue;
+            }
             scratch.clear();
             let present = h.buckets.iter().filter_map(|(upper, c)| c.get(i).map(|count| (*upper, count)));
             scratch.extend(present.map(|(upper, count)| Bucket { upper, count }));
@@ -157,7 +212,6 @@ impl BucketsOp {
                 Pass::Quantile(q) => {
                     let (value, forced) = bucket_quantile(q[i], scratch);
                     if let Some((min_bucket, max_bucket, max_diff)) = forced {
-                        let name = if cx.delayed() { h.labels.metric_name() } else { "" };
                         let time = self.grid.time(i);
                         let forced =
                             Forced { min_time: time, max_time: time, min_bucket, max_bucket, max_diff, count: 1 };
@@ -170,6 +224,21 @@ impl BucketsOp {
         }
         Ok(column)
     }
+}
+
+fn of_native(pass: &Pass, step: u32, h: &FloatHistogram) -> OfNative {
+    let at = step as usize;
+    let (value, nans) = match pass {
+        Pass::Quantile(q) => match quantile(q[at], h) {
+            (value, Nans::None) => (value, Told::Nothing),
+            (value, nans) => (value, Told::Quantile { reached: nans == Nans::Reached }),
+        },
+        Pass::Fraction(lower, upper) => match fraction(lower[at], upper[at], h) {
+            (value, false) => (value, Told::Nothing),
+            (value, true) => (value, Told::Fraction),
+        },
+    };
+    OfNative { step, value, nans }
 }
 
 enum Pass {
@@ -235,143 +304,4 @@ impl Operator for BucketsOp {
 
 fn parse_bound(text: &str) -> Option<f64> {
     model::parse_go_float(text).ok()
-}
-
-/// Buckets with one bound become one; `buckets` is ascending.
-fn coalesce(buckets: &mut Vec<Bucket>) {
-    buckets.dedup_by(|next, kept| {
-        let same = next.upper == kept.upper;
-        if same {
-            kept.count += next.count;
-        }
-        same
-    });
-}
-
-/// The `q` quantile, linear within a bucket; and when counts fell from one bucket to the next: lowest and highest bound
-/// and largest fall. `buckets` is ascending and not empty; it is changed.
-pub(crate) fn bucket_quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Option<(f64, f64, f64)>) {
-    if q.is_nan() {
-        return (f64::NAN, None);
-    }
-    if q < 0.0 {
-        return (f64::NEG_INFINITY, None);
-    }
-    if q > 1.0 {
-        return (f64::INFINITY, None);
-    }
-    if buckets.last().is_none_or(|b| b.upper != f64::INFINITY) {
-        return (f64::NAN, None);
-    }
-    coalesce(buckets);
-    let forced = make_monotonic(buckets);
-    let n = buckets.len();
-    if n < 2 {
-        return (f64::NAN, forced);
-    }
-    let observations = buckets[n - 1].count;
-    if observations == 0.0 {
-        return (f64::NAN, forced);
-    }
-    let mut rank = q * observations;
-    let b = buckets[..n - 1].partition_point(|b| b.count.partial_cmp(&rank).is_none_or(std::cmp::Ordering::is_lt));
-    if b == n - 1 {
-        return (buckets[n - 2].upper, forced);
-    }
-    if b == 0 && buckets[0].upper <= 0.0 {
-        return (buckets[0].upper, forced);
-    }
-    let (mut start, end, mut count) = (0.0, buckets[b].upper, buckets[b].count);
-    if b > 0 {
-        start = buckets[b - 1].upper;
-        count -= buckets[b - 1].count;
-        rank -= buckets[b - 1].count;
-    }
-    (start + (end - start) * (rank / count), forced)
-}
-
-fn make_monotonic(buckets: &mut [Bucket]) -> Option<(f64, f64, f64)> {
-    let (mut min, mut max, mut diff, mut forced) = (f64::INFINITY, f64::NEG_INFINITY, 0.0f64, false);
-    let mut before = buckets[0].count;
-    for b in &mut buckets[1..] {
-        if b.count == before {
-            continue;
-        }
-        if almost_equal(before, b.count, ROUNDING) {
-            b.count = before;
-            continue;
-        }
-        if b.count < before {
-            forced = true;
-            min = min.min(b.upper);
-            max = max.max(b.upper);
-            diff = diff.max(before - b.count);
-            b.count = before;
-            continue;
-        }
-        before = b.count;
-    }
-    forced.then_some((min, max, diff))
-}
-
-/// Whether two numbers differ by less than `epsilon` times their sum; NaN equals NaN, the stale marker only itself.
-pub(crate) fn almost_equal(a: f64, b: f64, epsilon: f64) -> bool {
-    if model::is_stale(a) || model::is_stale(b) {
-        return model::is_stale(a) && model::is_stale(b);
-    }
-    if (a.is_nan() && b.is_nan()) || a == b {
-        return true;
-    }
-    let sum = a.abs() + b.abs();
-    let diff = (a - b).abs();
-    if a == 0.0 || b == 0.0 || sum < f64::MIN_POSITIVE {
-        return diff < epsilon * f64::MIN_POSITIVE;
-    }
-    diff / sum.min(f64::MAX) < epsilon
-}
-
-/// The share of observations between `lower` and `upper`. `buckets` is ascending and not empty; it is changed.
-pub(crate) fn bucket_fraction(lower: f64, upper: f64, buckets: &mut Vec<Bucket>) -> f64 {
-    if buckets.last().is_none_or(|b| b.upper != f64::INFINITY) {
-        return f64::NAN;
-    }
-    coalesce(buckets);
-    let total = buckets[buckets.len() - 1].count;
-    if total == 0.0 || lower.is_nan() || upper.is_nan() {
-        return f64::NAN;
-    }
-    if lower >= upper {
-        return 0.0;
-    }
-    // Below the first bound lie the positive numbers, or all of them when it is not positive itself.
-    let mut low_bound = if buckets[0].upper <= 0.0 { f64::NEG_INFINITY } else { 0.0 };
-    let mut rank = 0.0;
-    let (mut lower_rank, mut upper_rank) = (None, None);
-    for b in buckets.iter() {
-        let within = |v: f64| {
-            if low_bound == f64::NEG_INFINITY {
-                b.count
-            } else {
-                rank + (b.count - rank) * (v - low_bound) / (b.upper - low_bound)
-            }
-        };
-        let place = |v: f64| {
-            if low_bound >= v {
-                Some(rank)
-            } else if b.upper > v {
-                Some(within(v))
-            } else {
-                None
-            }
-        };
-        lower_rank = lower_rank.or_else(|| place(lower));
-        upper_rank = upper_rank.or_else(|| place(upper));
-        if lower_rank.is_some() && upper_rank.is_some() {
-            break;
-        }
-        rank = b.count;
-        low_bound = b.upper;
-    }
-    let cap = |r: Option<f64>| r.map_or(total, |r| if r > total { total } else { r });
-    (cap(upper_rank) - cap(lower_rank)) / total
 }

@@ -5,58 +5,59 @@ use model::Date;
 use crate::eval::{Cx, Operator, Result, Stream, drop_name};
 use crate::series::{StepSeries, bits};
 
-/// A part of a date, by its PromQL name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "named as in PromQL")]
-pub(crate) enum DateFn {
-    DaysInMonth,
-    DayOfMonth,
-    DayOfWeek,
-    DayOfYear,
-    Hour,
-    Minute,
-    Month,
-    Year,
+/// A part of a time in seconds since the epoch.
+pub(crate) type DateKernel = fn(i64) -> i64;
+
+/// What a calendar function makes of seconds since the epoch; fractions are cut off. NaN and times beyond 64 bits are what
+/// Go makes of them: the smallest integer, whose calendar wraps around to the largest.
+pub(crate) fn of(kernel: DateKernel, seconds: f64) -> f64 {
+    let beyond = seconds.is_nan() || seconds.abs() >= 9.223_372_036_854_776e18;
+    kernel(if beyond { i64::MAX } else { seconds as i64 }) as f64
 }
 
-impl DateFn {
-    pub fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "days_in_month" => Self::DaysInMonth,
-            "day_of_month" => Self::DayOfMonth,
-            "day_of_week" => Self::DayOfWeek,
-            "day_of_year" => Self::DayOfYear,
-            "hour" => Self::Hour,
-            "minute" => Self::Minute,
-            "month" => Self::Month,
-            "year" => Self::Year,
-            _ => return None,
-        })
-    }
+fn days(seconds: i64) -> i64 {
+    seconds.div_euclid(86_400)
+}
 
-    /// Of a time in seconds since the epoch; fractions are cut off. NaN and times beyond 64 bits are what Go makes of
-    /// them: the smallest integer.
-    pub fn of(self, seconds: f64) -> f64 {
-        let seconds =
-            if seconds.is_nan() || seconds.abs() >= 9.223_372_036_854_776e18 { i64::MIN } else { seconds as i64 };
-        let days = seconds.div_euclid(86_400);
-        let in_day = seconds.rem_euclid(86_400);
-        let date = Date::from_days(days);
-        (match self {
-            Self::Hour => in_day / 3600,
-            Self::Minute => in_day / 60 % 60,
-            Self::DayOfWeek => (days + 4).rem_euclid(7),
-            Self::DayOfMonth => date.day,
-            Self::Month => date.month,
-            Self::Year => date.year,
-            Self::DayOfYear => days - Date { month: 1, day: 1, ..date }.to_days() + 1,
-            Self::DaysInMonth => date.next_month().to_days() - Date { day: 1, ..date }.to_days(),
-        }) as f64
-    }
+fn date(seconds: i64) -> Date {
+    Date::from_days(days(seconds))
+}
+
+pub(crate) fn hour(seconds: i64) -> i64 {
+    seconds.rem_euclid(86_400) / 3600
+}
+
+pub(crate) fn minute(seconds: i64) -> i64 {
+    seconds.rem_euclid(86_400) / 60 % 60
+}
+
+pub(crate) fn day_of_week(seconds: i64) -> i64 {
+    (days(seconds) + 4).rem_euclid(7)
+}
+
+pub(crate) fn day_of_month(seconds: i64) -> i64 {
+    date(seconds).day
+}
+
+pub(crate) fn month(seconds: i64) -> i64 {
+    date(seconds).month
+}
+
+pub(crate) fn year(seconds: i64) -> i64 {
+    date(seconds).year
+}
+
+pub(crate) fn day_of_year(seconds: i64) -> i64 {
+    days(seconds) - Date { month: 1, day: 1, ..date(seconds) }.to_days() + 1
+}
+
+pub(crate) fn days_in_month(seconds: i64) -> i64 {
+    let date = date(seconds);
+    date.next_month().to_days() - Date { day: 1, ..date }.to_days()
 }
 
 pub(crate) struct DateOp {
-    pub function: DateFn,
+    pub kernel: DateKernel,
     pub inner: Stream,
 }
 
@@ -69,7 +70,7 @@ impl Operator for DateOp {
             }
             let steps: Vec<usize> = bits(&series.column.present).collect();
             for i in steps {
-                series.column.values[i] = self.function.of(series.column.values[i]);
+                series.column.values[i] = of(self.kernel, series.column.values[i]);
             }
             return Ok(Some(drop_name(series, cx)));
         }
@@ -86,17 +87,21 @@ mod tests {
         // 2016-02-29T23:59:59Z, a Monday.
         let t = 1_456_790_399.9;
         for (f, want) in [
-            (DateFn::Year, 2016.0),
-            (DateFn::Month, 2.0),
-            (DateFn::DayOfMonth, 29.0),
-            (DateFn::DaysInMonth, 29.0),
-            (DateFn::DayOfWeek, 1.0),
-            (DateFn::DayOfYear, 60.0),
-            (DateFn::Hour, 23.0),
-            (DateFn::Minute, 59.0),
+            (year as DateKernel, 2016.0),
+            (month, 2.0),
+            (day_of_month, 29.0),
+            (days_in_month, 29.0),
+            (day_of_week, 1.0),
+            (day_of_year, 60.0),
+            (hour, 23.0),
+            (minute, 59.0),
         ] {
-            assert_eq!(f.of(t), want, "{f:?}");
+            assert_eq!(of(f, t), want);
         }
-        assert_eq!((DateFn::Year.of(-1.5), DateFn::DayOfWeek.of(0.0)), (1969.0, 4.0));
+        assert_eq!((of(year, -1.5), of(day_of_week, 0.0)), (1969.0, 4.0));
+        for beyond in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e30] {
+            assert_eq!((of(year, beyond), of(month, beyond), of(day_of_month, beyond)), (292_277_026_596.0, 12.0, 4.0));
+            assert_eq!((of(hour, beyond), of(minute, beyond), of(days_in_month, beyond)), (15.0, 30.0, 31.0));
+        }
     }
 }

@@ -1,20 +1,21 @@
 //! `info`: adds labels of info metrics (`target_info`) that share `instance` and `job`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hashbrown::{HashMap, HashSet};
+use histogram::FloatHistogram;
 use labels::{Builder, Labels, METRIC_NAME, MatchType, Matcher};
+use promql_syntax::Reads;
 
 use crate::annotations::shown_labels;
 use crate::decode::Decoder;
 use crate::eval::{Cx, Operator, Result, Stream};
 use crate::fetch::Fetch;
 use crate::merge::{Collector, ENTRY_BYTES, Ready};
-use crate::plan::SelectPlan;
 use crate::samples::{Samples, aligned};
+use crate::select_plan::SelectPlan;
 use crate::series::StepSeries;
-use crate::wanted::Wanted;
 use crate::{Grid, QueryError, StepColumn};
 
 /// The labels that say whom an info metric is about.
@@ -36,6 +37,12 @@ const TIME_BYTES: usize = size_of::<Option<i64>>();
 struct InfoSeries {
     labels: Labels,
     times: Vec<Option<i64>>,
+}
+
+/// A value of the series that gets labels.
+enum Value<'a> {
+    Float(f64),
+    Histogram(&'a Arc<FloatHistogram>),
 }
 
 /// Metric name and identifying labels.
@@ -103,16 +110,23 @@ impl Info {
             smoothed: false,
             within_ms: None,
             hint: Some(Arc::from("info")),
+            stats_only: false,
+            shared: OnceLock::new(),
             span: promql_syntax::Span::default(),
         };
         let looks = plan.looks(self.grid, cx.lookback_ms, 0);
-        let select = cx.select(looks.range(), &plan, Wanted::Count, None);
-        let mut fetch = Fetch::start(cx, select);
-        let mut decoder = Decoder::new(Wanted::Count, cx);
+        let select = cx.select(looks.range(), &plan, Reads::Count, None);
+        let mut fetch = Fetch::start(cx, &plan, select);
+        let mut decoder = Decoder::new(Reads::Count, cx);
         let mut samples = Samples::default();
         let mut out = Vec::new();
         while let Some(series) = fetch.next(cx)? {
             decoder.series(&series, looks, &mut samples, cx)?;
+            if !samples.histograms.is_empty() {
+                let text =
+                    format!("this should be an info metric, with float samples: {}", shown_labels(&series.labels));
+                return Err(QueryError::Execution(text));
+            }
             let times = (0..self.grid.steps()).map(|i| {
                 let at = self.at_ms.unwrap_or_else(|| self.grid.time(i)) - self.offset_ms;
                 let next = samples.column.times.partition_point(|t| *t <= at);
@@ -186,7 +200,9 @@ impl Info {
             }
             let keys: Vec<Key> = metrics.iter().map(|m| (m.clone(), identity(&series.labels))).collect();
             let mut parts: Vec<(Vec<usize>, StepColumn)> = Vec::new();
-            for (i, v) in series.column.floats() {
+            let floats = series.column.floats().map(|(i, v)| (i, Value::Float(v)));
+            let histograms = series.column.native_histograms.iter().map(|(i, h)| (*i as usize, Value::Histogram(h)));
+            for (i, value) in floats.chain(histograms) {
                 let found: Vec<usize> = keys.iter().filter_map(|k| chosen.get(k).and_then(|steps| steps[i])).collect();
                 if found.is_empty() && must_match {
                     continue;
@@ -201,7 +217,10 @@ impl Info {
                         parts.len() - 1
                     }
                 };
-                parts[at].1.set(i, v);
+                match value {
+                    Value::Float(v) => parts[at].1.set(i, v),
+                    Value::Histogram(h) => parts[at].1.native_histograms.push((i as u32, h.clone())),
+                }
             }
             for (found, column) in parts {
                 cx.release(0, column.size_bytes());

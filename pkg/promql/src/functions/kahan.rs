@@ -14,6 +14,18 @@ pub(crate) fn add(inc: f64, sum: f64, c: f64) -> (f64, f64) {
     (t, c)
 }
 
+/// [`add`] of each of `incs` to the sum beside it, with the compensation `lost`, many at a time.
+pub(crate) fn add_each(incs: &[f64], sums: &mut [f64], lost: &mut [f64]) {
+    for ((inc, sum), c) in incs.iter().zip(sums).zip(lost) {
+        let t = *sum + *inc;
+        // What the sum lost, exactly, whichever of both is the larger one (Knuth's two-sum).
+        let added = t - *sum;
+        let error = (*sum - (t - added)) + (*inc - added);
+        *c = if t.abs() == f64::INFINITY { 0.0 } else { *c + error };
+        *sum = t;
+    }
+}
+
 /// The sum with Neumaier's compensation, as Prometheus calculates it.
 pub(crate) fn sum(values: &[f64]) -> f64 {
     let (mut sum, mut c) = (0.0, 0.0);
@@ -66,5 +78,45 @@ impl Mean {
 
     pub fn value(&self) -> f64 {
         if self.incremental { self.sum + self.c } else { self.sum / self.count + self.c / self.count }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_at_a_time_are_as_one_by_one() {
+        let odd = [
+            0.0,
+            -0.0,
+            1.0,
+            -1.0,
+            0.1,
+            1e100,
+            -1e100,
+            3e-300,
+            1.7e308,
+            -1.7e308,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            f64::NAN,
+        ];
+        let (mut incs, mut sums, mut lost) = (Vec::new(), Vec::new(), Vec::new());
+        for inc in odd {
+            for sum in odd {
+                for c in [0.0, 0.25, -1e-20] {
+                    incs.push(inc);
+                    sums.push(sum);
+                    lost.push(c);
+                }
+            }
+        }
+        let want: Vec<(f64, f64)> = (0..incs.len()).map(|i| add(incs[i], sums[i], lost[i])).collect();
+        add_each(&incs, &mut sums, &mut lost);
+        for (i, (sum, c)) in want.iter().enumerate() {
+            let same = |a: f64, b: f64| a == b || (a.is_nan() && b.is_nan());
+            assert!(same(sums[i], *sum) && same(lost[i], *c), "{i}: {} {} {sum} {c}", sums[i], lost[i]);
+        }
     }
 }

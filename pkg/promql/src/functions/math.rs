@@ -5,84 +5,25 @@ use crate::go_float::{go_max, go_min};
 use crate::scalar::ScalarOp;
 use crate::series::{StepSeries, bits};
 
-/// A function of each value, by its PromQL name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "named as in PromQL")]
-pub(crate) enum MathFn {
-    Abs,
-    Acos,
-    Acosh,
-    Asin,
-    Asinh,
-    Atan,
-    Atanh,
-    Ceil,
-    Clamp,
-    ClampMax,
-    ClampMin,
-    Cos,
-    Cosh,
-    Deg,
-    Exp,
-    Floor,
-    Ln,
-    Log10,
-    Log2,
-    Rad,
-    Round,
-    Sgn,
-    Sin,
-    Sinh,
-    Sqrt,
-    Tan,
-    Tanh,
-}
-
-impl MathFn {
-    pub fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "abs" => Self::Abs,
-            "acos" => Self::Acos,
-            "acosh" => Self::Acosh,
-            "asin" => Self::Asin,
-            "asinh" => Self::Asinh,
-            "atan" => Self::Atan,
-            "atanh" => Self::Atanh,
-            "ceil" => Self::Ceil,
-            "clamp" => Self::Clamp,
-            "clamp_max" => Self::ClampMax,
-            "clamp_min" => Self::ClampMin,
-            "cos" => Self::Cos,
-            "cosh" => Self::Cosh,
-            "deg" => Self::Deg,
-            "exp" => Self::Exp,
-            "floor" => Self::Floor,
-            "ln" => Self::Ln,
-            "log10" => Self::Log10,
-            "log2" => Self::Log2,
-            "rad" => Self::Rad,
-            "round" => Self::Round,
-            "sgn" => Self::Sgn,
-            "sin" => Self::Sin,
-            "sinh" => Self::Sinh,
-            "sqrt" => Self::Sqrt,
-            "tan" => Self::Tan,
-            "tanh" => Self::Tanh,
-            _ => return None,
-        })
-    }
+/// How a function of each float is calculated; native histograms are left out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum MathKernel {
+    /// A whole column at a time; steps without a value too, which is cheaper than to look which those are.
+    Column(fn(&mut [f64])),
+    /// A value, with the function's scalar arguments at its step. `None`: there is no value then.
+    With(fn(f64, &[f64]) -> Option<f64>),
 }
 
 pub(crate) struct MathOp {
-    function: MathFn,
+    kernel: MathKernel,
     inner: Stream,
     args: Vec<ScalarOp>,
     values: Option<Vec<Vec<f64>>>,
 }
 
 impl MathOp {
-    pub fn new(function: MathFn, inner: Stream, args: Vec<ScalarOp>) -> Self {
-        Self { function, inner, args, values: None }
+    pub fn new(kernel: MathKernel, inner: Stream, args: Vec<ScalarOp>) -> Self {
+        Self { kernel, inner, args, values: None }
     }
 }
 
@@ -93,7 +34,7 @@ impl Operator for MathOp {
         }
         while let Some(mut series) = cx.next(&mut self.inner)? {
             series.column.native_histograms.clear();
-            apply(self.function, self.values.as_deref().unwrap_or_default(), &mut series);
+            apply(self.kernel, self.values.as_deref().unwrap_or_default(), &mut series);
             if series.column.is_empty() {
                 cx.recycle(series.column);
                 continue;
@@ -104,73 +45,61 @@ impl Operator for MathOp {
     }
 }
 
-fn apply(function: MathFn, args: &[Vec<f64>], series: &mut StepSeries) {
+fn apply(kernel: MathKernel, args: &[Vec<f64>], series: &mut StepSeries) {
     let column = &mut series.column;
-    let mut each = |f: fn(f64) -> f64| column.values.iter_mut().for_each(|v| *v = f(*v));
-    match function {
-        MathFn::Abs => each(f64::abs),
-        MathFn::Acos => each(f64::acos),
-        MathFn::Acosh => each(acosh),
-        MathFn::Asin => each(f64::asin),
-        MathFn::Asinh => each(asinh),
-        MathFn::Atan => each(f64::atan),
-        MathFn::Atanh => each(f64::atanh),
-        MathFn::Ceil => each(f64::ceil),
-        MathFn::Cos => each(f64::cos),
-        MathFn::Cosh => each(f64::cosh),
-        MathFn::Deg => each(|v| v * 180.0 / std::f64::consts::PI),
-        MathFn::Exp => each(f64::exp),
-        MathFn::Floor => each(f64::floor),
-        MathFn::Ln => each(f64::ln),
-        MathFn::Log10 => each(f64::log10),
-        MathFn::Log2 => each(f64::log2),
-        MathFn::Rad => each(|v| v * std::f64::consts::PI / 180.0),
-        MathFn::Sgn => each(|v| {
-            if v < 0.0 {
-                -1.0
-            } else if v > 0.0 {
-                1.0
-            } else {
-                v
-            }
-        }),
-        MathFn::Sin => each(f64::sin),
-        MathFn::Sinh => each(f64::sinh),
-        MathFn::Sqrt => each(f64::sqrt),
-        MathFn::Tan => each(f64::tan),
-        MathFn::Tanh => each(f64::tanh),
-        MathFn::Round => {
-            for i in steps(&column.present) {
-                // The inverse errs less, as `round(x, 0.1)` shows.
-                let inverse = 1.0 / args.first().map_or(1.0, |a| a[i]);
-                column.values[i] = (column.values[i] * inverse + 0.5).floor() / inverse;
-            }
-        }
-        MathFn::Clamp | MathFn::ClampMin | MathFn::ClampMax => {
-            for i in steps(&column.present) {
-                let given = |at: usize| args.get(at).map_or(f64::NAN, |a: &Vec<f64>| a[i]);
-                let (low, high) = match function {
-                    MathFn::Clamp => (given(0), given(1)),
-                    MathFn::ClampMin => (given(0), f64::INFINITY),
-                    _ => (f64::NEG_INFINITY, given(0)),
-                };
-                if high < low {
-                    column.unset(i);
-                } else {
-                    column.values[i] = go_max(low, go_min(high, column.values[i]));
+    match kernel {
+        MathKernel::Column(f) => f(&mut column.values),
+        MathKernel::With(f) => {
+            let steps: Vec<usize> = bits(&column.present).collect();
+            let mut given = Vec::with_capacity(args.len());
+            for i in steps {
+                given.clear();
+                given.extend(args.iter().map(|a| a[i]));
+                match f(column.values[i], &given) {
+                    Some(v) => column.values[i] = v,
+                    None => column.unset(i),
                 }
             }
         }
     }
 }
 
-fn steps(present: &[u64]) -> Vec<usize> {
-    bits(present).collect()
+pub(crate) fn sgn(v: f64) -> f64 {
+    if v < 0.0 {
+        -1.0
+    } else if v > 0.0 {
+        1.0
+    } else {
+        v
+    }
+}
+
+pub(crate) fn round(v: f64, args: &[f64]) -> Option<f64> {
+    // The inverse errs less, as `round(x, 0.1)` shows.
+    let inverse = 1.0 / args.first().copied().unwrap_or(1.0);
+    Some((v * inverse + 0.5).floor() / inverse)
+}
+
+pub(crate) fn clamp(v: f64, args: &[f64]) -> Option<f64> {
+    let [low, high] = *args else { return None };
+    within(v, low, high)
+}
+
+pub(crate) fn clamp_min(v: f64, args: &[f64]) -> Option<f64> {
+    within(v, *args.first()?, f64::INFINITY)
+}
+
+pub(crate) fn clamp_max(v: f64, args: &[f64]) -> Option<f64> {
+    within(v, f64::NEG_INFINITY, *args.first()?)
+}
+
+fn within(v: f64, low: f64, high: f64) -> Option<f64> {
+    if high < low { None } else { Some(go_max(low, go_min(high, v))) }
 }
 
 // The standard library's formulas for these two lose the last digits that Go's (FreeBSD's) keep.
 
-fn asinh(x: f64) -> f64 {
+pub(crate) fn asinh(x: f64) -> f64 {
     if x.is_nan() || x.is_infinite() {
         return x;
     }
@@ -187,7 +116,7 @@ fn asinh(x: f64) -> f64 {
     r.copysign(x)
 }
 
-fn acosh(x: f64) -> f64 {
+pub(crate) fn acosh(x: f64) -> f64 {
     if x < 1.0 || x.is_nan() {
         f64::NAN
     } else if x == 1.0 {

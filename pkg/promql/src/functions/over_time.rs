@@ -1,76 +1,270 @@
-//! The functions of ranges, by name.
+//! Functions of all samples of a range: sums, means, extremes, counts of what happens.
 
-/// A function of a range of samples.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "named as in PromQL")]
-pub(crate) enum RangeFn {
-    AbsentOverTime,
-    AvgOverTime,
-    Changes,
-    CountOverTime,
-    Delta,
-    Deriv,
-    DoubleExponentialSmoothing,
-    FirstOverTime,
-    Idelta,
-    Increase,
-    Irate,
-    LastOverTime,
-    MadOverTime,
-    MaxOverTime,
-    MinOverTime,
-    PredictLinear,
-    PresentOverTime,
-    QuantileOverTime,
-    Rate,
-    Resets,
-    StddevOverTime,
-    StdvarOverTime,
-    SumOverTime,
-    TsOfFirstOverTime,
-    TsOfLastOverTime,
-    TsOfMaxOverTime,
-    TsOfMinOverTime,
+use std::sync::Arc;
+
+use super::{extended, kahan, quantile, regression};
+use crate::eval::{Cx, Result};
+use crate::mixed::{MixedWindow, PointValue, Sample};
+use crate::native::{Mean, Sum, divide, equal};
+use crate::notes::{Note, Notes};
+use crate::window::{Scratch, Windows};
+use crate::{QueryError, StepColumn};
+
+/// A kernel that needs no more than each window by itself.
+macro_rules! sliding {
+    ($($(#[$doc:meta])* $name:ident = $f:expr;)*) => {
+        $(
+            $(#[$doc])*
+            pub(crate) fn $name(w: &Windows, _: &mut Scratch, column: &mut StepColumn, cx: &mut Cx) -> Result<()> {
+                w.slide(column, cx, $f)
+            }
+        )*
+    };
 }
 
-impl RangeFn {
-    pub fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "absent_over_time" => Self::AbsentOverTime,
-            "avg_over_time" => Self::AvgOverTime,
-            "changes" => Self::Changes,
-            "count_over_time" => Self::CountOverTime,
-            "delta" => Self::Delta,
-            "deriv" => Self::Deriv,
-            "double_exponential_smoothing" => Self::DoubleExponentialSmoothing,
-            "first_over_time" => Self::FirstOverTime,
-            "idelta" => Self::Idelta,
-            "increase" => Self::Increase,
-            "irate" => Self::Irate,
-            "last_over_time" => Self::LastOverTime,
-            "mad_over_time" => Self::MadOverTime,
-            "max_over_time" => Self::MaxOverTime,
-            "min_over_time" => Self::MinOverTime,
-            "predict_linear" => Self::PredictLinear,
-            "present_over_time" => Self::PresentOverTime,
-            "quantile_over_time" => Self::QuantileOverTime,
-            "rate" => Self::Rate,
-            "resets" => Self::Resets,
-            "stddev_over_time" => Self::StddevOverTime,
-            "stdvar_over_time" => Self::StdvarOverTime,
-            "sum_over_time" => Self::SumOverTime,
-            "ts_of_first_over_time" => Self::TsOfFirstOverTime,
-            "ts_of_last_over_time" => Self::TsOfLastOverTime,
-            "ts_of_max_over_time" => Self::TsOfMaxOverTime,
-            "ts_of_min_over_time" => Self::TsOfMinOverTime,
-            _ => return None,
-        })
-    }
+sliding! {
+    sum = |w| Some(kahan::sum(w.values()));
+    avg = |w| Some(kahan::mean(w.values()));
+    count = |w| Some((w.high - w.low) as f64);
+    present = |_| Some(1.0);
+    first = |w| w.values().first().copied();
+    last = |w| w.values().last().copied();
+    time_of_first = |w| w.times().first().map(|t| seconds(*t));
+    time_of_last = |w| w.times().last().map(|t| seconds(*t));
+    time_of_max = |w| Some(seconds(w.times()[pick(w.values(), |v, best| v >= best)]));
+    time_of_min = |w| Some(seconds(w.times()[pick(w.values(), |v, best| v <= best)]));
+    stdvar = |w| Some(variance(w.values()));
+    stddev = |w| Some(variance(w.values()).sqrt());
+    deriv = |w| (w.high - w.low >= 2).then(|| regression::linear(w.times(), w.values(), w.times()[0]).0);
+}
 
-    /// Whether the result is still the metric: its name stays.
-    pub fn keeps_name(self) -> bool {
-        matches!(self, Self::FirstOverTime | Self::LastOverTime)
+fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1000.0
+}
+
+pub(crate) fn max(w: &Windows, _: &mut Scratch, column: &mut StepColumn, cx: &mut Cx) -> Result<()> {
+    let mut extreme = Extreme::default();
+    w.slide(column, cx, |w| Some(extreme.of(w.all_values, w.low, w.high, |v, best| v > best)))
+}
+
+pub(crate) fn min(w: &Windows, _: &mut Scratch, column: &mut StepColumn, cx: &mut Cx) -> Result<()> {
+    let mut extreme = Extreme::default();
+    w.slide(column, cx, |w| Some(extreme.of(w.all_values, w.low, w.high, |v, best| v < best)))
+}
+
+pub(crate) fn mad(w: &Windows, scratch: &mut Scratch, column: &mut StepColumn, cx: &mut Cx) -> Result<()> {
+    w.slide(column, cx, |w| Some(median_absolute_deviation(w.values(), &mut scratch.values)))
+}
+
+pub(crate) fn quantile_over_time(
+    windows: &Windows,
+    scratch: &mut Scratch,
+    column: &mut StepColumn,
+    cx: &mut Cx,
+) -> Result<()> {
+    let mut bad: Option<f64> = None;
+    windows.slide(column, cx, |w| {
+        let q = windows.argument(0, w.step);
+        if !(0.0..=1.0).contains(&q) {
+            bad = Some(q);
+        }
+        scratch.values.clear();
+        scratch.values.extend_from_slice(w.values());
+        Some(quantile::quantile(q, &mut scratch.values))
+    })?;
+    if let Some(q) = bad {
+        cx.annotations.bad_quantile(q, windows.first_span);
     }
+    Ok(())
+}
+
+pub(crate) fn predict_linear(windows: &Windows, _: &mut Scratch, column: &mut StepColumn, cx: &mut Cx) -> Result<()> {
+    windows.slide(column, cx, |w| {
+        (w.high - w.low >= 2).then(|| {
+            let (slope, intercept) = regression::linear(w.times(), w.values(), w.time_ms);
+            slope * windows.argument(0, w.step) + intercept
+        })
+    })
+}
+
+pub(crate) fn double_exponential_smoothing(
+    windows: &Windows,
+    _: &mut Scratch,
+    column: &mut StepColumn,
+    cx: &mut Cx,
+) -> Result<()> {
+    let mut wrong: Result<()> = Ok(());
+    windows.slide(column, cx, |w| {
+        let (smoothing, trend) = (windows.argument(0, w.step), windows.argument(1, w.step));
+        if wrong.is_ok() {
+            wrong = check_factors(smoothing, trend);
+        }
+        (w.high - w.low >= 2).then(|| regression::smooth(w.values(), smoothing, trend))
+    })?;
+    wrong
+}
+
+/// Both factors of `double_exponential_smoothing` must lie between 0 and 1.
+pub(crate) fn check_factors(smoothing: f64, trend: f64) -> Result<()> {
+    let factors =
+        [(smoothing, "smoothing factor. Expected: 0 < sf < 1"), (trend, "trend factor. Expected: 0 < tf < 1")];
+    match factors.iter().find(|(factor, _)| *factor <= 0.0 || *factor >= 1.0) {
+        Some((factor, what)) => Err(QueryError::Execution(format!("invalid {what}, got: {factor:.6}"))),
+        None => Ok(()),
+    }
+}
+
+pub(crate) fn changes(w: &Windows, scratch: &mut Scratch, column: &mut StepColumn, cx: &mut Cx) -> Result<()> {
+    events(w, scratch, column, cx, differ)
+}
+
+pub(crate) fn resets(w: &Windows, scratch: &mut Scratch, column: &mut StepColumn, cx: &mut Cx) -> Result<()> {
+    events(w, scratch, column, cx, |before, now| now < before)
+}
+
+/// How often something happens from one sample to the next.
+fn events(
+    windows: &Windows,
+    scratch: &mut Scratch,
+    column: &mut StepColumn,
+    cx: &mut Cx,
+    happens: fn(f64, f64) -> bool,
+) -> Result<()> {
+    if windows.anchored {
+        return windows.slide(column, cx, |w| Some(count_events(extended::anchored(w, w.start_ms)?, happens)));
+    }
+    let counts = &mut scratch.counts;
+    running_counts(&windows.samples.column.values, counts, happens);
+    windows.slide(column, cx, |w| Some(f64::from(counts[w.high - 1] - counts[w.low])))
+}
+
+// Of windows with native histograms.
+
+pub(crate) fn sum_mixed(w: &MixedWindow<'_>, notes: &mut Notes) -> Option<Sample> {
+    if w.is_mixed(notes) {
+        return None;
+    }
+    let Some((first, rest)) = w.histograms.values.split_first() else {
+        return Some(Sample::Float(kahan::sum(w.floats.values())));
+    };
+    let mut sum = Sum::new(first);
+    for h in rest {
+        match sum.add(h) {
+            Ok(reconciled) => notes.add_if(reconciled, Note::ReconciledAggregation),
+            Err(_) => return incompatible(notes),
+        }
+    }
+    note_collision(w, notes);
+    Some(Sample::new(sum.value()))
+}
+
+pub(crate) fn avg_mixed(w: &MixedWindow<'_>, notes: &mut Notes) -> Option<Sample> {
+    if w.is_mixed(notes) {
+        return None;
+    }
+    if !w.histograms.covers.is_empty() {
+        // Each stands for the sum of as many raw ones as its cover counts.
+        let count: f64 = w.histograms.covers.iter().map(|c| c.count).sum();
+        let Some(Sample::Histogram(mut sum)) = sum_mixed(w, notes) else { return None };
+        divide(Arc::make_mut(&mut sum), count);
+        return Some(Sample::Histogram(sum));
+    }
+    let Some((first, rest)) = w.histograms.values.split_first() else {
+        return Some(Sample::Float(kahan::mean(w.floats.values())));
+    };
+    let mut mean = Mean::new(first);
+    for h in rest {
+        match mean.add(h) {
+            Ok(reconciled) => notes.add_if(reconciled, Note::ReconciledAggregation),
+            Err(_) => return incompatible(notes),
+        }
+    }
+    note_collision(w, notes);
+    Some(Sample::new(mean.value()))
+}
+
+fn incompatible(notes: &mut Notes) -> Option<Sample> {
+    notes.add(Note::MixedSchemas);
+    None
+}
+
+fn note_collision(w: &MixedWindow<'_>, notes: &mut Notes) {
+    let any = |hint| w.histograms.values.iter().any(|h| h.reset_hint == hint);
+    let colliding = any(histogram::ResetHint::Reset) && any(histogram::ResetHint::NotReset);
+    notes.add_if(colliding, Note::CollidingAggregation);
+}
+
+pub(crate) fn count_mixed(w: &MixedWindow<'_>, _: &mut Notes) -> Option<Sample> {
+    Some(Sample::Float((w.floats.times().len() + w.histograms.times.len()) as f64))
+}
+
+pub(crate) fn present_mixed(_: &MixedWindow<'_>, _: &mut Notes) -> Option<Sample> {
+    Some(Sample::Float(1.0))
+}
+
+pub(crate) fn first_mixed(w: &MixedWindow<'_>, _: &mut Notes) -> Option<Sample> {
+    let float = w.floats.times().first().zip(w.floats.values().first());
+    let histogram = w.histograms.times.first().zip(w.histograms.values.first());
+    Some(match (float, histogram) {
+        (Some((t, v)), Some((u, _))) if t < u => Sample::Float(*v),
+        (Some((_, v)), None) => Sample::Float(*v),
+        (_, h) => Sample::Histogram(h?.1.clone()),
+    })
+}
+
+pub(crate) fn last_mixed(w: &MixedWindow<'_>, _: &mut Notes) -> Option<Sample> {
+    let float = w.floats.times().last().zip(w.floats.values().last());
+    let histogram = w.histograms.times.last().zip(w.histograms.values.last());
+    Some(match (float, histogram) {
+        (Some((t, v)), Some((u, _))) if u < t => Sample::Float(*v),
+        (Some((_, v)), None) => Sample::Float(*v),
+        (_, h) => Sample::Histogram(h?.1.clone()),
+    })
+}
+
+pub(crate) fn time_of_first_mixed(w: &MixedWindow<'_>, _: &mut Notes) -> Option<Sample> {
+    let times = [w.floats.times().first(), w.histograms.times.first()];
+    times.into_iter().flatten().min().map(|t| Sample::Float(seconds(*t)))
+}
+
+pub(crate) fn time_of_last_mixed(w: &MixedWindow<'_>, _: &mut Notes) -> Option<Sample> {
+    let times = [w.floats.times().last(), w.histograms.times.last()];
+    times.into_iter().flatten().max().map(|t| Sample::Float(seconds(*t)))
+}
+
+pub(crate) fn resets_mixed(w: &MixedWindow<'_>, _: &mut Notes) -> Option<Sample> {
+    events_mixed(w, |before, now| match (before.value, now.value) {
+        (PointValue::Float(a), PointValue::Float(b)) => {
+            b < a || crate::mixed::start_resets((before.start, before.time), (now.start, now.time))
+        }
+        // No float lies between them: it is the histogram before.
+        (PointValue::Histogram(..), PointValue::Histogram(_, reset)) => reset,
+        _ => true,
+    })
+}
+
+pub(crate) fn changes_mixed(w: &MixedWindow<'_>, _: &mut Notes) -> Option<Sample> {
+    events_mixed(w, |before, now| match (before.value, now.value) {
+        (PointValue::Float(a), PointValue::Float(b)) => differ(a, b),
+        (PointValue::Histogram(a, _), PointValue::Histogram(b, _)) => !equal(a, b),
+        _ => true,
+    })
+}
+
+fn events_mixed(
+    w: &MixedWindow<'_>,
+    happens: impl Fn(&crate::mixed::Point<'_>, &crate::mixed::Point<'_>) -> bool,
+) -> Option<Sample> {
+    let all = w.in_order();
+    let mut seen = &all[..];
+    if w.anchored {
+        let until = all.partition_point(|p| p.time <= w.start_ms());
+        if until == all.len() {
+            return None;
+        }
+        seen = &all[until.saturating_sub(1)..];
+    }
+    Some(Sample::Float(seen.windows(2).filter(|pair| happens(&pair[0], &pair[1])).count() as f64))
 }
 
 /// The population variance, by Welford's method with compensation.
@@ -158,14 +352,9 @@ pub(crate) fn differ(before: f64, now: f64) -> bool {
     before != now && !(before.is_nan() && now.is_nan())
 }
 
-/// How often a value differs from the one before; two NaN are equal.
-pub(crate) fn changes(values: &[f64]) -> f64 {
-    values.windows(2).filter(|w| differ(w[0], w[1])).count() as f64
-}
-
-/// How often the value falls.
-pub(crate) fn resets(values: &[f64]) -> f64 {
-    values.windows(2).filter(|w| w[1] < w[0]).count() as f64
+/// How often it happens from one value to the next.
+pub(crate) fn count_events(values: &[f64], happens: impl Fn(f64, f64) -> bool) -> f64 {
+    values.windows(2).filter(|w| happens(w[0], w[1])).count() as f64
 }
 
 #[cfg(test)]

@@ -1,10 +1,59 @@
 //! `rate`, `increase`, `delta`: differences over a window, extrapolated to its edges.
 
+use super::extended;
 use crate::StepColumn;
-use crate::window::Window;
+use crate::eval::{Cx, Result};
+use crate::window::{Scratch, Window, Windows};
+
+pub(crate) fn rate(w: &Windows, scratch: &mut Scratch, column: &mut StepColumn, cx: &mut Cx) -> Result<()> {
+    change(w, scratch, column, cx, (true, true))
+}
+
+pub(crate) fn increase(w: &Windows, scratch: &mut Scratch, column: &mut StepColumn, cx: &mut Cx) -> Result<()> {
+    change(w, scratch, column, cx, (true, false))
+}
+
+pub(crate) fn delta(w: &Windows, scratch: &mut Scratch, column: &mut StepColumn, cx: &mut Cx) -> Result<()> {
+    change(w, scratch, column, cx, (false, false))
+}
+
+pub(crate) fn irate(w: &Windows, _: &mut Scratch, column: &mut StepColumn, cx: &mut Cx) -> Result<()> {
+    w.slide(column, cx, |w| instant(w, true))
+}
+
+pub(crate) fn idelta(w: &Windows, _: &mut Scratch, column: &mut StepColumn, cx: &mut Cx) -> Result<()> {
+    w.slide(column, cx, |w| instant(w, false))
+}
+
+fn change(
+    windows: &Windows,
+    scratch: &mut Scratch,
+    column: &mut StepColumn,
+    cx: &mut Cx,
+    (is_counter, per_second): (bool, bool),
+) -> Result<()> {
+    if windows.anchored || windows.smoothed {
+        let smoothed = windows.smoothed;
+        return windows
+            .slide(column, cx, |w| extended::rate(w, w.start_ms, w.end_ms, smoothed, is_counter, per_second));
+    }
+    let falls = &mut scratch.counts;
+    falls.clear();
+    if is_counter {
+        self::falls(&windows.samples.column.values, falls);
+    }
+    let mut from = 0;
+    let mut block = Block::new(is_counter, per_second, windows.range_ms);
+    windows.windows(cx, |w| {
+        let inside = falls_inside(falls, w, &mut from);
+        block.push(w, inside, column);
+    })?;
+    block.flush(column);
+    Ok(())
+}
 
 /// Indices `i` where `values[i] < values[i - 1]`: a counter fell.
-pub(crate) fn falls(values: &[f64], out: &mut Vec<u32>) {
+fn falls(values: &[f64], out: &mut Vec<u32>) {
     out.clear();
     for (i, pair) in values.windows(2).enumerate() {
         if pair[1] < pair[0] {
@@ -15,7 +64,7 @@ pub(crate) fn falls(values: &[f64], out: &mut Vec<u32>) {
 
 /// The part of `falls` strictly inside a window: both samples of the fall are in it. `from` moves along with the window.
 #[inline(always)]
-pub(crate) fn falls_inside<'a>(falls: &'a [u32], window: &Window<'_>, from: &mut usize) -> &'a [u32] {
+fn falls_inside<'a>(falls: &'a [u32], window: &Window<'_>, from: &mut usize) -> &'a [u32] {
     if *from > 0 && falls.get(*from - 1).is_some_and(|f| *f as usize > window.low) {
         *from = 0;
     }
@@ -102,7 +151,7 @@ const WINDOWS: usize = 64;
 
 /// Windows whose extrapolated differences are computed together, in columns: each has seven divisions, and several
 /// windows take part in one instruction.
-pub(crate) struct Block {
+struct Block {
     is_counter: bool,
     per: f64,
     len: usize,
@@ -116,7 +165,7 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    pub fn new(is_counter: bool, per_second: bool, range_ms: i64) -> Self {
+    fn new(is_counter: bool, per_second: bool, range_ms: i64) -> Self {
         let none = [0.0; WINDOWS];
         Self {
             is_counter,
@@ -134,7 +183,7 @@ impl Block {
 
     /// Takes a window. Fewer than two samples have no difference. `falls` is empty for gauges.
     #[inline(always)]
-    pub fn push(&mut self, window: &Window<'_>, falls: &[u32], column: &mut StepColumn) {
+    fn push(&mut self, window: &Window<'_>, falls: &[u32], column: &mut StepColumn) {
         let Some(edges) = Edges::of(window, falls) else { return };
         let at = self.len;
         self.steps[at] = window.step;
@@ -151,7 +200,7 @@ impl Block {
     }
 
     /// Sets the steps of the windows taken since the last flush.
-    pub fn flush(&mut self, column: &mut StepColumn) {
+    fn flush(&mut self, column: &mut StepColumn) {
         // The unused end of the block is computed, too: a loop of fixed length has no odd rest.
         for at in 0..WINDOWS {
             let edges = Edges {

@@ -29,20 +29,12 @@ impl SortOp {
 
 impl Operator for SortOp {
     fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
-        let floats_only = matches!(self.order, SortOrder::Value { .. });
         if self.grid.steps() != 1 {
-            let next = cx.next(&mut self.inner)?;
-            return Ok(next);
+            return self.floats(cx);
         }
         if !self.ready.is_filled() {
             let mut all = Vec::new();
-            while let Some(mut series) = cx.next(&mut self.inner)? {
-                if floats_only {
-                    series.column.native_histograms.clear();
-                    if series.column.is_empty() {
-                        continue;
-                    }
-                }
+            while let Some(series) = self.floats(cx)? {
                 cx.hold_series(&series)?;
                 all.push(series);
             }
@@ -66,6 +58,22 @@ impl Operator for SortOp {
             self.ready.fill(all);
         }
         Ok(self.ready.next(cx))
+    }
+}
+
+impl SortOp {
+    /// The next series. Native histograms have no order by value: such a sort leaves them out, in range queries too.
+    fn floats(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
+        loop {
+            let Some(mut series) = cx.next(&mut self.inner)? else { return Ok(None) };
+            if let SortOrder::Value { .. } = self.order {
+                series.column.native_histograms.clear();
+                if series.column.is_empty() {
+                    continue;
+                }
+            }
+            return Ok(Some(series));
+        }
     }
 }
 

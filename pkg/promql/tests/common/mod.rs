@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 pub mod blocks;
+pub mod random;
 
 use std::sync::Arc;
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use labels::{Labels, Matcher};
 use model::TimeRange;
 use parking_lot::RwLock;
+use queryapi::QueryClient;
 use storage::SourceInfo;
 use storeapi::{EndpointInfo, InspectClient, Served, StoreClient, fetch_info};
 use transport::grpc::Channel;
@@ -244,6 +245,11 @@ impl Endpoint {
 
     pub fn store(&self) -> Option<StoreClient> {
         self.member().map(|m| StoreClient::new(&self.name, m.channel, self.info()))
+    }
+
+    /// Its engine.
+    pub fn query(&self) -> Option<QueryClient> {
+        self.member().map(|m| QueryClient::new(&self.name, m.channel))
     }
 
     /// Its rules, targets and the like.

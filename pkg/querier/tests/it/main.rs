@@ -2,6 +2,8 @@
 
 mod absent;
 mod conformance;
+mod distributed;
+mod origins;
 mod peers;
 mod streams;
 mod world;

@@ -237,6 +237,11 @@ impl World {
         serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"))
     }
 
+    /// Its own metrics.
+    pub async fn metrics(&self) -> String {
+        self.client.get(format!("{}/metrics", self.http)).send().await.unwrap().text().await.unwrap()
+    }
+
     pub async fn query(&self, query: &str, time: &str) -> Value {
         self.get("/api/v1/query", &[("query", query), ("time", time)]).await
     }

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 
-use super::batch::{Batch, Refusals};
+use super::batch::{Batch, NoRoom, Refusals};
 use super::content::MessageType;
 use super::take::{Taken, labels_of};
 
@@ -71,6 +71,8 @@ pub(super) struct Done {
     pub exemplars: u64,
     /// What was refused; `None` = nothing.
     pub refused: Option<String>,
+    /// There was no room for a part of that.
+    pub no_room: Option<NoRoom>,
 }
 
 impl Done {
@@ -80,6 +82,7 @@ impl Done {
             histograms: taken.histograms.rows,
             exemplars: taken.exemplars.rows,
             refused: (taken.refused.count > 0).then(|| told(&taken.refused, batch, plain)),
+            no_room: taken.refused.no_room,
         }
     }
 }
@@ -131,11 +134,22 @@ fn shown(batch: &Batch, series: usize, plain: &[u8]) -> String {
     text
 }
 
+/// What a sender is told that can be written in part only. What is written once may come again without harm. Memory becomes
+/// free by itself, so that every sender repeats a 503. A limit is there to hold: Prometheus repeats a 429 only where its
+/// `queue_config` says `retry_on_http_429`, and else drops the request.
+fn status_of(no_room: Option<NoRoom>) -> StatusCode {
+    match no_room {
+        None => StatusCode::BAD_REQUEST,
+        Some(NoRoom::Series) => StatusCode::TOO_MANY_REQUESTS,
+        Some(NoRoom::Memory) => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
 /// The HTTP answer. That of version 2 says how much was written, in every case.
 pub(super) fn response(message: Option<MessageType>, outcome: &Result<Done, Failure>) -> Response {
     let (status, text) = match outcome {
         Ok(Done { refused: None, .. }) => (StatusCode::NO_CONTENT, None),
-        Ok(Done { refused: Some(text), .. }) => (StatusCode::BAD_REQUEST, Some(text.as_str())),
+        Ok(Done { refused: Some(text), no_room, .. }) => (status_of(*no_room), Some(text.as_str())),
         Err(failure) => (failure.status(), Some(failure.text())),
     };
     let mut response = Response::new(text.map_or_else(Body::empty, |text| Body::from(format!("{text}\n"))));
@@ -145,7 +159,7 @@ pub(super) fn response(message: Option<MessageType>, outcome: &Result<Done, Fail
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }
-    if matches!(outcome, Err(Failure::Busy(_))) {
+    if matches!(outcome, Err(Failure::Busy(_)) | Ok(Done { no_room: Some(_), .. })) {
         headers.insert(header::RETRY_AFTER, RETRY_AFTER);
     }
     if message == Some(MessageType::V2) {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use model::Exemplar;
+use model::{Exemplar, MetricType};
 use storage::append::SeriesRef;
 
 use super::limits::SHOWN_MAX;
@@ -47,6 +47,10 @@ impl Span {
         Self { begin: begin as u32, end: end as u32 }
     }
 
+    pub fn is_empty(self) -> bool {
+        self.begin == self.end
+    }
+
     pub fn range(self) -> Range<usize> {
         self.begin as usize..self.end as usize
     }
@@ -70,6 +74,17 @@ pub(super) struct Refusals {
     pub count: u64,
     /// How many of them are samples.
     pub samples: u64,
+    /// There was no room for some of them: the sender may come again.
+    pub no_room: Option<NoRoom>,
+}
+
+/// What there was no room for. The greater one decides the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum NoRoom {
+    /// New series beyond a limit that somebody set.
+    Series,
+    /// New series while memory is short.
+    Memory,
 }
 
 impl Refusals {
@@ -102,6 +117,15 @@ pub(super) struct Said {
     pub refs: [u64; 3],
 }
 
+/// The type and unit that become labels of a series.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Typed {
+    pub series: u32,
+    pub kind: MetricType,
+    /// The number of a symbol.
+    pub unit: u64,
+}
+
 /// All columns. Clear it between requests.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
@@ -111,6 +135,10 @@ pub(super) struct Batch {
     pub exemplars: ExemplarRows,
     /// Version 2: what series say of their metrics.
     pub said: Vec<Said>,
+    /// Whether series of version 2 get labels of their metric's type and unit.
+    pub labels_types: bool,
+    /// The types and units of those that do, in the order of series.
+    pub typed: Vec<Typed>,
     /// Refused while it was read.
     pub refused: Refusals,
     /// Bytes that the columns may still take.
@@ -169,6 +197,7 @@ impl Batch {
         self.histograms.values.clear();
         self.exemplars.exemplars.clear();
         self.said.clear();
+        self.typed.clear();
         self.refused = Refusals::default();
         self.symbols.clear();
         self.symbol_digests.clear();
@@ -187,6 +216,7 @@ impl Batch {
             + self.exemplars.series.capacity() * size_of::<Exemplar>()
             + self.symbols.capacity() * 24
             + self.refs.capacity() * 4
+            + self.typed.capacity() * size_of::<Typed>()
             + self.joined.capacity()
             + self.scratch.capacity()
     }

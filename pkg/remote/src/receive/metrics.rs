@@ -59,6 +59,9 @@ impl ReceiverMetrics {
         self.exemplars.inc_by(taken.exemplars.rows);
         self.refused.inc_by(taken.refused.count);
         self.lost_exemplars.inc_by(taken.lost_exemplars);
+        if taken.refused.no_room.is_some() {
+            self.busy.inc();
+        }
     }
 
     pub fn failed(&self, failure: &Failure) {

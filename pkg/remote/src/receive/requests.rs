@@ -18,13 +18,13 @@ use telemetry::{Metrics, Occasionally};
 
 use super::answer::{Done, Failure, response};
 use super::batch::Batch;
-use super::cache::{Cache, Hasher};
 use super::content::{self, MessageType};
 use super::limits::{AHEAD_MAX_MS, COLUMNS_BYTES, COLUMNS_FACTOR, SPARE_BYTES_MAX, SPARE_MAX};
 use super::metrics::ReceiverMetrics;
 use super::take::{ExemplarFaults, Taken, Taking};
 use super::wire::Malformed;
 use super::{v1, v2};
+use ingest::{Hasher, SeriesCache};
 
 /// A decompressed request above this is read on a thread of its own, so that it stalls no other.
 const INLINE_BYTES_MAX: usize = 256 << 10;
@@ -46,6 +46,8 @@ pub struct ReceiverOptions {
     pub labels: LabelLimits,
     /// Labels of all new series of one request together, bytes.
     pub new_labels_bytes_max: usize,
+    /// Series of version 2 get labels of the type and unit of their metric (`type-and-unit-labels`).
+    pub type_and_unit_labels: bool,
     /// A random number that senders do not know: the key of the digests that series are found by.
     pub seed: u64,
 }
@@ -59,6 +61,7 @@ impl Default for ReceiverOptions {
             cached_series_max: 4 << 20,
             labels: LabelLimits::default(),
             new_labels_bytes_max: 256 << 20,
+            type_and_unit_labels: false,
             seed: 0,
         }
     }
@@ -76,7 +79,7 @@ struct Inner {
     budget: Arc<Budget>,
     metrics: ReceiverMetrics,
     hasher: Hasher,
-    cache: Cache,
+    cache: SeriesCache,
     spare: Mutex<Vec<Buffers>>,
     refusals: Occasionally,
 }
@@ -104,7 +107,7 @@ impl Receiver {
             budget,
             metrics: ReceiverMetrics::new(metrics),
             hasher: Hasher::new(options.seed),
-            cache: Cache::new(options.cached_series_max),
+            cache: SeriesCache::new(options.cached_series_max),
             spare: Mutex::default(),
             refusals: Occasionally::minutely(),
             options,
@@ -249,6 +252,7 @@ impl Inner {
         let unpacked = snap::raw::Decoder::new().decompress(packed, plain);
         unpacked.map_err(|e| Failure::Bad(format!("snappy: {e}")))?;
         batch.room = columns_bytes(len);
+        batch.labels_types = self.options.type_and_unit_labels;
         let latest_ms = self.clock.now_ms().saturating_add(AHEAD_MAX_MS);
         decode(message, plain, batch, &self.hasher, latest_ms)
             .map_err(|e| Failure::Bad(format!("{}: {e}", message.as_str())))?;
@@ -313,7 +317,7 @@ fn decode(
 /// Reads a decompressed message as a receiver does, and all labels in it. For the fuzz targets.
 #[doc(hidden)]
 pub fn untrusted(message: MessageType, plain: &[u8]) -> usize {
-    let mut batch = Batch { room: columns_bytes(plain.len()), ..Batch::default() };
+    let mut batch = Batch { room: columns_bytes(plain.len()), labels_types: true, ..Batch::default() };
     if decode(message, plain, &mut batch, &Hasher::new(1), i64::MAX).is_err() {
         return 0;
     }

@@ -1,13 +1,13 @@
 //! From columns to an appender: series are found, or resolved by their labels, then rows are appended.
 
 use model::MetricType;
-use storage::append::{Appender, Column, Committed, Refusal, SeriesRef};
+use storage::append::{Appender, Column, Committed, Refusal, SeriesRef, SeriesRefusal};
 
-use super::batch::{Batch, LabelsAt, NotTaken, Refusals, Said, What};
-use super::cache::{Cache, Known};
+use super::batch::{Batch, LabelsAt, NoRoom, NotTaken, Refusals, Said, What};
 use super::limits::{LABELS_MAX, METADATA_MAX, RESOLVE_LABELS_MAX, RESOLVE_MAX};
 use super::rows::{MetadataRows, Rows};
 use super::{v1, v2};
+use ingest::{Known, SeriesCache};
 
 /// How the exemplars that were not taken are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub(super) struct Written {
 pub(super) struct Taking<'a> {
     pub plain: &'a [u8],
     pub batch: &'a mut Batch,
-    pub cache: &'a Cache,
+    pub cache: &'a SeriesCache,
     pub appender: &'a mut dyn Appender,
     pub refs: &'a mut Vec<SeriesRef>,
     pub faults: ExemplarFaults,
@@ -132,7 +132,11 @@ impl Taking<'_> {
                         entry.known = Some(series);
                         self.cache.put(entry.digest, Known { series, metadata: 0 });
                     }
-                    Err(why) => self.taken.refuse_series(number, why.to_string()),
+                    Err(why) => {
+                        let no_room = &mut self.taken.refused.no_room;
+                        *no_room = (*no_room).max(no_room_for(&why));
+                        self.taken.refuse_series(number, why.to_string());
+                    }
                 }
             }
         }
@@ -282,7 +286,7 @@ impl Taken {
     }
 
     /// Notes the rows that were refused at the commit.
-    pub fn committed(&mut self, committed: Committed, batch: &Batch, cache: &Cache, faults: ExemplarFaults) {
+    pub fn committed(&mut self, committed: Committed, batch: &Batch, cache: &SeriesCache, faults: ExemplarFaults) {
         for (column, refused) in committed.refused {
             let (what, written) = match column {
                 Column::Floats => (What::Float, &mut self.floats),
@@ -340,7 +344,15 @@ pub(super) fn labels_of<'a>(
     let bytes = match at {
         Some(LabelsAt::Symbols(span)) => {
             let refs = batch.refs.get(span.range()).unwrap_or_default();
-            return v2::pairs(refs, &batch.symbols, plain, out);
+            let own = out.len();
+            v2::pairs(refs, &batch.symbols, plain, out)?;
+            let typed = batch.typed.binary_search_by_key(&(series as u32), |typed| typed.series);
+            if let Some(typed) = typed.ok().and_then(|at| batch.typed.get(at)) {
+                let mut labels = out.split_off(own);
+                v2::label_type(*typed, &batch.symbols, plain, &mut labels);
+                out.append(&mut labels);
+            }
+            return Ok(());
         }
         Some(LabelsAt::Request(span)) => plain.get(span.range()),
         Some(LabelsAt::Joined(span)) => batch.joined.get(span.range()),
@@ -349,6 +361,15 @@ pub(super) fn labels_of<'a>(
     match v1::pairs(bytes.unwrap_or_default(), out) {
         true => Ok(()),
         false => Err("invalid metric name or labels: a name or value is not UTF-8 or cannot be read".to_owned()),
+    }
+}
+
+/// Whether the series may be taken another time.
+fn no_room_for(why: &SeriesRefusal) -> Option<NoRoom> {
+    match why {
+        SeriesRefusal::NotNow(_) => Some(NoRoom::Memory),
+        SeriesRefusal::TooManySeries { .. } | SeriesRefusal::TooManySeriesOf { .. } => Some(NoRoom::Series),
+        _ => None,
     }
 }
 

@@ -4,11 +4,11 @@ use labels::Labels;
 use model::Exemplar;
 
 use super::batch::{Batch, Entry, LabelsAt, NotTaken, Span, What};
-use super::cache::Hasher;
 use super::histogram;
 use super::limits::{EXEMPLAR_LABELS_BYTES_MAX, TOO_FAR_AHEAD};
 use super::rows::{EXEMPLAR_BYTES, FLOAT_BYTES, HISTOGRAM_BYTES};
 use super::wire::{Malformed, Reader, Value};
+use ingest::Hasher;
 
 /// First byte of a label in a `TimeSeries`: field 1, a message.
 const LABEL_TAG: u8 = 0x0a;

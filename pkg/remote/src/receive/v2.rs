@@ -3,13 +3,16 @@
 use model::{Exemplar, MetricMetadata, MetricType};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::batch::{Batch, Entry, LabelsAt, Said, Span, What};
-use super::cache::Hasher;
+use super::batch::{Batch, Entry, LabelsAt, Said, Span, Typed, What};
 use super::limits::{HELP_BYTES_MAX, LABELS_MAX, TOO_FAR_AHEAD};
 use super::rows::{EXEMPLAR_BYTES, FLOAT_BYTES};
 use super::v1::{exemplar_labels, refuse, sample, take_float, take_histogram, too_long};
 use super::wire::{Malformed, Reader};
+use ingest::Hasher;
 
+/// Labels of type and unit.
+const TYPE_LABEL: &str = "__type__";
+const UNIT_LABEL: &str = "__unit__";
 /// References that a message about them shows.
 const REFS_SHOWN_MAX: usize = 64;
 
@@ -57,7 +60,8 @@ fn timeseries(
     hasher: &Hasher,
     latest_ms: i64,
 ) -> Result<(), Malformed> {
-    batch.take_room(size_of::<Entry>(), &message)?;
+    let typed_bytes = if batch.labels_types { size_of::<Typed>() } else { 0 };
+    batch.take_room(size_of::<Entry>() + typed_bytes, &message)?;
     let number = batch.series.len() as u32;
     let begin = batch.refs.len();
     let mut metadata = MetadataRefs::default();
@@ -86,7 +90,8 @@ fn timeseries(
     let has_samples =
         batch.floats.series.len() + batch.histograms.series.len() > rows || batch.refused.samples > refused;
     let mut is_refused = !has_samples;
-    let digest = match digest(batch, begin, hasher) {
+    let typed = typed(metadata, batch, number);
+    let digest = match digest(batch, begin, typed, hasher) {
         Ok(digest) => digest,
         Err(why) => {
             let refs: Vec<_> = batch.refs[begin..].iter().take(REFS_SHOWN_MAX).collect();
@@ -102,13 +107,35 @@ fn timeseries(
         batch.refuse_series(number as usize, why);
         is_refused = true;
     }
+    batch.typed.extend(typed);
     let labels = LabelsAt::Symbols(Span::new(begin, batch.refs.len()));
     batch.series.push(Entry { digest, labels, known: None, metadata: 0, refused: is_refused });
     Ok(())
 }
 
+/// The type and unit that a series gets as labels, where that is wanted.
+fn typed(refs: MetadataRefs, batch: &Batch, series: u32) -> Option<Typed> {
+    let kind = metric_type(refs.kind);
+    let has_unit = usize::try_from(refs.unit).ok().and_then(|n| batch.symbols.get(n)).is_some_and(|s| !s.is_empty());
+    let wanted = batch.labels_types && (kind != MetricType::Unknown || has_unit);
+    wanted.then_some(Typed { series, kind, unit: if has_unit { refs.unit } else { 0 } })
+}
+
+/// Puts the labels of type and unit in place of those of these names.
+pub(super) fn label_type<'a>(typed: Typed, symbols: &[Span], plain: &'a [u8], labels: &mut Vec<(&'a str, &'a str)>) {
+    labels.retain(|(name, _)| !matches!(*name, TYPE_LABEL | UNIT_LABEL));
+    if typed.kind != MetricType::Unknown {
+        labels.push((TYPE_LABEL, typed.kind.as_str()));
+    }
+    if let Ok(unit) = text(typed.unit, symbols, plain)
+        && !unit.is_empty()
+    {
+        labels.push((UNIT_LABEL, unit));
+    }
+}
+
 /// The digest of the labels from `begin` on, out of those of their symbols.
-fn digest(batch: &mut Batch, begin: usize, hasher: &Hasher) -> Result<u128, String> {
+fn digest(batch: &mut Batch, begin: usize, typed: Option<Typed>, hasher: &Hasher) -> Result<u128, String> {
     let refs = &batch.refs[begin..];
     if refs.len() > 2 * LABELS_MAX {
         return Err(format!("{} labels, more than {LABELS_MAX}", refs.len() / 2));
@@ -122,6 +149,12 @@ fn digest(batch: &mut Batch, begin: usize, hasher: &Hasher) -> Result<u128, Stri
             return Err(outside(*symbol, batch.symbols.len()));
         };
         batch.scratch.extend_from_slice(&digest.to_le_bytes());
+    }
+    if let Some(typed) = typed {
+        // No symbols have a digest of this length, so that it is no other series.
+        batch.scratch.push(typed.kind as u8);
+        let unit = usize::try_from(typed.unit).ok().and_then(|n| batch.symbol_digests.get(n)).copied();
+        batch.scratch.extend_from_slice(&unit.unwrap_or_default().to_le_bytes());
     }
     Ok(hasher.digest(&batch.scratch))
 }
@@ -232,9 +265,8 @@ fn note_metadata(refs: MetadataRefs, batch: &mut Batch, series: u32, rows: usize
     Ok(())
 }
 
-/// Type, help and unit of symbols; what is not UTF-8 is left out.
-pub(super) fn metadata([kind, help, unit]: [u64; 3], symbols: &[Span], plain: &[u8]) -> (MetricType, MetricMetadata) {
-    let kind = match kind {
+fn metric_type(number: u64) -> MetricType {
+    match number {
         1 => MetricType::Counter,
         2 => MetricType::Gauge,
         3 => MetricType::Histogram,
@@ -243,7 +275,12 @@ pub(super) fn metadata([kind, help, unit]: [u64; 3], symbols: &[Span], plain: &[
         6 => MetricType::Info,
         7 => MetricType::StateSet,
         _ => MetricType::Unknown,
-    };
+    }
+}
+
+/// Type, help and unit of symbols; what is not UTF-8 is left out.
+pub(super) fn metadata([kind, help, unit]: [u64; 3], symbols: &[Span], plain: &[u8]) -> (MetricType, MetricMetadata) {
+    let kind = metric_type(kind);
     let owned = |symbol| {
         let text = text(symbol, symbols, plain).unwrap_or_default();
         text.get(..text.floor_char_boundary(HELP_BYTES_MAX)).unwrap_or_default().to_owned()

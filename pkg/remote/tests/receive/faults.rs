@@ -29,6 +29,8 @@ enum Mood {
     AppendFails(Error),
     /// The first float row is refused at the commit.
     Late,
+    /// Series whose name begins with `new` are refused.
+    TakesNoNew(SeriesRefusal),
     /// The first float row's series is collected before so many commits.
     Collects(usize),
 }
@@ -76,7 +78,14 @@ impl Appender for MoodyAppender {
     fn resolve(&mut self, series: &[&[(&str, &str)]]) -> Result<Vec<std::result::Result<SeriesRef, SeriesRefusal>>> {
         self.of.resolved.fetch_add(series.len(), Ordering::SeqCst);
         let offset = *self.of.offset.lock();
-        let found = self.inner.resolve(series)?;
+        let mut found = self.inner.resolve(series)?;
+        if let Mood::TakesNoNew(why) = &self.mood {
+            for (found, pairs) in found.iter_mut().zip(series) {
+                if pairs.iter().any(|(_, value)| value.starts_with("new")) {
+                    *found = Err(why.clone());
+                }
+            }
+        }
         Ok(found.into_iter().map(|r| r.map(|r| SeriesRef(r.0 + offset))).collect())
     }
 
@@ -206,4 +215,25 @@ async fn rows_that_are_late_at_the_commit_are_told() {
     let got = rig.v1(&[series("a", NOW_MS)]).await;
     assert_eq!(got.status, 400);
     assert_eq!(got.text, format!("out of order sample for series {{__name__=\"a\"}} at {NOW_MS}\n"));
+}
+
+#[tokio::test]
+async fn series_for_which_there_is_no_room_may_come_again() {
+    let limit = SeriesRefusal::TooManySeries { max: 1 };
+    let of_metric = SeriesRefusal::TooManySeriesOf { label: "__name__", value: "a".to_owned(), max: 1 };
+    let memory = SeriesRefusal::NotNow("memory is short".to_owned());
+    for (why, status) in [(limit, 429), (of_metric, 429), (memory, 503)] {
+        let (moody, rig) = rig();
+        *moody.mood.lock() = Mood::TakesNoNew(why.clone());
+        let nameless = || m::series_v1(&[("l", "v")], &[(2, m::sample(NOW_MS, 1.0, 0))]);
+        let got = rig.v1(&[series("known", NOW_MS), series("new", NOW_MS), nameless()]).await;
+        assert_eq!(got.status, status, "{why}: {}", got.text);
+        assert_eq!(got.headers["retry-after"], "5");
+        assert!(got.text.contains(&why.to_string()), "{}", got.text);
+        assert_eq!(rig.floats().await.len(), 2, "the known series is not held up");
+        assert!(rig.metric("aion_remote_write_busy_total 1"), "{}", rig.metrics.encode());
+        // What can never be taken must not come again.
+        let got = rig.v1(&[nameless()]).await;
+        assert_eq!((got.status.as_u16(), got.headers.get("retry-after")), (400, None), "{}", got.text);
+    }
 }

@@ -4,6 +4,7 @@
 mod faults;
 mod messages;
 mod prometheus;
+mod pushed;
 mod statuses;
 mod values;
 

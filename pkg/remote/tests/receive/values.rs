@@ -1,7 +1,8 @@
 //! What is sent arrives as it was sent.
 
 use histogram::{CUSTOM_BUCKETS_SCHEMA, Span};
-use storage::{Ctx, ExemplarsQuery, ExemplarsSource, MetadataQuery, MetadataSource, PartialResponse};
+use remote::receive::ReceiverOptions;
+use storage::{Budget, Ctx, ExemplarsQuery, ExemplarsSource, MetadataQuery, MetadataSource, PartialResponse};
 
 use crate::messages::{self as m, Symbols};
 use crate::{NOW_MS, Rig};
@@ -101,6 +102,39 @@ async fn everything_of_version_2() {
     };
     let exemplars = rig.store.exemplars(&ctx, want).await.unwrap().value;
     assert_eq!(exemplars[0].exemplars[0].labels.to_string(), r#"{trace_id="t1"}"#);
+}
+
+/// Where it is wanted, type and unit are labels, in place of those that the sender has.
+#[tokio::test]
+async fn type_and_unit_become_labels() {
+    let options = ReceiverOptions { type_and_unit_labels: true, ..ReceiverOptions::default() };
+    let rig = Rig::with(options, Budget::unlimited());
+    let mut symbols = Symbols::new();
+    let own: &[(&str, &str)] = &[("__name__", "a"), ("__type__", "old"), ("__unit__", "old"), ("x", "y")];
+    let said = |symbols: &mut Symbols, kind, unit| m::metadata_v2(symbols, kind, "Help.", unit);
+    let mut series = Vec::new();
+    for (n, (kind, unit)) in [(1, "seconds"), (1, ""), (0, "bytes"), (0, ""), (2, "seconds")].into_iter().enumerate() {
+        let metadata = said(&mut symbols, kind, unit);
+        series.push(m::series_v2(&mut symbols, own, &[(2, m::sample(NOW_MS, n as f64, 0)), (5, metadata)]));
+    }
+    // Twice, since series that are known are not read again.
+    for _ in 0..2 {
+        let got = rig.v2(&symbols, &series).await;
+        assert_eq!((got.status.as_u16(), got.written()), (204, Some((5, 0, 0))), "{}", got.text);
+    }
+    let mut found = rig.floats().await;
+    found.sort_by(|a, b| a.2.total_cmp(&b.2));
+    let labels: Vec<&str> = found.iter().map(|(labels, ..)| labels.as_str()).collect();
+    assert_eq!(
+        labels,
+        [
+            r#"{__name__="a", __type__="counter", __unit__="seconds", x="y"}"#,
+            r#"{__name__="a", __type__="counter", x="y"}"#,
+            r#"{__name__="a", __unit__="bytes", x="y"}"#,
+            r#"{__name__="a", __type__="old", __unit__="old", x="y"}"#,
+            r#"{__name__="a", __type__="gauge", __unit__="seconds", x="y"}"#,
+        ]
+    );
 }
 
 #[tokio::test]

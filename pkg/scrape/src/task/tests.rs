@@ -72,7 +72,7 @@ impl World {
         let worker = Worker::new(self.job.clone(), Arc::new(target), status);
         let (orders, inbox) = watch::channel(Order::Run);
         let metrics = &self.shared.metrics;
-        let intervals = [&metrics.interval_length, &metrics.interval_spread].map(|seen| seen.with(&["10s"]));
+        let intervals = Intervals::new(metrics, "10s");
         (orders, tokio::spawn(run(worker, schedule, inbox, intervals)))
     }
 

@@ -398,6 +398,62 @@ async fn another_configuration() {
     assert_eq!(s.stored().await, ["a {} 1@1 2@2", "go_b {} 1@1 stale@2"]);
 }
 
+/// A series whose samples are refused, or whose scrapes fail, still ends with a marker when it disappears.
+#[tokio::test]
+async fn markers_come_after_refusals_and_failures_too() {
+    let mut s = Scraped::new("track_timestamps_staleness: true", Options::default());
+    assert_eq!(s.scrape("a 1\nb 1\n").await, "");
+    // A duplicate, and a sample that is out of order.
+    assert_eq!(s.scrape(&format!("a 2\na 3\nb 2 {}\n", T0)).await, "");
+    assert_eq!(s.count("prometheus_target_scrapes_sample_duplicate_timestamp_total"), 1);
+    assert_eq!(s.count("prometheus_target_scrapes_sample_out_of_order_total"), 1);
+    assert_eq!(s.scrape("c 1\n").await, "");
+    assert_eq!(s.stored().await, ["a {} 1@1 2@2 stale@3", "b {} 1@1 stale@3", "c {} 1@3"]);
+    s.answer(Err(FetchError::Status("500".to_owned()))).await;
+    assert_eq!(s.scrape("a 5\n").await, "");
+    assert_eq!(s.scrape("").await, "");
+    let stored = s.stored().await;
+    assert_eq!(stored[0], "a {} 1@1 2@2 stale@3 5@5 stale@6");
+    assert_eq!(stored[2], "c {} 1@3 stale@4");
+}
+
+/// Samples of one series with a timestamp and without one do not go together; several with different ones do.
+#[tokio::test]
+async fn timestamps_are_not_mixed() {
+    let mut s = Scraped::new("", Options::default());
+    assert_eq!(s.scrape(&format!("a 1 {}\na 2\n", T0 + 500)).await, "");
+    assert_eq!(s.stored().await, ["a {} 1@0.5"]);
+    assert_eq!(s.count("prometheus_target_scrapes_sample_duplicate_timestamp_total"), 1);
+}
+
+/// Labels that have the same bytes one after the other are different labels.
+#[tokio::test]
+async fn series_are_told_apart_by_more_than_their_bytes() {
+    let mut s = Scraped::new("", Options::default());
+    assert_eq!(s.scrape("m{a=\"bc\"} 1\nm{ab=\"c\"} 2\nma{b=\"c\"} 3\n").await, "");
+    assert_eq!(s.scrape("ma{b=\"c\"} 6\nm{ab=\"c\"} 5\nm{a=\"bc\"} 4\n").await, "");
+    assert_eq!(s.stored().await, ["m {a=\"bc\"} 1@1 4@2", "m {ab=\"c\"} 2@1 5@2", "ma {b=\"c\"} 3@1 6@2"]);
+    assert_eq!(s.worker.cache.len(), 3);
+}
+
+/// What a job says of histograms holds from the first scrape on, and from a reload on.
+#[tokio::test]
+async fn options_of_histograms_hold_at_once() {
+    let body = "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 3\nh_sum 4\nh_count 3\n# EOF\n";
+    let openmetrics = "application/openmetrics-text";
+    let mut s = Scraped::new("", Options::default());
+    s.scrape_as(openmetrics, body).await;
+    assert_eq!(s.stored().await.len(), 3);
+    let (job, target) = job("convert_classic_histograms_to_nhcb: true", s.worker.job.shared.clone());
+    s.worker.reconfigure(job, target);
+    assert_eq!(s.scrape_as(openmetrics, body).await, "");
+    let stored = s.stored().await;
+    assert!(
+        stored[0].starts_with("h {} h(schema=-53") && stored[1..].iter().all(|l| l.ends_with("stale@2")),
+        "{stored:?}"
+    );
+}
+
 #[tokio::test]
 async fn extra_metrics() {
     let mut s = Scraped::new("extra_scrape_metrics: true, sample_limit: 7", Options::default());

@@ -52,6 +52,10 @@ pub async fn serve(routes: Router) -> SocketAddr {
 
 impl Harness {
     pub fn new(jobs: &[&str]) -> Self {
+        Self::with(Options::default(), jobs)
+    }
+
+    pub fn with(options: Options, jobs: &[&str]) -> Self {
         let (store, metrics) = (MemoryStore::default(), telemetry::Metrics::new());
         let deps = Deps {
             appendable: Arc::new(store.clone()),
@@ -59,7 +63,7 @@ impl Harness {
             metrics: metrics.clone(),
             budget: Budget::unlimited(),
         };
-        let manager = Manager::new(Options::default(), deps);
+        let manager = Manager::new(options, deps);
         manager.apply(configs(jobs)).unwrap();
         let (targets, inbox) = watch::channel(Arc::new(Snapshot::new()));
         let shutdown = CancellationToken::new();

@@ -8,6 +8,7 @@ use axum::http::header;
 use axum::routing::get;
 use labels::{Labels, MatchType, Matcher};
 use model::is_stale;
+use scrape::Options;
 use storage::{Ctx, ScrapeView, TargetHealth, TargetMetadataQuery, TargetState, TargetsQuery, TargetsSource};
 
 use crate::harness::{Harness, SOON, configs, serve};
@@ -58,8 +59,10 @@ async fn reload() {
     assert_eq!(harness.manager.pools(), ["j", "k"]);
     // A job that changes keeps what its targets know; one that is gone ends.
     let changed = "job_name: j, metric_relabel_configs: [{action: drop, source_labels: [__name__], regex: b}]";
+    assert!(harness.metrics.encode().contains("scrape_job=\"k\""));
     harness.manager.apply(configs(&[changed])).unwrap();
     assert_eq!(harness.manager.pools(), ["j"]);
+    assert!(!harness.metrics.encode().contains("scrape_job=\"k\""), "nothing is told of a job that is gone");
     harness.wait_for_marker("b").await;
     assert_ne!(harness.targets().await[0].health, TargetHealth::Unknown, "the status is kept");
     assert!(harness.manager.pool_config("j").unwrap().contains("metric_relabel_configs"));
@@ -84,6 +87,51 @@ async fn too_many_targets() {
     harness.discover(&[("j", &[one])]);
     harness.wait_for_health(TargetHealth::Up).await;
     assert_eq!(harness.counted("prometheus_target_scrape_pool_exceeded_target_limit_total"), 1);
+}
+
+/// Two targets with the same labels are told; if it is wanted, one of them alone is scraped.
+#[tokio::test]
+async fn twins() {
+    for keep_one_twin in [false, true] {
+        let ((first, of_first), (second, of_second)) = (counted().await, counted().await);
+        let harness = Harness::with(Options { keep_one_twin, ..Options::default() }, &["job_name: j", "job_name: k"]);
+        let one: &[(&str, &str)] = &[("__address__", &first), ("instance", "i")];
+        let two: &[(&str, &str)] = &[("__address__", &second), ("instance", "i"), ("job", "j")];
+        harness.discover(&[("j", &[one]), ("k", &[two])]);
+        let asked =
+            async || of_first.load(Ordering::SeqCst) >= 3 && (keep_one_twin || of_second.load(Ordering::SeqCst) >= 3);
+        testkit::wait_for("scrapes", SOON, asked).await;
+        let targets = harness.targets().await;
+        assert!(targets.iter().all(|target| target.last_error.contains("has the same labels")), "{targets:?}");
+        assert!(targets[0].last_error.contains(&second) && targets[1].last_error.contains(&first), "{targets:?}");
+        assert!(harness.metrics.encode().contains("aion_scrape_twin_targets 1.0"));
+        if !keep_one_twin {
+            continue;
+        }
+        assert_eq!(of_second.load(Ordering::SeqCst), 0);
+        assert_eq!((targets[0].health, targets[1].health), (TargetHealth::Up, TargetHealth::Unknown));
+        // The other one takes over, and the series go on.
+        harness.discover(&[("k", &[two])]);
+        testkit::wait_for("scrapes of the other", SOON, async || of_second.load(Ordering::SeqCst) >= 5).await;
+        assert_eq!(harness.targets().await[0].last_error, "");
+        let samples = harness.samples("a").await;
+        assert!(samples.values().flatten().all(|(_, v)| !is_stale(*v)), "{samples:?}");
+    }
+}
+
+/// Bodies that take long to read are read where they hold nobody up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn large_bodies() {
+    let mut body = String::new();
+    for n in 0..20_000 {
+        body.push_str(&format!("large{{number=\"{n}\"}} {n}\n"));
+    }
+    let answer = move || async move { ([(header::CONTENT_TYPE, "text/plain")], body) };
+    let address = serve(Router::new().route("/metrics", get(answer))).await.to_string();
+    let harness = Harness::new(&["job_name: j, scrape_interval: 5s, scrape_timeout: 5s"]);
+    harness.discover(&[("j", &[&[("__address__", &address)]])]);
+    harness.wait_for_health(TargetHealth::Up).await;
+    assert_eq!(harness.wait_for_samples("large", 1).await.len(), 20_000);
 }
 
 #[tokio::test]

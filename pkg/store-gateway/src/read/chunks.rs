@@ -10,8 +10,9 @@ use chunkenc::{Encoding, aggr};
 use futures::future::try_join_all;
 use storage::{AggrChunk, Aggregate, Aggregates, Chunk, EncodedChunk, PartialResponse, Reservation};
 
-use super::fetch::{Joiner, ObjectReader};
-use super::series::{Entry, WantedChunk, Warnings};
+use super::fetch::ObjectReader;
+use super::run::RunReader;
+use super::series::{Entry, SeriesBatch, SeriesReader, WantedChunk, Warnings};
 use crate::bucket_block::{BucketBlock, GUESS_BYTES_MIN};
 use crate::error::{BlockError, BlockResult};
 use crate::limits::{Data, Request};
@@ -26,6 +27,10 @@ pub(crate) struct ChunkLoader<'a> {
     pub(crate) mode: PartialResponse,
 }
 
+/// Reads the segments of one block forward.
+#[derive(Default)]
+pub(crate) struct ChunkRuns<'a>(BTreeMap<u32, RunReader<'a>>);
+
 /// One chunk to read: for which series, in which place.
 struct Want {
     series: usize,
@@ -34,26 +39,20 @@ struct Want {
     range: Range<u64>,
 }
 
-/// Chunks by series and place; `None` where one is corrupt.
-type Slots = Vec<Vec<Option<Chunk>>>;
-
-impl ChunkLoader<'_> {
-    /// How many of `entries` make one batch: no more chunk bytes than a batch may fetch, no more series than a batch may
+impl<'a> ChunkLoader<'a> {
+    /// How many of `entries` make one batch: no more chunk bytes than a batch may hold, no more series than a batch may
     /// hold, but at least one. `None` if all of them do not fill one.
     pub(crate) fn full_batch(&self, entries: &[Entry]) -> Option<usize> {
         let batch = self.request.batch;
         let default = self.block.chunk_bytes(self.shared.read.chunk_bytes);
-        let mut joiner = Joiner::new(self.shared.read.fetch.join);
-        let (mut segment, mut before) = (None, 0);
+        let mut bytes = 0;
         for (n, entry) in entries.iter().enumerate() {
-            let guess = guess(entry, default);
+            let guess = guess(entry.chunk_bytes, default);
             for chunk in &entry.chunks {
-                if segment.replace(chunk.meta.segment()).is_some_and(|s| s != chunk.meta.segment()) {
-                    before += std::mem::replace(&mut joiner, Joiner::new(self.shared.read.fetch.join)).bytes();
-                }
-                joiner.push(range_of(*chunk, guess, None));
+                let range = range_of(*chunk, guess, None);
+                bytes += range.end - range.start;
             }
-            if n > 0 && before + joiner.bytes() > batch.chunk_bytes {
+            if n > 0 && bytes > batch.chunk_bytes {
                 return Some(n);
             }
             if n + 1 >= batch.series {
@@ -63,6 +62,45 @@ impl ChunkLoader<'_> {
         None
     }
 
+    /// Plans the requests for the chunks of `batch`, and begins the first of them, before their entries are decoded.
+    pub(crate) fn plan(&self, reader: &SeriesReader<'_>, batch: &SeriesBatch<'_>, runs: &mut ChunkRuns<'a>) {
+        let default = self.block.chunk_bytes(self.shared.read.chunk_bytes);
+        let mut planned: BTreeMap<u32, Vec<Range<u64>>> = BTreeMap::new();
+        reader.peek(batch, |meta, end, longest| {
+            let chunk = WantedChunk { meta: *meta, end };
+            let range = range_of(chunk, guess(longest, default), self.block.segment_bytes(meta.segment()));
+            let ranges = planned.entry(meta.segment()).or_default();
+            match ranges.last_mut() {
+                Some(last) if last.start <= range.start && range.start <= last.end => {
+                    last.end = last.end.max(range.end)
+                }
+                _ => ranges.push(range),
+            }
+        });
+        for (segment, ranges) in planned {
+            self.run(segment, runs).plan(ranges);
+        }
+    }
+
+    fn run<'r>(&self, segment: u32, runs: &'r mut ChunkRuns<'a>) -> &'r mut RunReader<'a> {
+        runs.0.entry(segment).or_insert_with(|| RunReader::new(self.object(segment)))
+    }
+
+    /// The segment as an object.
+    fn object(&self, segment: u32) -> ObjectReader<'a> {
+        let (file, size) = self.block.segment(segment);
+        let name = || format!("{}/{file}", self.block.cache_id()).into();
+        ObjectReader {
+            bucket: &self.shared.bucket,
+            path: format!("{}/{file}", self.block.id).into(),
+            size,
+            data: Data::Chunks,
+            options: &self.shared.read.fetch,
+            request: self.request,
+            cache: self.shared.chunk_cache.as_ref().map(|cache| (cache, name())),
+        }
+    }
+
     /// The chunks of each of `entries`, and the memory they take. Corrupt ones become `warnings`.
     ///
     /// # Errors
@@ -70,6 +108,7 @@ impl ChunkLoader<'_> {
     pub(crate) async fn read(
         &self,
         entries: &[Entry],
+        runs: &mut ChunkRuns<'a>,
         warnings: &Warnings,
     ) -> BlockResult<(Vec<Vec<Chunk>>, Vec<Reservation>)> {
         let began = Instant::now();
@@ -78,46 +117,53 @@ impl ChunkLoader<'_> {
         let default = self.block.chunk_bytes(self.shared.read.chunk_bytes);
         let mut segments: BTreeMap<u32, Vec<Want>> = BTreeMap::new();
         for (series, entry) in entries.iter().enumerate() {
-            let guess = guess(entry, default);
+            let guess = guess(entry.chunk_bytes, default);
             for (place, chunk) in entry.chunks.iter().enumerate() {
                 let size = self.block.segment_bytes(chunk.meta.segment());
                 let range = range_of(*chunk, guess, size);
                 segments.entry(chunk.meta.segment()).or_default().push(Want { series, place, chunk: *chunk, range });
             }
         }
-        let mut slots: Slots = entries.iter().map(|e| e.chunks.iter().map(|_| None).collect()).collect();
+        let mut read: Vec<(usize, usize, Chunk)> = Vec::with_capacity(count as usize);
         let mut held = Vec::new();
-        let read = try_join_all(segments.into_iter().map(|(segment, wants)| self.segment(segment, wants))).await?;
-        for segment in read {
-            for (series, place, chunk) in segment.chunks {
-                slots[series][place] = Some(chunk);
+        let last = segments.last_key_value().map_or(0, |(segment, _)| *segment);
+        let mut reading = Vec::with_capacity(segments.len());
+        for (segment, wants) in segments {
+            let run = runs.0.remove(&segment).unwrap_or_else(|| RunReader::new(self.object(segment)));
+            reading.push(self.segment(segment, wants, run));
+        }
+        for segment in try_join_all(reading).await? {
+            match read.is_empty() {
+                true => read = segment.chunks,
+                false => read.extend(segment.chunks),
             }
             held.extend(segment.held);
             for error in segment.errors {
                 self.shared.corrupt(Data::Chunks);
                 warnings.add(self.block, self.mode, error)?;
             }
+            // Those before have been read to their ends.
+            if segment.number >= last || segment.run.end() > 0 {
+                runs.0.insert(segment.number, segment.run);
+            }
         }
         let tenant = &*self.request.ctx.tenant;
         self.shared.metrics.chunks_seconds.with(&[tenant]).observe(began.elapsed().as_secs_f64());
-        Ok((slots.into_iter().map(|chunks| chunks.into_iter().flatten().collect()).collect(), held))
+        // As they lie in the segment, which is nearly always their order.
+        if !read.is_sorted_by_key(|(series, place, _)| (*series, *place)) {
+            read.sort_by_key(|(series, place, _)| (*series, *place));
+        }
+        let mut chunks: Vec<Vec<Chunk>> = entries.iter().map(|e| Vec::with_capacity(e.chunks.len())).collect();
+        read.into_iter().for_each(|(series, _, chunk)| chunks[series].push(chunk));
+        Ok((chunks, held))
     }
 
-    async fn segment(&self, segment: u32, mut wants: Vec<Want>) -> BlockResult<SegmentRead> {
-        let (file, size) = self.block.segment(segment);
-        let path = format!("{}/{file}", self.block.id);
-        let name = format!("{}/{file}", self.block.cache_id());
-        let reader = ObjectReader {
-            bucket: &self.shared.bucket,
-            path: &path,
-            size,
-            data: Data::Chunks,
-            options: &self.shared.read.fetch,
-            request: self.request,
-            cache: self.shared.chunk_cache.as_ref().map(|cache| (cache, name.as_str())),
-        };
-        let mut out = SegmentRead::default();
-        wants.sort_by_key(|w| w.range.start);
+    async fn segment(&self, number: u32, mut wants: Vec<Want>, run: RunReader<'a>) -> BlockResult<SegmentRead<'a>> {
+        let (file, size) = self.block.segment(number);
+        let mut out = SegmentRead { number, run, chunks: Vec::new(), errors: Vec::new(), held: Vec::new() };
+        if !wants.is_sorted_by_key(|w| w.range.start) {
+            wants.sort_by_key(|w| w.range.start);
+        }
         // A record ends where the next one wanted begins, at the latest.
         for at in 1..wants.len() {
             let next = wants[at].range.start;
@@ -135,12 +181,13 @@ impl ChunkLoader<'_> {
             let fetched = match last {
                 // Not from the cache: what it holds did not do.
                 true => {
-                    if let Some(cache) = &self.shared.chunk_cache {
-                        ranges.iter().for_each(|r| cache.forget(&name, r));
+                    let object = self.object(number);
+                    if let Some((cache, name)) = &object.cache {
+                        ranges.iter().for_each(|r| cache.forget(name, r));
                     }
-                    ObjectReader { cache: None, ..reader.clone() }.fetch(&ranges).await?
+                    ObjectReader { cache: None, ..object }.fetch(&ranges).await?
                 }
-                false => reader.fetch(&ranges).await?,
+                false => out.run.take(&ranges).await?,
             };
             let mut again = Vec::new();
             for mut want in wants {
@@ -210,16 +257,17 @@ impl ChunkLoader<'_> {
     }
 }
 
-#[derive(Default)]
-struct SegmentRead {
+struct SegmentRead<'a> {
+    number: u32,
+    run: RunReader<'a>,
     chunks: Vec<(usize, usize, Chunk)>,
     errors: Vec<BlockError>,
     held: Vec<Reservation>,
 }
 
-/// A guess for the chunks of `entry` whose lengths it does not tell: they are much like its others.
-fn guess(entry: &Entry, default: u64) -> u64 {
-    match u64::from(entry.chunk_bytes) {
+/// A guess for the chunks of a series whose lengths its entry does not tell: they are much like the `longest` of the others.
+fn guess(longest: u32, default: u64) -> u64 {
+    match u64::from(longest) {
         0 => default,
         known => (known + known / 4).max(GUESS_BYTES_MIN.min(default)),
     }

@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use block::{IndexHeader, postings};
+use block::postings;
 use model::TimeRange;
 use storage::Reservation;
 
+use super::index::Index;
 use super::names::{ENTRY_BYTES, LabelsOf};
 use super::postings::{expand, lists};
 use super::series::{Entry, SeriesReader, Warnings};
@@ -38,11 +39,11 @@ impl Gone {
 
 impl LabelsOf {
     /// The series of which `tombstones` leaves nothing in the time asked for.
-    pub(super) async fn gone(&self, header: &IndexHeader, tombstones: &Tombstones) -> BlockResult<Gone> {
+    pub(super) async fn gone(&self, index: &Index<'_>, tombstones: &Tombstones) -> BlockResult<Gone> {
         let (mut whole, mut partly) = (Vec::new(), Vec::new());
         let mut held = self.request.hold(0)?;
         for rule in tombstones.rules() {
-            let expanded = expand(&self.shared, &self.block, header, &rule.matchers, &self.request).await?;
+            let expanded = expand(index, &rule.matchers).await?;
             held.grow(expanded.ids.len() as u64 * 4)?;
             let whole_time = tombstones.takes(&[rule.range], self.asked());
             if whole_time { &mut whole } else { &mut partly }.push(expanded.ids.to_vec());
@@ -52,7 +53,7 @@ impl LabelsOf {
         if !unsure.is_empty() {
             let mut more = Vec::new();
             let range = self.want.range;
-            self.each_of(header, &unsure, |entries| {
+            self.each_of(index, &unsure, |entries| {
                 let left = |entry: &&Entry| {
                     let deleted = tombstones.deleted(&entry.labels);
                     let wanted = |c: &block::ChunkMeta| {
@@ -70,31 +71,26 @@ impl LabelsOf {
         let mut gone = Gone { ids, all: false, _held: held };
         let count = self.block.meta.stats.num_series;
         if !gone.ids.is_empty() && gone.ids.len() as u64 >= count {
-            let every = header.postings_table().lookup("", "")?;
-            let lists = lists(&self.shared, &self.block, every.as_slice(), &self.request).await?;
+            let every = index.header.postings_table().lookup("", "")?;
+            let lists = lists(index, every.as_slice()).await?;
             gone.all = lists.iter().all(|list| gone.has(list));
         }
         Ok(gone)
     }
 
     /// The values of `name` that only series have that are gone.
-    pub(super) async fn values_of_only(
-        &self,
-        header: &IndexHeader,
-        gone: &Gone,
-        name: &str,
-    ) -> BlockResult<Vec<String>> {
+    pub(super) async fn values_of_only(&self, index: &Index<'_>, gone: &Gone, name: &str) -> BlockResult<Vec<String>> {
         if gone.ids.is_empty() {
             return Ok(Vec::new());
         }
         let mut values = Vec::new();
-        header.postings_table().each_value(name, "", |value, range| values.push((value, range)))?;
+        index.header.postings_table().each_value(name, "", |value, range| values.push((value, range)))?;
         let bytes: u64 = values.iter().map(|(_, r)| r.end - r.start).sum();
         if bytes > (gone.ids.len() as u64).saturating_mul(ENTRY_BYTES) {
             // Cheaper: which values those series have, and then only the lists of these.
             let mut theirs = BTreeSet::new();
             let mut held = self.request.hold(0)?;
-            self.each_of(header, &gone.ids, |entries| {
+            self.each_of(index, &gone.ids, |entries| {
                 for value in entries.iter().filter_map(|e| e.labels.get(name)) {
                     if !theirs.contains(value) {
                         held.grow((value.len() + TEXT_BYTES) as u64)?;
@@ -106,14 +102,14 @@ impl LabelsOf {
             .await?;
             values.retain(|(value, _)| theirs.contains(*value));
         }
-        self.of_only(gone, values).await
+        self.of_only(index, gone, values).await
     }
 
     /// The names that only series have that are gone.
-    pub(super) async fn names_of_only(&self, header: &IndexHeader, gone: &Gone) -> BlockResult<Vec<String>> {
+    pub(super) async fn names_of_only(&self, index: &Index<'_>, gone: &Gone) -> BlockResult<Vec<String>> {
         let mut pairs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut held = self.request.hold(0)?;
-        self.each_of(header, &gone.ids, |entries| {
+        self.each_of(index, &gone.ids, |entries| {
             for (name, value) in entries.iter().flat_map(|e| e.labels.iter()) {
                 if !pairs.contains_key(name) {
                     held.grow((name.len() + TEXT_BYTES) as u64)?;
@@ -132,13 +128,13 @@ impl LabelsOf {
         let mut hidden = Vec::new();
         for (name, values) in pairs {
             // A value that none of them has is another series'.
-            if header.postings_table().value_count(&name) > values.len() {
+            if index.header.postings_table().value_count(&name) > values.len() {
                 continue;
             }
             let mut with_lists = Vec::new();
-            header.postings_table().each_value(&name, "", |value, range| with_lists.push((value, range)))?;
+            index.header.postings_table().each_value(&name, "", |value, range| with_lists.push((value, range)))?;
             let count = with_lists.len();
-            if self.of_only(gone, with_lists).await?.len() == count {
+            if self.of_only(index, gone, with_lists).await?.len() == count {
                 hidden.push(name);
             }
         }
@@ -146,10 +142,15 @@ impl LabelsOf {
     }
 
     /// Those of `values`, given with the ranges of their lists, that only series have that are gone.
-    async fn of_only(&self, gone: &Gone, mut values: Vec<(&str, Range<u64>)>) -> BlockResult<Vec<String>> {
+    async fn of_only(
+        &self,
+        index: &Index<'_>,
+        gone: &Gone,
+        mut values: Vec<(&str, Range<u64>)>,
+    ) -> BlockResult<Vec<String>> {
         values.sort_by_key(|(_, range)| range.start);
         let ranges: Vec<_> = values.iter().map(|(_, range)| range.clone()).collect();
-        let lists = lists(&self.shared, &self.block, &ranges, &self.request).await?;
+        let lists = lists(index, &ranges).await?;
         let only = values.iter().zip(lists).filter(|(_, list)| gone.has(list));
         Ok(only.map(|((value, _), _)| (*value).to_owned()).collect())
     }
@@ -157,11 +158,11 @@ impl LabelsOf {
     /// Hands the entries of `ids` to `sink`, whatever their time. Corrupt ones are left out.
     async fn each_of(
         &self,
-        header: &IndexHeader,
+        index: &Index<'_>,
         ids: &[u32],
         sink: impl FnMut(&[Entry]) -> BlockResult<()>,
     ) -> BlockResult<()> {
-        let reader = SeriesReader { range: TimeRange::ALL, ..self.reader(header) };
+        let reader = SeriesReader { range: TimeRange::ALL, ..self.reader(index) };
         self.each(&reader, ids, &Warnings::default(), sink).await
     }
 }

@@ -65,7 +65,8 @@ impl<'a> Relabel<'a> {
 #[derive(Debug)]
 pub(crate) struct Groups {
     put: Labels,
-    first: Option<Labels>,
+    /// The labels of the first of them, and how many of these its entry has.
+    first: Option<(Labels, usize)>,
     open: Vec<Entry>,
 }
 
@@ -77,9 +78,11 @@ impl Groups {
 
     /// Adds the next series in the index's order; groups that are complete go to `out`, in order.
     pub(crate) fn push(&mut self, entry: Entry, out: &mut Vec<Entry>) {
-        if !self.first.as_ref().is_some_and(|first| self.begins_with(&entry.labels, first)) {
+        // One that has fewer labels does not begin with it, nor does another one of as many.
+        let may_begin = |own: usize| entry.own > own;
+        if !self.first.as_ref().is_some_and(|(first, own)| may_begin(*own) && self.begins_with(&entry.labels, first)) {
             self.flush(out);
-            self.first = Some(entry.labels.clone());
+            self.first = Some((entry.labels.clone(), entry.own));
         }
         self.open.push(entry);
     }
@@ -106,7 +109,7 @@ mod tests {
     use super::*;
 
     fn entry(labels: Labels) -> Entry {
-        Entry { id: 0, labels, chunks: Vec::new(), chunk_bytes: 0, replica: 0, deleted: Vec::new() }
+        Entry { id: 0, own: labels.len(), labels, chunks: Vec::new(), chunk_bytes: 0, replica: 0, deleted: Vec::new() }
     }
 
     /// Every set of up to three of these labels, in the index's order, with every external label between them.

@@ -2,22 +2,30 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Instant;
 
-use block::series::{RawEntry, entry_len, entry_offset, parse_raw};
-use block::{ChunkMeta, IndexHeader, Symbols};
+use block::series::{RawEntry, entry_len, entry_offset, parse_raw, peek_chunks};
+use block::{ChunkMeta, Symbols};
 use labels::{Labels, Matcher, SortedBuilder};
 use model::TimeRange;
 use parking_lot::Mutex;
 use storage::PartialResponse;
 
-use super::fetch::{Fetched, Joiner, ObjectReader};
+use super::fetch::Fetched;
+use super::index::Index;
 use super::order::Relabel;
+use super::run::RunReader;
 use crate::bucket_block::BucketBlock;
 use crate::error::{BlockError, BlockResult};
 use crate::limits::{Data, Request};
 use crate::shared::Shared;
 use crate::tombstones::Tombstones;
+
+/// Entries decoded at a time: enough that nothing is done often, few enough that they take little memory.
+pub(crate) const DECODE_SERIES: usize = 512;
+/// Entries whose requests are planned at a time, at most.
+pub(crate) const PLANNED_SERIES: usize = 200_000;
 
 /// A series as the index has it, with its chunks in the time asked for.
 #[derive(Debug)]
@@ -26,6 +34,8 @@ pub(crate) struct Entry {
     pub(crate) id: u32,
     /// As the answer has them.
     pub(crate) labels: Labels,
+    /// How many of them its entry in the index has.
+    pub(crate) own: usize,
     pub(crate) chunks: Vec<WantedChunk>,
     /// Bytes of the longest of its chunks whose record the entry tells the length of; 0 = of none.
     pub(crate) chunk_bytes: u32,
@@ -54,8 +64,10 @@ pub(crate) struct WantedChunk {
 pub(crate) struct SeriesReader<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) block: &'a BucketBlock,
-    pub(crate) header: &'a IndexHeader,
     pub(crate) request: &'a Request,
+    pub(crate) index: &'a Index<'a>,
+    /// Entries are neither looked for in the cache nor kept there.
+    pub(crate) is_scan: bool,
     /// Series without a chunk in this range are left out.
     pub(crate) range: TimeRange,
     pub(crate) skip_chunks: bool,
@@ -72,63 +84,99 @@ pub(crate) struct SeriesReader<'a> {
 /// Entries that are fetched or cached, and not decoded yet: as bytes they take a fraction of the memory.
 pub(crate) struct SeriesBatch<'i> {
     pub(crate) ids: &'i [u32],
-    fetched: Fetched,
+    fetched: Arc<Fetched>,
+    /// All are in `fetched`, and there is no need to keep them one by one.
+    is_direct: bool,
 }
 
 impl SeriesReader<'_> {
     /// How many of `ids` make one batch: no more than `max`, no more bytes than a batch may fetch, but at least one.
     pub(crate) fn batch_len(&self, ids: &[u32], max: usize) -> usize {
-        let read = &self.shared.read;
-        let guess = self.block.series_bytes(read.series_bytes);
-        let mut joiner = Joiner::new(read.fetch.join);
+        let guess = self.block.series_bytes(self.shared.read.series_bytes);
+        let (mut bytes, mut before) = (0, 0);
         for (n, id) in ids.iter().take(max).enumerate() {
-            let start = entry_offset(self.header.index_version(), *id);
-            joiner.push(start..start.saturating_add(guess));
-            if n > 0 && joiner.bytes() > self.request.batch.series_bytes {
+            let start = self.offset(*id);
+            let end = start.saturating_add(guess);
+            bytes += end - start.max(before).min(end);
+            before = end;
+            if n > 0 && bytes > self.request.batch.series_bytes {
                 return n;
             }
         }
         ids.len().min(max)
     }
 
-    /// Fetches the entries of `ids` that are not cached, in one round.
+    fn offset(&self, id: u32) -> u64 {
+        entry_offset(self.index.header.index_version(), id)
+    }
+
+    /// Where the entry of `id` lies, as far as the guess.
+    fn range_of(&self, id: u32) -> Range<u64> {
+        let start = self.offset(id);
+        let guess = self.block.series_bytes(self.shared.read.series_bytes);
+        start..start.saturating_add(guess).min(self.section_end()).max(start)
+    }
+
+    /// Reads entries forward, with what is wanted after them in mind.
+    pub(crate) fn runs(&self) -> RunReader<'_> {
+        RunReader::new(self.index.reader(Data::Series))
+    }
+
+    /// Fetches the entries of `ids` that are not cached; `next` are those wanted after them.
     ///
     /// # Errors
     /// Limits and failures of the store.
-    pub(crate) async fn fetch<'i>(&self, ids: &'i [u32]) -> BlockResult<SeriesBatch<'i>> {
+    pub(crate) async fn fetch<'i>(
+        &self,
+        ids: &'i [u32],
+        next: &[u32],
+        runs: &mut RunReader<'_>,
+    ) -> BlockResult<SeriesBatch<'i>> {
+        if let Some(whole) = self.index.whole().await? {
+            return Ok(SeriesBatch { ids, fetched: whole.clone(), is_direct: true });
+        }
         let began = Instant::now();
-        let version = self.header.index_version();
-        let (guess, section_end) = (self.block.series_bytes(self.shared.read.series_bytes), self.section_end());
-        let missing = ids.iter().filter(|id| !self.shared.cache.has_series(self.block.cache_id(), **id));
-        let wanted: Vec<Range<u64>> = missing
-            .map(|id| {
-                let start = entry_offset(version, *id);
-                start..start.saturating_add(guess).min(section_end).max(start)
-            })
-            .collect();
-        let fetched = if wanted.is_empty() { Fetched::default() } else { self.get(&wanted).await? };
+        let missing = |id: &&u32| self.is_scan || !self.shared.cache.has_series(self.block.cache_id(), **id);
+        let wanted: Vec<Range<u64>> = ids.iter().filter(missing).map(|id| self.range_of(*id)).collect();
+        let mut fetched = Fetched::default();
+        if let Some(last) = wanted.last() {
+            if last.start >= runs.end() {
+                let next = next.iter().filter(missing).map(|id| self.range_of(*id));
+                runs.plan(wanted.iter().cloned().chain(next));
+            }
+            fetched = runs.take(&wanted).await?;
+        }
         let tenant = &*self.request.ctx.tenant;
         self.shared.metrics.series_seconds.with(&[tenant]).observe(began.elapsed().as_secs_f64());
-        Ok(SeriesBatch { ids, fetched })
+        Ok(SeriesBatch { ids, fetched: Arc::new(fetched), is_direct: self.is_scan })
     }
 
-    async fn get(&self, wanted: &[Range<u64>]) -> BlockResult<Fetched> {
-        let path = self.block.index_path();
-        let reader = ObjectReader {
-            bucket: &self.shared.bucket,
-            path: &path,
-            size: self.block.index_bytes(),
-            data: Data::Series,
-            options: &self.shared.read.fetch,
-            request: self.request,
-            cache: None,
-        };
-        reader.fetch(wanted).await
+    /// Hands each chunk of the batch's entries that is in range to `see`, with where it ends if the entry tells, and the
+    /// bytes of the longest of that series. Checks nothing: for planning.
+    pub(crate) fn peek(&self, batch: &SeriesBatch<'_>, mut see: impl FnMut(&ChunkMeta, u32, u32)) {
+        let mut chunks = Vec::new();
+        for id in batch.ids {
+            let mut each = |bytes: &[u8]| {
+                peek_chunks(bytes, &mut chunks);
+                let lengths = (0..chunks.len()).map(|at| end_of(&chunks, at).saturating_sub(chunks[at].offset()));
+                let longest = lengths.max().unwrap_or(0);
+                for (at, chunk) in chunks.iter().enumerate() {
+                    if self.range.overlaps(TimeRange::new(chunk.min_time, chunk.max_time)) {
+                        see(chunk, end_of(&chunks, at), longest);
+                    }
+                }
+            };
+            let bytes = batch.fetched.slice_from(self.offset(*id));
+            match batch.is_direct || !bytes.is_empty() {
+                true => each(bytes),
+                false => drop(self.shared.cache.series(self.block.cache_id(), *id, each)),
+            }
+        }
     }
 
     /// Series end where the next section of the index begins.
     fn section_end(&self) -> u64 {
-        self.header.source_toc().series_end()
+        self.index.header.source_toc().series_end()
     }
 
     /// The entries of the batch's ids in `places`, in their order; corrupt ones become `warnings`.
@@ -142,21 +190,24 @@ impl SeriesReader<'_> {
         warnings: &Warnings,
     ) -> BlockResult<Vec<Entry>> {
         let ids = &batch.ids[places];
-        let version = self.header.index_version();
         let (cache, block) = (&self.shared.cache, self.block.cache_id());
-        let symbols = Recent::new(self.header.symbols());
-        let mut scratch = Scratch { raw: RawEntry::default(), labels: SortedBuilder::new(), symbols };
+        let symbols = Recent::new(self.index.header.symbols());
+        let put = self.relabel.and_then(Relabel::constant).map(|(put, _)| put.iter().collect()).unwrap_or_default();
+        let mut scratch = Scratch { raw: RawEntry::default(), labels: SortedBuilder::new(), symbols, put };
         let mut entries: Vec<Option<Entry>> = Vec::with_capacity(ids.len());
         let (mut count, mut bytes) = (0u64, 0u64);
         let (mut wanted, mut again) = (Vec::new(), Vec::new());
         for (at, id) in ids.iter().enumerate() {
-            let start = entry_offset(version, *id);
-            let cached = cache.series(block, *id, |entry| {
-                parse_raw("index", start, entry, &mut scratch.raw).map(|()| entry.len() as u64)
-            });
+            let start = self.offset(*id);
+            let cached = match batch.is_direct {
+                true => None,
+                false => cache.series(block, *id, |entry| {
+                    parse_raw("index", start, entry, &mut scratch.raw).map(|()| entry.len() as u64)
+                }),
+            };
             let found = match cached {
                 Some(parsed) => parsed.map_err(BlockError::from),
-                None => self.parse(start, batch.fetched.slice_from(start), *id, &mut scratch.raw),
+                None => self.parse(batch.fetched.slice_from(start), *id, !batch.is_direct, &mut scratch.raw),
             };
             match found.and_then(|len| Ok((len, self.entry(*id, &mut scratch, warnings)?))) {
                 Ok((len, entry)) => {
@@ -183,10 +234,14 @@ impl SeriesReader<'_> {
         if !again.is_empty() {
             let tenant = &*self.request.ctx.tenant;
             self.shared.metrics.series_refetches.with(&[tenant]).inc_by(again.len() as u64);
-            let fetched = self.get(&wanted).await?;
+            if batch.is_direct {
+                // Perhaps it is kept as it was read.
+                self.index.forget_whole();
+            }
+            let fetched = self.index.reader(Data::Series).fetch(&wanted).await?;
             for at in again {
-                let start = entry_offset(version, ids[at]);
-                let parsed = self.parse(start, fetched.slice_from(start), ids[at], &mut scratch.raw);
+                let entry = fetched.slice_from(self.offset(ids[at]));
+                let parsed = self.parse(entry, ids[at], true, &mut scratch.raw);
                 match parsed.and_then(|len| Ok((len, self.entry(ids[at], &mut scratch, warnings)?))) {
                     Ok((len, entry)) => {
                         (count, bytes) = (count + 1, bytes + len);
@@ -203,26 +258,22 @@ impl SeriesReader<'_> {
         Ok(entries.into_iter().flatten().collect())
     }
 
-    /// The entries of `ids`, fetched and decoded.
-    pub(crate) async fn read(&self, ids: &[u32], warnings: &Warnings) -> BlockResult<Vec<Entry>> {
-        let batch = self.fetch(ids).await?;
-        self.decode(&batch, 0..ids.len(), warnings).await
-    }
-
-    /// Reads and keeps an entry off the bucket; gives its length.
-    fn parse(&self, offset: u64, bytes: &[u8], id: u32, raw: &mut RawEntry) -> BlockResult<u64> {
-        parse_raw("index", offset, bytes, raw)?;
+    /// Reads an entry off the bucket, and keeps it if `keep`; gives its length.
+    fn parse(&self, bytes: &[u8], id: u32, keep: bool, raw: &mut RawEntry) -> BlockResult<u64> {
+        parse_raw("index", self.offset(id), bytes, raw)?;
         let len = entry_len(bytes).unwrap_or(0).min(bytes.len() as u64);
         self.block.saw_series(len);
-        self.shared.cache.put_series(self.block.cache_id(), id, &bytes[..len as usize]);
+        if keep {
+            self.shared.cache.put_series(self.block.cache_id(), id, &bytes[..len as usize]);
+        }
         Ok(len)
     }
 
     /// What was read into `scratch`; `None` if no chunk is in range.
     fn entry(&self, id: u32, scratch: &mut Scratch<'_>, warnings: &Warnings) -> BlockResult<Option<Entry>> {
-        let Scratch { raw, labels, symbols } = scratch;
+        let Scratch { raw, labels, symbols, put: pairs } = scratch;
         if let Some(odd) = raw.chunks.iter().find(|c| c.max_time < c.min_time) {
-            let offset = entry_offset(self.header.index_version(), id);
+            let offset = self.offset(id);
             let (min, max) = (odd.min_time, odd.max_time);
             return Err(BlockError::Corrupt(format!("index: offset {offset}: a chunk from {min} to {max}")));
         }
@@ -235,10 +286,13 @@ impl SeriesReader<'_> {
             Some((put, replica)) => (Some(put), replica),
             None => (None, 0),
         };
-        let mut labels = match with_labels(labels, symbols, &raw.labels, put)? {
-            Some(labels) => labels,
+        let (mut labels, own) = match with_labels(labels, symbols, &raw.labels, pairs)? {
+            Some(found) => found,
             None => match self.put_right(symbols, &raw.labels, put, warnings)? {
-                Some(labels) => labels,
+                Some(labels) => {
+                    let own = labels.len().saturating_sub(put.map_or(0, Labels::len));
+                    (labels, own)
+                }
                 None => return Ok(None),
             },
         };
@@ -258,13 +312,11 @@ impl SeriesReader<'_> {
             (labels, replica) = relabel.apply(&labels);
         }
         if self.skip_chunks {
-            return Ok(Some(Entry { id, labels, chunks: Vec::new(), chunk_bytes: 0, replica, deleted }));
+            return Ok(Some(Entry { id, labels, own, chunks: Vec::new(), chunk_bytes: 0, replica, deleted }));
         }
         let (mut chunks, mut chunk_bytes) = (Vec::with_capacity(in_range), 0);
         for (at, meta) in raw.chunks.iter().enumerate() {
-            // A series' chunks are written one after the other.
-            let next = raw.chunks.get(at + 1).filter(|n| n.segment() == meta.segment() && n.offset() > meta.offset());
-            let end = next.map_or(0, |n| n.offset());
+            let end = end_of(&raw.chunks, at);
             chunk_bytes = chunk_bytes.max(end.saturating_sub(meta.offset()));
             if left(meta) {
                 chunks.push(WantedChunk { meta: *meta, end });
@@ -274,7 +326,7 @@ impl SeriesReader<'_> {
             warnings.note(Repair::Chunks);
             chunks.sort_by_key(|c| (c.meta.min_time, c.meta.max_time));
         }
-        Ok(Some(Entry { id, labels, chunks, chunk_bytes, replica, deleted }))
+        Ok(Some(Entry { id, labels, own, chunks, chunk_bytes, replica, deleted }))
     }
 
     /// Labels that are out of order, or of which one stands twice: sorted, the first of each name. `None` if a matcher
@@ -303,35 +355,45 @@ impl SeriesReader<'_> {
     }
 }
 
-/// The labels that `raw` refers to, with `put` between them; `None` where they are not in order.
+/// Where the record of the chunk at `at` ends at the latest; 0 = not known. A series' chunks are written one after the other.
+fn end_of(chunks: &[ChunkMeta], at: usize) -> u32 {
+    let meta = &chunks[at];
+    let next = chunks.get(at + 1).filter(|n| n.segment() == meta.segment() && n.offset() > meta.offset());
+    next.map_or(0, |n| n.offset())
+}
+
+/// The labels that `raw` refers to, with `put` between them, and how many are not of `put`; `None` where they are not in order.
 #[inline]
 fn with_labels(
     labels: &mut SortedBuilder,
     symbols: &mut Recent<'_>,
     raw: &[(u32, u32)],
-    put: Option<&Labels>,
-) -> BlockResult<Option<Labels>> {
+    mut put: &[(&str, &str)],
+) -> BlockResult<Option<(Labels, usize)>> {
     labels.clear();
-    let mut put = put.map(Labels::iter).into_iter().flatten();
-    let mut next_put = put.next();
+    let mut own = 0;
     for (name, value) in raw {
         let (name, value) = (symbols.get(*name)?, symbols.get(*value)?);
-        while let Some((other, its)) = next_put.filter(|(other, _)| *other < name) {
+        while let [(other, its), rest @ ..] = put
+            && *other < name
+        {
             if labels.push(other, its).is_err() {
                 return Ok(None);
             }
-            next_put = put.next();
+            put = rest;
         }
         if labels.push(name, value).is_err() {
             return Ok(None);
         }
+        // An empty label is none.
+        own += usize::from(!value.is_empty());
     }
-    for (name, value) in next_put.into_iter().chain(put) {
+    for (name, value) in put {
         if labels.push(name, value).is_err() {
             return Ok(None);
         }
     }
-    Ok(Some(labels.finish()))
+    Ok(Some((labels.finish(), own)))
 }
 
 /// Memory that is used again from entry to entry.
@@ -339,6 +401,8 @@ struct Scratch<'h> {
     raw: RawEntry,
     labels: SortedBuilder,
     symbols: Recent<'h>,
+    /// Labels that are put between those of each series.
+    put: Vec<(&'h str, &'h str)>,
 }
 
 /// Symbols looked up lately, each in the place that the end of its reference gives it. Neighbours in an index share most

@@ -10,19 +10,18 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
-use super::chunks::ChunkLoader;
+use super::chunks::{ChunkLoader, ChunkRuns};
+use super::index::Index;
 use super::order::{Order, Relabel};
 use super::postings::expand;
-use super::series::{Entry, Repair, SeriesBatch, SeriesReader, Warnings};
+use super::run::RunReader;
+use super::series::{DECODE_SERIES, Entry, PLANNED_SERIES, Repair, SeriesBatch, SeriesReader, Warnings};
 use crate::bucket_block::BucketBlock;
 use crate::error::{BlockError, BlockResult};
 use crate::limits::{Data, Request};
 use crate::shared::Shared;
 use crate::tombstones::Tombstones;
 use crate::turn::Work;
-
-/// Entries decoded at a time: enough that nothing is done often, few enough that they take little memory.
-const DECODE_SERIES: usize = 512;
 
 /// What to read of one block.
 #[derive(Debug, Clone)]
@@ -91,14 +90,15 @@ struct Producer<'a> {
 impl Producer<'_> {
     async fn run(&self) -> BlockResult<()> {
         let select = &self.wanted.select;
-        let header = self.shared.header(self.block).await?;
-        let expanded = expand(self.shared, self.block, &header, &self.wanted.matchers, self.request).await?;
-        let relabel = Relabel::new(&header, &self.block.labels, &select.without_replica_labels);
+        let index = Index::open(self.shared, self.block, self.request).await?;
+        let expanded = expand(&index, &self.wanted.matchers).await?;
+        let relabel = Relabel::new(&index.header, &self.block.labels, &select.without_replica_labels);
         let reader = SeriesReader {
             shared: self.shared,
             block: self.block,
-            header: &header,
             request: self.request,
+            index: &index,
+            is_scan: index.is_scan(expanded.ids.len()),
             range: self.wanted.range,
             skip_chunks: select.skip_chunks,
             mode: select.partial_response,
@@ -112,24 +112,23 @@ impl Producer<'_> {
             self.warnings.note(Repair::Series);
             queue.sort_all();
         }
-        let mut rest: &[u32] = &expanded.ids;
+        let loader = self.loader();
+        let mut runs = ChunkRuns::default();
+        let mut rest = Rest { ids: &expanded.ids, runs: reader.runs() };
         let mut next = self.next_batch(&reader, &mut rest, queue.left).await?;
         while let Some(batch) = next.take() {
+            if !select.skip_chunks && !matches!(queue.order, Order::All) {
+                loader.plan(&reader, &batch, &mut runs);
+            }
             for from in (0..batch.ids.len()).step_by(DECODE_SERIES) {
                 let to = batch.ids.len().min(from + DECODE_SERIES);
-                for entry in reader.decode(&batch, from..to, &self.warnings).await? {
-                    if select.shard.as_ref().is_none_or(|s| s.matches(&entry.labels)) {
-                        self.push(&mut queue, entry)?;
-                    }
+                let entries = reader.decode(&batch, from..to, &self.warnings).await?;
+                self.push(&mut queue, entries)?;
+                if queue.is_sorting {
+                    runs = ChunkRuns::default();
                 }
-                let last = to == batch.ids.len();
-                if last && rest.is_empty() {
-                    self.finish(&mut queue)?;
-                    self.emit(&mut queue, true).await?;
-                    return Ok(());
-                }
-                if !last {
-                    if !self.may_be_disordered(&queue) && !self.emit(&mut queue, false).await? {
+                if to < batch.ids.len() {
+                    if !self.may_be_disordered(&queue) && !self.emit(&loader, &mut runs, &mut queue, false).await? {
                         return Ok(());
                     }
                     continue;
@@ -140,28 +139,40 @@ impl Producer<'_> {
                     Order::All => queue.left,
                     _ => queue.left.saturating_sub(queue.ready.len()),
                 };
+                let may_be_disordered = self.may_be_disordered(&queue);
                 let fetch = self.next_batch(&reader, &mut rest, left);
-                let (sent, fetched) = match self.may_be_disordered(&queue) {
+                let (sent, fetched) = match may_be_disordered {
                     true => (Ok(true), fetch.await),
-                    false => futures::join!(self.emit(&mut queue, false), fetch),
+                    false => futures::join!(self.emit(&loader, &mut runs, &mut queue, false), fetch),
                 };
                 if !sent? {
                     return Ok(());
                 }
                 next = fetched?;
-                if next.is_none() {
-                    self.finish(&mut queue)?;
-                    self.emit(&mut queue, true).await?;
-                    return Ok(());
-                }
             }
         }
+        self.finish(&mut queue)?;
+        self.emit(&loader, &mut runs, &mut queue, true).await?;
         Ok(())
     }
 
-    fn push(&self, queue: &mut Queue, entry: Entry) -> BlockResult<()> {
+    fn loader(&self) -> ChunkLoader<'_> {
+        ChunkLoader {
+            shared: self.shared,
+            block: self.block,
+            request: self.request,
+            aggregates: self.wanted.select.aggregates,
+            mode: self.wanted.select.partial_response,
+        }
+    }
+
+    fn push(&self, queue: &mut Queue, mut entries: Vec<Entry>) -> BlockResult<()> {
+        if let Some(shard) = &self.wanted.select.shard {
+            entries.retain(|entry| shard.matches(&entry.labels));
+        }
+        let bytes = entries.iter().map(Entry::size_bytes).sum();
         if queue.is_sorting
-            && let Some(spare) = self.request.ctx.budget.reserve_spare(entry.size_bytes())
+            && let Some(spare) = self.request.ctx.budget.reserve_spare(bytes)
         {
             drop(spare);
         } else if queue.is_sorting {
@@ -171,7 +182,8 @@ impl Producer<'_> {
                 queue.held.bytes()
             )));
         }
-        queue.push(entry)?;
+        queue.held.grow(bytes)?;
+        queue.push(entries);
         self.settle(queue)
     }
 
@@ -212,31 +224,32 @@ impl Producer<'_> {
     async fn next_batch<'i>(
         &self,
         reader: &SeriesReader<'_>,
-        rest: &mut &'i [u32],
+        rest: &mut Rest<'i, '_>,
         left: usize,
     ) -> BlockResult<Option<SeriesBatch<'i>>> {
-        if rest.is_empty() || left == 0 {
+        if rest.ids.is_empty() || left == 0 {
             return Ok(None);
         }
         self.request.ctx.check()?;
         // A few more than the limit: some may have no chunk in range, or be of another shard.
-        let max = self.shared.read.batch_series.min(left.saturating_add(left / 4).saturating_add(16)).max(1);
-        let (now, later) = rest.split_at(reader.batch_len(rest, max).clamp(1, rest.len()));
-        *rest = later;
-        reader.fetch(now).await.map(Some)
+        let wanted = left.saturating_add(left / 4).saturating_add(16);
+        let max = self.shared.read.batch_series.min(wanted).max(1);
+        let (now, later) = rest.ids.split_at(reader.batch_len(rest.ids, max).clamp(1, rest.ids.len()));
+        rest.ids = later;
+        let planned = wanted.saturating_sub(now.len()).min(PLANNED_SERIES).min(later.len());
+        reader.fetch(now, &later[..planned], &mut rest.runs).await.map(Some)
     }
 
     /// Sends what is ready with its chunks, as far as it fills batches, or all of it at the `end`; false when nobody
     /// listens any more, or nothing more is to be sent.
-    async fn emit(&self, queue: &mut Queue, end: bool) -> BlockResult<bool> {
+    async fn emit<'a>(
+        &'a self,
+        loader: &ChunkLoader<'a>,
+        runs: &mut ChunkRuns<'a>,
+        queue: &mut Queue,
+        end: bool,
+    ) -> BlockResult<bool> {
         let select = &self.wanted.select;
-        let loader = ChunkLoader {
-            shared: self.shared,
-            block: self.block,
-            request: self.request,
-            aggregates: select.aggregates,
-            mode: select.partial_response,
-        };
         loop {
             if queue.left == 0 {
                 return Ok(false);
@@ -260,7 +273,7 @@ impl Producer<'_> {
             let entries = queue.take(count);
             let bytes: u64 = entries.iter().map(Entry::size_bytes).sum();
             queue.left = queue.left.saturating_sub(count);
-            let (batch, held) = self.load(&loader, entries).await?;
+            let (batch, held) = self.load(loader, runs, entries).await?;
             queue.held.shrink(bytes);
             if !batch.is_empty() {
                 permit.send((Ok(SeriesEvent::Batch(batch)), held));
@@ -269,9 +282,10 @@ impl Producer<'_> {
     }
 
     /// The series of `entries` with their chunks, and the memory they take.
-    async fn load(
-        &self,
-        loader: &ChunkLoader<'_>,
+    async fn load<'a>(
+        &'a self,
+        loader: &ChunkLoader<'a>,
+        runs: &mut ChunkRuns<'a>,
         entries: Vec<Entry>,
     ) -> BlockResult<(Vec<Series>, Vec<Reservation>)> {
         if self.wanted.select.skip_chunks {
@@ -279,7 +293,7 @@ impl Producer<'_> {
             let series = entries.into_iter().map(|e| Series { labels: e.labels, chunks: Vec::new() });
             return Ok((series.collect(), vec![held]));
         }
-        let (chunks, mut held) = loader.read(&entries, &self.warnings).await?;
+        let (chunks, mut held) = loader.read(&entries, runs, &self.warnings).await?;
         let mut batch = Vec::with_capacity(entries.len());
         for (entry, mut chunks) in entries.into_iter().zip(chunks) {
             if !entry.deleted.is_empty() {
@@ -334,6 +348,12 @@ impl Producer<'_> {
     }
 }
 
+/// Ids whose entries are still to be read, and what reads them.
+struct Rest<'i, 'a> {
+    ids: &'i [u32],
+    runs: RunReader<'a>,
+}
+
 /// Entries on their way from the index to their chunks.
 struct Queue {
     order: Order,
@@ -356,13 +376,11 @@ impl Queue {
         Self { order, ready: Vec::new(), checked: 0, sent: None, is_sorting: false, held, left }
     }
 
-    fn push(&mut self, entry: Entry) -> BlockResult<()> {
-        self.held.grow(entry.size_bytes())?;
+    fn push(&mut self, entries: Vec<Entry>) {
         match &mut self.order {
-            Order::Groups(groups) => groups.push(entry, &mut self.ready),
-            Order::Kept | Order::All => self.ready.push(entry),
+            Order::Groups(groups) => entries.into_iter().for_each(|entry| groups.push(entry, &mut self.ready)),
+            Order::Kept | Order::All => self.ready.extend(entries),
         }
-        Ok(())
     }
 
     /// Whether what is ready comes behind what was sent, in order. Always where all is sorted at the end.

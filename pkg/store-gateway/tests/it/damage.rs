@@ -161,7 +161,9 @@ async fn a_failing_bucket() {
 #[tokio::test]
 async fn short_and_corrupt_bodies() {
     let t = two().await;
-    for (object, skip) in [("index", 0), ("index", 1), ("index", 2), ("chunks/000001", 0)] {
+    let in_parts = [("index", 0), ("index", 1), ("index", 2), ("chunks/000001", 0)].map(|(o, skip)| (0, o, skip));
+    let whole = [("index", 0), ("index", 1), ("chunks/000001", 0)].map(|(o, skip)| (4 << 20, o, skip));
+    for (whole_index_bytes, object, skip) in in_parts.into_iter().chain(whole) {
         let path = format!("{}/{object}", t.bad);
         std::fs::remove_dir_all(t.f.data_dir()).ok();
         t.f.faults.clear();
@@ -173,7 +175,7 @@ async fn short_and_corrupt_bodies() {
             times: 2,
             effect: Effect::Short(100),
         });
-        let answer = ask(&t.f.gateway(|_| {}).await, &t.want).await;
+        let answer = ask(&t.f.gateway(|c| c.whole_index_bytes = whole_index_bytes).await, &t.want).await;
         assert_eq!((answer.value, answer.warnings), (t.f.right(&t.want).await, vec![]), "{object} {skip}");
         assert_eq!(t.f.faults.hits("short"), 2);
     }

@@ -82,9 +82,14 @@ async fn no_postings_for_plain_questions() {
 async fn values_by_lists() {
     let mut f = Fixture::new();
     f.raw(1, &[("cluster", "a")], (0, HOUR), fleet("up", 500, 0, 2)).await;
-    let component = f.gateway(|_| {}).await;
     let ctx = Ctx::background();
     let query = LabelQuery::new(TimeRange::new(0, HOUR), vec![m("__name__=up")]);
+    // Header, and the rest of a small index at once.
+    let component = f.gateway(|_| {}).await;
+    assert_eq!(component.gateway.label_values(&ctx, "job", query.clone()).await.unwrap().value.len(), 7);
+    assert_eq!(f.log.take(), (2, 0, 0));
+    std::fs::remove_dir_all(f.data_dir()).unwrap();
+    let component = f.gateway(|c| c.whole_index_bytes = 0).await;
     let got = component.gateway.label_values(&ctx, "job", query.clone()).await.unwrap().value;
     assert_eq!(got.len(), 7);
     // Header, postings of the matcher, lists of the values; no series.

@@ -24,7 +24,7 @@ async fn put(f: &Fixture, n: u128, name: &str, count: usize) {
 }
 
 fn with_caches(config: &mut Config) {
-    config.chunk_cache = Some(ChunkCacheOptions { max_bytes: 1 << 20, piece_bytes: 1000, requests_max: 3 });
+    config.chunk_cache = Some(ChunkCacheOptions { max_bytes: 1 << 20, piece_bytes: 1000, requests_max: 3, disk: None });
 }
 
 async fn check(component: &Store, right: &[Series], what: &str) {

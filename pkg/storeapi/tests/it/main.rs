@@ -105,6 +105,42 @@ async fn series_survive_the_wire() {
     }
 }
 
+/// Labels are told by their differences to those who say that they read that. Others get the protocol's messages.
+#[tokio::test]
+async fn peers_are_answered_as_they_read() {
+    use proto::thanos::series_response::Result as Frame;
+    let input: Vec<_> = (0..300).map(|i| series(i, vec![xor(20)])).collect();
+    let served = serve(MemorySource::new(input.clone()), StoreLimits::default(), Compression::None).await;
+    let want = proto::thanos::SeriesRequest {
+        min_time: i64::MIN,
+        max_time: i64::MAX,
+        matchers: storeapi::matchers_to_wire(&all().matchers),
+        ..Default::default()
+    };
+    for (header, batch) in [(None, 0), (None, 64), (Some("2"), 64), (Some("1"), 64)] {
+        let mut client = proto::thanos::store_client::StoreClient::new(served.channel.clone());
+        let request = proto::thanos::SeriesRequest { response_batch_size: batch, ..want.clone() };
+        let mut request = tonic::Request::new(request);
+        if let Some(value) = header {
+            request.metadata_mut().insert("aion-label-deltas", value.parse().unwrap());
+        }
+        let mut stream = client.series(request).await.unwrap().into_inner();
+        let (mut series, mut unknown) = (0, 0);
+        while let Some(message) = stream.message().await.unwrap() {
+            match message.result {
+                Some(Frame::Series(_)) => series += 1,
+                Some(Frame::Batch(batch)) => series += batch.series.len(),
+                Some(other) => panic!("{other:?}"),
+                None => unknown += 1,
+            }
+        }
+        // Who asks for what it does not read finds nothing.
+        assert_eq!((series, unknown > 0), if header == Some("1") { (0, true) } else { (300, false) });
+    }
+    let got = collect_series(served.client.select(&Ctx::background(), all())).await.unwrap();
+    assert_eq!(got.value, input);
+}
+
 #[tokio::test]
 async fn a_series_larger_than_a_frame_is_split_and_joined() {
     let chunk = |t: i64| Chunk::raw(t, t + 1, Encoding::FloatHistogram, Bytes::from(vec![7u8; 300_000]));

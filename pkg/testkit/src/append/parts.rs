@@ -6,7 +6,9 @@ use histogram::{FloatHistogram, Histogram, ResetHint, Span};
 use labels::{Labels, Matcher};
 use model::{Exemplar, MetricMetadata, TimeRange, is_stale, stale_nan};
 
-use super::common::{START_MS as T, Store, begin, commit, float, floats, names, read, resolve, samples_of, series};
+use super::common::{
+    START_MS as T, Store, WINDOW_MS, begin, commit, float, floats, names, read, resolve, samples_of, series,
+};
 use storage::append::{
     AppendOptions, Exemplars, Floats, HistogramValue, Histograms, LabelLimits, Metadata, Refusal, Refused, SeriesRef,
     SeriesRefusal,
@@ -190,7 +192,7 @@ pub(super) async fn exemplars(store: impl Store) {
         one("1", 1.0, T),
         one("1", 1.0, T),
         one("2", 2.0, T + 5),
-        one("3", 3.0, T + 1),
+        one("3", 3.0, T + 5 - WINDOW_MS),
         one(&"x".repeat(130), 1.0, T + 6),
     ];
     let rows = Exemplars { series: &[a, a, a, a, a], exemplars: &list };

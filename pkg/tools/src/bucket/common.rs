@@ -14,11 +14,12 @@ use transport::http::{HttpMetrics, Probe, common_routes};
 use crate::Error;
 use crate::output::Format;
 
-pub(super) const OBJSTORE: &[Flag] = &[
+pub(crate) const OBJSTORE_CONFIG_FILE: Flag =
     Flag::text("objstore.config-file", "", "Path to YAML file that contains object store configuration.")
-        .placeholder("<file-path>"),
-    Flag::text("objstore.config", "", "Object store configuration, instead of a file.").placeholder("<content>"),
-];
+        .placeholder("<file-path>");
+pub(crate) const OBJSTORE_CONFIG: Flag =
+    Flag::text("objstore.config", "", "Object store configuration, instead of a file.").placeholder("<content>");
+pub(super) const OBJSTORE: &[Flag] = &[OBJSTORE_CONFIG_FILE, OBJSTORE_CONFIG];
 
 /// Which blocks, by their external labels.
 pub(super) const SELECTOR: &[Flag] = &[
@@ -53,7 +54,7 @@ pub(super) const DRY_RUN: &[Flag] =
     &[Flag::switch_on("dry-run", "Only print what would be done. Pass --no-dry-run to do it.")];
 
 /// The bucket of `--<flag>`, or of `--<flag>-file`; `None` where neither is given. `labels` are put on its metrics.
-pub(super) fn bucket_of(
+pub(crate) fn bucket_of(
     parsed: &Parsed,
     flag: &str,
     labels: &[(&str, &str)],
@@ -100,7 +101,7 @@ pub(super) fn times(parsed: &Parsed, now_ms: i64) -> Result<(i64, i64), Error> {
 }
 
 /// The values of `--<flag>`, `name="value"` pairs.
-pub(super) fn label_pairs(parsed: &Parsed, flag: &str) -> Result<Labels, Error> {
+pub(crate) fn label_pairs(parsed: &Parsed, flag: &str) -> Result<Labels, Error> {
     promql_syntax::parse_flag_labels(flag, &parsed.list(flag)).map_err(Error::Usage)
 }
 

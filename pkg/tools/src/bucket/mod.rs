@@ -3,7 +3,7 @@
 //! command line.
 
 mod cleanup;
-mod common;
+pub(crate) mod common;
 mod copy;
 mod inspect;
 mod ls;
@@ -15,6 +15,7 @@ mod rewrite;
 mod segment;
 mod upload_blocks;
 mod verify;
+mod web;
 
 use flags::{Command, Flag};
 use service::tool::Tool;
@@ -51,6 +52,7 @@ pub const TOOLS: &[Tool] = &[
     tool!("cleanup", cleanup),
     tool!("replicate", replicate),
     tool!("upload-blocks", upload_blocks),
+    tool!("web", web),
 ];
 
 pub(crate) fn usage(tools: &[&'static Tool]) -> String {
@@ -59,6 +61,5 @@ pub(crate) fn usage(tools: &[&'static Tool]) -> String {
         let about = tool.about.split_once(". ").map_or(tool.about, |(first, _)| first);
         out.push_str(&format!("  {:<15}{}.\n", tool.name, about.trim_end_matches('.')));
     }
-    out.push_str("  web            Not built in yet: the store's own web page shows the same blocks.\n");
     out
 }

@@ -2,6 +2,7 @@
 
 mod go;
 mod rows;
+pub(crate) mod tar;
 mod template;
 
 pub use go::{format_duration, format_thousands, format_time_s};

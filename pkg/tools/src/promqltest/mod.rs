@@ -2,6 +2,7 @@
 
 mod case;
 mod compare;
+mod custom_buckets;
 mod store;
 
 use std::fmt;
@@ -22,8 +23,6 @@ pub struct Report {
     pub passed: usize,
     /// Evals that did not.
     pub failed: Vec<Finding>,
-    /// Evals that were not run because they are about native histograms.
-    pub skipped: Vec<Finding>,
 }
 
 /// An eval worth a line.
@@ -35,7 +34,7 @@ pub struct Finding {
     pub line: usize,
     /// The query.
     pub query: String,
-    /// What went wrong, or why it was skipped; may have several lines.
+    /// What went wrong; may have several lines.
     pub text: String,
 }
 
@@ -50,23 +49,15 @@ impl Report {
     pub fn merge(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed.extend(other.failed);
-        self.skipped.extend(other.skipped);
     }
 
-    /// All findings and, last, `N passed, N failed`, skips between.
+    /// All findings and, last, `N passed, N failed`.
     pub fn render(&self) -> String {
         let mut out = String::new();
-        for finding in &self.skipped {
-            out.push_str(&format!("skip {}:{}: {} ({})\n", finding.file, finding.line, finding.query, finding.text));
-        }
         for finding in &self.failed {
             out.push_str(&format!("FAIL {finding}\n"));
         }
-        let skips = match self.skipped.len() {
-            0 => String::new(),
-            n => format!(", {n} skipped"),
-        };
-        out.push_str(&format!("{} passed, {} failed{skips}\n", self.passed, self.failed.len()));
+        out.push_str(&format!("{} passed, {} failed\n", self.passed, self.failed.len()));
         out
     }
 }
@@ -78,6 +69,7 @@ pub fn engine_options() -> EngineOptions {
         timeout_ms: 100_000,
         max_concurrent: 0,
         delayed_name_removal: true,
+        use_start_timestamps: true,
         parse: promql_syntax::ParseOptions::ALL,
         ..EngineOptions::default()
     }
@@ -94,15 +86,12 @@ pub async fn run_script(file: &str, text: &str, engine: &Engine) -> Result<Repor
         match command {
             Command::Clear { .. } => store = Store::default(),
             Command::Load(load) => {
-                store.load(&load).await.map_err(|message| ScriptError { line: load.line, message })?;
+                store.load(&load).map_err(|message| ScriptError { line: load.line, message })?;
             }
+            Command::Store(scope) => store.enter(scope),
             Command::Eval(eval) => {
                 let finding =
                     |text: String| Finding { file: file.to_owned(), line: eval.line, query: eval.query.clone(), text };
-                if let Some(why) = store.needs_histograms(&eval) {
-                    report.skipped.push(finding(why));
-                    continue;
-                }
                 match case::run(&eval, &store, engine).await {
                     Ok(()) => report.passed += 1,
                     Err(text) => report.failed.push(finding(text)),

@@ -98,7 +98,7 @@ async fn what_cannot_be_read_is_told_by_the_exit_code() {
 async fn wrong_command_lines_have_code_2() {
     let place = Place::directory();
     for (args, text) in [
-        (&["ls", "-o", "{{.Nonsense"][..], "--output: template: unclosed action"),
+        (&["ls", "-o", "{{.Nonsense"][..], "--output: template: output:1: unclosed action"),
         (&["ls", "--min-time=2026-01-01T00:00:00Z", "--max-time=2025-01-01T00:00:00Z"], "can't be greater"),
         (&["ls", "--selector.relabel-config=[{action: nonsense}]"], "--selector.relabel-config: line"),
         (&["ls", "--objstore.config-file=x"], "use one"),

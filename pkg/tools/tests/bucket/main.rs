@@ -7,3 +7,4 @@ mod order;
 mod place;
 mod rewrite;
 mod verify;
+mod web;

@@ -9,7 +9,7 @@ use ::bucket::upload::{UploadOptions, upload_block};
 use block::{BlockId, BlockMeta, ThanosMeta};
 use model::{Clock, FakeClock};
 use objstore::{Bucket, OpenOptions};
-use service::tool::{Deps, Error, Verdict};
+use service::tool::{Deps, Error};
 use testkit::s3::Server;
 use tokio_util::sync::CancellationToken;
 use tools::Tools;
@@ -117,9 +117,10 @@ pub async fn run(args: Vec<String>, clock: Arc<dyn Clock>) -> (i32, String) {
         Err((_, e)) => return (2, e.to_string()),
     };
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    let mut out = Vec::new();
+    let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut deps = Deps {
         out: &mut out,
+        err: &mut err,
         clock,
         env: Arc::new(|_| None),
         metrics: telemetry::Metrics::new(),
@@ -127,10 +128,9 @@ pub async fn run(args: Vec<String>, clock: Arc<dyn Clock>) -> (i32, String) {
         shutdown: CancellationToken::new(),
     };
     let code = match tools::run(&call, &mut deps).await {
-        Ok(Verdict::Fine) => 0,
-        Ok(Verdict::Problems) => 1,
+        Ok(code) => code.into(),
         Err(Error::Usage(e)) => return (2, e),
         Err(e) => return (1, e.to_string()),
     };
-    (code, String::from_utf8(out).unwrap())
+    (code, String::from_utf8(out).unwrap() + &String::from_utf8(err).unwrap())
 }

@@ -21,6 +21,8 @@ pub enum ErrorKind {
     Internal,
     /// What the request needs cannot be reached now.
     Unavailable,
+    /// The client asks more than it may; Prometheus has no word for it, Mimir has this one.
+    TooManyRequests,
     /// Nothing is served at this path.
     NotFound,
     /// The client may not do this.
@@ -37,6 +39,7 @@ impl ErrorKind {
             Self::Canceled => "canceled",
             Self::Internal => "internal",
             Self::Unavailable => "unavailable",
+            Self::TooManyRequests => "too_many_requests",
             Self::NotFound => "not_found",
             Self::Forbidden => "forbidden",
         }
@@ -51,6 +54,7 @@ impl ErrorKind {
             // The code of nginx for a client that went away; Prometheus answers so too.
             Self::Canceled => StatusCode::from_u16(499).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Forbidden => StatusCode::FORBIDDEN,
         }

@@ -163,7 +163,7 @@ impl Tsdb {
     }
 
     /// Whether nobody reads the blocks and the head as they were before the last change of blocks.
-    async fn readers_are_done(&self) -> bool {
+    pub(crate) async fn readers_are_done(&self) -> bool {
         let done = tokio::time::timeout(READERS_WAIT, self.blocks.views.settled()).await.is_ok();
         if !done {
             tracing::warn!(
@@ -175,7 +175,7 @@ impl Tsdb {
     }
 }
 
-fn of_head<T>(next: storage::Result<T>) -> Result<T> {
+pub(crate) fn of_head<T>(next: storage::Result<T>) -> Result<T> {
     next.map_err(|e| Error::Head(e.to_string()))
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct OldSegments {
     options: JournalOptions,
     /// Numbers in the log that the head does not have (any more), and how long their labels are needed.
     left: Mutex<HashMap<u64, Needed>>,
+    /// Numbers of series that left the head since segments were removed last.
+    removed: Mutex<Vec<u64>>,
     metrics: OldSegmentsMetrics,
 }
 
@@ -69,7 +71,7 @@ impl OldSegments {
     pub(crate) fn new(data: &std::path::Path, options: JournalOptions, metrics: &Metrics) -> Self {
         let metrics = OldSegmentsMetrics::new(metrics);
         let (dir, late_dir) = (log_dir(data, Log::Wal), log_dir(data, Log::Wbl));
-        Self { dir, late_dir, options, left: Mutex::default(), metrics }
+        Self { dir, late_dir, options, left: Mutex::default(), removed: Mutex::default(), metrics }
     }
 
     /// Corrupt places found so far.
@@ -86,6 +88,11 @@ impl OldSegments {
     /// sample of theirs is newer than `until_ms`.
     pub(crate) fn note_other_numbers(&self, numbers: Vec<u64>, segment: u64, until_ms: i64) {
         self.left.lock().extend(numbers.into_iter().map(|number| (number, Needed { segment, until_ms })));
+    }
+
+    /// Numbers of series that left the head: the segments that there are may name them.
+    pub(crate) fn note_removed(&self, numbers: Vec<u64>) {
+        self.removed.lock().extend(numbers);
     }
 
     /// Replaces the older two thirds of the segments by a checkpoint. `min_time_ms` is where the head begins, `in_head` gives
@@ -117,6 +124,7 @@ impl OldSegments {
         // A record that names one of them may be in the segment that was just ended.
         let ended = current.saturating_sub(1);
         self.note_other_numbers(freed.0, ended, freed.1);
+        self.note_other_numbers(std::mem::take(&mut *self.removed.lock()), ended, freed.1);
         let first = wal::list_segments(&self.dir).map_err(Error::io("list", &self.dir))?.first().map(|s| s.number);
         let Some(first) = first else { return Ok(()) };
         let last = first + ended.saturating_sub(first) * 2 / 3;

@@ -47,8 +47,7 @@ impl Tsdb {
 
     /// Writes full chunks of the head to files.
     pub(crate) async fn map_full_chunks(&self) -> Result<()> {
-        if self.unfinished().is_some() {
-            // The replay looks through the files first.
+        if !self.replay.borrow().chunks_read {
             return Ok(());
         }
         let _mapping = self.mapping.lock().await;
@@ -129,6 +128,7 @@ impl Tsdb {
         if self.unfinished().is_none() {
             self.remove_chunks().await?;
             self.cut_head(changing, cancel).await?;
+            self.cut_stale(changing, cancel).await?;
         }
         if !self.blocks.options.compaction {
             self.blocks.metrics.compactions_skipped.inc();

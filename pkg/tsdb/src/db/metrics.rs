@@ -22,6 +22,9 @@ pub(crate) struct DbMetrics {
     pub(crate) compactions_triggered: Counter,
     pub(crate) compactions_failed: Counter,
     pub(crate) compactions_skipped: Counter,
+    pub(crate) stale_triggered: Counter,
+    pub(crate) stale_failed: Counter,
+    pub(crate) stale_seconds: Histogram,
     pub(crate) compaction_seconds: Histogram,
     pub(crate) chunk_bytes: Histogram,
     pub(crate) chunk_samples: Histogram,
@@ -76,6 +79,19 @@ impl DbMetrics {
             compactions_skipped: m.counter(
                 "prometheus_tsdb_compactions_skipped_total",
                 "Rounds in which blocks were not merged, since compaction is off.",
+            ),
+            stale_triggered: m.counter(
+                "prometheus_tsdb_stale_series_compactions_triggered_total",
+                "How often series that had ended were written to blocks early.",
+            ),
+            stale_failed: m.counter(
+                "prometheus_tsdb_stale_series_compactions_failed_total",
+                "How often that failed.",
+            ),
+            stale_seconds: m.histogram(
+                "prometheus_tsdb_stale_series_compaction_duration_seconds",
+                "How long it took to write series that had ended to blocks early.",
+                &seconds,
             ),
             compaction_seconds: m.histogram(
                 "prometheus_tsdb_compaction_duration_seconds",

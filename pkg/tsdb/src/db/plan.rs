@@ -7,9 +7,11 @@ use block::{BlockId, BlockMeta};
 
 /// Hint of blocks of samples that came out of order.
 pub(crate) const OUT_OF_ORDER: &str = "from-out-of-order";
+/// Hint of blocks of series that had ended.
+pub(crate) const STALE: &str = "from-stale-series";
 /// Hints of blocks of series that left the head early. Such blocks are never merged with others: the merged block would
 /// either lose the hint, or give it to samples of all series.
-const APART: [&str; 2] = ["from-selected-series", "from-stale-series"];
+const APART: [&str; 2] = ["from-selected-series", STALE];
 /// How many ranges there are at most; each is three times as long as the one before.
 const LEVELS_MAX: usize = 10;
 

@@ -12,6 +12,7 @@ use storage::{
 
 use super::error::Error;
 use super::tsdb::Tsdb;
+use super::work::{answer_aside, stream_aside};
 
 impl SeriesSource for Tsdb {
     fn info(&self) -> SourceInfo {
@@ -31,11 +32,13 @@ impl SeriesSource for Tsdb {
         if self.closed.is_cancelled() {
             return stream::iter([Err(Error::Closed.into())]).boxed();
         }
-        self.reading().select(ctx, want)
+        let (reading, ctx) = (self.reading(), ctx.clone());
+        stream_aside(move || reading.select(&ctx, want))
     }
 
     fn label_names(&self, ctx: &Ctx, want: LabelQuery) -> BoxFuture<'static, StorageResult<Answer<Vec<String>>>> {
-        self.reading().label_names(ctx, want)
+        let (reading, ctx) = (self.reading(), ctx.clone());
+        answer_aside(move || reading.label_names(&ctx, want))
     }
 
     fn label_values(
@@ -44,7 +47,8 @@ impl SeriesSource for Tsdb {
         name: &str,
         want: LabelQuery,
     ) -> BoxFuture<'static, StorageResult<Answer<Vec<String>>>> {
-        self.reading().label_values(ctx, name, want)
+        let (reading, ctx, name) = (self.reading(), ctx.clone(), name.to_owned());
+        answer_aside(move || reading.label_values(&ctx, &name, want))
     }
 }
 

@@ -31,6 +31,10 @@ impl Lost {
         );
         (places > 0).then_some(Self { range, text })
     }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
 }
 
 /// What one request reads. The view is held until the answer's end: meanwhile nothing leaves the head that is only in
@@ -53,8 +57,11 @@ impl Reading {
     fn missing(&self, range: TimeRange, partial: PartialResponse) -> Result<Vec<String>> {
         let blocks = self.view.set_aside.iter().filter(|b| b.may_have(range));
         let lost = self.lost.iter().filter(|lost| lost.range.overlaps(range)).map(|lost| lost.text.clone());
-        let warnings: Vec<String> = blocks.map(super::view::SetAside::warning).chain(lost).collect();
+        let doubts: Vec<(String, bool)> = self.view.blocks.iter().filter_map(|block| block.doubt(range)).collect();
+        let is_missing = |(text, is_whole): &(String, bool)| (!is_whole).then(|| text.clone());
+        let mut warnings: Vec<String> = blocks.map(super::view::SetAside::warning).chain(lost).collect();
         if partial == PartialResponse::Abort {
+            warnings.extend(doubts.iter().filter_map(is_missing));
             if let Some(warning) = warnings.into_iter().next() {
                 return Err(Error::Corrupt(warning));
             }
@@ -63,6 +70,7 @@ impl Reading {
                 None => Ok(Vec::new()),
             };
         }
+        warnings.extend(doubts.into_iter().map(|(text, _)| text));
         Ok(warnings.into_iter().chain(self.unfinished.clone()).collect())
     }
 

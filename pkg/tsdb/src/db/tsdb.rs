@@ -17,6 +17,7 @@ use super::lock::{DirLock, network_file_system};
 use super::log::OldSegments;
 use super::options::{Retention, TsdbDeps, TsdbOptions};
 use super::source::{Lost, Reading};
+use super::stale::StaleThreshold;
 use super::work::aside;
 use crate::head::{Head, HeadParts};
 use crate::journal::LogJournal;
@@ -47,6 +48,7 @@ pub struct Tsdb {
     pub(crate) cut_until: AtomicI64,
     /// Samples before this are in blocks and still in the head, since somebody reads them there, ms.
     pub(crate) untruncated: parking_lot::Mutex<Option<i64>>,
+    pub(crate) stale_threshold: StaleThreshold,
     /// Copies are made one at a time.
     pub(crate) copying: tokio::sync::Mutex<()>,
     lock: parking_lot::Mutex<Option<DirLock>>,
@@ -56,6 +58,8 @@ pub struct Tsdb {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ReplayState {
     pub(crate) progress: ReplayProgress,
+    /// The files of chunks were looked through: more may be written.
+    pub(crate) chunks_read: bool,
     /// Why it ended early: the head lacks what was not read.
     failed: Option<String>,
     /// What could not be read of the log.
@@ -111,6 +115,7 @@ impl Tsdb {
             chunks: chunks.clone(),
             last_wal: before.wal,
             last_wbl: before.wbl,
+            unhidden: before.unhidden,
             min_valid_ms: begin,
             threads: blocks.options.replay_threads,
         })
@@ -129,6 +134,7 @@ impl Tsdb {
             closed: CancellationToken::new(),
             cut_until: AtomicI64::new(begin),
             untruncated: parking_lot::Mutex::default(),
+            stale_threshold: StaleThreshold::default(),
             copying: tokio::sync::Mutex::default(),
             lock: parking_lot::Mutex::new(lock),
         };
@@ -140,7 +146,9 @@ impl Tsdb {
         let last = self.journal.before().wal.unwrap_or(0);
         let work = move || {
             let begin = tokio::time::Instant::now();
-            let mut tell = |progress: ReplayProgress| tsdb.replay.send_modify(|state| state.progress = progress);
+            let mut tell = |progress: ReplayProgress| {
+                tsdb.replay.send_modify(|state| (state.progress, state.chunks_read) = (progress, true));
+            };
             let begun = tsdb.blocks.deps.failpoints.hit("tsdb.replay.begin").map_err(Error::from);
             let outcome = begun.and_then(|()| {
                 let replayed = replay.run(&mut tell, &|| tsdb.closed.is_cancelled());
@@ -148,12 +156,18 @@ impl Tsdb {
             });
             match outcome {
                 Ok(replayed) => {
+                    tsdb.replay.send_modify(|state| state.chunks_read = true);
+                    // What is not written now stays in memory until it can be (prometheus#18306).
+                    if let Err(error) = tokio::runtime::Handle::current().block_on(tsdb.map_full_chunks()) {
+                        tracing::warn!(%error, "full chunks stay in memory until they can be written");
+                    }
                     tsdb.remove_snapshots();
                     tsdb.blocks.metrics.replay_seconds.set(begin.elapsed().as_secs_f64());
                     tsdb.blocks.metrics.chunk_corruptions.inc_by(replayed.chunk_corruptions);
-                    tsdb.log.count_corruptions(replayed.corruptions + replayed.late_corruptions);
+                    let corruptions = replayed.corruptions + replayed.late_corruptions + tsdb.journal.corrupt();
+                    tsdb.log.count_corruptions(corruptions);
                     let newest = tsdb.head.range().map_or(i64::MIN, |(_, max)| max);
-                    let lost = Lost::of(replayed.corruptions + replayed.late_corruptions, newest);
+                    let lost = Lost::of(corruptions, newest);
                     tsdb.log.note_other_numbers(replayed.restored.other_numbers, last, newest);
                     tsdb.replay.send_modify(|state| {
                         state.progress.current = state.progress.max;
@@ -178,6 +192,11 @@ impl Tsdb {
         let _ = self.replay.subscribe().wait_for(|state| state.progress.done || state.failed.is_some()).await;
     }
 
+    /// Up to where the write-ahead log is written: for those who follow it.
+    pub fn written(&self) -> watch::Receiver<wal::Position> {
+        self.journal.written()
+    }
+
     /// The head.
     pub fn head(&self) -> &Head {
         &self.head
@@ -198,6 +217,11 @@ impl Tsdb {
         let blocks = self.blocks.views.current().blocks.first().map(|b| b.meta.min_time);
         let head = self.head.range().map(|(min, _)| min);
         blocks.into_iter().chain(head).min()
+    }
+
+    /// What is missing since the log was corrupt at the start, if anything.
+    pub fn lost(&self) -> Option<String> {
+        self.replay.borrow().lost.as_ref().map(|lost| lost.text().to_owned())
     }
 
     /// What every answer lacks now, if anything.

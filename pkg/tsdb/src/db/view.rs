@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use block::survey::Survey;
 use block::{BlockId, BlockMeta, LocalBlock, META_FILE};
 use labels::Labels;
 use model::TimeRange;
@@ -28,6 +29,44 @@ pub(crate) struct OpenBlock {
     pub(crate) dir: PathBuf,
     /// Of all its files.
     pub(crate) bytes: u64,
+    contradiction: Option<Contradiction>,
+}
+
+/// What the index says otherwise than the meta.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Contradiction {
+    /// The times of both.
+    range: TimeRange,
+    /// All series were looked at, so that nothing lies outside of the range.
+    is_complete: bool,
+    text: String,
+}
+
+/// Bytes of series that are held against the meta when a block is opened.
+const SURVEY_BYTES_MAX: usize = 1 << 20;
+
+impl Contradiction {
+    fn of(meta: &BlockMeta, survey: &Survey) -> Option<Self> {
+        let (told, has) = (meta.stats.num_series, survey.series);
+        if survey.is_complete && told > 0 && told != has {
+            let text = format!("its meta.json tells of {told} series, its index has {has}");
+            return Some(Self { range: range_of(meta), is_complete: true, text });
+        }
+        let own = range_of(meta);
+        // A window of downsampled data bears the time of its end.
+        let spare = meta.resolution_ms().max(0);
+        let is_inside =
+            survey.min_time.saturating_add(spare) >= own.min && survey.max_time.saturating_sub(spare) <= own.max;
+        if survey.min_time > survey.max_time || is_inside {
+            return None;
+        }
+        let text = format!(
+            "its meta.json tells of data from {} to {}, its index has some from {} to {}",
+            own.min, own.max, survey.min_time, survey.max_time
+        );
+        let range = TimeRange::new(own.min.min(survey.min_time), own.max.max(survey.max_time));
+        Some(Self { range, is_complete: survey.is_complete, text })
+    }
 }
 
 /// A block that cannot be served. It stays where it is: somebody may be able to repair it.
@@ -69,13 +108,27 @@ impl OpenBlock {
     /// Opens the block in `dir`, whose meta is known.
     pub(crate) fn open(dir: &Path, meta: BlockMeta) -> Result<Self> {
         // External labels are put over series where blocks leave the server, not in its own answers.
-        let block = LocalBlock::open_with(dir, meta.clone(), Labels::empty())?;
-        Ok(Self { block, meta, dir: dir.to_owned(), bytes: dir_bytes(dir) })
+        let mut block = LocalBlock::open_with(dir, meta.clone(), Labels::empty())?;
+        let contradiction = Contradiction::of(&meta, &block.index().survey(SURVEY_BYTES_MAX));
+        if let Some(found) = &contradiction {
+            tracing::warn!(block = %meta.ulid, why = found.text, "meta.json is corrupt: find a sound copy, or correct it");
+            let (min_time, max_time) = (found.range.min, found.range.max.saturating_add(1));
+            block = LocalBlock::open_with(dir, BlockMeta { min_time, max_time, ..meta.clone() }, Labels::empty())?;
+        }
+        Ok(Self { block, meta, dir: dir.to_owned(), bytes: dir_bytes(dir), contradiction })
     }
 
     /// The times that it may have samples of.
     pub(crate) fn range(&self) -> TimeRange {
-        range_of(&self.meta)
+        self.contradiction.as_ref().map_or_else(|| range_of(&self.meta), |found| found.range)
+    }
+
+    /// For an answer over `range`: that data may be missing, since the meta does not fit the index, and whether nothing
+    /// is.
+    pub(crate) fn doubt(&self, range: TimeRange) -> Option<(String, bool)> {
+        let found = self.contradiction.as_ref().filter(|found| !found.is_complete || found.range.overlaps(range))?;
+        let text = format!("block {}: {}; find a sound copy of meta.json, or correct it", self.meta.ulid, found.text);
+        Some((text, found.is_complete))
     }
 }
 

@@ -1,10 +1,11 @@
 //! Appending a sample to the open chunk of a series.
 
-use chunkenc::{Appended, Error, FloatHistogramAppender, HistogramAppender, ResetFlag, Xor2Appender, XorState};
+use chunkenc::{Appended, Error, ResetFlag, Xor2Appender, XorState};
 use histogram::ResetHint;
 use storage::append::HistogramValue;
 
 use super::cutpoints::{BYTES_MAX, HISTOGRAM_BYTES, HISTOGRAM_SAMPLES_MIN, SAMPLES, predicted_end, range_end};
+use super::encode::Encodings;
 use super::open::{Open, OpenRare, OpenXor, Writer};
 use super::parts::Value;
 use super::series::Series;
@@ -13,7 +14,7 @@ use super::series::Series;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ChunkRules {
     pub range_ms: i64,
-    pub xor2: bool,
+    pub encodings: Encodings,
 }
 
 /// What became of the chunks of a series.
@@ -42,7 +43,7 @@ impl Series {
         (time_ms, start_ms): (i64, i64),
         value: f64,
     ) -> Result<Step, Error> {
-        if rules.xor2 {
+        if rules.encodings.xor2 {
             return self.append_xor2(rules, (time_ms, start_ms), value);
         }
         let spread = (self.spread, rules.range_ms);
@@ -83,16 +84,21 @@ impl Series {
     }
 
     /// Appends a valid histogram that is newer than all before.
-    pub fn append_histogram(&mut self, rules: ChunkRules, time_ms: i64, value: &HistogramValue) -> Result<Step, Error> {
+    pub fn append_histogram(
+        &mut self,
+        rules: ChunkRules,
+        (time_ms, start_ms): (i64, i64),
+        value: &HistogramValue,
+    ) -> Result<Step, Error> {
         let spread = (self.spread, rules.range_ms);
         let mut flag = ResetFlag::Unknown;
         if let Open::Rare(open) = &mut self.open
-            && same_kind(&open.writer, value)
+            && same_kind(&open.writer, value, rules.encodings)
         {
             if must_cut_rare(open, time_ms, spread) {
                 flag = self.flag_after(value);
             } else {
-                match write(&mut open.writer, time_ms, value)? {
+                match write(&mut open.writer, (time_ms, start_ms), value)? {
                     Appended::Cut(next) => flag = next,
                     Appended::InPlace | Appended::Widened => {
                         open.last_time = time_ms;
@@ -103,10 +109,10 @@ impl Series {
             }
         }
         let mut writer = match value {
-            HistogramValue::Int(_) => Writer::Histogram(HistogramAppender::new(flag)),
-            HistogramValue::Float(_) => Writer::FloatHistogram(FloatHistogramAppender::new(flag)),
+            HistogramValue::Int(_) => Writer::Histogram(rules.encodings.integers(flag)),
+            HistogramValue::Float(_) => Writer::FloatHistogram(rules.encodings.floats(flag)),
         };
-        if let Appended::Cut(_) = write(&mut writer, time_ms, value)? {
+        if let Appended::Cut(_) = write(&mut writer, (time_ms, start_ms), value)? {
             return Err(Error::Encoding("the first histogram of a chunk does not fit".to_owned()));
         }
         let step = Step::after(self.seal()?);
@@ -168,17 +174,14 @@ impl Series {
     }
 }
 
-fn same_kind(writer: &Writer, value: &HistogramValue) -> bool {
-    matches!(
-        (writer, value),
-        (Writer::Histogram(_), HistogramValue::Int(_)) | (Writer::FloatHistogram(_), HistogramValue::Float(_))
-    )
+fn same_kind(writer: &Writer, value: &HistogramValue, encodings: Encodings) -> bool {
+    writer.encoding() == encodings.of_histogram(value)
 }
 
-fn write(writer: &mut Writer, time_ms: i64, value: &HistogramValue) -> Result<Appended, Error> {
+fn write(writer: &mut Writer, (time_ms, start_ms): (i64, i64), value: &HistogramValue) -> Result<Appended, Error> {
     match (writer, value) {
-        (Writer::Histogram(writer), HistogramValue::Int(h)) => writer.append(time_ms, h),
-        (Writer::FloatHistogram(writer), HistogramValue::Float(h)) => writer.append(time_ms, h),
+        (Writer::Histogram(writer), HistogramValue::Int(h)) => writer.append_from(start_ms, time_ms, h),
+        (Writer::FloatHistogram(writer), HistogramValue::Float(h)) => writer.append_from(start_ms, time_ms, h),
         (writer, _) => Err(Error::Encoding(format!("{:?} chunk for a histogram of the other kind", writer.encoding()))),
     }
 }

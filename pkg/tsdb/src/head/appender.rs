@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
 use storage::append::{
     AppendOptions, Appender, Column, CommitError, Committed, Exemplars, Floats, HistogramValue, Histograms, Metadata,
     Refusal, Refused, SeriesRef, SeriesRefusal,
@@ -15,8 +14,9 @@ use super::bounds::Bounds;
 use super::commit::commit;
 use super::core::Core;
 use super::judge::{Before, Judged, Verdict, judge};
+use super::newest::Newest;
 use super::parts::Value;
-use super::rows::{Batch, ExemplarRow, MetadataRow, Newest, Row, RowNumber, Taken};
+use super::rows::{Batch, ExemplarRow, MetadataRow, Row, RowNumber, Taken};
 use super::series::Series;
 
 /// What a row takes besides its value, about.
@@ -89,8 +89,8 @@ impl Transaction {
             return Some(Refusal::UnknownSeries);
         };
         let (time_ms, start_ms) = time;
-        let entry = taken.newest.entry(series);
-        let newest = if let Entry::Occupied(entry) = &entry { Some(entry.get()) } else { None };
+        let place = taken.newest.find(series);
+        let newest = place.and_then(|place| taken.newest.at(place));
         let value = end_of_histograms(value, newest, &known);
         let before =
             Before { newest: newest.map(|newest| (newest.time_ms, &newest.value)), taken_newest_ms: taken.newest_ms };
@@ -116,12 +116,10 @@ impl Transaction {
         (taken.newest_ms, taken.oldest_ms) = (taken.newest_ms.max(time_ms), taken.oldest_ms.min(time_ms));
         taken.all.add(series, time_ms, &value);
         let this = Newest { time_ms, value: value.clone(), batch, histogram };
-        match entry {
-            Entry::Vacant(entry) => {
-                entry.insert(this);
-            }
-            Entry::Occupied(mut entry) if entry.get().time_ms < time_ms => *entry.get_mut() = this,
-            Entry::Occupied(mut entry) => (entry.get_mut().batch, entry.get_mut().histogram) = (batch, histogram),
+        match place.and_then(|place| taken.newest.at_mut(place)) {
+            None => taken.newest.push(series, this),
+            Some(newest) if newest.time_ms < time_ms => *newest = this,
+            Some(newest) => (newest.batch, newest.histogram) = (batch, histogram),
         }
         let row = Row { series, number, time_ms, start_ms, value: (), row: RowNumber::new(column, row) };
         if let Some(batch) = batches.last_mut() {
@@ -225,7 +223,9 @@ impl Appender for Transaction {
             let before = self.newest_exemplar.get(series).and_then(|at| self.exemplars.get(*at)).map(|e| &e.exemplar);
             match self.core.judge_exemplar(*series, exemplar, before) {
                 Ok(Some(reference)) => {
-                    self.newest_exemplar.insert(*series, self.exemplars.len());
+                    if before.is_none_or(|before| before.timestamp_ms <= exemplar.timestamp_ms) {
+                        self.newest_exemplar.insert(*series, self.exemplars.len());
+                    }
                     self.exemplars.push(ExemplarRow {
                         series: *series,
                         number: reference,

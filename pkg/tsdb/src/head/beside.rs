@@ -1,5 +1,7 @@
 //! What comes beside samples: exemplars and metadata.
 
+use std::cmp::Ordering;
+
 use model::Exemplar;
 use storage::append::{Column, Committed, Refusal, Refused, SeriesRef};
 
@@ -9,11 +11,18 @@ use super::rows::{ExemplarRow, MetadataRow};
 /// OpenMetrics' limit on the labels of an exemplar, names and values together.
 const CHARS_MAX: usize = 128;
 
-/// Whether it is new; the same as the newest one is no error, an older one is.
-fn is_new(before: Option<&Exemplar>, exemplar: &Exemplar) -> Result<bool, Refusal> {
-    match before {
-        Some(last) if last == exemplar => Ok(false),
-        Some(last) if last.timestamp_ms > exemplar.timestamp_ms => Err(Refusal::ExemplarOutOfOrder),
+/// Whether it is new; the same as the newest one is no error, one before the window of late samples is. Of one time there
+/// may be several, for the buckets of a native histogram: those have to ascend, so that it is seen what is there already.
+fn is_new(newest: Option<&Exemplar>, exemplar: &Exemplar, window_ms: i64) -> Result<bool, Refusal> {
+    let Some(newest) = newest else { return Ok(true) };
+    if newest == exemplar {
+        return Ok(false);
+    }
+    let falls = exemplar.value < newest.value || exemplar.value == newest.value && exemplar.labels < newest.labels;
+    let oldest_ms = newest.timestamp_ms.saturating_sub(window_ms);
+    match exemplar.timestamp_ms.cmp(&newest.timestamp_ms) {
+        Ordering::Less if exemplar.timestamp_ms <= oldest_ms => Err(Refusal::ExemplarOutOfOrder),
+        Ordering::Equal if falls => Err(Refusal::ExemplarOutOfOrder),
         _ => Ok(true),
     }
 }
@@ -38,7 +47,8 @@ impl Core {
         if ring.is_disabled() {
             return Err(Refusal::NoRoomForExemplars);
         }
-        let new = is_new(before.or_else(|| ring.newest(series)), exemplar);
+        let newest = ring.newest(series).into_iter().chain(before).max_by_key(|newest| newest.timestamp_ms);
+        let new = is_new(newest, exemplar, self.times.window());
         if new == Err(Refusal::ExemplarOutOfOrder) {
             self.metrics.exemplars_out_of_order.inc();
         }
@@ -49,15 +59,16 @@ impl Core {
         if rows.is_empty() {
             return;
         }
-        let mut ring = self.exemplars.write();
+        let (mut ring, window_ms) = (self.exemplars.write(), self.times.window());
         for row in rows {
             if self.slab.find(row.series).is_none() {
                 continue;
             }
-            match is_new(ring.newest(row.series), &row.exemplar) {
+            match is_new(ring.newest(row.series), &row.exemplar, window_ms) {
                 Ok(true) => {
-                    ring.add(row.series, row.exemplar.clone());
-                    self.metrics.exemplars_appended.inc();
+                    if ring.add(row.series, row.exemplar.clone()) {
+                        self.metrics.exemplars_appended.inc();
+                    }
                 }
                 Ok(false) => {}
                 Err(why) => committed.refused.push((Column::Exemplars, Refused { row: row.row, why })),

@@ -102,6 +102,7 @@ fn apply_rows<T>(
 ) {
     // What was inside the window when it was taken is not too old now.
     let before = Before { newest: None, taken_newest_ms: i64::MIN };
+    let encodings = core.options.encodings();
     for row in 0..rows.len() {
         let (time_ms, start_ms, value) = (rows.times_ms[row], rows.start_ms(row), value(&rows.values[row]));
         let verdict = match core.slab.find(rows.series[row]) {
@@ -114,7 +115,7 @@ fn apply_rows<T>(
                     if !series.indexed {
                         done.unindexed.push(rows.series[row]);
                     }
-                    let start_ms = if core.options.xor2 { start_ms } else { 0 };
+                    let start_ms = if encodings.keep_start(&value) { start_ms } else { 0 };
                     match verdict {
                         Verdict::Same => return Ok(Verdict::Same),
                         Verdict::InOrder => {
@@ -164,7 +165,7 @@ impl Core {
         let bytes = series.heap_bytes();
         let step = match value {
             Value::Float(v) => series.append_float(self.rules(), (time_ms, start_ms), *v),
-            Value::Histogram(h) => series.append_histogram(self.rules(), time_ms, h),
+            Value::Histogram(h) => series.append_histogram(self.rules(), (time_ms, start_ms), h),
         };
         match step.map_err(|e| Refusal::InvalidHistogram(e.to_string()))? {
             Step::Grew => {}
@@ -197,7 +198,7 @@ impl Core {
         if late.rows.len() >= self.options.out_of_order_samples_max {
             let before = late.full.len();
             // Valid samples are always encoded; others were refused.
-            if late.seal().is_ok() {
+            if late.seal(self.options.encodings()).is_ok() {
                 done.chunks += late.full.len() as i64 - before as i64;
                 done.full.push(slot);
             }

@@ -77,7 +77,7 @@ impl Counts {
 
 impl Core {
     pub fn rules(&self) -> ChunkRules {
-        ChunkRules { range_ms: self.options.chunk_range_ms, xor2: self.options.xor2 }
+        ChunkRules { range_ms: self.options.chunk_range_ms, encodings: self.options.encodings() }
     }
 
     pub fn bounds(&self) -> Bounds {

@@ -8,7 +8,7 @@ use model::TimeRange;
 use storage::Result;
 
 use super::core::Core;
-use super::encode::{Row, encode};
+use super::encode::{Encodings, Row, encode};
 use super::piece::{Piece, corrupt};
 use super::read::in_order;
 use super::recode::rows;
@@ -28,8 +28,14 @@ impl Cut {
     /// From `min_ms` to before `end_ms`.
     pub(crate) fn new(core: Arc<Core>, min_ms: i64, end_ms: i64) -> Self {
         let slots = core.postings.read().all().to_vec();
-        let slots = core.sort_by_labels(&slots).into_iter();
-        Self { core, range: TimeRange::new(min_ms, end_ms.saturating_sub(1)), slots, builder: SortedBuilder::new() }
+        let slots = core.sort_by_labels(&slots);
+        Self::of(core, slots, min_ms, end_ms)
+    }
+
+    /// The same of `slots`, which are in label order.
+    pub(crate) fn of(core: Arc<Core>, slots: Vec<u32>, min_ms: i64, end_ms: i64) -> Self {
+        let (slots, builder) = (slots.into_iter(), SortedBuilder::new());
+        Self { core, range: TimeRange::new(min_ms, end_ms.saturating_sub(1)), slots, builder }
     }
 
     fn series(&mut self, slot: u32) -> Result<Option<(Labels, Vec<TimedChunk>)>> {
@@ -61,7 +67,7 @@ fn trim(chunk: TimedChunk, range: TimeRange, out: &mut Vec<TimedChunk>) -> Resul
     }
     let mut inside = rows(&chunk)?;
     inside.retain(|row| range.contains(row.time_ms));
-    out.extend(encode(&inside).map_err(corrupt)?.iter().map(|full| full.chunk()));
+    out.extend(encode(&inside, Encodings::like(chunk.encoding)).map_err(corrupt)?.iter().map(|full| full.chunk()));
     Ok(())
 }
 
@@ -102,7 +108,7 @@ impl LateCut {
                 continue;
             };
             let full = late.full.len();
-            late.seal().map_err(corrupt)?;
+            late.seal(core.options.encodings()).map_err(corrupt)?;
             core.counts.chunks.fetch_add((late.full.len() - full) as i64, std::sync::atomic::Ordering::Relaxed);
             let Some((first, last)) = late.times() else { continue };
             let (min, max) = times.unwrap_or((first, last));
@@ -159,7 +165,8 @@ impl LateCut {
         // Stable: of one time the first stays first.
         all.sort_by_key(|row| row.time_ms);
         all.dedup_by_key(|row| row.time_ms);
-        let chunks: Vec<_> = encode(&all).map_err(corrupt)?.iter().map(|full| full.chunk()).collect();
+        let chunks: Vec<_> =
+            encode(&all, self.core.options.encodings()).map_err(corrupt)?.iter().map(|full| full.chunk()).collect();
         Ok((!chunks.is_empty()).then_some((labels, chunks)))
     }
 

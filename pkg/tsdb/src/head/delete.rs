@@ -15,7 +15,8 @@ use super::slab::reference;
 use super::tombstones;
 
 impl Core {
-    /// Deletes the samples of a range that there are now; of how many series.
+    /// Deletes the samples of a range that there are now; of how many series. Late ones that come for a deleted time are
+    /// taken and not shown, as in Prometheus.
     pub async fn delete(self: Arc<Self>, range: TimeRange, matchers: Vec<Matcher>) -> Result<usize> {
         let slots = self.matching(&matchers, &|| Ok(()))?.to_vec();
         let mut found: Vec<(SeriesRef, u64, (i64, i64))> = Vec::new();

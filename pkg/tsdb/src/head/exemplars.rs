@@ -12,7 +12,7 @@ pub(crate) struct ExemplarRing {
     ring: Vec<(SeriesRef, Exemplar)>,
     /// Where the next one goes once the ring is full.
     next: usize,
-    /// Places in the ring, oldest first.
+    /// Places in the ring, by the exemplars' times.
     by_series: HashMap<SeriesRef, VecDeque<u32>>,
 }
 
@@ -35,11 +35,12 @@ impl ExemplarRing {
         self.ring.get(*place as usize).map(|(_, exemplar)| exemplar)
     }
 
-    /// Adds an exemplar that is newer than those of its series.
-    pub fn add(&mut self, series: SeriesRef, exemplar: Exemplar) {
-        if self.max == 0 {
-            return;
+    /// Adds an exemplar; false if it is late and the series has one of its time.
+    pub fn add(&mut self, series: SeriesRef, exemplar: Exemplar) -> bool {
+        if self.max == 0 || self.is_there(series, exemplar.timestamp_ms) {
+            return false;
         }
+        let time_ms = exemplar.timestamp_ms;
         let place = if self.ring.len() < self.max {
             self.ring.push((series, exemplar));
             self.ring.len() - 1
@@ -47,22 +48,36 @@ impl ExemplarRing {
             let place = self.next;
             self.next = (self.next + 1) % self.max;
             let old = std::mem::replace(&mut self.ring[place], (series, exemplar));
-            self.drop_oldest(old.0);
+            self.forget(old.0, place as u32);
             place
         };
-        self.by_series.entry(series).or_default().push_back(place as u32);
+        let (ring, places) = (&self.ring, self.by_series.entry(series).or_default());
+        let is_before = |place: &u32| ring.get(*place as usize).is_some_and(|(_, e)| e.timestamp_ms <= time_ms);
+        // Late ones are not very late.
+        let behind = places.iter().rev().take_while(|place| !is_before(place)).count();
+        places.insert(places.len() - behind, place as u32);
+        true
     }
 
-    fn drop_oldest(&mut self, series: SeriesRef) {
+    /// Whether the series has an exemplar of this time, which is before its newest. Those of the newest time are several
+    /// where a native histogram has several buckets.
+    fn is_there(&self, series: SeriesRef, time_ms: i64) -> bool {
+        let times = self.by_series.get(&series).into_iter().flatten().rev();
+        let mut times = times.filter_map(|place| self.ring.get(*place as usize)).map(|(_, e)| e.timestamp_ms);
+        times.next().is_some_and(|newest| time_ms < newest)
+            && times.take_while(|other| *other >= time_ms).any(|other| other == time_ms)
+    }
+
+    fn forget(&mut self, series: SeriesRef, place: u32) {
         if let Some(places) = self.by_series.get_mut(&series) {
-            places.pop_front();
+            places.retain(|other| *other != place);
             if places.is_empty() {
                 self.by_series.remove(&series);
             }
         }
     }
 
-    /// The exemplars of a series, oldest first.
+    /// The exemplars of a series, by their times.
     pub fn of(&self, series: SeriesRef, range: TimeRange) -> Vec<Exemplar> {
         let places = self.by_series.get(&series).into_iter().flatten();
         let all = places.filter_map(|place| self.ring.get(*place as usize)).map(|(_, exemplar)| exemplar);
@@ -108,6 +123,13 @@ mod tests {
         };
         assert_eq!((times(&ring, a), times(&ring, b)), (vec![3], vec![4, 5]));
         assert_eq!(ring.newest(b).map(|e| e.timestamp_ms), Some(5));
+        assert!(ring.add(b, one(3)) && !ring.add(b, one(3)), "one of a time");
+        assert_eq!((times(&ring, a), times(&ring, b)), (vec![], vec![3, 4, 5]), "by time, not as they came");
+        ring.add(a, one(3));
+        assert_eq!((times(&ring, a), times(&ring, b)), (vec![3], vec![3, 5]), "what came first goes first");
+        ring.add(b, one(4));
+        assert_eq!((times(&ring, a), times(&ring, b)), (vec![3], vec![3, 4]));
+        ring.add(b, one(5));
         ring.resize(2);
         assert_eq!((times(&ring, a), times(&ring, b)), (vec![], vec![4, 5]));
         ring.resize(4);

@@ -60,11 +60,7 @@ impl Core {
     /// Counts chunks one by one.
     #[cfg(test)]
     pub fn count_chunks(&self) -> usize {
-        let of = |series: &Series| {
-            let late = series.out_of_order().map_or(0, |late| late.mapped.len() + late.full.len());
-            series.mapped.len() + series.full().len() + usize::from(!series.open.is_none()) + late
-        };
-        (0..self.slab.end()).filter_map(|slot| self.slab.lock(slot).map(|series| of(&series))).sum()
+        (0..self.slab.end()).filter_map(|slot| self.slab.lock(slot).map(|series| series.chunks())).sum()
     }
 }
 
@@ -97,6 +93,13 @@ impl Series {
         }
         self.tidy();
         before - self.mapped.len() - self.full().len() - usize::from(!self.open.is_none())
+    }
+
+    /// Chunks that it has.
+    pub fn chunks(&self) -> usize {
+        let late = self.out_of_order().map_or(0, |late| late.mapped.len() + late.full.len());
+        let past = self.past().map_or(0, |past| past.full.len() + usize::from(!past.open.is_none()));
+        self.mapped.len() + self.full().len() + usize::from(!self.open.is_none()) + late + past
     }
 
     /// Whether there is a reason to keep it.

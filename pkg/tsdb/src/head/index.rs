@@ -56,7 +56,11 @@ impl Index {
     }
 
     pub fn stripe(&self, hash: LabelHash) -> &Stripe {
-        &self.stripes[(hash.0 >> 58) as usize % STRIPES]
+        &self.stripes[Self::stripe_number(hash)]
+    }
+
+    pub fn stripe_number(hash: LabelHash) -> usize {
+        (hash.0 >> 58) as usize % STRIPES
     }
 
     pub fn find(stripe: &HashTable<Entry>, hash: LabelHash, mut is: impl FnMut(u32) -> bool) -> Option<u32> {

@@ -14,11 +14,12 @@ impl Core {
         }
         let symbols = self.symbols.read();
         let mut postings = self.postings.write();
+        let mut adding = postings.adding();
         for one in series {
             let Some(mut series) = self.slab.find(*one) else { continue };
             if !series.indexed {
                 series.indexed = true;
-                postings.add(one.0 as u32, symbols.pair_ids(&series.labels));
+                adding.add(one.0 as u32, symbols.pair_ids(&series.labels));
                 self.counts.unranked.fetch_add(1, Ordering::Relaxed);
             }
         }

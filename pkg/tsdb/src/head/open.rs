@@ -53,8 +53,8 @@ impl Writer {
     pub fn encoding(&self) -> Encoding {
         match self {
             Self::Xor2(_) => Encoding::Xor2,
-            Self::Histogram(_) => Encoding::Histogram,
-            Self::FloatHistogram(_) => Encoding::FloatHistogram,
+            Self::Histogram(h) => h.encoding(),
+            Self::FloatHistogram(h) => h.encoding(),
         }
     }
 

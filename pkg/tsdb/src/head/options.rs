@@ -1,5 +1,7 @@
 //! What a head takes, and how it keeps it.
 
+use super::encode::Encodings;
+
 /// Options of a [`super::Head`]. Durations in ms.
 #[derive(Debug, Clone)]
 pub struct HeadOptions {
@@ -15,6 +17,8 @@ pub struct HeadOptions {
     pub ahead_max_ms: i64,
     /// Write XOR2 chunks, which keep start times.
     pub xor2: bool,
+    /// Write histogram chunks that keep start times: Prometheus reads them from 3.14 on.
+    pub histogram_starts: bool,
     /// Series in all; 0 = no limit.
     pub series_max: usize,
     /// Series of one metric; 0 = no limit.
@@ -35,11 +39,18 @@ impl Default for HeadOptions {
             out_of_order_samples_max: 32,
             ahead_max_ms: 3_600_000,
             xor2: false,
+            histogram_starts: false,
             series_max: 0,
             series_per_metric_max: 0,
             series_per_job_max: 0,
             exemplars_max: 0,
             metadata_records: false,
         }
+    }
+}
+
+impl HeadOptions {
+    pub(crate) fn encodings(&self) -> Encodings {
+        Encodings { xor2: self.xor2, histogram_starts: self.histogram_starts }
     }
 }

@@ -3,8 +3,9 @@
 use std::sync::atomic::Ordering as Atomic;
 
 use super::core::Core;
+use super::label_columns::LabelColumns;
 use super::ranks::Order;
-use super::symbols::{LabelIds, Symbols};
+use super::symbols::Symbols;
 
 /// Series without a rank from which on all are ranked again, and the share of all series.
 const NEW_MIN: usize = 512;
@@ -31,12 +32,12 @@ impl Core {
     /// Merges slots in any order into sorted ones.
     fn merge(&self, sorted: Vec<u32>, more: &[u32]) -> Vec<u32> {
         let symbols = self.symbols.read();
-        let mut more: Vec<(u32, LabelIds)> = more.iter().filter_map(|slot| Some((*slot, self.ids(*slot)?))).collect();
-        more.sort_unstable_by(|(_, a), (_, b)| symbols.compare(a, b));
+        let more = self.sorted(&symbols, more);
         let mut all = Vec::with_capacity(sorted.len() + more.len());
         let mut from = 0;
-        for (slot, ids) in more {
-            let to = from + self.first_after(&symbols, &sorted[from..], &ids);
+        for slot in more {
+            // A slot whose series is gone is nowhere shown.
+            let to = if from < sorted.len() { from + self.first_after(&symbols, &sorted[from..], slot) } else { from };
             all.extend_from_slice(&sorted[from..to]);
             all.push(slot);
             from = to;
@@ -45,9 +46,21 @@ impl Core {
         all
     }
 
-    /// How many of sorted slots come before `ids`. A slot whose series is gone counts as before: it is nowhere shown.
-    fn first_after(&self, symbols: &Symbols, sorted: &[u32], ids: &LabelIds) -> usize {
-        let before = |slot: u32| self.ids(slot).is_none_or(|other| symbols.compare(&other, ids).is_lt());
+    /// Slots by their labels, in order.
+    fn sorted(&self, symbols: &Symbols, slots: &[u32]) -> Vec<u32> {
+        let mut all = LabelColumns::default();
+        for slot in slots {
+            if let Some(series) = self.slab.lock(*slot) {
+                all.push(*slot, &series.labels);
+            }
+        }
+        all.sort(symbols)
+    }
+
+    /// How many of sorted slots come before `slot`. One whose series is gone counts as before.
+    fn first_after(&self, symbols: &Symbols, sorted: &[u32], slot: u32) -> usize {
+        let Some(ids) = self.slab.lock(slot).map(|series| series.labels.clone()) else { return 0 };
+        let before = |slot: u32| self.slab.lock(slot).is_none_or(|other| symbols.compare(&other.labels, &ids).is_lt());
         // New series come together: look nearby first.
         let mut step = 1;
         while step < sorted.len() && before(sorted[step - 1]) {
@@ -56,10 +69,6 @@ impl Core {
         let begin = step / 2;
         let end = step.min(sorted.len());
         begin + sorted[begin..end].partition_point(|slot| before(*slot))
-    }
-
-    fn ids(&self, slot: u32) -> Option<LabelIds> {
-        Some(self.slab.lock(slot)?.labels.clone())
     }
 
     /// Ranks the series that have none, once they are many. Called from the background, with `maintenance` held.

@@ -1,7 +1,7 @@
 //! Samples of a series that came late: a small sorted buffer, and chunks made of it when it is full. These chunks may
 //! overlap one another and those in order.
 
-use super::encode::{Row, encode};
+use super::encode::{Encodings, Row, encode};
 use super::parts::{Full, Value};
 use super::piece::Piece;
 
@@ -46,8 +46,8 @@ impl OutOfOrder {
     ///
     /// # Errors
     /// When a sample cannot be encoded; validated ones always can.
-    pub fn seal(&mut self) -> Result<(), chunkenc::Error> {
-        let chunks = encode(&self.rows)?;
+    pub fn seal(&mut self, encodings: Encodings) -> Result<(), chunkenc::Error> {
+        let chunks = encode(&self.rows, encodings)?;
         self.rows = Vec::new();
         self.full.extend(chunks);
         Ok(())

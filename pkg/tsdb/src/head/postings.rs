@@ -1,6 +1,7 @@
 //! Which series have a label: from (name, value) to the set of slots.
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 
 use super::set::Set;
 
@@ -41,6 +42,45 @@ impl Slots {
 
 type Values = HashMap<u32, Slots>;
 
+/// Series on their way into postings. Neighbours share most labels, so that each label is looked up once for a run of them.
+pub(crate) struct Adding<'a> {
+    postings: &'a mut Postings,
+    /// By place among the labels of a series: a label, and series that have it.
+    runs: Vec<Run>,
+}
+
+struct Run {
+    name: u32,
+    value: u32,
+    slots: Vec<u32>,
+}
+
+impl Adding<'_> {
+    /// Adds a series with these labels.
+    pub fn add(&mut self, slot: u32, pairs: impl Iterator<Item = (u32, u32)>) {
+        self.postings.all.insert(slot);
+        for (place, (name, value)) in pairs.enumerate() {
+            match self.runs.get_mut(place) {
+                Some(run) if (run.name, run.value) == (name, value) => run.slots.push(slot),
+                Some(run) => {
+                    self.postings.add(run);
+                    (run.name, run.value) = (name, value);
+                    run.slots.push(slot);
+                }
+                None => self.runs.push(Run { name, value, slots: vec![slot] }),
+            }
+        }
+    }
+}
+
+impl Drop for Adding<'_> {
+    fn drop(&mut self) {
+        for run in &mut self.runs {
+            self.postings.add(run);
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Postings {
     all: Set,
@@ -49,12 +89,25 @@ pub(crate) struct Postings {
 }
 
 impl Postings {
-    pub fn add(&mut self, slot: u32, pairs: impl Iterator<Item = (u32, u32)>) {
-        self.all.insert(slot);
-        for (name, value) in pairs {
-            let values = self.names.entry(name).or_default();
-            values.entry(value).and_modify(|slots| slots.add(slot)).or_insert(Slots::One(slot));
-        }
+    /// Adds the series of a run, which has none then.
+    fn add(&mut self, run: &mut Run) {
+        let mut slots = run.slots.drain(..);
+        let Some(first) = slots.next() else { return };
+        let of_label = self.names.entry(run.name).or_default().entry(run.value);
+        let of_label = match of_label {
+            Entry::Occupied(of_label) => {
+                let of_label = of_label.into_mut();
+                of_label.add(first);
+                of_label
+            }
+            Entry::Vacant(new) => new.insert(Slots::One(first)),
+        };
+        slots.for_each(|slot| of_label.add(slot));
+    }
+
+    /// Adds series. They are all there once it is dropped.
+    pub fn adding(&mut self) -> Adding<'_> {
+        Adding { postings: self, runs: Vec::new() }
     }
 
     pub fn remove(&mut self, slot: u32, pairs: impl Iterator<Item = (u32, u32)>) {
@@ -89,6 +142,20 @@ impl Postings {
     /// The values of a name.
     pub fn values(&self, name: u32) -> Vec<u32> {
         self.names.get(&name).map(|values| values.keys().copied().collect()).unwrap_or_default()
+    }
+
+    /// How many values a name has.
+    pub fn count_values(&self, name: u32) -> usize {
+        self.names.get(&name).map_or(0, Values::len)
+    }
+
+    /// Whether any of these series has a label.
+    pub fn meets(&self, name: u32, value: u32, series: &Set) -> bool {
+        match self.names.get(&name).and_then(|values| values.get(&value)) {
+            Some(Slots::One(slot)) => series.contains(*slot),
+            Some(Slots::Many(set)) => series.meets(set),
+            None => false,
+        }
     }
 
     /// How many series have a label, and the bytes of their slots.

@@ -1,6 +1,8 @@
 //! Chunks taken apart and put together again.
 
-use chunkenc::{Column, Encoding, HistogramColumn, TimedChunk, decode_floats, decode_histograms, decode_xor2};
+use chunkenc::{
+    Column, Encoding, HistogramColumn, TimedChunk, decode_floats, decode_histograms_with_starts, decode_xor2,
+};
 use histogram::{FloatHistogram, Histogram};
 use storage::append::HistogramValue;
 use storage::{Error, Result};
@@ -23,13 +25,16 @@ pub(crate) fn rows(chunk: &TimedChunk) -> Result<Vec<Row>> {
         return Ok(column.iter().map(|(time, v)| row((time, Value::Float(v)))).collect());
     }
     let mut column = HistogramColumn::default();
-    decode_histograms(chunk.encoding, &chunk.data, &mut column).map_err(corrupt)?;
+    let mut starts_ms = Vec::new();
+    decode_histograms_with_starts(chunk.encoding, &chunk.data, &mut column, &mut starts_ms).map_err(corrupt)?;
     let ints = matches!(chunk.encoding, Encoding::Histogram | Encoding::HistogramSt);
     let value = |h: FloatHistogram| match ints {
         true => HistogramValue::Int(integers(&h).into()),
         false => HistogramValue::Float(h.into()),
     };
-    Ok(column.times.into_iter().zip(column.values).map(|(time, h)| row((time, Value::Histogram(value(h))))).collect())
+    let samples = column.times.into_iter().zip(starts_ms).zip(column.values);
+    let row = |((time_ms, start_ms), h)| Row { time_ms, start_ms, value: Value::Histogram(value(h)) };
+    Ok(samples.map(row).collect())
 }
 
 /// A histogram of whole counts as what it was: readers get all with float counts.

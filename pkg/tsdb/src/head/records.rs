@@ -1,5 +1,7 @@
 //! What a commit puts into the logs, in the order that Prometheus has.
 
+use std::ops::Range;
+
 use histogram::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Histogram};
 use model::MetricType;
 use storage::append::{Column, HistogramValue, SeriesRef};
@@ -14,7 +16,6 @@ use super::encode::Row;
 use super::parts::Value;
 use super::rows::{Columns, RowNumber};
 use super::seams::Records;
-use super::symbols::LabelIds;
 
 /// Series, metadata, then the samples by batch, exemplars last.
 pub(crate) fn put_transaction(core: &Core, transaction: &Transaction, out: &mut Records) {
@@ -24,7 +25,8 @@ pub(crate) fn put_transaction(core: &Core, transaction: &Transaction, out: &mut 
     }
     for batch in &transaction.batches {
         put_floats(&batch.floats, core.options.xor2, out);
-        put_histograms(&batch.histograms, core.options.xor2, out);
+        let with_starts = core.options.xor2 || core.options.histogram_starts;
+        put_histograms(&batch.histograms, with_starts, out);
     }
     let exemplars = transaction.exemplars.iter().map(|row| ExemplarRow {
         series_ref: row.number,
@@ -42,9 +44,16 @@ fn put_series(core: &Core, series: &[SeriesRef], out: &mut Records) {
         return;
     }
     let symbols = core.symbols.read();
-    let ids = |one: &SeriesRef| core.slab.find(*one).map(|series| (series.reference, series.labels.clone()));
-    let all: Vec<(u64, LabelIds)> = series.iter().filter_map(ids).collect();
-    out.push(|out| encode_series(out, all.iter().map(|(number, ids)| (*number, symbols.pairs(ids)))));
+    let (mut all, mut values) = (Vec::with_capacity(series.len()), Vec::<u32>::new());
+    for one in series {
+        let Some(series) = core.slab.find(*one) else { continue };
+        let begin = values.len();
+        values.extend_from_slice(&series.labels.values);
+        all.push((series.reference, series.labels.shape, begin..values.len()));
+    }
+    let texts =
+        |of: &(u64, u32, Range<usize>)| (of.0, symbols.texts(of.1, values.get(of.2.clone()).unwrap_or_default()));
+    out.push(|out| encode_series(out, all.iter().map(texts)));
 }
 
 fn put_metadata(core: &Core, transaction: &Transaction, out: &mut Records) {

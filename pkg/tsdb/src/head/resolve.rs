@@ -1,5 +1,6 @@
 //! From label sets to series, old ones and new ones.
 
+use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 
 use storage::append::{LabelLimits, SeriesRef, SeriesRefusal, label_set};
@@ -10,7 +11,7 @@ use super::series::Series;
 use super::slab::reference;
 use super::symbols::{Kin, LabelIds};
 
-type Pairs<'a> = Vec<(&'a str, &'a str)>;
+type Pairs<'a> = Cow<'a, [(&'a str, &'a str)]>;
 type Resolved = Result<SeriesRef, SeriesRefusal>;
 
 /// A series that is to be made if there is none.
@@ -22,25 +23,32 @@ struct Wanted<'a> {
     pairs: &'a [(&'a str, &'a str)],
 }
 
-/// Sorts pairs and drops empty values.
-pub(crate) fn clean<'a>(pairs: &[(&'a str, &'a str)], limits: &LabelLimits) -> Result<Pairs<'a>, SeriesRefusal> {
+/// Sorts pairs and drops empty values, where that is to be done.
+pub(crate) fn clean<'a>(pairs: &'a [(&'a str, &'a str)], limits: &LabelLimits) -> Result<Pairs<'a>, SeriesRefusal> {
     let over = |len: usize, max: usize| max > 0 && len > max;
-    let mut sorted = pairs.to_vec();
-    if !sorted.is_sorted_by(|a, b| a.0 < b.0) {
-        sorted.sort_unstable();
-    }
-    let unique = sorted.windows(2).all(|w| w[0].0 != w[1].0);
-    sorted.retain(|(_, value)| !value.is_empty());
     let within = |(name, value): &(&str, &str)| {
         !name.is_empty() && !over(name.len(), limits.name_bytes_max) && !over(value.len(), limits.value_bytes_max)
     };
-    if unique && !sorted.is_empty() && !over(sorted.len(), limits.labels_max) && sorted.iter().all(within) {
-        return Ok(sorted);
+    let is_clean = |pairs: &[(&str, &str)]| {
+        !pairs.is_empty()
+            && !over(pairs.len(), limits.labels_max)
+            && pairs.is_sorted_by(|a, b| a.0 < b.0)
+            && pairs.iter().all(within)
+    };
+    if is_clean(pairs) && pairs.iter().all(|(_, value)| !value.is_empty()) {
+        return Ok(Cow::Borrowed(pairs));
+    }
+    let mut sorted = pairs.to_vec();
+    sorted.sort_unstable();
+    let unique = sorted.windows(2).all(|w| w[0].0 != w[1].0);
+    sorted.retain(|(_, value)| !value.is_empty());
+    if unique && is_clean(&sorted) {
+        return Ok(Cow::Owned(sorted));
     }
     // What is wrong is told as everywhere.
     match label_set(pairs, limits) {
         Err(refusal) => Err(refusal),
-        Ok(_) => Ok(sorted),
+        Ok(_) => Ok(Cow::Owned(sorted)),
     }
 }
 
@@ -50,12 +58,12 @@ impl Core {
         self.resolve_numbered(sets, limits, None)
     }
 
-    /// The same, where a new series gets `number`.
+    /// The same, where new series get `numbers`, one for each set.
     pub fn resolve_numbered(
         &self,
         sets: &[&[(&str, &str)]],
         limits: &LabelLimits,
-        number: Option<u64>,
+        numbers: Option<&[u64]>,
     ) -> Vec<Resolved> {
         let mut scratch = Vec::new();
         let mut found: Vec<Resolved> = Vec::with_capacity(sets.len());
@@ -80,15 +88,16 @@ impl Core {
             return found;
         }
         let mut symbols = self.symbols.write();
-        let intern = |(_, _, pairs): &(usize, LabelHash, Pairs<'_>)| {
-            let ids = symbols.intern_pairs(pairs);
-            let kin = symbols.kin(&ids);
-            (ids, kin)
-        };
-        let ids: Vec<(LabelIds, Kin)> = new.iter().map(intern).collect();
+        let mut ids: Vec<(LabelIds, Kin)> = Vec::with_capacity(new.len());
+        for (_, _, pairs) in &new {
+            let interned = symbols.intern_pairs(pairs, ids.last().map(|(before, _)| before));
+            let kin = symbols.kin(&interned);
+            ids.push((interned, kin));
+        }
         drop(symbols);
         let mut unneeded = Vec::new();
         for ((n, hash, pairs), (ids, kin)) in new.into_iter().zip(ids) {
+            let number = numbers.and_then(|numbers| numbers.get(n).copied());
             let wanted = Wanted { hash, kin, number, pairs: &pairs };
             found[n] = self.use_or_make(&wanted, ids, &mut unneeded);
         }
@@ -130,21 +139,19 @@ impl Core {
             unneeded.push(ids);
             return Ok(known);
         }
-        let made = self.make(wanted, &ids);
-        match made {
-            Ok((slot, made)) => {
-                Index::insert(&mut stripe, hash, slot);
-                Ok(made)
-            }
+        let slot = match self.make_room(wanted) {
+            Ok(slot) => slot,
             Err(refusal) => {
                 unneeded.push(ids);
-                Err(refusal)
+                return Err(refusal);
             }
-        }
+        };
+        Index::insert(&mut stripe, hash, slot);
+        Ok(self.fill_slot(slot, wanted, ids))
     }
 
-    /// Puts a new series, used once, into a slot.
-    fn make(&self, wanted: &Wanted<'_>, ids: &LabelIds) -> Result<(u32, SeriesRef), SeriesRefusal> {
+    /// A slot for a new series, if the limits allow it.
+    fn make_room(&self, wanted: &Wanted<'_>) -> Result<u32, SeriesRefusal> {
         let max = match self.options.series_max {
             max if max > 0 && wanted.number.is_none() => max,
             _ => u32::MAX as usize,
@@ -164,34 +171,39 @@ impl Core {
                 }
             }
         }
-        let slot = self.slab.allocate(self.isolation.settled());
-        let Some((slot, cell)) = slot.and_then(|slot| Some((slot, self.slab.get(slot)?))) else {
+        self.slab.allocate(self.isolation.settled()).ok_or_else(|| {
             self.counts.series.fetch_sub(1, Ordering::Relaxed);
             self.census.remove(wanted.kin);
-            return Err(refusal);
-        };
-        let mut series = cell.lock();
+            refusal
+        })
+    }
+
+    /// Puts a new series, used once, into a slot.
+    fn fill_slot(&self, slot: u32, wanted: &Wanted<'_>, labels: LabelIds) -> SeriesRef {
+        let Some(mut series) = self.slab.get(slot).map(parking_lot::Mutex::lock) else { return reference(slot, 0) };
         let generation = series.generation;
         *series = Series {
             reference: wanted.number.unwrap_or_else(|| self.reference()),
             generation,
             users: 1,
-            labels: ids.clone(),
+            labels,
             spread: wanted.hash.spread(),
             ..Series::default()
         };
         self.counts.heap(0, series.heap_bytes());
         self.metrics.series_created.inc();
-        Ok((slot, reference(slot, generation)))
+        reference(slot, generation)
     }
 
     /// An open transaction less uses these series. Those that nobody uses and that have no samples are forgotten.
     pub fn release(&self, used: &[SeriesRef]) {
+        // A replay has samples for series yet that have none; at its end it looks for idle ones itself.
+        let replaying = self.replaying.load(Ordering::Acquire);
         let mut idle = Vec::new();
         for used in used {
             if let Some(mut series) = self.slab.find(*used) {
                 series.users = series.users.saturating_sub(1);
-                if series.users == 0 && !series.has_samples() {
+                if series.users == 0 && !series.has_samples() && !replaying {
                     idle.push(*used);
                 }
             }
@@ -203,22 +215,62 @@ impl Core {
 
     /// Removes series that nobody uses, if `gone` still says so; their numbers in the log.
     pub fn forget(&self, series: &[SeriesRef], gone: impl Fn(&Series) -> bool) -> Vec<u64> {
-        let mut scratch = Vec::new();
-        let (mut slots, mut numbers, mut ids) = (Vec::new(), Vec::new(), Vec::new());
-        let mut metadata = Vec::new();
-        for one in series {
+        self.forget_telling(series, |_, series| gone(series), &mut |_| {})
+    }
+
+    /// The same. `tell` gets the numbers of those that are gone before there can be another series with their labels.
+    pub fn forget_telling(
+        &self,
+        series: &[SeriesRef],
+        gone: impl Fn(u32, &Series) -> bool,
+        tell: &mut dyn FnMut(&[u64]),
+    ) -> Vec<u64> {
+        let mut all = self.hashed(series);
+        all.sort_unstable_by_key(|(hash, _)| Index::stripe_number(*hash));
+        let mut removed = Removed::default();
+        for stripe in all.chunk_by(|(a, _), (b, _)| Index::stripe_number(*a) == Index::stripe_number(*b)) {
+            // Nobody waits for long.
+            for part in stripe.chunks(FORGOTTEN_TOGETHER) {
+                self.remove_part(part, &gone, tell, &mut removed);
+            }
+        }
+        let Removed { slots, numbers, labels, metadata } = removed;
+        self.counts.series.fetch_sub(slots.len(), Ordering::Relaxed);
+        self.metrics.series_removed.inc_by(slots.len() as u64);
+        self.slab.free(&slots, self.isolation.next());
+        self.release_symbols(&labels);
+        let mut table = self.metadata.write();
+        metadata.into_iter().for_each(|number| table.release(number));
+        numbers
+    }
+
+    fn hashed(&self, series: &[SeriesRef]) -> Vec<(LabelHash, SeriesRef)> {
+        let (mut scratch, symbols) = (Vec::new(), self.symbols.read());
+        let hash = |one: &SeriesRef| {
+            let series = self.slab.find(*one)?;
+            Some((self.index.hash(symbols.pairs(&series.labels), &mut scratch), *one))
+        };
+        series.iter().filter_map(hash).collect()
+    }
+
+    /// Removes series of one stripe of the index.
+    fn remove_part(
+        &self,
+        part: &[(LabelHash, SeriesRef)],
+        gone: &impl Fn(u32, &Series) -> bool,
+        tell: &mut dyn FnMut(&[u64]),
+        removed: &mut Removed,
+    ) {
+        let Some((hash, _)) = part.first() else { return };
+        let symbols = self.symbols.read();
+        let mut stripe = self.index.stripe(*hash).write();
+        let mut postings = self.postings.write();
+        let mut order = self.order.write();
+        let before = removed.numbers.len();
+        for (hash, one) in part {
             let slot = one.0 as u32;
-            let hash = {
-                let symbols = self.symbols.read();
-                let Some(series) = self.slab.find(*one) else { continue };
-                self.index.hash(symbols.pairs(&series.labels), &mut scratch)
-            };
-            let symbols = self.symbols.read();
-            let mut stripe = self.index.stripe(hash).write();
-            let mut postings = self.postings.write();
-            let mut order = self.order.write();
             let Some(mut series) = self.slab.find(*one) else { continue };
-            if series.users > 0 || !gone(&series) {
+            if series.users > 0 || !gone(slot, &series) {
                 continue;
             }
             if series.indexed {
@@ -226,23 +278,33 @@ impl Core {
                 let ranked = order.forget(slot);
                 self.counts.unranked.fetch_sub(i64::from(!ranked), Ordering::Relaxed);
             }
-            Index::remove(&mut stripe, hash, slot);
+            Index::remove(&mut stripe, *hash, slot);
             self.census.remove(symbols.kin(&series.labels));
             self.counts.stale.fetch_sub(i64::from(series.stale), Ordering::Relaxed);
+            self.counts.chunks.fetch_sub(series.chunks() as i64, Ordering::Relaxed);
             self.counts.heap(series.heap_bytes(), 0);
             let generation = series.generation.wrapping_add(1).max(1);
             let old = std::mem::replace(&mut *series, Series { generation, ..Series::default() });
-            slots.push(slot);
-            numbers.push(old.reference);
-            ids.push(old.labels);
-            metadata.push(old.metadata);
+            removed.slots.push(slot);
+            removed.numbers.push(old.reference);
+            removed.labels.push(old.labels);
+            removed.metadata.push(old.metadata);
         }
-        self.counts.series.fetch_sub(slots.len(), Ordering::Relaxed);
-        self.metrics.series_removed.inc_by(slots.len() as u64);
-        self.slab.free(&slots, self.isolation.next());
-        self.release_symbols(&ids);
-        let mut table = self.metadata.write();
-        metadata.into_iter().for_each(|number| table.release(number));
-        numbers
+        let numbers = &removed.numbers[before..];
+        if !numbers.is_empty() {
+            tell(numbers);
+        }
     }
+}
+
+/// Series that are removed while others wait.
+const FORGOTTEN_TOGETHER: usize = 512;
+
+/// What is left of removed series.
+#[derive(Default)]
+struct Removed {
+    slots: Vec<u32>,
+    numbers: Vec<u64>,
+    labels: Vec<LabelIds>,
+    metadata: Vec<u32>,
 }

@@ -4,6 +4,7 @@ use hashbrown::HashMap;
 use model::{Exemplar, MetricMetadata};
 use storage::append::{Column, HistogramValue, SeriesRef};
 
+use super::newest::NewestOfEach;
 use super::parts::Value;
 
 /// Rows that are logged and applied together: floats, then histograms.
@@ -129,20 +130,10 @@ pub(crate) struct MetadataRow {
     pub metadata: MetricMetadata,
 }
 
-/// The newest sample that a transaction has of a series.
-#[derive(Debug, Clone)]
-pub(crate) struct Newest {
-    pub time_ms: i64,
-    pub value: Value,
-    /// The last batch with rows of this series, and whether those are histograms.
-    pub batch: u32,
-    pub histogram: bool,
-}
-
 /// What a transaction has taken, by series.
 #[derive(Debug)]
 pub(crate) struct Taken {
-    pub newest: HashMap<SeriesRef, Newest>,
+    pub newest: NewestOfEach,
     pub all: All,
     /// Of all series.
     pub newest_ms: i64,
@@ -151,7 +142,7 @@ pub(crate) struct Taken {
 
 impl Default for Taken {
     fn default() -> Self {
-        Self { newest: HashMap::new(), all: All::default(), newest_ms: i64::MIN, oldest_ms: i64::MAX }
+        Self { newest: NewestOfEach::default(), all: All::default(), newest_ms: i64::MIN, oldest_ms: i64::MAX }
     }
 }
 

@@ -173,6 +173,14 @@ impl Members {
         }
     }
 
+    fn meets(&self, other: &Self) -> bool {
+        let (few, many) = if self.len() <= other.len() { (self, other) } else { (other, self) };
+        match (few, many) {
+            (Self::Dense(a, _), Self::Dense(b, _)) => a.iter().zip(&**b).any(|(a, b)| a & b != 0),
+            (Self::Sparse(list), of) | (of, Self::Sparse(list)) => list.iter().any(|low| of.contains(*low)),
+        }
+    }
+
     fn unite(&mut self, other: &Self) {
         match (&mut *self, other) {
             (Self::Dense(..), Self::Dense(words, _)) => self.combine(words, |a, b| a | b),
@@ -223,7 +231,6 @@ impl Set {
         }
     }
 
-    #[cfg(test)]
     pub fn contains(&self, number: u32) -> bool {
         self.find((number >> 16) as u16).is_ok_and(|at| self.blocks[at].members.contains(number as u16))
     }
@@ -251,6 +258,13 @@ impl Set {
             self.blocks.remove(at);
         }
         there
+    }
+
+    /// Whether a number is in both.
+    pub fn meets(&self, other: &Self) -> bool {
+        let (few, many) = if self.blocks.len() <= other.blocks.len() { (self, other) } else { (other, self) };
+        let meets = |block: &Block, at: usize| block.members.meets(&many.blocks[at].members);
+        few.blocks.iter().any(|block| many.find(block.key).is_ok_and(|at| meets(block, at)))
     }
 
     pub fn intersect(&mut self, other: &Self) {
@@ -344,6 +358,7 @@ mod tests {
                 proptest::prop_assert_eq!(got.len(), right.len(), "{}", name);
                 proptest::prop_assert_eq!(got.to_vec(), right.iter().copied().collect::<Vec<_>>(), "{}", name);
             }
+            proptest::prop_assert_eq!(x.meets(&y), !a.is_disjoint(&b));
             let mut removed = x.clone();
             for number in &b {
                 proptest::prop_assert_eq!(removed.remove(*number), a.contains(number));

@@ -31,6 +31,13 @@ impl Shapes {
         (shape, false)
     }
 
+    /// One use more of a list that is in use.
+    pub fn use_again(&mut self, shape: u32) {
+        if let Some((_, uses)) = self.all.get_mut(shape as usize) {
+            *uses += 1;
+        }
+    }
+
     pub fn names(&self, shape: u32) -> &[u32] {
         self.all.get(shape as usize).map_or(&[], |(names, _)| names)
     }

@@ -90,13 +90,17 @@ impl Symbols {
     }
 
     pub fn find(&self, text: &str) -> Option<u32> {
-        let hash = self.hash(text);
+        self.find_hashed(text, self.hash(text))
+    }
+
+    fn find_hashed(&self, text: &str, hash: u32) -> Option<u32> {
         self.table.find(spread(hash), |(id, h)| *h == hash && self.text(*id) == text).map(|(id, _)| *id)
     }
 
     /// The symbol of a text, with one use more.
     fn intern(&mut self, text: &str) -> u32 {
-        if let Some(id) = self.find(text) {
+        let hash = self.hash(text);
+        if let Some(id) = self.find_hashed(text, hash) {
             let entry = &mut self.entries[id as usize];
             self.unused -= usize::from(entry.uses == 0);
             entry.uses += 1;
@@ -113,7 +117,6 @@ impl Symbols {
                 self.entries.len() as u32 - 1
             }
         };
-        let hash = self.hash(text);
         self.table.insert_unique(spread(hash), (id, hash), |(_, h)| spread(*h));
         id
     }
@@ -130,8 +133,14 @@ impl Symbols {
         Entry { block: block as u32, at: at as u32, len: text.len() as u32, uses: 0 }
     }
 
-    /// Label ids of pairs sorted by name; each symbol has one use more, until [`Self::release`].
-    pub fn intern_pairs(&mut self, pairs: &[(&str, &str)]) -> LabelIds {
+    /// Label ids of pairs sorted by name; each symbol has one use more, until [`Self::release`]. Where the pairs are like
+    /// those of `before`, which is in use, nothing is looked up.
+    pub fn intern_pairs(&mut self, pairs: &[(&str, &str)], before: Option<&LabelIds>) -> LabelIds {
+        if let Some(before) = before.filter(|before| self.has_names(before, pairs)) {
+            self.shapes.use_again(before.shape);
+            let values = pairs.iter().zip(&before.values).map(|((_, value), like)| self.intern_like(value, *like));
+            return LabelIds { shape: before.shape, values: values.collect() };
+        }
         let names: Vec<u32> = pairs.iter().map(|(name, _)| self.intern(name)).collect();
         let values = pairs.iter().map(|(_, value)| self.intern(value)).collect();
         let (shape, known) = self.shapes.intern(&names);
@@ -140,6 +149,21 @@ impl Symbols {
             self.release_all(&names);
         }
         LabelIds { shape, values }
+    }
+
+    fn has_names(&self, ids: &LabelIds, pairs: &[(&str, &str)]) -> bool {
+        let names = self.shapes.names(ids.shape);
+        names.len() == pairs.len() && names.iter().zip(pairs).all(|(id, (name, _))| self.text(*id) == *name)
+    }
+
+    fn intern_like(&mut self, text: &str, like: u32) -> u32 {
+        if self.text(like) != text {
+            return self.intern(text);
+        }
+        if let Some(entry) = self.entries.get_mut(like as usize) {
+            entry.uses += 1;
+        }
+        like
     }
 
     /// A series is gone.
@@ -201,8 +225,23 @@ impl Symbols {
     }
 
     pub fn pairs<'a>(&'a self, ids: &'a LabelIds) -> impl Iterator<Item = (&'a str, &'a str)> + Clone + 'a {
-        let names = self.shapes.names(ids.shape).iter();
-        names.zip(&*ids.values).map(|(name, value)| (self.text(*name), self.text(*value)))
+        self.texts(ids.shape, &ids.values)
+    }
+
+    /// The pairs of a shape with these values.
+    pub fn texts<'a>(&'a self, shape: u32, values: &'a [u32]) -> impl Iterator<Item = (&'a str, &'a str)> + Clone + 'a {
+        let names = self.shapes.names(shape).iter();
+        names.zip(values).map(|(name, value)| (self.text(*name), self.text(*value)))
+    }
+
+    /// The names of a shape, by symbols.
+    pub fn names(&self, shape: u32) -> &[u32] {
+        self.shapes.names(shape)
+    }
+
+    /// One more than the largest symbol.
+    pub fn end(&self) -> usize {
+        self.entries.len()
     }
 
     /// (name, value) by symbols.
@@ -256,8 +295,8 @@ mod tests {
     #[test]
     fn texts_come_once_and_go_when_unused() {
         let mut symbols = Symbols::new(7);
-        let a = symbols.intern_pairs(&[("a", "1"), ("b", "2")]);
-        let b = symbols.intern_pairs(&[("a", "1"), ("b", "3")]);
+        let a = symbols.intern_pairs(&[("a", "1"), ("b", "2")], None);
+        let b = symbols.intern_pairs(&[("a", "1"), ("b", "3")], Some(&a));
         assert_eq!((a.shape, a.values[0]), (b.shape, b.values[0]));
         assert_eq!(symbols.len(), 7, "with the two that are always there");
         assert_eq!(symbols.compare(&a, &b), Ordering::Less);
@@ -271,12 +310,34 @@ mod tests {
     }
 
     #[test]
+    fn labels_like_those_before_are_counted_too() {
+        let mut symbols = Symbols::new(7);
+        let sets: [&[(&str, &str)]; 5] =
+            [&[("a", "1"), ("b", "2")], &[("a", "1"), ("b", "3")], &[("a", "1")], &[("a", "2")], &[("c", "2")]];
+        let mut all: Vec<LabelIds> = Vec::new();
+        for set in sets {
+            let ids = symbols.intern_pairs(set, all.last());
+            assert_eq!(ids, {
+                let again = symbols.intern_pairs(set, None);
+                symbols.release(&again);
+                again
+            });
+            all.push(ids);
+        }
+        for ids in &all {
+            symbols.release(ids);
+        }
+        symbols.sweep();
+        assert_eq!((symbols.len(), symbols.unused()), (2, 0), "each use was given back");
+    }
+
+    #[test]
     fn the_text_of_gone_symbols_is_given_back() {
         let mut symbols = Symbols::new(7);
-        let keep = symbols.intern_pairs(&[("keep", "this")]);
+        let keep = symbols.intern_pairs(&[("keep", "this")], None);
         for round in 0..50 {
             let all: Vec<_> = (0..2000)
-                .map(|n| symbols.intern_pairs(&[("label", format!("{:>100}", round * 2000 + n).as_str())]))
+                .map(|n| symbols.intern_pairs(&[("label", format!("{:>100}", round * 2000 + n).as_str())], None))
                 .collect();
             all.iter().for_each(|ids| symbols.release(ids));
             symbols.sweep();

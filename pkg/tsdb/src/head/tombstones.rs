@@ -3,7 +3,7 @@
 use chunkenc::TimedChunk;
 use storage::{Error, Result};
 
-use super::encode::{Row, encode};
+use super::encode::{Encodings, Row, encode};
 use super::recode::rows;
 
 /// What is left of a chunk without the samples in `deleted`, both ends inclusive.
@@ -14,7 +14,8 @@ pub(crate) fn cut_out(chunk: TimedChunk, deleted: &[(i64, i64)]) -> Result<Vec<T
     }
     let is_left = |row: &Row| !deleted.iter().any(|(min, max)| *min <= row.time_ms && row.time_ms <= *max);
     let left: Vec<Row> = rows(&chunk)?.into_iter().filter(is_left).collect();
-    let chunks = encode(&left).map_err(|e| Error::Corrupt(format!("chunk of the head: {e}")))?;
+    let chunks = encode(&left, Encodings::like(chunk.encoding))
+        .map_err(|e| Error::Corrupt(format!("chunk of the head: {e}")))?;
     Ok(chunks.iter().map(|full| full.chunk()).collect())
 }
 

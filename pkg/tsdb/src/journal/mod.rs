@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use futures::future::{BoxFuture, FutureExt, ready};
 use parking_lot::Mutex;
 use telemetry::Metrics;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 pub use self::log::{JournalOptions, Log, log_dir};
 use self::metrics::LogMetrics;
@@ -30,7 +30,9 @@ pub struct LogJournal {
     dir: PathBuf,
     /// What of the logs was there before.
     before: Before,
+    corrupt: u64,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    written: watch::Receiver<wal::Position>,
 }
 
 impl fmt::Debug for LogJournal {
@@ -46,6 +48,8 @@ pub struct Before {
     pub wal: Option<u64>,
     /// Of `wbl`.
     pub wbl: Option<u64>,
+    /// Segments of `wal` stand behind a checkpoint that was not written after them.
+    pub unhidden: bool,
 }
 
 impl LogJournal {
@@ -55,9 +59,13 @@ impl LogJournal {
     /// The first segment cannot be made: see [`wal::Error`].
     pub fn open(data: &Path, options: JournalOptions, metrics: &Metrics) -> Result<Self, wal::Error> {
         let last = |log| wal::list_segments(&log_dir(data, log)).ok().and_then(|s| Some(s.last()?.number));
-        let before = Before { wal: last(Log::Wal), wbl: last(Log::Wbl) };
+        let unhidden = unhide(&log_dir(data, Log::Wal))?;
+        let before = Before { wal: last(Log::Wal), wbl: last(Log::Wbl), unhidden };
         let metrics = LogMetrics::new(metrics);
-        let logs = Arc::new(Mutex::new(Logs::open(data, &options, metrics.clone())?));
+        let logs = Logs::open(data, &options, metrics.clone())?;
+        let written = logs.written();
+        let corrupt = logs.corrupt;
+        let logs = Arc::new(Mutex::new(logs));
         let queue = Arc::new(Queue::default());
         let writing = (queue.clone(), logs.clone());
         let mut threads = vec![spawn("wal-write", move || write::run(&writing.0, &writing.1))?];
@@ -66,12 +74,23 @@ impl LogJournal {
             let every = options.sync_interval;
             threads.push(spawn("wal-sync", move || sync::run(&syncing, &logs, every, &metrics))?);
         }
-        Ok(Self { queue, dir: data.to_owned(), before, threads: Mutex::new(threads) })
+        Ok(Self { queue, dir: data.to_owned(), before, corrupt, threads: Mutex::new(threads), written })
     }
 
     /// What an earlier process wrote, for the replay.
     pub fn before(&self) -> Before {
         self.before
+    }
+
+    /// Up to where the write-ahead log is written: for those who follow it.
+    pub fn written(&self) -> watch::Receiver<wal::Position> {
+        self.written.clone()
+    }
+
+    /// How many logs ended with bytes that had changed, and lost what those were. The end of a write that a crash cut short is
+    /// no such.
+    pub fn corrupt(&self) -> u64 {
+        self.corrupt
     }
 
     /// Begins a new segment of a log; its number. `None` if there is no such log.
@@ -114,6 +133,24 @@ impl Journal for LogJournal {
         self.queue.push(Request::Batch(batch, answer));
         answered.map(|answer| answer.unwrap_or_else(|_| Err(closed()))).boxed()
     }
+}
+
+/// Makes segments readable that a checkpoint hides, and tells; whether there were any.
+///
+/// # Errors
+/// The file system refuses.
+pub(crate) fn unhide(dir: &Path) -> Result<bool, wal::Error> {
+    let unhidden = wal::checkpoint::unhide(dir)?;
+    if let Some(wal::checkpoint::Unhidden { checkpoint, segments, first }) = &unhidden {
+        tracing::warn!(
+            checkpoint = %checkpoint.display(),
+            segments,
+            first,
+            "the checkpoint's number is beyond segments of the log that it does not replace: they got new numbers behind \
+             it and are read, nothing is lost"
+        );
+    }
+    Ok(unhidden.is_some())
 }
 
 fn closed() -> JournalError {

@@ -54,7 +54,7 @@ async fn batches_are_logged_in_the_order_of_the_calls() {
         let refused = journal.log(batch("x", "")).await.unwrap_err();
         assert!(refused.nothing_written && refused.message.contains("closed"));
         let again = open(dir.path(), JournalOptions::default());
-        assert_eq!(again.before(), Before { wal: Some(1), wbl: Some(0) });
+        assert_eq!(again.before(), Before { wal: Some(1), wbl: Some(0), unhidden: false });
         assert_eq!(read(dir.path(), Log::Wal), want);
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use super::log::{JournalOptions, Log, log_dir};
 use super::metrics::LogMetrics;
@@ -17,6 +18,10 @@ pub(super) struct Logs {
     wbl_dir: PathBuf,
     options: JournalOptions,
     metrics: LogMetrics,
+    /// The end of the write-ahead log, for those who follow it.
+    written: watch::Sender<wal::Position>,
+    /// Logs whose end was corrupt when they were opened.
+    pub(super) corrupt: u64,
 }
 
 type Waiting = (LogBatch, Answer<()>);
@@ -27,11 +32,19 @@ impl Logs {
         options: &JournalOptions,
         metrics: LogMetrics,
     ) -> Result<Self, wal::Error> {
-        let wal = open(&log_dir(data, Log::Wal), options)?;
+        let (wal, wal_corrupt) = open(&log_dir(data, Log::Wal), options)?;
         let wbl_dir = log_dir(data, Log::Wbl);
         // One that is there is opened at once: its end may be torn.
         let wbl = if wbl_dir.is_dir() { Some(open(&wbl_dir, options)?) } else { None };
-        Ok(Self { wal, wbl, wbl_dir, options: options.clone(), metrics })
+        let wbl_corrupt = wbl.as_ref().is_some_and(|(_, corrupt)| *corrupt);
+        let corrupt = u64::from(wal_corrupt) + u64::from(wbl_corrupt);
+        let wbl = wbl.map(|(writer, _)| writer);
+        let (written, _) = watch::channel(wal.position());
+        Ok(Self { wal, wbl, wbl_dir, options: options.clone(), metrics, written, corrupt })
+    }
+
+    pub(super) fn written(&self) -> watch::Receiver<wal::Position> {
+        self.written.subscribe()
     }
 
     /// What is not durable yet, of both.
@@ -60,7 +73,7 @@ impl Logs {
 
     fn wbl(&mut self) -> Result<&mut wal::Writer, wal::Error> {
         if self.wbl.is_none() {
-            self.wbl = Some(open(&self.wbl_dir, &self.options)?);
+            self.wbl = Some(open(&self.wbl_dir, &self.options)?.0);
         }
         match &mut self.wbl {
             Some(writer) => Ok(writer),
@@ -108,6 +121,7 @@ impl Logs {
         let wbl: Vec<&[u8]> = records(|batch| &batch.wbl).collect();
         if !wal.is_empty() {
             self.wal.log(&wal).map_err(|error| Failed { error, written: false })?;
+            self.written.send_replace(self.wal.position());
         }
         if !wbl.is_empty() {
             let written = !wal.is_empty();
@@ -135,15 +149,21 @@ fn answer(waiting: Vec<Waiting>, outcome: &Result<(), JournalError>) {
     }
 }
 
-fn open(dir: &std::path::Path, options: &JournalOptions) -> Result<wal::Writer, wal::Error> {
+/// Also whether the end of the log was corrupt.
+fn open(dir: &std::path::Path, options: &JournalOptions) -> Result<(wal::Writer, bool), wal::Error> {
     let (writer, torn) = wal::Writer::open(dir, options.wal.clone())?;
-    if let Some(torn) = torn {
-        tracing::info!(
+    match &torn {
+        Some(torn) if torn.is_damage => tracing::warn!(
+            path = %dir.display(), at = %torn.position, bytes = torn.bytes, why = torn.why,
+            "the end of the log is corrupt and was cut off: its samples are missing from answers; check the disk"
+        ),
+        Some(torn) => tracing::info!(
             path = %dir.display(), at = %torn.position, bytes = torn.bytes, why = torn.why,
             "cut off the end of the log, which a crash left unfinished"
-        );
+        ),
+        None => {}
     }
-    Ok(writer)
+    Ok((writer, torn.is_some_and(|torn| torn.is_damage)))
 }
 
 /// Works until the queue is closed and empty.

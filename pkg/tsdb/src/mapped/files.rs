@@ -34,6 +34,11 @@ impl MappedFile {
         }
         Ok(map.clone())
     }
+
+    /// Gives up the mapping until somebody asks for bytes again.
+    pub(super) fn unmap(&self) {
+        *self.map.lock() = Bytes::new();
+    }
 }
 
 /// The files in `dir` with their numbers and lengths, ascending; none if there is no such directory.

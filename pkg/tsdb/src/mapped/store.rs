@@ -85,6 +85,23 @@ impl MappedChunks {
         Ok(Self { dir: dir.to_owned(), options, files: RwLock::new(files), active: Mutex::new(active) })
     }
 
+    /// The chunks in `dir`, which is not changed; none if it is not there.
+    ///
+    /// # Errors
+    /// The directory cannot be listed.
+    pub fn open_read_only(dir: &Path) -> io::Result<Self> {
+        let found = if dir.exists() { files::list(dir)? } else { Vec::new() };
+        let files = found.into_iter().map(|(number, path, len)| (number, MappedFile::new(path, len))).collect();
+        // Nobody writes: no number is given out.
+        let active = Active { file: None, next: u32::MAX, chunk: Vec::new() };
+        Ok(Self {
+            dir: dir.to_owned(),
+            options: MappedOptions::default(),
+            files: RwLock::new(files),
+            active: Mutex::new(active),
+        })
+    }
+
     /// Shows all chunks to `visit`, in the order in which they were written. To be called before any is written.
     pub fn load(&self, visit: &mut dyn FnMut(MappedChunk)) -> Loaded {
         let mut loaded = Loaded::default();
@@ -114,6 +131,8 @@ impl MappedChunks {
                     }
                 }
             }
+            // The pages that were read count as this process' memory while they are mapped.
+            file.unmap();
         }
         loaded
     }

@@ -1,4 +1,4 @@
-//! Records on their way from the log into the head, some hundred kilobytes at a time.
+//! Records on their way from the log into the head, a hundred kilobytes and some at a time.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use wal::record::{BucketHistogram, Histograms, Kind, Markers, Samples};
 use wal::{Compression, Packed, Position, Reader, Unpacker};
 
 /// Bytes as stored, in a batch; it may end with a record that is longer.
-const PACKED_BYTES: usize = 256 << 10;
+const PACKED_BYTES: usize = 128 << 10;
 
 /// One record as it is stored.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub(super) enum Op {
 pub(super) struct HistogramColumns {
     pub(super) refs: Vec<u64>,
     pub(super) times_ms: Vec<i64>,
+    /// 0 = unknown.
+    pub(super) starts_ms: Vec<i64>,
     pub(super) values: Vec<HistogramValue>,
 }
 
@@ -70,6 +72,7 @@ impl Batch {
         self.floats.clear();
         self.histograms.refs.clear();
         self.histograms.times_ms.clear();
+        self.histograms.starts_ms.clear();
         self.histograms.values.clear();
         self.markers.clear();
         (self.invalid_histograms, self.unknown_records) = (0, 0);
@@ -174,6 +177,8 @@ impl HistogramColumns {
         let invalid = decoder.decode(record)?;
         self.refs.extend_from_slice(&decoder.refs);
         self.times_ms.extend_from_slice(&decoder.times_ms);
+        self.starts_ms.extend_from_slice(&decoder.starts_ms);
+        self.starts_ms.resize(self.refs.len(), 0);
         self.values.extend(decoder.values.drain(..).map(value));
         Ok(invalid.len() as u64)
     }

@@ -10,6 +10,7 @@
 
 mod batch;
 mod error;
+mod held;
 mod numbers;
 mod pipeline;
 mod sequence;
@@ -42,6 +43,8 @@ pub struct Inputs<'a> {
     pub last_wal: Option<u64>,
     /// The same of the log of late samples.
     pub last_wbl: Option<u64>,
+    /// The checkpoint may have higher numbers of series than the segments behind it ([`wal::checkpoint::unhide`]).
+    pub unhidden: bool,
     /// Samples before this are in blocks and not taken, ms.
     pub min_valid_ms: i64,
     /// Threads that decode, and as many that fill in.
@@ -67,7 +70,7 @@ impl Replay {
     pub fn prepare(inputs: Inputs<'_>) -> Result<Self, Error> {
         let sources = Sources::find(inputs.data, inputs.last_wal, inputs.last_wbl)?;
         let restore = inputs.head.restore();
-        inputs.head.set_next_number(numbers::first_free(&sources)?);
+        inputs.head.set_next_number(numbers::first_free(&sources, inputs.unhidden)?);
         let (chunks, threads) = (inputs.chunks, inputs.threads.max(1));
         Ok(Self { sources, restore, chunks, min_valid_ms: inputs.min_valid_ms, threads })
     }

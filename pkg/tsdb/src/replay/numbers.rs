@@ -1,5 +1,8 @@
 //! Numbers that new series may get before the log is replayed.
 
+use std::io;
+use std::path::Path;
+
 use wal::record::{Kind, SeriesReader};
 use wal::{Compression, Packed, Reader, Unpacker};
 
@@ -11,21 +14,33 @@ use super::sources::Sources;
 const MARGIN: u64 = 1 << 16;
 
 /// A number above all that the logs have. Numbers ascend, so that only the last segment that has series is looked
-/// through, or the checkpoint.
-pub(super) fn first_free(sources: &Sources) -> Result<u64, Error> {
+/// through, or the checkpoint; or both if the checkpoint may be newer.
+pub(super) fn first_free(sources: &Sources, with_checkpoint: bool) -> Result<u64, Error> {
     let Some(last) = sources.last_wal else { return Ok(1) };
-    let within = |source| Error::Io { path: sources.wal_dir.clone(), source };
+    let in_segments = in_segments(sources, last)?;
+    let in_checkpoint = match &sources.checkpoint {
+        Some(checkpoint) if with_checkpoint || in_segments.is_none() => {
+            highest(Reader::open(&checkpoint.dir, 0).map_err(within(&sources.wal_dir))?)
+        }
+        _ => None,
+    };
+    Ok(in_segments.max(in_checkpoint).unwrap_or(0).saturating_add(MARGIN))
+}
+
+fn within(path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::Io { path: path.to_owned(), source }
+}
+
+fn in_segments(sources: &Sources, last: u64) -> Result<Option<u64>, Error> {
     let (first, _) = sources.segments();
     for segment in (first..=last).rev() {
-        let mut reader = Reader::open(&sources.wal_dir, segment).map_err(within)?;
+        let mut reader = Reader::open(&sources.wal_dir, segment).map_err(within(&sources.wal_dir))?;
         reader.stop_behind(segment, &sources.wal_dir);
         if let Some(number) = highest(reader) {
-            return Ok(number.saturating_add(MARGIN));
+            return Ok(Some(number));
         }
     }
-    let Some(checkpoint) = &sources.checkpoint else { return Ok(MARGIN) };
-    let reader = Reader::open(&checkpoint.dir, 0).map_err(within)?;
-    Ok(highest(reader).unwrap_or(0).saturating_add(MARGIN))
+    Ok(None)
 }
 
 fn highest(mut reader: Reader) -> Option<u64> {

@@ -60,7 +60,7 @@ pub(super) fn run(
             scope.spawn(move || worker.run(&jobs));
             workers.push(to);
         }
-        let sequence = Sequence { restore: work.restore, workers, aliases: Arc::default(), late };
+        let sequence = Sequence { restore: work.restore, workers, late };
         drive(work, &mut reader, &decoders, sequence, at_segment, tally)
     })
 }
@@ -79,7 +79,7 @@ fn drive(
     work: &Work<'_>,
     reader: &mut Reader,
     decoders: &[Decoder],
-    mut sequence: Sequence<'_>,
+    sequence: Sequence<'_>,
     at_segment: &mut dyn FnMut(u64),
     tally: &mut Replayed,
 ) -> Result<(), Error> {

@@ -9,20 +9,22 @@ use model::{Exemplar, MetricMetadata};
 use wal::record::{ExemplarReader, MetadataReader, SeriesReader, Tombstones};
 
 use super::batch::{Batch, Op};
-use super::worker::{Aliases, Attach, Job};
+use super::worker::{Attach, Job};
 use super::{Error, Replayed};
 use crate::head::Restore;
+
+/// Labels that are resolved in one call, about.
+const PAIRS: usize = 1 << 14;
 
 pub(super) struct Sequence<'a> {
     pub(super) restore: &'a Restore,
     pub(super) workers: Vec<SyncSender<Job>>,
-    pub(super) aliases: Arc<Aliases>,
     pub(super) late: bool,
 }
 
 impl Sequence<'_> {
     /// Does the batch's operations, and hands what is left of them to the workers.
-    pub(super) fn batch(&mut self, batch: &Arc<Batch>, tally: &mut Replayed) -> Result<(), Error> {
+    pub(super) fn batch(&self, batch: &Arc<Batch>, tally: &mut Replayed) -> Result<(), Error> {
         tally.records += batch.records();
         tally.invalid_histograms += batch.invalid_histograms;
         tally.unknown_records += batch.unknown_records;
@@ -60,8 +62,7 @@ impl Sequence<'_> {
     fn fill(&self, batch: &Arc<Batch>, ops: std::ops::Range<usize>, attach: &mut Vec<Attach>) -> Result<(), Error> {
         let attach = Arc::new(std::mem::take(attach));
         for worker in &self.workers {
-            let (batch, aliases) = (batch.clone(), self.aliases.clone());
-            let job = Job::Fill { batch, ops: ops.clone(), attach: attach.clone(), aliases };
+            let job = Job::Fill { batch: batch.clone(), ops: ops.clone(), attach: attach.clone() };
             worker.send(job).map_err(|_| Error::ThreadEnded)?;
         }
         Ok(())
@@ -80,28 +81,32 @@ impl Sequence<'_> {
         Ok(())
     }
 
-    fn series(
-        &mut self,
-        record: &[u8],
-        op: usize,
-        attach: &mut Vec<Attach>,
-        tally: &mut Replayed,
-    ) -> Result<(), Corrupt> {
+    fn series(&self, record: &[u8], op: usize, attach: &mut Vec<Attach>, tally: &mut Replayed) -> Result<(), Corrupt> {
         let mut reader = SeriesReader::new(record)?;
-        while let Some((number, pairs)) = reader.read()? {
-            match self.restore.series(number, pairs) {
-                Ok(numbered) if numbered.again => {
-                    let first = numbered.first;
-                    if self.aliases.get(&number) != Some(&first) {
-                        Arc::make_mut(&mut self.aliases).insert(number, first);
-                    }
-                    attach.push(Attach { op, number, first });
-                }
-                Ok(_) => {}
-                Err(error) => tally.refused(&error),
+        let (mut pairs, mut series) = (Vec::new(), Vec::new());
+        loop {
+            let read = reader.read().map(|read| {
+                read.map(|(number, labels)| {
+                    pairs.extend_from_slice(labels);
+                    series.push((number, pairs.len()));
+                })
+            });
+            if pairs.len() < PAIRS && matches!(read, Ok(Some(()))) {
+                continue;
             }
+            for (numbered, (number, _)) in self.restore.series(&series, &pairs).into_iter().zip(&series) {
+                match numbered {
+                    Ok(numbered) if numbered.again => attach.push(Attach { op, number: *number }),
+                    Ok(_) => {}
+                    Err(error) => tally.refused(&error),
+                }
+            }
+            if read?.is_none() {
+                return Ok(());
+            }
+            pairs.clear();
+            series.clear();
         }
-        Ok(())
     }
 
     fn exemplars(&self, record: &[u8]) -> Result<(), Corrupt> {

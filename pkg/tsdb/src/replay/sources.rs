@@ -143,13 +143,13 @@ pub(super) fn chunks(chunks: &MappedChunks, restore: &Restore, tally: &mut Repla
         };
         restore.mapped_chunk(chunk.series_ref, mapped);
     };
-    // Whether one is corrupt is known when all are read. Mostly none is, and they need not be held meanwhile.
-    let loaded = chunks.load(&mut |_| {});
+    let loaded = chunks.load(&mut give);
     tally.chunks = loaded.chunks;
     if loaded.corrupt.is_empty() {
-        chunks.load(&mut give);
         return late;
     }
+    // Which ones stand behind a corrupt place is known now: all are given anew.
+    restore.drop_mapped_chunks();
     loaded.corrupt.iter().for_each(|(_, corrupt)| tally.corrupt_chunk(corrupt));
     let places: Vec<u64> = loaded.corrupt.iter().map(|(place, _)| *place).collect();
     let mut found = Vec::new();

@@ -1,17 +1,13 @@
 //! Fills in the samples of some series.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 
-use storage::append::HistogramValue;
-
 use super::batch::{Batch, Op};
+use super::held::Held;
 use crate::head::{Restore, RestoreWorker};
-
-/// Numbers that mean the same series as an earlier one.
-pub(super) type Aliases = HashMap<u64, u64>;
 
 /// A number whose chunks on disk a series gets once the samples before it are filled in.
 #[derive(Debug, Clone, Copy)]
@@ -19,31 +15,51 @@ pub(super) struct Attach {
     /// The place among the batch's operations.
     pub(super) op: usize,
     pub(super) number: u64,
-    pub(super) first: u64,
 }
 
 /// What a worker is asked to do, in order.
 pub(super) enum Job {
     /// Some operations of a batch.
-    Fill { batch: Arc<Batch>, ops: Range<usize>, attach: Arc<Vec<Attach>>, aliases: Arc<Aliases> },
+    Fill { batch: Arc<Batch>, ops: Range<usize>, attach: Arc<Vec<Attach>> },
     /// To be answered when all before it is done; series are forgotten then.
     Renew(SyncSender<()>),
 }
 
-/// Which of the workers fills in the series of a number.
+/// Which of the workers fills in a series.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Share {
     pub(super) own: u64,
     pub(super) of: u64,
 }
 
+/// Neighbours that one worker has: series of a scrape are neighbours mostly.
+const NEIGHBOURS: u32 = 64;
+
 impl Share {
+    fn has(self, neighbours: u32) -> bool {
+        u64::from(neighbours) % self.of == self.own
+    }
+}
+
+/// Says whether slots are in a share, most of them in the neighbourhood of the one before.
+struct Own {
+    share: Share,
+    neighbours: u32,
+    is_own: bool,
+}
+
+impl Own {
+    fn new(share: Share) -> Self {
+        Self { share, neighbours: 0, is_own: share.has(0) }
+    }
+
     #[inline]
-    fn has(self, number: u64, aliases: &Aliases) -> bool {
-        let first = if aliases.is_empty() { number } else { aliases.get(&number).copied().unwrap_or(number) };
-        // The upper half of a product is spread over all numbers.
-        let spread = first.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        (spread * self.of) >> 32 == self.own
+    fn has(&mut self, slot: u32) -> bool {
+        let neighbours = slot / NEIGHBOURS;
+        if neighbours != self.neighbours {
+            (self.neighbours, self.is_own) = (neighbours, self.share.has(neighbours));
+        }
+        self.is_own
     }
 }
 
@@ -57,81 +73,47 @@ pub(super) struct Worker<'a> {
     pub(super) late: bool,
 }
 
-/// Rows of floats that are held at most.
-const HELD_ROWS: usize = 1 << 18;
-
-/// Rows of one worker.
-#[derive(Default)]
-struct Rows {
-    numbers: Vec<u64>,
-    times_ms: Vec<i64>,
-    starts_ms: Vec<i64>,
-    values: Vec<f64>,
-}
-
-impl Rows {
-    fn clear(&mut self) {
-        self.numbers.clear();
-        self.times_ms.clear();
-        self.starts_ms.clear();
-        self.values.clear();
-    }
-
-    fn push(&mut self, number: u64, time_ms: i64, start_ms: i64, value: f64) {
-        self.numbers.push(number);
-        self.times_ms.push(time_ms);
-        self.starts_ms.push(start_ms);
-        self.values.push(value);
-    }
-}
-
-/// Floats are filled in series by series, many scrapes at a time: so each series comes into the processor's cache once
-/// for several samples. Among the samples of a series their order stays.
-#[derive(Default)]
-struct Held {
-    rows: Rows,
-    /// By row: the first number of its series.
-    firsts: Vec<(u64, u32)>,
-    sorted: Rows,
-}
-
 impl Worker<'_> {
     /// Works until there are no more jobs.
     pub(super) fn run(&self, jobs: &Receiver<Job>) {
-        let (mut worker, mut held) = (self.restore.worker(), Held::default());
+        let (mut worker, mut held) = (self.restore.worker(), Held::new(self.late));
         while let Ok(job) = jobs.recv() {
             match job {
-                Job::Fill { batch, ops, attach, aliases } => {
+                Job::Fill { batch, ops, attach } => {
                     for at in ops {
-                        self.op(&mut worker, &mut held, &batch, at, &aliases);
-                        for attach in attach.iter().filter(|a| a.op == at && self.share.has(a.first, &aliases)) {
-                            self.flush(&mut worker, &mut held);
-                            worker.attach(attach.number);
+                        self.op(&mut worker, &mut held, &batch, at);
+                        for attach in attach.iter().filter(|attach| attach.op == at) {
+                            if worker.slot(attach.number).is_some_and(|slot| Own::new(self.share).has(slot)) {
+                                held.fill(&mut worker);
+                                worker.attach(attach.number);
+                            }
                         }
                     }
                 }
                 Job::Renew(done) => {
-                    self.flush(&mut worker, &mut held);
+                    held.fill(&mut worker);
                     worker = self.restore.worker();
                     // Who asked may have given up.
                     _ = done.send(());
                 }
             }
         }
-        self.flush(&mut worker, &mut held);
+        held.fill(&mut worker);
     }
 
-    fn op(&self, worker: &mut RestoreWorker, held: &mut Held, batch: &Batch, at: usize, aliases: &Aliases) {
+    fn op(&self, worker: &mut RestoreWorker, held: &mut Held, batch: &Batch, at: usize) {
         match batch.ops.get(at) {
-            Some(Op::Floats(range)) => self.floats(worker, held, batch, range.clone(), aliases),
-            Some(Op::Histograms(range)) => self.histograms(worker, held, batch, range.clone(), aliases),
+            Some(Op::Floats(range)) => self.floats(worker, held, batch, range.clone()),
+            Some(Op::Histograms(range)) => self.histograms(worker, held, batch, range.clone()),
             Some(Op::Markers(range)) => {
-                self.flush(worker, held);
+                held.fill(worker);
+                let mut own = Own::new(self.share);
                 let markers = batch.markers.refs.iter().zip(&batch.markers.chunk_refs);
                 for (number, chunk) in markers.skip(range.start).take(range.len()) {
+                    let Some(slot) = worker.slot(*number) else { continue };
                     // Where the chunk is not on disk, the samples are only in the log (prometheus#12127).
-                    if self.share.has(*number, aliases) && self.late_chunks.contains(chunk) {
-                        worker.late_marker(*number);
+                    if own.has(slot) && self.late_chunks.contains(chunk) {
+                        worker.late_marker(slot);
                     }
                 }
             }
@@ -139,79 +121,66 @@ impl Worker<'_> {
         }
     }
 
-    /// Whether a row is for this worker. Late samples of any time are: they are in no block before those are cut.
+    /// Shows the rows that are for this worker and not in chunks on disk. Late samples of any time are: they are in no
+    /// block before those are cut.
     #[inline]
-    fn takes(&self, number: u64, time_ms: i64, aliases: &Aliases) -> bool {
-        (self.late || time_ms >= self.min_valid_ms) && self.share.has(number, aliases)
+    fn each_own(&self, worker: &mut RestoreWorker, refs: &[u64], times_ms: &[i64], mut take: impl FnMut(usize, u32)) {
+        let (mut own, mut unknown, mut skipped) = (Own::new(self.share), 0, 0);
+        for (row, (number, time_ms)) in refs.iter().zip(times_ms).enumerate() {
+            let Some(slot) = worker.slot(*number) else {
+                unknown += 1;
+                continue;
+            };
+            if !own.has(slot) || !self.late && *time_ms < self.min_valid_ms {
+                continue;
+            }
+            if !self.late && *time_ms <= worker.covered_ms(slot) {
+                skipped += 1;
+                continue;
+            }
+            take(row, slot);
+        }
+        // One of them counts for all.
+        worker.unknown(if self.share.own == 0 { unknown } else { 0 });
+        worker.skipped(skipped);
     }
 
-    fn floats(
-        &self,
-        worker: &mut RestoreWorker,
-        held: &mut Held,
-        batch: &Batch,
-        range: Range<usize>,
-        aliases: &Aliases,
-    ) {
+    fn floats(&self, worker: &mut RestoreWorker, held: &mut Held, batch: &Batch, range: Range<usize>) {
         let columns = &batch.floats;
-        let all = columns.refs.iter().zip(&columns.times_ms).zip(&columns.values).enumerate();
-        for (at, ((number, time_ms), value)) in all.skip(range.start).take(range.len()) {
-            if self.takes(*number, *time_ms, aliases) {
-                let first = if aliases.is_empty() { number } else { aliases.get(number).unwrap_or(number) };
-                held.firsts.push((*first, held.rows.numbers.len() as u32));
-                let start_ms = columns.starts_ms.get(at).copied().unwrap_or_default();
-                held.rows.push(*number, *time_ms, start_ms, *value);
-            }
-        }
-        if held.firsts.len() >= HELD_ROWS {
-            self.flush(worker, held);
+        let Some((refs, times_ms)) = columns.refs.get(range.clone()).zip(columns.times_ms.get(range.clone())) else {
+            return;
+        };
+        let values = columns.values.get(range.clone()).unwrap_or_default();
+        let starts_ms = columns.starts_ms.get(range).unwrap_or_default();
+        self.each_own(worker, refs, times_ms, |row, slot| {
+            held.floats.push(slot, (times_ms[row], values[row]), starts_ms.get(row).copied().unwrap_or(0));
+        });
+        if held.floats.is_full() {
+            held.fill(worker);
         }
     }
 
-    /// Fills in the floats that are held.
-    fn flush(&self, worker: &mut RestoreWorker, held: &mut Held) {
-        let Held { rows, firsts, sorted } = held;
-        // Rows of a scrape ascend mostly, so that this merges a few runs.
-        firsts.sort_by_key(|(first, _)| *first);
-        for (_, at) in &*firsts {
-            let at = *at as usize;
-            sorted.push(rows.numbers[at], rows.times_ms[at], rows.starts_ms[at], rows.values[at]);
-        }
-        match self.late {
-            false => worker.floats(&sorted.numbers, &sorted.times_ms, &sorted.values, &sorted.starts_ms),
-            true => worker.late_floats(&sorted.numbers, &sorted.times_ms, &sorted.values, &sorted.starts_ms),
-        }
-        firsts.clear();
-        rows.clear();
-        sorted.clear();
-    }
-
-    fn histograms(
-        &self,
-        worker: &mut RestoreWorker,
-        held: &mut Held,
-        batch: &Batch,
-        range: Range<usize>,
-        aliases: &Aliases,
-    ) {
+    fn histograms(&self, worker: &mut RestoreWorker, held: &mut Held, batch: &Batch, range: Range<usize>) {
         let columns = &batch.histograms;
-        let (mut numbers, mut times_ms, mut values) = (Vec::new(), Vec::new(), Vec::<HistogramValue>::new());
-        let all = columns.refs.iter().zip(&columns.times_ms).zip(&columns.values);
-        for ((number, time_ms), value) in all.skip(range.start).take(range.len()) {
-            if self.takes(*number, *time_ms, aliases) {
-                numbers.push(*number);
-                times_ms.push(*time_ms);
-                values.push(value.clone());
-            }
-        }
-        if numbers.is_empty() {
+        let Some((refs, times_ms)) = columns.refs.get(range.clone()).zip(columns.times_ms.get(range.clone())) else {
+            return;
+        };
+        let (values, starts_ms) = (&columns.values[range.clone()], &columns.starts_ms[range]);
+        let mut rows = Vec::new();
+        self.each_own(worker, refs, times_ms, |row, slot| {
+            rows.push((slot, (times_ms[row], starts_ms[row], values[row].clone())));
+        });
+        if rows.is_empty() {
             return;
         }
         // A series may change from floats to histograms.
-        self.flush(worker, held);
-        match self.late {
-            false => worker.histograms(&numbers, &times_ms, &values),
-            true => worker.late_histograms(&numbers, &times_ms, &values),
+        held.fill(worker);
+        for (slot, sample) in rows {
+            match self.late {
+                false => worker.histograms(slot, &[sample]),
+                true => worker.late_histograms(slot, &[sample]),
+            }
         }
+        worker.flush();
     }
 }

@@ -3,8 +3,11 @@
 //! `checkpoint.00000012` replaces all segments up to number 12. It is made as `checkpoint.00000012.tmp` and renamed.
 
 mod filter;
+mod strays;
 mod write;
 
+pub(crate) use strays::hidden;
+pub use strays::{Unhidden, unhide};
 pub use write::{Request, Stats, write};
 
 use std::io;

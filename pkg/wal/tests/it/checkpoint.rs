@@ -4,7 +4,7 @@ use std::path::Path;
 
 use histogram::{CUSTOM_BUCKETS_SCHEMA, Histogram, Span};
 use model::MetricType;
-use wal::checkpoint::{Request, Stats, last, remove_below, write};
+use wal::checkpoint::{Request, Stats, last, remove_below, unhide, write};
 use wal::record::*;
 use wal::{Entry, Options, PAGE_BYTES, Reader, Writer, list_segments};
 
@@ -225,4 +225,86 @@ fn a_corrupt_checkpoint_costs_its_records_only() {
         assert_eq!(records.last().unwrap(), &samples(&[2], 200), "byte {at}");
         assert!(corruptions > 0, "byte {at}");
     }
+}
+
+/// A log of five segments whose newest checkpoint has a number beyond them.
+fn behind_a_foreign_checkpoint(dir: &Path) -> Vec<Vec<u8>> {
+    let mut writer = open(dir, Options::default());
+    (1..=20).for_each(|n| log(&mut writer, &[series(&[n]), samples(&[n], 100)]));
+    checkpoint(dir, 19, 0, &(1..=20).collect::<Vec<_>>());
+    writer.truncate(u64::MAX).unwrap();
+    drop(writer);
+    for segment in list_segments(dir).unwrap() {
+        std::fs::remove_file(segment.path).unwrap();
+    }
+    // As a program does it that does not look at checkpoints.
+    let own = tempfile::tempdir().unwrap();
+    let mut writer = open(own.path(), Options::default());
+    (21..=24).for_each(|n| log(&mut writer, &[series(&[n]), samples(&[n], 200)]));
+    drop(writer);
+    for segment in list_segments(own.path()).unwrap() {
+        std::fs::copy(&segment.path, dir.join(segment.path.file_name().unwrap())).unwrap();
+    }
+    let old = (1..=20).flat_map(|n| [series(&[n]), samples(&[n], 100)]);
+    old.chain((21..=24).flat_map(|n| [series(&[n]), samples(&[n], 200)])).collect()
+}
+
+fn numbers(dir: &Path) -> Vec<u64> {
+    list_segments(dir).unwrap().iter().map(|segment| segment.number).collect()
+}
+
+#[test]
+fn a_checkpoint_beyond_the_last_segment_hides_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = behind_a_foreign_checkpoint(dir.path());
+    assert_eq!(numbers(dir.path()), [0, 1, 2, 3, 4]);
+    assert_eq!(read(dir.path()), all, "before anything was repaired");
+    let unhidden = unhide(dir.path()).unwrap().unwrap();
+    assert_eq!((unhidden.segments, unhidden.first, numbers(dir.path())), (5, 20, vec![20, 21, 22, 23, 24]));
+    assert_eq!(unhide(dir.path()).unwrap(), None);
+    assert_eq!(read(dir.path()), all);
+    let writer = open(dir.path(), Options::default());
+    assert_eq!((writer.position().segment, read(dir.path())), (25, all));
+}
+
+#[test]
+fn a_repair_of_numbers_that_was_interrupted_goes_on() {
+    for (done, later) in (0..5).flat_map(|done| [(done, vec![]), (done, vec![40]), (done, vec![22, 23])]) {
+        let dir = tempfile::tempdir().unwrap();
+        let all = behind_a_foreign_checkpoint(dir.path());
+        let to = |number: u64| dir.path().join(format!("{number:08}"));
+        for number in (5 - done..5).rev() {
+            std::fs::rename(to(number), to(number + 20)).unwrap();
+        }
+        for number in &later {
+            let taken = numbers(dir.path()).contains(number);
+            if !taken {
+                std::fs::write(to(*number), []).unwrap();
+            }
+        }
+        let unhidden = unhide(dir.path()).unwrap().unwrap();
+        assert_eq!(unhidden.segments as u64, 5 - done, "{done} {later:?}");
+        assert!(numbers(dir.path()).iter().all(|number| *number >= 20), "{done} {later:?}");
+        let found = last(dir.path()).unwrap();
+        let (records, _) = collect(Reader::behind_checkpoint(dir.path(), found.last.as_ref()).unwrap());
+        assert_eq!(records, all, "{done} {later:?}");
+        assert_eq!(unhide(dir.path()).unwrap(), None);
+    }
+}
+
+#[test]
+fn what_a_checkpoint_replaces_is_not_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = open(dir.path(), Options::default());
+    (1..=4).for_each(|n| log(&mut writer, &[series(&[n]), samples(&[n], 100)]));
+    checkpoint(dir.path(), 2, 0, &[1, 2, 3]);
+    let expected = (1..=4).flat_map(|n| [series(&[n]), samples(&[n], 100)]).collect::<Vec<_>>();
+    assert_eq!(read(dir.path()), expected, "a crash left the segments");
+    assert_eq!((unhide(dir.path()).unwrap(), numbers(dir.path())), (None, vec![0, 1, 2, 3, 4]));
+    drop(writer);
+    // Without any segment the log goes on behind the checkpoint.
+    for segment in list_segments(dir.path()).unwrap() {
+        std::fs::remove_file(segment.path).unwrap();
+    }
+    assert_eq!(open(dir.path(), Options::default()).position().segment, 3);
 }

@@ -152,6 +152,9 @@ fn each_length() {
             continue;
         }
         let (mut writer, torn) = Writer::open(dir.path(), options.clone()).unwrap();
+        let is_damage = torn.as_ref().is_some_and(|torn| torn.is_damage);
+        // Where the rest of a record is due, padding that was written before a power failure is no mere cut.
+        assert!(!is_damage || bytes[..len].ends_with(&[0; 7]), "length {len}");
         let cut = torn.map(|Torn { position, bytes, .. }| (position.offset, bytes));
         assert_eq!(cut, (!padding).then_some((end, len as u64 - end)), "length {len}");
         writer.log(&[b"next"]).unwrap();
@@ -159,6 +162,28 @@ fn each_length() {
         assert_eq!(read[..whole], records[..whole]);
         assert_eq!((read.len(), &read[whole][..], corruptions), (whole + 1, &b"next"[..], vec![]));
         drop(writer);
+        std::fs::remove_file(dir.path().join("00000001")).unwrap();
+    }
+}
+
+/// A byte that changed in the last record is told from a write that did not end.
+#[test]
+fn damage_at_the_end_is_no_unfinished_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let (records, _) = write(dir.path(), &[100, 200, 300], 1);
+    let path = dir.path().join("00000000");
+    let bytes = std::fs::read(&path).unwrap();
+    for (at, cut, is_damage) in [(1, 0, true), (250, 0, true), (0, 1, false), (0, 250, false)] {
+        let mut changed = bytes[..bytes.len() - cut].to_vec();
+        let last = changed.len();
+        if at > 0 {
+            changed[last - at] ^= 1;
+        }
+        std::fs::write(&path, &changed).unwrap();
+        let (writer, torn) = Writer::open(dir.path(), Options::default()).unwrap();
+        drop(writer);
+        assert_eq!(torn.map(|torn| torn.is_damage), Some(is_damage), "byte {at} from the end, {cut} cut off");
+        assert_eq!(read_all(dir.path()), (records[..2].to_vec(), vec![]));
         std::fs::remove_file(dir.path().join("00000001")).unwrap();
     }
 }

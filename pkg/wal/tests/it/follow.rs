@@ -10,7 +10,7 @@ use super::{hasty, noise, open};
 /// What a follower gets until it has caught up.
 fn read(follower: &mut Follower, until: Option<Position>) -> (Vec<Vec<u8>>, Vec<String>) {
     let (mut records, mut corruptions) = (Vec::new(), Vec::new());
-    let visit = &mut |entry: Entry<'_>| {
+    let visit = &mut |entry: Entry<'_>, _: Position| {
         match entry {
             Entry::Record(record) => records.push(record.to_vec()),
             Entry::Corrupt(corruption) => corruptions.push(corruption.why),

@@ -1,6 +1,7 @@
 //! What the keys of an HTTP client may not say together, as in Prometheus.
 
-use super::config::{ClientConfig, OAuth2, TlsConfig};
+use super::assertion::algorithm;
+use super::config::{ClientConfig, JWT_BEARER, OAuth2, TlsConfig};
 
 /// The key at fault, and what is wrong with it.
 type Refused = (&'static str, String);
@@ -118,16 +119,24 @@ impl ClientConfig {
 
 fn check_oauth2(oauth2: &OAuth2) -> Result<(), Refused> {
     refuse(oauth2.client_id.is_empty(), "oauth2", "oauth2 client_id must be configured")?;
+    refuse(oauth2.token_url.is_empty(), "oauth2", "oauth2 token_url must be configured")?;
+    let is_known = matches!(oauth2.grant_type.as_deref(), None | Some("" | "client_credentials" | JWT_BEARER));
+    let grants = format!("oauth2 grant_type is not supported: client_credentials and {JWT_BEARER} are");
+    refuse(!is_known, "oauth2", &grants)?;
     refuse(
-        oauth2.client_secret.is_some() && oauth2.client_secret_file.is_some(),
+        !oauth2.signs() && oauth2.client_secret.is_some() && oauth2.client_secret_file.is_some(),
         "oauth2",
         "at most one of oauth2 client_secret & client_secret_file must be configured",
     )?;
-    refuse(oauth2.token_url.is_empty(), "oauth2", "oauth2 token_url must be configured")?;
     refuse(
-        oauth2.grant_type.as_ref().is_some_and(|kind| !kind.is_empty() && kind != "client_credentials"),
+        oauth2.signs() && oauth2.client_certificate_key.is_some() && oauth2.client_certificate_key_file.is_some(),
         "oauth2",
-        "oauth2 grant_type is not supported: only client_credentials is",
+        "at most one of oauth2 client_certificate_key & client_certificate_key_file must be configured",
+    )?;
+    refuse(
+        algorithm(oauth2.signature_algorithm.as_deref()).is_none(),
+        "oauth2",
+        "oauth2 signature_algorithm is not supported: RS256, RS384 and RS512 are",
     )?;
     check_tls(&oauth2.tls_config).map_err(|(_, why)| ("oauth2", why))?;
     check_proxy(

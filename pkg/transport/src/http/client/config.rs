@@ -125,6 +125,9 @@ pub(super) struct Authorization {
     pub(super) credentials_file: Option<PathBuf>,
 }
 
+/// The grant of signed assertions.
+pub(super) const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct OAuth2 {
@@ -136,9 +139,31 @@ pub(super) struct OAuth2 {
     /// File with the client's secret, read whenever a token is fetched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) client_secret_file: Option<PathBuf>,
-    /// Only `client_credentials` is taken. Default: `client_credentials`.
+    /// `client_credentials`, or `urn:ietf:params:oauth:grant-type:jwt-bearer`: the client signs who it is with a key, in place
+    /// of sending a secret. Default: `client_credentials`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) grant_type: Option<String>,
+    /// For `jwt-bearer`: which key it is, at the token server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) client_certificate_key_id: Option<String>,
+    /// For `jwt-bearer`: the RSA key that signs, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) client_certificate_key: Option<Secret>,
+    /// For `jwt-bearer`: file with the key, read whenever a token is fetched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) client_certificate_key_file: Option<PathBuf>,
+    /// For `jwt-bearer`: `RS256`, `RS384` or `RS512`. Default: `RS256`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) signature_algorithm: Option<String>,
+    /// For `jwt-bearer`: who asks. Default: `client_id`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) iss: Option<String>,
+    /// For `jwt-bearer`: who is asked. Default: `token_url`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) audience: Option<String>,
+    /// For `jwt-bearer`: more claims, which take precedence over those above.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) claims: BTreeMap<String, serde_json::Value>,
     /// What the token is asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) scopes: Vec<String>,
@@ -197,6 +222,13 @@ pub struct TlsConfig {
     /// Highest version of TLS: `TLS12` or `TLS13`. Default: `TLS13`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) max_version: String,
+}
+
+impl OAuth2 {
+    /// Whether the client signs who it is, in place of sending a secret.
+    pub(super) fn signs(&self) -> bool {
+        self.grant_type.as_deref() == Some(JWT_BEARER)
+    }
 }
 
 impl TlsConfig {
@@ -312,6 +344,12 @@ impl ClientConfig {
         }
     }
 
+    /// Sends this header with each request too.
+    pub fn add_header(&mut self, name: &str, value: &str) {
+        let headers = self.http_headers.get_or_insert_default();
+        headers.entry(name.to_owned()).or_default().values.push(value.to_owned());
+    }
+
     /// Sets basic authentication, for sections that have keys of their own for it.
     pub fn set_basic_auth(&mut self, username: String, password: Option<Secret>) {
         self.basic_auth = Some(BasicAuth { username, password, ..BasicAuth::default() });
@@ -340,7 +378,8 @@ impl ClientConfig {
         let own = [token, &mut tls.ca_file, &mut tls.cert_file, &mut tls.key_file];
         let oauth2 = self.oauth2.iter_mut().flat_map(|oauth2| {
             let tls = &mut oauth2.tls_config;
-            [&mut oauth2.client_secret_file, &mut tls.ca_file, &mut tls.cert_file, &mut tls.key_file]
+            let own = [&mut oauth2.client_secret_file, &mut oauth2.client_certificate_key_file];
+            own.into_iter().chain([&mut tls.ca_file, &mut tls.cert_file, &mut tls.key_file])
         });
         let headers = self.http_headers.iter_mut().flat_map(BTreeMap::values_mut).flat_map(|header| &mut header.files);
         let files = auth.chain(own).chain(oauth2).flatten().chain(headers);

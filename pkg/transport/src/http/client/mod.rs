@@ -1,11 +1,13 @@
 //! HTTP clients from YAML (`--prometheus.http-client`, the sections of a Prometheus configuration that name servers):
 //! Prometheus' `http_config` with Thanos' transport keys.
 
+mod assertion;
 mod build;
 mod check;
 mod config;
 mod request;
 mod rotation;
+mod secret;
 mod token;
 
 pub use config::{ClientConfig, TlsConfig};
@@ -44,6 +46,15 @@ mod tests {
             ("basic_auth: {password: a, password_file: b}", 1, "password & password_file"),
             ("oauth2: {token_url: http://a}", 1, "client_id must be"),
             ("oauth2: {client_id: a}", 1, "token_url must be"),
+            ("oauth2: {client_id: a, token_url: b, grant_type: c}", 1, "client_credentials and urn:ietf"),
+            ("oauth2: {client_id: a, token_url: b, signature_algorithm: c}", 1, "RS256, RS384 and RS512"),
+            ("oauth2: {client_id: a, token_url: b, client_secret: c, client_secret_file: d}", 1, "client_secret_file"),
+            (
+                "oauth2: {client_id: a, token_url: b, grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', \
+                 client_certificate_key: c, client_certificate_key_file: d}",
+                1,
+                "client_certificate_key_file",
+            ),
             ("tls_config:\n  cert_file: a", 1, "exactly one of key or key_file"),
             ("tls_config:\n  cert: a\n  key: b\n  key_file: c", 1, "at most one of key and key_file"),
             ("tls_config: {max_version: TLS11, min_version: TLS12}", 1, "greater than or equal"),
@@ -61,7 +72,8 @@ mod tests {
 
     #[test]
     fn nothing_secret_is_shown() {
-        let text = "oauth2: {client_id: id, client_secret: hidden, token_url: 'http://a/'}\n\
+        let text = "oauth2: {client_id: id, client_secret: hidden, client_certificate_key: hidden, \
+                    token_url: 'http://a/'}\n\
                     proxy_url: http://u:hidden@p\ntls_config: {cert: c, key: hidden}\n\
                     http_headers: {a: {values: [seen], secrets: [hidden]}}";
         let config = section(text).unwrap();

@@ -1,15 +1,14 @@
 //! Requests with the configured headers.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use reqwest::header::{AUTHORIZATION, HeaderName};
 use reqwest::{Method, RequestBuilder};
-use yaml::Secret;
 
 use super::config::ClientConfig;
 use super::rotation::Connections;
+use super::secret::{either, read};
 use super::token::Tokens;
 use crate::Error;
 
@@ -95,18 +94,5 @@ impl HttpClient {
             Some(token) => request.bearer_auth(token),
             None => request,
         })
-    }
-}
-
-fn read(path: &Path) -> Result<String, Error> {
-    let text = std::fs::read_to_string(path).map_err(Error::io(format!("read {}", path.display())))?;
-    Ok(text.trim().to_owned())
-}
-
-pub(super) fn either(text: Option<&Secret>, file: Option<&Path>) -> Result<Option<String>, Error> {
-    match (text, file) {
-        (Some(text), _) => Ok(Some(text.0.clone())),
-        (None, Some(file)) => read(file).map(Some),
-        (None, None) => Ok(None),
     }
 }

@@ -1,14 +1,17 @@
-//! Tokens of OAuth 2.0 servers: the grant `client_credentials` (RFC 6749, section 4.4).
+//! Tokens of OAuth 2.0 servers: the grants `client_credentials` (RFC 6749, section 4.4) and `jwt-bearer` (RFC 7523).
 
 use std::time::Duration;
 
+use model::{Clock, SystemClock};
 use reqwest::header::HeaderValue;
+use rustls::crypto::SecureRandom;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::config::OAuth2;
-use super::request::either;
+use super::assertion::assertion;
+use super::config::{JWT_BEARER, OAuth2};
+use super::secret::either;
 use crate::Error;
 
 /// What an answer may hold.
@@ -66,17 +69,38 @@ impl Tokens {
 
     async fn fetch(&self) -> Result<Answer, Error> {
         let c = &self.config;
+        if c.signs() {
+            return self.fetch_signed().await.map_err(|refusal| self.refused(refusal));
+        }
         let secret = either(c.client_secret.as_ref(), c.client_secret_file.as_deref())?.unwrap_or_default();
         // Servers differ in where they want the secret: in the header (the standard's way), or else in the form.
         match self.ask(&secret, true).await {
             Err(Refusal::Status(status)) if status.is_client_error() => self.ask(&secret, false).await,
             answer => answer,
         }
-        .map_err(|refusal| match refusal {
+        .map_err(|refusal| self.refused(refusal))
+    }
+
+    fn refused(&self, refusal: Refusal) -> Error {
+        match refusal {
             Refusal::Status(status) => self.error(format_args!("the server answers {status}")),
             Refusal::Lost(e) => self.error(describe(&e)),
             Refusal::Other(why) => self.error(why),
-        })
+        }
+    }
+
+    async fn fetch_signed(&self) -> Result<Answer, Refusal> {
+        let mut number = [0; 16];
+        let random: &dyn SecureRandom = rustls::crypto::ring::default_provider().secure_random;
+        random.fill(&mut number).map_err(|_| Refusal::Other("there are no random numbers".to_owned()))?;
+        let now_s = SystemClock.now_ms() / 1000;
+        let assertion = assertion(&self.config, now_s, u128::from_le_bytes(number)).map_err(Refusal::Other)?;
+        let form = [("grant_type", JWT_BEARER), ("assertion", &assertion)];
+        let send = || take(self.client.post(&self.config.token_url).timeout(TIMEOUT).form(&form));
+        match send().await {
+            Err(Refusal::Lost(_)) => send().await,
+            answer => answer,
+        }
     }
 
     /// Asks twice where the connection is lost: the server may have closed one that was open since the last token.
@@ -101,19 +125,24 @@ impl Tokens {
         } else {
             form.extend([("client_id", c.client_id.as_str()), ("client_secret", secret)]);
         }
-        let mut answer = request.form(&form).send().await.map_err(|e| Refusal::Lost(e.without_url()))?;
-        if !answer.status().is_success() {
-            return Err(Refusal::Status(answer.status()));
-        }
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|e| Refusal::Lost(e.without_url()))? {
-            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-                return Err(Refusal::Other(format!("the answer is longer than {ANSWER_BYTES_MAX} bytes")));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        serde_json::from_slice(&body).map_err(|e| Refusal::Other(format!("the answer holds no token: {e}")))
+        take(request.form(&form)).await
     }
+}
+
+/// Sends a request for a token, and reads the answer.
+async fn take(request: reqwest::RequestBuilder) -> Result<Answer, Refusal> {
+    let mut answer = request.send().await.map_err(|e| Refusal::Lost(e.without_url()))?;
+    if !answer.status().is_success() {
+        return Err(Refusal::Status(answer.status()));
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|e| Refusal::Lost(e.without_url()))? {
+        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+            return Err(Refusal::Other(format!("the answer is longer than {ANSWER_BYTES_MAX} bytes")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    serde_json::from_slice(&body).map_err(|e| Refusal::Other(format!("the answer holds no token: {e}")))
 }
 
 enum Refusal {

@@ -35,6 +35,9 @@ async fn answers_name_a_block_that_cannot_be_read() {
     want.partial_response = PartialResponse::Abort;
     let error = collect_series(reading(&blocks).select(&Ctx::background(), want)).await.unwrap_err();
     assert!(error.to_string().contains(&bad.to_string()), "{error}");
+    // An answer that failed holds nothing (prometheus#14341).
+    blocks.views.replace(Default::default());
+    blocks.views.settled().await;
 
     // Nothing is done to it, and it comes back when it is repaired.
     merge_all(&blocks).await.unwrap();
@@ -53,6 +56,33 @@ async fn without_a_meta_any_answer_may_lack_data() {
     let blocks = open(dir.path(), options());
     let (_, warnings) = read(&blocks, TimeRange::new(1000, 2000)).await;
     assert!(warnings.len() == 1 && warnings[0].contains(&bad.to_string()), "{warnings:?}");
+}
+
+#[tokio::test]
+async fn a_meta_that_does_not_fit_the_index_is_told_and_hides_no_sample() {
+    for (key, value) in [("maxTime", 10), ("minTime", 5), ("numSeries", 1)] {
+        let dir = tempfile::tempdir().unwrap();
+        let bad = make(dir.path(), 1, (0, 20), &["a", "bb"], |_| {});
+        make(dir.path(), 2, (40, 60), &["a"], |_| {});
+        let path = dir.path().join(bad.to_string()).join("meta.json");
+        let mut meta: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        if key == "numSeries" {
+            meta["stats"][key] = value.into()
+        } else {
+            meta[key] = value.into()
+        }
+        std::fs::write(&path, meta.to_string()).unwrap();
+        let blocks = open(dir.path(), options());
+        let (samples, warnings) = read(&blocks, everything()).await;
+        assert_eq!(samples.len(), 60, "{key}");
+        assert!(warnings.len() == 1 && warnings[0].contains(&format!("block {bad}: its meta.json")), "{warnings:?}");
+        assert_eq!(read(&blocks, TimeRange::new(15, 15)).await.0.len(), 2, "{key}");
+        assert!(read(&blocks, TimeRange::new(40, 60)).await.1.is_empty(), "{key}: its times are known");
+        // All of it is here, so that nothing is missing.
+        let mut want = Select::new(everything(), vec![]);
+        want.partial_response = PartialResponse::Abort;
+        collect_series(reading(&blocks).select(&Ctx::background(), want)).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use chunkenc::TimedChunk;
 use model::TimeRange;
 use storage::{Chunk, Result};
 
-use crate::head::encode::encode;
+use crate::head::encode::{Encodings, encode};
 use crate::head::open::shorten;
 use crate::head::parts::{Full, Mapped};
 use crate::head::piece::{Piece, corrupt};
@@ -86,7 +86,8 @@ fn late(series: &Series, range: TimeRange, only_times: bool, found: &mut Vec<Pie
     let inside = late.rows.iter().any(|row| range.contains(row.time_ms));
     if inside {
         let rows = if only_times { &late.rows[..1] } else { &late.rows[..] };
-        found.extend(encode(rows).map_err(corrupt)?.iter().map(|full| Piece::Ready(full.chunk())));
+        found
+            .extend(encode(rows, Encodings::default()).map_err(corrupt)?.iter().map(|full| Piece::Ready(full.chunk())));
     }
     Ok(())
 }

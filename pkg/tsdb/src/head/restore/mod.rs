@@ -1,7 +1,9 @@
 //! Filling a head from what a restart finds. New samples may be written meanwhile: they stand behind those of the log.
 
+mod numbers;
 mod part;
 mod series;
+mod waiting;
 mod worker;
 
 use std::sync::Arc;
@@ -14,11 +16,11 @@ use storage::Result;
 pub use series::Numbered;
 pub use worker::RestoreWorker;
 
+use self::numbers::Numbers;
+use self::waiting::Waiting;
 use super::core::Core;
 use super::piece::corrupt;
 use super::slab::reference;
-
-const STRIPES: u64 = 64;
 
 /// A full chunk that was found on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +44,8 @@ pub struct Restored {
     pub skipped: u64,
     /// Chunks on disk that belong to no series, or overlap others of their series.
     pub chunks_dropped: u64,
-    /// Numbers that the log has for series which are known by another one. A checkpoint must keep their labels as long as
-    /// it keeps samples of theirs.
+    /// Numbers that the log has for series which are known by another one, or left the head early. A checkpoint must keep
+    /// their labels as long as it keeps samples of theirs.
     pub other_numbers: Vec<u64>,
 }
 
@@ -54,33 +56,6 @@ pub(crate) struct Tally {
     pub chunks_dropped: AtomicU64,
 }
 
-/// From numbers in the log to slots, in stripes.
-#[derive(Debug)]
-pub(crate) struct Numbers(Vec<Mutex<HashMap<u64, u32>>>);
-
-impl Numbers {
-    pub fn get(&self, number: u64) -> Option<u32> {
-        self.stripe(number).lock().get(&number).copied()
-    }
-
-    pub fn insert(&self, number: u64, slot: u32) {
-        self.stripe(number).lock().insert(number, slot);
-    }
-
-    pub fn remove(&self, number: u64) -> Option<u32> {
-        self.stripe(number).lock().remove(&number)
-    }
-
-    /// All numbers and their slots.
-    fn all(&self) -> Vec<(u64, u32)> {
-        self.0.iter().flat_map(|stripe| stripe.lock().iter().map(|(n, slot)| (*n, *slot)).collect::<Vec<_>>()).collect()
-    }
-
-    fn stripe(&self, number: u64) -> &Mutex<HashMap<u64, u32>> {
-        &self.0[(number % STRIPES) as usize]
-    }
-}
-
 /// A restore at work. Series come first, from one thread in the order of the log; then samples, from several threads
 /// ([`Restore::worker`]), each with series of its own. Ends with [`Restore::finish`].
 #[derive(Debug, Clone)]
@@ -88,20 +63,29 @@ pub struct Restore {
     core: Arc<Core>,
     numbers: Arc<Numbers>,
     /// Chunks on disk by number, until somebody asks for the series.
-    waiting: Arc<Mutex<HashMap<u64, Vec<MappedChunk>>>>,
+    waiting: Arc<Waiting>,
+    /// Further numbers of series that have several.
+    others: Arc<Mutex<HashMap<u32, Vec<u64>>>>,
+    /// Numbers that the log says are gone.
+    gone: Arc<Mutex<Vec<u64>>>,
     tally: Arc<Tally>,
 }
 
 impl Restore {
     pub(crate) fn new(core: Arc<Core>) -> Self {
         core.replaying.store(true, Ordering::Release);
-        let stripes = (0..STRIPES).map(|_| Mutex::default()).collect();
-        Self { core, numbers: Arc::new(Numbers(stripes)), waiting: Arc::default(), tally: Arc::default() }
+        let (numbers, waiting, others) = (Arc::default(), Arc::default(), Arc::default());
+        Self { core, numbers, waiting, others, gone: Arc::default(), tally: Arc::default() }
     }
 
     /// A full chunk on disk. Those of one series come by time.
     pub fn mapped_chunk(&self, number: u64, chunk: MappedChunk) {
-        self.waiting.lock().entry(number).or_default().push(chunk);
+        self.waiting.push(number, chunk);
+    }
+
+    /// None of the full chunks that were told so far is there.
+    pub fn drop_mapped_chunks(&self) {
+        self.waiting.clear();
     }
 
     /// Somebody who fills in samples, for one thread.
@@ -114,9 +98,8 @@ impl Restore {
     /// # Errors
     /// When a chunk cannot be encoded, which chunks of valid samples always can.
     pub fn finish(self) -> Result<Restored> {
-        let numbers: Vec<u64> = self.waiting.lock().keys().copied().collect();
         let mut worker = self.worker();
-        for number in numbers {
+        for number in self.waiting.numbers() {
             worker.attach(number);
         }
         drop(worker);
@@ -134,9 +117,12 @@ impl Restore {
             }
         }
         self.core.forget(&idle, |series| !series.has_data());
-        let is_other =
-            |(number, slot): &(u64, u32)| self.core.slab.lock(*slot).is_none_or(|series| series.reference != *number);
-        let other_numbers = self.numbers.all().into_iter().filter(is_other).map(|(number, _)| number).collect();
+        let mut other_numbers = std::mem::take(&mut *self.gone.lock());
+        self.numbers.each(|number, slot| {
+            if self.core.slab.lock(slot).is_none_or(|series| series.reference != number) {
+                other_numbers.push(number);
+            }
+        });
         let _one_at_a_time = self.core.maintenance.lock();
         self.core.rank_new_series();
         Ok(Restored {

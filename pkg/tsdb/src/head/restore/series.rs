@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use chunkenc::TimedChunk;
 use model::Exemplar;
-use storage::append::LabelLimits;
+use storage::append::{LabelLimits, SeriesRef, SeriesRefusal};
 use storage::{Error, Result};
 
 use super::Restore;
@@ -15,23 +15,35 @@ use crate::head::tombstones;
 /// A number in the log, and the series that it means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Numbered {
-    /// The first number that the labels came with. Samples of both numbers go through the worker of this one.
+    /// The first number that the labels came with.
     pub first: u64,
-    /// The labels had another number before: the worker of `first` has to call [`super::RestoreWorker::attach`] for the new
-    /// number, behind the samples that come before this record in the log.
+    /// The labels had another number before: the worker of the series has to call [`super::RestoreWorker::attach`] for the
+    /// new number, behind the samples that come before this record in the log.
     pub again: bool,
 }
 
 impl Restore {
-    /// A series of the log.
+    /// Series of the log: number, and where the pairs of each end.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] for labels that are none, [`Error::Limit`] when there are too many series.
-    pub fn series(&self, number: u64, pairs: &[(&str, &str)]) -> Result<Numbered> {
-        self.core.next_reference.fetch_max(number.saturating_add(1), Ordering::Relaxed);
-        let found = self.core.resolve_as(pairs, Some(number));
+    /// For each: [`Error::Corrupt`] for labels that are none, [`Error::Limit`] when there are too many series.
+    pub fn series(&self, series: &[(u64, usize)], pairs: &[(&str, &str)]) -> Vec<Result<Numbered>> {
+        let mut begin = 0;
+        let sets =
+            series.iter().map(|(_, end)| pairs.get(std::mem::replace(&mut begin, *end)..*end).unwrap_or_default());
+        let sets: Vec<&[(&str, &str)]> = sets.collect();
+        let numbers: Vec<u64> = series.iter().map(|(number, _)| *number).collect();
+        let highest = numbers.iter().max().copied().unwrap_or(0);
+        self.core.next_reference.fetch_max(highest.saturating_add(1), Ordering::Relaxed);
+        let found = self.core.resolve_numbered(&sets, &LabelLimits::default(), Some(&numbers));
+        let new: Vec<SeriesRef> = found.iter().filter_map(|found| found.as_ref().ok().copied()).collect();
+        self.core.add_to_index(&new);
+        found.into_iter().zip(numbers).map(|(found, number)| self.numbered(number, found)).collect()
+    }
+
+    fn numbered(&self, number: u64, found: std::result::Result<SeriesRef, SeriesRefusal>) -> Result<Numbered> {
         let found = found.map_err(|refusal| match refusal {
-            storage::append::SeriesRefusal::TooManySeries { .. } => Error::Limit(refusal.to_string()),
+            SeriesRefusal::TooManySeries { .. } => Error::Limit(refusal.to_string()),
             other => Error::Corrupt(format!("series {number}: {other}")),
         })?;
         let slot = found.0 as u32;
@@ -43,11 +55,12 @@ impl Restore {
             }
             first = series.reference;
         }
-        self.core.add_to_index(&[found]);
         self.numbers.insert(number, slot);
+        if first != number {
+            self.others.lock().entry(slot).or_default().push(number);
+        }
         // A series that was written to during the restore has a number that the log does not know.
-        let known = self.numbers.get(first) == Some(slot);
-        if !known {
+        if first != number && self.numbers.get(first) != Some(slot) {
             self.numbers.insert(first, slot);
         }
         Ok(Numbered { first, again: first != number })
@@ -58,7 +71,8 @@ impl Restore {
     /// # Errors
     /// Those of [`Restore::series`], and [`Error::Corrupt`] when the chunk cannot be read; the series is there then, without it.
     pub fn snapshot_series(&self, number: u64, pairs: &[(&str, &str)], open: Option<&TimedChunk>) -> Result<Numbered> {
-        let numbered = self.series(number, pairs)?;
+        let numbered = self.series(&[(number, pairs.len())], pairs).pop();
+        let numbered = numbered.unwrap_or_else(|| Err(Error::Corrupt(format!("series {number} has no labels"))))?;
         if let Some(chunk) = open {
             self.worker().open_chunk(number, chunk)?;
         }
@@ -67,11 +81,19 @@ impl Restore {
 
     /// The series is to be forgotten, as the log says of series that left early.
     pub fn forget(&self, number: u64) {
-        self.waiting.lock().remove(&number);
-        let Some(slot) = self.numbers.remove(number) else { return };
+        self.waiting.take(number, &mut Vec::new());
+        self.gone.lock().push(number);
+        let Some(slot) = self.numbers.get(number) else { return };
         let Some(generation) = self.core.slab.lock(slot).map(|series| series.generation) else { return };
-        // One that has new samples stays.
-        self.core.forget(&[reference(slot, generation)], |series| series.present_begin() == i64::MAX);
+        // One that has new samples stays, and so does the way to it.
+        if self.core.forget(&[reference(slot, generation)], |series| series.present_begin() == i64::MAX).is_empty() {
+            return;
+        }
+        // Another series may get the slot.
+        let others = self.others.lock().remove(&slot).unwrap_or_default();
+        for number in others.into_iter().chain([number]) {
+            self.numbers.remove(number);
+        }
     }
 
     /// Deleted times of a series, both inclusive.
@@ -131,18 +153,5 @@ impl Restore {
             _ => &[],
         };
         suffixes.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name).to_owned()
-    }
-}
-
-impl crate::head::core::Core {
-    /// The series of sorted or unsorted pairs, used once more; a new one gets `number`, if that is given.
-    pub fn resolve_as(
-        &self,
-        pairs: &[(&str, &str)],
-        number: Option<u64>,
-    ) -> std::result::Result<storage::append::SeriesRef, storage::append::SeriesRefusal> {
-        self.resolve_numbered(&[pairs], &LabelLimits::default(), number)
-            .pop()
-            .unwrap_or(Err(storage::append::SeriesRefusal::Empty))
     }
 }

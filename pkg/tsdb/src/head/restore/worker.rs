@@ -3,13 +3,12 @@
 use std::sync::atomic::Ordering;
 
 use chunkenc::{Encoding, TimedChunk, XorState};
-use hashbrown::HashMap;
 use storage::append::HistogramValue;
 use storage::{Error, Result};
 
+use super::numbers::Lookup;
 use super::{MappedChunk, Restore};
-use crate::head::append::Step;
-use crate::head::core::Core;
+use crate::head::append::{ChunkRules, Step};
 use crate::head::cutpoints::range_end;
 use crate::head::encode::Row;
 use crate::head::open::{Open, OpenXor};
@@ -23,7 +22,10 @@ use crate::head::series::Series;
 #[derive(Debug)]
 pub struct RestoreWorker {
     restore: Restore,
-    slots: HashMap<u64, u32>,
+    lookup: Lookup,
+    /// By slot: the time of the last sample in a full chunk on disk. [`UNTOUCHED`] until the series has got its chunks.
+    covered_ms: Vec<i64>,
+    found: Vec<MappedChunk>,
     min_ms: i64,
     max_ms: i64,
     chunks: i64,
@@ -34,11 +36,16 @@ pub struct RestoreWorker {
     heap_bytes: i64,
 }
 
+/// Older than any sample.
+const UNTOUCHED: i64 = i64::MIN;
+
 impl RestoreWorker {
     pub(super) fn new(restore: Restore) -> Self {
         Self {
+            lookup: Lookup::new(restore.numbers.clone()),
             restore,
-            slots: HashMap::new(),
+            covered_ms: Vec::new(),
+            found: Vec::new(),
             min_ms: i64::MAX,
             max_ms: i64::MIN,
             chunks: 0,
@@ -50,23 +57,59 @@ impl RestoreWorker {
         }
     }
 
+    /// The slot of the series that the log calls `number`.
     #[inline]
-    fn slot(&mut self, number: u64) -> Option<u32> {
-        if let Some(slot) = self.slots.get(&number) {
-            return Some(*slot);
+    pub fn slot(&mut self, number: u64) -> Option<u32> {
+        self.lookup.slot(number)
+    }
+
+    /// The time up to which a series has full chunks on disk, which it gets with the first call. Samples up to there need
+    /// not be filled in.
+    #[inline]
+    pub fn covered_ms(&mut self, slot: u32) -> i64 {
+        match self.covered_ms.get(slot as usize) {
+            Some(covered_ms) if *covered_ms != UNTOUCHED => *covered_ms,
+            _ => self.touch(slot),
         }
-        let Some(slot) = self.restore.numbers.get(number) else {
-            self.unknown += 1;
-            return None;
-        };
-        self.slots.insert(number, slot);
-        self.attach(number);
-        Some(slot)
+    }
+
+    #[cold]
+    fn touch(&mut self, slot: u32) -> i64 {
+        let at = slot as usize;
+        if self.covered_ms.len() <= at {
+            self.covered_ms.resize((at + 1).next_multiple_of(1 << 12), UNTOUCHED);
+        }
+        let core = self.restore.core.clone();
+        if let Some(number) = core.slab.lock(slot).map(|series| series.reference) {
+            self.attach(number);
+        }
+        let covered = core.slab.lock(slot).and_then(|series| Some(series.mapped.last()?.max_time()));
+        self.covered_ms[at] = covered.unwrap_or(UNTOUCHED + 1);
+        self.covered_ms[at]
+    }
+
+    /// Counts samples of numbers that no series has.
+    pub fn unknown(&mut self, samples: u64) {
+        self.unknown += samples;
+    }
+
+    /// Counts samples that are in chunks on disk.
+    pub fn skipped(&mut self, samples: u64) {
+        self.skipped += samples;
     }
 
     /// Gives a series the chunks on disk of this number of it, behind what it has.
     pub fn attach(&mut self, number: u64) {
-        let Some(chunks) = self.restore.waiting.lock().remove(&number) else { return };
+        let mut found = std::mem::take(&mut self.found);
+        found.clear();
+        self.restore.waiting.take(number, &mut found);
+        if !found.is_empty() {
+            self.give(number, &found);
+        }
+        self.found = found;
+    }
+
+    fn give(&mut self, number: u64, chunks: &[MappedChunk]) {
         let core = self.restore.core.clone();
         let Some(mut series) = self.restore.numbers.get(number).and_then(|slot| core.slab.lock(slot)) else {
             self.restore.tally.chunks_dropped.fetch_add(chunks.len() as u64, Ordering::Relaxed);
@@ -75,12 +118,13 @@ impl RestoreWorker {
         let before = series.heap_bytes();
         let min_valid_ms = core.times.min_valid();
         let mut dropped = 0;
+        series.mapped.reserve_exact(chunks.len());
         for chunk in chunks {
             if !chunk.out_of_order && chunk.max_time_ms < min_valid_ms {
                 continue;
             }
             let present = series.present_begin();
-            let taken = series.in_past(|series| self.take_chunk(series, &chunk, present));
+            let taken = series.in_past(|series| self.take_chunk(series, chunk, present));
             dropped += u64::from(!taken);
             if taken {
                 self.extend(chunk.min_time_ms, chunk.max_time_ms);
@@ -117,80 +161,83 @@ impl RestoreWorker {
         true
     }
 
-    /// Float samples in order; `starts_ms` may be empty.
-    pub fn floats(&mut self, numbers: &[u64], times_ms: &[i64], values: &[f64], starts_ms: &[i64]) {
-        let core = self.restore.core.clone();
-        for (n, ((number, time_ms), value)) in numbers.iter().zip(times_ms).zip(values).enumerate() {
-            let start_ms = starts_ms.get(n).copied().unwrap_or(0);
-            self.sample(&core, *number, *time_ms, |series, rules| {
-                series.append_float(rules, (*time_ms, start_ms), *value)
-            });
-        }
-        self.flush();
+    /// Float samples of one series, in the order of the log; `starts_ms` may be empty.
+    pub fn floats(&mut self, slot: u32, samples: &[(i64, f64)], starts_ms: &[i64]) {
+        let starts_ms = starts_ms.iter().copied().chain(std::iter::repeat(0));
+        let rows = samples.iter().zip(starts_ms);
+        self.fill(
+            slot,
+            rows,
+            |((time_ms, _), _)| *time_ms,
+            |series, rules, ((time_ms, value), start_ms)| series.append_float(rules, (*time_ms, start_ms), *value),
+        );
     }
 
-    /// Histograms in order. Invalid ones are passed over.
-    pub fn histograms(&mut self, numbers: &[u64], times_ms: &[i64], values: &[HistogramValue]) {
-        let core = self.restore.core.clone();
-        for ((number, time_ms), value) in numbers.iter().zip(times_ms).zip(values) {
-            self.sample(&core, *number, *time_ms, |series, rules| series.append_histogram(rules, *time_ms, value));
-        }
-        self.flush();
+    /// Histograms of one series, in the order of the log. Invalid ones are passed over.
+    pub fn histograms(&mut self, slot: u32, samples: &[(i64, i64, HistogramValue)]) {
+        self.fill(
+            slot,
+            samples.iter(),
+            |(time_ms, ..)| *time_ms,
+            |series, rules, (time_ms, start_ms, value)| series.append_histogram(rules, (*time_ms, *start_ms), value),
+        );
     }
 
+    /// Appends those samples of a series that are newer than what it has.
     #[inline]
-    fn sample(
+    fn fill<T>(
         &mut self,
-        core: &Core,
-        number: u64,
-        time_ms: i64,
-        append: impl FnOnce(&mut Series, crate::head::append::ChunkRules) -> std::result::Result<Step, chunkenc::Error>,
+        slot: u32,
+        samples: impl Iterator<Item = T>,
+        time: impl Fn(&T) -> i64,
+        append: impl Fn(&mut Series, ChunkRules, T) -> std::result::Result<Step, chunkenc::Error>,
     ) {
-        let Some(slot) = self.slot(number) else { return };
+        self.covered_ms(slot);
+        let core = self.restore.core.clone();
         let Some(mut series) = core.slab.lock(slot) else {
-            self.unknown += 1;
+            self.unknown += samples.count() as u64;
             return;
         };
         let (stale, before) = (series.stale, series.heap_bytes());
-        let present = series.present_begin();
-        let rules = core.rules();
-        let step = series.in_past(|series| {
-            let is_new = time_ms > series.last_time && time_ms < present;
-            is_new.then(|| append(series, rules))
+        let (present, rules) = (series.present_begin(), core.rules());
+        series.in_past(|series| {
+            for sample in samples {
+                let time_ms = time(&sample);
+                let is_new = time_ms > series.last_time && time_ms < present;
+                match if is_new { append(series, rules, sample) } else { Ok(Step::Grew) } {
+                    Ok(step) if is_new => {
+                        self.extend(time_ms, time_ms);
+                        self.chunks += i64::from(step != Step::Grew);
+                        if step == Step::Cut {
+                            self.full.push(slot);
+                        }
+                    }
+                    _ => self.skipped += 1,
+                }
+            }
         });
         self.stale += i64::from(series.stale) - i64::from(stale);
         self.heap_bytes += series.heap_bytes() as i64 - before as i64;
-        match step {
-            Some(Ok(step)) => {
-                self.extend(time_ms, time_ms);
-                self.chunks += i64::from(step != Step::Grew);
-                if step == Step::Cut {
-                    self.full.push(slot);
-                }
-            }
-            Some(Err(_)) | None => self.skipped += 1,
-        }
     }
 
-    /// Late samples. Those of times that are there are passed over.
-    pub fn late_floats(&mut self, numbers: &[u64], times_ms: &[i64], values: &[f64], starts_ms: &[i64]) {
-        for (n, ((number, time_ms), value)) in numbers.iter().zip(times_ms).zip(values).enumerate() {
+    /// Late floats of one series. Those of times that are there are passed over.
+    pub fn late_floats(&mut self, slot: u32, samples: &[(i64, f64)], starts_ms: &[i64]) {
+        for (n, (time_ms, value)) in samples.iter().enumerate() {
             let start_ms = starts_ms.get(n).copied().unwrap_or(0);
-            self.late(*number, Row { time_ms: *time_ms, start_ms, value: Value::Float(*value) });
+            self.late(slot, Row { time_ms: *time_ms, start_ms, value: Value::Float(*value) });
         }
-        self.flush();
     }
 
-    /// Late histograms.
-    pub fn late_histograms(&mut self, numbers: &[u64], times_ms: &[i64], values: &[HistogramValue]) {
-        for ((number, time_ms), value) in numbers.iter().zip(times_ms).zip(values) {
-            self.late(*number, Row { time_ms: *time_ms, start_ms: 0, value: Value::Histogram(value.clone()) });
+    /// Late histograms of one series.
+    pub fn late_histograms(&mut self, slot: u32, samples: &[(i64, i64, HistogramValue)]) {
+        for (time_ms, start_ms, value) in samples {
+            let value = Value::Histogram(value.clone());
+            self.late(slot, Row { time_ms: *time_ms, start_ms: *start_ms, value });
         }
-        self.flush();
     }
 
-    fn late(&mut self, number: u64, row: Row) {
-        let Some(slot) = self.slot(number) else { return };
+    fn late(&mut self, slot: u32, row: Row) {
+        self.covered_ms(slot);
         let core = self.restore.core.clone();
         let Some(mut series) = core.slab.lock(slot) else { return };
         let before = series.heap_bytes();
@@ -204,7 +251,7 @@ impl RestoreWorker {
         late.insert(row);
         if late.rows.len() >= core.options.out_of_order_samples_max {
             let full = late.full.len();
-            if late.seal().is_ok() {
+            if late.seal(core.options.encodings()).is_ok() {
                 self.chunks += (late.full.len() - full) as i64;
                 self.full.push(slot);
             }
@@ -214,8 +261,8 @@ impl RestoreWorker {
     }
 
     /// The late samples of the series so far are in chunks on disk.
-    pub fn late_marker(&mut self, number: u64) {
-        let Some(slot) = self.slot(number) else { return };
+    pub fn late_marker(&mut self, slot: u32) {
+        self.covered_ms(slot);
         let core = self.restore.core.clone();
         let Some(mut series) = core.slab.lock(slot) else { return };
         let Some(late) = series.extra.as_mut().and_then(|extra| extra.out_of_order.as_deref_mut()) else { return };
@@ -230,6 +277,8 @@ impl RestoreWorker {
     /// The chunk that was open when a snapshot was made.
     pub(super) fn open_chunk(&mut self, number: u64, chunk: &TimedChunk) -> Result<()> {
         let Some(slot) = self.slot(number) else { return Ok(()) };
+        self.covered_ms(slot);
+        self.attach(number);
         let core = self.restore.core.clone();
         let resumed = match chunk.encoding {
             Encoding::Xor if !core.options.xor2 => Some(XorState::resume(&chunk.data).map_err(corrupt)?),
@@ -237,11 +286,11 @@ impl RestoreWorker {
         };
         let Some((state, buffer)) = resumed else {
             for row in rows(chunk)? {
-                let (time, start) = (row.time_ms, row.start_ms);
-                self.sample(&core, number, time, |series, rules| match &row.value {
-                    Value::Float(v) => series.append_float(rules, (time, start), *v),
-                    Value::Histogram(h) => series.append_histogram(rules, time, h),
-                });
+                let Row { time_ms, start_ms, value } = row;
+                match value {
+                    Value::Float(value) => self.floats(slot, &[(time_ms, value)], &[start_ms]),
+                    Value::Histogram(value) => self.histograms(slot, &[(time_ms, start_ms, value)]),
+                }
             }
             self.flush();
             return Ok(());
@@ -276,7 +325,7 @@ impl RestoreWorker {
     }
 
     /// Tells the head what this worker has done.
-    fn flush(&mut self) {
+    pub fn flush(&mut self) {
         let core = &self.restore.core;
         if self.min_ms <= self.max_ms {
             core.times.extend(self.min_ms, self.max_ms);

@@ -1,6 +1,7 @@
 mod background;
 mod common;
 mod concurrency;
+mod exemplars;
 mod kinds;
 mod limits;
 mod memory;

@@ -43,8 +43,9 @@ struct Twins {
     head: Head,
     chunks: Arc<MemoryChunks>,
     model: Model,
-    /// The newest sample that was taken of a series in order.
-    newest: BTreeMap<u8, i64>,
+    /// Times of a series that were deleted: what is written there later stays hidden until the head lets go of it, as in
+    /// Prometheus, so nothing is.
+    deleted: Vec<(u8, TimeRange)>,
     now: i64,
 }
 
@@ -54,14 +55,20 @@ impl Twins {
         let mut taken = self.model.clone();
         let (mut batch, mut labels) = (Vec::new(), BTreeMap::new());
         let mut time = self.now;
+        let is_deleted = |series: u8, at: i64| self.deleted.iter().any(|(s, range)| *s == series && range.contains(at));
+        let mut written = Vec::new();
         for (series, step, value) in rows {
+            if is_deleted(*series, time + step) {
+                continue;
+            }
+            written.push(*series);
             let name = series.to_string();
             let found = *labels.entry(*series).or_insert_with(|| resolve(&mut *appender, &[("s", &name)]));
             batch.push((found, time + step, f64::from(*value)));
             time += step.max(&0) / 4;
         }
         let refused: Vec<usize> = floats(&mut *appender, &batch).into_iter().map(|r| r.row).collect();
-        for (n, ((series, ..), (_, time, value))) in rows.iter().zip(&batch).enumerate() {
+        for (n, (series, (_, time, value))) in written.iter().zip(&batch).enumerate() {
             if !refused.contains(&n) {
                 let old = taken.entry(*series).or_default().insert(*time, *value as u8);
                 assert!(old.is_none_or(|old| old == *value as u8), "another value of a time was taken");
@@ -77,7 +84,6 @@ impl Twins {
         } else {
             appender.rollback();
         }
-        let _ = &self.newest;
     }
 
     async fn check(&self, range: TimeRange) {
@@ -106,6 +112,7 @@ impl Twins {
                 let range = TimeRange::new(self.now - back, self.now - back + len);
                 let matcher = labels::Matcher::equal("s", series.to_string());
                 self.head.delete(range, vec![matcher]).await.unwrap();
+                self.deleted.push((series, TimeRange::new(range.min, range.max.min(self.now))));
                 if let Some(samples) = self.model.get_mut(&series) {
                     samples.retain(|t, _| !range.contains(*t));
                 }
@@ -160,7 +167,7 @@ fn run(window_ms: i64, steps: Vec<Step>) {
         };
         let chunks = Arc::new(MemoryChunks::default());
         let head = Head::new(parts(chunks.clone()), options);
-        let mut twins = Twins { head, chunks, model: Model::new(), newest: BTreeMap::new(), now: T };
+        let mut twins = Twins { head, chunks, model: Model::new(), deleted: Vec::new(), now: T };
         for step in steps {
             twins.run(step).await;
         }

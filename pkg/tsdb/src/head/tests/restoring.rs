@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use ::model::FakeClock;
+use ::model::{FakeClock, TimeRange};
+use chunkenc::{Encoding, HistogramColumn, decode_histograms_with_starts};
 use futures::future::{BoxFuture, ready};
 use parking_lot::Mutex;
 use storage::append::{HistogramValue, Histograms};
+use storage::{ChunkData, Ctx, Select, SeriesSource, collect_series};
 use telemetry::Metrics;
 use wal::record::{self, Kind};
 
@@ -47,7 +49,7 @@ fn replay(restore: &Restore, worker: &mut RestoreWorker, records: &[Vec<u8>], la
             Kind::Series => {
                 let mut reader = record::SeriesReader::new(bytes).unwrap();
                 while let Some((number, pairs)) = reader.read().unwrap() {
-                    if restore.series(number, pairs).unwrap().again {
+                    if restore.series(&[(number, pairs.len())], pairs).pop().unwrap().unwrap().again {
                         worker.attach(number);
                     }
                 }
@@ -55,23 +57,41 @@ fn replay(restore: &Restore, worker: &mut RestoreWorker, records: &[Vec<u8>], la
             Kind::Samples | Kind::SamplesWithStarts => {
                 let mut samples = record::Samples::default();
                 samples.decode(bytes).unwrap();
-                if late {
-                    worker.late_floats(&samples.refs, &samples.times_ms, &samples.values, &samples.starts_ms);
-                } else {
-                    worker.floats(&samples.refs, &samples.times_ms, &samples.values, &samples.starts_ms);
+                for (n, number) in samples.refs.iter().enumerate() {
+                    let slot = worker.slot(*number).unwrap();
+                    let start_ms = [samples.starts_ms.get(n).copied().unwrap_or(0)];
+                    let sample = [(samples.times_ms[n], samples.values[n])];
+                    match late {
+                        true => worker.late_floats(slot, &sample, &start_ms),
+                        false => worker.floats(slot, &sample, &start_ms),
+                    }
                 }
             }
-            Kind::Histograms | Kind::CustomHistograms => {
+            Kind::Histograms | Kind::CustomHistograms | Kind::HistogramsWithStarts => {
                 let mut rows = record::Histograms::<histogram::Histogram>::default();
                 rows.decode(bytes).unwrap();
-                let values: Vec<_> = rows.values.iter().map(|h| HistogramValue::Int(h.clone().into())).collect();
-                worker.histograms(&rows.refs, &rows.times_ms, &values);
+                for (n, h) in rows.values.iter().enumerate() {
+                    let slot = worker.slot(rows.refs[n]).unwrap();
+                    let start_ms = rows.starts_ms.get(n).copied().unwrap_or(0);
+                    let row = [(rows.times_ms[n], start_ms, HistogramValue::Int(h.clone().into()))];
+                    match late {
+                        true => worker.late_histograms(slot, &row),
+                        false => worker.histograms(slot, &row),
+                    }
+                }
             }
-            Kind::FloatHistograms | Kind::CustomFloatHistograms => {
+            Kind::FloatHistograms | Kind::CustomFloatHistograms | Kind::FloatHistogramsWithStarts => {
                 let mut rows = record::Histograms::<histogram::FloatHistogram>::default();
                 rows.decode(bytes).unwrap();
-                let values: Vec<_> = rows.values.iter().map(|h| HistogramValue::Float(h.clone().into())).collect();
-                worker.histograms(&rows.refs, &rows.times_ms, &values);
+                for (n, h) in rows.values.iter().enumerate() {
+                    let slot = worker.slot(rows.refs[n]).unwrap();
+                    let start_ms = rows.starts_ms.get(n).copied().unwrap_or(0);
+                    let row = [(rows.times_ms[n], start_ms, HistogramValue::Float(h.clone().into()))];
+                    match late {
+                        true => worker.late_histograms(slot, &row),
+                        false => worker.histograms(slot, &row),
+                    }
+                }
             }
             Kind::Tombstones => {
                 let mut rows = record::Tombstones::default();
@@ -83,7 +103,10 @@ fn replay(restore: &Restore, worker: &mut RestoreWorker, records: &[Vec<u8>], la
             Kind::MmapMarkers => {
                 let mut markers = record::Markers::default();
                 markers.decode(bytes).unwrap();
-                markers.refs.iter().for_each(|number| worker.late_marker(*number));
+                for number in &markers.refs {
+                    let slot = worker.slot(*number).unwrap();
+                    worker.late_marker(slot);
+                }
             }
             _ => {}
         }
@@ -105,6 +128,8 @@ fn restored(options: &HeadOptions, chunks: &Arc<MemoryChunks>, kept: &Kept) -> H
     drop(worker);
     let restored = restore.finish().unwrap();
     assert_eq!((restored.unknown, restored.chunks_dropped), (0, 0), "{restored:?}");
+    // prometheus#18401.
+    assert_eq!(head.chunks(), head.core.count_chunks(), "the gauge is the real count");
     head
 }
 
@@ -167,6 +192,30 @@ async fn a_series_of_two_numbers_gets_all_its_samples() {
 }
 
 #[tokio::test]
+async fn a_series_that_is_only_looked_up_during_a_restore_gets_its_samples() {
+    let options = HeadOptions::default();
+    let chunks = Arc::new(MemoryChunks::default());
+    let (old, kept) = logged(&options, &chunks);
+    write(&old, &[("a", "1")], &[(T, 1.0), (T + 1, 2.0)]).await;
+    let (head, _) = logged(&options, &chunks);
+    head.set_next_number(1_000);
+    let restore = head.restore();
+    let mut worker = restore.worker();
+    let records = kept.wal.lock().clone();
+    let is_series = |record: &&Vec<u8>| Kind::of(record) == Some(Kind::Series);
+    let series: Vec<_> = records.iter().filter(is_series).cloned().collect();
+    replay(&restore, &mut worker, &series, false);
+    let mut appender = begin(&head);
+    resolve(&mut *appender, &[("a", "1")]);
+    appender.rollback();
+    replay(&restore, &mut worker, &records, false);
+    drop(worker);
+    let restored = restore.finish().unwrap();
+    assert_eq!((restored.unknown, restored.series), (0, 1));
+    assert_eq!(samples_of(&head, r#"{a="1"}"#).await, [(T, 1.0), (T + 1, 2.0)]);
+}
+
+#[tokio::test]
 async fn samples_written_during_a_restore_stand_behind_those_of_the_log() {
     let options = HeadOptions::default();
     let chunks = Arc::new(MemoryChunks::default());
@@ -204,4 +253,90 @@ async fn samples_written_during_a_restore_stand_behind_those_of_the_log() {
     let two: Vec<_> = samples.iter().copied().chain([(now + 1, 2.0)]).collect();
     assert_eq!(samples_of(&head, r#"{a="2"}"#).await, two);
     assert_eq!(head.series(), 2);
+}
+
+/// Encoding, then time and start of the samples of each chunk.
+async fn starts(head: &Head) -> Vec<(Encoding, Vec<(i64, i64)>)> {
+    let want = Select::new(TimeRange::ALL, vec![]);
+    let answer = collect_series(head.select(&Ctx::background(), want)).await.unwrap();
+    let mut out = Vec::new();
+    for chunk in answer.value.iter().flat_map(|series| &series.chunks) {
+        let ChunkData::Raw(raw) = &chunk.data else { panic!("not raw") };
+        let (mut column, mut starts_ms) = (HistogramColumn::default(), Vec::new());
+        decode_histograms_with_starts(raw.encoding, &raw.data, &mut column, &mut starts_ms).unwrap();
+        out.push((raw.encoding, column.times.into_iter().zip(starts_ms).collect()));
+    }
+    out
+}
+
+/// Integer histograms, then float ones, then late ones, each with its start; buckets come now and then.
+async fn write_with_starts(head: &Head) -> Vec<(i64, i64)> {
+    let mut rows = Vec::new();
+    for n in 0..300i64 {
+        let start_ms = if n % 90 < 3 { 0 } else { T - 1_000_000 + n / 50 };
+        let buckets = 1 + (n % 150) as u32 / 40;
+        let h = histogram::Histogram {
+            count: u64::from(buckets) * n as u64,
+            positive_spans: vec![histogram::Span { offset: 0, length: buckets }],
+            positive_deltas: std::iter::once(n).chain(vec![0; buckets as usize - 1]).collect(),
+            ..Default::default()
+        };
+        let late_ms = if n % 10 == 9 { -600_001 } else { 0 };
+        let value = match n {
+            0..150 => HistogramValue::Int(h.into()),
+            _ => HistogramValue::Float(h.to_float().into()),
+        };
+        rows.push((T + n * 15_000 + late_ms, start_ms, value));
+    }
+    for (time_ms, start_ms, value) in &rows {
+        let mut appender = begin(head);
+        let series = resolve(&mut *appender, &[("h", "1")]);
+        let columns = Histograms {
+            series: &[series],
+            times_ms: &[*time_ms],
+            values: std::slice::from_ref(value),
+            starts_ms: &[*start_ms],
+        };
+        assert_eq!(appender.histograms(columns).unwrap(), []);
+        assert_eq!(appender.commit().await.unwrap().samples, 1);
+    }
+    let mut all: Vec<_> = rows.into_iter().map(|(time_ms, start_ms, _)| (time_ms, start_ms)).collect();
+    all.sort_unstable();
+    all
+}
+
+#[tokio::test]
+async fn starts_of_histograms_are_kept() {
+    for xor2 in [false, true] {
+        let options = HeadOptions {
+            out_of_order_window_ms: 3_600_000,
+            out_of_order_samples_max: 7,
+            histogram_starts: true,
+            xor2,
+            ..HeadOptions::default()
+        };
+        let chunks = Arc::new(MemoryChunks::default());
+        let (head, kept) = logged(&options, &chunks);
+        let written = write_with_starts(&head).await;
+        for head in [head, restored(&options, &chunks, &kept)] {
+            let found = starts(&head).await;
+            assert!(found.iter().all(|(e, _)| matches!(e, Encoding::HistogramSt | Encoding::FloatHistogramSt)));
+            let mut all: Vec<_> = found.into_iter().flat_map(|(_, samples)| samples).collect();
+            all.sort_unstable();
+            assert_eq!(all, written);
+        }
+    }
+}
+
+#[tokio::test]
+async fn starts_of_histograms_are_kept_where_that_is_asked_for_only() {
+    let options = HeadOptions { xor2: true, out_of_order_window_ms: 3_600_000, ..HeadOptions::default() };
+    let (head, _) = logged(&options, &Arc::default());
+    let written = write_with_starts(&head).await;
+    let found = starts(&head).await;
+    assert!(
+        found.iter().all(|(e, _)| matches!(e, Encoding::Histogram | Encoding::FloatHistogram)),
+        "all can read them"
+    );
+    assert_eq!(found.iter().map(|(_, samples)| samples.len()).sum::<usize>(), written.len());
 }

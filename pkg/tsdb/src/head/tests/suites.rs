@@ -59,6 +59,6 @@ async fn it_is_a_source() {
             // Nothing reads it back here: the parts' store is the sink.
             store.core.rank_new_series();
         }
-        conformance::run(&store, Traits { budgeted: true, exact_label_times: true }).await;
+        conformance::run(&store, Traits { budgeted: true, exact_label_times: false }).await;
     }
 }

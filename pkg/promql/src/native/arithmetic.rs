@@ -1,0 +1,308 @@
+//! Histograms scaled, compacted, compared.
+
+use std::sync::Arc;
+
+use histogram::{Combined, FloatHistogram, Incompatible, ResetHint, Span, collect, indexed, upper_bound};
+
+/// Scales all counts and the sum. A negative factor makes a gauge.
+pub(crate) fn multiply(h: &mut FloatHistogram, factor: f64) {
+    scale(h, |v| v * factor);
+    if factor < 0.0 {
+        h.reset_hint = ResetHint::Gauge;
+    }
+}
+
+/// Divides all counts and the sum. A division by zero leaves no buckets; a negative divisor makes a gauge.
+pub(crate) fn divide(h: &mut FloatHistogram, divisor: f64) {
+    if divisor == 0.0 {
+        h.positive_spans.clear();
+        h.positive_buckets.clear();
+        h.negative_spans.clear();
+        h.negative_buckets.clear();
+    }
+    scale(h, |v| v / divisor);
+    if divisor < 0.0 {
+        h.reset_hint = ResetHint::Gauge;
+    }
+}
+
+fn scale(h: &mut FloatHistogram, f: impl Fn(f64) -> f64) {
+    if !h.has_custom_buckets() {
+        h.zero_count = f(h.zero_count);
+    }
+    h.count = f(h.count);
+    h.sum = f(h.sum);
+    h.positive_buckets.iter_mut().chain(&mut h.negative_buckets).for_each(|v| *v = f(*v));
+}
+
+/// Drops empty buckets; the rest lies in as few spans as there can be.
+pub fn compact(h: &mut FloatHistogram) {
+    for (spans, counts) in
+        [(&mut h.positive_spans, &mut h.positive_buckets), (&mut h.negative_spans, &mut h.negative_buckets)]
+    {
+        if is_tight(spans) && counts.iter().all(|c| *c != 0.0) {
+            continue;
+        }
+        let (new_spans, new_counts) = collect(indexed(spans, counts).filter(|(_, c)| *c != 0.0));
+        (*spans, *counts) = (new_spans, new_counts);
+    }
+}
+
+/// Whether there are no fewer spans that cover the same buckets.
+fn is_tight(spans: &[Span]) -> bool {
+    spans.iter().skip(1).all(|s| s.offset > 0) && spans.iter().all(|s| s.length > 0)
+}
+
+/// Whether two histograms have the same layout and, bit for bit, the same counts and sum. Hints do not count.
+pub(crate) fn equal(a: &FloatHistogram, b: &FloatHistogram) -> bool {
+    let bits = |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x.to_bits() == y.to_bits());
+    a.schema == b.schema
+        && bits(&[a.count, a.sum, a.zero_count], &[b.count, b.sum, b.zero_count])
+        && a.zero_threshold == b.zero_threshold
+        && (!a.has_custom_buckets() || a.has_same_bounds(b))
+        && same_spans(&a.positive_spans, &b.positive_spans)
+        && same_spans(&a.negative_spans, &b.negative_spans)
+        && bits(&a.positive_buckets, &b.positive_buckets)
+        && bits(&a.negative_buckets, &b.negative_buckets)
+}
+
+/// Whether both cover the same buckets, however they are cut.
+fn same_spans(a: &[Span], b: &[Span]) -> bool {
+    a == b || covered(a).eq(covered(b))
+}
+
+/// Runs of neighbouring buckets: first index and length.
+fn covered(spans: &[Span]) -> impl Iterator<Item = (i32, u32)> {
+    let mut runs: Vec<(i32, u32)> = Vec::with_capacity(spans.len());
+    let mut next = 0i32;
+    for span in spans {
+        let start = next.wrapping_add(span.offset);
+        match runs.last_mut() {
+            Some((first, length)) if first.wrapping_add(*length as i32) == start => *length += span.length,
+            _ if span.length > 0 => runs.push((start, span.length)),
+            _ => {}
+        }
+        next = start.wrapping_add(span.length as i32);
+    }
+    runs.into_iter()
+}
+
+/// Whether no bucket lies within the zero bucket. Sums and differences pass over those that do, which no client sends.
+pub(super) fn is_clear_of_zero(h: &FloatHistogram) -> bool {
+    let outside = |spans: &[Span]| spans.first().is_none_or(|s| upper_bound(s.offset, h.schema) > h.zero_threshold);
+    h.zero_threshold == 0.0 || (outside(&h.positive_spans) && outside(&h.negative_spans))
+}
+
+/// Makes `out`, which is any histogram, the gauge (`a` − `b`) × `factor`, compacted, in the memory that it has. Both have the
+/// same layout.
+pub(crate) fn scaled_difference(a: &FloatHistogram, b: &FloatHistogram, factor: f64, out: &mut FloatHistogram) {
+    out.reset_hint = ResetHint::Gauge;
+    out.schema = a.schema;
+    out.zero_threshold = a.zero_threshold;
+    out.zero_count = a.zero_count - b.zero_count;
+    if !a.has_custom_buckets() {
+        out.zero_count *= factor;
+    }
+    out.count = (a.count - b.count) * factor;
+    out.sum = (a.sum - b.sum) * factor;
+    out.custom_values.clear();
+    out.custom_values.extend_from_slice(&a.custom_values);
+    let positive = (&a.positive_buckets[..], &b.positive_buckets[..]);
+    scaled_side(&a.positive_spans, positive, factor, &mut out.positive_spans, &mut out.positive_buckets);
+    let negative = (&a.negative_buckets[..], &b.negative_buckets[..]);
+    scaled_side(&a.negative_spans, negative, factor, &mut out.negative_spans, &mut out.negative_buckets);
+}
+
+fn scaled_side(spans: &[Span], (a, b): (&[f64], &[f64]), factor: f64, out_spans: &mut Vec<Span>, out: &mut Vec<f64>) {
+    out_spans.clear();
+    out.clear();
+    out.extend(a.iter().zip(b).map(|(x, y)| x - y));
+    let any_empty = out.iter().fold(false, |any, v| any | (*v == 0.0));
+    if !any_empty && is_tight(spans) {
+        out_spans.extend(spans);
+        out.iter_mut().for_each(|v| *v *= factor);
+        return;
+    }
+    let (mut next, mut next_out, mut from, mut to) = (0i32, 0i32, 0, 0);
+    for span in spans {
+        let mut index = next.wrapping_add(span.offset);
+        next = index.wrapping_add(span.length as i32);
+        let until = out.len().min(from + span.length as usize);
+        while from < until {
+            let begin = to;
+            while from < until && out[from] != 0.0 {
+                out[to] = out[from] * factor;
+                (from, to) = (from + 1, to + 1);
+            }
+            let length = (to - begin) as u32;
+            match out_spans.last_mut() {
+                _ if length == 0 => {}
+                Some(span) if index == next_out => span.length += length,
+                _ => out_spans.push(Span { offset: index.wrapping_sub(next_out), length }),
+            }
+            index = index.wrapping_add(length as i32);
+            if length > 0 {
+                next_out = index;
+            }
+            while from < until && out[from] == 0.0 {
+                from += 1;
+                index = index.wrapping_add(1);
+            }
+        }
+    }
+    out.truncate(to);
+}
+
+/// Whether both have the same buckets, cut into the same spans, and all count.
+pub(crate) fn same_layout(a: &FloatHistogram, b: &FloatHistogram) -> bool {
+    is_clear_of_zero(b)
+        && a.schema == b.schema
+        && a.zero_threshold == b.zero_threshold
+        && a.positive_spans == b.positive_spans
+        && a.negative_spans == b.negative_spans
+        && a.custom_values == b.custom_values
+}
+
+/// `a` − `b`; hints are not looked at, and that of `a` stays. Not compacted.
+///
+/// # Errors
+/// [`Incompatible`] when only one of them has custom buckets.
+pub(crate) fn subtract(a: &FloatHistogram, b: &FloatHistogram) -> Result<(FloatHistogram, Combined), Incompatible> {
+    if !same_layout(a, b) {
+        let mut out = a.clone();
+        let combined = out.sub(b)?;
+        out.reset_hint = a.reset_hint;
+        return Ok((out, combined));
+    }
+    // As most often: the chunk has one layout.
+    let each = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x - y).collect();
+    let out = FloatHistogram {
+        reset_hint: a.reset_hint,
+        schema: a.schema,
+        zero_threshold: a.zero_threshold,
+        zero_count: a.zero_count - b.zero_count,
+        count: a.count - b.count,
+        sum: a.sum - b.sum,
+        positive_spans: a.positive_spans.clone(),
+        positive_buckets: each(&a.positive_buckets, &b.positive_buckets),
+        negative_spans: a.negative_spans.clone(),
+        negative_buckets: each(&a.negative_buckets, &b.negative_buckets),
+        custom_values: a.custom_values.clone(),
+    };
+    Ok((out, Combined::default()))
+}
+
+/// The same histogram with another hint; shared where it has that hint already.
+pub(crate) fn with_hint(h: &Arc<FloatHistogram>, hint: ResetHint) -> Arc<FloatHistogram> {
+    if h.reset_hint == hint { h.clone() } else { Arc::new(FloatHistogram { reset_hint: hint, ..(**h).clone() }) }
+}
+
+/// `a` + `b`, compacted.
+///
+/// # Errors
+/// [`Incompatible`] when only one of them has custom buckets.
+pub fn total(a: &FloatHistogram, b: &FloatHistogram) -> Result<(FloatHistogram, Combined), Incompatible> {
+    let mut out = a.clone();
+    let combined = out.add(b)?;
+    compact(&mut out);
+    Ok((out, combined))
+}
+
+/// `a` − `b`, compacted.
+///
+/// # Errors
+/// [`Incompatible`] when only one of them has custom buckets.
+pub fn difference(a: &FloatHistogram, b: &FloatHistogram) -> Result<(FloatHistogram, Combined), Incompatible> {
+    let mut out = a.clone();
+    let combined = out.sub(b)?;
+    compact(&mut out);
+    Ok((out, combined))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn histogram(spans: &[(i32, u32)], counts: &[f64]) -> FloatHistogram {
+        FloatHistogram {
+            positive_spans: spans.iter().map(|(offset, length)| Span { offset: *offset, length: *length }).collect(),
+            positive_buckets: counts.to_vec(),
+            ..FloatHistogram::default()
+        }
+    }
+
+    #[test]
+    fn compacts() {
+        for (spans, counts, want_spans, want_counts) in [
+            (&[(0, 3)][..], &[0.0, 1.0, 0.0][..], &[(1, 1)][..], &[1.0][..]),
+            (&[(2, 1), (0, 2)], &[1.0, 2.0, 3.0], &[(2, 3)], &[1.0, 2.0, 3.0]),
+            (&[(-3, 2), (1, 0), (1, 1)], &[1.0, 2.0, 3.0], &[(-3, 2), (2, 1)], &[1.0, 2.0, 3.0]),
+            (&[(0, 2), (3, 1)], &[0.0, 0.0, 0.0], &[], &[]),
+        ] {
+            let mut h = histogram(spans, counts);
+            compact(&mut h);
+            assert_eq!(h, histogram(want_spans, want_counts), "{spans:?}");
+        }
+    }
+
+    #[test]
+    fn equality_is_of_buckets_and_bits() {
+        let a = histogram(&[(0, 2)], &[1.0, 2.0]);
+        assert!(equal(&a, &histogram(&[(0, 1), (0, 1)], &[1.0, 2.0])));
+        assert!(equal(&a, &FloatHistogram { reset_hint: ResetHint::Gauge, ..a.clone() }));
+        assert!(!equal(&a, &histogram(&[(0, 2)], &[1.0, 3.0])));
+        assert!(!equal(&a, &histogram(&[(1, 2)], &[1.0, 2.0])));
+        assert!(!equal(&a, &FloatHistogram { sum: -0.0, ..a.clone() }));
+    }
+
+    #[test]
+    fn one_layout_is_subtracted_as_others_are() {
+        let a = FloatHistogram { count: 9.0, zero_count: 2.0, ..histogram(&[(0, 2), (3, 1)], &[4.0, 1.0, 2.0]) };
+        let b = FloatHistogram { count: 4.0, zero_count: 1.0, ..histogram(&[(0, 2), (3, 1)], &[1.0, 1.0, 1.0]) };
+        let mut want = a.clone();
+        want.sub(&b).unwrap();
+        assert_eq!(subtract(&a, &b), Ok((want, Combined::default())));
+        let other = histogram(&[(1, 1)], &[1.0]);
+        let mut want = a.clone();
+        want.sub(&other).unwrap();
+        assert_eq!(subtract(&a, &other).unwrap().0, want);
+    }
+
+    #[test]
+    fn scaled_differences_are_compact() {
+        let tight = [(-2, 2), (3, 3)];
+        let loose = [(-2, 2), (0, 0), (0, 1), (3, 2)];
+        for (spans, now, before) in [
+            (&tight[..], [4.0, 1.0, 2.0, 9.0, 7.0], [1.0, 0.5, 1.0, 3.0, 1.0]),
+            (&tight, [4.0, 1.0, 2.0, 9.0, 7.0], [4.0, 0.5, 2.0, 3.0, 7.0]),
+            (&loose, [4.0, 1.0, 2.0, 9.0, 7.0], [1.0, 1.0, 1.0, 3.0, 1.0]),
+            (&loose, [4.0, 1.0, 2.0, 9.0, 7.0], [4.0, 1.0, 2.0, 9.0, 7.0]),
+        ] {
+            let both = |counts: &[f64], count| {
+                let one = histogram(spans, counts);
+                let negative_spans = one.positive_spans.clone();
+                let negative_buckets = counts.iter().map(|c| c * 2.0).collect();
+                FloatHistogram { negative_spans, negative_buckets, count, sum: 1.5 * count, zero_count: count, ..one }
+            };
+            let (now, before) = (both(&now, 23.0), both(&before, 6.0));
+            let mut want = subtract(&now, &before).unwrap().0;
+            compact(&mut want);
+            multiply(&mut want, 0.3);
+            want.reset_hint = ResetHint::Gauge;
+            let mut got = both(&[1.0; 5], 99.0);
+            scaled_difference(&now, &before, 0.3, &mut got);
+            assert_eq!(got, want, "{spans:?}");
+        }
+    }
+
+    #[test]
+    fn divided_by_zero_no_bucket_is_left() {
+        let mut h = FloatHistogram { count: 3.0, sum: 1.0, ..histogram(&[(0, 2)], &[1.0, 2.0]) };
+        divide(&mut h, 0.0);
+        assert_eq!((h.count, h.sum), (f64::INFINITY, f64::INFINITY));
+        assert!(h.positive_buckets.is_empty() && h.positive_spans.is_empty());
+        let mut custom = FloatHistogram { schema: histogram::CUSTOM_BUCKETS_SCHEMA, ..FloatHistogram::default() };
+        divide(&mut custom, 0.0);
+        assert_eq!(custom.zero_count, 0.0);
+    }
+}

@@ -1,0 +1,225 @@
+//! The operator of functions of ranges: reads series after series and hands each to the function's kernel.
+
+use std::sync::Arc;
+
+use histogram::ResetHint;
+use model::is_stale;
+use promql_syntax::Span;
+
+use crate::decode::{Decoder, Looks};
+use crate::eval::{Cx, Operator, Result, Stream, drop_name};
+use crate::fetch::Fetch;
+use crate::functions::extended;
+use crate::kernel::{OfHistograms, RangeKernel};
+use crate::merge::ENTRY_BYTES;
+use crate::native::with_hint;
+use crate::result::RangeSamples;
+use crate::samples::Samples;
+use crate::scalar::ScalarOp;
+use crate::select_plan::SelectPlan;
+use crate::series::StepSeries;
+use crate::window::{Scratch, Window, Windows, reach};
+use crate::{Grid, QueryError, StepColumn, downsampled, mixed, reads};
+
+/// Where the series come from.
+pub(crate) enum Input {
+    Select { plan: Arc<SelectPlan>, fetch: Fetch, decoder: Box<Decoder> },
+    Subquery { stream: Stream, grid: Grid },
+}
+
+impl Input {
+    /// Starts the select for the windows of `range_ms` before each step.
+    pub fn select(plan: &Arc<SelectPlan>, range_ms: i64, kernel: &RangeKernel, grid: Grid, cx: &mut Cx) -> Self {
+        let decoder = Decoder::new(reads::of_range(plan.hint.as_deref()), cx)
+            .with_starts(kernel.reads_starts && cx.options.use_start_timestamps)
+            .edges_only(kernel.edges_only && !plan.anchored && !plan.smoothed)
+            .stats_only(plan.stats_only);
+        Self::Select { fetch: start_range(plan, range_ms, grid, cx), decoder: Box::new(decoder), plan: plan.clone() }
+    }
+}
+
+pub(crate) struct RangeOp {
+    kernel: &'static RangeKernel,
+    input: Input,
+    args: Vec<ScalarOp>,
+    opened: bool,
+    windows: Windows,
+    scratch: Scratch,
+    downsampled: downsampled::Buffers,
+}
+
+impl RangeOp {
+    /// `windows` has no samples and no arguments yet.
+    pub fn new(kernel: &'static RangeKernel, input: Input, args: Vec<ScalarOp>, windows: Windows) -> Self {
+        let (scratch, downsampled) = (Scratch::default(), downsampled::Buffers::default());
+        Self { kernel, input, args, opened: false, windows, scratch, downsampled }
+    }
+}
+
+/// What the windows of `range_ms` before each step look at.
+fn range_looks(plan: &SelectPlan, range_ms: i64, grid: Grid, lookback_ms: i64) -> Looks {
+    let (before, after) = reach(plan.anchored, plan.smoothed, lookback_ms);
+    plan.looks(grid, range_ms.saturating_add(before), after)
+}
+
+/// Starts the select for the windows of `range_ms` before each step.
+fn start_range(plan: &SelectPlan, range_ms: i64, grid: Grid, cx: &mut Cx) -> Fetch {
+    let range = range_looks(plan, range_ms, grid, cx.lookback_ms).range();
+    let select = cx.select(range, plan, reads::of_range(plan.hint.as_deref()), Some(range_ms));
+    Fetch::start(cx, plan, select)
+}
+
+impl Operator for RangeOp {
+    fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
+        if !self.opened {
+            self.windows.args = self.args.iter_mut().map(|a| a.eval(cx)).collect::<Result<_>>()?;
+            self.opened = true;
+        }
+        loop {
+            cx.check()?;
+            let Some((labels, already_dropped)) = self.load(cx)? else { return Ok(None) };
+            if self.windows.samples.is_empty() {
+                continue;
+            }
+            let mut column = cx.column(self.windows.grid.steps());
+            self.run(&labels, &mut column, cx)?;
+            if column.is_empty() {
+                cx.recycle(column);
+                continue;
+            }
+            if self.kernel.names_counter && column.present.iter().any(|w| *w != 0) {
+                annotate_counter(&labels, self.windows.first_span, cx);
+            }
+            let series = StepSeries { labels, drop_name: already_dropped, column };
+            return Ok(Some(if self.kernel.keeps_name { series } else { drop_name(series, cx) }));
+        }
+    }
+}
+
+impl RangeOp {
+    /// Reads the next series into the windows' samples, stale markers left out.
+    fn load(&mut self, cx: &mut Cx) -> Result<Option<(labels::Labels, bool)>> {
+        let samples = &mut self.windows.samples;
+        match &mut self.input {
+            Input::Select { plan, fetch, decoder } => {
+                let Some(series) = fetch.next(cx)? else { return Ok(None) };
+                let looks = range_looks(plan, self.windows.range_ms, self.windows.grid, cx.lookback_ms);
+                decoder.series(&series, looks, samples, cx)?;
+                if decoder.saw_histograms {
+                    cx.annotations.histograms_unread(series.labels.metric_name(), self.windows.span);
+                }
+                samples.drop_stale();
+                Ok(Some((series.labels, false)))
+            }
+            Input::Subquery { stream, grid } => {
+                let Some(series) = cx.next(stream)? else { return Ok(None) };
+                samples.clear();
+                for (i, v) in series.column.floats().filter(|(_, v)| !is_stale(*v)) {
+                    samples.column.push(grid.time(i), v);
+                }
+                for (i, h) in &series.column.native_histograms {
+                    let hint = match h.reset_hint {
+                        ResetHint::Gauge => ResetHint::Gauge,
+                        // The sample before may be another one here.
+                        _ => ResetHint::Unknown,
+                    };
+                    samples.histograms.push(grid.time(*i as usize), with_hint(h, hint));
+                }
+                cx.recycle(series.column);
+                Ok(Some((series.labels, series.drop_name)))
+            }
+        }
+    }
+
+    fn run(&mut self, labels: &labels::Labels, column: &mut StepColumn, cx: &mut Cx) -> Result<()> {
+        let Self { kernel, windows, scratch, downsampled, .. } = self;
+        if windows.samples.aggregated() {
+            return downsampled::run(kernel.downsampled, windows, column, downsampled, cx);
+        }
+        if windows.samples.is_plain() {
+            return (kernel.floats)(windows, scratch, column, cx);
+        }
+        match kernel.histograms {
+            OfHistograms::Each(each) => {
+                mixed::each(windows, |w, notes, _| each(w, notes), kernel.resets, labels.metric_name(), column, cx)
+            }
+            OfHistograms::Reusing(each) => mixed::each(windows, each, kernel.resets, labels.metric_name(), column, cx),
+            OfHistograms::Ignored => {
+                (kernel.floats)(windows, scratch, column, cx)?;
+                mixed::ignored(windows, kernel.check_factors, labels.metric_name(), cx)
+            }
+        }
+    }
+}
+
+fn annotate_counter(labels: &labels::Labels, span: Span, cx: &mut Cx) {
+    let name = labels.metric_name();
+    if name.is_empty() {
+        return;
+    }
+    if cx.options.type_and_unit_labels {
+        let of_type = labels.value("__type__");
+        if of_type != "counter" && of_type != "histogram" {
+            cx.annotations.maybe_no_counter_type(name, of_type, span);
+        }
+    } else if !["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix)) {
+        cx.annotations.maybe_no_counter(name, span);
+    }
+}
+
+/// The samples of a range selector at the top of an instant query.
+pub(crate) fn top_matrix(
+    plan: &Arc<SelectPlan>,
+    range_ms: i64,
+    grid: Grid,
+    cx: &mut Cx,
+) -> Result<Vec<(labels::Labels, RangeSamples)>> {
+    let mut fetch = start_range(plan, range_ms, grid, cx);
+    let mut decoder = Decoder::new(reads::of_range(plan.hint.as_deref()), cx);
+    let (_, end_ms) = plan.bounds(grid);
+    let start_ms = end_ms - range_ms;
+    let (before, after) = reach(plan.anchored, plan.smoothed, cx.lookback_ms);
+    let mut out = Vec::new();
+    while let Some(series) = fetch.next(cx)? {
+        let mut samples = Samples::default();
+        let looks = range_looks(plan, range_ms, grid, cx.lookback_ms);
+        decoder.series(&series, looks, &mut samples, cx)?;
+        if decoder.saw_histograms {
+            cx.annotations.histograms_unread(series.labels.metric_name(), plan.span);
+        }
+        samples.drop_stale();
+        let Samples { column, histograms, .. } = samples;
+        let low = column.times.partition_point(|t| *t <= start_ms - before);
+        let high = column.times.partition_point(|t| *t <= end_ms + after).max(low);
+        let w = Window {
+            all_times: &column.times,
+            all_values: &column.values,
+            low,
+            high,
+            start_ms,
+            end_ms,
+            step: 0,
+            time_ms: grid.start_ms,
+        };
+        let extends = plan.anchored || plan.smoothed;
+        let floats = if extends && low < high {
+            extended::samples(&w, start_ms, end_ms, plan.smoothed)
+        } else {
+            chunkenc::Column { times: w.times().to_vec(), values: w.values().to_vec() }
+        };
+        let looked_at = |t: &i64| *t > start_ms - before && *t <= end_ms + after;
+        if extends && histograms.times.iter().any(looked_at) {
+            let modifier = if plan.anchored { "anchored" } else { "smoothed" };
+            return Err(QueryError::Execution(format!("{modifier} modifier is not supported with histograms")));
+        }
+        let inside = histograms.times.iter().zip(histograms.values).filter(|(t, _)| **t > start_ms && **t <= end_ms);
+        let kept = RangeSamples { floats, histograms: inside.map(|(t, h)| (*t, h)).collect() };
+        if kept.is_empty() {
+            continue;
+        }
+        cx.stats.total_samples += kept.len() as u64;
+        cx.hold(kept.len(), kept.size_bytes() + series.labels.size_bytes() + ENTRY_BYTES)?;
+        out.push((series.labels, kept));
+    }
+    Ok(out)
+}

@@ -1,0 +1,103 @@
+//! The index of one block for one request: its header, and its series and postings where they are read whole.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use block::IndexHeader;
+use tokio::sync::OnceCell;
+
+use super::fetch::{Fetched, ObjectReader};
+use crate::bucket_block::BucketBlock;
+use crate::error::BlockResult;
+use crate::limits::{Data, Request};
+use crate::shared::Shared;
+
+/// An index that takes more of the cache than one part of so many is not kept whole.
+const CACHE_SHARE: u64 = 16;
+
+/// Series entries that take more of the cache than one part of so many are not kept.
+const SCAN_SHARE: u64 = 8;
+/// About what the cache takes for a series entry beside its bytes.
+const ENTRY_OVERHEAD_BYTES: u64 = 70;
+
+/// One index, open.
+pub(crate) struct Index<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) block: &'a BucketBlock,
+    pub(super) request: &'a Request,
+    pub(crate) header: Arc<IndexHeader>,
+    whole: OnceCell<Option<Arc<Fetched>>>,
+}
+
+impl<'a> Index<'a> {
+    pub(crate) async fn open(shared: &'a Shared, block: &'a BucketBlock, request: &'a Request) -> BlockResult<Self> {
+        Ok(Self { shared, block, request, header: shared.header(block).await?, whole: OnceCell::new() })
+    }
+
+    /// Series and postings, if they take so little that reading them at once costs less than reading what is wanted of them
+    /// in one round after the other.
+    ///
+    /// # Errors
+    /// Limits, and failures of the store.
+    pub(crate) async fn whole(&self) -> BlockResult<Option<&Arc<Fetched>>> {
+        self.whole.get_or_try_init(|| self.read_whole()).await.map(Option::as_ref)
+    }
+
+    async fn read_whole(&self) -> BlockResult<Option<Arc<Fetched>>> {
+        let range = self.section();
+        let (bytes, cache) = (range.end.saturating_sub(range.start), &self.shared.cache);
+        let most = cache.max_bytes().map_or(u64::MAX, |max| max / CACHE_SHARE);
+        if bytes > self.shared.read.whole_index_bytes.min(self.request.batch.index_bytes).min(most) {
+            return Ok(None);
+        }
+        let id = self.block.cache_id();
+        // A request that may hold little reads little at a time.
+        let Some(held) = self.request.ctx.budget.reserve_spare(bytes) else { return Ok(None) };
+        if let Some(kept) = cache.whole(id) {
+            return Ok(Some(Arc::new(Fetched::new(vec![(range.start, kept)], vec![held]))));
+        }
+        drop(held);
+        // Queries that come together wait for one of them.
+        let _one = self.block.reading_whole().await;
+        if let Some(kept) = cache.whole(id) {
+            let held = self.request.hold(bytes)?;
+            return Ok(Some(Arc::new(Fetched::new(vec![(range.start, kept)], vec![held]))));
+        }
+        let fetched = self.reader(Data::Series).fetch(std::slice::from_ref(&range)).await?;
+        cache.put_whole(id, fetched.slice_from(range.start));
+        Ok(Some(Arc::new(fetched)))
+    }
+
+    /// Whether so many series entries would take so much of the cache that they drive out what is read often: they are
+    /// neither looked for there nor kept.
+    pub(crate) fn is_scan(&self, series: usize) -> bool {
+        let toc = self.header.source_toc();
+        let each = (toc.series_end() - toc.series) / self.block.meta.stats.num_series.max(1);
+        let bytes = (each + ENTRY_OVERHEAD_BYTES).saturating_mul(series as u64);
+        self.shared.cache.max_bytes().is_none_or(|max| bytes > max / SCAN_SHARE)
+    }
+
+    /// Forgets what was read whole: it did not pass its checksums.
+    pub(crate) fn forget_whole(&self) {
+        self.shared.cache.forget_whole(self.block.cache_id());
+    }
+
+    /// From the first series to the end of the last list.
+    fn section(&self) -> Range<u64> {
+        let toc = self.header.source_toc();
+        toc.series..toc.postings_offset_table.max(toc.series)
+    }
+
+    /// Reads parts of it.
+    pub(crate) fn reader(&self, data: Data) -> ObjectReader<'a> {
+        ObjectReader {
+            bucket: &self.shared.bucket,
+            path: self.block.index_path().clone(),
+            size: self.block.index_bytes(),
+            data,
+            options: &self.shared.read.fetch,
+            request: self.request,
+            cache: None,
+        }
+    }
+}

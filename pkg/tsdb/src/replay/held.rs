@@ -1,0 +1,109 @@
+//! Floats on their way into series: held over many scrapes, so that each series comes into the processor's cache once for
+//! several samples. Among the samples of a series their order stays.
+
+use crate::head::RestoreWorker;
+
+/// Rows that are held at most; for very many series some of each.
+const ROWS: usize = 1 << 16;
+const ROWS_OF_SERIES: usize = 2;
+
+/// Rows in the order of the log.
+#[derive(Default)]
+pub(super) struct Rows {
+    slots: Vec<u32>,
+    /// Time and value.
+    samples: Vec<(i64, f64)>,
+    /// Empty as long as all are unknown.
+    starts_ms: Vec<i64>,
+    /// Behind the highest slot.
+    end: usize,
+}
+
+impl Rows {
+    #[inline]
+    pub(super) fn push(&mut self, slot: u32, sample: (i64, f64), start_ms: i64) {
+        if start_ms != 0 || !self.starts_ms.is_empty() {
+            self.starts_ms.resize(self.slots.len(), 0);
+            self.starts_ms.push(start_ms);
+        }
+        self.slots.push(slot);
+        self.samples.push(sample);
+        self.end = self.end.max(slot as usize + 1);
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.slots.len() >= ROWS.max(self.end * ROWS_OF_SERIES)
+    }
+
+    fn clear(&mut self) {
+        self.slots.clear();
+        self.samples.clear();
+        self.starts_ms.clear();
+        self.end = 0;
+    }
+}
+
+/// Rows, and the same by series.
+pub(super) struct Held {
+    pub(super) floats: Rows,
+    /// They are late ones.
+    late: bool,
+    /// By slot: where the next of its rows goes.
+    ends: Vec<u32>,
+    samples: Vec<(i64, f64)>,
+    starts_ms: Vec<i64>,
+}
+
+impl Held {
+    pub(super) fn new(late: bool) -> Self {
+        Self { floats: Rows::default(), late, ends: Vec::new(), samples: Vec::new(), starts_ms: Vec::new() }
+    }
+
+    /// Fills in the rows that are held.
+    pub(super) fn fill(&mut self, worker: &mut RestoreWorker) {
+        if self.floats.slots.is_empty() {
+            return;
+        }
+        self.sort();
+        let mut begin = 0;
+        for (slot, end) in self.ends.iter().enumerate() {
+            let rows = begin..*end as usize;
+            begin = rows.end;
+            if rows.is_empty() {
+                continue;
+            }
+            let starts_ms = self.starts_ms.get(rows.clone()).unwrap_or_default();
+            match self.late {
+                false => worker.floats(slot as u32, &self.samples[rows], starts_ms),
+                true => worker.late_floats(slot as u32, &self.samples[rows], starts_ms),
+            }
+        }
+        worker.flush();
+        self.floats.clear();
+    }
+
+    /// Puts the rows of each slot side by side; `ends` says where those of each end.
+    fn sort(&mut self) {
+        let Rows { slots, samples, starts_ms, end } = &self.floats;
+        self.ends.clear();
+        self.ends.resize(*end, 0);
+        for slot in slots {
+            self.ends[*slot as usize] += 1;
+        }
+        let mut sum = 0;
+        for count in &mut self.ends {
+            (*count, sum) = (sum, sum + *count);
+        }
+        self.samples.resize(slots.len(), (0, 0.0));
+        self.starts_ms.clear();
+        self.starts_ms.resize(starts_ms.len(), 0);
+        for (row, (slot, sample)) in slots.iter().zip(samples).enumerate() {
+            let place = &mut self.ends[*slot as usize];
+            self.samples[*place as usize] = *sample;
+            if let Some(start_ms) = starts_ms.get(row) {
+                self.starts_ms[*place as usize] = *start_ms;
+            }
+            *place += 1;
+        }
+    }
+}
