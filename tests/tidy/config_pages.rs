@@ -39,6 +39,7 @@ const WEB: &str = "pkg/transport/src/http";
 const REQUESTS: &str = "pkg/transport/src/request_log.rs";
 const CACHES: &str = "pkg/store-gateway/src/cache_config.rs";
 const ENDPOINTS: &str = "pkg/querier/src/endpoints";
+const TENANTS: &str = "pkg/querier/src/tenant_file.rs";
 const TARGETS: &str = "pkg/discovery/src/file.rs";
 const SECTIONS: &str = "pkg/discovery/src/config/sections.rs";
 const KUBERNETES: &str = "pkg/discovery-kubernetes/src/config.rs";
@@ -165,6 +166,25 @@ const PAGES: &[Page] = &[
             table("`config` of type REDIS", CACHES, "Redis"),
             table("`config` of type GROUPCACHE", CACHES, "Groupcache"),
         ],
+    },
+    Page {
+        file: "tenant-limits",
+        title: "Limits of tenants",
+        intro: "`aion query --query.tenant-limits-file` names a file with limits of single tenants, in place of those of the \
+                flags. A tenant is who the header `--query.tenant-header` names. The file is read again when it changes, and \
+                at SIGHUP; what runs goes on with the limits that it began with. A file with a mistake leaves the former \
+                limits in force.",
+        example: "default:\n  \
+                    max_series: 100000\n\
+                  tenants:\n  \
+                    team-a:\n    \
+                      tenant_max_concurrent: 4\n    \
+                      max_samples: 5000000\n    \
+                      timeout: 30s\n  \
+                    reports:\n    \
+                      max_series: 0\n    \
+                      tenant_max_bytes: 4GiB\n",
+        tables: &[table("The file", TENANTS, "File")],
     },
     Page {
         file: "endpoints",

@@ -23,6 +23,12 @@ pub(crate) struct Params {
 }
 
 impl Params {
+    #[cfg(test)]
+    pub fn of(pairs: &[(&str, &str)]) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self { pairs: pairs.iter().map(owned).collect(), headers: HeaderMap::new() }
+    }
+
     /// The first value of `name`, empty without one.
     pub fn get(&self, name: &str) -> &str {
         self.pairs.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v)

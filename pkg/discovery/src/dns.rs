@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, join_all};
 use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{NameServerConfig, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RData;
 use labels::Labels;
 use model::{ADDRESS_LABEL, TargetGroup};
@@ -44,12 +46,18 @@ impl fmt::Debug for SystemResolver {
     }
 }
 impl SystemResolver {
-    /// Reads `/etc/resolv.conf`.
+    /// Reads `/etc/resolv.conf`. Where it is missing or names no server, this machine's own is asked, as by other programs.
     ///
     /// # Errors
-    /// When it cannot be read or used.
+    /// When what it says cannot be used.
     pub fn new() -> Result<Self, String> {
-        let builder = TokioResolver::builder_tokio().map_err(|e| format!("read DNS settings: {e}"))?;
+        let builder = TokioResolver::builder_tokio().unwrap_or_else(|e| {
+            tracing::warn!(err = %e, "no name server is configured in /etc/resolv.conf, 127.0.0.1 and ::1 are asked");
+            let local = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+            let servers = local.map(NameServerConfig::udp_and_tcp).to_vec();
+            let config = ResolverConfig::from_parts(None, Vec::new(), servers);
+            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+        });
         let resolver = builder.build().map_err(|e| format!("set up DNS: {e}"))?;
         Ok(Self(Arc::new(resolver)))
     }

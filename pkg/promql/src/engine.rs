@@ -70,20 +70,15 @@ impl Engine {
         if let Times::Range(grid) = query.times {
             self.check_steps(grid)?;
         }
-        let ctx = self.limited(ctx, Instant::now());
+        let settings = self.inner.options.limited(query.limits);
+        let ctx = limited(ctx, &settings, Instant::now());
         let queued = Instant::now();
         let place = self.wait_for_place(&ctx).await?;
         let queue_seconds = queued.elapsed().as_secs_f64();
 
         // Dropping the future must stop the work, which goes on in its own thread.
         let _stop = StopOnDrop(ctx.cancel.clone());
-        let work = Work {
-            ctx,
-            source,
-            runtime: tokio::runtime::Handle::current(),
-            settings: self.inner.options.clone(),
-            query,
-        };
+        let work = Work { ctx, source, runtime: tokio::runtime::Handle::current(), settings, query };
         let (sender, outcome) = oneshot::channel();
         let span = tracing::Span::current();
         // A thread per query, of which the gate lets in a bounded number.
@@ -126,22 +121,6 @@ impl Engine {
         Ok(())
     }
 
-    /// `ctx` with this engine's timeout and byte budget, and a cancellation of its own.
-    fn limited(&self, ctx: &Ctx, began: Instant) -> Ctx {
-        let options = &self.inner.options;
-        let mut limited = ctx.clone();
-        limited.cancel = ctx.cancel.child_token();
-        if options.timeout_ms > 0 {
-            let own = began + Duration::from_millis(options.timeout_ms);
-            limited.deadline = Some(ctx.deadline.map_or(own, |given| given.min(own)));
-        }
-        if options.max_query_bytes > 0 {
-            let parent = Some(ctx.budget.clone());
-            limited.budget = Budget::new("the query", "--query.max-bytes", options.max_query_bytes, parent);
-        }
-        limited
-    }
-
     async fn wait_for_place(&self, ctx: &Ctx) -> Result<Option<OwnedSemaphorePermit>, QueryError> {
         let Some(gate) = &self.inner.gate else { return Ok(None) };
         let deadline = async {
@@ -159,6 +138,21 @@ impl Engine {
             () = deadline => Err(QueryError::Timeout("query queue".to_owned())),
         }
     }
+}
+
+/// `ctx` with the timeout and byte budget of `options`, and a cancellation of its own.
+fn limited(ctx: &Ctx, options: &EngineOptions, began: Instant) -> Ctx {
+    let mut limited = ctx.clone();
+    limited.cancel = ctx.cancel.child_token();
+    if options.timeout_ms > 0 {
+        let own = began + Duration::from_millis(options.timeout_ms);
+        limited.deadline = Some(ctx.deadline.map_or(own, |given| given.min(own)));
+    }
+    if options.max_query_bytes > 0 {
+        let parent = Some(ctx.budget.clone());
+        limited.budget = Budget::new("the query", "--query.max-bytes", options.max_query_bytes, parent);
+    }
+    limited
 }
 
 /// A query on its way to its thread.

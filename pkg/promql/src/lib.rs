@@ -59,7 +59,7 @@ pub use engine::Engine;
 pub use error::QueryError;
 pub use evaluate::{Evaluate, LocalEvaluator};
 pub use explain::{Explained, PlanNode, explain};
-pub use limits::EngineOptions;
+pub use limits::{EngineOptions, QueryLimits};
 pub use model::Grid;
 pub use native::{compact, difference, text as histogram_text, total, whole_text as whole_histogram_text};
 pub use passes::{PassReport, Passes};

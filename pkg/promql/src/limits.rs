@@ -1,5 +1,7 @@
 //! The settings of an engine: limits, defaults, switches.
 
+use std::sync::Arc;
+
 /// Settings of an [`crate::Engine`]. Every limit is here; 0 switches a limit off.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
@@ -53,5 +55,33 @@ impl Default for EngineOptions {
             passes: crate::Passes::ALL,
             parse: promql_syntax::ParseOptions::STABLE,
         }
+    }
+}
+
+/// Limits of one query in place of the engine's, of a tenant for instance. `None` leaves the engine's, 0 switches one off.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueryLimits {
+    /// In place of [`EngineOptions::timeout_ms`].
+    pub timeout_ms: Option<u64>,
+    /// In place of [`EngineOptions::max_samples`].
+    pub max_samples: Option<usize>,
+    /// In place of [`EngineOptions::max_series`].
+    pub max_series: Option<u64>,
+    /// In place of [`EngineOptions::max_query_bytes`].
+    pub max_query_bytes: Option<u64>,
+}
+
+impl EngineOptions {
+    /// These settings with the limits of one query.
+    pub(crate) fn limited(self: &Arc<Self>, limits: QueryLimits) -> Arc<Self> {
+        if limits == QueryLimits::default() {
+            return self.clone();
+        }
+        let mut limited = Self::clone(self);
+        limited.timeout_ms = limits.timeout_ms.unwrap_or(limited.timeout_ms);
+        limited.max_samples = limits.max_samples.unwrap_or(limited.max_samples);
+        limited.max_series = limits.max_series.unwrap_or(limited.max_series);
+        limited.max_query_bytes = limits.max_query_bytes.unwrap_or(limited.max_query_bytes);
+        Arc::new(limited)
     }
 }

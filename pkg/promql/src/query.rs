@@ -7,7 +7,7 @@ use labels::Matcher;
 use promql_syntax::Expr;
 use storage::{PartialResponse, SeriesSource, Shard};
 
-use crate::Grid;
+use crate::{Grid, QueryLimits};
 
 /// One query with all that an evaluator has to know.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub struct Query {
     pub times: Times,
     /// How its data is read.
     pub read: ReadOptions,
+    /// Limits that are this query's own.
+    pub limits: QueryLimits,
     /// Which engine a peer that has several is asked for.
     pub engine: EngineChoice,
     /// Count samples per step (`stats=all` of the HTTP API).
@@ -78,6 +80,7 @@ impl Query {
             expr: None,
             times,
             read: ReadOptions::default(),
+            limits: QueryLimits::default(),
             engine: EngineChoice::default(),
             per_step_stats: false,
             analyze: false,

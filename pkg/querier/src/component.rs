@@ -102,7 +102,7 @@ impl Querier {
             false => Arc::new(LocalEvaluator::new(engine, sources.clone())),
         };
         let state = ApiState {
-            evaluator: Arc::new(Queue::new(evaluator, config.queue, budget.clone(), metrics)),
+            evaluator: Arc::new(Queue::new(evaluator, config.queue.clone(), budget.clone(), metrics)),
             source: sources.clone(),
             inspect: inspect.clone(),
             stores: Arc::new(move || stores(&shown, &rules)),
@@ -146,6 +146,17 @@ impl Querier {
             tokio::time::sleep(if new { CHECK_INTERVAL_NEW } else { CHECK_INTERVAL }).await;
         });
         tokio::join!(read, dns, health);
+    }
+
+    /// Reads the limits of tenants again.
+    async fn watch_tenants(self: Arc<Self>, shutdown: CancellationToken) {
+        let Some(file) = self.config.tenant_file.clone() else { return shutdown.cancelled().await };
+        repeat(Every { interval: FILES_INTERVAL_MAX, wait_first: true }, shutdown, || async {
+            if let Err(err) = file.reload() {
+                warn!(err, "the former limits of tenants stay in force");
+            }
+        })
+        .await;
     }
 
     /// Reads the files of endpoints again. One that does not load keeps its endpoints, and is in the error.
@@ -232,10 +243,14 @@ impl Component for Querier {
                 async move { this.read_files().await }
             });
         }
+        if let Some(file) = self.config.tenant_file.clone() {
+            reloads.add("query.tenant-limits-file", move || std::future::ready(file.reload()));
+        }
     }
 
     fn spawn(self: &Arc<Self>, group: &mut Group) {
         group.spawn("endpoints", self.clone().watch_endpoints(group.shutdown()));
+        group.spawn("tenants", self.clone().watch_tenants(group.shutdown()));
         self.probe.ready();
     }
 }

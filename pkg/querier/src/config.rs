@@ -9,7 +9,7 @@ use discovery::dns::is_dynamic;
 use flags::Parsed;
 use labels::Labels;
 use promql::{EngineOptions, Passes};
-use queryapi::QueueOptions;
+use queryapi::{QueueOptions, TenantLimits, Tenants};
 use relabel::Rule;
 use storage::PartialResponse;
 use storeapi::StoreLimits;
@@ -17,6 +17,7 @@ use transport::grpc::Compression;
 use transport::http::Prefixes;
 
 use crate::endpoints::{Mode, Spec, load_sd, parse_sd};
+use crate::tenant_file::TenantFile;
 
 /// Prometheus' names of what can be enabled.
 const FEATURES: [&str; 5] = [
@@ -53,6 +54,8 @@ pub struct Config {
     pub limits: StoreLimits,
     pub engine: EngineOptions,
     pub queue: QueueOptions,
+    /// `--query.tenant-limits-file`, whose limits are among those of `queue`.
+    pub(crate) tenant_file: Option<Arc<TenantFile>>,
     /// `--query.mode=distributed`.
     pub distributed: bool,
     pub partition_labels: Arc<[String]>,
@@ -95,6 +98,20 @@ impl assembly::Config for Config {
             )));
         }
         let engine = engine(parsed)?;
+        let limits = TenantLimits {
+            running_max: parsed.count("query.tenant-max-concurrent") as usize,
+            waiting_max: parsed.count("query.tenant-max-queued") as usize,
+            bytes_max: parsed.size_bytes("query.tenant-max-bytes"),
+            ..TenantLimits::default()
+        };
+        let tenants = Arc::new(Tenants::new(limits));
+        let tenant_file = match parsed.text_opt("query.tenant-limits-file") {
+            Some(path) => {
+                let file = TenantFile::open(path.into(), limits, tenants.clone());
+                Some(Arc::new(file.map_err(|e| Error::flag("query.tenant-limits-file", e))?))
+            }
+            None => None,
+        };
         let millis = |flag: &str| Duration::from_millis(parsed.duration_ms(flag).max(0) as u64);
         Ok(Self {
             http,
@@ -117,12 +134,11 @@ impl assembly::Config for Config {
             limits: store_limits(parsed),
             queue: QueueOptions {
                 running_max: engine.max_concurrent,
-                running_of_tenant_max: parsed.count("query.tenant-max-concurrent") as usize,
                 waiting_max: parsed.count("query.max-queued") as usize,
-                waiting_of_tenant_max: parsed.count("query.tenant-max-queued") as usize,
-                bytes_of_tenant_max: parsed.size_bytes("query.tenant-max-bytes"),
                 timeout_ms: engine.timeout_ms,
+                tenants,
             },
+            tenant_file,
             distributed: parsed.text("query.mode") == "distributed",
             partition_labels: partition_labels.into(),
             engine: engine.clone(),

@@ -161,6 +161,12 @@ const MORE: &[Flag] = &[
         "0",
         "Maximum bytes all queries of one tenant together can hold in memory. 0 means no limit.",
     ),
+    Flag::text(
+        "query.tenant-limits-file",
+        "",
+        "Path to YAML file with limits of single tenants, read again when it changes.",
+    )
+    .placeholder("<file-path>"),
     Flag::count("query.recent-queries", "1000", "Number of ended queries that the page Queries and /api/v1/status/queries remember. 0 means none."),
     Flag::text(
         "query.disable-pass",

@@ -17,6 +17,7 @@ mod inspect;
 pub mod parts;
 mod source;
 mod strays;
+mod tenant_file;
 
 pub use component::{Querier, run};
 pub use config::Config;

@@ -13,8 +13,10 @@ mod queue;
 mod received;
 mod server;
 mod status;
+mod tenants;
 
 pub use client::QueryClient;
 pub use distribute::{Distributed, PART_LABEL, distribute};
 pub use queue::{Queue, QueueOptions};
 pub use server::QueryServer;
+pub use tenants::{TenantLimits, Tenants};

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use crate::tenants::Tenants;
+
 /// How many may run and wait; 0 = any number.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct LineLimits {
     pub running_max: usize,
-    pub running_of_tenant_max: usize,
     pub waiting_max: usize,
-    pub waiting_of_tenant_max: usize,
+    pub tenants: Arc<Tenants>,
 }
 
 /// Why somebody gets no place: this many waited, of whom so many were the tenant's.
@@ -132,14 +133,15 @@ impl State {
     fn may_run(&self, tenant: &str, limits: &LineLimits) -> bool {
         let of_tenant = self.tenants.get(tenant).map_or(0, |t| t.running);
         let below = |n, max| max == 0 || n < max;
-        below(self.running, limits.running_max) && below(of_tenant, limits.running_of_tenant_max)
+        below(self.running, limits.running_max) && below(of_tenant, limits.tenants.of(tenant).running_max)
     }
 
     /// Makes room for one more that waits: where the line is full, the newest of the tenant with the most gives way to one
     /// of a tenant that has clearly fewer.
     fn make_room(&mut self, tenant: &str, limits: &LineLimits) -> Result<(), Full> {
         let of_tenant = self.tenants.get(tenant).map_or(0, |t| t.waiting.len());
-        if limits.waiting_of_tenant_max > 0 && of_tenant >= limits.waiting_of_tenant_max {
+        let own_max = limits.tenants.of(tenant).waiting_max;
+        if own_max > 0 && of_tenant >= own_max {
             return Err(Full { waiting: self.waiting, of_tenant, own: true });
         }
         if limits.waiting_max == 0 || self.waiting < limits.waiting_max {
@@ -231,11 +233,13 @@ mod tests {
     use futures::future::BoxFuture;
 
     use super::*;
+    use crate::tenants::TenantLimits;
 
     type Entering = BoxFuture<'static, Result<Place, Full>>;
 
     fn line(running_max: usize, running_of_tenant_max: usize, waiting_max: usize) -> Arc<Line> {
-        Line::new(LineLimits { running_max, running_of_tenant_max, waiting_max, waiting_of_tenant_max: 0 })
+        let of_tenant = TenantLimits { running_max: running_of_tenant_max, ..TenantLimits::default() };
+        Line::new(LineLimits { running_max, waiting_max, tenants: Arc::new(Tenants::new(of_tenant)) })
     }
 
     /// Asks for a place; `Err` is one who waits.
@@ -313,8 +317,9 @@ mod tests {
 
     #[test]
     fn a_tenant_at_its_own_limit_is_refused_while_there_is_room_for_others() {
-        let limits = LineLimits { running_max: 1, waiting_max: 10, waiting_of_tenant_max: 2, ..LineLimits::default() };
-        let line = Line::new(limits);
+        let of_tenant = TenantLimits { waiting_max: 2, ..TenantLimits::default() };
+        let tenants = Arc::new(Tenants::new(of_tenant));
+        let line = Line::new(LineLimits { running_max: 1, waiting_max: 10, tenants });
         let running = place(enter(&line, "a"));
         let (_first, second) = (waits(&line, "a"), waits(&line, "a"));
         let refused = Full { waiting: 2, of_tenant: 2, own: true };

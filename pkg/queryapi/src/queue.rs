@@ -8,27 +8,24 @@ use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use promql::{Evaluate, Query, QueryError, QueryResult};
+use promql::{Evaluate, Query, QueryError, QueryLimits, QueryResult};
 use storage::{Budget, Ctx};
 use telemetry::{Counter, Gauge, Metrics};
 
 use crate::line::{Full, Line, LineLimits, Place};
+use crate::tenants::Tenants;
 
 /// Limits of a [`Queue`]; 0 switches a limit off.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct QueueOptions {
     /// Queries evaluated at one time (`--query.max-concurrent`).
     pub running_max: usize,
-    /// The same of one tenant (`--query.tenant-max-concurrent`).
-    pub running_of_tenant_max: usize,
     /// Queries that wait (`--query.max-queued`).
     pub waiting_max: usize,
-    /// The same of one tenant (`--query.tenant-max-queued`).
-    pub waiting_of_tenant_max: usize,
-    /// Bytes that the queries of one tenant hold together (`--query.tenant-max-bytes`).
-    pub bytes_of_tenant_max: u64,
     /// How long a query may take, waiting included, ms (`--query.timeout`).
     pub timeout_ms: u64,
+    /// What each tenant may take of it.
+    pub tenants: Arc<Tenants>,
 }
 
 /// An evaluator before which queries wait for their turn. Tenants, told apart by [`Ctx::tenant`], take turns.
@@ -42,8 +39,8 @@ struct Shared {
     line: Arc<Line>,
     /// The parent of the tenants' budgets.
     process: Arc<Budget>,
-    /// Of tenants that hold anything.
-    budgets: Mutex<HashMap<Arc<str>, Weak<Budget>>>,
+    /// Of tenants that hold anything, with their limits.
+    budgets: Mutex<HashMap<Arc<str>, (u64, Weak<Budget>)>>,
     metrics: QueueMetrics,
 }
 
@@ -89,9 +86,8 @@ impl Queue {
     pub fn new(inner: Arc<dyn Evaluate>, options: QueueOptions, process: Arc<Budget>, metrics: &Metrics) -> Self {
         let line = Line::new(LineLimits {
             running_max: options.running_max,
-            running_of_tenant_max: options.running_of_tenant_max,
             waiting_max: options.waiting_max,
-            waiting_of_tenant_max: options.waiting_of_tenant_max,
+            tenants: options.tenants.clone(),
         });
         let metrics = QueueMetrics::new(metrics);
         Self(Arc::new(Shared { inner, options, line, process, budgets: Mutex::default(), metrics }))
@@ -99,17 +95,18 @@ impl Queue {
 }
 
 impl Shared {
-    /// The budget of all queries of `tenant`.
-    fn budget(&self, tenant: &Arc<str>) -> Arc<Budget> {
+    /// The budget of all queries of `tenant`, of `max` bytes.
+    fn budget(&self, tenant: &Arc<str>, max: u64) -> Arc<Budget> {
         let mut budgets = self.budgets.lock();
-        budgets.retain(|_, budget| budget.strong_count() > 0);
-        if let Some(known) = budgets.get(tenant).and_then(Weak::upgrade) {
+        budgets.retain(|_, (_, budget)| budget.strong_count() > 0);
+        if let Some((_, known)) = budgets.get(tenant).filter(|(of, _)| *of == max)
+            && let Some(known) = known.upgrade()
+        {
             return known;
         }
         let what = format!("all queries of tenant {tenant:?}");
-        let (max, parent) = (self.options.bytes_of_tenant_max, Some(self.process.clone()));
-        let budget = Budget::new(what, "--query.tenant-max-bytes", max, parent);
-        budgets.insert(tenant.clone(), Arc::downgrade(&budget));
+        let budget = Budget::new(what, "--query.tenant-max-bytes", max, Some(self.process.clone()));
+        budgets.insert(tenant.clone(), (max, Arc::downgrade(&budget)));
         budget
     }
 
@@ -120,7 +117,7 @@ impl Shared {
             return QueryError::TooMany(format!(
                 "too many queries of tenant {tenant:?}: {of_tenant} wait already; the limit is {} \
                  (--query.tenant-max-queued). Ask fewer at a time",
-                self.options.waiting_of_tenant_max
+                self.options.tenants.of(tenant).waiting_max
             ));
         }
         QueryError::Storage(storage::Error::Unavailable(format!(
@@ -136,22 +133,37 @@ impl Evaluate for Queue {
         self.0.inner.place(query)
     }
 
-    fn evaluate(&self, ctx: &Ctx, query: Query) -> BoxFuture<'static, Result<QueryResult, QueryError>> {
+    fn evaluate(&self, ctx: &Ctx, mut query: Query) -> BoxFuture<'static, Result<QueryResult, QueryError>> {
         let (began, shared, mut ctx) = (Instant::now(), self.0.clone(), ctx.clone());
-        if shared.options.timeout_ms > 0 {
-            let own = began + Duration::from_millis(shared.options.timeout_ms);
+        let limits = shared.options.tenants.of(&ctx.tenant);
+        query.limits = limits.query;
+        let timeout_ms = limits.query.timeout_ms.unwrap_or(shared.options.timeout_ms);
+        if timeout_ms > 0 {
+            let own = began + Duration::from_millis(timeout_ms);
             ctx.deadline = Some(ctx.deadline.map_or(own, |given| given.min(own)));
         }
-        if shared.options.bytes_of_tenant_max > 0 {
-            ctx.budget = shared.budget(&ctx.tenant);
+        if limits.bytes_max > 0 {
+            ctx.budget = shared.budget(&ctx.tenant, limits.bytes_max);
         }
         Box::pin(async move {
             let _held = shared.wait(&ctx).await?;
             let waited = began.elapsed().as_secs_f64();
-            let mut result = shared.inner.evaluate(&ctx, query).await?;
+            let own = query.limits != QueryLimits::default();
+            let evaluated = shared.inner.evaluate(&ctx, query).await;
+            let mut result = evaluated.map_err(|e| if own { of_tenant(e, &ctx.tenant) } else { e })?;
             result.stats.queue_seconds += waited;
             Ok(result)
         })
+    }
+}
+
+/// An error that says whose limit was met.
+fn of_tenant(error: QueryError, tenant: &str) -> QueryError {
+    match error {
+        QueryError::Limit(text) => {
+            QueryError::Limit(format!("{text}; tenant {tenant:?} has limits of its own (--query.tenant-limits-file)"))
+        }
+        other => other,
     }
 }
 

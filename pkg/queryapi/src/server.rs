@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures::stream::{self, Stream};
 use labels::Labels;
 use model::Severity;
-use promql::{EngineChoice, Evaluate, Grid, Query, QueryResult, ReadOptions, Times, Value};
+use promql::{EngineChoice, Evaluate, Grid, Query, QueryLimits, QueryResult, ReadOptions, Times, Value};
 use proto::prometheus_copy::{Histogram, Label, Sample, TimeSeries};
 use proto::thanos as wire;
 use proto::thanos::query_server::{Query as QueryService, QueryServer as WireServer};
@@ -95,6 +95,7 @@ impl Asked {
             expr: None,
             times: self.times,
             read,
+            limits: QueryLimits::default(),
             engine,
             per_step_stats: false,
             analyze: false,

@@ -8,8 +8,10 @@ use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use labels::Labels;
 use promql::conformance::{Source, run};
-use promql::{Engine, EngineOptions, Evaluate, LocalEvaluator, Query, QueryError, QuerySource, ReadOptions};
-use queryapi::{Queue, QueueOptions};
+use promql::{
+    Engine, EngineOptions, Evaluate, LocalEvaluator, Query, QueryError, QueryLimits, QuerySource, ReadOptions,
+};
+use queryapi::{Queue, QueueOptions, TenantLimits, Tenants};
 use storage::{
     Answer, Budget, Chunk, Ctx, Error, LabelQuery, MemorySource, Select, Series, SeriesEvent, SeriesSource,
     SeriesStream, SourceInfo,
@@ -26,6 +28,10 @@ impl QuerySource for Of {
     fn for_request(&self, _: &ReadOptions) -> storage::Result<Arc<dyn SeriesSource>> {
         Ok(self.0.clone())
     }
+}
+
+fn tenants(limits: TenantLimits) -> Arc<Tenants> {
+    Arc::new(Tenants::new(limits))
 }
 
 fn queue(source: Arc<dyn QuerySource>, options: QueueOptions, process: &Arc<Budget>, metrics: &Metrics) -> Queue {
@@ -55,7 +61,8 @@ fn many(series: usize) -> Arc<dyn QuerySource> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_is_an_evaluator() {
     let source = Arc::new(Source::new());
-    let options = QueueOptions { running_max: 1, running_of_tenant_max: 1, waiting_max: 1, ..Default::default() };
+    let tenants = tenants(TenantLimits { running_max: 1, ..Default::default() });
+    let options = QueueOptions { running_max: 1, waiting_max: 1, tenants, ..Default::default() };
     let local = LocalEvaluator::new(Engine::new(EngineOptions::default()), source.clone());
     run(&Queue::new(Arc::new(local), options, Budget::unlimited(), &Metrics::new()), &source).await;
 }
@@ -80,9 +87,8 @@ async fn a_hundred_queries_of_death_stay_within_the_budget() {
     let options = QueueOptions {
         running_max: 4,
         waiting_max: 200,
-        bytes_of_tenant_max: 12 * MIB,
         timeout_ms: 120_000,
-        ..Default::default()
+        tenants: tenants(TenantLimits { bytes_max: 12 * MIB, ..Default::default() }),
     };
     let metrics = Metrics::new();
     let queue = queue(many(2000), options, &process, &metrics);
@@ -123,7 +129,8 @@ async fn a_hundred_queries_of_death_stay_within_the_budget() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tenant_has_its_own_bytes() {
     let process = Budget::unlimited();
-    let options = QueueOptions { bytes_of_tenant_max: MIB, ..Default::default() };
+    let options =
+        QueueOptions { tenants: tenants(TenantLimits { bytes_max: MIB, ..Default::default() }), ..Default::default() };
     let queue = queue(many(500), options, &process, &Metrics::new());
     let query = || Query::range("m", 0, 3_000_000, 15_000);
     let held = queue.evaluate(&ctx("a", &process), query()).await.unwrap();
@@ -248,7 +255,8 @@ async fn a_full_queue_says_so() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tenant_at_its_own_limit_is_told_so() {
     let source = Arc::new(Source::new());
-    let options = QueueOptions { running_max: 1, waiting_of_tenant_max: 1, ..Default::default() };
+    let tenants = tenants(TenantLimits { waiting_max: 1, ..Default::default() });
+    let options = QueueOptions { running_max: 1, tenants, ..Default::default() };
     let (process, metrics) = (Budget::unlimited(), Metrics::new());
     let queue = queue(source, options, &process, &metrics);
     let ask = |tenant, text| queue.evaluate(&ctx(tenant, &process), Query::instant(text, 0));
@@ -259,4 +267,44 @@ async fn a_tenant_at_its_own_limit_is_told_so() {
     assert!(futures::poll!(&mut other).is_pending(), "there is room for others");
     drop(first);
     assert!(second.await.is_ok() && other.await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_of_a_tenant_are_those_of_its_queries() {
+    let tenants = tenants(TenantLimits::default());
+    let limits = |query| TenantLimits { query, ..TenantLimits::default() };
+    let named = [
+        ("series", QueryLimits { max_series: Some(10), ..QueryLimits::default() }),
+        ("samples", QueryLimits { max_samples: Some(10), ..QueryLimits::default() }),
+        ("bytes", QueryLimits { max_query_bytes: Some(1000), ..QueryLimits::default() }),
+    ];
+    tenants
+        .replace(TenantLimits::default(), named.iter().map(|(name, query)| ((*name).into(), limits(*query))).collect());
+    let process = Budget::unlimited();
+    let options = QueueOptions { tenants: tenants.clone(), ..Default::default() };
+    let queue = queue(many(500), options, &process, &Metrics::new());
+    let ask = |tenant: &str| queue.evaluate(&ctx(tenant, &process), Query::range("m", 0, 3_000_000, 15_000));
+    for (tenant, text) in
+        [("series", "--query.max-series"), ("samples", "--query.max-samples"), ("bytes", "--query.max-bytes")]
+    {
+        let error = ask(tenant).await.unwrap_err();
+        assert!(matches!(&error, QueryError::Limit(said) if said.contains(text)), "{error:?}");
+        assert!(error.to_string().contains(&format!("tenant {tenant:?}")), "{error}");
+    }
+    assert!(ask("another").await.is_ok());
+    tenants.replace(TenantLimits::default(), Default::default());
+    assert!(ask("series").await.is_ok(), "limits may change");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenant_has_its_own_time() {
+    let query = QueryLimits { timeout_ms: Some(20), ..QueryLimits::default() };
+    let tenants = tenants(TenantLimits::default());
+    tenants.replace(TenantLimits::default(), [("hurried".into(), TenantLimits { query, ..Default::default() })].into());
+    let (source, process) = (Endless::default(), Budget::unlimited());
+    let options = QueueOptions { tenants, ..Default::default() };
+    let queue = queue(Arc::new(Of(Arc::new(source.clone()))), options, &process, &Metrics::new());
+    let error = queue.evaluate(&ctx("hurried", &process), Query::instant("sum(m)", 60_000)).await.unwrap_err();
+    assert!(matches!(error, QueryError::Timeout(_)), "{error:?}");
+    until(|| source.open.load(Ordering::SeqCst) == 0).await;
 }

@@ -59,6 +59,9 @@ pub(crate) fn discovered_labels(config: &ScrapeConfig, target: &Labels, group: &
         (TIMEOUT, &config.scrape_timeout.to_string()),
         (PATH, config.metrics_path.as_str()),
         (SCHEME, config.scheme.as_str()),
+        (NATIVE, &config.scrape_native_histograms.to_string()),
+        (CLASSIC, &config.always_scrape_classic_histograms.to_string()),
+        (CONVERT, &config.convert_classic_histograms_to_nhcb.to_string()),
     ];
     for (name, value) in group.labels.iter().chain(defaults) {
         if labels.value(name).is_empty() {

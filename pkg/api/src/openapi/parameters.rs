@@ -84,8 +84,12 @@ pub(super) const METADATA: &[Parameter] = &[
     optional("metric", Kind::Text, "Only this metric."),
 ];
 pub(super) const POOL: Parameter = optional("scrapePool", Kind::Text, "Only this scrape pool (job).");
-pub(super) const TARGETS: &[Parameter] =
-    &[POOL, optional("state", Kind::Choice(&["active", "dropped", "any"]), "Which targets.")];
+pub(super) const TARGETS: &[Parameter] = &[
+    POOL,
+    optional("state", Kind::Choice(&["active", "dropped", "any"]), "Which targets."),
+    optional("limit", Kind::Count, "A page of at most this many, and at most 200 kB; all if not given."),
+    optional("next", Kind::Text, "`next` of the page before: what comes after it."),
+];
 pub(super) const POOL_CONFIG: &[Parameter] = &[Parameter { required: true, ..POOL }];
 pub(super) const TARGETS_METADATA: &[Parameter] = &[
     optional("match_target", Kind::Text, "A selector on the labels of targets."),

@@ -12,6 +12,7 @@ mod search;
 mod self_metrics;
 mod series;
 mod status;
+mod target_page;
 mod targets;
 mod tsdb;
 

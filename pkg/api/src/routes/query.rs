@@ -67,6 +67,7 @@ fn asked(
         expr: Some(Arc::new(parsed(params, shared, request)?)),
         times,
         read,
+        limits: promql::QueryLimits::default(),
         per_step_stats: params.get("stats") == "all",
         analyze: analyze(params),
     })

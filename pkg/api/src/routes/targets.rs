@@ -10,6 +10,7 @@ use model::Annotations;
 use serde::Serialize;
 use storage::{ActiveTarget, Answer, TargetState, Targets, TargetsQuery};
 
+use super::target_page::Pages;
 use crate::envelope::{Answered, success};
 use crate::error::{ApiError, internal};
 use crate::json::{LabelObject, Number, Time};
@@ -30,11 +31,13 @@ struct TargetDiscovery<'a> {
     active_targets: Vec<ActiveJson<'a>>,
     dropped_targets: Vec<DroppedJson<'a>>,
     dropped_target_counts: BTreeMap<String, u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ActiveJson<'a> {
+pub(super) struct ActiveJson<'a> {
     discovered_labels: LabelObject<'a>,
     labels: LabelObject<'a>,
     scrape_pool: &'a str,
@@ -50,7 +53,7 @@ struct ActiveJson<'a> {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct DroppedJson<'a> {
+pub(super) struct DroppedJson<'a> {
     discovered_labels: LabelObject<'a>,
     scrape_pool: &'a str,
 }
@@ -80,25 +83,27 @@ async fn targets(State(shared): State<Shared>, params: Params) -> Answered {
         "dropped" => TargetState::Dropped,
         other => return Err(ApiError::parameter("state", format!("not supported value {}", labels::quote(other)))),
     };
+    let pages = Pages::of(&params)?;
     let Answer { value: found, warnings } = ask(&shared, &params, state).await?;
     let pool = params.get("scrapePool");
     let in_pool = |name: &str| pool.is_empty() || pool == name;
     let active = found.active.iter().filter(|t| state != TargetState::Dropped && in_pool(&t.scrape_pool));
-    let dropped: Vec<_> =
-        if state == TargetState::Active { Vec::new() } else { found.dropped.iter().map(dropped_json).collect() };
+    let dropped = found.dropped.iter().filter(|_| state != TargetState::Active);
     let dropped_target_counts = match &shared.state.server {
         _ if state == TargetState::Active => BTreeMap::new(),
         // It counts those that it does not keep, too.
         Some(server) => server.scrapes.dropped_counts(),
-        None => dropped.iter().fold(BTreeMap::new(), |mut counts, target| {
-            *counts.entry(target.scrape_pool.to_owned()).or_default() += 1;
+        None => dropped.clone().fold(BTreeMap::new(), |mut counts, labels| {
+            *counts.entry(pool_of(labels).to_owned()).or_default() += 1;
             counts
         }),
     };
+    let page = pages.cut(active, dropped.filter(|labels| in_pool(pool_of(labels))));
     let answer = TargetDiscovery {
-        active_targets: active.map(active_json).collect(),
-        dropped_targets: dropped.into_iter().filter(|t| in_pool(t.scrape_pool)).collect(),
+        active_targets: page.active,
+        dropped_targets: page.dropped,
         dropped_target_counts,
+        next: page.next,
     };
     success(&answer, &shared.warned(warnings), shared.state.options.annotations_max)
 }
@@ -135,7 +140,7 @@ async fn ask(shared: &Shared, params: &Params, state: TargetState) -> Result<Ans
     answer.map_err(|e| internal("retrieving targets", e))
 }
 
-fn active_json(target: &ActiveTarget) -> ActiveJson<'_> {
+pub(super) fn active_json(target: &ActiveTarget) -> ActiveJson<'_> {
     ActiveJson {
         discovered_labels: LabelObject(&target.discovered_labels),
         labels: LabelObject(&target.labels),
@@ -151,11 +156,11 @@ fn active_json(target: &ActiveTarget) -> ActiveJson<'_> {
     }
 }
 
-fn dropped_json(labels: &Labels) -> DroppedJson<'_> {
+pub(super) fn dropped_json(labels: &Labels) -> DroppedJson<'_> {
     DroppedJson { discovered_labels: LabelObject(labels), scrape_pool: pool_of(labels) }
 }
 
 /// Discovered labels name the scrape configuration as `job`.
-fn pool_of(discovered: &Labels) -> &str {
+pub(super) fn pool_of(discovered: &Labels) -> &str {
     discovered.value("job")
 }

@@ -1,7 +1,7 @@
 // Lists that come in pages: `next` of one page asks for the one after it. A server without pages gives all at once.
 
 import { useEffect, useState } from "preact/hooks";
-import { type Params, call, isAbort } from "./api.ts";
+import { type Answer, type Params, call, isAbort } from "./api.ts";
 
 export interface Paged {
   next?: string | null;
@@ -21,29 +21,55 @@ export async function* pages<T extends Paged>(ask: (next: string) => Promise<T>)
 
 const ITEMS_MAX = 50_000;
 
-export interface All<T> {
-  /** Undefined until the last page is there. */
+export interface All<P, T> {
+  /** Undefined until the last page is there; the last ones while they are loaded again. */
   items?: readonly T[];
+  /** The first page, with what goes with the whole list. */
+  first?: Answer<P>;
   error?: unknown;
+  isLoading: boolean;
+  reload: () => void;
 }
 
+/** How a list is asked for by pages, where the names differ. */
+export interface Names<P> {
+  param: string;
+  next: (page: P) => string | null | undefined;
+}
+
+const USUAL: Names<Paged> = { param: "next", next: (page) => page.next };
+
 /** All items of a list. `path` undefined asks nothing. */
-export function useAll<P extends Paged, T>(path: string | undefined, params: Params, items: (page: P) => readonly T[]): All<T> {
-  const [all, setAll] = useState<All<T>>({});
+export function useAll<P extends object, T>(path: string | undefined, params: Params, items: (page: P) => readonly T[], every_ms = 0, names: Names<P> = USUAL): All<P, T> {
+  const [all, setAll] = useState<Omit<All<P, T>, "reload">>({ isLoading: path !== undefined });
+  const [turn, setTurn] = useState(0);
+  const key = JSON.stringify([path, params]);
+  useEffect(() => setAll({ isLoading: path !== undefined }), [key]);
   useEffect(() => {
-    setAll({});
     if (path === undefined) return undefined;
     const control = new AbortController();
+    setAll((old) => ({ ...old, isLoading: true }));
     const load = async () => {
+      let first: Answer<P> | undefined;
+      const ask = async (next: string) => {
+        const answer = await call<P>(path, { ...params, [names.param]: next }, control.signal);
+        first ??= answer;
+        return { page: answer.data, next: names.next(answer.data) ?? null };
+      };
       const found: T[] = [];
-      for await (const page of pages<P>(async (next) => (await call<P>(path, { ...params, next }, control.signal)).data)) {
-        found.push(...items(page));
+      for await (const { page } of pages(ask)) {
+        for (const item of items(page)) found.push(item);
         if (found.length >= ITEMS_MAX) break;
       }
-      if (!control.signal.aborted) setAll({ items: found });
+      if (first) setAll({ items: found, first, isLoading: false });
     };
-    load().catch((error: unknown) => isAbort(error) || setAll({ error }));
+    load().catch((error: unknown) => isAbort(error) || setAll((old) => ({ ...old, error, isLoading: false })));
     return () => control.abort();
-  }, [path, JSON.stringify(params)]);
-  return all;
+  }, [key, turn]);
+  useEffect(() => {
+    if (every_ms <= 0) return undefined;
+    const timer = setInterval(() => document.hidden || setTurn((n) => n + 1), every_ms);
+    return () => clearInterval(timer);
+  }, [every_ms]);
+  return { ...all, reload: () => setTurn((n) => n + 1) };
 }

@@ -12,7 +12,7 @@ import { Choice, JsonLink, QueryLink, queryHref, useRows, useSearch } from "../p
 import { Annotations, Busy, Empty, Failure } from "../parts/message.tsx";
 import type { MatrixEntry } from "../query/result.ts";
 import { type Past, STEP_MS, type Span, WEEK_MS, curve, pastOf, pastQuery } from "./firings.ts";
-import type { Group, Rule } from "./rules.tsx";
+import { type Group, type Rule, useGroups } from "./rules.tsx";
 
 export interface Alert {
   labels: Labels;
@@ -28,13 +28,13 @@ const ORDER = ["firing", "pending", "unknown", "inactive"];
 const PILLS: Record<string, string> = { firing: "bad", pending: "warn", inactive: "good", unknown: "none" };
 
 export default function Alerts() {
-  const loaded = useApi<{ groups: Group[] | null }>("api/v1/rules", { type: "alert" }, 15_000);
+  const loaded = useGroups({ type: "alert" }, 15_000);
   const [search, fits] = useSearch("Find by name, label, annotation");
   const [state, setState] = useParam("state");
   const known = useMemo(() => {
-    const all = (loaded.answer?.data.groups ?? []).flatMap((group) => group.rules.map((rule) => ({ rule, group })));
+    const all = (loaded.items ?? []).flatMap((group) => group.rules.map((rule) => ({ rule, group })));
     return all.filter(({ rule }) => rule.type === "alerting");
-  }, [loaded.answer]);
+  }, [loaded.items]);
   const past = usePast(known.map(({ rule }) => rule));
   const rules = useMemo(() => {
     const all = known.map(({ rule, group }) => ({ rule, group, past: past.answer ? pastOf(rule, past.answer.data.result) : undefined }));
@@ -56,9 +56,9 @@ export default function Alerts() {
       </div>
       <Busy isLoading={loaded.isLoading} />
       <Failure error={loaded.error} retry={loaded.reload} />
-      {loaded.answer ? <Annotations warnings={loaded.answer.warnings} infos={loaded.answer.infos} /> : null}
+      {loaded.first ? <Annotations warnings={loaded.first.warnings} infos={loaded.first.infos} /> : null}
       <Failure error={past.error} />
-      {loaded.answer && rules.length === 0 ? <Empty>No alerting rules are loaded.</Empty> : null}
+      {loaded.items && rules.length === 0 ? <Empty>No alerting rules are loaded.</Empty> : null}
       {shown.length > 0 ? (
         <div class="scroll">
           <table class="list">

@@ -5,6 +5,7 @@ import { urlOf } from "../lib/api.ts";
 import { plural } from "../lib/format.ts";
 import { useApi } from "../lib/hooks.ts";
 import type { Labels } from "../lib/labels.ts";
+import { useAll } from "../lib/pages.ts";
 import { LabelTags } from "../parts/labels.tsx";
 import { JsonLink, useRows, useSearch } from "../parts/list.tsx";
 import { Annotations, Busy, Empty, Failure } from "../parts/message.tsx";
@@ -16,39 +17,45 @@ interface Discovered {
   labels?: Labels;
 }
 
-interface Data {
+interface Page {
   activeTargets: Discovered[] | null;
   droppedTargets: Discovered[] | null;
   droppedTargetCounts?: Record<string, number>;
+  next?: string;
 }
 
 export default function Discovery() {
-  const loaded = useApi<Data>("api/v1/targets", { state: "any" }, 30_000);
+  const found = (page: Page) => [...(page.activeTargets ?? []), ...(page.droppedTargets ?? [])];
+  const loaded = useAll<Page, Discovered>("api/v1/targets", { state: "any", limit: 1000 }, found, 30_000);
   const [search, fits] = useSearch("Find by label");
-  const data = loaded.answer?.data;
+  const known = loaded.items ?? [];
+  const counts = loaded.first?.data.droppedTargetCounts;
   const pools = useMemo(() => {
     const all = new Map<string, Discovered[]>();
-    for (const found of [...(data?.activeTargets ?? []), ...(data?.droppedTargets ?? [])]) {
+    for (const found of known) {
       const pool = found.scrapePool || (found.discoveredLabels.job ?? "");
-      all.set(pool, [...(all.get(pool) ?? []), found]);
+      const others = all.get(pool);
+      if (others) others.push(found);
+      else all.set(pool, [found]);
     }
     return [...all].sort(([a], [b]) => (a < b ? -1 : 1));
-  }, [data]);
+  }, [loaded.items]);
+  const dropped = known.filter(isDropped).length;
   return (
     <main>
       <h1>Service discovery</h1>
       <div class="row">
         {search}
-        <span>{plural(data?.activeTargets?.length ?? 0, "target")}, {plural(data?.droppedTargets?.length ?? 0, "dropped", "dropped")}</span>
+        <span>{plural(known.length - dropped, "target")}, {plural(dropped, "dropped", "dropped")}</span>
         <span class="push" />
         <JsonLink href={urlOf("api/v1/targets", { state: "any" }).href} />
       </div>
       <Busy isLoading={loaded.isLoading} />
       <Failure error={loaded.error} retry={loaded.reload} />
-      {loaded.answer ? <Annotations warnings={loaded.answer.warnings} infos={loaded.answer.infos} /> : null}
-      {data && pools.length === 0 ? <Empty>Nothing has been discovered.</Empty> : null}
+      {loaded.first ? <Annotations warnings={loaded.first.warnings} infos={loaded.first.infos} /> : null}
+      {loaded.items && pools.length === 0 ? <Empty>Nothing has been discovered.</Empty> : null}
       {pools.map(([name, found]) => (
-        <Pool key={name} name={name} found={found.filter((d) => fits(JSON.stringify(d.discoveredLabels), JSON.stringify(d.labels)))} dropped={data?.droppedTargetCounts?.[name]} />
+        <Pool key={name} name={name} found={found.filter((d) => fits(JSON.stringify(d.discoveredLabels), JSON.stringify(d.labels)))} dropped={counts?.[name]} />
       ))}
     </main>
   );

@@ -1,9 +1,9 @@
 // Rules by group: whether they work, how long they take.
 
-import { urlOf } from "../lib/api.ts";
+import { type Params, urlOf } from "../lib/api.ts";
 import { plural } from "../lib/format.ts";
-import { useApi } from "../lib/hooks.ts";
 import type { Labels } from "../lib/labels.ts";
+import { type All, useAll } from "../lib/pages.ts";
 import { useParam } from "../lib/router.ts";
 import { ago, formatDuration, formatTime, roughDuration } from "../lib/time.ts";
 import { LabelTags } from "../parts/labels.tsx";
@@ -36,14 +36,28 @@ export interface Group {
   rules: Rule[];
 }
 
+interface RulePage {
+  groups: Group[] | null;
+  groupNextToken?: string;
+}
+
+/** Groups in one answer. */
+const GROUPS = 50;
+
+/** All groups, by pages. */
+export function useGroups(params: Params, every_ms: number): All<RulePage, Group> {
+  const names = { param: "group_next_token", next: (page: RulePage) => page.groupNextToken };
+  return useAll<RulePage, Group>("api/v1/rules", { ...params, group_limit: GROUPS }, (page) => page.groups ?? [], every_ms, names);
+}
+
 type Kind = "" | "alerting" | "recording" | "failing";
 const KINDS: [Kind, string][] = [["", "All"], ["alerting", "Alerting"], ["recording", "Recording"], ["failing", "Failing"]];
 
 export default function Rules() {
-  const loaded = useApi<{ groups: Group[] | null }>("api/v1/rules", { exclude_alerts: "true" }, 30_000);
+  const loaded = useGroups({ exclude_alerts: "true" }, 30_000);
   const [search, fits] = useSearch("Find by name, query, group");
   const [kind, setKind] = useParam("kind");
-  const groups = loaded.answer?.data.groups ?? [];
+  const groups = loaded.items ?? [];
   const kept = (group: Group) =>
     group.rules.filter((r) => (kind === "" || r.type === kind || (kind === "failing" && r.health !== "ok")) && fits(r.name, r.query, group.name, group.file));
   const all = groups.flatMap((g) => g.rules);
@@ -62,8 +76,8 @@ export default function Rules() {
       </div>
       <Busy isLoading={loaded.isLoading} />
       <Failure error={loaded.error} retry={loaded.reload} />
-      {loaded.answer ? <Annotations warnings={loaded.answer.warnings} infos={loaded.answer.infos} /> : null}
-      {loaded.answer && groups.length === 0 ? <Empty>No rules are loaded: rule_files in the configuration names them.</Empty> : null}
+      {loaded.first ? <Annotations warnings={loaded.first.warnings} infos={loaded.first.infos} /> : null}
+      {loaded.items && groups.length === 0 ? <Empty>No rules are loaded: rule_files in the configuration names them.</Empty> : null}
       {shown.map(({ group, rules }) => <GroupTable key={group.file + group.name} group={group} rules={rules} />)}
       {more}
     </main>

@@ -3,8 +3,8 @@
 import { useMemo } from "preact/hooks";
 import { urlOf } from "../lib/api.ts";
 import { plural } from "../lib/format.ts";
-import { useApi } from "../lib/hooks.ts";
 import type { Labels } from "../lib/labels.ts";
+import { useAll } from "../lib/pages.ts";
 import { useParam } from "../lib/router.ts";
 import { ago, formatTime, parseDuration, roughDuration } from "../lib/time.ts";
 import { LabelTags } from "../parts/labels.tsx";
@@ -24,15 +24,20 @@ interface Target {
   scrapeTimeout?: string;
 }
 
+interface TargetPage {
+  activeTargets: Target[] | null;
+  next?: string;
+}
+
 type Health = "" | "up" | "down" | "unknown";
 const HEALTHS: [Health, string][] = [["", "All"], ["down", "Down"], ["unknown", "Not scraped yet"], ["up", "Up"]];
 const PILLS: Record<string, string> = { up: "good", down: "bad", unknown: "none" };
 
 export default function Targets() {
-  const loaded = useApi<{ activeTargets: Target[] | null }>("api/v1/targets", { state: "active" }, 15_000);
+  const loaded = useAll<TargetPage, Target>("api/v1/targets", { state: "active", limit: 1000 }, (page) => page.activeTargets ?? [], 15_000);
   const [search, fits] = useSearch("Find by address, label, error");
   const [health, setHealth] = useParam("health");
-  const all = loaded.answer?.data.activeTargets ?? [];
+  const all = loaded.items ?? [];
   const pools = useMemo(() => byPool(all), [all]);
   const kept = (t: Target) => (health === "" || t.health === health) && fits(t.scrapeUrl, JSON.stringify(t.labels), t.lastError);
   const down = all.filter((t) => t.health === "down");
@@ -48,9 +53,9 @@ export default function Targets() {
       </div>
       <Busy isLoading={loaded.isLoading} />
       <Failure error={loaded.error} retry={loaded.reload} />
-      {loaded.answer ? <Annotations warnings={loaded.answer.warnings} infos={loaded.answer.infos} /> : null}
+      {loaded.first ? <Annotations warnings={loaded.first.warnings} infos={loaded.first.infos} /> : null}
       {down.length > 1 ? <Errors down={down} /> : null}
-      {loaded.answer && all.length === 0 ? <Empty>No target is configured: add a job to scrape_configs.</Empty> : null}
+      {loaded.items && all.length === 0 ? <Empty>No target is configured: add a job to scrape_configs.</Empty> : null}
       {[...pools].map(([name, targets]) => <Pool key={name} name={name} all={targets} kept={targets.filter(kept)} />)}
     </main>
   );
@@ -58,7 +63,11 @@ export default function Targets() {
 
 function byPool(targets: readonly Target[]): Map<string, Target[]> {
   const pools = new Map<string, Target[]>();
-  for (const target of targets) pools.set(target.scrapePool, [...(pools.get(target.scrapePool) ?? []), target]);
+  for (const target of targets) {
+    const others = pools.get(target.scrapePool);
+    if (others) others.push(target);
+    else pools.set(target.scrapePool, [target]);
+  }
   const isDown = (list: readonly Target[]) => list.some((t) => t.health === "down");
   return new Map([...pools].sort(([a, x], [b, y]) => Number(isDown(y)) - Number(isDown(x)) || (a < b ? -1 : 1)));
 }
