@@ -1,7 +1,7 @@
 //! Several at a time: writers, readers and the background.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use ::model::TimeRange;
 use labels::Matcher;
@@ -19,8 +19,10 @@ async fn readers_see_whole_transactions_whatever_goes_on() {
     let head = Head::new(parts(chunks.clone()), options);
     let over = Arc::new(AtomicBool::new(false));
     let mut tasks = Vec::new();
-    for _ in 0..2 {
-        let (head, over) = (head.clone(), over.clone());
+    // What each reader has seen. It keeps that, however slow it is.
+    let seen: [Arc<AtomicI64>; 2] = Default::default();
+    for seen in &seen {
+        let (head, over, seen) = (head.clone(), over.clone(), seen.clone());
         tasks.push(tokio::spawn(async move {
             let mut newest = 0;
             while !over.load(Ordering::Relaxed) {
@@ -29,7 +31,8 @@ async fn readers_see_whole_transactions_whatever_goes_on() {
                 let end = ends.first().copied().unwrap_or(0);
                 assert!(ends.iter().all(|e| *e == end), "a part of a transaction: {ends:?}");
                 assert!(ends.is_empty() || ends.len() == SERIES, "{} series", ends.len());
-                assert!(end >= newest, "what was seen is gone");
+                assert!(end >= newest, "what was seen is gone: {ends:?}, {newest} before");
+                seen.store(end, Ordering::Relaxed);
                 newest = end;
                 tokio::task::yield_now().await;
             }
@@ -40,7 +43,8 @@ async fn readers_see_whole_transactions_whatever_goes_on() {
         while !stop.load(Ordering::Relaxed) {
             mapping.map_full_chunks(&*chunks).await.unwrap();
             if let Some((_, max)) = mapping.range() {
-                mapping.truncate(max - 1_000);
+                let slowest = seen.iter().map(|seen| seen.load(Ordering::Relaxed)).fold(max, i64::min);
+                mapping.truncate(slowest - 1_000);
             }
             tokio::task::yield_now().await;
         }
