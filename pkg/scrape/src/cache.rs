@@ -1,11 +1,12 @@
 //! What a target's series were at the scrapes before, so that the labels of a series are read once.
 //!
 //! A series is known by a digest of the bytes that name it in the body. The digest is keyed with a secret of the process, so
-//! that no target can make two series that look like one. Bodies come in nearly the same order every time: the entry that
-//! followed the last one in the scrape before is tried first.
+//! that no target can make two series that look like one; their number is part of it. Bodies come in nearly the same order
+//! every time: the entry that followed the last one in the scrape before is tried first.
 
 use hashbrown::HashTable;
 use storage::append::SeriesRef;
+use textparse::Format;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 /// A series that is in no store yet, or not any more.
@@ -21,6 +22,10 @@ const LIVE: [u32; 2] = [1, 2];
 const HISTOGRAM: u32 = 4;
 const FLAGS: u32 = 7;
 const GENERATION_SHIFT: u32 = 3;
+
+/// Where a digest has the number of bytes, and the most that is told.
+const BYTES_SHIFT: u32 = 112;
+const BYTES_MAX: usize = 0xffff;
 
 /// An entry of a [`Cache`], by number.
 pub(crate) type Id = u32;
@@ -76,6 +81,8 @@ pub(crate) struct Cache {
     next: Vec<Id>,
     /// Which entry of `order` is expected.
     cursor: usize,
+    /// The formats of the bodies that `order` and `next` come from.
+    formats: (Option<Format>, Option<Format>),
     /// Entries that this scrape has made.
     made: Vec<Id>,
     generation: u32,
@@ -93,6 +100,7 @@ impl Cache {
             order: Vec::new(),
             next: Vec::new(),
             cursor: 0,
+            formats: (None, None),
             made: Vec::new(),
             generation: 0,
             current: 0,
@@ -104,8 +112,9 @@ impl Cache {
         self.by_key.len()
     }
 
-    /// Begins a scrape.
-    pub(crate) fn begin(&mut self) {
+    /// Begins a scrape whose body has this format.
+    pub(crate) fn begin(&mut self, format: Format) {
+        self.formats.1 = Some(format);
         self.generation = (self.generation + 1) & (u32::MAX >> GENERATION_SHIFT);
         self.cursor = 0;
         self.next.clear();
@@ -115,7 +124,23 @@ impl Cache {
     /// The digest of a series' bytes. `context` is what else makes it another series.
     #[inline]
     pub(crate) fn digest(&self, bytes: &[u8], context: u64) -> u128 {
-        xxh3_128_with_seed(bytes, self.seed ^ context)
+        let digest = xxh3_128_with_seed(bytes, self.seed ^ context);
+        digest & (u128::MAX >> (128 - BYTES_SHIFT)) | (bytes.len().min(BYTES_MAX) as u128) << BYTES_SHIFT
+    }
+
+    /// How many bytes the series that is expected next has in a body of the same format; 0 where that is not known.
+    #[inline]
+    pub(crate) fn expected_bytes(&self) -> usize {
+        let expected = self.order.get(self.cursor).and_then(|id| self.entry(*id));
+        let bytes = expected.map_or(0, |entry| (entry.key >> BYTES_SHIFT) as usize);
+        if self.formats.0 == self.formats.1 && bytes < BYTES_MAX { bytes } else { 0 }
+    }
+
+    /// Whether a series whose labels need not be read is expected next, and this is its digest.
+    #[inline]
+    pub(crate) fn expects(&self, key: u128) -> bool {
+        let expected = self.order.get(self.cursor).and_then(|id| self.entry(*id));
+        expected.is_some_and(|entry| entry.key == key && entry.series != UNRESOLVED)
     }
 
     /// The entry of a series of this scrape, made if there is none.
@@ -261,6 +286,7 @@ impl Cache {
             self.shrink();
         }
         std::mem::swap(&mut self.order, &mut self.next);
+        self.formats.0 = self.formats.1;
         self.made.clear();
         self.current = 1 - self.current;
         gone
@@ -287,6 +313,7 @@ impl Cache {
         if self.by_key.len() > 64 && self.by_key.len() * 4 < self.entries.len() {
             let mut smaller = Self::new(self.seed);
             (smaller.generation, smaller.current) = (self.generation, self.current);
+            smaller.formats = self.formats;
             for id in std::mem::take(&mut self.next) {
                 if let Some(entry) = self.entry(id).copied() {
                     let id = smaller.make(entry.key);

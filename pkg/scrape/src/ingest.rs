@@ -19,6 +19,7 @@ type Result<T> = std::result::Result<T, Failure>;
 /// A body on its way.
 pub(crate) struct Ingest<'a> {
     pub(crate) with: Ingestion<'a>,
+    format: Format,
     pub(crate) cache: &'a mut Cache,
     pub(crate) families: &'a mut Families,
     pub(crate) appender: &'a mut dyn Appender,
@@ -34,18 +35,57 @@ pub(crate) struct Ingest<'a> {
     culprit: Option<u128>,
 }
 
+/// Tells the parser which series are known.
+struct Recognised<'a> {
+    cache: &'a mut Cache,
+    /// Series are looked up before they are read.
+    by_key: bool,
+    /// What was asked about last.
+    asked: Option<(u128, Found)>,
+}
+
+impl textparse::Known for Recognised<'_> {
+    #[inline]
+    fn expected_bytes(&self) -> usize {
+        if self.by_key { self.cache.expected_bytes() } else { 0 }
+    }
+
+    #[inline]
+    fn is_expected(&mut self, bytes: &[u8]) -> bool {
+        let key = self.cache.digest(bytes, 0);
+        let is_expected = self.cache.expects(key);
+        if is_expected {
+            self.asked = Some((key, self.cache.look_up(key)));
+        }
+        is_expected
+    }
+
+    #[inline]
+    fn is_known(&mut self, bytes: &[u8]) -> bool {
+        if !self.by_key {
+            return false;
+        }
+        let key = self.cache.digest(bytes, 0);
+        let found = self.cache.look_up(key);
+        self.asked = Some((key, found));
+        self.cache.known(found.id) != Known::Unresolved
+    }
+}
+
 impl<'a> Ingest<'a> {
     pub(crate) fn new(
         with: Ingestion<'a>,
         cache: &'a mut Cache,
         families: &'a mut Families,
         appender: &'a mut dyn Appender,
+        format: Format,
     ) -> Self {
-        cache.begin();
+        cache.begin(format);
         families.begin();
         let batch = Batch::new(with.start_times == StartTimes::Stored, cache.len());
         Self {
             with,
+            format,
             cache,
             families,
             appender,
@@ -59,12 +99,13 @@ impl<'a> Ingest<'a> {
     }
 
     /// Takes a body. What was counted is told in any case.
-    pub(crate) fn run(mut self, body: &[u8], format: Format) -> (Counts, Result<()>) {
-        let mut result = self.pass(body, format);
+    pub(crate) fn run(mut self, body: &[u8]) -> (Counts, Result<()>) {
+        let format = self.format;
+        let mut result = self.pass(body);
         if result.is_ok() && self.has_unknown {
             self.has_unknown = false;
             self.is_second_pass = true;
-            result = self.pass(body, format);
+            result = self.pass(body);
         }
         if result.is_ok()
             && let Some(over) = self.over.take()
@@ -79,25 +120,16 @@ impl<'a> Ingest<'a> {
         (self.counts, result)
     }
 
-    fn pass(&mut self, body: &[u8], format: Format) -> Result<()> {
-        let mut parser = Parser::new(body, format, self.with.parser)?;
+    fn pass(&mut self, body: &[u8]) -> Result<()> {
+        let mut parser = Parser::new(body, self.format, self.with.parser)?;
         // Where names are needed, series are looked up once they are read.
         let by_key = !self.is_second_pass && !self.with.type_and_unit_labels && !self.with.metadata;
         loop {
-            let mut asked = None;
-            let (cache, digests) = (&mut *self.cache, by_key);
-            let mut is_known = |bytes: &[u8]| {
-                if !digests {
-                    return false;
-                }
-                let key = cache.digest(bytes, 0);
-                let found = cache.look_up(key);
-                asked = Some((key, found));
-                cache.known(found.id) != Known::Unresolved
-            };
-            if !parser.advance_known(&mut is_known)? {
+            let mut known = Recognised { cache: self.cache, by_key, asked: None };
+            if !parser.advance_known(&mut known)? {
                 break;
             }
+            let asked = known.asked;
             match &parser.entry() {
                 Entry::Sample(sample) => self.sample(sample, asked)?,
                 Entry::Histogram(histogram) => self.histogram(histogram, asked)?,

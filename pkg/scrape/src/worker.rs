@@ -172,8 +172,8 @@ impl Worker {
             }
         };
         let with = self.job.ingestion(&self.target, time_ms, self.previous_ms);
-        let ingest = Ingest::new(with, &mut self.cache, &mut self.families, &mut **appender);
-        let (counts, result) = ingest.run(&answer.body, format);
+        let ingest = Ingest::new(with, &mut self.cache, &mut self.families, &mut **appender, format);
+        let (counts, result) = ingest.run(&answer.body);
         let parser = with.parser;
         self.count(&counts, &answer.body, format, parser);
         let error = match result {

@@ -84,7 +84,7 @@ fn known(bencher: Bencher<'_, '_>, format: Format) {
     bencher.counter(ItemsCount::new(SERIES)).bench(|| {
         let mut parser = Parser::new(&body, format, Options::default()).unwrap();
         let mut samples = 0;
-        while parser.advance_known(&mut |key| black_box(!key.is_empty())).unwrap() {
+        while parser.advance_known(&mut |key: &[u8]| black_box(!key.is_empty())).unwrap() {
             if let Entry::Sample(sample) = parser.entry() {
                 black_box((sample.series.key(), sample.value));
                 samples += 1;

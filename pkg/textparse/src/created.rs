@@ -37,7 +37,7 @@ impl Created {
     fn look_ahead(&mut self, mut lexer: Lexer<'_>) {
         self.is_found = false;
         // A line that is wrong ends the look ahead; whoever reads it in its turn tells what is wrong.
-        while lexer.peek().is_some_and(|b| b != b'#') && self.ahead.read(&mut lexer, &mut |_| false).is_ok() {
+        while lexer.peek().is_some_and(|b| b != b'#') && self.ahead.read(&mut lexer, &mut |_: &[u8]| false).is_ok() {
             if Self::is_created(lexer.bytes, &self.ahead.series) {
                 self.is_found = true;
                 self.start_ms = (self.ahead.value * 1000.0) as i64;

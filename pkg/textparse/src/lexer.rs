@@ -2,6 +2,7 @@
 
 use crate::entry::{LabelSpan, Span};
 use crate::error::ParseError;
+use crate::known::Known;
 use crate::scan;
 
 type Result<T> = std::result::Result<T, ParseError>;
@@ -195,13 +196,29 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// Where the series ends that the caller expects here, if it is this one. Its end is not looked for: the same bytes end
+    /// where they ended before, unless they are a name behind which labels follow now.
+    #[inline]
+    fn expected_end(&self, known: &mut impl Known) -> Option<usize> {
+        let end = self.at + known.expected_bytes();
+        let is_end = matches!(self.bytes.get(end..)?, [b' ', behind, ..] if !matches!(behind, b' ' | b'\t' | b'{'));
+        let key = self.bytes.get(self.at..end).filter(|key| is_end && !key.is_empty())?;
+        known.is_expected(key).then_some(end)
+    }
+
     /// A series that the caller knows by its bytes: nothing but its end is read. False if it does not know it.
     #[inline]
-    pub(crate) fn known_series(&mut self, out: &mut SeriesParts, is_known: &mut impl FnMut(&[u8]) -> bool) -> bool {
-        let Some(end) = self.series_end() else { return false };
-        if !self.bytes.get(self.at..end).is_some_and(is_known) {
-            return false;
-        }
+    pub(crate) fn known_series(&mut self, out: &mut SeriesParts, known: &mut impl Known) -> bool {
+        let end = match self.expected_end(known) {
+            Some(end) => end,
+            None => {
+                let Some(end) = self.series_end() else { return false };
+                if !self.bytes.get(self.at..end).is_some_and(|key| known.is_known(key)) {
+                    return false;
+                }
+                end
+            }
+        };
         out.start = self.at;
         out.end = end;
         out.name = Span::default();

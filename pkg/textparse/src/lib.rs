@@ -19,10 +19,12 @@
 //! prometheus/client_model. What is taken and what is refused are the decisions of Prometheus 3.14.
 
 mod created;
+mod decimal;
 mod entry;
 mod error;
 mod escape;
 mod format;
+mod known;
 mod lexer;
 mod nhcb;
 mod number;
@@ -35,6 +37,7 @@ mod text;
 pub use entry::{Entry, Exemplar, HistogramEntry, NativeHistogram, Sample, Series};
 pub use error::ParseError;
 pub use format::{Chosen, Format, UnknownFormat, choose_format};
+pub use known::Known;
 pub use nhcb::Unconverted;
 pub use number::{format_openmetrics_float, parse_value};
 pub use parser::{Options, Parser};

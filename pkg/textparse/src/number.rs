@@ -2,15 +2,11 @@
 
 use model::{FloatError, parse_go_float};
 
+use crate::decimal::{DIGITS_MAX, MANTISSA_MAX, POWERS};
+
 /// Prometheus' own bits of "not a number" ("NormalNaN"): every NaN of a target is stored as this one, so that none is taken
 /// for the stale marker.
 const NORMAL_NAN_BITS: u64 = 0x7ff8_0000_0000_0001;
-
-/// Powers of ten that a float holds exactly.
-const POWERS: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
-    1e21, 1e22,
-];
 
 /// A sample's value: Go's floats without those that Go 1.13 added (hexadecimal ones, `_` between digits), since
 /// Prometheus refuses them here. Every NaN comes out as the same one.
@@ -65,8 +61,7 @@ fn short_decimal(text: &[u8]) -> Option<f64> {
         }
         at += 1;
     }
-    // 19 digits cannot overflow 64 bits.
-    if seen == 0 || seen > 19 || mantissa > 1 << 53 {
+    if seen == 0 || seen > DIGITS_MAX || mantissa > MANTISSA_MAX {
         return None;
     }
     if at < digits.len() {

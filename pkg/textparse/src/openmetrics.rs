@@ -6,9 +6,11 @@ use labels::Builder;
 use model::MetricType;
 
 use crate::created::Created;
+use crate::decimal;
 use crate::entry::{Entry, Exemplar, LabelSpan, Sample, Series};
 use crate::error::{ParseError, shown};
 use crate::escape::unescape;
+use crate::known::Known;
 use crate::lexer::{Dialect, Lexer, SeriesParts};
 use crate::number::parse_value;
 use crate::parser::Options;
@@ -75,10 +77,7 @@ impl<'a> OpenMetricsParser<'a> {
     }
 
     /// Moves to the next entry; false behind `# EOF`.
-    pub(crate) fn advance(&mut self, is_known: &mut impl FnMut(&[u8]) -> bool) -> Result<bool> {
-        // Start times are found by names and labels.
-        let reads_all = self.created.is_some();
-        let mut is_known = |key: &[u8]| !reads_all && is_known(key);
+    pub(crate) fn advance(&mut self, known: &mut impl Known) -> Result<bool> {
         loop {
             self.line = match self.lexer.peek() {
                 Some(b'#') => match self.hash()? {
@@ -89,7 +88,11 @@ impl<'a> OpenMetricsParser<'a> {
                     }
                 },
                 Some(b) if b == b'{' || scan::is(b, scan::NAME_START) => {
-                    self.sample.read(&mut self.lexer, &mut is_known)?;
+                    // Start times are found by names and labels.
+                    match self.created {
+                        None => self.sample.read(&mut self.lexer, known)?,
+                        Some(_) => self.sample.read(&mut self.lexer, &mut |_: &[u8]| false)?,
+                    }
                     if !self.look_up_start() {
                         continue;
                     }
@@ -232,13 +235,20 @@ impl<'a> OpenMetricsParser<'a> {
 
 impl SampleLine {
     /// Reads a line with its newline.
-    pub(crate) fn read(&mut self, lexer: &mut Lexer<'_>, is_known: &mut impl FnMut(&[u8]) -> bool) -> Result<()> {
-        if !lexer.known_series(&mut self.series, is_known) {
+    pub(crate) fn read(&mut self, lexer: &mut Lexer<'_>, known: &mut impl Known) -> Result<()> {
+        if !lexer.known_series(&mut self.series, known) {
             lexer.series(&mut self.series)?;
         }
-        self.value = float(lexer, "a space and a value after the series")?;
         self.timestamp_ms = None;
         self.has_exemplar = false;
+        if let [b' ', rest @ ..] = lexer.rest()
+            && let Some((value, len)) = decimal::before_newline(rest)
+        {
+            self.value = value;
+            lexer.at += 1 + len + 1;
+            return Ok(());
+        }
+        self.value = float(lexer, "a space and a value after the series")?;
         if lexer.peek() == Some(b' ') && !lexer.rest().starts_with(b" # {") {
             self.timestamp_ms = Some(seconds(lexer, "timestamp")?);
         }

@@ -3,6 +3,7 @@
 use crate::entry::Entry;
 use crate::error::ParseError;
 use crate::format::Format;
+use crate::known::Known;
 use crate::nhcb::{Converter, Unconverted};
 use crate::openmetrics::OpenMetricsParser;
 use crate::protobuf::ProtobufParser;
@@ -62,21 +63,18 @@ impl<'a> Parser<'a> {
     /// The body does not follow its format. There is nothing more to read then.
     #[inline]
     pub fn advance(&mut self) -> Result<bool, ParseError> {
-        self.advance_known(&mut |_| false)
+        self.advance_known(&mut |_: &[u8]| false)
     }
 
-    /// Moves to the next entry, as [`Parser::advance`]. `is_known` may be asked whether a series with these bytes
-    /// ([`Series::key`]) was read before: if so, its name and labels are passed over, which saves most of the work, and the
-    /// entry shows the key only. It is asked at most once for each series.
-    ///
-    /// [`Series::key`]: crate::Series::key
+    /// Moves to the next entry, as [`Parser::advance`]. `known` may be asked whether a series was read before: if
+    /// so, its name and labels are passed over, which saves most of the work, and the entry shows the key only.
     ///
     /// # Errors
     /// As those of [`Parser::advance`].
     #[inline]
-    pub fn advance_known(&mut self, is_known: &mut impl FnMut(&[u8]) -> bool) -> Result<bool, ParseError> {
+    pub fn advance_known(&mut self, known: &mut impl Known) -> Result<bool, ParseError> {
         match &mut self.converter {
-            None => self.base.advance(is_known),
+            None => self.base.advance(known),
             // The converter groups series by their labels.
             Some(converter) => converter.advance(&mut self.base),
         }
@@ -108,11 +106,11 @@ impl<'a> Parser<'a> {
 
 impl Base<'_> {
     #[inline]
-    pub(crate) fn advance(&mut self, is_known: &mut impl FnMut(&[u8]) -> bool) -> Result<bool, ParseError> {
+    pub(crate) fn advance(&mut self, known: &mut impl Known) -> Result<bool, ParseError> {
         match self {
-            Self::Text(parser) => parser.advance(is_known),
-            Self::OpenMetrics(parser) => parser.advance(is_known),
-            Self::Protobuf(parser) => parser.advance(is_known),
+            Self::Text(parser) => parser.advance(known),
+            Self::OpenMetrics(parser) => parser.advance(known),
+            Self::Protobuf(parser) => parser.advance(known),
         }
     }
 

@@ -4,9 +4,11 @@ use std::borrow::Cow;
 
 use model::MetricType;
 
+use crate::decimal;
 use crate::entry::{Entry, Sample, Series};
 use crate::error::ParseError;
 use crate::escape::unescape;
+use crate::known::Known;
 use crate::lexer::{Dialect, Lexer, SeriesParts};
 use crate::number::parse_value;
 use crate::scan;
@@ -52,7 +54,7 @@ impl<'a> TextParser<'a> {
 
     /// Moves to the next entry; false at the end.
     #[inline]
-    pub(crate) fn advance(&mut self, is_known: &mut impl FnMut(&[u8]) -> bool) -> Result<bool> {
+    pub(crate) fn advance(&mut self, known: &mut impl Known) -> Result<bool> {
         loop {
             self.lexer.skip_blanks();
             self.line = match self.lexer.peek() {
@@ -65,7 +67,7 @@ impl<'a> TextParser<'a> {
                     continue;
                 }
                 Some(b'#') => self.comment()?,
-                Some(b) if b == b'{' || scan::is(b, scan::NAME_START) => self.sample(is_known)?,
+                Some(b) if b == b'{' || scan::is(b, scan::NAME_START) => self.sample(known)?,
                 Some(_) => return Err(self.lexer.expected("a metric name, `{` or `#` at the begin of a line")),
             };
             return Ok(true);
@@ -98,11 +100,17 @@ impl<'a> TextParser<'a> {
         String::from_utf8_lossy(self.lexer.bytes.get(start..end).unwrap_or_default())
     }
 
-    fn sample(&mut self, is_known: &mut impl FnMut(&[u8]) -> bool) -> Result<Line> {
-        if !self.lexer.known_series(&mut self.series, is_known) {
+    fn sample(&mut self, known: &mut impl Known) -> Result<Line> {
+        if !self.lexer.known_series(&mut self.series, known) {
             self.lexer.series(&mut self.series)?;
         }
         self.lexer.skip_blanks();
+        self.timestamp_ms = None;
+        if let Some((value, len)) = decimal::before_newline(self.lexer.rest()) {
+            self.value = value;
+            self.lexer.at += len + 1;
+            return Ok(Line::Sample);
+        }
         let start = self.lexer.at;
         let rest = self.lexer.rest();
         let len = rest.iter().position(|b| matches!(b, b' ' | b'\t' | b'\n' | b'{')).unwrap_or(rest.len());
@@ -118,7 +126,6 @@ impl<'a> TextParser<'a> {
                 return Err(self.lexer.wrong(message));
             }
         };
-        self.timestamp_ms = None;
         self.lexer.skip_blanks();
         if self.lexer.peek().is_some_and(|b| b.is_ascii_digit()) {
             self.timestamp_ms = Some(self.timestamp()?);

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 /// A scrape of series by name; true = it succeeds. Gives the references of the gone ones.
 fn scrape(cache: &mut Cache, names: &[u8], succeeds: bool) -> BTreeSet<u64> {
-    cache.begin();
+    cache.begin(Format::Text);
     for name in names {
         let key = cache.digest(&[*name], 0);
         let found = cache.look_up(key);
@@ -51,7 +51,7 @@ proptest! {
 #[test]
 fn repeated_new_and_known() {
     let mut cache = Cache::new(1);
-    cache.begin();
+    cache.begin(Format::Text);
     let (a, b) = (cache.digest(b"a", 0), cache.digest(b"b", 0));
     assert_ne!(a, cache.digest(b"a", 1));
     let first = cache.look_up(a);
@@ -61,13 +61,13 @@ fn repeated_new_and_known() {
     cache.set_dropped(first.id);
     cache.look_up(b);
     assert!(cache.succeed().is_empty());
-    cache.begin();
+    cache.begin(Format::Text);
     let known = cache.look_up(a);
     assert!(!known.is_new && !known.is_repeated);
     assert_eq!(cache.known(known.id), Known::Dropped);
     // What was dropped, or is in no store, gets no marker.
     cache.succeed();
-    cache.begin();
+    cache.begin(Format::Text);
     assert!(cache.succeed().is_empty());
     assert_eq!(cache.len(), 0);
 }
@@ -75,7 +75,7 @@ fn repeated_new_and_known() {
 #[test]
 fn histograms_and_untracked_series() {
     let mut cache = Cache::new(1);
-    cache.begin();
+    cache.begin(Format::Text);
     for (name, is_histogram, is_tracked) in [(b"a", true, true), (b"b", false, false)] {
         let key = cache.digest(name, 0);
         let id = cache.look_up(key).id;
@@ -92,7 +92,7 @@ fn a_target_that_gets_small_gives_memory_back() {
     let all: Vec<u8> = (0..=255).collect();
     let mut refs = BTreeMap::new();
     for names in [&all[..], &all[..60], &all[..], &all[..65], &all[..65]] {
-        cache.begin();
+        cache.begin(Format::Text);
         for name in names {
             let key = cache.digest(&[*name], 0);
             let found = cache.look_up(key);
@@ -101,4 +101,39 @@ fn a_target_that_gets_small_gives_memory_back() {
         cache.succeed();
     }
     assert!(cache.entries.len() <= 256 && cache.len() == 65);
+}
+
+#[test]
+fn what_is_expected_next() {
+    let mut cache = Cache::new(1);
+    let (long, longer) = ([b'x'; BYTES_MAX - 1], [b'x'; BYTES_MAX + 1]);
+    let names = [&b"a"[..], b"bc", &long, &longer, b"d"];
+    let scrape = |cache: &mut Cache, format, succeeds: bool| -> Vec<(usize, bool)> {
+        cache.begin(format);
+        let expected = names.iter().map(|name| {
+            let key = cache.digest(name, 0);
+            let expected = (cache.expected_bytes(), cache.expects(key));
+            let found = cache.look_up(key);
+            cache.set_series(found.id, SeriesRef(u64::from(name[0])));
+            expected
+        });
+        let expected = expected.collect();
+        if succeeds {
+            cache.succeed()
+        } else {
+            cache.fail()
+        };
+        expected
+    };
+    let bytes = |expected: Vec<(usize, bool)>| expected.into_iter().map(|(bytes, _)| bytes).collect::<Vec<_>>();
+    let in_order = [(1, true), (2, true), (BYTES_MAX - 1, true), (0, true), (1, true)];
+    assert_eq!(scrape(&mut cache, Format::Text, true), [(0, false); 5]);
+    assert_eq!(scrape(&mut cache, Format::Text, true), in_order);
+    // The bytes of a body of another format mean nothing; one that failed leaves all as it was.
+    assert_eq!(bytes(scrape(&mut cache, Format::OpenMetrics, false)), [0; 5]);
+    assert_eq!(scrape(&mut cache, Format::Text, true), in_order);
+    assert_eq!(bytes(scrape(&mut cache, Format::OpenMetrics, true)), [0; 5]);
+    assert_eq!(scrape(&mut cache, Format::OpenMetrics, true), in_order);
+    cache.forget_all();
+    assert!(scrape(&mut cache, Format::OpenMetrics, true).iter().all(|(_, expected)| !expected));
 }

@@ -148,7 +148,7 @@ impl Converter {
     pub(crate) fn advance(&mut self, base: &mut Base<'_>) -> Result<bool> {
         self.is_shown = false;
         loop {
-            if !std::mem::take(&mut self.is_held) && !base.advance(&mut |_| false)? {
+            if !std::mem::take(&mut self.is_held) && !base.advance(&mut |_: &[u8]| false)? {
                 self.is_shown = self.finish();
                 return Ok(self.is_shown);
             }

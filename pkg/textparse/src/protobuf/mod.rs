@@ -13,6 +13,7 @@ use model::MetricType;
 
 use crate::entry::{Entry, Exemplar, HistogramEntry, NativeHistogram, Sample, Series};
 use crate::error::ParseError;
+use crate::known::Known;
 use crate::number::canonical;
 use crate::parser::Options;
 use family::Family;
@@ -82,21 +83,21 @@ impl<'a> ProtobufParser<'a> {
     }
 
     /// Moves to the next entry; false at the end.
-    pub(crate) fn advance(&mut self, is_known: &mut impl FnMut(&[u8]) -> bool) -> Result<bool> {
+    pub(crate) fn advance(&mut self, known: &mut impl Known) -> Result<bool> {
         self.shown = match self.shown {
             Shown::Help if !self.family.unit.is_empty() => Shown::Unit,
             Shown::Help | Shown::Unit => Shown::Type,
-            _ => return self.next_row(is_known),
+            _ => return self.next_row(known),
         };
         Ok(true)
     }
 
-    fn next_row(&mut self, is_known: &mut impl FnMut(&[u8]) -> bool) -> Result<bool> {
+    fn next_row(&mut self, known: &mut impl Known) -> Result<bool> {
         loop {
             if let Some(row) = self.rows.get(self.rows_shown).copied() {
                 self.rows_shown += 1;
                 self.show(row)?;
-                if !is_known(&self.key.bytes) {
+                if !known.is_known(&self.key.bytes) {
                     self.key.read_labels(&self.metric.labels)?;
                 }
                 return Ok(true);
