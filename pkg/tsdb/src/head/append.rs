@@ -63,6 +63,20 @@ impl Series {
         Ok(step)
     }
 
+    /// Appends a float that is newer than all before, if that is plain to do: the open chunk goes on, and the series has nothing
+    /// of what few have. By how many bytes it grew on the heap; `None` if nothing was done.
+    #[inline]
+    pub fn append_plain(&mut self, rules: ChunkRules, time_ms: i64, value: f64) -> Option<usize> {
+        let Open::Xor(open) = &mut self.open else { return None };
+        if self.extra.is_some() || rules.encodings.xor2 || must_cut(open, time_ms, (self.spread, rules.range_ms)) {
+            return None;
+        }
+        let bytes = open.buffer.len();
+        open.state.append(&mut open.buffer, time_ms, value).ok()?;
+        (self.last_time, self.stale) = (time_ms, model::is_stale(value));
+        Some(open.buffer.len() - bytes)
+    }
+
     fn append_xor2(&mut self, rules: ChunkRules, (time_ms, start_ms): (i64, i64), value: f64) -> Result<Step, Error> {
         let spread = (self.spread, rules.range_ms);
         let mut step = Step::Grew;

@@ -79,6 +79,34 @@ impl Transaction {
         }
     }
 
+    /// Takes a float of a series that comes behind all series so far, if it is plainly newer than what the series has. Does
+    /// nothing otherwise; false then.
+    #[inline]
+    fn next_float(&mut self, series: SeriesRef, time_ms: i64, value: f64) -> bool {
+        let Self { core, bounds, taken, batches, unlogged, .. } = self;
+        let Some(batch) = batches.last_mut() else { return false };
+        if !taken.newest.ascends(series) || model::is_stale(value) {
+            return false;
+        }
+        let Some(known) = core.slab.find(series) else { return false };
+        if time_ms <= known.last_time || time_ms < bounds.floor_ms {
+            return false;
+        }
+        let (number, logged) = (known.reference, known.logged);
+        drop(known);
+        if !logged {
+            unlogged.push(series);
+        }
+        (taken.newest_ms, taken.oldest_ms) = (taken.newest_ms.max(time_ms), taken.oldest_ms.min(time_ms));
+        let newest = || Newest { time_ms, value: Value::Float(value), batch: 0, histogram: false };
+        taken.newest.push(series, newest);
+        let count = &mut self.counts[Column::Floats as usize];
+        let row = RowNumber::new(Column::Floats, *count);
+        *count += 1;
+        batch.floats.push(Row { series, number, time_ms, start_ms: 0, value, row });
+        true
+    }
+
     /// Judges one sample and takes it, if it is new.
     fn sample(&mut self, column: Column, series: SeriesRef, time: (i64, i64), value: Value) -> Option<Refusal> {
         let row = self.counts[column as usize];
@@ -89,7 +117,7 @@ impl Transaction {
             return Some(Refusal::UnknownSeries);
         };
         let (time_ms, start_ms) = time;
-        let place = taken.newest.find(series);
+        let place = taken.newest.find(series, batches);
         let newest = place.and_then(|place| taken.newest.at(place));
         let value = end_of_histograms(value, newest, &known);
         let before =
@@ -115,10 +143,10 @@ impl Transaction {
         let batch = batches.len() as u32 - 1;
         (taken.newest_ms, taken.oldest_ms) = (taken.newest_ms.max(time_ms), taken.oldest_ms.min(time_ms));
         taken.all.add(series, time_ms, &value);
-        let this = Newest { time_ms, value: value.clone(), batch, histogram };
+        let this = || Newest { time_ms, value: value.clone(), batch, histogram };
         match place.and_then(|place| taken.newest.at_mut(place)) {
             None => taken.newest.push(series, this),
-            Some(newest) if newest.time_ms < time_ms => *newest = this,
+            Some(newest) if newest.time_ms < time_ms => *newest = this(),
             Some(newest) => (newest.batch, newest.histogram) = (batch, histogram),
         }
         let row = Row { series, number, time_ms, start_ms, value: (), row: RowNumber::new(column, row) };
@@ -181,9 +209,11 @@ impl Appender for Transaction {
         if let Some(batch) = self.batches.last_mut() {
             batch.floats.reserve(rows.series.len());
         }
-        self.taken.newest.reserve(rows.series.len());
         for (row, ((series, time_ms), value)) in rows.series.iter().zip(rows.times_ms).zip(rows.values).enumerate() {
             let start_ms = rows.starts_ms.get(row).copied().unwrap_or(0);
+            if start_ms == 0 && self.next_float(*series, *time_ms, *value) {
+                continue;
+            }
             let why = self.sample(Column::Floats, *series, (*time_ms, start_ms), Value::Float(*value));
             refused.extend(why.map(|why| Refused { row, why }));
         }

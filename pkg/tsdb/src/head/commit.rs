@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use storage::append::{Column, CommitError, Committed, HistogramValue, Refusal, Refused, SeriesRef, Visible};
+use storage::append::{Column, CommitError, Committed, Refusal, Refused, SeriesRef, Visible};
 
 use super::append::Step;
 use super::appender::Transaction;
@@ -73,10 +73,11 @@ fn apply(core: &Core, transaction: &Transaction) -> (Committed, Option<Logged>) 
     let window_ms = transaction.bounds.window_ms;
     let late_log = (window_ms > 0).then(|| core.late.lock());
     for Batch { floats, histograms } in &transaction.batches {
-        let value = |v: &f64| Value::Float(*v);
-        apply_rows(core, transaction, floats, value, (&commit, settled), &mut done);
-        let value = |h: &HistogramValue| Value::Histogram(h.clone());
-        apply_rows(core, transaction, histograms, value, (&commit, settled), &mut done);
+        apply_floats(core, transaction, floats, (&commit, settled), &mut done);
+        for (row, value) in histograms.values.iter().enumerate() {
+            let value = Value::Histogram(value.clone());
+            apply_row(core, transaction, (histograms, row), value, (&commit, settled), &mut done);
+        }
     }
     let late = (!done.late_rows.is_empty()).then(|| {
         let mut log = LogBatch::default();
@@ -92,60 +93,96 @@ fn apply(core: &Core, transaction: &Transaction) -> (Committed, Option<Logged>) 
     (done.committed, late)
 }
 
-fn apply_rows<T>(
+/// Most floats are newer than all that their series has, whose open chunk goes on with them: little is to be looked at.
+fn apply_floats(
     core: &Core,
     transaction: &Transaction,
-    rows: &Columns<T>,
-    value: impl Fn(&T) -> Value,
+    rows: &Columns<f64>,
+    (commit, settled): (&Commit, u64),
+    done: &mut Done,
+) {
+    let has_starts = !rows.starts_ms.is_empty();
+    let rules = core.rules();
+    for (row, ((series, time_ms), value)) in rows.series.iter().zip(&rows.times_ms).zip(&rows.values).enumerate() {
+        let is_plain = !has_starts && !model::is_stale(*value) && *time_ms >= transaction.bounds.floor_ms;
+        let grown = core.slab.find(*series).filter(|_| is_plain).and_then(|mut series| {
+            let is_newer = *time_ms > series.last_time && series.indexed && !series.stale;
+            if !is_newer || core.replaying.load(Ordering::Acquire) {
+                return None;
+            }
+            let grown = series.append_plain(rules, *time_ms, *value)?;
+            series.wrote(commit.id, settled);
+            Some(grown)
+        });
+        match grown {
+            None => apply_row(core, transaction, (rows, row), Value::Float(*value), (commit, settled), done),
+            Some(bytes) => {
+                done.floats += 1;
+                done.heap_bytes += bytes as i64;
+                done.took(*time_ms);
+            }
+        }
+    }
+}
+
+fn apply_row<T>(
+    core: &Core,
+    transaction: &Transaction,
+    (rows, row): (&Columns<T>, usize),
+    value: Value,
     (commit, settled): (&Commit, u64),
     done: &mut Done,
 ) {
     // What was inside the window when it was taken is not too old now.
     let before = Before { newest: None, taken_newest_ms: i64::MIN };
     let encodings = core.options.encodings();
-    for row in 0..rows.len() {
-        let (time_ms, start_ms, value) = (rows.times_ms[row], rows.start_ms(row), value(&rows.values[row]));
-        let verdict = match core.slab.find(rows.series[row]) {
-            None => Err(Refusal::UnknownSeries),
-            Some(mut series) => {
-                let sample = Judged { time_ms, start_ms, value: &value };
-                let verdict = judge(&transaction.bounds, &series, &before, sample, || None);
-                verdict.and_then(|verdict| {
-                    let slot = rows.series[row].0 as u32;
-                    if !series.indexed {
-                        done.unindexed.push(rows.series[row]);
+    let (time_ms, start_ms) = (rows.times_ms[row], rows.start_ms(row));
+    let verdict = match core.slab.find(rows.series[row]) {
+        None => Err(Refusal::UnknownSeries),
+        Some(mut series) => {
+            let sample = Judged { time_ms, start_ms, value: &value };
+            let verdict = judge(&transaction.bounds, &series, &before, sample, || None);
+            verdict.and_then(|verdict| {
+                let slot = rows.series[row].0 as u32;
+                if !series.indexed {
+                    done.unindexed.push(rows.series[row]);
+                }
+                let start_ms = if encodings.keep_start(&value) { start_ms } else { 0 };
+                match verdict {
+                    Verdict::Same => return Ok(Verdict::Same),
+                    Verdict::InOrder => {
+                        core.append(&mut series, slot, (time_ms, start_ms), &value, done)?;
+                        series.wrote(commit.id, settled);
                     }
-                    let start_ms = if encodings.keep_start(&value) { start_ms } else { 0 };
-                    match verdict {
-                        Verdict::Same => return Ok(Verdict::Same),
-                        Verdict::InOrder => {
-                            core.append(&mut series, slot, (time_ms, start_ms), &value, done)?;
-                            series.wrote(commit.id, settled);
-                        }
-                        Verdict::Late => {
-                            core.append_late(&mut series, slot, (time_ms, start_ms), &value, done);
-                            series.wrote_late(time_ms, commit.id, settled);
-                        }
+                    Verdict::Late => {
+                        core.append_late(&mut series, slot, (time_ms, start_ms), &value, done);
+                        series.wrote_late(time_ms, commit.id, settled);
                     }
-                    Ok(verdict)
-                })
-            }
-        };
-        let histogram = matches!(value, Value::Histogram(_));
-        match verdict {
-            Ok(Verdict::Same) => continue,
-            Ok(Verdict::InOrder) if histogram => done.histograms += 1,
-            Ok(Verdict::InOrder) => done.floats += 1,
-            Ok(Verdict::Late) => done.late[usize::from(histogram)] += 1,
-            Err(why) => {
-                let number = rows.rows[row];
-                done.committed.refused.push((number.column(), Refused { row: number.row(), why }));
-                continue;
-            }
+                }
+                Ok(verdict)
+            })
         }
-        done.committed.samples += 1;
-        done.newest_ms = done.newest_ms.max(time_ms);
-        done.oldest_ms = done.oldest_ms.min(time_ms);
+    };
+    let histogram = matches!(value, Value::Histogram(_));
+    match verdict {
+        Ok(Verdict::Same) => return,
+        Ok(Verdict::InOrder) if histogram => done.histograms += 1,
+        Ok(Verdict::InOrder) => done.floats += 1,
+        Ok(Verdict::Late) => done.late[usize::from(histogram)] += 1,
+        Err(why) => {
+            let number = rows.rows[row];
+            done.committed.refused.push((number.column(), Refused { row: number.row(), why }));
+            return;
+        }
+    }
+    done.took(time_ms);
+}
+
+impl Done {
+    fn took(&mut self, time_ms: i64) {
+        self.committed.samples += 1;
+        self.newest_ms = self.newest_ms.max(time_ms);
+        self.oldest_ms = self.oldest_ms.min(time_ms);
     }
 }
 

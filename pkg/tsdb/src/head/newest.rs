@@ -4,6 +4,7 @@ use hashbrown::HashMap;
 use storage::append::SeriesRef;
 
 use super::parts::Value;
+use super::rows::Batch;
 
 /// The newest sample of a series.
 #[derive(Debug, Clone)]
@@ -19,9 +20,13 @@ pub(crate) struct Newest {
 const RUNS_MAX: usize = 8;
 
 /// The newest sample of each series, in the order in which the series came first. Those of a scrape or a request ascend, as
-/// they were made one after the other: such a run is searched, and nothing is hashed.
+/// they were made one after the other: as long as that holds for all rows, these tell by themselves, and nothing is listed.
+/// Later such a run is searched, and nothing is hashed.
 #[derive(Debug, Default)]
 pub(crate) struct NewestOfEach {
+    /// The series that came last, while nothing is listed.
+    last: Option<SeriesRef>,
+    is_listed: bool,
     entries: Vec<(SeriesRef, Newest)>,
     /// Where each run of ascending series begins.
     runs: Vec<usize>,
@@ -30,13 +35,21 @@ pub(crate) struct NewestOfEach {
 }
 
 impl NewestOfEach {
-    pub fn reserve(&mut self, more: usize) {
-        self.entries.reserve(more);
+    /// Whether each series so far came once, in ascending order, and this one goes on with it.
+    #[inline]
+    pub fn ascends(&self, series: SeriesRef) -> bool {
+        !self.is_listed && self.last.is_none_or(|last| last < series)
     }
 
-    /// The place of a series, for [`Self::at`].
+    /// The place of a series, for [`Self::at`]. `batches` are the rows that were taken.
     #[inline]
-    pub fn find(&self, series: SeriesRef) -> Option<usize> {
+    pub fn find(&mut self, series: SeriesRef, batches: &[Batch]) -> Option<usize> {
+        if self.ascends(series) {
+            return None;
+        }
+        if !self.is_listed {
+            self.list(batches);
+        }
         let (last, _) = self.entries.last()?;
         if *last == series {
             return Some(self.entries.len() - 1);
@@ -68,16 +81,39 @@ impl NewestOfEach {
         self.entries.get_mut(place).map(|(_, newest)| newest)
     }
 
+    /// Lists what the rows tell. All series came once: there is one batch.
+    #[cold]
+    fn list(&mut self, batches: &[Batch]) {
+        self.is_listed = true;
+        for (n, Batch { floats, histograms }) in batches.iter().enumerate() {
+            let newest = |time_ms: i64, value, histogram| Newest { time_ms, value, batch: n as u32, histogram };
+            let floats = floats.series.iter().zip(&floats.times_ms).zip(&floats.values);
+            let floats = floats.map(|((series, time), value)| (*series, newest(*time, Value::Float(*value), false)));
+            let histograms = histograms.series.iter().zip(&histograms.times_ms).zip(&histograms.values);
+            let histograms = histograms
+                .map(|((series, time), value)| (*series, newest(*time, Value::Histogram(value.clone()), true)));
+            self.entries.extend(floats.chain(histograms));
+        }
+        self.entries.sort_unstable_by_key(|(series, _)| *series);
+        if !self.entries.is_empty() {
+            self.runs.push(0);
+        }
+    }
+
     /// Takes the first sample of a series that has no place.
     #[inline]
-    pub fn push(&mut self, series: SeriesRef, newest: Newest) {
+    pub fn push(&mut self, series: SeriesRef, newest: impl FnOnce() -> Newest) {
+        if !self.is_listed {
+            self.last = Some(series);
+            return;
+        }
         if self.entries.last().is_none_or(|(last, _)| *last > series) {
             self.begin_run();
         }
         if self.runs.len() > RUNS_MAX {
             self.places.insert(series, self.entries.len());
         }
-        self.entries.push((series, newest));
+        self.entries.push((series, newest()));
     }
 
     #[cold]
@@ -92,7 +128,9 @@ impl NewestOfEach {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use storage::append::{Column, HistogramValue};
 
+    use super::super::rows::{Row, RowNumber};
     use super::*;
 
     proptest! {
@@ -104,16 +142,25 @@ mod tests {
                 series.sort_unstable();
             }
             let (mut all, mut right) = (NewestOfEach::default(), std::collections::HashMap::new());
+            let mut batches = [Batch::default()];
             for (n, number) in series.into_iter().enumerate() {
-                let place = all.find(SeriesRef(number));
-                prop_assert_eq!(place, right.get(&number).copied());
-                if place.is_none() {
-                    let newest = Newest { time_ms: n as i64, value: Value::Float(0.0), batch: 0, histogram: false };
-                    right.insert(number, right.len());
-                    all.push(SeriesRef(number), newest);
-                    let place = right[&number];
-                    prop_assert_eq!(all.at(place).map(|newest| newest.time_ms), Some(n as i64));
-                }
+                let (reference, time_ms) = (SeriesRef(number), n as i64);
+                let place = all.find(reference, &batches);
+                prop_assert_eq!(place.is_some(), right.contains_key(&number));
+                let Some(place) = place else {
+                    let value = Value::Float(0.0);
+                    all.push(reference, || Newest { time_ms, value, batch: 0, histogram: number % 2 == 1 });
+                    right.insert(number, time_ms);
+                    let row = Row { series: reference, number, time_ms, start_ms: 0, value: (), row: RowNumber::new(Column::Floats, n) };
+                    match number % 2 {
+                        0 => batches[0].floats.push(row.with(0.0)),
+                        _ => batches[0].histograms.push(row.with(HistogramValue::Int(Default::default()))),
+                    }
+                    continue;
+                };
+                let newest = all.at(place).unwrap();
+                prop_assert_eq!(newest.time_ms, right[&number]);
+                prop_assert_eq!(newest.histogram, number % 2 == 1);
             }
         }
     }

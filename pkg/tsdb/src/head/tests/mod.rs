@@ -6,5 +6,6 @@ mod kinds;
 mod limits;
 mod memory;
 mod model;
+mod plain;
 mod restoring;
 mod suites;
