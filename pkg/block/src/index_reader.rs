@@ -5,12 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use labels::Matcher;
+use labels::{Labels, Matcher};
 
 use crate::series::{RawEntry, entry_offset, parse_raw, resolve};
 use crate::survey::Survey;
 use crate::toc::{INDEX_HEADER_LEN, Toc, index_version};
-use crate::{Error, PostingsTable, Result, SeriesEntry, Symbols, expand, map_file, postings};
+use crate::{Error, LabelsReader, PostingsTable, Result, SeriesEntry, Symbols, expand, map_file, postings};
 
 /// The index of one block, version 1 or 2.
 #[derive(Debug, Clone)]
@@ -126,6 +126,17 @@ impl IndexReader {
             Some(bytes) => parse_raw(&self.file, offset, bytes, out),
             None => Err(Error::corrupt(&*self.file, offset, "series outside the file")),
         }
+    }
+
+    /// Reads series `id` into `raw`, and its labels by `labels`, which is of this index.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the part that is read is not what was written.
+    pub fn read_series(&self, id: u32, raw: &mut RawEntry, labels: &mut LabelsReader<'_>) -> Result<Labels> {
+        self.raw_series(id, raw)?;
+        labels
+            .read(&raw.labels)?
+            .map_err(|e| Error::corrupt(&*self.file, entry_offset(self.version, id), e.to_string()))
     }
 
     /// Reads the entry of series `id`.

@@ -16,8 +16,8 @@ use storage::{
 
 use crate::series::RawEntry;
 use crate::{
-    BlockMeta, ChunkMeta, ChunkReader, Error, IndexReader, META_FILE, Result, SeriesEntry, TOMBSTONES_FILE, Tombstones,
-    cut,
+    BlockMeta, ChunkMeta, ChunkReader, Error, IndexReader, LabelsReader, META_FILE, Result, SeriesEntry,
+    TOMBSTONES_FILE, Tombstones, cut,
 };
 
 /// Series per batch.
@@ -43,6 +43,12 @@ struct Ordered {
     id: u32,
     /// Labels and replica where they had to be read to sort; else they come with the chunks.
     labels: Option<(Labels, u64)>,
+}
+
+/// Reads the entries of one batch, in the index's order.
+struct Entries<'a> {
+    raw: RawEntry,
+    labels: LabelsReader<'a>,
 }
 
 /// External labels and matchers on them.
@@ -177,24 +183,23 @@ impl Parts {
         &self,
         Ordered { id, labels }: Ordered,
         want: &Select,
+        entries: &mut Entries<'_>,
         warnings: &mut Vec<String>,
     ) -> storage::Result<Option<Series>> {
-        let mut raw = RawEntry::default();
+        let Entries { raw, labels: reader } = entries;
         let (labels, replica) = match labels {
             Some(known) => {
-                self.index.raw_series(id, &mut raw)?;
+                self.index.raw_series(id, raw)?;
                 known
             }
-            None => {
-                let entry = self.entry(id)?;
-                raw.chunks = entry.chunks;
-                (entry.labels, 0)
-            }
+            // With external labels to be put over its own it would be known.
+            None => (self.index.read_series(id, raw, reader)?, 0),
         };
-        let metas = raw.chunks.iter().filter(|m| want.range.overlaps(TimeRange::new(m.min_time, m.max_time)));
-        let mut chunks = Vec::new();
+        let in_range = |m: &&ChunkMeta| want.range.overlaps(TimeRange::new(m.min_time, m.max_time));
+        let count = if want.skip_chunks { 0 } else { raw.chunks.iter().filter(in_range).count() };
+        let mut chunks = Vec::with_capacity(count);
         let mut any = false;
-        for meta in metas {
+        for meta in raw.chunks.iter().filter(in_range) {
             if want.skip_chunks && self.tombstones.is_empty() {
                 any = true;
                 break;
@@ -258,6 +263,8 @@ impl Parts {
     ) -> storage::Result<Vec<SeriesEvent>> {
         ctx.check()?;
         let (mut series, mut warnings): (Vec<Series>, Vec<String>) = (Vec::new(), Vec::new());
+        let none = Labels::empty();
+        let mut entries = Entries { raw: RawEntry::default(), labels: LabelsReader::new(self.index.symbols(), &none) };
         let mut read = 0;
         while let Some(next) = ids.as_slice().first() {
             // Series that the removal of labels made one share an entry.
@@ -267,7 +274,7 @@ impl Parts {
             }
             let Some(next) = ids.next() else { break };
             read += 1;
-            match self.series(next, want, &mut warnings) {
+            match self.series(next, want, &mut entries, &mut warnings) {
                 Ok(Some(s)) => match series.last_mut() {
                     Some(last) if joins => last.chunks.extend(s.chunks),
                     _ => {

@@ -5,7 +5,7 @@
 //! before at the same places; then, unless that are all, one label: `uvarint name`, 0 where the name is that of the label
 //! before at this place, else the length of the name and 1; `uvarint length of the value`; the name, the value.
 
-use labels::{Labels, SortedBuilder};
+use labels::{Labels, LabelsError, SortedBuilder};
 use storage::{Error, Result};
 
 use crate::series_encode::put_varint;
@@ -55,9 +55,7 @@ impl DeltaWriter {
 /// Reads sets, one after the other.
 #[derive(Debug, Default)]
 pub(crate) struct DeltaReader {
-    /// The labels of the set before, and behind `count` memory to be used again.
-    places: Vec<(String, String)>,
-    count: usize,
+    labels: SortedBuilder,
 }
 
 /// Reads within one set.
@@ -98,52 +96,43 @@ impl DeltaReader {
     ///
     /// # Errors
     /// [`Error::Corrupt`] if it is none.
-    pub(crate) fn read(&mut self, bytes: &[u8], labels: &mut SortedBuilder) -> Result<Labels> {
+    pub(crate) fn read(&mut self, bytes: &[u8]) -> Result<Labels> {
+        let labels = &mut self.labels;
+        labels.clear();
         let mut cursor = Cursor { bytes, at: 0 };
         let count = cursor.number()?;
         // Each label takes a byte, or is of the set before.
-        if count > LABELS_MAX.min(self.count.saturating_add(bytes.len())) {
+        if count > LABELS_MAX.min(labels.places().saturating_add(bytes.len())) {
             return Err(cursor.corrupt("more labels than there can be"));
         }
+        let ordered = |pushed: std::result::Result<(), LabelsError>| pushed.map_err(|e| Error::Corrupt(e.to_string()));
         let mut place = 0;
         while place < count {
-            place = match cursor.number()?.checked_add(place) {
-                Some(next) if next <= count && next <= self.count.max(place) => next,
+            let same = cursor.number()?;
+            place = match place.checked_add(same) {
+                Some(next) if next <= count && (same == 0 || next <= labels.places()) => next,
                 _ => return Err(cursor.corrupt("more labels of the set before than it has")),
             };
+            ordered(labels.repeat(same))?;
             if place == count {
                 break;
             }
             let (name_len, value_len) = (cursor.number()?, cursor.number()?);
-            if place == self.places.len() {
-                self.places.push((String::new(), String::new()));
-            }
-            let (name, value) = &mut self.places[place];
             match name_len.checked_sub(1) {
-                Some(len) => replace(name, cursor.text(len)?),
-                None if place < self.count => {}
+                Some(len) => {
+                    let (name, value) = (cursor.text(len)?, cursor.text(value_len)?);
+                    ordered(labels.push(name, value))?;
+                }
+                None if place < labels.places() => ordered(labels.push_value(cursor.text(value_len)?))?,
                 None => return Err(cursor.corrupt("a name of a label that the set before does not have")),
             }
-            replace(value, cursor.text(value_len)?);
             place += 1;
-            self.count = self.count.max(place);
         }
         if cursor.at < bytes.len() {
             return Err(cursor.corrupt("bytes behind the last label"));
         }
-        self.count = count;
-        labels.clear();
-        for (name, value) in &self.places[..count] {
-            labels.push(name, value).map_err(|e| Error::Corrupt(e.to_string()))?;
-        }
         Ok(labels.finish())
     }
-}
-
-#[inline]
-fn replace(text: &mut String, by: &str) {
-    text.clear();
-    text.push_str(by);
 }
 
 #[cfg(test)]
@@ -153,8 +142,8 @@ mod tests {
     use super::*;
 
     fn read_all(sets: &[Vec<u8>]) -> Result<Vec<Labels>> {
-        let (mut reader, mut builder) = (DeltaReader::default(), SortedBuilder::new());
-        sets.iter().map(|set| reader.read(set, &mut builder)).collect()
+        let mut reader = DeltaReader::default();
+        sets.iter().map(|set| reader.read(set)).collect()
     }
 
     fn write_all(sets: &[Labels]) -> Vec<Vec<u8>> {

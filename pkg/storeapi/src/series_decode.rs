@@ -146,7 +146,7 @@ impl Reader {
         while let Some(field) = fields.next()? {
             match field {
                 (1, Value::Bytes(range)) if deltas => {
-                    told = Some(self.deltas.read(&message[range], &mut self.labels)?);
+                    told = Some(self.deltas.read(&message[range])?);
                 }
                 (1, Value::Bytes(range)) => {
                     let (name, value) = label(message, range)?;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use block::series::{RawEntry, entry_len, entry_offset, parse_raw, peek_chunks};
-use block::{ChunkMeta, Symbols};
-use labels::{Labels, Matcher, SortedBuilder};
+use block::{ChunkMeta, LabelsReader};
+use labels::{Labels, Matcher};
 use model::TimeRange;
 use parking_lot::Mutex;
 use storage::PartialResponse;
@@ -191,9 +191,10 @@ impl SeriesReader<'_> {
     ) -> BlockResult<Vec<Entry>> {
         let ids = &batch.ids[places];
         let (cache, block) = (&self.shared.cache, self.block.cache_id());
-        let symbols = Recent::new(self.index.header.symbols());
-        let put = self.relabel.and_then(Relabel::constant).map(|(put, _)| put.iter().collect()).unwrap_or_default();
-        let mut scratch = Scratch { raw: RawEntry::default(), labels: SortedBuilder::new(), symbols, put };
+        let none = Labels::empty();
+        let put = self.relabel.and_then(Relabel::constant).map_or(&none, |(put, _)| put);
+        let labels = LabelsReader::new(self.index.header.symbols(), put);
+        let mut scratch = Scratch { raw: RawEntry::default(), labels };
         let mut entries: Vec<Option<Entry>> = Vec::with_capacity(ids.len());
         let (mut count, mut bytes) = (0u64, 0u64);
         let (mut wanted, mut again) = (Vec::new(), Vec::new());
@@ -271,7 +272,7 @@ impl SeriesReader<'_> {
 
     /// What was read into `scratch`; `None` if no chunk is in range.
     fn entry(&self, id: u32, scratch: &mut Scratch<'_>, warnings: &Warnings) -> BlockResult<Option<Entry>> {
-        let Scratch { raw, labels, symbols, put: pairs } = scratch;
+        let Scratch { raw, labels: reader } = scratch;
         if let Some(odd) = raw.chunks.iter().find(|c| c.max_time < c.min_time) {
             let offset = self.offset(id);
             let (min, max) = (odd.min_time, odd.max_time);
@@ -286,16 +287,14 @@ impl SeriesReader<'_> {
             Some((put, replica)) => (Some(put), replica),
             None => (None, 0),
         };
-        let (mut labels, own) = match with_labels(labels, symbols, &raw.labels, pairs)? {
-            Some(found) => found,
-            None => match self.put_right(symbols, &raw.labels, put, warnings)? {
-                Some(labels) => {
-                    let own = labels.len().saturating_sub(put.map_or(0, Labels::len));
-                    (labels, own)
-                }
+        let mut labels = match reader.read(&raw.labels)? {
+            Ok(labels) => labels,
+            Err(_) => match self.put_right(reader, &raw.labels, put, warnings)? {
+                Some(labels) => labels,
                 None => return Ok(None),
             },
         };
+        let own = labels.len().saturating_sub(put.map_or(0, Labels::len));
         // The tombstones is about own labels, which may be taken away below.
         let deleted = self.tombstones.map(|tombstones| tombstones.deleted(&labels)).unwrap_or_default();
         let left = |c: &ChunkMeta| {
@@ -333,14 +332,14 @@ impl SeriesReader<'_> {
     /// refuses what is left: the postings lead to such a series by each of its values.
     fn put_right(
         &self,
-        symbols: &mut Recent<'_>,
+        reader: &mut LabelsReader<'_>,
         raw: &[(u32, u32)],
         put: Option<&Labels>,
         warnings: &Warnings,
     ) -> BlockResult<Option<Labels>> {
         let mut pairs = Vec::with_capacity(raw.len());
         for (name, value) in raw {
-            pairs.push((symbols.get(*name)?, symbols.get(*value)?));
+            pairs.push((reader.text(*name)?, reader.text(*value)?));
         }
         pairs.sort_by_key(|(name, _)| *name);
         let count = pairs.len();
@@ -362,76 +361,10 @@ fn end_of(chunks: &[ChunkMeta], at: usize) -> u32 {
     next.map_or(0, |n| n.offset())
 }
 
-/// The labels that `raw` refers to, with `put` between them, and how many are not of `put`; `None` where they are not in order.
-#[inline]
-fn with_labels(
-    labels: &mut SortedBuilder,
-    symbols: &mut Recent<'_>,
-    raw: &[(u32, u32)],
-    mut put: &[(&str, &str)],
-) -> BlockResult<Option<(Labels, usize)>> {
-    labels.clear();
-    let mut own = 0;
-    for (name, value) in raw {
-        let (name, value) = (symbols.get(*name)?, symbols.get(*value)?);
-        while let [(other, its), rest @ ..] = put
-            && *other < name
-        {
-            if labels.push(other, its).is_err() {
-                return Ok(None);
-            }
-            put = rest;
-        }
-        if labels.push(name, value).is_err() {
-            return Ok(None);
-        }
-        // An empty label is none.
-        own += usize::from(!value.is_empty());
-    }
-    for (name, value) in put {
-        if labels.push(name, value).is_err() {
-            return Ok(None);
-        }
-    }
-    Ok(Some((labels.finish(), own)))
-}
-
 /// Memory that is used again from entry to entry.
 struct Scratch<'h> {
     raw: RawEntry,
-    labels: SortedBuilder,
-    symbols: Recent<'h>,
-    /// Labels that are put between those of each series.
-    put: Vec<(&'h str, &'h str)>,
-}
-
-/// Symbols looked up lately, each in the place that the end of its reference gives it. Neighbours in an index share most
-/// of their labels, and finding a symbol's text takes a walk through some before it.
-struct Recent<'h> {
-    symbols: &'h Symbols,
-    texts: Vec<Option<(u32, &'h str)>>,
-}
-
-impl<'h> Recent<'h> {
-    /// A power of two.
-    const PLACES: usize = 512;
-
-    fn new(symbols: &'h Symbols) -> Self {
-        Self { symbols, texts: vec![None; Self::PLACES] }
-    }
-
-    #[inline]
-    fn get(&mut self, reference: u32) -> block::Result<&'h str> {
-        let place = reference as usize % Self::PLACES;
-        match self.texts[place] {
-            Some((of, text)) if of == reference => Ok(text),
-            _ => {
-                let text = self.symbols.get(reference)?;
-                self.texts[place] = Some((reference, text));
-                Ok(text)
-            }
-        }
-    }
+    labels: LabelsReader<'h>,
 }
 
 /// What was put right while it was read: nothing of it is missing.
