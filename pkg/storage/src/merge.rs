@@ -23,9 +23,16 @@ struct Input {
     done: bool,
 }
 
+/// Inputs whose next series has these labels. Inputs most often have the same series, so that most often one comparison
+/// for equality does for each.
+struct Group {
+    labels: Labels,
+    inputs: Vec<usize>,
+}
+
 struct Merge {
     inputs: Vec<Input>,
-    heap: BinaryHeap<Reverse<(Labels, usize)>>,
+    heap: BinaryHeap<Reverse<Group>>,
     warnings: VecDeque<String>,
     pending: Option<Series>,
     ready: bool,
@@ -116,38 +123,63 @@ fn disorder(name: &str, before: &Labels, labels: &Labels) -> Error {
     Error::Corrupt(format!("{name} sent series out of order: {labels} after {before}"))
 }
 
+impl Ord for Group {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.labels.cmp(&other.labels)
+    }
+}
+
+impl PartialOrd for Group {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Group {
+    fn eq(&self, other: &Self) -> bool {
+        self.labels == other.labels
+    }
+}
+
+impl Eq for Group {}
+
 impl Merge {
     async fn next(&mut self) -> Result<Option<SeriesEvent>> {
         if !self.ready {
             // The first batches are awaited together: the slowest input decides, not the sum of all.
             let filled = join_all(self.inputs.iter_mut().map(fill)).await;
-            for (at, result) in filled.into_iter().enumerate() {
+            for result in filled {
                 self.warnings.extend(result?);
-                self.push(at);
             }
+            self.push((0..self.inputs.len()).collect());
             self.ready = true;
         }
         if let Some(text) = self.warnings.pop_front() {
             return Ok(Some(SeriesEvent::Warning(text)));
         }
         let mut batch: Vec<Series> = Vec::with_capacity(BATCH);
-        while let Some(Reverse((_, at))) = self.heap.pop() {
-            let series = self.inputs[at].queue.pop_front().expect("an input in the heap has a series queued");
-            if self.inputs[at].queue.is_empty() {
-                let warnings = fill(&mut self.inputs[at]).await?;
-                self.warnings.extend(warnings);
+        while let Some(Reverse(mut first)) = self.heap.pop() {
+            while let Some(Reverse(more)) = self.heap.peek()
+                && more.labels == first.labels
+                && let Some(Reverse(more)) = self.heap.pop()
+            {
+                first.inputs.extend(more.inputs);
             }
-            self.push(at);
-            match &mut self.pending {
-                Some(pending) if pending.labels == series.labels => pending.chunks.extend(series.chunks),
-                _ => {
-                    if let Some(done) = self.pending.replace(series) {
-                        batch.push(tidy(done));
-                    }
-                    if batch.len() >= BATCH {
-                        return Ok(Some(SeriesEvent::Batch(batch)));
-                    }
+            first.inputs.sort_unstable();
+            for at in &first.inputs {
+                let series = self.inputs[*at].queue.pop_front().expect("an input in the heap has a series queued");
+                if self.inputs[*at].queue.is_empty() {
+                    let warnings = fill(&mut self.inputs[*at]).await?;
+                    self.warnings.extend(warnings);
                 }
+                match &mut self.pending {
+                    Some(pending) if pending.labels == series.labels => pending.chunks.extend(series.chunks),
+                    _ => batch.extend(self.pending.replace(series).map(tidy)),
+                }
+            }
+            self.push(first.inputs);
+            if batch.len() >= BATCH {
+                return Ok(Some(SeriesEvent::Batch(batch)));
             }
         }
         batch.extend(self.pending.take().map(tidy));
@@ -157,10 +189,17 @@ impl Merge {
         Ok(self.warnings.pop_front().map(SeriesEvent::Warning))
     }
 
-    fn push(&mut self, at: usize) {
-        if let Some(series) = self.inputs[at].queue.front() {
-            self.heap.push(Reverse((series.labels.clone(), at)));
+    /// Puts inputs into the heap that have a series; the memory of `inputs` is used again.
+    fn push(&mut self, mut inputs: Vec<usize>) {
+        let next = |at: usize| self.inputs[at].queue.front().map(|series| &series.labels);
+        inputs.retain(|at| next(*at).is_some());
+        let Some(labels) = inputs.first().and_then(|at| next(*at)).cloned() else { return };
+        for at in inputs.extract_if(.., |at| next(*at) != Some(&labels)) {
+            if let Some(labels) = next(at).cloned() {
+                self.heap.push(Reverse(Group { labels, inputs: vec![at] }));
+            }
         }
+        self.heap.push(Reverse(Group { labels, inputs }));
     }
 }
 
@@ -218,9 +257,16 @@ fn drop_repeats(chunks: &mut Vec<Chunk>) {
 
 /// Merges sorted name lists into one, sorted and unique, of at most `limit` (0 = all).
 pub fn merge_sorted_names(lists: Vec<Vec<String>>, limit: usize) -> Vec<String> {
-    let mut all: Vec<String> = lists.into_iter().flatten().collect();
-    all.sort_unstable();
-    all.dedup();
+    let mut lists: Vec<Vec<String>> = lists.into_iter().filter(|list| !list.is_empty()).collect();
+    let mut all = match lists.pop() {
+        Some(one) if lists.is_empty() => one,
+        last => lists.into_iter().chain(last).flatten().collect(),
+    };
+    if !all.is_sorted_by(|a, b| a < b) {
+        // The stable sort finds what is sorted already.
+        all.sort();
+        all.dedup();
+    }
     if limit > 0 {
         all.truncate(limit);
     }
@@ -304,6 +350,18 @@ mod tests {
         let merged = merge_streams(vec![input("liar:10901", vec![vec![series("2", &[0]), series("1", &[0])]])]);
         let error = collect_series(merged).await.unwrap_err();
         assert!(error.to_string().contains("liar:10901 sent series out of order"), "{error}");
+    }
+
+    #[test]
+    fn names_come_sorted_and_once() {
+        let merged = |lists: &[&[&str]], limit| {
+            let owned = lists.iter().map(|list| list.iter().map(|name| (*name).to_owned()).collect()).collect();
+            merge_sorted_names(owned, limit)
+        };
+        assert_eq!(merged(&[], 0), [""; 0]);
+        assert_eq!(merged(&[&["a", "b"], &[]], 1), ["a"]);
+        assert_eq!(merged(&[&["b", "a", "b"]], 0), ["a", "b"]);
+        assert_eq!(merged(&[&["b", "d"], &["a", "b", "c"], &["d"]], 0), ["a", "b", "c", "d"]);
     }
 
     #[tokio::test]
