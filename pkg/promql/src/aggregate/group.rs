@@ -38,15 +38,15 @@ impl Grouping {
         }
         self.key.clear();
         let mut names = self.names.iter().peekable();
-        for (name, value) in series {
-            while names.peek().is_some_and(|n| n.as_str() < name) {
+        for (name, value) in series.iter_bytes() {
+            while names.peek().is_some_and(|n| n.as_bytes() < name) {
                 names.next();
             }
-            let listed = names.peek().is_some_and(|n| n.as_str() == name);
-            let kept = if self.without { !listed && name != METRIC_NAME } else { listed };
+            let listed = names.peek().is_some_and(|n| n.as_bytes() == name);
+            let kept = if self.without { !listed && name != METRIC_NAME.as_bytes() } else { listed };
             if kept {
-                push(&mut self.key, name.as_bytes());
-                push(&mut self.key, value.as_bytes());
+                push(&mut self.key, name);
+                push(&mut self.key, value);
             }
         }
         if let Some(at) = self.groups.get(self.key.as_slice()) {

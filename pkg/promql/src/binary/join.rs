@@ -3,28 +3,19 @@
 use std::collections::VecDeque;
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use labels::Labels;
 use promql_syntax::{BinaryOp, Cardinality, Matching, Span};
 
 use super::arith::{arithmetic, changes_metric, compare, is_trim};
-use super::matching::{Signatures, match_labels, result_labels};
+use super::matching::{Signatures, dropped_labels, match_labels, result_labels};
 use super::native::{Operand, Outcome, Told, calculate};
+use super::one_side::OneSide;
 use crate::annotations::shown_labels;
 use crate::eval::{Cx, Operator, Result, Stream};
 use crate::merge::ENTRY_BYTES;
 use crate::series::{StepSeries, bits};
 use crate::{Grid, QueryError, StepColumn};
-
-/// The series of both sides whose matching labels are equal.
-#[derive(Default)]
-struct Group {
-    /// Its series on the "one" side, over disjoint steps.
-    one: Vec<StepSeries>,
-    /// Steps at which a sample of the "many" side found its counterpart.
-    matched: Vec<u64>,
-    /// Many-to-one: the same by labels of the result.
-    by_result: HashMap<Labels, Vec<u64>>,
-}
 
 /// A series of a pair: labels, and its column or, where it is missing, its fill.
 type Side<'a> = (&'a Labels, Option<&'a StepColumn>, f64);
@@ -48,7 +39,11 @@ pub(crate) struct Join {
     span: Span,
     grid: Grid,
     signatures: Signatures,
-    groups: Vec<Group>,
+    /// No result has these labels, once it is known.
+    dropped: Option<Vec<String>>,
+    ones: OneSide,
+    /// Many-to-one: the steps at which a sample was matched, by group and labels of the result.
+    by_result: HashMap<(usize, Labels), Vec<u64>>,
     /// Steps with two "one" series in a group, and what to say of it. An error once the other side has any sample there.
     clash: Option<(Vec<u64>, String)>,
     many_any: Vec<u64>,
@@ -79,17 +74,15 @@ impl Join {
             return_bool,
             span,
             grid,
-            groups: Vec::new(),
+            dropped: None,
+            ones: OneSide::new(grid),
+            by_result: HashMap::new(),
             clash: None,
             many_any: vec![0; words],
             one_any: vec![0; words],
             ready: VecDeque::new(),
             filled: false,
         }
-    }
-
-    fn words(&self) -> usize {
-        self.many_any.len()
     }
 
     /// The fill for the missing sample of the "one" side, and of the "many" side. As in Prometheus, `fill_right` is for
@@ -100,36 +93,34 @@ impl Join {
 
     fn group(&mut self, labels: &Labels, cx: &mut Cx) -> Result<usize> {
         let number = self.signatures.number(labels, cx)?;
-        while self.groups.len() < self.signatures.len() {
-            cx.hold(0, size_of::<Group>())?;
-            self.groups.push(Group::default());
-        }
+        self.ones.reach(number, cx)?;
         Ok(number)
     }
 
     fn read_one_side(&mut self, mut stream: Stream, cx: &mut Cx) -> Result<()> {
         while let Some(series) = cx.next(&mut stream)? {
-            cx.hold_series(&series)?;
             union(&mut self.one_any, &series.column.occupied());
             let number = self.group(&series.labels, cx)?;
             if self.clash.is_none() {
                 self.find_clash(&series, number, cx)?;
             }
-            self.groups[number].one.push(series);
+            self.ones.push(number, series, cx)?;
         }
         Ok(())
     }
 
-    /// QueryAnnotations the first two series of a group that share a step.
+    /// Notes the first two series of a group that share a step.
     fn find_clash(&mut self, series: &StepSeries, number: usize, cx: &mut Cx) -> Result<()> {
-        for other in &self.groups[number].one {
+        let mut next = self.ones.first(number);
+        while let Some(other) = next {
             cx.work(self.many_any.len())?;
-            let (own, others) = (series.column.occupied(), other.column.occupied());
-            if intersects(&own, &others) {
-                let both = own.iter().zip(others.iter()).map(|(a, b)| a & b).collect();
-                self.clash = Some((both, self.clash_text(&series.labels, &other.labels)));
+            let (own, others) = (series.column.occupied(), self.ones.occupied(other));
+            if intersects(&own, others) {
+                let both = own.iter().zip(others).map(|(a, b)| a & b).collect();
+                self.clash = Some((both, self.clash_text(&series.labels, self.ones.labels(other))));
                 break;
             }
+            next = self.ones.next(other);
         }
         Ok(())
     }
@@ -156,36 +147,35 @@ impl Join {
     fn pair(&mut self, number: usize, many: Side<'_>, one: Side<'_>, steps: &[u64], cx: &mut Cx) -> Result<()> {
         let mut column = cx.column(self.grid.steps());
         let is_native = |side: Option<&StepColumn>| side.is_some_and(|c| !c.native_histograms.is_empty());
-        let matched;
+        let calculated;
         let steps = if is_trim(self.op) || is_native(many.1) || is_native(one.1) {
-            matched = self.native(many, one, steps, &mut column, cx)?;
-            &matched[..]
+            calculated = self.native(many, one, steps, &mut column, cx)?;
+            &calculated[..]
         } else {
             self.floats(many, one, steps, &mut column);
             steps
         };
         let drops_now = changes_metric(self.op) || (self.return_bool && !cx.delayed());
+        let dropped = self.dropped.get_or_insert_with(|| dropped_labels(&self.matching, drops_now));
         let size = many.0.size_bytes() + one.0.size_bytes();
-        let labels = cx.make_labels(size, || result_labels(many.0, one.0, &self.matching, drops_now))?;
-        let words = self.words();
-        let group = &mut self.groups[number];
-        if group.matched.is_empty() {
-            cx.hold(0, words * 8)?;
-            group.matched = vec![0; words];
-        }
+        let labels = cx.make_labels(size, || result_labels(many.0, one.0, &self.matching, dropped))?;
+        let matched = self.ones.matched(number);
         if self.matching.cardinality == Cardinality::OneToOne {
-            if intersects(&group.matched, steps) {
+            if intersects(matched, steps) {
                 return Err(QueryError::Execution(
                     "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
                         .to_owned(),
                 ));
             }
         } else {
-            if !group.by_result.contains_key(&labels) {
-                cx.hold(0, labels.size_bytes() + words * 8 + ENTRY_BYTES)?;
-                group.by_result.insert(labels.clone(), vec![0; words]);
-            }
-            let seen = group.by_result.entry(labels.clone()).or_default();
+            let words = matched.len();
+            let seen = match self.by_result.entry((number, labels.clone())) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => {
+                    cx.hold(0, labels.size_bytes() + words * 8 + ENTRY_BYTES)?;
+                    entry.insert(vec![0; words])
+                }
+            };
             if intersects(seen, steps) {
                 return Err(QueryError::Execution(
                     "multiple matches for labels: grouping labels must ensure unique matches".to_owned(),
@@ -193,7 +183,7 @@ impl Join {
             }
             union(seen, steps);
         }
-        union(&mut group.matched, steps);
+        union(matched, steps);
         if column.is_empty() {
             cx.recycle(column);
         } else {
@@ -265,30 +255,33 @@ impl Join {
         let occupied = series.column.occupied();
         union(&mut self.many_any, &occupied);
         self.check_clash(&occupied)?;
-        let number = self.group(&series.labels, cx)?;
-        let ones = std::mem::take(&mut self.groups[number].one);
+        let fill = self.fills().0;
+        let number = match fill {
+            Some(_) => Some(self.group(&series.labels, cx)?),
+            None => self.signatures.find(&series.labels),
+        };
+        let Some(number) = number else {
+            drop(occupied);
+            cx.recycle(series.column);
+            return Ok(());
+        };
         let mut unmatched = occupied.to_vec();
-        let mut result = Ok(());
-        for one in &ones {
-            result = cx.work(unmatched.len());
-            if result.is_err() {
-                break;
-            }
-            let others = one.column.occupied();
-            if !intersects(&occupied, &others) {
+        let mut next = self.ones.first(number);
+        while let Some(one) = next {
+            next = self.ones.next(one);
+            cx.work(unmatched.len())?;
+            let others = self.ones.occupied(one);
+            if !intersects(&occupied, others) {
                 continue;
             }
-            let both: Vec<u64> = occupied.iter().zip(others.iter()).map(|(a, b)| a & b).collect();
+            let both: Vec<u64> = occupied.iter().zip(others).map(|(a, b)| a & b).collect();
             unmatched.iter_mut().zip(&both).for_each(|(u, b)| *u &= !b);
             let many = (&series.labels, Some(&series.column), 0.0);
-            result = self.pair(number, many, (&one.labels, Some(&one.column), 0.0), &both, cx);
-            if result.is_err() {
-                break;
-            }
+            let (labels, column) = (self.ones.labels(one).clone(), self.ones.column(one, cx));
+            self.pair(number, many, (&labels, Some(&column), 0.0), &both, cx)?;
+            cx.recycle(column);
         }
-        self.groups[number].one = ones;
-        result?;
-        if let (Some(fill), true) = (self.fills().0, unmatched.iter().any(|w| *w != 0)) {
+        if let (Some(fill), true) = (fill, unmatched.iter().any(|w| *w != 0)) {
             let one = match_labels(&series.labels, &self.matching);
             self.pair(number, (&series.labels, Some(&series.column), 0.0), (&one, None, fill), &unmatched, cx)?;
         }
@@ -302,16 +295,19 @@ impl Join {
         // Fills bring results at steps without a sample of the "many" side, so clashes count there, too.
         let any = self.one_any.clone();
         self.check_clash(&any)?;
-        for number in 0..self.groups.len() {
-            let ones = std::mem::take(&mut self.groups[number].one);
-            let matched = self.groups[number].matched.clone();
-            for one in &ones {
+        for number in 0..self.ones.groups() {
+            let matched = self.ones.matched(number).to_vec();
+            let mut next = self.ones.first(number);
+            while let Some(one) = next {
+                next = self.ones.next(one);
                 cx.work(matched.len() + 1)?;
-                let mut steps = one.column.occupied().to_vec();
+                let mut steps = self.ones.occupied(one).to_vec();
                 steps.iter_mut().zip(&matched).for_each(|(s, m)| *s &= !m);
                 if steps.iter().any(|w| *w != 0) {
-                    let many = match_labels(&one.labels, &self.matching);
-                    self.pair(number, (&many, None, fill), (&one.labels, Some(&one.column), 0.0), &steps, cx)?;
+                    let (labels, column) = (self.ones.labels(one).clone(), self.ones.column(one, cx));
+                    let many = match_labels(&labels, &self.matching);
+                    self.pair(number, (&many, None, fill), (&labels, Some(&column), 0.0), &steps, cx)?;
+                    cx.recycle(column);
                 }
             }
         }

@@ -48,10 +48,9 @@ impl SetOp {
     }
 
     /// Keeps of `series` the steps at which its group is present (`present`) or is not.
-    fn mask(&mut self, series: &mut StepSeries, when_present: bool, cx: &mut Cx) -> Result<()> {
-        let number = self.signatures.number(&series.labels, cx)?;
+    fn mask(&self, series: &mut StepSeries, when_present: bool) {
         let none = Vec::new();
-        let group = self.present.get(number).unwrap_or(&none);
+        let group = self.signatures.find(&series.labels).and_then(|n| self.present.get(n)).unwrap_or(&none);
         for (w, word) in series.column.present.iter_mut().enumerate() {
             let have = group.get(w).copied().unwrap_or(0);
             *word &= if when_present { have } else { !have };
@@ -60,7 +59,6 @@ impl SetOp {
             let have = group.get(*i as usize >> 6).is_some_and(|w| w & (1 << (i & 63)) != 0);
             have == when_present
         });
-        Ok(())
     }
 }
 
@@ -75,7 +73,7 @@ impl Operator for SetOp {
                 self.first_done = true;
             }
             while let Some(mut series) = cx.next(&mut self.rhs)? {
-                self.mask(&mut series, false, cx)?;
+                self.mask(&mut series, false);
                 if !series.column.is_empty() {
                     return Ok(Some(series));
                 }
@@ -91,7 +89,7 @@ impl Operator for SetOp {
             self.first_done = true;
         }
         while let Some(mut series) = cx.next(&mut self.lhs)? {
-            self.mask(&mut series, self.op == BinaryOp::And, cx)?;
+            self.mask(&mut series, self.op == BinaryOp::And);
             if !series.column.is_empty() {
                 return Ok(Some(series));
             }
