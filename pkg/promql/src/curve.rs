@@ -15,6 +15,8 @@ pub(crate) struct Curve<'a> {
     pub is_counter: bool,
     /// From a raw sample to the next the value stays.
     pub anchored: bool,
+    /// How many samples come before the times that are looked at, or one more, most often.
+    pub near: [usize; 2],
 }
 
 impl Curve<'_> {
@@ -72,7 +74,14 @@ impl Curve<'_> {
 
     /// How many samples' values belong to times until `at_ms`.
     fn before(&self, at_ms: i64) -> usize {
-        let until = self.samples.column.times.partition_point(|t| *t <= at_ms);
+        let times = &self.samples.column.times[..];
+        let is_until = |i: &usize| {
+            let (last, next) = (i.checked_sub(1).and_then(|last| times.get(last)), times.get(*i));
+            last.is_none_or(|t| *t <= at_ms) && next.is_none_or(|t| *t > at_ms) && *i <= times.len()
+        };
+        let [low, high] = self.near;
+        let until = [low, high, high.saturating_sub(1)].into_iter().find(is_until);
+        let until = until.unwrap_or_else(|| times.partition_point(|t| *t <= at_ms));
         // The middle of a window may come before it and its end after it.
         until + usize::from(until < self.samples.covers.len() && self.point(until) <= at_ms)
     }

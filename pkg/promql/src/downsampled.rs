@@ -19,7 +19,7 @@ use crate::eval::{Cx, Result};
 use crate::functions::{extended, kahan, rate, regression};
 use crate::marks::Marks;
 use crate::samples::{Cover, Samples, aligned};
-use crate::window::{Window, Windows};
+use crate::window::{Cursor, Window, Windows};
 
 /// What a function sees at a step.
 pub(crate) struct View<'a> {
@@ -39,6 +39,15 @@ pub(crate) type DownsampledKernel = fn(&View<'_>, &mut Work) -> Result<Option<f6
 pub(crate) struct Buffers {
     marks: Marks,
     work: Work,
+}
+
+/// Where the last step looked.
+#[derive(Default)]
+struct Places {
+    low: Cursor,
+    high: Cursor,
+    raw_low: Cursor,
+    raw_high: Cursor,
 }
 
 /// What kernels work with.
@@ -63,11 +72,12 @@ pub(crate) fn run(
     marks.fill(&op.samples, cx.lookback_ms);
     let maybe_short = marks.window_max_ms.saturating_mul(2) > op.range_ms;
     let mut long_window_ms = 0;
+    let mut places = Places::default();
     for step in 0..op.grid.steps() {
         if step % 256 == 255 {
             cx.check()?;
         }
-        let view = look(op, marks, step, cx.lookback_ms);
+        let view = look(op, marks, &mut places, step, cx.lookback_ms);
         let seen = (view.window.high - view.window.low) as u64;
         cx.stats.total_samples += seen;
         if let Some(counts) = cx.step_counters(op.grid) {
@@ -93,7 +103,7 @@ pub(crate) fn run(
 }
 
 /// What the step looks at.
-fn look<'a>(op: &'a Windows, marks: &'a Marks, step: usize, lookback_ms: i64) -> View<'a> {
+fn look<'a>(op: &'a Windows, marks: &'a Marks, places: &mut Places, step: usize, lookback_ms: i64) -> View<'a> {
     let samples = &op.samples;
     let times = &samples.column.times[..];
     let time_ms = op.grid.time(step);
@@ -105,14 +115,14 @@ fn look<'a>(op: &'a Windows, marks: &'a Marks, step: usize, lookback_ms: i64) ->
         View { op, window, samples, marks, is_raw }
     };
     let early = end_ms - aligned(end_ms);
-    let low = times.partition_point(|t| *t <= start_ms - early);
-    let high = low + samples.covers[low..].partition_point(|c| c.since_ms <= end_ms - early);
+    let low = places.low.to(times, |t| *t, start_ms - early);
+    let high = places.high.to(&samples.covers, |c| c.since_ms, end_ms - early).max(low);
     if marks.any_window(&(low..high)) {
         return view(low..high, start_ms - early, end_ms - early, false);
     }
     let (before, after) = op.reach(lookback_ms);
-    let low = times.partition_point(|t| *t <= start_ms - before);
-    let high = times.partition_point(|t| *t <= end_ms + after).max(low);
+    let low = places.raw_low.to(times, |t| *t, start_ms - before);
+    let high = places.raw_high.to(times, |t| *t, end_ms + after).max(low);
     view(low..high, start_ms, end_ms, !marks.any_window(&(low..high)))
 }
 
@@ -234,7 +244,8 @@ impl<'a> View<'a> {
                 _ => of_samples(&window),
             };
         }
-        let curve = Curve { samples: self.samples, marks: self.marks, is_counter, anchored };
+        let Window { low, high, .. } = self.window;
+        let curve = Curve { samples: self.samples, marks: self.marks, is_counter, anchored, near: [low, high] };
         match kind {
             Change::Irate => self.last_two_raw().or_else(|| curve.slope_until(start_ms, end_ms)),
             _ => curve.change(start_ms, end_ms).map(|change| change / seconds),

@@ -12,7 +12,7 @@ use promql_syntax::Reads;
 use storage::{AggrChunk, Aggregate, EncodedChunk};
 
 use crate::reads;
-use crate::samples::{Cover, Samples};
+use crate::samples::{Cover, Samples, window_begin};
 
 const FIVE_MINUTES_MS: i64 = Resolution::FiveMinutes.ms();
 const HOUR_MS: i64 = Resolution::OneHour.ms();
@@ -134,6 +134,13 @@ impl Overlay {
         let mut lanes = vec![Lane::default()];
         lanes[0].rows = if self.wanted == Reads::Counter { raw_counter_rows(raw) } else { raw_rows(raw) };
         assign(std::mem::take(&mut self.parts), self.wanted == Reads::Counter, &mut lanes);
+        out.clear();
+        // As most often: windows of one resolution and replica, and nothing else.
+        if let [raw, only] = &lanes[..]
+            && raw.rows.is_empty()
+        {
+            return even(&only.rows, out);
+        }
         let several = |r: i64| lanes.iter().filter(|l| l.resolution_ms == r).count() > 1;
         let blurred = blended || Resolution::DOWNSAMPLED.iter().any(|r| several(r.ms()));
         let mut rows = lanes[0].rows.clone();
@@ -148,12 +155,7 @@ impl Overlay {
         if self.wanted == Reads::Counter {
             crate::totals::join(&mut rows, &lanes, blended);
         }
-        make_even(&mut rows);
-        part(&mut rows);
-        out.clear();
-        out.column.times.extend(rows.iter().map(|r| r.time));
-        out.column.values.extend(rows.iter().map(|r| r.value));
-        out.covers.extend(rows.iter().map(|r| r.cover));
+        even(&rows, out);
     }
 }
 
@@ -289,7 +291,7 @@ fn assign(parts: Vec<Part>, counter: bool, lanes: &mut Vec<Lane>) {
         };
         lane.reserve(part.rows.len());
         for mut row in part.rows {
-            let begin = row.time - row.time.rem_euclid(resolution_ms);
+            let begin = window_begin(row.time, resolution_ms);
             row.cover.since_ms = lane.last().map_or(begin, |r| begin.max(r.time + 1));
             row.cover.resolution_ms = resolution_ms;
             row.value += shift;
@@ -330,35 +332,35 @@ fn fullest(lanes: &[Lane], resolution_ms: i64) -> Vec<Row> {
     out
 }
 
-/// The last window of a chunk stands at its last sample's time; where that is as near to the window's end as samples are
-/// to one another, it is put at the end, where it would stand in the middle of a chunk. A counter's true first sample goes
-/// where the window before it has one.
-fn make_even(rows: &mut Vec<Row>) {
-    for i in 0..rows.len() {
-        let Row { time, cover, .. } = rows[i];
+/// Rows into samples. The last window of a chunk stands at its last sample's time; where that is as near to the window's
+/// end as samples are to one another, it is put at the end, where it would stand in the middle of a chunk. A counter's true
+/// first sample goes where the window before it has one. No window begins before the sample before it, of whatever lane,
+/// has ended.
+fn even(rows: &[Row], out: &mut Samples) {
+    let Samples { column: Column { times, values }, covers, .. } = out;
+    times.reserve(rows.len());
+    values.reserve(rows.len());
+    covers.reserve(rows.len());
+    let mut before = i64::MIN;
+    for (i, row) in rows.iter().enumerate() {
+        let Row { mut time, value, mut cover, .. } = *row;
         let end = cover.window_end(time);
-        let spacing = (time - cover.since_ms) as f64 / (cover.count - 1.0);
-        if end > time && (end - time) as f64 <= spacing * 1.1 && rows.get(i + 1).is_none_or(|next| next.time > end) {
-            rows[i].time = end;
+        if end > time {
+            let spacing = (time - cover.since_ms) as f64 / (cover.count - 1.0);
+            if (end - time) as f64 <= spacing * 1.1 && rows.get(i + 1).is_none_or(|next| next.time > end) {
+                time = end;
+            }
         }
-    }
-    let mut before: Option<i64> = None;
-    rows.retain(|r| {
-        let begin = r.cover.window_end(r.time) - r.cover.resolution_ms;
-        let extra = r.cover.resolution_ms > 0 && r.cover.count == 0.0 && before.is_some_and(|t| t >= begin);
-        if !extra {
-            before = Some(r.time);
+        let is_extra = cover.resolution_ms > 0 && cover.count == 0.0;
+        // A sample of the same window, or a later one.
+        if is_extra && before > i64::MIN && before >= end - cover.resolution_ms {
+            continue;
         }
-        !extra
-    });
-}
-
-/// Lets no window begin before the sample before it, of whatever lane, has ended.
-fn part(rows: &mut [Row]) {
-    let mut ended = i64::MIN;
-    for row in rows {
-        row.cover.since_ms = row.cover.since_ms.max(ended).min(row.time);
-        ended = row.time + 1;
+        cover.since_ms = cover.since_ms.max(before.saturating_add(1)).min(time);
+        before = time;
+        times.push(time);
+        values.push(value);
+        covers.push(cover);
     }
 }
 

@@ -19,7 +19,20 @@ pub(crate) struct Cover {
 impl Cover {
     /// The last ms of the whole window that the sample at `time` is in. The last window of a chunk is cut short.
     pub fn window_end(&self, time: i64) -> i64 {
-        if self.resolution_ms == 0 { time } else { time - time.rem_euclid(self.resolution_ms) + self.resolution_ms - 1 }
+        if self.resolution_ms == 0 { time } else { window_begin(time, self.resolution_ms) + self.resolution_ms - 1 }
+    }
+}
+
+/// The first ms of the window of `resolution_ms` that `time` is in.
+#[inline]
+pub(crate) fn window_begin(time: i64, resolution_ms: i64) -> i64 {
+    const FIVE_MINUTES_MS: i64 = Resolution::FiveMinutes.ms();
+    const HOUR_MS: i64 = Resolution::OneHour.ms();
+    // Divisions by what is known take a fraction of the time.
+    time - match resolution_ms {
+        FIVE_MINUTES_MS => time.rem_euclid(FIVE_MINUTES_MS),
+        HOUR_MS => time.rem_euclid(HOUR_MS),
+        other => time.rem_euclid(other),
     }
 }
 

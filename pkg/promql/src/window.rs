@@ -114,8 +114,8 @@ impl Windows {
                 high = times.partition_point(|t| *t <= to);
                 low = times[..high].partition_point(|t| *t <= from);
             } else {
-                high = advance(times, high, to, &mut high_by);
-                low = advance(times, low, from, &mut low_by);
+                high = advance(times, |t| *t, high, to, &mut high_by);
+                low = advance(times, |t| *t, low, from, &mut low_by);
             }
             if low == high {
                 continue;
@@ -131,20 +131,36 @@ impl Windows {
     }
 }
 
+/// A place among items that moves along with bounds that never fall.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Cursor {
+    at: usize,
+    by: usize,
+}
+
+impl Cursor {
+    /// The first index whose time lies after `bound`.
+    #[inline]
+    pub fn to<T>(&mut self, items: &[T], time: impl Fn(&T) -> i64, bound: i64) -> usize {
+        self.at = advance(items, time, self.at, bound, &mut self.by);
+        self.at
+    }
+}
+
 /// The first index at or after `at` whose time lies after `bound`. Samples come evenly, so the distance is most often
 /// that of the step before, `by`.
 #[inline(always)]
-fn advance(times: &[i64], at: usize, bound: i64, by: &mut usize) -> usize {
+fn advance<T>(items: &[T], time: impl Fn(&T) -> i64, at: usize, bound: i64, by: &mut usize) -> usize {
     let guess = at + *by;
     if guess > 0
-        && let Some([before, after]) = times.get(guess - 1..=guess)
-        && (*before <= bound || *by == 0)
-        && *after > bound
+        && let Some([before, after]) = items.get(guess - 1..=guess)
+        && (time(before) <= bound || *by == 0)
+        && time(after) > bound
     {
         return guess;
     }
     let mut to = at;
-    while to < times.len() && times[to] <= bound {
+    while to < items.len() && time(&items[to]) <= bound {
         to += 1;
     }
     *by = to - at;
