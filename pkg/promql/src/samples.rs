@@ -138,6 +138,10 @@ impl Samples {
             self.histograms.retain(|i, all| !is_stale(all.values[i].sum));
         }
         let Self { column: Column { times, values }, covers, starts, .. } = self;
+        // A loop without an exit takes several values at a time, and most series have no marker.
+        if !values.iter().fold(false, |any, v| any | v.is_nan()) {
+            return;
+        }
         let Some(first) = values.iter().position(|v| is_stale(*v)) else { return };
         let mut to = first;
         for from in first..values.len() {

@@ -49,6 +49,9 @@ pub(crate) struct Windows {
     pub samples: Samples,
 }
 
+/// Samples of windows looked at before they are counted as work.
+const WORK: usize = 4096;
+
 /// Memory that functions use for one series at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
@@ -100,34 +103,63 @@ impl Windows {
     #[inline(always)]
     pub fn windows(&self, cx: &mut Cx, mut f: impl FnMut(&Window<'_>)) -> Result<()> {
         let (times, values) = (&self.samples.column.times[..], &self.samples.column.values[..]);
-        let (before, after) = self.reach(cx.lookback_ms);
-        let (mut low, mut high) = (0, 0);
-        let (mut low_by, mut high_by) = (0, 0);
-        let mut looked_at = 0u64;
-        for step in 0..self.grid.steps() {
+        let steps = self.grid.steps();
+        let (places, distance) = self.places(cx.lookback_ms);
+        let (lows, highs) = (places.iter().take(steps), places.iter().skip(distance));
+        let (mut looked_at, mut worked) = (0, steps);
+        let counts = cx.step_counters(self.grid).is_some();
+        for (step, (low, high)) in lows.zip(highs).enumerate() {
+            let (low, high) = (*low as usize, *high as usize);
+            if low >= high {
+                continue;
+            }
+            looked_at += high - low;
+            worked += high - low;
+            if worked > WORK {
+                cx.work(std::mem::take(&mut worked))?;
+            }
+            if counts && let Some(counts) = cx.step_counters(self.grid) {
+                counts[step] += (high - low) as u64;
+            }
             let time_ms = self.grid.time(step);
             let end_ms = self.at_ms.unwrap_or(time_ms) - self.offset_ms;
             let start_ms = end_ms - self.range_ms;
-            let (from, to) = (start_ms - before, end_ms + after);
-            cx.work(high - low + 1)?;
-            if step == 0 {
-                high = times.partition_point(|t| *t <= to);
-                low = times[..high].partition_point(|t| *t <= from);
-            } else {
-                high = advance(times, |t| *t, high, to, &mut high_by);
-                low = advance(times, |t| *t, low, from, &mut low_by);
-            }
-            if low == high {
-                continue;
-            }
-            looked_at += (high - low) as u64;
-            if let Some(counts) = cx.step_counters(self.grid) {
-                counts[step] += (high - low) as u64;
-            }
             f(&Window { all_times: times, all_values: values, low, high, start_ms, end_ms, step, time_ms });
         }
-        cx.stats.total_samples += looked_at;
-        Ok(())
+        cx.stats.total_samples += looked_at as u64;
+        cx.work(worked)
+    }
+
+    /// Where the windows of all steps begin; so many places behind it is where a window ends.
+    fn places(&self, lookback_ms: i64) -> (Vec<u32>, usize) {
+        let (times, steps) = (&self.samples.column.times[..], self.grid.steps());
+        let (before, after) = self.reach(lookback_ms);
+        let reach = self.range_ms + before + after;
+        let begin = self.bounds(0).0 - before;
+        let step_ms = if self.at_ms.is_some() { 0 } else { self.grid.step_ms };
+        let mut places = Vec::new();
+        // As most often: where a window ends, another one begins.
+        if step_ms > 0 && reach % step_ms == 0 && reach / step_ms <= steps as i64 {
+            let distance = (reach / step_ms) as usize;
+            seek(times, begin, step_ms, steps + distance, &mut places);
+            return (places, distance);
+        }
+        places.reserve(2 * steps);
+        seek(times, begin, step_ms, steps, &mut places);
+        seek(times, begin + reach, step_ms, steps, &mut places);
+        (places, steps)
+    }
+}
+
+/// For each of `count` bounds, how many times are not after it.
+fn seek(times: &[i64], first: i64, step_ms: i64, count: usize, places: &mut Vec<u32>) {
+    let mut at = times.partition_point(|t| *t <= first);
+    let (mut bound, mut by) = (first, 0);
+    places.reserve(count);
+    for _ in 0..count {
+        at = advance(times, |t| *t, at, bound, &mut by);
+        places.push(at as u32);
+        bound += step_ms;
     }
 }
 

@@ -55,6 +55,11 @@ fn change(
 /// Indices `i` where `values[i] < values[i - 1]`: a counter fell.
 fn falls(values: &[f64], out: &mut Vec<u32>) {
     out.clear();
+    // A loop without an exit takes several values at a time, and most counters never fall.
+    let pairs = values.iter().zip(values.get(1..).unwrap_or_default());
+    if !pairs.fold(false, |any, (before, v)| any | (v < before)) {
+        return;
+    }
     for (i, pair) in values.windows(2).enumerate() {
         if pair[1] < pair[0] {
             out.push(i as u32 + 1);
@@ -107,16 +112,17 @@ impl Edges {
             to_start_ms: (times[0] - window.start_ms) as f64,
             to_end_ms: (window.end_ms - times[last]) as f64,
             sampled_ms: (times[last] - times[0]) as f64,
-            spaces: last as f64,
+            // Of 32 bits, which the processor converts at once.
+            spaces: f64::from(last as u32),
             first: values[0],
             difference,
         })
     }
 
     /// The difference over the whole window, divided by `per`. Without branches, so that several windows can be computed
-    /// at a time.
+    /// at a time. A counter was never negative: it is not extrapolated past its zero, which may be `near`.
     #[inline(always)]
-    fn extrapolated(self, is_counter: bool, per: f64) -> f64 {
+    fn extrapolated(self, is_counter: bool, near: bool, per: f64) -> f64 {
         let Self { first, difference, .. } = self;
         let (to_start, to_end) = (self.to_start_ms / 1000.0, self.to_end_ms / 1000.0);
         let sampled = self.sampled_ms / 1000.0;
@@ -125,10 +131,13 @@ impl Edges {
         let threshold = spacing * 1.1;
         let to_start = if to_start >= threshold { spacing / 2.0 } else { to_start };
         let to_end = if to_end >= threshold { spacing / 2.0 } else { to_end };
-        // A counter was never negative: do not extrapolate past its zero.
-        let to_zero = sampled * (first / difference);
-        let limited = is_counter & (difference > 0.0) & (first >= 0.0) & (to_zero < to_start);
-        let to_start = if limited { to_zero } else { to_start };
+        let to_start = if near {
+            let to_zero = sampled * (first / difference);
+            let limited = is_counter & (difference > 0.0) & (first >= 0.0) & (to_zero < to_start);
+            if limited { to_zero } else { to_start }
+        } else {
+            to_start
+        };
         let whole = (sampled + to_start + to_end) / sampled;
         let factor = if sampled != 0.0 { whole } else { 1.0 };
         difference * (factor / per)
@@ -143,7 +152,7 @@ fn divisor(per_second: bool, range_ms: i64) -> f64 {
 /// The extrapolated difference of one window.
 pub(crate) fn extrapolated(window: &Window<'_>, is_counter: bool, per_second: bool) -> Option<f64> {
     let per = divisor(per_second, window.end_ms - window.start_ms);
-    Some(Edges::of(window, &[])?.extrapolated(is_counter, per))
+    Some(Edges::of(window, &[])?.extrapolated(is_counter, true, per))
 }
 
 /// Windows of a block.
@@ -201,6 +210,31 @@ impl Block {
 
     /// Sets the steps of the windows taken since the last flush.
     fn flush(&mut self, column: &mut StepColumn) {
+        // Where a counter had twice its rise before, its zero is farther than a series is continued: 1.1 spacings.
+        let pairs = self.first.iter().zip(&self.difference).take(self.len);
+        let near = pairs.fold(false, |near, (first, rise)| near | (*first < 2.0 * rise));
+        match self.is_counter && near {
+            true => self.extrapolate::<true>(),
+            false => self.extrapolate::<false>(),
+        }
+        let (mut word, mut bits) = (0, 0);
+        for (step, value) in self.steps.iter().zip(&self.difference).take(self.len) {
+            column.values[*step] = *value;
+            if step >> 6 != word {
+                column.present[word] |= std::mem::take(&mut bits);
+                word = step >> 6;
+            }
+            bits |= 1 << (step & 63);
+        }
+        if bits != 0 {
+            column.present[word] |= bits;
+        }
+        self.len = 0;
+    }
+
+    /// Makes of each difference the one over the whole window.
+    #[inline(always)]
+    fn extrapolate<const NEAR: bool>(&mut self) {
         // The unused end of the block is computed, too: a loop of fixed length has no odd rest.
         for at in 0..WINDOWS {
             let edges = Edges {
@@ -211,12 +245,8 @@ impl Block {
                 first: self.first[at],
                 difference: self.difference[at],
             };
-            self.difference[at] = edges.extrapolated(self.is_counter, self.per);
+            self.difference[at] = edges.extrapolated(self.is_counter, NEAR, self.per);
         }
-        for (step, value) in self.steps.iter().zip(&self.difference).take(self.len) {
-            column.set(*step, *value);
-        }
-        self.len = 0;
     }
 }
 
