@@ -10,6 +10,7 @@ use crate::asking::{Side, compare, end_s, median};
 use crate::fleet::TICKS_PER_HOUR;
 use crate::load::Load;
 use crate::measure::cpu_s;
+use crate::native;
 use crate::phases::{IDLE, Options};
 use crate::queries::{Ask, QUERIES};
 use crate::servers::{Kind, Server};
@@ -31,20 +32,47 @@ struct Row {
     entries: Vec<usize>,
 }
 
-/// Fills all servers, asks each the queries of `only`, and gives a page.
+/// What the servers are filled with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum World {
+    /// Floats of 200 series a target.
+    Fleet,
+    /// Native histograms, which VictoriaMetrics does not take.
+    Native,
+}
+
+impl World {
+    fn queries(self) -> &'static [(&'static str, Ask)] {
+        match self {
+            Self::Fleet => &QUERIES,
+            Self::Native => &native::QUERIES,
+        }
+    }
+
+    async fn fill(self, server: &Server, options: &Options) -> anyhow::Result<()> {
+        let ticks = (options.hours * TICKS_PER_HOUR as f64) as i64;
+        match self {
+            Self::Fleet => Load::new(options.targets).send(&server.base, ticks).await.map(drop),
+            Self::Native => native::send(&server.base, options.targets, ticks).await,
+        }
+    }
+}
+
+/// Fills all servers with `world`, asks each its queries, of these the `only` ones, and gives a page.
 ///
 /// # Errors
 /// A server fails, or ours answers otherwise than Prometheus.
-pub async fn queries(options: &Options, only: &str, hold: bool) -> anyhow::Result<String> {
+pub async fn queries(world: World, options: &Options, only: &str, hold: bool) -> anyhow::Result<String> {
     let mut servers = Vec::new();
-    for kind in options.kinds.iter().copied() {
-        servers.push(filled(kind, options).await?);
+    for kind in options.kinds.iter().copied().filter(|kind| world == World::Fleet || *kind != Kind::Victoria) {
+        servers.push(filled(kind, world, options).await?);
     }
+    let kinds: Vec<Kind> = servers.iter().map(|server| server.kind).collect();
     let sides: Vec<Side> = servers.iter().map(|s| Side { api: s.api.clone(), pids: vec![s.id()] }).collect();
     let end_s = end_s(options.hours);
     let mut rows = Vec::new();
-    for (id, ask) in QUERIES.iter().filter(|(id, _)| id.starts_with(only)) {
-        rows.push(first_answers(id, *ask, &options.kinds, &sides, end_s).await?);
+    for (id, ask) in world.queries().iter().filter(|(id, _)| id.starts_with(only)) {
+        rows.push(first_answers(id, *ask, &kinds, &sides, end_s).await?);
     }
     for server in &servers {
         server.reset_peak()?;
@@ -62,7 +90,7 @@ pub async fn queries(options: &Options, only: &str, hold: bool) -> anyhow::Resul
         eprintln!("round {} of {}", round + 1, options.rounds);
     }
     let peaks = servers.iter().map(Server::peak_mib).collect::<anyhow::Result<Vec<f64>>>()?;
-    let text = page(options, &rows, &peaks);
+    let text = page(&kinds, &rows, &peaks);
     if hold {
         println!("{text}");
         servers.iter().for_each(|server| eprintln!("{} {} pid {}", server.kind.name(), server.base, server.id()));
@@ -101,16 +129,16 @@ async fn first_answers(id: &'static str, ask: Ask, kinds: &[Kind], sides: &[Side
 }
 
 /// A server with the data set, which is kept for later runs.
-async fn filled(kind: Kind, options: &Options) -> anyhow::Result<Server> {
-    let dir = options.dir.join(format!("queries-{}x{}h", options.targets, options.hours)).join(kind.name());
+async fn filled(kind: Kind, world: World, options: &Options) -> anyhow::Result<Server> {
+    let of = if world == World::Fleet { "queries" } else { "native" };
+    let dir = options.dir.join(format!("{of}-{}x{}h", options.targets, options.hours)).join(kind.name());
     let done = dir.join("done");
     if !done.exists() {
         if dir.exists() {
             std::fs::remove_dir_all(&dir)?;
         }
         let server = Server::start(kind, &dir, scrapes(kind)).await?;
-        let ticks = (options.hours * TICKS_PER_HOUR as f64) as i64;
-        Load::new(options.targets).send(&server.base, ticks).await?;
+        world.fill(&server, options).await?;
         settled(&server).await?;
         server.stop().await?;
         std::fs::write(&done, "")?;
@@ -136,8 +164,8 @@ async fn settled(server: &Server) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn page(options: &Options, rows: &[Row], peaks: &[f64]) -> String {
-    let names: Vec<&str> = options.kinds.iter().map(|kind| kind.name()).collect();
+fn page(kinds: &[Kind], rows: &[Row], peaks: &[f64]) -> String {
+    let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
     let ours = names.len() - 1;
     let mut out = format!(
         "| query, CPU ms | {} | entries | of {} |\n|---|{}--:|--:|\n",

@@ -7,6 +7,7 @@ mod in_process;
 mod isolation;
 mod load;
 mod measure;
+mod native;
 mod otlp;
 mod phases;
 mod queries;
@@ -20,10 +21,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 
+use crate::in_process::World;
 use crate::phases::{Figure, Options};
 use crate::servers::Kind;
 
-const USAGE: &str = "usage: server-side-by-side ingest|million|scrape|rules|sender|otlp|backfill|backtest|queries|isolation \
+const USAGE: &str = "usage: server-side-by-side ingest|million|scrape|rules|sender|otlp|backfill|backtest|queries|native|isolation \
                      [--servers=prometheus,victoria,aion] [--targets=100] \
                      [--series=1000] [--hours=2] [--days=90] [--seconds=60] [--interval=15s] [--rounds=3] [--only=q07] \
                      [--hold] [--dir=run/server] [--out=FILE]";
@@ -83,7 +85,10 @@ async fn main() -> anyhow::Result<()> {
         "backfill" => backfill::backfill(&options).await?,
         "backtest" => backfill::backtest(&options).await?,
         "isolation" => isolation::isolation(&options).await?,
-        "queries" => return finish(&phase, &options, &in_process::queries(&options, &only, hold).await?, out),
+        "queries" | "native" => {
+            let world = if phase == "native" { World::Native } else { World::Fleet };
+            return finish(&phase, &options, &in_process::queries(world, &options, &only, hold).await?, out);
+        }
         _ => bail!("{phase}: {USAGE}"),
     };
     finish(&phase, &options, &table(&options.kinds, &figures), out)
@@ -103,6 +108,14 @@ fn about(phase: &str, options: &Options) -> String {
         "backfill" | "backtest" => format!("{} days of the demo", options.days),
         "ingest" | "queries" | "sender" | "otlp" => {
             format!("{} targets × 200 series × {} h", options.targets, options.hours)
+        }
+        "native" => {
+            format!(
+                "{} targets × {} native histograms × {} h",
+                options.targets,
+                native::SERIES_PER_TARGET,
+                options.hours
+            )
         }
         _ => format!(
             "{} targets × {} series each {} for {} s",
