@@ -166,15 +166,20 @@ impl Merge {
                 first.inputs.extend(more.inputs);
             }
             first.inputs.sort_unstable();
+            let front = |at: &usize| self.inputs[*at].queue.front().map_or(0, |series| series.chunks.len());
+            let count: usize = first.inputs.iter().map(front).sum();
             for at in &first.inputs {
-                let series = self.inputs[*at].queue.pop_front().expect("an input in the heap has a series queued");
+                let mut series = self.inputs[*at].queue.pop_front().expect("an input in the heap has a series queued");
                 if self.inputs[*at].queue.is_empty() {
                     let warnings = fill(&mut self.inputs[*at]).await?;
                     self.warnings.extend(warnings);
                 }
                 match &mut self.pending {
                     Some(pending) if pending.labels == series.labels => pending.chunks.extend(series.chunks),
-                    _ => batch.extend(self.pending.replace(series).map(tidy)),
+                    _ => {
+                        series.chunks.reserve_exact(count - series.chunks.len());
+                        batch.extend(self.pending.replace(series).map(tidy));
+                    }
                 }
             }
             self.push(first.inputs);
