@@ -1,5 +1,6 @@
 //! Chunk segment files: an 8-byte header, then records `uvarint len | encoding | data | be32 crc`.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,6 +21,12 @@ pub const SEGMENT_HEADER_LEN: usize = 8;
 /// # Errors
 /// [`Error::Corrupt`] when it is cut, its checksum differs or its encoding is not known.
 pub fn parse(file: &str, offset: u64, bytes: &Bytes) -> Result<(Encoding, Bytes, usize)> {
+    let (encoding, data, len) = record(file, offset, bytes)?;
+    Ok((encoding, bytes.slice(data), len))
+}
+
+/// The same, with where the data lie.
+fn record(file: &str, offset: u64, bytes: &[u8]) -> Result<(Encoding, Range<usize>, usize)> {
     let mut cursor = Cursor::new(file, offset, bytes);
     let len = cursor.uvarint()?;
     let len = usize::try_from(len).ok().filter(|len| *len <= cursor.left().saturating_sub(5));
@@ -38,7 +45,7 @@ pub fn parse(file: &str, offset: u64, bytes: &Bytes) -> Result<(Encoding, Bytes,
             found: u64::from(record[0]),
         });
     };
-    Ok((encoding, bytes.slice(start + 1..start + 1 + len), cursor.at()))
+    Ok((encoding, start + 1..start + 1 + len, cursor.at()))
 }
 
 /// Bytes of the whole record at the start of `bytes`, or `None` when not even the length can be read.
@@ -123,8 +130,8 @@ impl ChunkReader {
             let what = format!("the index points there, but the file has {} bytes", bytes.len());
             return Err(Error::corrupt(&**file, offset as u64, what));
         }
-        let (encoding, data, _) = parse(file, offset as u64, &bytes.slice(offset..))?;
-        Ok((encoding, data))
+        let (encoding, data, _) = record(file, offset as u64, &bytes[offset..])?;
+        Ok((encoding, bytes.slice(offset + data.start..offset + data.end)))
     }
 }
 

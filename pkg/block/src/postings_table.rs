@@ -163,8 +163,17 @@ impl PostingsTable {
         let mut values = Vec::with_capacity(self.value_count(name));
         let Some(name) = self.name(name) else { return Ok(values) };
         let mut cursor = self.seek(name, "")?;
+        // All of them begin alike.
+        let mut head = vec![2];
+        put_string(&mut head, &name.name);
         while cursor.at() < name.end as usize {
-            values.push(read_entry(&mut cursor)?.1);
+            if !self.body[cursor.at()..].starts_with(&head) {
+                values.push(read_entry(&mut cursor)?.1);
+                continue;
+            }
+            cursor = cursor.seek(cursor.at() + head.len());
+            values.push(cursor.string()?);
+            cursor.uvarint()?;
         }
         Ok(values)
     }

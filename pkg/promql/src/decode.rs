@@ -46,6 +46,10 @@ impl Looks {
         if min > self.last_end || max <= self.first_end - self.reach_ms {
             return false;
         }
+        if self.reach_ms >= self.step_ms {
+            // There are no gaps between them.
+            return true;
+        }
         // The first stretch that ends at or after `min`.
         let ahead = min.saturating_sub(self.first_end).max(0) as u64;
         let end = self.first_end + (ahead.div_ceil(self.step_ms as u64) * self.step_ms as u64) as i64;

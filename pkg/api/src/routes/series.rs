@@ -160,7 +160,10 @@ pub(crate) async fn find_names(
     for answer in answers {
         held.grow(answer.value.iter().map(|n: &String| (n.len() + size_of::<String>()) as u64).sum())?;
         answer.warnings.into_iter().for_each(|text| annotations.warn(text));
-        names.extend(answer.value);
+        match names.is_empty() {
+            true => names = answer.value,
+            false => names.extend(answer.value),
+        }
     }
     if !one {
         names = names.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
