@@ -65,6 +65,10 @@ impl SeriesSource for MemoryStore {
         }
     }
 
+    fn select_here(&self, ctx: &Ctx, want: &Select) -> Option<SeriesStream> {
+        Some(self.select(ctx, want.clone()))
+    }
+
     fn label_names(&self, ctx: &Ctx, want: LabelQuery) -> BoxFuture<'static, Result<Answer<Vec<String>>>> {
         match self.snapshot() {
             Ok(source) => source.label_names(ctx, want),

@@ -1,26 +1,59 @@
-//! One select, read ahead by a task of the runtime so that waiting for remote data and evaluating overlap.
+//! One select. What comes from elsewhere is read ahead by a task of the runtime, so that waiting and evaluating overlap. What
+//! is here is read by the evaluating thread itself, as long as it is little.
 
 use std::collections::VecDeque;
 
-use storage::{Ahead, Chunk, Select, Series, SeriesEvent};
+use futures::StreamExt;
+use storage::{Ahead, Chunk, Select, Series, SeriesEvent, SeriesStream};
 
 use crate::QueryError;
 use crate::eval::{Cx, Result};
 
 /// The series of one select, in label order, each once.
 pub(crate) struct Read {
-    events: Ahead,
+    events: Events,
     queue: VecDeque<Series>,
     /// Counted for the series that was the largest so far.
     held_bytes: usize,
     done: bool,
 }
 
+/// Where the next event comes from.
+enum Events {
+    /// From the source itself, and how many have come.
+    Here(SeriesStream, usize),
+    Ahead(Ahead),
+}
+
+/// Events that the evaluating thread reads itself. With more of them another thread pays.
+const HERE_MAX: usize = 16;
+
+impl Events {
+    fn next(&mut self, cx: &Cx) -> Option<storage::Result<SeriesEvent>> {
+        if let Self::Here(stream, HERE_MAX..) = self {
+            let rest = std::mem::replace(stream, futures::stream::empty().boxed());
+            *self = Self::Ahead(storage::read_ahead_blocking(&cx.runtime, &cx.ctx, rest));
+        }
+        match self {
+            Self::Here(stream, count) => {
+                *count += 1;
+                cx.runtime.block_on(stream.next())
+            }
+            Self::Ahead(ahead) => ahead.blocking_next(),
+        }
+    }
+}
+
 impl Read {
     pub fn start(cx: &Cx, select: Select) -> Self {
-        // Sources may spawn while they open.
-        let _runtime = cx.runtime.enter();
-        let events = storage::read_ahead(&cx.ctx, cx.source.select(&cx.ctx, select));
+        let events = match cx.source.select_here(&cx.ctx, &select) {
+            Some(stream) => Events::Here(stream, 0),
+            None => {
+                // Sources may spawn while they open.
+                let _runtime = cx.runtime.enter();
+                Events::Ahead(storage::read_ahead(&cx.ctx, cx.source.select(&cx.ctx, select)))
+            }
+        };
         Self { events, queue: VecDeque::new(), held_bytes: 0, done: false }
     }
 
@@ -61,9 +94,9 @@ impl Read {
     fn fill(&mut self, cx: &mut Cx, want: usize) -> Result<()> {
         while self.queue.len() < want && !self.done {
             cx.check()?;
-            match self.events.blocking_next() {
+            match self.events.next(cx) {
                 None => {
-                    // The task ends early when the query is cancelled; do not take that for the end of the data.
+                    // A task ends early when the query is cancelled; do not take that for the end of the data.
                     cx.check()?;
                     self.done = true;
                 }

@@ -80,6 +80,15 @@ impl SeriesSource for Local {
         if limit == 0 { merged } else { first(merged, limit) }
     }
 
+    fn select_here(&self, ctx: &Ctx, want: &Select) -> Option<SeriesStream> {
+        if !self.remotes.read().is_empty() {
+            return None;
+        }
+        let select =
+            |ctx: &Ctx| self.tsdb.select_here(ctx, want).unwrap_or_else(|| self.tsdb.select(ctx, want.clone()));
+        Some(noted(ctx, "", self.kind(), select))
+    }
+
     fn label_names(&self, ctx: &Ctx, want: LabelQuery) -> BoxFuture<'static, Result<Answer<Vec<String>>>> {
         self.labels(want, |source, want| source.label_names(ctx, want))
     }
@@ -90,12 +99,15 @@ impl SeriesSource for Local {
 }
 
 impl Local {
-    /// Of the database: what is of the head, what of blocks.
     fn database(&self, ctx: &Ctx, want: Select) -> SeriesStream {
+        noted(ctx, "", self.kind(), |ctx| self.tsdb.select(ctx, want))
+    }
+
+    /// What is of the head, what of blocks.
+    fn kind(&self) -> impl Fn(Option<&Chunk>) -> &'static str + Send + 'static {
         let head_ms = self.tsdb.head().range().map_or(i64::MAX, |(min, _)| min);
         let is_block = move |chunk: Option<&Chunk>| chunk.is_some_and(|chunk| chunk.max_time < head_ms);
-        let kind = move |chunk: Option<&Chunk>| if is_block(chunk) { "block" } else { "head" };
-        noted(ctx, "", kind, |ctx| self.tsdb.select(ctx, want))
+        move |chunk| if is_block(chunk) { "block" } else { "head" }
     }
 
     fn labels(

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 use tracing::Instrument;
 
@@ -54,6 +55,14 @@ pub fn ahead(ctx: &Ctx) -> (AheadSender, Ahead) {
 pub fn read_ahead(ctx: &Ctx, stream: SeriesStream) -> Ahead {
     let (sender, reader) = ahead(ctx);
     tokio::spawn(sender.copy(stream).in_current_span());
+    reader
+}
+
+/// The same for a stream whose polls block, on a thread of `runtime` for such work.
+pub fn read_ahead_blocking(runtime: &Handle, ctx: &Ctx, stream: SeriesStream) -> Ahead {
+    let (sender, reader) = ahead(ctx);
+    let (driver, copy) = (runtime.clone(), sender.copy(stream).in_current_span());
+    runtime.spawn_blocking(move || driver.block_on(copy));
     reader
 }
 
@@ -146,6 +155,15 @@ impl AheadSender {
             () = sender.closed() => return,
         };
         self.fail(end);
+    }
+}
+
+impl Drop for AheadSender {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // The end of the series is no end that way.
+            let _ = self.sender.send((Err(Error::other("reading series has crashed")), None));
+        }
     }
 }
 
@@ -262,6 +280,21 @@ mod tests {
         let (stream, _) = counted();
         assert_eq!(rest(read_ahead(&ctx, stream)).await, 1000);
         assert_eq!(ctx.budget.peak_bytes(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_blocks_is_read_ahead_and_a_crash_is_no_end() {
+        let (stream, _) = counted();
+        let blocking = stream.inspect(|_| std::thread::yield_now()).boxed();
+        assert_eq!(rest(read_ahead_blocking(&Handle::current(), &ctx(10 << 20), blocking)).await, 1000);
+        let crashing = || stream::iter(0..5).map(|i| if i < 3 { batch(i) } else { panic!("on purpose") }).boxed();
+        let background = Ctx::background();
+        for ahead in
+            [read_ahead(&background, crashing()), read_ahead_blocking(&Handle::current(), &background, crashing())]
+        {
+            let events: Vec<_> = ahead.into_stream().collect().await;
+            assert_eq!(events.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, true, true, false]);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -99,7 +99,12 @@ fn all() -> Select {
 
 async fn ask(source: &dyn SeriesSource, want: Select) -> Vec<Series> {
     let text = format!("{want:?}");
+    let here = source.select_here(&Ctx::background(), &want);
     let answer = collect_series(source.select(&Ctx::background(), want)).await;
+    if let Some(here) = here {
+        let here = collect_series(here).await;
+        assert_eq!(format!("{here:?}"), format!("{answer:?}"), "{text}: another answer of `select_here`");
+    }
     let answer = answer.unwrap_or_else(|e| panic!("{text}: {e}"));
     assert!(answer.warnings.is_empty(), "{text}: {:?}", answer.warnings);
     let labels: Vec<_> = answer.value.iter().map(|s| &s.labels).collect();

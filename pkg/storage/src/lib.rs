@@ -22,7 +22,7 @@ mod origins;
 mod select;
 mod source;
 
-pub use ahead::{Ahead, AheadSender, STILL_AFTER, ahead, read_ahead};
+pub use ahead::{Ahead, AheadSender, STILL_AFTER, ahead, read_ahead, read_ahead_blocking};
 pub use budget::{Budget, Reservation};
 pub use chunk::{AggrChunk, Aggregate, Aggregates, Chunk, ChunkData, EncodedChunk, Series, replica_id};
 pub use context::Ctx;

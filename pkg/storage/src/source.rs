@@ -61,6 +61,13 @@ pub trait SeriesSource: fmt::Debug + Send + Sync {
     /// The series that match, sorted by label set (after `without_replica_labels`).
     fn select(&self, ctx: &Ctx, want: Select) -> SeriesStream;
 
+    /// The answer of [`Self::select`] as a stream whose polls do the work themselves: for a thread that may block, to which
+    /// handing series over from another thread costs more than reading a few itself. `None` where data comes from elsewhere, so
+    /// that several answers are to be waited for at the same time.
+    fn select_here(&self, _ctx: &Ctx, _want: &Select) -> Option<SeriesStream> {
+        None
+    }
+
     /// The names of labels, sorted and unique.
     fn label_names(&self, ctx: &Ctx, want: LabelQuery) -> BoxFuture<'static, Result<Answer<Vec<String>>>>;
 

@@ -100,6 +100,10 @@ impl SeriesSource for ReadOnly {
         self.reading.clone().select(ctx, want)
     }
 
+    fn select_here(&self, ctx: &Ctx, want: &Select) -> Option<SeriesStream> {
+        Some(self.select(ctx, want.clone()))
+    }
+
     fn label_names(&self, ctx: &Ctx, want: LabelQuery) -> BoxFuture<'static, StorageResult<Answer<Vec<String>>>> {
         self.reading.clone().label_names(ctx, want)
     }

@@ -36,6 +36,10 @@ impl SeriesSource for Tsdb {
         stream_aside(move || reading.select(&ctx, want))
     }
 
+    fn select_here(&self, ctx: &Ctx, want: &Select) -> Option<SeriesStream> {
+        (!self.closed.is_cancelled()).then(|| self.reading().select(ctx, want.clone()))
+    }
+
     fn label_names(&self, ctx: &Ctx, want: LabelQuery) -> BoxFuture<'static, StorageResult<Answer<Vec<String>>>> {
         let (reading, ctx) = (self.reading(), ctx.clone());
         answer_aside(move || reading.label_names(&ctx, want))
