@@ -166,6 +166,7 @@ pub async fn run(evaluator: &dyn Evaluate, source: &Source) {
     warnings(evaluator).await;
     errors(evaluator).await;
     budgets(evaluator).await;
+    several(evaluator).await;
     ends(evaluator, source).await;
 }
 
@@ -342,6 +343,24 @@ async fn budgets(evaluator: &dyn Evaluate) {
     assert_eq!(small.used_bytes(), 0);
 }
 
+/// Several queries have the answers and the errors that each has alone.
+async fn several(evaluator: &dyn Evaluate) {
+    let at = |text: &str| Query::instant(text, MIDDLE_MS);
+    let bad = Query::range("m", MIDDLE_MS, START_MS, 1000);
+    let queries = [at("sum(m)"), at("sum("), at("m"), at("m / on() group_left m"), bad, at("scalar(m{job=\"a\"}) * 2")];
+    let told = |outcome: Result<QueryResult, QueryError>| outcome.map(|r| shown(&r.value)).map_err(|e| e.to_string());
+    let budget = Budget::unlimited();
+    let ctx = Ctx { budget: budget.clone(), ..Ctx::background() };
+    let together = evaluator.evaluate_all(&ctx, queries.to_vec()).await;
+    assert_eq!(together.len(), queries.len());
+    for (query, answer) in queries.into_iter().zip(together) {
+        let text = query.text.clone();
+        assert_eq!(told(answer), told(evaluator.evaluate(&ctx, query).await), "{text}");
+    }
+    assert_eq!(budget.used_bytes(), 0);
+    assert!(evaluator.evaluate_all(&ctx, Vec::new()).await.is_empty());
+}
+
 /// Work ends with the deadline, with the cancellation, and with the one who asked.
 async fn ends(evaluator: &dyn Evaluate, source: &Source) {
     let query = || Query::instant("stuck", MIDDLE_MS);
@@ -362,6 +381,11 @@ async fn ends(evaluator: &dyn Evaluate, source: &Source) {
     let ctx = Ctx::background();
     tokio::select! {
         outcome = evaluator.evaluate(&ctx, query()) => panic!("ended: {:?}", outcome.err()),
+        () = source.wait_for_stuck(1) => {}
+    }
+    source.wait_for_stuck(0).await;
+    tokio::select! {
+        _ = evaluator.evaluate_all(&ctx, vec![query(), query()]) => panic!("several ended"),
         () = source.wait_for_stuck(1) => {}
     }
     source.wait_for_stuck(0).await;

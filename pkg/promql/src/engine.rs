@@ -1,5 +1,6 @@
 //! The front door: queries come in as text or parsed, answers go out as columns.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use crate::planner;
 use crate::profile::Profile;
 use crate::query::{Query, Times};
 use crate::threads::Threads;
-use crate::{EngineOptions, Grid, QueryError, QueryResult, QueryStats, passes, run};
+use crate::{Answers, EngineOptions, Grid, QueryError, QueryResult, QueryStats, passes, run};
 
 /// Evaluates PromQL. Cheap to clone; clones share the gate that limits concurrent queries.
 #[derive(Debug, Clone)]
@@ -67,40 +68,56 @@ impl Engine {
         source: Arc<dyn SeriesSource>,
         query: Query,
     ) -> Result<QueryResult, QueryError> {
-        if let Times::Range(grid) = query.times {
-            self.check_steps(grid)?;
-        }
-        let settings = self.inner.options.limited(query.limits);
-        let ctx = limited(ctx, &settings, Instant::now());
-        let queued = Instant::now();
-        let place = self.wait_for_place(&ctx).await?;
-        let queue_seconds = queued.elapsed().as_secs_f64();
+        self.check_steps(&query)?;
+        let mut answers = self.evaluate_all(ctx, vec![(source, query)]).await;
+        answers.pop().unwrap_or_else(|| Err(ended_early()))
+    }
 
+    /// Evaluates queries one after the other, in one place in line and on one thread. Gives their answers in the same order.
+    pub async fn evaluate_all(&self, ctx: &Ctx, queries: Vec<(Arc<dyn SeriesSource>, Query)>) -> Answers {
+        let count = queries.len();
+        let ctx = Ctx { cancel: ctx.cancel.child_token(), ..ctx.clone() };
         // Dropping the future must stop the work, which goes on in its own thread.
         let _stop = StopOnDrop(ctx.cancel.clone());
-        let work = Work { ctx, source, runtime: tokio::runtime::Handle::current(), settings, query };
+        let queued = Instant::now();
+        let limits = queries.first().map(|(_, query)| query.limits).unwrap_or_default();
+        let waiting = limited(&ctx, &self.inner.options.limited(limits), queued);
+        let place = match self.wait_for_place(&waiting).await {
+            Ok(place) => place,
+            Err(e) => return vec![Err(e); count],
+        };
+        let queue_seconds = queued.elapsed().as_secs_f64();
+
         let (sender, outcome) = oneshot::channel();
         let span = tracing::Span::current();
-        // A thread per query, of which the gate lets in a bounded number.
+        let (engine, runtime) = (self.clone(), tokio::runtime::Handle::current());
+        // A thread for those who have a place, of which the gate lets in a bounded number.
         let evaluation = move || {
-            let outcome = span.in_scope(|| work.run());
+            // The first one has waited, the others begin when it is their turn.
+            let mut waited_since = Some(queued);
+            let one = |(source, query): (_, Query)| {
+                engine.check_steps(&query)?;
+                let settings = engine.inner.options.limited(query.limits);
+                let ctx = limited(&ctx, &settings, waited_since.take().unwrap_or_else(Instant::now));
+                let work = Work { ctx, source, runtime: runtime.clone(), settings, query };
+                catch_unwind(AssertUnwindSafe(|| work.run())).unwrap_or_else(|_| Err(ended_early()))
+            };
+            let answers: Answers = span.in_scope(|| queries.into_iter().map(one).collect());
             drop((place, span));
             // Nobody listens when the query was dropped.
-            let _ = sender.send(outcome);
+            let _ = sender.send(answers);
         };
         if let Err(e) = self.inner.threads.run(Box::new(evaluation)) {
-            return Err(QueryError::Execution(format!("no thread for the query: {e}")));
+            return vec![Err(QueryError::Execution(format!("no thread for the query: {e}"))); count];
         }
-        let Ok(outcome) = outcome.await else {
-            return Err(QueryError::Execution("unexpected error: the evaluation ended early".to_owned()));
-        };
-        let mut result = outcome?;
-        result.stats.queue_seconds = queue_seconds;
-        Ok(result)
+        let mut answers = outcome.await.unwrap_or_else(|_| vec![Err(ended_early()); count]);
+        answers.iter_mut().flatten().for_each(|answer| answer.stats.queue_seconds = queue_seconds);
+        answers
     }
 
     /// Whether the steps of a range query make sense.
-    fn check_steps(&self, grid: Grid) -> Result<(), QueryError> {
+    fn check_steps(&self, query: &Query) -> Result<(), QueryError> {
+        let Times::Range(grid) = query.times else { return Ok(()) };
         if grid.end_ms < grid.start_ms {
             let text = "invalid parameter \"end\": end timestamp must not be before start time";
             return Err(QueryError::Bad(text.to_owned()));
@@ -140,10 +157,9 @@ impl Engine {
     }
 }
 
-/// `ctx` with the timeout and byte budget of `options`, and a cancellation of its own.
+/// `ctx` with the timeout and byte budget of `options`.
 fn limited(ctx: &Ctx, options: &EngineOptions, began: Instant) -> Ctx {
     let mut limited = ctx.clone();
-    limited.cancel = ctx.cancel.child_token();
     if options.timeout_ms > 0 {
         let own = began + Duration::from_millis(options.timeout_ms);
         limited.deadline = Some(ctx.deadline.map_or(own, |given| given.min(own)));
@@ -153,6 +169,10 @@ fn limited(ctx: &Ctx, options: &EngineOptions, began: Instant) -> Ctx {
         limited.budget = Budget::new("the query", "--query.max-bytes", options.max_query_bytes, parent);
     }
     limited
+}
+
+fn ended_early() -> QueryError {
+    QueryError::Execution("unexpected error: the evaluation ended early".to_owned())
 }
 
 /// A query on its way to its thread.

@@ -57,7 +57,7 @@ mod window;
 
 pub use engine::Engine;
 pub use error::QueryError;
-pub use evaluate::{Evaluate, LocalEvaluator};
+pub use evaluate::{Answers, Evaluate, LocalEvaluator};
 pub use explain::{Explained, PlanNode, explain};
 pub use limits::{EngineOptions, QueryLimits};
 pub use model::Grid;

@@ -13,15 +13,15 @@ use tracing::warn;
 
 use crate::alerts::ActiveAlert;
 use crate::file::GroupSpec;
-use crate::levels::levels;
+use crate::levels::{levels, runs};
 use crate::metrics::GroupMetrics;
 use crate::options::{Deps, Options};
 use crate::query::Asker;
-use crate::rule::{Evaluated, Evaluation, Rule};
+use crate::rule::{Evaluated, Evaluation, Rule, evaluate, together};
 use crate::series;
 use crate::status::{Health, Status, StatusCell};
 
-/// Groups with more rules are evaluated one by one: finding out which matter to which would take long.
+/// Rules of larger groups stay in their order: finding out which of all matter to which would take long.
 const LEVELS_RULES_MAX: usize = 2000;
 
 /// What the configuration says for groups that do not say it themselves, and for templates.
@@ -60,6 +60,7 @@ pub struct Group {
     pub(crate) asker: Asker,
     pub(crate) metrics: GroupMetrics,
     rules: Vec<Evaluated>,
+    /// Rules that do not matter to one another, level after level.
     levels: Vec<Vec<usize>>,
     /// Permits of rules that are evaluated beside others.
     places: Arc<Semaphore>,
@@ -79,8 +80,8 @@ impl Group {
     ) -> Self {
         let rules: Vec<Evaluated> =
             spec.rules.iter().map(|rule| Evaluated::new(Rule::new(rule.clone(), restored))).collect();
-        let concurrent = options.concurrent_max > 0 && rules.len() <= LEVELS_RULES_MAX;
-        let levels = if concurrent { levels(&spec.rules) } else { (0..rules.len()).map(|at| vec![at]).collect() };
+        let by_levels = options.concurrent_max > 0 && rules.len() <= LEVELS_RULES_MAX;
+        let levels = if by_levels { levels(&spec.rules) } else { runs(&spec.rules) };
         let partial_response = spec.partial_response.unwrap_or(options.partial_response);
         let metrics = deps.metrics.group(&spec.key(), partial_response);
         let asker = Asker {
@@ -122,14 +123,13 @@ impl Group {
             group_limit: self.view.spec.limit,
         };
         let mut samples = 0;
+        let mut rules: Vec<Option<&mut Evaluated>> = self.rules.iter_mut().map(Some).collect();
         for level in &self.levels {
+            let units = together(level.iter().filter_map(|at| rules[*at].take()));
+            samples += evaluate_beside(units, &evaluation, &self.places).await;
             if self.asker.cancel.is_cancelled() {
                 return;
             }
-            samples += match level.as_slice() {
-                [at] => self.rules[*at].evaluate(&evaluation).await,
-                level => evaluate_beside(&mut self.rules, level, &evaluation, &self.places).await,
-            };
         }
         self.metrics.samples.set(samples as f64);
         self.write_ends(query_ms).await;
@@ -197,16 +197,18 @@ impl Group {
     }
 }
 
-/// Evaluates the rules of a level. One may always go on; each other needs a place.
+/// Evaluates the rules of a level. One unit may always go on; each other needs a place. Without places they go on one by one.
 async fn evaluate_beside(
-    rules: &mut [Evaluated],
-    level: &[usize],
+    units: Vec<Vec<&mut Evaluated>>,
     evaluation: &Evaluation<'_>,
     places: &Arc<Semaphore>,
 ) -> usize {
     let mut samples = 0;
     let mut running: FuturesUnordered<BoxFuture<'_, usize>> = FuturesUnordered::new();
-    for (_, rule) in rules.iter_mut().enumerate().filter(|(at, _)| level.contains(at)) {
+    for unit in units {
+        if evaluation.asker.cancel.is_cancelled() {
+            break;
+        }
         let mut place = None;
         while !running.is_empty() {
             if let Ok(free) = places.clone().try_acquire_owned() {
@@ -216,7 +218,7 @@ async fn evaluate_beside(
             samples += running.next().await.unwrap_or(0);
         }
         running.push(Box::pin(async move {
-            let samples = rule.evaluate(evaluation).await;
+            let samples = evaluate(unit, evaluation).await;
             drop(place);
             samples
         }));

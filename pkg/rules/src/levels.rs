@@ -20,6 +20,23 @@ pub(crate) fn levels(rules: &[RuleSpec]) -> Vec<Vec<usize>> {
     levels
 }
 
+/// Most rules of a run: each is held against those before it.
+const RUN_MAX: usize = 64;
+
+/// The rules in their order, divided where one matters to one shortly before it.
+pub(crate) fn runs(rules: &[RuleSpec]) -> Vec<Vec<usize>> {
+    let mut runs: Vec<Vec<usize>> = Vec::new();
+    for (at, rule) in rules.iter().enumerate() {
+        let fits =
+            |run: &&mut Vec<usize>| run.len() < RUN_MAX && !run.iter().any(|before| matters(&rules[*before], rule));
+        match runs.last_mut().filter(fits) {
+            Some(run) => run.push(at),
+            None => runs.push(vec![at]),
+        }
+    }
+    runs
+}
+
 /// Whether one of the two may read, or write as well, what the other writes.
 fn matters(a: &RuleSpec, b: &RuleSpec) -> bool {
     let same_series = a.name == b.name && a.alert.is_some() == b.alert.is_some();
@@ -55,7 +72,7 @@ mod tests {
     use super::*;
     use crate::file::{ParseOptions, parse};
 
-    fn levels_of(rules: &[(&str, &str)]) -> Vec<Vec<usize>> {
+    fn specs(rules: &[(&str, &str)]) -> Vec<RuleSpec> {
         let lines: String = rules
             .iter()
             .map(|(name, expr)| {
@@ -63,8 +80,25 @@ mod tests {
                 format!("  - {kind}: {name}\n    expr: '{expr}'\n")
             })
             .collect();
-        let groups = parse("f", &format!("groups:\n- name: g\n  rules:\n{lines}"), &ParseOptions::default()).unwrap();
-        levels(&groups[0].rules)
+        let groups = parse("f", &format!("groups:\n- name: g\n  rules:\n{lines}"), &ParseOptions::default());
+        groups.unwrap().remove(0).rules
+    }
+
+    fn levels_of(rules: &[(&str, &str)]) -> Vec<Vec<usize>> {
+        levels(&specs(rules))
+    }
+
+    #[test]
+    fn a_run_ends_before_a_rule_that_matters_to_it() {
+        let runs_of = |rules: &[(&str, &str)]| runs(&specs(rules));
+        assert_eq!(
+            runs_of(&[("a", "x"), ("b", "y"), ("c", "a + b"), ("d", "x"), ("e", "c"), ("e", "y")]),
+            [vec![0, 1], vec![2, 3], vec![4], vec![5]]
+        );
+        assert_eq!(runs_of(&[("a", "b"), ("b", "x")]), [vec![0], vec![1]]);
+        let many: Vec<(String, String)> = (0..100).map(|n| (format!("r{n}"), "x".to_owned())).collect();
+        let many: Vec<(&str, &str)> = many.iter().map(|(name, expr)| (name.as_str(), expr.as_str())).collect();
+        assert_eq!(runs_of(&many).iter().map(Vec::len).collect::<Vec<_>>(), [RUN_MAX, 100 - RUN_MAX]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::Severity;
-use promql::{Evaluate, InstantSample, Query, QueryError, ReadOptions, Value};
+use promql::{Evaluate, InstantSample, Query, QueryError, QueryResult, ReadOptions, Value};
 use promql_syntax::Expr;
 use storage::{Budget, Ctx, PartialResponse, Reservation};
 use tokio_util::sync::CancellationToken;
@@ -58,6 +58,8 @@ pub(crate) struct Asked {
     pub samples: Vec<InstantSample>,
     /// What may be missing from it.
     pub warnings: Vec<String>,
+    /// What the evaluation took.
+    pub seconds: f64,
     /// The vector counts in the budget until this is dropped.
     _held: Option<Arc<Reservation>>,
 }
@@ -80,17 +82,37 @@ impl Asker {
         time_ms: i64,
         lookback_ms: i64,
     ) -> Result<Asked, RuleError> {
-        let read = ReadOptions { partial_response: self.partial_response, lookback_ms, ..ReadOptions::default() };
-        let query = Query { expr: expr.cloned(), ..Query::instant(text, time_ms).reading(read) };
-        let result = self.evaluator.evaluate(&self.ctx(), query).await?;
-        let samples = match result.value {
-            Value::Vector { samples, .. } => samples,
-            Value::Scalar { value, .. } => {
-                vec![InstantSample { labels: labels::Labels::empty(), value, histogram: None }]
-            }
-            Value::String { .. } | Value::Matrix(_) => return Err(RuleError::NoVector),
-        };
-        let warnings = result.annotations.texts(Severity::Warning, WARNINGS_SHOWN);
-        Ok(Asked { samples, warnings, _held: result.held })
+        let result = self.evaluator.evaluate(&self.ctx(), self.query(text, expr, time_ms, lookback_ms)).await;
+        asked(result)
     }
+
+    /// The vectors of several expressions that are likely to be cheap, in their order.
+    pub async fn vectors<'q>(
+        &self,
+        queries: impl Iterator<Item = (&'q str, &'q Arc<Expr>)>,
+        time_ms: i64,
+    ) -> Vec<Result<Asked, RuleError>> {
+        let queries = queries.map(|(text, expr)| self.query(text, Some(expr), time_ms, 0)).collect();
+        let answers = self.evaluator.evaluate_all(&self.ctx(), queries).await;
+        answers.into_iter().map(asked).collect()
+    }
+
+    fn query(&self, text: &str, expr: Option<&Arc<Expr>>, time_ms: i64, lookback_ms: i64) -> Query {
+        let read = ReadOptions { partial_response: self.partial_response, lookback_ms, ..ReadOptions::default() };
+        Query { expr: expr.cloned(), ..Query::instant(text, time_ms).reading(read) }
+    }
+}
+
+fn asked(result: Result<QueryResult, QueryError>) -> Result<Asked, RuleError> {
+    let result = result?;
+    let seconds = result.stats.prepare_seconds + result.stats.eval_seconds;
+    let samples = match result.value {
+        Value::Vector { samples, .. } => samples,
+        Value::Scalar { value, .. } => {
+            vec![InstantSample { labels: labels::Labels::empty(), value, histogram: None }]
+        }
+        Value::String { .. } | Value::Matrix(_) => return Err(RuleError::NoVector),
+    };
+    let warnings = result.annotations.texts(Severity::Warning, WARNINGS_SHOWN);
+    Ok(Asked { samples, warnings, seconds, _held: result.held })
 }

@@ -90,6 +90,11 @@ struct Batch {
 }
 
 impl Series {
+    /// How many were there at the last evaluation.
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
     /// The labels of all series that were there at the last evaluation.
     pub fn take_labels(&mut self) -> Vec<Labels> {
         std::mem::take(&mut self.known).into_keys().collect()

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use model::Clock;
 use parking_lot::Mutex;
-use promql::{Evaluate, Query, QueryError, QueryResult};
+use promql::{Answers, Evaluate, Query, QueryError, QueryResult};
 use serde_json::{Value, json};
 use storage::Ctx;
 
@@ -139,6 +139,16 @@ impl Evaluate for Noting {
         let work = self.inside.evaluate(ctx, query);
         Box::pin(async move {
             let _place = place;
+            work.await
+        })
+    }
+
+    fn evaluate_all(&self, ctx: &Ctx, queries: Vec<Query>) -> BoxFuture<'static, Answers> {
+        let now_s = self.clock.now_ms() / 1000;
+        let places: Vec<_> = queries.iter().map(|query| self.active.begin(&query.text, now_s)).collect();
+        let work = self.inside.evaluate_all(ctx, queries);
+        Box::pin(async move {
+            let _places = places;
             work.await
         })
     }

@@ -12,17 +12,16 @@ use super::{Evaluation, Rule, check_limit, note_warnings};
 use crate::alerts::{AlertValue, Found, Holding};
 use crate::expand::Expander;
 use crate::file::AlertSpec;
-use crate::query::RuleError;
+use crate::query::{Asked, RuleError};
 use crate::series::{RowValue, Rows};
 
-/// Evaluates the rule, keeps the state of its alerts and hands on those that fire or have ended. Gives the series of the
-/// alerts.
+/// Keeps the state of the rule's alerts, which are those of an answer, and hands on those that fire or have ended. Gives the
+/// series of the alerts.
 ///
 /// # Errors
-/// The query failed, two alerts are the same, or there are too many.
-pub(super) async fn evaluate(rule: &Rule, alert: &AlertSpec, cx: &Evaluation<'_>) -> Result<Rows, RuleError> {
+/// Two alerts are the same, or there are too many.
+pub(super) async fn rows(rule: &Rule, alert: &AlertSpec, asked: Asked, cx: &Evaluation<'_>) -> Result<Rows, RuleError> {
     let spec = &rule.spec;
-    let asked = cx.asker.vector(&spec.query, Some(&spec.expr), cx.query_ms).await?;
     note_warnings(cx, &spec.name, &asked.warnings);
     // The limit of the group is on alerts, which there may be more or fewer of.
     check_limit(cx.options.series_max, asked.samples.len(), "alerts")?;

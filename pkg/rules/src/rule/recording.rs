@@ -6,15 +6,14 @@ use labels::Builder;
 
 use super::{Evaluation, check_limit, note_warnings};
 use crate::file::RuleSpec;
-use crate::query::RuleError;
+use crate::query::{Asked, RuleError};
 use crate::series::{RowValue, Rows};
 
-/// The series that the rule gives, with its name and labels.
+/// The series that the rule gives for an answer, with its name and labels.
 ///
 /// # Errors
-/// The query failed, two series are the same, or there are too many.
-pub(super) async fn evaluate(spec: &RuleSpec, cx: &Evaluation<'_>) -> Result<Rows, RuleError> {
-    let asked = cx.asker.vector(&spec.query, Some(&spec.expr), cx.query_ms).await?;
+/// Two series are the same, or there are too many.
+pub(super) fn rows(spec: &RuleSpec, asked: Asked, cx: &Evaluation<'_>) -> Result<Rows, RuleError> {
     note_warnings(cx, &spec.name, &asked.warnings);
     // Before anything is made of a result that may be large.
     check_limit(cx.options.series_max, asked.samples.len(), "series")?;

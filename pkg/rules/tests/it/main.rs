@@ -11,4 +11,5 @@ mod recording;
 mod reload;
 mod restoring;
 mod running;
+mod together;
 mod world;
