@@ -159,7 +159,8 @@ fn seek(times: &[i64], first: i64, step_ms: i64, count: usize, places: &mut Vec<
     for _ in 0..count {
         at = advance(times, |t| *t, at, bound, &mut by);
         places.push(at as u32);
-        bound += step_ms;
+        // Behind the last one it may not be a time any more.
+        bound = bound.wrapping_add(step_ms);
     }
 }
 
