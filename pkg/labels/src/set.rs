@@ -412,6 +412,17 @@ mod tests {
 
     proptest::proptest! {
         #[test]
+        fn some_labels_of_a_set(
+            all in proptest::collection::btree_map("[a-dä]{1,2}", "([a-bö]|x{200}){1,2}", 0..6),
+            names in proptest::collection::vec("[a-dä]{1,2}", 0..4),
+        ) {
+            let set = Labels::from_pairs(&all);
+            let (listed, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(name, _)| names.contains(name));
+            proptest::prop_assert_eq!(set.only(&names), Labels::from_pairs(listed));
+            proptest::prop_assert_eq!(set.without(&names), Labels::from_pairs(others));
+        }
+
+        #[test]
         fn bytes_sort_as_texts(
             a in proptest::collection::btree_map("[a-bä]{1,3}", "[a-bö]{1,2}|a{126,129}", 0..4),
             b in proptest::collection::btree_map("[a-bä]{1,3}", "[a-bö]{1,2}|a{126,129}b?", 0..4),

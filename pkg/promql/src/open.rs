@@ -222,7 +222,13 @@ fn aggregation(plan: &AggregatePlan, grid: Grid, cx: &mut Cx) -> Result<Stream> 
         AggregateParam::Scalar(s, span) => Param::Scalar(scalar(s, grid, cx)?, *span),
         AggregateParam::Label(label) => Param::Label(label.clone()),
     };
-    let inner = open(&plan.inner, grid, cx)?;
+    let inner = match &plan.inner {
+        // Taking the name off each series would only make more label sets.
+        Plan::Range(range) if plan.ignores_names() && !cx.delayed() => {
+            measured::open(&plan.inner, cx, |cx| Ok(Box::new(open_range(range, grid, cx)?.only_marking())))?
+        }
+        inner => open(inner, grid, cx)?,
+    };
     let grouping = Grouping::new(plan.grouping.clone(), plan.without);
     let places = Places { whole: plan.span, inner: plan.inner_span };
     aggregate::operator(plan.op, param, inner, grouping, places, grid)

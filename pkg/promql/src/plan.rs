@@ -177,6 +177,16 @@ pub(crate) struct AggregatePlan {
     pub inner_span: Span,
 }
 
+impl AggregatePlan {
+    /// Whether the result is the same if the series that it is of keep the names that they are to lose.
+    pub fn ignores_names(&self) -> bool {
+        use AggregateOp::{Avg, Count, Group, Max, Min, Stddev, Stdvar, Sum};
+        let folds = matches!(self.op, Sum | Avg | Count | Min | Max | Group | Stddev | Stdvar);
+        let shows_names = self.without || self.grouping.iter().any(|g| is_metadata_label(g));
+        folds && !shows_names && self.inner.distinct_without_name()
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct BinaryPlan {
     pub op: BinaryOp,

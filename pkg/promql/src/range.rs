@@ -43,6 +43,8 @@ pub(crate) struct RangeOp {
     input: Input,
     args: Vec<ScalarOp>,
     opened: bool,
+    /// Names to be dropped are only marked, as who gets the series does not look at them.
+    only_marks: bool,
     windows: Windows,
     scratch: Scratch,
     downsampled: downsampled::Buffers,
@@ -52,7 +54,12 @@ impl RangeOp {
     /// `windows` has no samples and no arguments yet.
     pub fn new(kernel: &'static RangeKernel, input: Input, args: Vec<ScalarOp>, windows: Windows) -> Self {
         let (scratch, downsampled) = (Scratch::default(), downsampled::Buffers::default());
-        Self { kernel, input, args, opened: false, windows, scratch, downsampled }
+        Self { kernel, input, args, opened: false, only_marks: false, windows, scratch, downsampled }
+    }
+
+    /// The same whose series keep the names that they are to lose, with the mark that they are.
+    pub fn only_marking(self) -> Self {
+        Self { only_marks: true, ..self }
     }
 }
 
@@ -76,7 +83,6 @@ impl Operator for RangeOp {
             self.opened = true;
         }
         loop {
-            cx.check()?;
             let Some((labels, already_dropped)) = self.load(cx)? else { return Ok(None) };
             if self.windows.samples.is_empty() {
                 continue;
@@ -90,8 +96,13 @@ impl Operator for RangeOp {
             if self.kernel.names_counter && column.present.iter().any(|w| *w != 0) {
                 annotate_counter(&labels, self.windows.first_span, cx);
             }
-            let series = StepSeries { labels, drop_name: already_dropped, column };
-            return Ok(Some(if self.kernel.keeps_name { series } else { drop_name(series, cx) }));
+            let mut series = StepSeries { labels, drop_name: already_dropped, column };
+            match (self.kernel.keeps_name, self.only_marks) {
+                (true, _) => {}
+                (false, true) => series.drop_name = true,
+                (false, false) => series = drop_name(series, cx),
+            }
+            return Ok(Some(series));
         }
     }
 }

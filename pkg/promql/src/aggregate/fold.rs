@@ -205,7 +205,9 @@ fn native(op: AggregateOp, group: &mut Group, series: &StepSeries, span: Span, c
             };
             let mut notes = Notes::default();
             native.add(op, &series.column, &mut notes, cx)?;
-            cx.annotations.notes(notes, series.labels.metric_name(), span);
+            // A name that is to be dropped may still be there.
+            let name = if series.drop_name && !cx.delayed() { "" } else { series.labels.metric_name() };
+            cx.annotations.notes(notes, name, span);
         }
         AggregateOp::Count => {
             for (i, _) in &series.column.native_histograms {

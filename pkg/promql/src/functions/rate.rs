@@ -43,6 +43,13 @@ fn change(
         self::falls(&windows.samples.column.values, falls);
     }
     let mut from = 0;
+    if windows.grid.steps() < BLOCK_MIN {
+        let per = divisor(per_second, windows.range_ms);
+        return windows.slide(column, cx, |w| {
+            let inside = falls_inside(falls, w, &mut from);
+            Some(Edges::of(w, inside)?.extrapolated(is_counter, per))
+        });
+    }
     let mut block = Block::new(is_counter, per_second, windows.range_ms);
     windows.windows(cx, |w| {
         let inside = falls_inside(falls, w, &mut from);
@@ -157,6 +164,8 @@ pub(crate) fn extrapolated(window: &Window<'_>, is_counter: bool, per_second: bo
 
 /// Windows of a block.
 const WINDOWS: usize = 64;
+/// Fewer windows are computed one by one: a block of them costs as much as a full one.
+const BLOCK_MIN: usize = 8;
 
 /// Windows whose extrapolated differences are computed together, in columns: each has seven divisions, and several
 /// windows take part in one instruction.
