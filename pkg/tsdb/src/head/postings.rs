@@ -164,6 +164,27 @@ impl Postings {
         Some((slots.len(), slots.size_bytes()))
     }
 
+    /// The series that have all of these labels; none if there are no labels.
+    pub fn having(&self, labels: &[(u32, u32)]) -> Set {
+        let slots = labels.iter().map(|(name, value)| self.names.get(name)?.get(value));
+        let Some(mut all) = slots.collect::<Option<Vec<&Slots>>>() else { return Set::default() };
+        // What the narrowest one has is held against the others.
+        all.sort_by_key(|slots| slots.len());
+        let mut all = all.into_iter();
+        let mut found = match all.next() {
+            Some(Slots::One(slot)) => [*slot].into_iter().collect(),
+            Some(Slots::Many(set)) => Set::clone(set),
+            None => Set::default(),
+        };
+        for slots in all {
+            match slots {
+                Slots::One(slot) => found = found.contains(*slot).then_some(*slot).into_iter().collect(),
+                Slots::Many(set) => found.intersect(set),
+            }
+        }
+        found
+    }
+
     /// Adds the slots of a label to `to`.
     pub fn unite(&self, name: u32, value: u32, to: &mut Set) {
         match self.names.get(&name).and_then(|values| values.get(&value)) {
@@ -180,5 +201,40 @@ impl Postings {
             values.capacity() * (size_of::<(u32, Slots)>() + 1) + values.values().map(Slots::size_bytes).sum::<usize>()
         };
         self.all.size_bytes() + self.names.values().map(values).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whichever labels are asked for, the series are those that have each of them.
+        #[test]
+        fn having_labels(
+            series in prop::collection::vec(prop::collection::btree_map(0u32..3, 0u32..4, 0..3), 0..200),
+            asked in prop::collection::vec((0u32..3, 0u32..4), 0..4),
+            gone in prop::collection::vec(0usize..200, 0..20),
+        ) {
+            let mut series: BTreeMap<u32, BTreeMap<u32, u32>> =
+                series.into_iter().enumerate().map(|(n, labels)| (n as u32 * 700, labels)).collect();
+            let mut postings = Postings::default();
+            let mut adding = postings.adding();
+            series.iter().for_each(|(slot, labels)| adding.add(*slot, labels.iter().map(|(n, v)| (*n, *v))));
+            drop(adding);
+            for slot in gone {
+                if let Some((slot, labels)) = series.remove_entry(&(slot as u32 * 700)) {
+                    postings.remove(slot, labels.into_iter());
+                }
+            }
+            let has = |labels: &BTreeMap<u32, u32>| asked.iter().all(|(name, value)| labels.get(name) == Some(value));
+            let right: Vec<u32> = series.iter().filter(|(_, labels)| has(labels)).map(|(slot, _)| *slot).collect();
+            let right = if asked.is_empty() { Vec::new() } else { right };
+            prop_assert_eq!(postings.having(&asked).to_vec(), right);
+        }
     }
 }

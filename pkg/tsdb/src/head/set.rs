@@ -27,6 +27,41 @@ fn bit(low: u16) -> (usize, u64) {
     (usize::from(low >> 6), 1 << (low & 63))
 }
 
+/// Keeps of a sorted list what is in another one too: the shorter one is gone through, the longer one is searched.
+fn keep_common(list: &mut Vec<u16>, other: &[u16]) {
+    let (mut from, mut kept) = (0, 0);
+    if list.len() <= other.len() {
+        for at in 0..list.len() {
+            let low = list[at];
+            from += count_below(&other[from..], low);
+            if other.get(from) == Some(&low) {
+                list[kept] = low;
+                kept += 1;
+            }
+        }
+    } else {
+        for low in other {
+            from += count_below(&list[from..], *low);
+            if list.get(from) == Some(low) {
+                // Never behind the place that is looked at.
+                list[kept] = *low;
+                kept += 1;
+            }
+        }
+    }
+    list.truncate(kept);
+}
+
+/// How many numbers of a sorted list are below `low`, which is looked for near the begin first.
+fn count_below(list: &[u16], low: u16) -> usize {
+    let mut step = 1;
+    while step <= list.len() && list[step - 1] < low {
+        step *= 2;
+    }
+    let begin = step / 2;
+    begin + list[begin..step.min(list.len())].partition_point(|other| *other < low)
+}
+
 impl Members {
     fn len(&self) -> usize {
         match self {
@@ -159,6 +194,7 @@ impl Members {
                 let both: Vec<u16> = list.iter().copied().filter(|low| self.contains(*low)).collect();
                 *self = Self::Sparse(both);
             }
+            (Self::Sparse(mine), Self::Sparse(list)) => keep_common(mine, list),
             _ => self.retain(|low| other.contains(low)),
         }
     }

@@ -26,6 +26,18 @@ pub(crate) fn pieces(series: &Series, range: TimeRange, unseen: usize, only_time
     Ok(found)
 }
 
+/// The chunk of a series of which nothing else is in `range`, and all samples are seen, as of most series most often.
+pub(crate) fn only_chunk(series: &Series, range: TimeRange, unseen: usize) -> Result<Option<Chunk>> {
+    let is_before = |mapped: &Mapped| mapped.max_time() < range.min;
+    if unseen > 0 || series.extra.is_some() || !series.mapped.last().is_none_or(is_before) {
+        return Ok(None);
+    }
+    if !series.open.times().is_some_and(|(first, last)| range.overlaps(TimeRange::new(first, last))) {
+        return Ok(None);
+    }
+    Ok(series.open.chunk(usize::MAX).map_err(corrupt)?.map(raw))
+}
+
 /// The chunks in order alone.
 pub(crate) fn in_order(series: &Series, range: TimeRange, mut unseen: usize) -> Result<Vec<Piece>> {
     let mut found = Vec::new();

@@ -11,13 +11,16 @@ const VALUES_AT_A_TIME: usize = 1024;
 impl Core {
     /// The slots of series that match all.
     pub fn matching(&self, matchers: &[Matcher], check: &dyn Fn() -> storage::Result<()>) -> storage::Result<Set> {
-        let mut found: Option<Set> = None;
-        let mut without = Vec::new();
+        let (exact, others): (Vec<&Matcher>, Vec<&Matcher>) =
+            matchers.iter().partition(|m| m.kind() == MatchType::Equal && !m.matches_empty());
         // Narrow ones first: what they leave is what the others are held against.
-        let mut sorted: Vec<&Matcher> = matchers.iter().collect();
-        sorted.sort_by_key(|m| m.kind() != MatchType::Equal);
-        for matcher in sorted {
+        let mut found = (!exact.is_empty()).then(|| self.having(&exact));
+        let mut without = Vec::new();
+        for matcher in others {
             check()?;
+            if found.as_ref().is_some_and(Set::is_empty) {
+                return Ok(Set::default());
+            }
             if matcher.matches_empty() {
                 // Series without the label match: those with another value do not.
                 without.push(self.slots(matcher, &|m, value| !m.matches(value)));
@@ -28,13 +31,18 @@ impl Core {
                 Some(found) => found.intersect(&slots),
                 None => found = Some(slots),
             }
-            if found.as_ref().is_some_and(Set::is_empty) {
-                return Ok(Set::default());
-            }
         }
         let mut found = found.unwrap_or_else(|| self.postings.read().all().clone());
         without.iter().for_each(|slots| found.subtract(slots));
         Ok(found)
+    }
+
+    /// The slots of series that have the labels which these matchers name.
+    fn having(&self, exact: &[&Matcher]) -> Set {
+        let symbols = self.symbols.read();
+        let labels = exact.iter().map(|m| Some((symbols.find(m.name())?, symbols.find(m.value())?)));
+        let Some(labels) = labels.collect::<Option<Vec<_>>>() else { return Set::default() };
+        self.postings.read().having(&labels)
     }
 
     /// The slots of series whose value of the matcher's label `is` as wanted. Series without the label are not among them.

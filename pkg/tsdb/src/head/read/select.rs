@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use futures::stream::{self, StreamExt};
 use labels::{Labels, SortedBuilder};
-use storage::{Ctx, Error, PartialResponse, Reservation, Result, Select, Series, SeriesEvent, SeriesStream};
+use storage::{Chunk, Ctx, Error, PartialResponse, Reservation, Result, Select, Series, SeriesEvent, SeriesStream};
 
-use super::chunks::{pieces, raw};
+use super::chunks::{only_chunk, pieces, raw};
 use crate::head::core::Core;
 use crate::head::isolation::Snapshot;
 use crate::head::piece::Piece;
@@ -14,6 +14,8 @@ use crate::head::tombstones::cut_out;
 
 /// Series per batch.
 const BATCH: usize = 64;
+/// Reserved at one time.
+const LUMP_BYTES: usize = 64 << 10;
 
 /// Where a stream stands.
 struct Reading {
@@ -32,11 +34,10 @@ struct Reading {
     warnings: Vec<String>,
 }
 
-/// A series and its chunks, some of them still on disk.
-struct Found {
-    labels: Labels,
-    pieces: Vec<Piece>,
-    tombstones: Vec<(i64, i64)>,
+/// A series that is complete, or one with chunks that are still on disk or not all to be shown.
+enum Found {
+    Whole(Series),
+    Parts { labels: Labels, pieces: Vec<Piece>, tombstones: Vec<(i64, i64)> },
 }
 
 pub(crate) fn select(core: Arc<Core>, ctx: &Ctx, want: Select) -> SeriesStream {
@@ -103,18 +104,22 @@ impl Reading {
 
     /// Up to `max` series that have samples in the range. Slots are locked one after the other, and only to copy.
     fn find(&mut self, max: usize) -> Result<Vec<Found>> {
-        let mut found = Vec::new();
+        let mut found = Vec::with_capacity(max.min(self.slots.len() - self.next));
         let core = self.core.clone();
         let symbols = core.symbols.read();
-        let mut looked = 0;
+        let (mut looked, mut bytes) = (0, 0);
         while found.len() < max && looked < 4 * BATCH {
             let Some(slot) = self.slots.get(self.next) else { break };
             self.next += 1;
             looked += 1;
             let Some(series) = core.slab.lock(*slot) else { continue };
             let unseen = series.unseen(|commit| self.snapshot.sees(commit));
-            let pieces = pieces(&series, self.want.range, unseen, self.want.skip_chunks)?;
-            if pieces.is_empty() {
+            let whole = if self.want.skip_chunks { None } else { only_chunk(&series, self.want.range, unseen)? };
+            let pieces = match whole {
+                Some(_) => Vec::new(),
+                None => pieces(&series, self.want.range, unseen, self.want.skip_chunks)?,
+            };
+            if whole.is_none() && pieces.is_empty() {
                 continue;
             }
             // What this reader does not see yet is held back as what is deleted.
@@ -125,16 +130,32 @@ impl Reading {
             if self.want.shard.as_ref().is_some_and(|shard| !shard.matches(&labels)) {
                 continue;
             }
-            let bytes = labels.size_bytes() + pieces.iter().map(Piece::size_bytes).sum::<usize>() + 256;
-            self.held.grow(bytes as u64)?;
-            self.batch_bytes += bytes as u64;
-            found.push(Found { labels, pieces, tombstones });
+            let chunk_bytes = whole.as_ref().map_or(0, Chunk::size_bytes);
+            bytes += labels.size_bytes() + chunk_bytes + pieces.iter().map(Piece::size_bytes).sum::<usize>() + 256;
+            if bytes > LUMP_BYTES {
+                self.hold(std::mem::take(&mut bytes))?;
+            }
+            found.push(match whole {
+                Some(chunk) => Found::Whole(Series { labels, chunks: vec![chunk] }),
+                None => Found::Parts { labels, pieces, tombstones },
+            });
         }
+        drop(symbols);
+        self.hold(bytes)?;
         Ok(found)
     }
 
+    fn hold(&mut self, bytes: usize) -> Result<()> {
+        self.held.grow(bytes as u64)?;
+        self.batch_bytes += bytes as u64;
+        Ok(())
+    }
+
     fn load(&mut self, found: Found) -> Result<Option<Series>> {
-        let Found { labels, pieces, tombstones } = found;
+        let (labels, pieces, tombstones) = match found {
+            Found::Whole(series) => return Ok(Some(series)),
+            Found::Parts { labels, pieces, tombstones } => (labels, pieces, tombstones),
+        };
         let deleted = !tombstones.is_empty();
         if self.want.skip_chunks && !deleted {
             return Ok(Some(Series { labels, chunks: Vec::new() }));
