@@ -1,4 +1,4 @@
-//! Records on their way from the log into the head, a hundred kilobytes and some at a time.
+//! Records on their way from the log into the head, some tens of kilobytes at a time.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use wal::record::{BucketHistogram, Histograms, Kind, Markers, Samples};
 use wal::{Compression, Packed, Position, Reader, Unpacker};
 
 /// Bytes as stored, in a batch; it may end with a record that is longer.
-const PACKED_BYTES: usize = 128 << 10;
+const PACKED_BYTES: usize = 64 << 10;
 
 /// One record as it is stored.
 #[derive(Debug)]

@@ -2,17 +2,18 @@
 //! behind them, the log of late samples.
 //!
 //! One thread reads records as they are stored and walks, in the order of the log, through what they hold of series,
-//! deletions, exemplars and metadata. A thread per core unpacks and decodes records into columns ahead of it; a thread per
-//! core fills in the samples behind it, each those of its own series. All queues are short, so that memory stays bounded
-//! whatever the length of the log.
+//! deletions, exemplars and metadata; of the samples it chooses those that are in no chunk on disk. A thread per core unpacks
+//! and decodes records into columns ahead of it; a thread per core fills in the samples behind it, each those of its own
+//! series. All queues are short, so that memory stays bounded whatever the length of the log.
 //!
 //! What cannot be read costs only itself. It is logged and counted, and never stops a start.
 
 mod batch;
 mod error;
-mod held;
+mod lanes;
 mod numbers;
 mod pipeline;
+mod rows;
 mod sequence;
 mod sources;
 mod tally;

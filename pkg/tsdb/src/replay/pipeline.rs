@@ -1,20 +1,23 @@
 //! The threads of a replay, and the queues between them.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use wal::{Reader, Unpacker};
 
 use super::batch::Batch;
+use super::lanes::{Lane, Lanes};
+use super::rows::Rows;
 use super::sequence::Sequence;
-use super::worker::{Job, Share, Worker};
+use super::worker::{Job, Worker};
 use super::{Error, Replayed};
 use crate::head::Restore;
 
-/// Batches that wait for each decoder, and each worker.
+/// Batches that wait for each decoder.
 const QUEUE: usize = 2;
+/// Jobs that wait for each worker: many samples.
+const JOBS: usize = 1;
 
 pub(super) struct Work<'a> {
     pub(super) restore: &'a Restore,
@@ -47,20 +50,17 @@ pub(super) fn run(
             scope.spawn(move || decode(&jobs, &done));
             decoders.push(Decoder { to, from });
         }
-        let mut workers = Vec::new();
-        for own in 0..work.threads as u64 {
-            let (to, jobs) = sync_channel::<Job>(QUEUE);
-            let worker = Worker {
-                restore: work.restore,
-                late_chunks: work.late_chunks,
-                share: Share { own, of: work.threads as u64 },
-                min_valid_ms: work.min_valid_ms,
-                late,
-            };
-            scope.spawn(move || worker.run(&jobs));
-            workers.push(to);
+        let mut lanes = Vec::new();
+        for _ in 0..work.threads {
+            let (to, jobs) = sync_channel::<Job>(JOBS);
+            let (give_back, back) = sync_channel::<Rows>(JOBS);
+            let worker = Worker { restore: work.restore, late };
+            scope.spawn(move || worker.run(&jobs, &give_back));
+            lanes.push(Lane::new(to, back));
         }
-        let sequence = Sequence { restore: work.restore, workers, late };
+        let (chooser, min_valid_ms) = (work.restore.worker(), work.min_valid_ms);
+        let lanes = Lanes { all: lanes, chooser, min_valid_ms, late };
+        let sequence = Sequence { restore: work.restore, lanes, late_chunks: work.late_chunks, late };
         drive(work, &mut reader, &decoders, sequence, at_segment, tally)
     })
 }
@@ -79,15 +79,17 @@ fn drive(
     work: &Work<'_>,
     reader: &mut Reader,
     decoders: &[Decoder],
-    sequence: Sequence<'_>,
+    mut sequence: Sequence<'_>,
     at_segment: &mut dyn FnMut(u64),
     tally: &mut Replayed,
 ) -> Result<(), Error> {
     let (mut waiting, mut next, mut ended) = (VecDeque::new(), 0, false);
-    let mut given = Given::default();
+    // Batches that are done with, for their memory.
+    let mut done: Vec<Batch> = Vec::new();
     loop {
         while !ended && waiting.len() < QUEUE * decoders.len() {
-            let mut batch = given.reuse();
+            let mut batch = done.pop().unwrap_or_default();
+            batch.clear();
             if !batch.fill(reader, at_segment) {
                 ended = true;
                 break;
@@ -97,27 +99,12 @@ fn drive(
             waiting.push_back(decoder);
             next = (next + 1) % decoders.len();
         }
-        let Some(decoder) = waiting.pop_front() else { return Ok(()) };
-        let batch = Arc::new(decoder.from.recv().map_err(|_| Error::ThreadEnded)?);
+        let Some(decoder) = waiting.pop_front() else { return sequence.end() };
+        let batch = decoder.from.recv().map_err(|_| Error::ThreadEnded)?;
         sequence.batch(&batch, tally)?;
-        given.0.push_back(batch);
+        done.push(batch);
         if (work.is_cancelled)() {
             return Err(Error::Cancelled);
         }
-    }
-}
-
-/// Batches that the workers have or had.
-#[derive(Default)]
-struct Given(VecDeque<Arc<Batch>>);
-
-impl Given {
-    /// An empty batch, with the memory of one that all workers are done with.
-    fn reuse(&mut self) -> Batch {
-        let done = self.0.front().is_some_and(|batch| Arc::strong_count(batch) == 1);
-        let oldest = if done { self.0.pop_front() } else { None };
-        let mut batch = oldest.and_then(Arc::into_inner).unwrap_or_default();
-        batch.clear();
-        batch
     }
 }

@@ -1,7 +1,7 @@
 //! What must be done in the order of the log: series, deletions, exemplars, metadata.
 
-use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::collections::HashSet;
+use std::ops::Range;
 
 use encoding::Corrupt;
 use labels::Labels;
@@ -9,22 +9,31 @@ use model::{Exemplar, MetricMetadata};
 use wal::record::{ExemplarReader, MetadataReader, SeriesReader, Tombstones};
 
 use super::batch::{Batch, Op};
-use super::worker::{Attach, Job};
+use super::lanes::Lanes;
 use super::{Error, Replayed};
 use crate::head::Restore;
 
 /// Labels that are resolved in one call, about.
 const PAIRS: usize = 1 << 14;
 
+/// A number whose chunks on disk a series gets once the samples before it are filled in.
+struct Attach {
+    /// The place among the batch's operations.
+    op: usize,
+    number: u64,
+}
+
 pub(super) struct Sequence<'a> {
     pub(super) restore: &'a Restore,
-    pub(super) workers: Vec<SyncSender<Job>>,
+    pub(super) lanes: Lanes,
+    /// Chunks of late samples that are on disk.
+    pub(super) late_chunks: &'a HashSet<u64>,
     pub(super) late: bool,
 }
 
 impl Sequence<'_> {
     /// Does the batch's operations, and hands what is left of them to the workers.
-    pub(super) fn batch(&self, batch: &Arc<Batch>, tally: &mut Replayed) -> Result<(), Error> {
+    pub(super) fn batch(&mut self, batch: &Batch, tally: &mut Replayed) -> Result<(), Error> {
         tally.records += batch.records();
         tally.invalid_histograms += batch.invalid_histograms;
         tally.unknown_records += batch.unknown_records;
@@ -42,7 +51,7 @@ impl Sequence<'_> {
                     if rows.mins_ms.iter().zip(&rows.maxs_ms).any(is_gone) {
                         // Samples before it belong to the series that is forgotten, those behind it to another one.
                         self.fill(batch, begin..at, &mut attach)?;
-                        self.renew()?;
+                        self.lanes.renew(self.restore.worker())?;
                         begin = at;
                     }
                     for ((number, min_ms), max_ms) in rows.refs.iter().zip(&rows.mins_ms).zip(&rows.maxs_ms) {
@@ -59,26 +68,33 @@ impl Sequence<'_> {
         self.fill(batch, begin..batch.ops.len(), &mut attach)
     }
 
-    fn fill(&self, batch: &Arc<Batch>, ops: std::ops::Range<usize>, attach: &mut Vec<Attach>) -> Result<(), Error> {
-        let attach = Arc::new(std::mem::take(attach));
-        for worker in &self.workers {
-            let job = Job::Fill { batch: batch.clone(), ops: ops.clone(), attach: attach.clone() };
-            worker.send(job).map_err(|_| Error::ThreadEnded)?;
+    /// Hands the samples of operations to the workers.
+    fn fill(&mut self, batch: &Batch, ops: Range<usize>, attach: &mut Vec<Attach>) -> Result<(), Error> {
+        let mut attach = attach.drain(..).peekable();
+        for at in ops {
+            match batch.ops.get(at) {
+                Some(Op::Floats(range)) => self.lanes.floats(&batch.floats, range.clone())?,
+                Some(Op::Histograms(range)) => self.lanes.histograms(&batch.histograms, range.clone())?,
+                Some(Op::Markers(range)) => {
+                    let markers = batch.markers.refs.iter().zip(&batch.markers.chunk_refs);
+                    let markers = markers.skip(range.start).take(range.len());
+                    // Where the chunk is not on disk, the samples are only in the log (prometheus#12127).
+                    let on_disk = markers.filter(|(_, chunk)| self.late_chunks.contains(*chunk));
+                    self.lanes.markers(on_disk.map(|(number, _)| *number))?;
+                }
+                Some(Op::Series(_) | Op::Tombstones(_) | Op::Exemplars(_) | Op::Metadata(_)) | None => {}
+            }
+            while let Some(Attach { number, .. }) = attach.next_if(|attach| attach.op == at) {
+                self.lanes.attach(number)?;
+            }
         }
+        self.lanes.chooser.flush();
         Ok(())
     }
 
-    /// Waits until the workers have done all they were given.
-    fn renew(&self) -> Result<(), Error> {
-        let (done, wait) = sync_channel(self.workers.len());
-        for worker in &self.workers {
-            worker.send(Job::Renew(done.clone())).map_err(|_| Error::ThreadEnded)?;
-        }
-        drop(done);
-        for _ in &self.workers {
-            wait.recv().map_err(|_| Error::ThreadEnded)?;
-        }
-        Ok(())
+    /// Hands over what is held.
+    pub(super) fn end(mut self) -> Result<(), Error> {
+        self.lanes.hand_over()
     }
 
     fn series(&self, record: &[u8], op: usize, attach: &mut Vec<Attach>, tally: &mut Replayed) -> Result<(), Corrupt> {

@@ -3,9 +3,8 @@
 
 use crate::head::RestoreWorker;
 
-/// Rows that are held at most; for very many series some of each.
+/// Rows that are held at most; for very many series one of each.
 const ROWS: usize = 1 << 16;
-const ROWS_OF_SERIES: usize = 2;
 
 /// Rows in the order of the log.
 #[derive(Default)]
@@ -32,10 +31,15 @@ impl Rows {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.slots.len() >= ROWS.max(self.end * ROWS_OF_SERIES)
+        self.slots.len() >= ROWS.max(self.end)
     }
 
-    fn clear(&mut self) {
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Empties it and keeps its memory.
+    pub(super) fn clear(&mut self) {
         self.slots.clear();
         self.samples.clear();
         self.starts_ms.clear();
@@ -43,28 +47,19 @@ impl Rows {
     }
 }
 
-/// Rows, and the same by series.
-pub(super) struct Held {
-    pub(super) floats: Rows,
-    /// They are late ones.
-    late: bool,
+/// Fills rows in, series by series.
+#[derive(Default)]
+pub(super) struct Filler {
     /// By slot: where the next of its rows goes.
     ends: Vec<u32>,
     samples: Vec<(i64, f64)>,
     starts_ms: Vec<i64>,
 }
 
-impl Held {
-    pub(super) fn new(late: bool) -> Self {
-        Self { floats: Rows::default(), late, ends: Vec::new(), samples: Vec::new(), starts_ms: Vec::new() }
-    }
-
-    /// Fills in the rows that are held.
-    pub(super) fn fill(&mut self, worker: &mut RestoreWorker) {
-        if self.floats.slots.is_empty() {
-            return;
-        }
-        self.sort();
+impl Filler {
+    /// Fills in `rows`, which are `late` ones or not.
+    pub(super) fn fill(&mut self, rows: &Rows, late: bool, worker: &mut RestoreWorker) {
+        self.sort(rows);
         let mut begin = 0;
         for (slot, end) in self.ends.iter().enumerate() {
             let rows = begin..*end as usize;
@@ -73,18 +68,16 @@ impl Held {
                 continue;
             }
             let starts_ms = self.starts_ms.get(rows.clone()).unwrap_or_default();
-            match self.late {
+            match late {
                 false => worker.floats(slot as u32, &self.samples[rows], starts_ms),
                 true => worker.late_floats(slot as u32, &self.samples[rows], starts_ms),
             }
         }
         worker.flush();
-        self.floats.clear();
     }
 
     /// Puts the rows of each slot side by side; `ends` says where those of each end.
-    fn sort(&mut self) {
-        let Rows { slots, samples, starts_ms, end } = &self.floats;
+    fn sort(&mut self, Rows { slots, samples, starts_ms, end }: &Rows) {
         self.ends.clear();
         self.ends.resize(*end, 0);
         for slot in slots {
