@@ -34,8 +34,13 @@ impl PlainKeys {
 
     #[inline]
     pub(super) fn read(&self, cursor: &mut Cursor<'_>) -> Result<(u64, i64), Corrupt> {
-        let series_ref = self.base_ref.wrapping_add_signed(cursor.varint()?);
-        Ok((series_ref, self.base_ms.wrapping_add(cursor.varint()?)))
+        Ok(self.at(cursor.varint()?, cursor.varint()?))
+    }
+
+    /// Reference and time of a row with these differences.
+    #[inline]
+    pub(super) fn at(&self, ref_delta: i64, time_delta: i64) -> (u64, i64) {
+        (self.base_ref.wrapping_add_signed(ref_delta), self.base_ms.wrapping_add(time_delta))
     }
 
     pub(super) fn write_base(rows: &mut Rows<'_>, series_ref: u64, time_ms: i64) -> Self {
