@@ -29,6 +29,23 @@ pub(super) struct Queue {
 struct State {
     requests: Vec<Request>,
     closed: bool,
+    /// The thread is at work on requests that it has taken.
+    thread_writes: bool,
+    /// Somebody else has a [`Turn`].
+    turn_given: bool,
+}
+
+/// The right to write at once, which nobody else has meanwhile: requests that come later wait for its end.
+pub(super) struct Turn<'a>(&'a Queue);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        state.turn_given = false;
+        if state.closed || !state.requests.is_empty() {
+            self.0.changed.notify_one();
+        }
+    }
 }
 
 impl Queue {
@@ -37,8 +54,20 @@ impl Queue {
         let mut state = self.state.lock();
         if !state.closed {
             state.requests.push(request);
-            self.changed.notify_one();
+            if !state.turn_given {
+                self.changed.notify_one();
+            }
         }
+    }
+
+    /// `None` if a request waits or is worked on, or after the end.
+    pub(super) fn try_turn(&self) -> Option<Turn<'_>> {
+        let mut state = self.state.lock();
+        if state.closed || state.thread_writes || state.turn_given || !state.requests.is_empty() {
+            return None;
+        }
+        state.turn_given = true;
+        Some(Turn(self))
     }
 
     /// No more requests are taken.
@@ -51,11 +80,13 @@ impl Queue {
     /// All requests that wait, into `out`; false at the end.
     pub(super) fn take(&self, out: &mut Vec<Request>) -> bool {
         let mut state = self.state.lock();
-        while state.requests.is_empty() && !state.closed {
+        state.thread_writes = false;
+        while state.turn_given || state.requests.is_empty() && !state.closed {
             self.changed.wait(&mut state);
         }
         std::mem::swap(out, &mut state.requests);
-        !out.is_empty()
+        state.thread_writes = !out.is_empty();
+        state.thread_writes
     }
 
     /// Waits; true at the end.

@@ -33,6 +33,53 @@ fn open(data: &Path, options: JournalOptions) -> LogJournal {
 
 #[tokio::test]
 async fn batches_are_logged_in_the_order_of_the_calls() {
+    logs_in_order().await;
+}
+
+/// Here most of them are written at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batches_are_logged_in_the_order_of_the_calls_by_their_writers() {
+    logs_in_order().await;
+}
+
+/// Whoever writes a batch, at once or for others: each writer's batches are all there, in their order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn many_writers_lose_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let wal = wal::Options { segment_bytes: 256 << 10, ..wal::Options::default() };
+    let journal = Arc::new(open(dir.path(), JournalOptions { wal, sync_interval: Duration::from_millis(1) }));
+    let tasks: Vec<_> = (0..6)
+        .map(|writer| {
+            let journal = journal.clone();
+            tokio::spawn(async move {
+                for n in 0..200 {
+                    // Some go through the queue: they are large, or have late samples.
+                    let tail = "x".repeat(if n % 50 == 7 { 100_000 } else { n });
+                    let late = if n % 9 == 0 { format!("{writer} {n}") } else { String::new() };
+                    journal.log(batch(&format!("{writer} {n} {tail}"), &late)).await.unwrap();
+                    if n % 70 == 0 {
+                        journal.cut(Log::Wal).await.unwrap();
+                    }
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    journal.close();
+    for (log, count) in [(Log::Wal, 200), (Log::Wbl, 23)] {
+        let all = read(dir.path(), log);
+        assert_eq!(all.len(), 6 * count);
+        for writer in 0..6 {
+            let own = all.iter().filter_map(|text| text.strip_prefix(&format!("{writer} ")));
+            let numbers: Vec<u32> = own.map(|text| text.split(' ').next().unwrap().parse().unwrap()).collect();
+            assert!(numbers.is_sorted() && numbers.len() == count, "{numbers:?}");
+        }
+    }
+}
+
+async fn logs_in_order() {
     for sync_interval in [Duration::ZERO, Duration::from_millis(1)] {
         let dir = tempfile::tempdir().unwrap();
         let journal = open(dir.path(), JournalOptions { sync_interval, ..JournalOptions::default() });

@@ -93,30 +93,52 @@ impl Logs {
 
     /// Writes batches in one go. If that fails, each one alone, so that one that can never be written costs no other.
     fn write(&mut self, waiting: Vec<Waiting>) {
-        match self.try_write(&waiting) {
+        let batches: Vec<&LogBatch> = waiting.iter().map(|(batch, _)| batch).collect();
+        match self.try_write(&batches) {
             Err(Failed { error: wal::Error::TooLarge { .. }, written: false }) if waiting.len() > 1 => {
                 for one in waiting {
                     self.write(vec![one]);
                 }
             }
+            written => {
+                let outcome = self.outcome(written);
+                answer(waiting, &outcome);
+            }
+        }
+    }
+
+    /// Writes one batch.
+    pub(super) fn write_one(&mut self, batch: &LogBatch) -> Result<(), JournalError> {
+        let written = self.try_write(&[batch]);
+        self.outcome(written)
+    }
+
+    /// Whether the operating system's cache most likely takes so many bytes at once: no file is to be begun or made durable.
+    pub(super) fn is_quick(&self, bytes: usize) -> bool {
+        const QUICK_BYTES: usize = 256 << 10;
+        let behind = self.wal.position().offset + 2 * bytes as u64;
+        bytes <= QUICK_BYTES && !self.options.sync_interval.is_zero() && behind < self.options.wal.segment_bytes
+    }
+
+    fn outcome(&mut self, written: Result<(), Failed>) -> Result<(), JournalError> {
+        match written {
             Ok(()) => {
                 self.metrics.segment.set(self.wal.position().segment as f64);
                 let sync_each = self.options.sync_interval.is_zero();
-                let synced = if sync_each { self.sync().map_err(|e| failed(&e, false)) } else { Ok(()) };
-                answer(waiting, &synced);
+                if sync_each { self.sync().map_err(|e| failed(&e, false)) } else { Ok(()) }
             }
             Err(Failed { error, written }) => {
                 self.metrics.writes_failed.inc();
                 if let Some(times) = self.metrics.occasionally.count() {
                     tracing::error!(%error, times, "the log cannot be written, commits are refused");
                 }
-                answer(waiting, &Err(failed(&error, !written)));
+                Err(failed(&error, !written))
             }
         }
     }
 
-    fn try_write(&mut self, waiting: &[Waiting]) -> Result<(), Failed> {
-        let records = |of: fn(&LogBatch) -> &Records| waiting.iter().flat_map(move |(batch, _)| of(batch).iter());
+    fn try_write(&mut self, batches: &[&LogBatch]) -> Result<(), Failed> {
+        let records = |of: fn(&LogBatch) -> &Records| batches.iter().flat_map(move |batch| of(batch).iter());
         let wal: Vec<&[u8]> = records(|batch| &batch.wal).collect();
         let wbl: Vec<&[u8]> = records(|batch| &batch.wbl).collect();
         if !wal.is_empty() {
