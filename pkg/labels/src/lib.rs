@@ -6,6 +6,7 @@
 //! This crate knows nothing of time, samples, files or networks.
 
 mod builder;
+mod encoded;
 mod hash;
 mod matcher;
 mod quote;

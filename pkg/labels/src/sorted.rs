@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::set::{push, text_at};
+use crate::encoded::{push, text_at};
 use crate::{Labels, LabelsError};
 
 /// Collects pairs that ascend strictly by name, as decoders meet them. What a set shares with the one before at the same
