@@ -47,7 +47,7 @@ fn change(
         let per = divisor(per_second, windows.range_ms);
         return windows.slide(column, cx, |w| {
             let inside = falls_inside(falls, w, &mut from);
-            Some(Edges::of(w, inside)?.extrapolated(is_counter, per))
+            Some(Edges::of(w, inside)?.extrapolated(is_counter, true, per))
         });
     }
     let mut block = Block::new(is_counter, per_second, windows.range_ms);

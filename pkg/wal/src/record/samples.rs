@@ -188,7 +188,9 @@ mod tests {
         while cursor.left() > 0 {
             let (series_ref, time_ms) = keys.read(&mut cursor)?;
             let value = f64::from_bits(cursor.be64()?);
-            (out.refs.push(series_ref), out.times_ms.push(time_ms), out.values.push(value));
+            out.refs.push(series_ref);
+            out.times_ms.push(time_ms);
+            out.values.push(value);
         }
         Ok(out)
     }
