@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chunkenc::{Encoding, TimedChunk, encode_xor};
 use common::{Data, append, assert_same, canonical, copy_dir, data};
 use histogram::{Histogram, Span};
 use model::{Exemplar, FakeClock, MetricMetadata, MetricType, TimeRange};
@@ -371,6 +372,31 @@ async fn two_numbers_of_one_series() {
         let all = all_exemplars();
         let exemplars = node.head.exemplars(&Ctx::background(), all).await.unwrap().value;
         assert_eq!(exemplars[0].exemplars[0].timestamp_ms, T + 15_500);
+    }
+}
+
+/// Both numbers have chunks on disk, and no sample of the first one is in the log.
+#[tokio::test(flavor = "multi_thread")]
+async fn chunks_of_two_numbers_of_one_series() {
+    let chunk = |times: std::ops::Range<i64>| {
+        let (min_time, max_time) = (T + times.start * 1000, T + (times.end - 1) * 1000);
+        let data = encode_xor(times.map(|t| (T + t * 1000, 1.0))).unwrap();
+        TimedChunk { min_time, max_time, encoding: Encoding::Xor, data: data.into() }
+    };
+    for (threads, with_samples) in [(1, false), (2, true), (2, false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let chunks = MappedChunks::open(&dir.path().join("chunks_head"), MappedOptions::default()).unwrap();
+        chunks.write(1, &chunk(0..10), false).unwrap();
+        chunks.write(9, &chunk(10..20), false).unwrap();
+        drop(chunks);
+        let mut records = vec![series(1, "both"), series(9, "both")];
+        if with_samples {
+            records.push(samples(&[9], 15..25, 1.0));
+        }
+        log(dir.path(), records);
+        let node = start_with(dir.path(), threads, i64::MIN);
+        let expected = if with_samples { 25 } else { 20 };
+        assert_eq!(count(&data(&node.head).await, "both", 1.0), expected, "{threads} threads");
     }
 }
 

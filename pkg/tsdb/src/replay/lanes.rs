@@ -139,6 +139,8 @@ impl Lanes {
     /// A series has one more number: its chunks come behind the samples so far.
     pub(super) fn attach(&mut self, number: u64) -> Result<(), Error> {
         let Some(slot) = self.chooser.slot(number) else { return Ok(()) };
+        // Those of the first number come before.
+        self.chooser.covered_ms(slot);
         let at = self.of(slot);
         let lane = &mut self.all[at];
         lane.hand_over()?;
