@@ -3,13 +3,31 @@
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A TCP port of the loopback interface that was free a moment ago: for programs that cannot listen on port 0.
+/// Below those that systems give to whoever connects or listens on port 0.
+const PORTS: std::ops::Range<u32> = 22_000..32_000;
+
+/// A TCP port of the loopback interface that was free a moment ago: for programs that cannot listen on port 0. This process
+/// gives it to nobody else for long, and no connection gets it.
 ///
 /// # Errors
 /// None is free.
 pub fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let count = PORTS.end - PORTS.start;
+    // Processes that run at the same time begin far apart.
+    let begin = std::process::id().wrapping_mul(2_654_435_761) % count;
+    for _ in 0..count {
+        let offset = (begin + NEXT.fetch_add(1, Ordering::Relaxed)) % count;
+        let port = u16::try_from(PORTS.start + offset).map_err(io::Error::other)?;
+        match TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)) {
+            Ok(_) => return Ok(port),
+            Err(e) if e.kind() == io::ErrorKind::AddrInUse => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Err(io::Error::other("no port is free"))
 }
 
 /// A child process that is killed, by its own id, when dropped.
