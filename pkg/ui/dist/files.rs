@@ -1,7 +1,7 @@
 // Written by web/build.mjs.
 &[
     File { name: "alerts-3HY4PPXK.js", digest: "6c5302506912a55f", gzip: include_bytes!("alerts-3HY4PPXK.js.gz") },
-    File { name: "app-HSEUPA77.js", digest: "2b97a3125209437a", gzip: include_bytes!("app-HSEUPA77.js.gz") },
+    File { name: "app-3GWXB5O4.js", digest: "c77bf49db6409bde", gzip: include_bytes!("app-3GWXB5O4.js.gz") },
     File { name: "app-XSMPV7QC.css", digest: "9ad33bae9b0b6b08", gzip: include_bytes!("app-XSMPV7QC.css.gz") },
     File { name: "blocks-DF2BBT3N.js", digest: "cf62b99999a3bd64", gzip: include_bytes!("blocks-DF2BBT3N.js.gz") },
     File { name: "cardinality-JHSKMNRH.js", digest: "56d56833cd46f177", gzip: include_bytes!("cardinality-JHSKMNRH.js.gz") },
@@ -18,7 +18,7 @@
     File { name: "codemirror-PO4HIICT.js", digest: "0b2b723e60687f8d", gzip: include_bytes!("codemirror-PO4HIICT.js.gz") },
     File { name: "discovery-X7VTMKHK.js", digest: "5aa8394f3338f982", gzip: include_bytes!("discovery-X7VTMKHK.js.gz") },
     File { name: "explore-RYCZ4KKP.js", digest: "898039fd1638e87a", gzip: include_bytes!("explore-RYCZ4KKP.js.gz") },
-    File { name: "index.html", digest: "53ca5488d5186c96", gzip: include_bytes!("index.html.gz") },
+    File { name: "index.html", digest: "0d7c298f8c9c52b3", gzip: include_bytes!("index.html.gz") },
     File { name: "pipeline-BGEGZXUE.js", digest: "4858dc21ec48729a", gzip: include_bytes!("pipeline-BGEGZXUE.js.gz") },
     File { name: "queries-YEMZ2SX6.js", digest: "8f012cafe60b3c30", gzip: include_bytes!("queries-YEMZ2SX6.js.gz") },
     File { name: "rules-4QK5SIWJ.js", digest: "b390d5d2f68a48e2", gzip: include_bytes!("rules-4QK5SIWJ.js.gz") },

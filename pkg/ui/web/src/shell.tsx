@@ -28,6 +28,8 @@ const PAGES: Record<string, preact.ComponentType<{ site: Site }>> = {
 export function Shell({ site }: { site: Site }) {
   const { segment } = usePlace();
   const [overlay, setOverlay] = useState<"help" | "palette" | undefined>();
+  // A dialog tells that it was closed a moment later: another one may be open by then.
+  const closed = (which: string) => setOverlay((now) => (now === which ? undefined : now));
   const current = site.pages.find((page) => page.paths.includes(segment)) ?? site.pages[0];
   useKeys(site, setOverlay);
   const name = current?.name ?? "query";
@@ -56,8 +58,8 @@ export function Shell({ site }: { site: Site }) {
       <div id="content" tabIndex={-1}>
         {Page ? <Page site={site} key={name} /> : <p class="empty">There is no page here.</p>}
       </div>
-      {overlay === "help" ? <Help site={site} onClose={() => setOverlay(undefined)} /> : null}
-      {overlay === "palette" ? <Palette site={site} onClose={() => setOverlay(undefined)} /> : null}
+      {overlay === "help" ? <Help site={site} onClose={() => closed("help")} /> : null}
+      {overlay === "palette" ? <Palette site={site} onClose={() => closed("palette")} /> : null}
     </>
   );
 }

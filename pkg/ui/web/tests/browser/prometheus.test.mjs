@@ -111,7 +111,7 @@ test("a query is typed, completed, run, shown, zoomed, and found again", { skip,
   await close();
 });
 
-test("keys open pages, the help and the palette", { skip, timeout: 60_000 }, async () => {
+test("keys open pages, the help and the palette", { skip, timeout: 120_000 }, async () => {
   const { page, faults, close } = await open(chrome, { allow: ALLOWED });
   await visit(page, `${base}targets`);
   await page.keyboard.press("g");
@@ -120,8 +120,11 @@ test("keys open pages, the help and the palette", { skip, timeout: 60_000 }, asy
   await page.keyboard.press("?");
   await page.getByRole("dialog", { name: "Keys" }).waitFor();
   await page.keyboard.press("Escape");
+  await page.getByRole("dialog", { name: "Keys" }).waitFor({ state: "detached" });
   await page.keyboard.press("ControlOrMeta+k");
+  await page.waitForFunction(() => document.activeElement?.matches("dialog input"));
   await page.keyboard.type("cardi");
+  await page.getByRole("option", { name: /Cardinality/ }).first().waitFor();
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: "Cardinality", level: 1 }).waitFor();
   await page.getByRole("button", { name: "Dark theme" }).click();
