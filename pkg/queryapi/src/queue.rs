@@ -161,7 +161,7 @@ impl Evaluate for Queue {
 fn of_tenant(error: QueryError, tenant: &str) -> QueryError {
     match error {
         QueryError::Limit(text) => {
-            QueryError::Limit(format!("{text}; tenant {tenant:?} has limits of its own (--query.tenant-limits-file)"))
+            QueryError::Limit(format!("{text}; the limits of tenant {tenant:?} are in --query.tenant-limits-file"))
         }
         other => other,
     }

@@ -21,26 +21,28 @@ pub struct TenantLimits {
 
 /// The limits of all tenants, by name. They may change at any time; what runs goes on with those that it began with.
 #[derive(Debug, Default)]
-pub struct Tenants {
-    others: RwLock<TenantLimits>,
-    named: RwLock<HashMap<Arc<str>, TenantLimits>>,
+pub struct Tenants(RwLock<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    others: TenantLimits,
+    named: HashMap<Arc<str>, TenantLimits>,
 }
 
 impl Tenants {
     /// `others` for each tenant that has no limits of its own.
     pub fn new(others: TenantLimits) -> Self {
-        Self { others: RwLock::new(others), named: RwLock::default() }
+        Self(RwLock::new(Table { others, named: HashMap::new() }))
     }
 
     /// Puts other limits in force.
     pub fn replace(&self, others: TenantLimits, named: HashMap<Arc<str>, TenantLimits>) {
-        *self.others.write() = others;
-        *self.named.write() = named;
+        *self.0.write() = Table { others, named };
     }
 
     /// The limits of a tenant.
     pub fn of(&self, tenant: &str) -> TenantLimits {
-        let named = self.named.read().get(tenant).copied();
-        named.unwrap_or_else(|| *self.others.read())
+        let table = self.0.read();
+        table.named.get(tenant).copied().unwrap_or(table.others)
     }
 }

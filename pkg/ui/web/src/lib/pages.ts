@@ -57,11 +57,14 @@ export function useAll<P extends object, T>(path: string | undefined, params: Pa
         return { page: answer.data, next: names.next(answer.data) ?? null };
       };
       const found: T[] = [];
-      for await (const { page } of pages(ask)) {
+      let error: Error | undefined;
+      for await (const { page, next } of pages(ask)) {
         for (const item of items(page)) found.push(item);
-        if (found.length >= ITEMS_MAX) break;
+        if (next === null || found.length < ITEMS_MAX) continue;
+        error = new Error(`there are more than the ${found.length} that are shown`);
+        break;
       }
-      if (first) setAll({ items: found, first, isLoading: false });
+      if (first) setAll({ items: found, first, error, isLoading: false });
     };
     load().catch((error: unknown) => isAbort(error) || setAll((old) => ({ ...old, error, isLoading: false })));
     return () => control.abort();
