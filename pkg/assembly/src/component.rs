@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use flags::{Command, Parsed};
+use flags::{Command, Outcome, Parsed};
 use service::Group;
 use transport::http::Probe;
 
@@ -27,6 +27,20 @@ pub trait Config: Clone + Send + Sync + Sized + 'static {
     /// The gRPC part; `None` = the component has no gRPC listener.
     fn grpc(&self) -> Option<&GrpcConfig> {
         None
+    }
+}
+
+/// The settings of a component within another program, from what would stand on its command line.
+///
+/// # Errors
+/// Flags that cannot be used, or that only print something.
+pub fn configured<C: Component>(
+    args: impl IntoIterator<Item = impl Into<String>>,
+    deps: &Deps,
+) -> Result<C::Config, Error> {
+    match flags::parse(&C::command(), args.into_iter().map(Into::into), "")? {
+        Outcome::Run(parsed) => C::Config::from_flags(&parsed, deps),
+        Outcome::Print(text) => Err(Error::Config(text)),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use flags::{Flag, Parsed};
 use labels::Matcher;
-use storage::{Inspect, SeriesSource};
+use storage::{Budget, Inspect, SeriesSource};
 use storeapi::{
     EndpointInfo, InfoServer, InspectApis, Served, ServerOptions, StoreLimits, inspect_routes, store_routes,
 };
@@ -57,6 +57,54 @@ pub fn store_limits(parsed: &Parsed) -> StoreLimits {
     StoreLimits {
         series: parsed.count("store.limits.request-series"),
         samples: parsed.count("store.limits.request-samples"),
+    }
+}
+
+/// The flags of what StoreAPI requests may hold, of components that serve data of their own.
+pub const STORE_REQUESTS: &[Flag] = &[
+    Flag::size(
+        "store.max-request-bytes",
+        "1GiB",
+        "Maximum bytes a single Series request can hold in memory. 0 means no limit.",
+    )
+    .hidden(),
+    Flag::size(
+        "store.max-request-bytes-total",
+        "0",
+        "Maximum bytes all Series requests together can hold in memory. 0 means no limit.",
+    )
+    .hidden(),
+];
+
+/// What StoreAPI requests may take of a component that serves data of its own.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// How much one request may send.
+    pub limits: StoreLimits,
+    /// Bytes that one request holds; 0 = no limit.
+    pub request_bytes_max: u64,
+    /// Bytes that all requests together hold; 0 = no limit.
+    pub requests_bytes_max: u64,
+}
+
+impl StoreConfig {
+    /// From a command line whose flags include [`STORE_LIMITS`] and [`STORE_REQUESTS`].
+    pub fn from_flags(parsed: &Parsed) -> Self {
+        Self {
+            limits: store_limits(parsed),
+            request_bytes_max: parsed.size_bytes("store.max-request-bytes"),
+            requests_bytes_max: parsed.size_bytes("store.max-request-bytes-total"),
+        }
+    }
+
+    /// The options of a Store service with these limits.
+    pub fn options(&self, metrics: &Metrics) -> ServerOptions {
+        let (all_max, one_max) = (self.requests_bytes_max, self.request_bytes_max);
+        let all = Budget::new("all StoreAPI requests together", "--store.max-request-bytes-total", all_max, None);
+        let budget = Arc::new(move || {
+            Budget::new("this StoreAPI request", "--store.max-request-bytes", one_max, Some(all.clone()))
+        });
+        ServerOptions { limits: self.limits, budget, metrics: metrics.clone() }
     }
 }
 

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use axum::Router;
+use axum::routing::MethodRouter;
 use flags::{Flag, Parsed};
 use service::BoxError;
-use transport::http::{Prefixes, WebConfig};
+use telemetry::Metrics;
+use transport::http::{Prefixes, Probe, WebConfig, common_routes};
 use transport::{RequestLog, ServeOptions};
 
 use crate::error::Error;
@@ -115,6 +118,21 @@ impl HttpConfig {
             web_flag,
             request_log_file: Some(text("request.logging-config-file").to_owned()).filter(|path| !path.is_empty()),
         })
+    }
+
+    /// `routes` below the route prefix, probes and metrics there too; see [`Prefixes::mount`].
+    pub fn mount(
+        &self,
+        home: &'static str,
+        page: MethodRouter,
+        mut routes: Router,
+        metrics: &Metrics,
+        probe: &Probe,
+    ) -> Router {
+        if !self.prefixes.is_root() {
+            routes = routes.merge(common_routes(metrics.clone(), probe.clone()));
+        }
+        self.prefixes.mount(home, page, routes)
     }
 
     /// Registers the files that can be read again.

@@ -6,7 +6,7 @@
 //! from outside is in [`Deps`]; tests give a simulated clock, a bucket in memory and listeners on port 0.
 //!
 //! The settings of a component are composed of its owners' parts, each of which reads its own flags: [`HttpConfig`],
-//! [`GrpcConfig`], [`BucketConfig`], [`store_limits`].
+//! [`GrpcConfig`], [`BucketConfig`], [`StoreConfig`].
 
 mod bucket;
 mod component;
@@ -19,10 +19,10 @@ mod reload;
 mod run;
 
 pub use bucket::{BucketConfig, OBJSTORE};
-pub use component::{Component, Config};
+pub use component::{Component, Config, configured};
 pub use deps::{Deps, Env, Random};
 pub use error::Error;
-pub use grpc::{GrpcConfig, GrpcServices, STORE_LIMITS, store_limits};
+pub use grpc::{GrpcConfig, GrpcServices, STORE_LIMITS, STORE_REQUESTS, StoreConfig, store_limits};
 pub use http::{HttpConfig, PROMETHEUS_HTTP};
 pub use listeners::Listeners;
 pub use reload::{ReloadTrigger, Reloads};

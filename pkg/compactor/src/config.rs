@@ -170,7 +170,6 @@ fn age_flag(step: &Step) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use assembly::Config as _;
     use telemetry::Metrics;
 
     use super::*;
@@ -178,11 +177,7 @@ mod tests {
 
     fn config(args: &[&str]) -> Result<Config, String> {
         let deps = Deps::isolated(Metrics::new());
-        match flags::parse(&crate::command(), args.iter().map(|a| (*a).to_owned()), "v") {
-            Ok(flags::Outcome::Run(parsed)) => Config::from_flags(&parsed, &deps).map_err(|e| e.to_string()),
-            Ok(flags::Outcome::Print(text)) => Err(text),
-            Err(e) => Err(e.to_string()),
-        }
+        assembly::configured::<crate::Compact>(args.iter().copied(), &deps).map_err(|e| e.to_string())
     }
 
     #[test]

@@ -19,7 +19,7 @@ use storage::{Budget, Inspect, SeriesSource};
 use storeapi::{ComponentType, EndpointInfo, Served, ServerOptions, StoreSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use transport::http::{Probe, common_routes};
+use transport::http::Probe;
 use ui::{Page, Site};
 
 use crate::chosen_sets::kept;
@@ -207,12 +207,8 @@ impl Component for Querier {
     fn http_routes(&self) -> Router {
         let version = self.state.build.version.to_owned();
         let site = Site { component: "query", version, pages: PAGES, thanos: true };
-        let mut routes = ui::routes(&site).merge(api::router(self.state.clone()));
-        let prefixes = &self.config.http.prefixes;
-        if !prefixes.is_root() {
-            routes = routes.merge(common_routes(self.deps.metrics.clone(), self.probe.clone()));
-        }
-        prefixes.mount("graph", ui::home(), routes)
+        let routes = ui::routes(&site).merge(api::router(self.state.clone()));
+        self.config.http.mount("graph", ui::home(), routes, &self.deps.metrics, &self.probe)
     }
 
     fn grpc_services(&self) -> Option<GrpcServices> {

@@ -280,18 +280,13 @@ fn endpoints(parsed: &Parsed, base: &Spec) -> Result<Vec<Spec>, Error> {
 
 #[cfg(test)]
 mod tests {
-    use assembly::Config as _;
     use telemetry::Metrics;
 
     use super::*;
 
     fn config(args: &[&str]) -> Result<Config, String> {
         let deps = Deps::isolated(Metrics::new());
-        match flags::parse(&crate::command(), args.iter().map(|a| (*a).to_owned()), "v") {
-            Ok(flags::Outcome::Run(parsed)) => Config::from_flags(&parsed, &deps).map_err(|e| e.to_string()),
-            Ok(flags::Outcome::Print(text)) => Err(text),
-            Err(e) => Err(e.to_string()),
-        }
+        assembly::configured::<crate::Querier>(args.iter().copied(), &deps).map_err(|e| e.to_string())
     }
 
     #[test]

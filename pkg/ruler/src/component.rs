@@ -19,10 +19,10 @@ use promql::{Engine, EngineOptions, LocalEvaluator, QuerySource, ReadOptions};
 use rules::{GroupSettings, Manager};
 use service::Group;
 use storage::{Budget, Inspect, MemorySource, RulesSource, SeriesSource, WithExternalLabels};
-use storeapi::{ComponentType, EndpointInfo, Served, ServerOptions, StoreSet};
+use storeapi::{ComponentType, EndpointInfo, Served, StoreSet};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use transport::http::{Probe, common_routes};
+use transport::http::Probe;
 use ui::{Page, Site};
 
 use crate::addresses::AddressBook;
@@ -313,15 +313,11 @@ impl Component for Ruler {
             }
         };
         let site = Site { component: "rule", version: self.state.build.version.to_owned(), pages: PAGES, thanos: true };
-        let mut routes = Router::new()
+        let routes = Router::new()
             .merge(ui::routes(&site))
             .route("/-/reload", post(reload.clone()).put(reload))
             .merge(api::router(self.state.clone()));
-        let prefixes = &self.config.http.prefixes;
-        if !prefixes.is_root() {
-            routes = routes.merge(common_routes(self.deps.metrics.clone(), self.probe.clone()));
-        }
-        prefixes.mount("alerts", ui::home(), routes)
+        self.config.http.mount("alerts", ui::home(), routes, &self.deps.metrics, &self.probe)
     }
 
     fn grpc_services(&self) -> Option<GrpcServices> {
@@ -336,12 +332,7 @@ impl Component for Ruler {
             };
             return Some(GrpcServices::new(served, info).inspect(inspect));
         };
-        let (total_max, bytes_max) = (self.config.requests_bytes_max, self.config.request_bytes_max);
-        let all = Budget::new("all StoreAPI requests together", "--store.max-request-bytes-total", total_max, None);
-        let budget = Arc::new(move || {
-            Budget::new("this StoreAPI request", "--store.max-request-bytes", bytes_max, Some(all.clone()))
-        });
-        let options = ServerOptions { limits: self.config.limits, budget, metrics: self.deps.metrics.clone() };
+        let options = self.config.store.options(&self.deps.metrics);
         let served = Served { store: true, ..Served::of(&inspect) };
         let live = WithExternalLabels::new(tsdb.clone(), move || labels.clone());
         let (told, probe) = (live.clone(), self.probe.clone());

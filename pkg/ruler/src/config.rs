@@ -4,14 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assembly::{BucketConfig, Deps, Error, GrpcConfig, HttpConfig, store_limits};
+use assembly::{BucketConfig, Deps, Error, GrpcConfig, HttpConfig, StoreConfig};
 use config::RemoteWriteConfig;
 use flags::Parsed;
 use labels::Labels;
 use relabel::Rule;
 use rules::ParseOptions;
 use storage::PartialResponse;
-use storeapi::StoreLimits;
 
 use crate::alerts::LinkTemplate;
 use crate::clients::{
@@ -49,13 +48,9 @@ pub struct Config {
     /// Where recorded series are sent to; none = they are kept in a TSDB.
     pub remote_write: Vec<RemoteWriteConfig>,
     pub ship: ShipConfig,
-    pub limits: StoreLimits,
+    pub store: StoreConfig,
     /// All evaluations together; 0 = no limit.
     pub query_bytes_max: u64,
-    /// Bytes of one StoreAPI request; 0 = no limit.
-    pub request_bytes_max: u64,
-    /// Bytes of all StoreAPI requests together; 0 = no limit.
-    pub requests_bytes_max: u64,
 }
 
 /// The TSDB of recorded series.
@@ -136,10 +131,8 @@ impl assembly::Config for Config {
                 hash: parsed.text("hash-func") == "SHA256",
                 meta_file_name,
             },
-            limits: store_limits(parsed),
+            store: StoreConfig::from_flags(parsed),
             query_bytes_max: parsed.size_bytes("limits.query-bytes"),
-            request_bytes_max: parsed.size_bytes("store.max-request-bytes"),
-            requests_bytes_max: parsed.size_bytes("store.max-request-bytes-total"),
         })
     }
 }
@@ -226,19 +219,13 @@ fn remote_write(parsed: &Parsed) -> Result<Vec<RemoteWriteConfig>, Error> {
 
 #[cfg(test)]
 mod tests {
-    use assembly::Config as _;
     use telemetry::Metrics;
 
     use super::*;
 
     fn config(args: &[&str]) -> Result<Config, String> {
-        let args: Vec<String> = args.iter().map(|a| (*a).to_owned()).collect();
         let deps = Deps::isolated(Metrics::new());
-        match flags::parse(&crate::command(), args, "0") {
-            Ok(flags::Outcome::Run(parsed)) => Config::from_flags(&parsed, &deps).map_err(|e| e.to_string()),
-            Ok(_) => Err("no run".to_owned()),
-            Err(e) => Err(e.to_string()),
-        }
+        assembly::configured::<crate::Ruler>(args.iter().copied(), &deps).map_err(|e| e.to_string())
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The flags of `aion rule`: Thanos' names and defaults, and limits of our own.
 
-use assembly::{OBJSTORE, STORE_LIMITS};
+use assembly::{OBJSTORE, STORE_LIMITS, STORE_REQUESTS};
 use flags::{Command, Flag};
 use transport::flags::{COMMON, GRPC_SERVER, HTTP, REQUEST_LOG};
 
@@ -96,8 +96,6 @@ const MORE: &[Flag] = &[
     Flag::word("hash-func", &["SHA256", ""], "", "Which hash function to use when calculating the hashes of uploaded files.").hidden(),
     Flag::size("limits.query-bytes", "512MiB", "Most bytes that all evaluations together hold of answers. 0 means no limit.").hidden(),
     Flag::count("limits.rule-series", "1000000", "Most series or alerts that one rule may give, whatever the limit of its group. 0 means no limit.").hidden(),
-    Flag::size("store.max-request-bytes", "1GiB", "Maximum bytes a single Series request can hold in memory. 0 means no limit.").hidden(),
-    Flag::size("store.max-request-bytes-total", "0", "Maximum bytes all Series requests together can hold in memory. 0 means no limit.").hidden(),
 ];
 
 /// The command line of `aion rule`.
@@ -105,7 +103,20 @@ pub fn command() -> Command {
     Command {
         name: "rule",
         about: "Ruler evaluating Prometheus rules against given Query nodes, exposing Store API and storing old blocks in bucket.",
-        flags: vec![COMMON, HTTP, GRPC_SERVER, REQUEST_LOG, RULE, QUERY, ALERT, STORAGE, OBJSTORE, STORE_LIMITS, MORE],
+        flags: vec![
+            COMMON,
+            HTTP,
+            GRPC_SERVER,
+            REQUEST_LOG,
+            RULE,
+            QUERY,
+            ALERT,
+            STORAGE,
+            OBJSTORE,
+            STORE_LIMITS,
+            STORE_REQUESTS,
+            MORE,
+        ],
         args: None,
     }
 }

@@ -22,7 +22,7 @@ use remote::send::{RemoteWrite, SendDeps, cursor_dir};
 use service::Group;
 use storage::{Inspect, MemorySource, SeriesSource};
 use tokio_util::sync::CancellationToken;
-use transport::http::{Probe, common_routes};
+use transport::http::Probe;
 use tsdb::agent::{AgentOptions, AgentStore};
 use tsdb::journal::JournalOptions;
 use ui::{Page, Site};
@@ -309,16 +309,12 @@ impl Component for Agent {
         });
         let site = Site { component: "server", version: build.version.to_owned(), pages: PAGES, thanos: true };
         let store = Arc::new(self.store.clone());
-        let mut routes = Router::new()
+        let routes = Router::new()
             .route("/version", version)
             .merge(ui::routes(&site))
             .merge(api::router(self.state.clone()).layer(from_fn(refuse_queries)))
             .merge(receivers(&self.config, &self.deps, &self.in_force, store, writes(&self.config)));
-        let prefixes = &self.config.http.prefixes;
-        if !prefixes.is_root() {
-            routes = routes.merge(common_routes(self.deps.metrics.clone(), self.probe.clone()));
-        }
-        prefixes.mount("targets", ui::home(), routes)
+        self.config.http.mount("targets", ui::home(), routes, &self.deps.metrics, &self.probe)
     }
 
     fn on_reload(self: &Arc<Self>, reloads: &mut Reloads) {

@@ -18,10 +18,10 @@ use promql::{Engine, Evaluate, LocalEvaluator};
 use remote::send::RemoteWrite;
 use service::Group;
 use storage::{Budget, Inspect, SeriesSource, TsdbAdmin, TsdbView, WithExternalLabels};
-use storeapi::{ComponentType, EndpointInfo, Served, ServerOptions, StoreSet};
+use storeapi::{ComponentType, EndpointInfo, Served, StoreSet};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
-use transport::http::{Probe, common_routes};
+use transport::http::Probe;
 use tsdb::db::{Admin, Tsdb};
 
 use crate::agent::Agent;
@@ -321,22 +321,13 @@ impl Component for Server {
             in_force: &self.in_force,
             state: &self.state,
         };
-        let mut routes = own.all();
-        let prefixes = &self.config.http.prefixes;
-        if !prefixes.is_root() {
-            routes = routes.merge(common_routes(self.deps.metrics.clone(), self.probe.clone()));
-        }
-        prefixes.mount("graph", ui::home(), routes)
+        let routes = own.all();
+        self.config.http.mount("graph", ui::home(), routes, &self.deps.metrics, &self.probe)
     }
 
     fn grpc_services(&self) -> Option<GrpcServices> {
         self.config.grpc.as_ref()?;
-        let (total_max, bytes_max) = (self.config.requests_bytes_max, self.config.request_bytes_max);
-        let all = Budget::new("all StoreAPI requests together", "--store.max-request-bytes-total", total_max, None);
-        let budget = Arc::new(move || {
-            Budget::new("this StoreAPI request", "--store.max-request-bytes", bytes_max, Some(all.clone()))
-        });
-        let options = ServerOptions { limits: self.config.store_limits, budget, metrics: self.deps.metrics.clone() };
+        let options = self.config.store.options(&self.deps.metrics);
         let known = self.in_force.clone();
         let inspect = Outside::inspect(self.inspect.clone(), move || known.external_labels());
         let served = Served { store: true, ..Served::of(&inspect) };

@@ -12,12 +12,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use api::ApiOptions;
-use assembly::{BucketConfig, Deps, Error, GrpcConfig, HttpConfig, store_limits};
+use assembly::{BucketConfig, Deps, Error, GrpcConfig, HttpConfig, StoreConfig};
 use bucket::shipper::Verify;
 use flags::Parsed;
 use notifier::NotifierOptions;
 use promql::{EngineOptions, Passes};
-use storeapi::StoreLimits;
 use transport::http::Prefixes;
 
 pub use self::data::{AgentConfig, TsdbConfig};
@@ -59,11 +58,7 @@ pub struct Config {
     /// Where blocks are shipped to; none configured = they stay here.
     pub bucket: BucketConfig,
     pub ship: ShipConfig,
-    pub store_limits: StoreLimits,
-    /// Bytes of one StoreAPI request; 0 = no limit.
-    pub request_bytes_max: u64,
-    /// Bytes of all StoreAPI requests together; 0 = no limit.
-    pub requests_bytes_max: u64,
+    pub store: StoreConfig,
     pub notifications_subscribers_max: usize,
     pub search_results_max: usize,
 }
@@ -142,9 +137,7 @@ impl assembly::Config for Config {
                 meta_file_name,
                 verify: if parsed.text("shipper.verify") == "full" { Verify::Full } else { Verify::Index },
             },
-            store_limits: store_limits(parsed),
-            request_bytes_max: parsed.size_bytes("store.max-request-bytes"),
-            requests_bytes_max: parsed.size_bytes("store.max-request-bytes-total"),
+            store: StoreConfig::from_flags(parsed),
             notifications_subscribers_max: count(parsed, "web.max-notifications-subscribers"),
             search_results_max: count(parsed, "web.search.max-limit"),
         })

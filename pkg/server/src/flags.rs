@@ -1,7 +1,7 @@
 //! The flags of `aion server`: Prometheus' names and defaults, those of Thanos' sidecar where blocks are shipped, and
 //! limits of our own.
 
-use assembly::{OBJSTORE, PROMETHEUS_HTTP, STORE_LIMITS};
+use assembly::{OBJSTORE, PROMETHEUS_HTTP, STORE_LIMITS, STORE_REQUESTS};
 use flags::{Command, Flag, Kind};
 use transport::flags::{COMMON, GRPC_SERVER, REQUEST_LOG};
 
@@ -249,18 +249,6 @@ const SHIP: &[Flag] = &[
         "What is checked of a block before it is uploaded: its index tables, or every series and chunk as well.",
     )
     .hidden(),
-    Flag::size(
-        "store.max-request-bytes",
-        "1GiB",
-        "Maximum bytes a single Series request can hold in memory. 0 means no limit.",
-    )
-    .hidden(),
-    Flag::size(
-        "store.max-request-bytes-total",
-        "0",
-        "Maximum bytes all Series requests together can hold in memory. 0 means no limit.",
-    )
-    .hidden(),
 ];
 
 /// What Prometheus hides too, and what has no effect here.
@@ -402,6 +390,7 @@ pub fn command() -> Command {
             SHIP,
             GRPC,
             STORE_LIMITS,
+            STORE_REQUESTS,
             REQUEST_LOG,
             MORE,
         ],

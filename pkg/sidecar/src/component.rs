@@ -10,8 +10,8 @@ use flags::{Command, Parsed};
 use futures::future::BoxFuture;
 use promclient::{ClientOptions, PromClient};
 use service::Group;
-use storage::{Budget, Inspect, SeriesSource};
-use storeapi::{ComponentType, EndpointInfo, Served, ServerOptions, StoreSet};
+use storage::{Inspect, SeriesSource};
+use storeapi::{ComponentType, EndpointInfo, Served, StoreSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use transport::http::Probe;
@@ -126,12 +126,7 @@ impl Component for Sidecar {
     }
 
     fn grpc_services(&self) -> Option<GrpcServices> {
-        let (total_max, bytes_max) = (self.config.requests_bytes_max, self.config.request_bytes_max);
-        let all = Budget::new("all StoreAPI requests together", "--store.max-request-bytes-total", total_max, None);
-        let budget = Arc::new(move || {
-            Budget::new("this StoreAPI request", "--store.max-request-bytes", bytes_max, Some(all.clone()))
-        });
-        let options = ServerOptions { limits: self.config.limits, budget, metrics: self.deps.metrics.clone() };
+        let options = self.config.store.options(&self.deps.metrics);
         let inspect = Inspect::all(Arc::new(PrometheusInspect::new(self.state.clone())));
         let served = Served { store: true, ..Served::of(&inspect) };
         let live = source(&self.state, self.config.read.clone());

@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use assembly::{BucketConfig, Deps, Error, GrpcConfig, HttpConfig, store_limits};
+use assembly::{BucketConfig, Deps, Error, GrpcConfig, HttpConfig, StoreConfig};
 use bucket::shipper::Verify;
 use flags::Parsed;
 use model::redact_urls;
 use remote::RemoteReadOptions;
-use storeapi::StoreLimits;
 use transport::http::{ClientConfig, HttpClient};
 
 use crate::reloader::{Method, ReloaderOptions};
@@ -40,11 +39,7 @@ pub struct Config {
     pub ship_interval: Duration,
     /// How long the last pass may take, at the end.
     pub last_pass_timeout: Duration,
-    pub limits: StoreLimits,
-    /// Bytes of one Series request; 0 = no limit.
-    pub request_bytes_max: u64,
-    /// Bytes of all Series requests together; 0 = no limit.
-    pub requests_bytes_max: u64,
+    pub store: StoreConfig,
     pub read: RemoteReadOptions,
     pub reloader: ReloaderOptions,
 }
@@ -104,9 +99,7 @@ impl assembly::Config for Config {
             verify: if parsed.text("shipper.verify") == "full" { Verify::Full } else { Verify::Index },
             ship_interval: Duration::from_secs(30),
             last_pass_timeout: Duration::from_secs(20),
-            limits: store_limits(parsed),
-            request_bytes_max: parsed.size_bytes("store.max-request-bytes"),
-            requests_bytes_max: parsed.size_bytes("store.max-request-bytes-total"),
+            store: StoreConfig::from_flags(parsed),
             read: RemoteReadOptions {
                 concurrency: usize::try_from(parsed.count("prometheus.remote-read-concurrency")).unwrap_or(usize::MAX),
                 ..RemoteReadOptions::default()
@@ -118,19 +111,13 @@ impl assembly::Config for Config {
 
 #[cfg(test)]
 mod tests {
-    use assembly::Config as _;
     use telemetry::Metrics;
 
     use super::*;
 
     fn config(args: &[&str]) -> Result<Config, String> {
-        let args: Vec<String> = args.iter().map(|a| (*a).to_owned()).collect();
         let deps = Deps::isolated(Metrics::new());
-        match flags::parse(&crate::command(), args, "0") {
-            Ok(flags::Outcome::Run(parsed)) => Config::from_flags(&parsed, &deps).map_err(|e| e.to_string()),
-            Ok(_) => Err("no run".to_owned()),
-            Err(e) => Err(e.to_string()),
-        }
+        assembly::configured::<crate::Sidecar>(args.iter().copied(), &deps).map_err(|e| e.to_string())
     }
 
     #[test]

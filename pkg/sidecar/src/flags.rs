@@ -1,6 +1,6 @@
 //! The flags of `aion sidecar`: Thanos' names and defaults, and a few of our own.
 
-use assembly::{OBJSTORE, STORE_LIMITS};
+use assembly::{OBJSTORE, STORE_LIMITS, STORE_REQUESTS};
 use flags::{Command, Flag, Kind};
 use transport::flags::{COMMON, GRPC_SERVER, HTTP, REQUEST_LOG};
 
@@ -62,8 +62,6 @@ const MORE: &[Flag] = &[
     Flag::word("hash-func", &["SHA256", ""], "", "Which hash function to use when calculating the hashes of uploaded files.").hidden(),
     Flag::word("shipper.verify", &["index", "full"], "index", "What is checked of a block before it is uploaded: its index tables, or every series and chunk as well.").hidden(),
     Flag::count("prometheus.remote-read-concurrency", "10", "Remote reads of Prometheus at a time, as many as its --storage.remote.read-concurrent-limit allows. 0 means no limit.").hidden(),
-    Flag::size("store.max-request-bytes", "1GiB", "Maximum bytes a single Series request can hold in memory. 0 means no limit.").hidden(),
-    Flag::size("store.max-request-bytes-total", "0", "Maximum bytes all Series requests together can hold in memory. 0 means no limit.").hidden(),
 ];
 
 /// The command line of `aion sidecar`.
@@ -71,7 +69,7 @@ pub fn command() -> Command {
     Command {
         name: "sidecar",
         about: "Sidecar for Prometheus server.",
-        flags: vec![COMMON, HTTP, GRPC_SERVER, REQUEST_LOG, SIDECAR, OBJSTORE, STORE_LIMITS, MORE],
+        flags: vec![COMMON, HTTP, GRPC_SERVER, REQUEST_LOG, SIDECAR, OBJSTORE, STORE_LIMITS, STORE_REQUESTS, MORE],
         args: None,
     }
 }

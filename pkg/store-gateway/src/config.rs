@@ -168,10 +168,7 @@ impl Config {
     /// # Errors
     /// None with the flags as declared.
     pub fn with_defaults(deps: &Deps) -> Result<Self, Error> {
-        match flags::parse(&crate::command(), std::iter::empty(), "")? {
-            flags::Outcome::Run(parsed) => assembly::Config::from_flags(&parsed, deps),
-            flags::Outcome::Print(text) => Err(Error::Config(text)),
-        }
+        assembly::configured::<crate::Store>(std::iter::empty::<&str>(), deps)
     }
 }
 
@@ -184,18 +181,13 @@ pub(crate) fn budgets(config: &Config) -> Arc<dyn Fn() -> Arc<storage::Budget> +
 
 #[cfg(test)]
 mod tests {
-    use assembly::Config as _;
     use telemetry::Metrics;
 
     use super::*;
 
     fn config(args: &[&str]) -> Result<Config, String> {
         let deps = Deps::isolated(Metrics::new());
-        match flags::parse(&crate::command(), args.iter().map(|a| (*a).to_owned()), "v") {
-            Ok(flags::Outcome::Run(parsed)) => Config::from_flags(&parsed, &deps).map_err(|e| e.to_string()),
-            Ok(flags::Outcome::Print(text)) => Err(text),
-            Err(e) => Err(e.to_string()),
-        }
+        assembly::configured::<crate::Store>(args.iter().copied(), &deps).map_err(|e| e.to_string())
     }
 
     #[test]

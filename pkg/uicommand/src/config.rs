@@ -42,16 +42,12 @@ impl assembly::Config for Config {
 
 #[cfg(test)]
 mod tests {
-    use flags::Outcome;
     use telemetry::Metrics;
 
     use super::*;
 
     fn of(args: &[&str]) -> Result<Config, Error> {
-        match flags::parse(&crate::command(), args.iter().map(|a| (*a).to_owned()), "") {
-            Ok(Outcome::Run(parsed)) => assembly::Config::from_flags(&parsed, &Deps::isolated(Metrics::new())),
-            other => panic!("{other:?}"),
-        }
+        assembly::configured::<crate::Ui>(args.iter().copied(), &Deps::isolated(Metrics::new()))
     }
 
     #[test]

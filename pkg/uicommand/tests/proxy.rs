@@ -2,18 +2,17 @@
 
 use std::sync::{Arc, Mutex};
 
-use assembly::{Component, Config as _, Deps};
+use assembly::{Component, Deps};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
-use flags::Outcome;
 use http_body_util::BodyExt;
 use serde_json::Value;
 use telemetry::Metrics;
 use tower::ServiceExt;
 use transport::http::Probe;
-use uicommand::{Config, Ui};
+use uicommand::Ui;
 
 /// What the server behind was asked: method, target, tenant, whether there was a password, body.
 type Asked = Arc<Mutex<Vec<(Method, String, String, bool, String)>>>;
@@ -40,9 +39,8 @@ async fn server() -> (String, Asked) {
 
 async fn pages(url: &str) -> Router {
     let args = [format!("--url={url}"), "--url.max-request-bytes=100B".to_owned()];
-    let Ok(Outcome::Run(parsed)) = flags::parse(&uicommand::command(), args, "") else { panic!() };
     let deps = Deps::isolated(Metrics::new());
-    let config = Config::from_flags(&parsed, &deps).unwrap();
+    let config = assembly::configured::<Ui>(args, &deps).unwrap();
     Ui::build(config, deps, Probe::new("starting")).await.unwrap().http_routes()
 }
 

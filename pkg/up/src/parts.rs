@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use assembly::{Component, Config, Deps, Listeners};
-use flags::Outcome;
 use futures::future::BoxFuture;
 use service::Group;
 use tokio_util::sync::CancellationToken;
@@ -155,13 +154,9 @@ async fn bind<C: Component>(
     deps: &Deps,
 ) -> Result<(C::Config, Listeners), Error> {
     let config = |address: &str| -> Result<C::Config, Error> {
-        let command = C::command();
-        let grpc = command.find("grpc-address").map(|_| "--grpc-address=127.0.0.1:0".to_owned());
+        let grpc = C::command().find("grpc-address").map(|_| "--grpc-address=127.0.0.1:0".to_owned());
         let all = args.iter().cloned().chain([format!("--{http_flag}={address}")]).chain(grpc);
-        match flags::parse(&command, all, "")? {
-            Outcome::Run(parsed) => Ok(C::Config::from_flags(&parsed, deps)?),
-            Outcome::Print(text) => Err(text.into()),
-        }
+        Ok(assembly::configured::<C>(all, deps)?)
     };
     let wanted = config(&http.wanted)?;
     match (Listeners::bind(wanted.http(), wanted.grpc()).await, http.instead()) {

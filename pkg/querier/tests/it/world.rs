@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use assembly::{Config as _, Deps, Listeners};
+use assembly::{Deps, Listeners};
 use bytes::Bytes;
 use chunkenc::{Encoding, encode_xor};
 use discovery::dns::Resolver;
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use labels::{Labels, Matcher};
-use querier::{Config, Querier};
+use querier::Querier;
 use serde_json::Value;
 use storage::{
     Answer, Budget, Chunk, Ctx, Error, LabelQuery, MemorySource, Result, Select, Series, SeriesSource, SeriesStream,
@@ -211,9 +211,8 @@ impl World {
         }
         let endpoints = running.iter().map(|(address, ..)| format!("--endpoint={address}"));
         let args: Vec<String> = endpoints.chain(args.iter().map(|a| (*a).to_owned())).collect();
-        let Ok(flags::Outcome::Run(parsed)) = flags::parse(&querier::command(), args, "") else { panic!("bad flags") };
         let deps = Deps::isolated(Metrics::new());
-        let mut config = Config::from_flags(&parsed, &deps).unwrap();
+        let mut config = assembly::configured::<Querier>(args, &deps).unwrap();
         config.http.serve = ServeOptions::http(Duration::ZERO);
         config.grpc.serve = ServeOptions::grpc(Duration::ZERO, Duration::ZERO);
         let querier = Querier::new(config, Arc::new(names), deps, Probe::new("starting"));

@@ -1,6 +1,5 @@
 //! Flags become settings, and contradictions are refused.
 
-use assembly::Config as _;
 use telemetry::Metrics;
 
 use config::DiscoveryLimits;
@@ -12,11 +11,7 @@ use super::*;
 
 fn config(args: &[&str]) -> Result<Config, String> {
     let deps = Deps::isolated(Metrics::new());
-    match flags::parse(&crate::command(), args.iter().map(|a| (*a).to_owned()), "v") {
-        Ok(flags::Outcome::Run(parsed)) => Config::from_flags(&parsed, &deps).map_err(|e| e.to_string()),
-        Ok(flags::Outcome::Print(text)) => Err(text),
-        Err(e) => Err(e.to_string()),
-    }
+    assembly::configured::<crate::Server>(args.iter().copied(), &deps).map_err(|e| e.to_string())
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use assembly::{Config as _, Deps, Listeners};
+use assembly::{Deps, Listeners};
 use promclient::{ClientOptions, PromClient};
 use sidecar::{Config, PrometheusState, Sidecar};
 use telemetry::Metrics;
@@ -99,10 +99,7 @@ pub const FIXED_BLOCKS: [&str; 2] = ["--storage.tsdb.min-block-duration=2h", "--
 
 /// A configuration from flags.
 pub fn config(args: &[String]) -> Config {
-    match flags::parse(&sidecar::command(), args.iter().cloned(), "0").unwrap() {
-        flags::Outcome::Run(parsed) => Config::from_flags(&parsed, &Deps::isolated(Metrics::new())).unwrap(),
-        _ => panic!("these flags do not run: {args:?}"),
-    }
+    assembly::configured::<sidecar::Sidecar>(args.iter().cloned(), &Deps::isolated(Metrics::new())).unwrap()
 }
 
 /// A sidecar on ports of its own.
