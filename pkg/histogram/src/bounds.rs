@@ -41,7 +41,8 @@ pub fn upper_bound(index: i32, schema: i32) -> f64 {
 
 /// `fraction` · 2^`exponent`, with one rounding.
 fn scale(fraction: f64, exponent: i64) -> f64 {
-    let power = |e: i64| 2f64.powi(e as i32);
+    // Of exponents within those of normal numbers.
+    let power = |e: i64| f64::from_bits(((e + 1023) as u64) << 52);
     match exponent {
         ..=-1101 => 0.0,
         1025.. => f64::INFINITY,
