@@ -1,6 +1,6 @@
 //! Native histograms, their buckets with bounds.
 
-use histogram::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Span};
+use histogram::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Span, upper_bound};
 
 use super::float::write_float;
 
@@ -92,54 +92,35 @@ fn bound(h: &FloatHistogram, index: i32) -> f64 {
             Ok(i) => h.custom_values.get(i).copied().unwrap_or(f64::INFINITY),
         };
     }
-    let schema = h.schema.clamp(-4, 8);
-    let (fraction, exponent) = if schema < 0 {
-        (1.0, i64::from(index) << -schema)
-    } else {
-        let within = index & ((1 << schema) - 1);
-        ((f64::from(within) / f64::from(1 << schema)).exp2(), i64::from(index >> schema))
-    };
-    if fraction == 1.0 && exponent == 1024 {
-        // The last bucket of regular numbers; the next one is for the infinities.
-        return f64::MAX;
-    }
-    ldexp(fraction, exponent)
-}
-
-/// `fraction` × 2^`exponent`, in two steps so that subnormal results are right.
-fn ldexp(fraction: f64, exponent: i64) -> f64 {
-    let exponent = exponent.clamp(-2200, 2200) as i32;
-    let half = exponent / 2;
-    fraction * 2f64.powi(half) * 2f64.powi(exponent - half)
+    upper_bound(index, h.schema)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn at(schema: i32, index: i32) -> f64 {
-        bound(&FloatHistogram { schema, ..FloatHistogram::default() }, index)
-    }
-
     #[test]
-    fn bounds_are_powers() {
-        for (schema, index, value) in [
-            (0, 0, 1.0),
-            (0, -1, 0.5),
-            (0, 1023, 2f64.powi(1023)),
-            (0, 1024, f64::MAX),
-            (0, 1025, f64::INFINITY),
-            (0, -1074, 5e-324),
-            (1, 1, std::f64::consts::SQRT_2),
-            (1, 2, 2.0),
-            (2, 1, 1.189207115002721),
-            (3, 8, 2.0),
-            (8, 0, 1.0),
-            (-1, 1, 4.0),
-            (-2, 1, 16.0),
-            (-4, 64, f64::MAX),
+    fn exponential_bounds() {
+        // As Prometheus 3.14 writes them; 2^(1/2) and 2^(-1/256) are not the nearest floats.
+        for (schema, offset, want) in [
+            (0, 1, r#"[[0,"1","2","1"]]"#),
+            (1, 1, r#"[[0,"1","1.414213562373095","1"]]"#),
+            (8, 0, r#"[[0,"0.9972960560854698","1","1"]]"#),
+            (-4, 64, r#"[[0,"2.7430620343968443e+303","1.7976931348623157e+308","1"]]"#),
+            (0, 1025, r#"[[0,"1.7976931348623157e+308","+Inf","1"]]"#),
+            (0, -1074, r#"[[0,"0","5e-324","1"]]"#),
         ] {
-            assert_eq!(at(schema, index), value, "schema {schema} index {index}");
+            let h = FloatHistogram {
+                schema,
+                count: 1.0,
+                positive_spans: vec![Span { offset, length: 1 }],
+                positive_buckets: vec![1.0],
+                ..FloatHistogram::default()
+            };
+            let mut out = Vec::new();
+            write_histogram(&mut out, &h);
+            let want = format!(r#"{{"count":"1","sum":"0","buckets":{want}}}"#);
+            assert_eq!(String::from_utf8(out).unwrap(), want, "schema {schema}");
         }
     }
 
