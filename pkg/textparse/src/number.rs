@@ -98,6 +98,10 @@ pub fn format_openmetrics_float(value: f64) -> String {
     if value.is_nan() {
         return "NaN".to_owned();
     }
+    if value == 0.0 {
+        // Zero has no sign here.
+        return "0.0".to_owned();
+    }
     if value.is_infinite() {
         return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
     }
@@ -163,6 +167,7 @@ mod tests {
     fn bounds() {
         for (value, want) in [
             (0.0, "0.0"),
+            (-0.0, "0.0"),
             (1.0, "1.0"),
             (-1.0, "-1.0"),
             (0.25, "0.25"),

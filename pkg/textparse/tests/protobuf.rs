@@ -244,6 +244,16 @@ fn float_and_gauge_histograms() {
     assert_eq!(got[2], "h{a=\"b\"} Unknown schema=0 count=0 sum=0 zero=0/0 +[][] -[][] []");
 }
 
+/// In OpenMetrics text that is an error.
+#[test]
+fn a_unit_need_not_be_in_the_name() {
+    for name in ["a", "a_bytes_total"] {
+        let metric = message().message(2, message().double(1, 1.0));
+        let got = protobuf(&family(name, 1).text(5, "bytes").message(4, metric).delimited(), WITH_ALL);
+        assert_eq!(got[1..], [format!("unit {name} \"bytes\""), format!("type {name} gauge"), format!("{name}{{}} 1")]);
+    }
+}
+
 #[test]
 fn refused() {
     let metric = || message().message(2, message().double(1, 1.0));
@@ -251,8 +261,6 @@ fn refused() {
     for (body, want) in [
         (message().message(4, metric()).delimited(), "invalid metric name"),
         (family("a", 6).message(4, metric()).delimited(), "unknown metric type for metric \"a\": 6"),
-        (family("a", 1).text(5, "bytes").message(4, metric()).delimited(), "unit \"bytes\" is not a suffix"),
-        (family("a_bytes_total", 1).text(5, "bytes").message(4, metric()).delimited(), "is not a suffix"),
         (message().bytes(1, b"\xff").message(4, metric()).delimited(), "not valid UTF-8"),
         (histogram_family(too_few), "native histogram \"h\": positive spans do not cover"),
         (vec![0x05, 0x0a], "cut short: 5 bytes wanted, 1 left"),

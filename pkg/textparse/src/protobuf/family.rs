@@ -59,20 +59,13 @@ impl<'a> Family<'a> {
         Ok(family)
     }
 
-    /// Refuses what Prometheus refuses: no name, an unknown type, a unit that is not in the name.
+    /// Refuses what Prometheus refuses: no name, an unknown type. Only OpenMetrics text has rules for the unit.
     pub(super) fn check(&self) -> Result<()> {
         if self.name.is_empty() {
             return Err(self.wrong("invalid metric name: it is empty".to_owned()));
         }
         if self.type_number > 5 {
             return Err(self.wrong(format!("unknown metric type for metric {:?}: {}", self.name, self.type_number)));
-        }
-        let base = match self.metric_type {
-            MetricType::Counter => self.name.strip_suffix("_total").unwrap_or(self.name),
-            _ => self.name,
-        };
-        if !self.unit.is_empty() && !base.strip_suffix(self.unit).is_some_and(|front| front.ends_with('_')) {
-            return Err(self.wrong(format!("unit {:?} is not a suffix of metric {:?}", self.unit, self.name)));
         }
         Ok(())
     }
