@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use flate2::write::GzDecoder;
+use flate2::write::MultiGzDecoder;
 use zstd::stream::raw::{DParameter, Decoder, Operation};
 
 /// A hint of the body's size is believed up to here.
@@ -52,7 +52,7 @@ pub(crate) enum Inflate {
     #[allow(private_interfaces, reason = "made and matched here alone")]
     Plain(Bounded),
     #[allow(private_interfaces, reason = "made and matched here alone")]
-    Gzip(Box<GzDecoder<Bounded>>),
+    Gzip(Box<MultiGzDecoder<Bounded>>),
     #[allow(private_interfaces, reason = "made and matched here alone")]
     Zstd(Box<Zstd>),
 }
@@ -72,7 +72,7 @@ impl Inflate {
         let out = Bounded { bytes: Vec::with_capacity(capacity), bytes_max, is_over: false };
         match encoding.trim().to_ascii_lowercase().as_str() {
             "" | "identity" => Ok(Self::Plain(out)),
-            "gzip" | "x-gzip" => Ok(Self::Gzip(Box::new(GzDecoder::new(out)))),
+            "gzip" | "x-gzip" => Ok(Self::Gzip(Box::new(MultiGzDecoder::new(out)))),
             "zstd" => {
                 let mut decoder = Decoder::new().map_err(wrong)?;
                 decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX)).map_err(wrong)?;
@@ -181,6 +181,19 @@ mod tests {
             }
         }
         assert!(matches!(Inflate::new("br", 1, 1), Err(InflateError::Wrong(_))));
+    }
+
+    /// Members may follow each other, and nothing else may.
+    #[test]
+    fn gzip_members() {
+        for piece in [1, 7, 1000] {
+            let two = [gzip(b"a 1\n"), gzip(b""), gzip(b"b 2\n")].concat();
+            assert_eq!(inflate("gzip", &two, piece, 100).unwrap(), b"a 1\nb 2\n");
+            for wrong in [&two[..two.len() - 1], &[&two[..], b"garbage"].concat(), &[&two[..], &[0; 16]].concat(), b""]
+            {
+                assert!(matches!(inflate("gzip", wrong, piece, 100), Err(InflateError::Wrong(_))), "{wrong:?}");
+            }
+        }
     }
 
     /// What a bomb takes is bounded by the limit.

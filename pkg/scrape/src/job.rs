@@ -47,7 +47,7 @@ impl Job {
     ) -> Result<Self, transport::Error> {
         let client = match client {
             Some(client) => client,
-            None => config.http.clone().build()?,
+            None => config.http.clone().keeping_encodings().build()?,
         };
         Ok(Self {
             accept: [

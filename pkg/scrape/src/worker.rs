@@ -188,6 +188,10 @@ impl Worker {
     }
 
     fn format(&self, answer: &Answer) -> Result<Format, Failure> {
+        // Nothing is nothing in any format: all series end, and the target is up.
+        if answer.body.is_empty() {
+            return Ok(Format::Text);
+        }
         let chosen = textparse::choose_format(&answer.content_type, self.job.fallback)?;
         if let Some(note) = chosen.note
             && let Some(times) = self.notes.count()

@@ -48,6 +48,10 @@ fn routes() -> Router {
     Router::new()
         .route("/ok", get(|| async { text("a 1\nb{x=\"y\"} 2\n") }))
         .route("/gzip", get(|| async { compressed("gzip", gzip(b"a 1\n")) }))
+        .route("/members", get(|| async { compressed("gzip", [gzip(b"b 2\n"), gzip(b"a 1\n")].concat()) }))
+        .route("/members-cut", get(|| async { compressed("gzip", [gzip(b"a 1\n"), b"rest".to_vec()].concat()) }))
+        .route("/empty", get(|| async { StatusCode::OK }))
+        .route("/empty-gzip", get(|| async { compressed("gzip", Vec::new()) }))
         .route("/zstd", get(|| async { compressed("zstd", zstd::encode_all(&b"a 1\n"[..], 1).unwrap()) }))
         .route("/cut", get(|| async { compressed("gzip", gzip(b"a 1\nb 2\n")[..20].to_vec()) }))
         .route("/bomb", get(bomb))
@@ -84,6 +88,7 @@ async fn good_answers() {
     for (path, more) in [
         ("/ok", ""),
         ("/gzip", ""),
+        ("/members", ""),
         ("/zstd", ""),
         ("/away", ""),
         ("/untyped", "fallback_scrape_protocol: PrometheusText0.0.4"),
@@ -100,6 +105,8 @@ async fn good_answers() {
 async fn bad_answers() {
     for (path, more, why) in [
         ("/cut", "", ""),
+        ("/members-cut", "", ""),
+        ("/empty-gzip", "", "cannot be decompressed"),
         ("/bomb", "body_size_limit: 64KB", "body size limit exceeded"),
         ("/drip", "", "context deadline exceeded"),
         ("/hang", "", "context deadline exceeded"),
@@ -118,6 +125,15 @@ async fn bad_answers() {
         assert!(up.values().flatten().all(|(_, v)| *v == 0.0), "{path}: {up:?}");
         assert!(harness.samples("a").await.is_empty(), "{path}: half of a scrape was stored");
     }
+}
+
+/// No series at all is an answer, of whatever type.
+#[tokio::test]
+async fn an_empty_body() {
+    let harness = scraped("/empty", "").await;
+    harness.wait_for_health(TargetHealth::Up).await;
+    let up = harness.wait_for_samples("up", 2).await;
+    assert!(up.values().flatten().all(|(_, v)| *v == 1.0), "{up:?}");
 }
 
 #[tokio::test]

@@ -43,6 +43,9 @@ impl ClientConfig {
         };
         let times = self.transport_config.clone().unwrap_or_default();
         let mut builder = connections.builder(&times)?;
+        if self.keeps_encodings {
+            builder = builder.no_gzip();
+        }
         if !self.follow_redirects {
             builder = builder.redirect(reqwest::redirect::Policy::none());
         }

@@ -54,6 +54,9 @@ pub struct ClientConfig {
     /// Times and limits of connections. Prometheus has no such key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) transport_config: Option<TransportConfig>,
+    /// Bodies come as they were sent, compressed or not.
+    #[serde(skip)]
+    pub(super) keeps_encodings: bool,
 }
 
 /// The keys of [`ClientConfig`] that Prometheus has.
@@ -90,6 +93,7 @@ impl Default for ClientConfig {
             enable_http2: true,
             http_headers: None,
             transport_config: None,
+            keeps_encodings: false,
         }
     }
 }
@@ -342,6 +346,13 @@ impl ClientConfig {
         if keys.get("enable_http2").is_none() {
             self.enable_http2 = false;
         }
+    }
+
+    /// Has the client leave bodies compressed: who reads them does it by their `Content-Encoding`.
+    #[must_use]
+    pub fn keeping_encodings(mut self) -> Self {
+        self.keeps_encodings = true;
+        self
     }
 
     /// Sends this header with each request too.
