@@ -4,6 +4,7 @@
 
 mod annotations;
 mod calendar;
+mod case;
 mod clock;
 mod duration;
 mod float;
@@ -19,6 +20,7 @@ mod yaml;
 
 pub use annotations::{Annotation, Annotations, Severity};
 pub use calendar::{DAY_MS, Date, format_rfc3339_ms, parse_rfc3339_ms};
+pub use case::{to_lower, to_upper, upper};
 pub use clock::{Clock, FakeClock, SystemClock};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use float::{FloatError, parse_go_float};

@@ -116,10 +116,10 @@ impl Rule {
                 labels.set(&target, &self.regex.expand(&self.replacement, &captures));
             }
             Action::Lowercase => {
-                labels.set(&self.target_label, &value.to_lowercase());
+                labels.set(&self.target_label, &model::to_lower(&value));
             }
             Action::Uppercase => {
-                labels.set(&self.target_label, &value.to_uppercase());
+                labels.set(&self.target_label, &model::to_upper(&value));
             }
             Action::HashMod => {
                 // The last 8 of MD5's 16 bytes, as Prometheus has always done it.

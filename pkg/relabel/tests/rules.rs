@@ -40,6 +40,7 @@ fn actions() {
         ("{regex: 'b.*', action: labeldrop}", "a=1 b1=2", Some("a=1")),
         ("{regex: 'a', action: labelkeep}", "a=1 b1=2", Some("a=1")),
         ("{source_labels: [f], target_label: g, action: uppercase}", "f=Bar", Some("f=Bar g=BAR")),
+        ("{source_labels: [f], target_label: g, action: uppercase}", "f=Maß", Some("f=Maß g=MAß")),
         ("{source_labels: [f], target_label: f, action: lowercase}", "f=Bar", Some("f=bar")),
         ("{source_labels: [p], target_label: q, action: keepequal}", "p=1 q=1", Some("p=1 q=1")),
         ("{source_labels: [p], target_label: q, action: keepequal}", "p=1 q=2", None),

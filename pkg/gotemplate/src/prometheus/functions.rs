@@ -139,8 +139,8 @@ fn of_text(name: &str, args: &[Value]) -> Result1 {
     let text = text(name, args, 0, 1)?;
     Ok(match name {
         "title" => title(text).into(),
-        "toUpper" => text.to_uppercase().into(),
-        "toLower" => text.to_lowercase().into(),
+        "toUpper" => model::to_upper(text).into(),
+        "toLower" => model::to_lower(text).into(),
         "stripPort" => strip_port(text).into(),
         "stripDomain" => strip_domain(text).into(),
         "safeHtml" => text.into(),

@@ -35,7 +35,7 @@ pub(super) fn title(text: &str) -> String {
     let mut before = ' ';
     for c in text.chars() {
         match is_separator(before) {
-            true => out.extend(c.to_uppercase()),
+            true => out.push(model::upper(c)),
             false => out.push(c),
         }
         before = c;
