@@ -66,32 +66,49 @@ pub fn format_rfc3339_ms(t_ms: i64) -> String {
     out
 }
 
-/// A time in ms of RFC 3339, rounded to the next ms; `None` if the string is of another form or a field is out of range. Years
-/// are 0000 to 9999, the first and last of which flags use as "always" and "never".
+/// A time in ms of RFC 3339, cut to whole ms; `None` if the string is of another form or a field is out of range. Years are
+/// 0000 to 9999, the first and last of which flags use as "always" and "never". As in Go, letters are upper case, there are
+/// no leap seconds, and a comma may stand in front of the fraction.
 pub fn parse_rfc3339_ms(s: &str) -> Option<i64> {
-    let (date, time) = s.split_once(['T', 't'])?;
-    let mut fields = date.splitn(3, '-').map(|f| f.parse::<i64>().ok());
-    let date = Date { year: fields.next()??, month: fields.next()??, day: fields.next()?? };
-    let zone_at = time.find(['Z', 'z', '+', '-'])?;
-    let (clock, zone) = time.split_at(zone_at);
-    let offset_ms = match zone {
-        "Z" | "z" => 0,
-        _ => {
-            let (h, m) = zone[1..].split_once(':')?;
-            let minutes = h.parse::<i64>().ok()?.checked_mul(60)?.checked_add(m.parse().ok()?)?;
-            let ms = minutes.checked_mul(60_000)?;
-            if zone.starts_with('-') { ms.checked_neg()? } else { ms }
-        }
-    };
-    let mut fields = clock.splitn(3, ':');
-    let (h, m) = (fields.next()?.parse::<i64>().ok()?, fields.next()?.parse::<i64>().ok()?);
-    let seconds: f64 = fields.next()?.parse().ok()?;
-    let is_date = (0..=9999).contains(&date.year) && (1..=12).contains(&date.month) && (1..=31).contains(&date.day);
-    if !is_date || !(0..24).contains(&h) || !(0..60).contains(&m) || !(0.0..61.0).contains(&seconds) {
+    let (clock, rest) = s.split_at_checked(19)?;
+    let b = clock.as_bytes();
+    if [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')].iter().any(|(at, byte)| b[*at] != *byte) {
         return None;
     }
-    let local_ms = date.to_days() * DAY_MS + h * 3_600_000 + m * 60_000 + (seconds * 1000.0).round() as i64;
-    local_ms.checked_sub(offset_ms)
+    let date = Date { year: digits(&b[..4])?, month: digits(&b[5..7])?, day: digits(&b[8..10])? };
+    let (h, m, s) = (digits(&b[11..13])?, digits(&b[14..16])?, digits(&b[17..19])?);
+    let (ms, zone) = match rest.strip_prefix(['.', ',']) {
+        Some(rest) => {
+            let end = rest.bytes().position(|b| !b.is_ascii_digit())?;
+            let (fraction, zone) = rest.split_at(end);
+            let ms = format!("{fraction:0<3}");
+            (digits(&ms.as_bytes()[..3]).filter(|_| end > 0)?, zone)
+        }
+        None => (0, rest),
+    };
+    let offset_minutes = match zone.as_bytes() {
+        b"Z" => 0,
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
+            let (h, m) = (digits(&[*h1, *h2])?, digits(&[*m1, *m2])?);
+            if h > 24 || m > 60 {
+                return None;
+            }
+            (h * 60 + m) * if *sign == b'-' { -1 } else { 1 }
+        }
+        _ => return None,
+    };
+    let first = Date { day: 1, ..date };
+    let is_date = (1..=12).contains(&date.month) && date.day >= 1 && date.to_days() < first.next_month().to_days();
+    if !is_date || h > 23 || m > 59 || s > 59 {
+        return None;
+    }
+    let minutes = h * 60 + m - offset_minutes;
+    Some(date.to_days() * DAY_MS + minutes * 60_000 + s * 1000 + ms)
+}
+
+/// The number of some decimal digits, all of which must be digits.
+fn digits(text: &[u8]) -> Option<i64> {
+    text.iter().try_fold(0, |n, b| b.is_ascii_digit().then(|| n * 10 + i64::from(b - b'0')))
 }
 
 #[cfg(test)]
@@ -110,7 +127,13 @@ mod tests {
         ] {
             assert_eq!((format_rfc3339_ms(ms).as_str(), parse_rfc3339_ms(text)), (text, Some(ms)));
         }
-        assert_eq!(parse_rfc3339_ms("2026-11-21T02:15:20.5+01:00"), Some(1_795_223_720_500));
+        for (text, ms) in [
+            ("2026-11-21T02:15:20.5+01:00", 1_795_223_720_500),
+            ("2026-11-20T17:45:20,50099-07:30", 1_795_223_720_500),
+            ("1969-12-31T23:59:59.9999Z", -1),
+        ] {
+            assert_eq!(parse_rfc3339_ms(text), Some(ms), "{text}");
+        }
         assert_eq!(format_rfc3339_ms(i64::MAX), i64::MAX.to_string());
         for text in [
             "2026-13-01T00:00:00Z",
@@ -119,6 +142,21 @@ mod tests {
             "2026-01-01T25:00:00Z",
             "2026-01-01T00:00:00+9223372036854775807:00",
             "2026-01-01T00:00:00",
+            "2026-02-29T00:00:00Z",
+            "2026-01-01t00:00:00Z",
+            "2026-01-01T00:00:00z",
+            "2026-01-01T00:00:60Z",
+            "2026-01-01T00:00:00.Z",
+            "2026-01-01T00:00:00.5",
+            "2026-01-01T00:00:00+0100",
+            "2026-01-01T00:00:00+25:00",
+            "2026-01-01T00:00:00Z[UTC]",
+            "2026-01-01T0:00:00Z",
+            "2026-01-01 00:00:00Z",
+            "+026-01-01T00:00:00Z",
+            "2026-01-01T00:00:0äZ",
+            "10000-01-01T00:00:00Z",
+            "",
         ] {
             assert_eq!(parse_rfc3339_ms(text), None, "{text}");
         }
