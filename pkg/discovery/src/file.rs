@@ -54,19 +54,19 @@ fn folder(pattern: &Path) -> &Path {
 fn matching(path: &Path) -> io::Result<Vec<PathBuf>> {
     let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
     let Some((before, after)) = name.split_once('*') else {
-        return Ok(if path.exists() { vec![path.to_owned()] } else { Vec::new() });
+        // A link to nothing, or a file that nobody may look at, is there and does not load.
+        return Ok(match path.symlink_metadata() {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+            _ => vec![path.to_owned()],
+        });
     };
     let entries = match std::fs::read_dir(folder(path)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?.collect::<io::Result<Vec<_>>>()?,
     };
     let fits = |n: &str| n.len() >= before.len() + after.len() && n.starts_with(before) && n.ends_with(after);
-    let mut found: Vec<PathBuf> = entries
-        .into_iter()
-        .filter(|e| e.file_name().to_str().is_some_and(fits))
-        .map(|e| e.path())
-        .filter(|path| path.exists())
-        .collect();
+    let mut found: Vec<PathBuf> =
+        entries.into_iter().filter(|e| e.file_name().to_str().is_some_and(fits)).map(|e| e.path()).collect();
     found.sort();
     Ok(found)
 }
@@ -164,11 +164,12 @@ fn load<T>(path: &Path, parse: &Parse<T>, before: Option<Loaded<T>>) -> Loaded<T
 
 #[derive(Debug, Deserialize)]
 struct Group {
-    /// Addresses, as in `--endpoint`. Required.
-    targets: Vec<String>,
-    /// Labels of the targets; endpoints have no use for them. Other keys are not read.
+    /// Addresses, as in `--endpoint`.
     #[serde(default)]
-    labels: Option<BTreeMap<String, String>>,
+    targets: Option<Vec<String>>,
+    /// Labels of the targets, one without a value is none; endpoints have no use for them. Other keys are not read.
+    #[serde(default)]
+    labels: Option<BTreeMap<String, Option<String>>>,
 }
 
 /// The groups of a file of Prometheus' `file_sd_config`: YAML, or JSON, which YAML includes. A group's source is the path
@@ -181,10 +182,10 @@ pub fn parse_groups(path: &Path, content: &str) -> Result<Vec<TargetGroup>, Stri
     let path = path.display().to_string();
     let one = |(i, group): (usize, Group)| {
         let own = group.labels.unwrap_or_default();
-        let given = own.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let given = own.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_deref()?)));
         TargetGroup {
             source: format!("{path}:{i}"),
-            targets: group.targets.iter().map(|t| Labels::from_pairs([(ADDRESS_LABEL, t)])).collect(),
+            targets: group.targets.iter().flatten().map(|t| Labels::from_pairs([(ADDRESS_LABEL, t)])).collect(),
             labels: Labels::from_pairs(given.filter(|(name, _)| *name != PATH_LABEL).chain([(PATH_LABEL, &path[..])])),
         }
     };
@@ -317,6 +318,38 @@ mod tests {
         std::fs::remove_file(&folder).unwrap();
         files.reload();
         assert_eq!(files.loaded().count(), 0, "a folder that is gone holds no file");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_nothing_forgets_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("real"), dir.path().join("a.yml"));
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        for pattern in ["a.yml", "*.yml"] {
+            let which = Which::Matching(dir.path().join(pattern).display().to_string());
+            let mut files = Files::new(vec![(which, Box::new(parse_groups) as Parse<Vec<TargetGroup>>)]);
+            std::fs::write(&file, "- targets: [x:1]\n").unwrap();
+            files.reload();
+            std::fs::remove_file(&file).unwrap();
+            files.reload();
+            let (_, loaded) = files.loaded().next().unwrap();
+            assert!(loaded.value.is_some() && loaded.failure.is_some(), "{pattern}: {loaded:?}");
+        }
+    }
+
+    #[test]
+    fn groups_may_lack_targets_and_labels_values() {
+        for (text, addresses, labels) in [
+            ("- labels: {a: b}", 0, 2),
+            ("- targets:\n  labels:", 0, 1),
+            ("- targets: [x:1]\n  labels: {a: , b: null, c: ~, d: 1, e: true}", 1, 3),
+            ("[]", 0, 0),
+        ] {
+            let groups = parse_groups(Path::new("f"), text).unwrap();
+            assert_eq!(groups.iter().flat_map(|g| g.addresses()).count(), addresses, "{text}");
+            assert_eq!(groups.iter().map(|g| g.labels.len()).sum::<usize>(), labels, "{text}: {groups:?}");
+        }
     }
 
     #[test]

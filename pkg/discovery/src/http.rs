@@ -93,7 +93,7 @@ struct Group {
     #[serde(default)]
     targets: Option<Vec<String>>,
     #[serde(default)]
-    labels: Option<BTreeMap<String, String>>,
+    labels: Option<BTreeMap<String, Option<String>>>,
 }
 
 /// The groups of an answer; their sources are `url` and their places in the list.
@@ -105,7 +105,7 @@ pub fn parse_groups(url: &str, body: &[u8]) -> Result<Vec<TargetGroup>, String> 
         serde_json::from_slice(body).map_err(|e| format!("the answer is no list of target groups: {e}"))?;
     let one = |(i, group): (usize, Group)| {
         let own = group.labels.unwrap_or_default();
-        let given = own.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let given = own.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_deref()?)));
         let given = given.filter(|(name, value)| *name != URL_LABEL && !name.is_empty() && !value.is_empty());
         TargetGroup {
             source: format!("{url}:{i}"),
@@ -139,7 +139,9 @@ mod tests {
     #[test]
     fn answers() {
         let read = |text: &str| parse_groups("http://a/", text.as_bytes());
-        let groups = read(r#"[{"targets": ["a:1", "b:2"], "labels": {"x": "y", "z": ""}}, {"targets": []}]"#).unwrap();
+        let groups =
+            read(r#"[{"targets": ["a:1", "b:2"], "labels": {"x": "y", "z": "", "n": null}}, {"targets": []}]"#)
+                .unwrap();
         assert_eq!(groups.iter().map(|g| g.source.as_str()).collect::<Vec<_>>(), ["http://a/:0", "http://a/:1"]);
         assert_eq!(groups[0].addresses().collect::<Vec<_>>(), ["a:1", "b:2"]);
         assert_eq!(groups[0].labels, Labels::from_pairs([("x", "y"), (URL_LABEL, "http://a/")]));
