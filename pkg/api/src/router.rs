@@ -4,7 +4,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use http::{Method, StatusCode, Uri};
+use http::{HeaderValue, Method, StatusCode, Uri, header};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use transport::http::answers::{ErrorKind, cors};
@@ -54,11 +54,27 @@ async fn method_not_allowed(uri: Uri, method: Method) -> ApiError {
     }
 }
 
-/// Lets browsers call from pages of other origins, unless that is switched off.
+/// Lets browsers call from pages of other origins, of all or of some, unless that is switched off.
 async fn cross_origin(State(shared): State<Shared>, request: Request, next: Next) -> Response {
-    let response = match *request.method() {
+    let options = &shared.state.options;
+    let origin = match &options.origins {
+        _ if options.disable_cors => None,
+        None => Some(HeaderValue::from_static("*")),
+        Some(allowed) => {
+            let origin = request.headers().get(header::ORIGIN);
+            origin.filter(|origin| origin.to_str().is_ok_and(|origin| allowed.matches(origin))).cloned()
+        }
+    };
+    let mut response = match *request.method() {
         Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
         _ => next.run(request).await,
     };
-    if shared.state.options.disable_cors { response } else { cors(response).await }
+    if options.origins.is_some() {
+        // A cache must not show one origin's answer to another.
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
+    }
+    match origin {
+        Some(origin) => cors(response, origin),
+        None => response,
+    }
 }

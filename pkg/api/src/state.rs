@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use labels::Labels;
+use labels::{Labels, Matcher};
 use model::{Clock, Resolution};
 use promql::{EngineOptions, Evaluate, QuerySource};
 use storage::{Budget, Inspect, PartialResponse};
@@ -108,6 +108,8 @@ pub struct ApiOptions {
     pub enforce_tenancy: bool,
     /// Send no `Access-Control-Allow-*` headers (`--web.disable-cors`).
     pub disable_cors: bool,
+    /// Pages of which origins may read answers (`--web.cors.origin`); `None` = all.
+    pub origins: Option<Matcher>,
     /// The most bytes a request holds in memory outside the engine's own limit.
     pub request_bytes_max: u64,
     /// The largest form body, bytes.
@@ -146,6 +148,7 @@ impl Default for ApiOptions {
             tenant_label: "tenant_id".to_owned(),
             enforce_tenancy: false,
             disable_cors: false,
+            origins: None,
             request_bytes_max: 0,
             body_bytes_max: 10 << 20,
             parameters_max: 1000,

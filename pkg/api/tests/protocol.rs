@@ -48,6 +48,28 @@ async fn cross_origin_headers() {
     assert!(!got.headers.contains_key("access-control-allow-origin"));
 }
 
+#[tokio::test]
+async fn origins_that_are_allowed() {
+    let origins = labels::Matcher::new(labels::MatchType::Regex, "origin", r"https?://(a|b)\.example").unwrap();
+    let api = Api::with(ApiOptions { origins: Some(origins), ..ApiOptions::default() });
+    for (origin, allowed) in [
+        (Some("https://a.example"), true),
+        (Some("http://b.example"), true),
+        (Some("https://c.example"), false),
+        (Some("https://a.example.org"), false),
+        (Some("null"), false),
+        (None, false),
+    ] {
+        for method in [Method::GET, Method::OPTIONS] {
+            let headers: Vec<_> = origin.map(|origin| ("origin", origin)).into_iter().collect();
+            let got = api.send(request(method, "query?query=1", &headers)).await;
+            let told = got.headers.get("access-control-allow-origin").map(|value| value.to_str().unwrap());
+            assert_eq!(told, origin.filter(|_| allowed), "{origin:?}");
+            assert!(got.headers.get_all("vary").iter().any(|value| value == "origin"), "{origin:?}");
+        }
+    }
+}
+
 /// So many series that the answer is streamed.
 fn wide() -> MemorySource {
     let one = |i: usize| {

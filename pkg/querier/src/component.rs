@@ -87,8 +87,12 @@ impl Querier {
                 relabel: config.relabel.clone(),
             },
         );
-        let sources =
-            Arc::new(Sources { fanout, replica_labels: config.replica_labels.clone(), method: config.method });
+        let sources = Arc::new(Sources {
+            fanout,
+            replica_labels: config.replica_labels.clone(),
+            method: config.method,
+            limits: config.limits,
+        });
         let inspect = InspectFanOut::new(set.clone(), config.replica_labels.clone(), config.response_timeout);
         let inspect = Inspect::all(Arc::new(inspect));
         let (shown, rules) = (set.clone(), config.relabel.clone());

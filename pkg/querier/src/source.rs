@@ -6,6 +6,7 @@ use dedup::{DedupOptions, Method, dedup_stream};
 use futures::future::BoxFuture;
 use promql::{QuerySource, ReadOptions};
 use storage::{Answer, Ctx, LabelQuery, Result, Select, SeriesSource, SeriesStream, SourceInfo};
+use storeapi::{StoreLimits, limited};
 
 use crate::fanout::FanOut;
 
@@ -15,6 +16,8 @@ pub struct Sources {
     pub fanout: FanOut,
     pub replica_labels: Arc<[String]>,
     pub method: Method,
+    /// Of what is read for one selector, as of a Series call.
+    pub limits: StoreLimits,
 }
 
 impl QuerySource for Sources {
@@ -25,7 +28,8 @@ impl QuerySource for Sources {
         };
         let fanout = self.fanout.choosing(options.store_matchers.clone());
         let dedup = options.dedup && !replica_labels.is_empty();
-        Ok(Arc::new(RequestSource { fanout, replica_labels, dedup, method: self.method, options: options.clone() }))
+        let (method, limits, options) = (self.method, self.limits, options.clone());
+        Ok(Arc::new(RequestSource { fanout, replica_labels, dedup, method, limits, options }))
     }
 }
 
@@ -36,6 +40,7 @@ struct RequestSource {
     replica_labels: Arc<[String]>,
     dedup: bool,
     method: Method,
+    limits: StoreLimits,
     options: ReadOptions,
 }
 
@@ -61,7 +66,7 @@ impl SeriesSource for RequestSource {
             want.shard = self.options.shard.clone();
         }
         if !self.dedup {
-            return self.fanout.select(ctx, want);
+            return limited(self.fanout.select(ctx, want), self.limits);
         }
         want.without_replica_labels = self.replica_labels.clone();
         let options = DedupOptions {
@@ -71,7 +76,7 @@ impl SeriesSource for RequestSource {
             end_ms: want.range.max,
         };
         let skip_chunks = want.skip_chunks;
-        let stream = self.fanout.select(ctx, want);
+        let stream = limited(self.fanout.select(ctx, want), self.limits);
         if skip_chunks { stream } else { dedup_stream(stream, options) }
     }
 

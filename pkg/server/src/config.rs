@@ -15,6 +15,7 @@ use api::ApiOptions;
 use assembly::{BucketConfig, Deps, Error, GrpcConfig, HttpConfig, StoreConfig};
 use bucket::shipper::Verify;
 use flags::Parsed;
+use labels::{MatchType, Matcher};
 use notifier::NotifierOptions;
 use promql::{EngineOptions, Passes};
 use transport::http::Prefixes;
@@ -127,6 +128,7 @@ impl assembly::Config for Config {
                 recent_queries_max: count(parsed, "query.recent-queries"),
                 start_time_ms: deps.clock.now_ms(),
                 component: "server".to_owned(),
+                origins: origins(parsed)?,
                 ..ApiOptions::default()
             },
             engine,
@@ -144,14 +146,15 @@ impl assembly::Config for Config {
     }
 }
 
-/// The URL that alerts link to; without one that is given, by the name of the host.
+/// The URL that alerts link to; where its host is not given, by the name of this one.
 fn reached_at(external_url: &str, http: &HttpConfig, deps: &Deps) -> String {
-    if !external_url.is_empty() {
-        return external_url.trim_end_matches('/').to_owned();
+    let external_url = external_url.trim_end_matches('/');
+    if !external_url.is_empty() && !external_url.starts_with('/') {
+        return external_url.to_owned();
     }
     let host = (deps.env)("HOSTNAME").filter(|host| !host.is_empty()).unwrap_or_else(|| "localhost".to_owned());
     let address = http.addresses.first().map_or("", String::as_str);
-    format!("http://{host}:{}", address.rsplit_once(':').map_or("9090", |(_, port)| port))
+    format!("http://{host}:{}{external_url}", address.rsplit_once(':').map_or("9090", |(_, port)| port))
 }
 
 fn rules_options(parsed: &Parsed, features: Features, external_url: String) -> rules::Options {
@@ -168,9 +171,21 @@ fn rules_options(parsed: &Parsed, features: Features, external_url: String) -> r
     }
 }
 
+/// `None` where all pages may read.
+fn origins(parsed: &Parsed) -> Result<Option<Matcher>, Error> {
+    let pattern = parsed.text("web.cors.origin");
+    if pattern == ".*" {
+        return Ok(None);
+    }
+    let origins = Matcher::new(MatchType::Regex, "origin", pattern);
+    origins.map(Some).map_err(|e| Error::flag("web.cors.origin", e))
+}
+
 fn http(parsed: &Parsed, external_url: &str) -> Result<HttpConfig, Error> {
     let path = match external_url {
         "" => String::new(),
+        // Of the URL Prometheus needs no more than the path.
+        path if path.starts_with('/') => path.trim_end_matches('/').to_owned(),
         url => match url::Url::parse(url) {
             Ok(url) if matches!(url.scheme(), "http" | "https") => url.path().trim_end_matches('/').to_owned(),
             Ok(_) => return Err(Error::flag("web.external-url", format!("{url:?} is no http or https URL"))),

@@ -9,11 +9,10 @@ use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use futures::stream::{Stream, StreamExt};
-use labels::Labels;
 use model::TimeRange;
 use proto::thanos as wire;
 use proto::thanos::store_server::{Store, StoreServer};
-use storage::{Budget, Chunk, Ctx, Error, HintSink, Select, Series, SeriesEvent, SeriesSource, SeriesStream};
+use storage::{Budget, Chunk, Ctx, HintSink, Select, Series, SeriesEvent, SeriesSource, SeriesStream};
 use telemetry::{Counter, Metrics};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
@@ -24,6 +23,7 @@ use tonic::service::RoutesBuilder;
 use tonic::{Request, Response, Status};
 
 use crate::label_deltas::ACCEPTED;
+use crate::limited::{Given, StoreLimits};
 use crate::series_codec::{SERIES_PATH, ServerCodec};
 use crate::series_encode::Outgoing;
 use crate::status::status_from_error;
@@ -33,18 +33,6 @@ use crate::{convert, hints};
 const FRAME_BYTES: usize = 1 << 20;
 /// Series in one frame for a peer that is aion too: each frame costs about as much as some of its series, where they are small.
 const BATCH_OF_PEERS: usize = 512;
-/// Thanos' measure of samples not yet decoded.
-const SAMPLES_PER_CHUNK: u64 = 120;
-
-/// Limits of one Series request; 0 = none. From `--store.limits.request-series` and `-samples`.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct StoreLimits {
-    /// Series in the answer to one Series call.
-    pub series: u64,
-    /// Samples sent, counted as 120 a chunk.
-    pub samples: u64,
-}
-
 /// What the server needs beside the source.
 #[derive(Clone)]
 pub struct ServerOptions {
@@ -154,7 +142,7 @@ impl Server {
         // Dropped with the response stream, so a caller that goes away cancels the work.
         let guard = ctx.cancel.clone().drop_guard();
         let stream = self.source.select(&ctx, want.clone());
-        let frames = Frames { limits: self.limits, batch, series: 0, chunks: 0, want, last: None };
+        let frames = Frames { given: Given::new(self.limits), batch, want };
         let failed = Arc::new(AtomicBool::new(false));
         let seen = failed.clone();
         let responses = frames.run(stream).map(move |response| {
@@ -271,12 +259,9 @@ impl Store for Server {
 
 /// Turns batches of series into frames, within the limits.
 struct Frames {
-    limits: StoreLimits,
+    given: Given,
     batch: usize,
-    series: u64,
-    chunks: u64,
     want: Select,
-    last: Option<Labels>,
 }
 
 impl Frames {
@@ -300,7 +285,7 @@ impl Frames {
         let mut open: Vec<Series> = Vec::new();
         let mut open_bytes = 0;
         for mut series in batch {
-            self.count(&series)?;
+            self.given.add(&series)?;
             let labels = &series.labels;
             series.chunks.iter_mut().try_for_each(convert::chunk_for_wire).map_err(|e| e.within(labels))?;
             let mut size: usize = series.chunks.iter().map(Chunk::size_bytes).sum();
@@ -340,28 +325,6 @@ impl Frames {
         } else {
             frames.extend(open.drain(..).map(|series| Outgoing::Series { series: vec![series], batch: false }));
         }
-    }
-
-    fn count(&mut self, series: &Series) -> storage::Result<()> {
-        if self.last.as_ref() != Some(&series.labels) {
-            self.series += 1;
-            self.last = Some(series.labels.clone());
-        }
-        self.chunks += series.chunks.iter().filter(|c| c.min_time <= c.max_time).count() as u64;
-        let StoreLimits { series: series_max, samples: samples_max } = self.limits;
-        if series_max > 0 && self.series > series_max {
-            return Err(Error::Limit(format!(
-                "exceeded series limit: limit {series_max} violated (got {}), see --store.limits.request-series",
-                self.series
-            )));
-        }
-        let samples = self.chunks * SAMPLES_PER_CHUNK;
-        if samples_max > 0 && samples > samples_max {
-            return Err(Error::Limit(format!(
-                "exceeded samples limit: limit {samples_max} violated (got {samples}), see --store.limits.request-samples",
-            )));
-        }
-        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 mod absent;
 mod conformance;
 mod distributed;
+mod limits;
 mod origins;
 mod peers;
 mod streams;

@@ -70,6 +70,17 @@ fn flags_become_settings() {
 }
 
 #[test]
+fn an_external_url_may_be_a_path() {
+    for (url, prefix) in
+        [("/aion/", "/aion"), ("/", ""), ("http://example.org/aion", "/aion"), ("http://example.org", "")]
+    {
+        let c = config(&[&format!("--web.external-url={url}"), "--web.listen-address=127.0.0.1:1"]).unwrap();
+        assert_eq!((c.http.prefixes.is_root(), c.rules.path_prefix.as_str()), (prefix.is_empty(), prefix), "{url}");
+        assert!(c.rules.external_url.starts_with("http://") && c.rules.external_url.ends_with(prefix), "{url}");
+    }
+}
+
+#[test]
 fn contradictions_are_refused() {
     for (args, text) in [
         (
@@ -78,6 +89,8 @@ fn contradictions_are_refused() {
         ),
         (&["--storage.agent.path=x"], "can only be used in agent mode: --storage.agent.path"),
         (&["--web.external-url=ftp://x"], "no http or https URL"),
+        (&["--web.external-url=x"], "--web.external-url: relative URL without a base"),
+        (&["--web.cors.origin=("], "--web.cors.origin: "),
         (&["--limits.memory=120%"], "--limits.memory: \"120%\" is no percentage"),
         (&["--storage.tsdb.wal-segment-size=1MiB"], "from 10MiB to 256MiB"),
         (

@@ -175,15 +175,16 @@ impl<'a> BuildInfoJson<'a> {
     }
 }
 
-/// Lets pages of any origin read a response.
-pub async fn cors(mut response: Response) -> Response {
+/// Lets pages of `origin` read a response; `*` = of any.
+pub fn cors(mut response: Response, origin: HeaderValue) -> Response {
+    let headers = response.headers_mut();
     for (name, value) in [
         (header::ACCESS_CONTROL_ALLOW_HEADERS, "Accept, Accept-Encoding, Authorization, Content-Type, Origin"),
         (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
-        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
         (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Date"),
     ] {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        headers.insert(name, HeaderValue::from_static(value));
     }
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     response
 }

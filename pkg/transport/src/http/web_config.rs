@@ -16,6 +16,7 @@ use parking_lot::{Mutex, RwLock};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tls::{ClientAuth, ServerTls, ServerTlsConfig};
+use tokio::sync::Semaphore;
 
 use super::pages::nosniff;
 use super::rate_limit::{self, RateLimit};
@@ -114,6 +115,16 @@ impl Default for Http {
     }
 }
 
+impl Tls {
+    fn is_empty(&self) -> bool {
+        let Self { cert_file, key_file, cert, key, client_ca, client_ca_file, client_auth_type, .. } = self;
+        let files = [Some(cert_file), Some(key_file), client_ca_file.as_ref()];
+        files.into_iter().flatten().all(|file| file.as_os_str().is_empty())
+            && [cert, key, client_ca].into_iter().flatten().all(|text| text.is_empty())
+            && client_auth_type.is_empty()
+    }
+}
+
 impl WebConfig {
     /// Reads the file at `path`; an empty path is the empty configuration.
     ///
@@ -138,7 +149,8 @@ impl WebConfig {
             _ => flags::parse_yaml(text).map_err(Error::Config)?,
         };
         let limit = file.rate_limit.map(rate_limit).transpose()?.flatten();
-        let tls_section = file.tls_server_config;
+        // Where it names nothing there is no TLS.
+        let tls_section = file.tls_server_config.filter(|section| !section.is_empty());
         let tls = tls_section.clone().map(|t| tls(t, folder, file.http_server_config.http2)).transpose()?;
         let headers: Result<Vec<_>, Error> = file
             .http_server_config
@@ -254,6 +266,8 @@ fn tls(t: Tls, folder: &Path, http2: bool) -> Result<Arc<ServerTls>, Error> {
 pub struct WebGuard {
     users: Arc<BTreeMap<String, String>>,
     remembered: Arc<Mutex<HashMap<[u8; 32], bool>>>,
+    /// One hash is computed at a time: who guesses passwords must not take the processors from all others.
+    hashing: Arc<Semaphore>,
 }
 
 /// Compared against for unknown users, so that their answer takes as long (bcrypt of a random text, cost 10).
@@ -261,7 +275,7 @@ const NOBODY: &str = "$2b$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDe
 
 impl WebGuard {
     fn new(users: BTreeMap<String, String>) -> Self {
-        Self { users: Arc::new(users), remembered: Arc::default() }
+        Self { users: Arc::new(users), remembered: Arc::default(), hashing: Arc::new(Semaphore::new(1)) }
     }
 
     async fn pass(&self, request: Request, next: Next) -> Response {
@@ -289,6 +303,7 @@ impl WebGuard {
         let right = match remembered {
             Some(right) => right,
             None => {
+                let _turn = self.hashing.acquire().await;
                 let checked = tokio::task::spawn_blocking(move || bcrypt::verify(password, &hash).unwrap_or(false));
                 let right = checked.await.unwrap_or(false);
                 let mut remembered = self.remembered.lock();
@@ -332,6 +347,34 @@ mod tests {
             let error = WebConfig::parse(text, Path::new(".")).unwrap_err().to_string();
             assert!(error.contains(reason), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn no_names_mean_no_tls() {
+        for text in [
+            "",
+            "{}",
+            "tls_server_config:",
+            "tls_server_config: {}",
+            "tls_server_config: {cert_file: '', key_file: ''}",
+        ] {
+            let config = WebConfig::parse(text, Path::new(".")).unwrap();
+            assert!(config.tls.is_none(), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn guesses_wait_for_each_other_and_not_those_who_are_known() {
+        let hash = bcrypt::hash("secret", 4).unwrap();
+        let guard = WebGuard::new(BTreeMap::from([("ann".to_owned(), hash)]));
+        let ask = |password: &str| guard.verify("ann".to_owned(), password.to_owned());
+        assert!(ask("secret").await);
+        let turn = guard.hashing.acquire().await.unwrap();
+        let mut guess = std::pin::pin!(ask("guess"));
+        assert!(futures::poll!(&mut guess).is_pending());
+        assert!(ask("secret").await);
+        drop(turn);
+        assert!(!guess.await);
     }
 
     #[tokio::test]
