@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
-use transport::http::answers::{ErrorKind, cors};
+use transport::http::answers::{ErrorKind, cors_for};
 
 use crate::error::ApiError;
 use crate::shared::Shared;
@@ -74,7 +74,7 @@ async fn cross_origin(State(shared): State<Shared>, request: Request, next: Next
         response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
     }
     match origin {
-        Some(origin) => cors(response, origin),
+        Some(origin) => cors_for(response, origin),
         None => response,
     }
 }

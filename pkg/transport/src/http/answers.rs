@@ -175,8 +175,13 @@ impl<'a> BuildInfoJson<'a> {
     }
 }
 
+/// Lets pages of any origin read a response.
+pub async fn cors(response: Response) -> Response {
+    cors_for(response, HeaderValue::from_static("*"))
+}
+
 /// Lets pages of `origin` read a response; `*` = of any.
-pub fn cors(mut response: Response, origin: HeaderValue) -> Response {
+pub fn cors_for(mut response: Response, origin: HeaderValue) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [
         (header::ACCESS_CONTROL_ALLOW_HEADERS, "Accept, Accept-Encoding, Authorization, Content-Type, Origin"),
