@@ -81,6 +81,9 @@ impl Source {
         seen.push(of.ident.to_string());
         let Fields::Named(fields) = &of.fields else { panic!("{} has no named fields", of.ident) };
         for field in &fields.named {
+            if field.attrs.iter().any(|a| serde_argument(a, "skip").is_some()) {
+                continue;
+            }
             let ident = field.ident.as_ref().map(ToString::to_string).unwrap_or_default();
             let renamed = field.attrs.iter().find_map(|a| serde_argument(a, "rename").flatten());
             let path = format!("{above}{}", renamed.unwrap_or(ident));
