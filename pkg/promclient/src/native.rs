@@ -64,9 +64,12 @@ impl HistogramJson {
             set_zero(&mut out, zero);
             return Ok(out);
         }
-        match (SCHEMA_MIN..=SCHEMA_MAX)
-            .find_map(|schema| Some((schema, exponential(&positive, schema)?, exponential(&negative, schema)?)))
-        {
+        let threshold = zero.as_ref().map_or(0.0, |zero| zero.upper.abs());
+        // The finest one first: what the zero bucket covers of a bucket is not told, and is as little as it may be.
+        match (SCHEMA_MIN..=SCHEMA_MAX).rev().find_map(|schema| {
+            let of = |buckets| exponential(buckets, schema, threshold);
+            Some((schema, of(&positive)?, of(&negative)?))
+        }) {
             Some((schema, positive, negative)) => {
                 out.schema = schema;
                 (out.positive_spans, out.positive_buckets) = spans(positive);
@@ -87,10 +90,10 @@ fn set_zero(out: &mut FloatHistogram, zero: Option<Bucket>) {
     }
 }
 
-/// Index and count of each bucket, if all are buckets of `schema`.
-fn exponential(buckets: &[Bucket], schema: i32) -> Option<Vec<(i32, f64)>> {
+/// Index and count of each bucket, if all are buckets of `schema`. The zero bucket, up to `threshold`, may cover the lower end
+/// of one.
+fn exponential(buckets: &[Bucket], schema: i32, threshold: f64) -> Option<Vec<(i32, f64)>> {
     let index_of = |bucket: &Bucket| {
-        // The zero bucket may cover the lower end of a bucket; its upper end is exact then too.
         let exponent = if bucket.upper.is_finite() { bucket.upper.log2() } else { 1024.0 };
         let near = (exponent * 2f64.powi(schema)).round();
         // No bound of any schema is further away; a bound of 0 is infinitely far.
@@ -99,7 +102,9 @@ fn exponential(buckets: &[Bucket], schema: i32) -> Option<Vec<(i32, f64)>> {
         }
         let near = near as i32;
         (near - 1..=near + 1).find(|index| {
-            upper_bound(*index, schema) == bucket.upper && upper_bound(*index - 1, schema) == bucket.lower
+            let lower = upper_bound(*index - 1, schema);
+            let begins = lower == bucket.lower || lower < threshold && bucket.lower == threshold;
+            upper_bound(*index, schema) == bucket.upper && begins
         })
     };
     let mut indexed = Vec::with_capacity(buckets.len());
@@ -178,6 +183,22 @@ mod tests {
         }
         let h = read(r#"{"count":"1","sum":"+Inf","buckets":[[0,"1.7976931348623157e+308","+Inf","1"]]}"#).unwrap();
         assert_eq!((h.custom_values.len(), h.positive_buckets), (0, vec![1.0]));
+    }
+
+    /// 0.9 and 1.1 are bounds of no bucket: the zero bucket reaches to there.
+    #[test]
+    fn buckets_that_the_zero_bucket_reaches_into() {
+        let h = read(
+            r#"{"count":"7","sum":"1","buckets":[[1,"-1","-0.9","1"],[3,"-0.9","0.9","2"],[0,"0.9","1","3"],
+                [0,"1","2","1"]]}"#,
+        )
+        .unwrap();
+        assert_eq!((h.schema, h.zero_threshold, h.zero_count), (0, 0.9, 2.0));
+        assert_eq!((h.positive_spans, h.positive_buckets), (vec![Span { offset: 0, length: 2 }], vec![3.0, 1.0]));
+        assert_eq!((h.negative_spans, h.negative_buckets), (vec![Span { offset: 0, length: 1 }], vec![1.0]));
+        // Alone it may be of several schemas: of the finest that fits.
+        let h = read(r#"{"count":"5","sum":"1","buckets":[[3,"-1.1","1.1","2"],[0,"1.1","2","3"]]}"#).unwrap();
+        assert_eq!((h.schema, h.positive_buckets), (0, vec![3.0]));
     }
 
     #[test]
