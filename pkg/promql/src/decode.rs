@@ -4,71 +4,24 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use chunkenc::{
-    Column, Edge, Encoding, HistogramColumn, decode_floats, decode_histogram_edges, decode_histograms,
-    decode_histograms_with_starts, decode_xor2,
+    Column, Encoding, HistogramColumn, decode_floats, decode_histograms, decode_histograms_with_starts, decode_xor2,
 };
 use histogram::{FloatHistogram, ResetHint};
 use labels::Labels;
-use model::{Resolution, TimeRange, is_stale};
+use model::{Resolution, TimeRange};
 use promql_syntax::Reads;
 use storage::{Chunk, ChunkData, EncodedChunk, PartialResponse, Series};
 
 use crate::QueryError;
 use crate::annotations::shown_labels;
 use crate::eval::{Cx, Result};
-use crate::native::{size_bytes, with_hint};
+use crate::histogram_chunks::{are_histograms_in_order, edges_of, leave_out_buckets};
+use crate::looks::Looks;
+use crate::native::size_bytes;
 use crate::native_overlay::NativeOverlay;
+use crate::one_lane::OneLane;
 use crate::overlay::Overlay;
-use crate::samples::{HistogramSamples, Samples};
-use crate::spare::SpareHistograms;
-
-/// The stretches of time that an operator looks at: for each step, the ms after `end − reach` up to `end`.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Looks {
-    /// The end of the first stretch, ms.
-    pub first_end: i64,
-    /// The end of the last one, ms.
-    pub last_end: i64,
-    /// From one to the next, ms; at least 1.
-    pub step_ms: i64,
-    /// How long each is, ms.
-    pub reach_ms: i64,
-}
-
-impl Looks {
-    /// From the earliest to the latest ms looked at.
-    pub fn range(&self) -> TimeRange {
-        TimeRange::new(self.first_end - self.reach_ms + 1, self.last_end)
-    }
-
-    /// Whether any of `min..=max` is looked at.
-    fn touch(&self, min: i64, max: i64) -> bool {
-        if min > self.last_end || max <= self.first_end - self.reach_ms {
-            return false;
-        }
-        if self.reach_ms >= self.step_ms {
-            // There are no gaps between them.
-            return true;
-        }
-        // The first stretch that ends at or after `min`.
-        let ahead = min.saturating_sub(self.first_end).max(0) as u64;
-        let end = self.first_end + (ahead.div_ceil(self.step_ms as u64) * self.step_ms as u64) as i64;
-        end <= self.last_end && max > end - self.reach_ms
-    }
-
-    /// Whether the sample at `time` is the first or the last one in a stretch, with others right before and after it.
-    fn is_edge(&self, before: i64, time: i64, next: i64) -> bool {
-        self.ends_in(time, next)
-            || self.ends_in(before.saturating_add(self.reach_ms), time.saturating_add(self.reach_ms))
-    }
-
-    /// Whether a stretch ends in `from..to`.
-    fn ends_in(&self, from: i64, to: i64) -> bool {
-        let ahead = from.saturating_sub(self.first_end).max(0) as u64;
-        let end = self.first_end.saturating_add((ahead.div_ceil(self.step_ms as u64) * self.step_ms as u64) as i64);
-        end < to && end >= from && end <= self.last_end
-    }
-}
+use crate::samples::{Cover, HistogramSamples, Samples};
 
 /// The length of the longest windows of downsampled data, ms.
 const WINDOW_MAX_MS: i64 = Resolution::COARSEST.ms();
@@ -88,6 +41,7 @@ pub(crate) struct Decoder {
     merged: Column,
     /// Raw samples of a series that has downsampled ones as well.
     raw: Column,
+    one_lane: OneLane,
     overlay: Overlay,
     native_overlay: NativeOverlay,
     reads: Reads,
@@ -110,12 +64,14 @@ impl Decoder {
     /// For what `cx`'s query allows.
     pub fn new(wanted: Reads, cx: &Cx) -> Self {
         let window_max_ms = if cx.read.auto_resolution { i64::MAX } else { cx.read.max_resolution_ms };
+        let one_lane = OneLane::new(wanted, window_max_ms);
         let overlay = Overlay::new(wanted, window_max_ms);
         let native_overlay = NativeOverlay::new(wanted, window_max_ms);
         let (merged, raw) = (Column::new(), Column::new());
         Self {
             merged,
             raw,
+            one_lane,
             overlay,
             native_overlay,
             reads: wanted,
@@ -217,13 +173,17 @@ impl Decoder {
         let mut range = looks.range();
         range.min = range.min.saturating_sub(WINDOWS_REACH_MS);
         range.max = range.max.saturating_add(WINDOW_MAX_MS);
+        let inside = |c: &&Chunk| range.overlaps(TimeRange::new(c.min_time, c.max_time));
+        if self.one_lane(chunks.iter().filter(inside), out, cx)? {
+            return Ok(());
+        }
         self.overlay.clear();
         self.native_overlay.clear();
         let mut raw = std::mem::take(&mut self.raw);
         raw.clear();
         let mut blended = false;
         let mut histograms = HistogramSamples::default();
-        for chunk in chunks.iter().filter(|c| range.overlaps(TimeRange::new(c.min_time, c.max_time))) {
+        for chunk in chunks.iter().filter(inside) {
             match &chunk.data {
                 ChunkData::Aggr(aggr) => {
                     cx.stats.chunk_bytes += chunk.size_bytes() as u64;
@@ -267,10 +227,40 @@ impl Decoder {
         Ok(())
     }
 
+    /// Fills `out` where the chunks are downsampled floats that simply go on from one another; false, and nothing in it, where
+    /// they do not.
+    fn one_lane<'c>(
+        &mut self,
+        chunks: impl Iterator<Item = &'c Chunk>,
+        out: &mut Samples,
+        cx: &mut Cx,
+    ) -> Result<bool> {
+        self.one_lane.clear();
+        let mut bytes = 0;
+        for chunk in chunks {
+            let goes_on = match &chunk.data {
+                ChunkData::Aggr(aggr) => self.one_lane.add(aggr, chunk.replica, &mut out.column),
+                _ => false,
+            };
+            if !goes_on {
+                out.column.clear();
+                self.one_lane.clear();
+                return Ok(false);
+            }
+            bytes += chunk.size_bytes() as u64;
+            cx.check_size(out.column.len(), "samples of one series")?;
+            self.count(&out.column, cx)?;
+        }
+        self.one_lane.finish(out);
+        cx.stats.chunk_bytes += bytes;
+        Ok(true)
+    }
+
     /// Counts the buffers when they have grown.
     fn count(&mut self, out: &Column, cx: &mut Cx) -> Result<()> {
         let samples = out.times.capacity() + self.raw.times.capacity() + self.merged.times.capacity();
-        let bytes = samples * SAMPLE_BYTES + self.overlay.len() * WINDOW_BYTES + self.histogram_bytes;
+        let windows = self.overlay.len() * WINDOW_BYTES + self.one_lane.len() * (SAMPLE_BYTES + size_of::<Cover>());
+        let bytes = samples * SAMPLE_BYTES + windows + self.histogram_bytes;
         if bytes > self.held_bytes {
             cx.hold(0, bytes - self.held_bytes)?;
             self.held_bytes = bytes;
@@ -451,75 +441,6 @@ impl Decoder {
     }
 }
 
-/// Makes of each histogram one without buckets, whose hint tells whether its counter was reset since the one before.
-fn leave_out_buckets(histograms: &mut HistogramSamples, spare: &mut SpareHistograms) {
-    let mut before: Option<Arc<FloatHistogram>> = None;
-    for value in histograms.values.iter_mut().filter(|h| !is_stale(h.sum)) {
-        let mut reset_hint = value.reset_hint;
-        if let Some(before) = &before
-            && reset_hint == ResetHint::Unknown
-        {
-            reset_hint = if value.is_reset_since(before) { ResetHint::Reset } else { ResetHint::NotReset };
-        }
-        let as_it_is = reset_hint == value.reset_hint && is_bare(value);
-        let stats = if as_it_is { value.clone() } else { Arc::new(without_buckets(value, reset_hint)) };
-        if let Some(done) = before.replace(std::mem::replace(value, stats)) {
-            spare.give(done);
-        }
-    }
-}
-
-fn is_bare(h: &FloatHistogram) -> bool {
-    let no_zero_bucket = h.zero_threshold == 0.0 && h.zero_count == 0.0;
-    no_zero_bucket && h.positive_spans.is_empty() && h.negative_spans.is_empty() && h.custom_values.is_empty()
-}
-
-fn without_buckets(h: &FloatHistogram, reset_hint: ResetHint) -> FloatHistogram {
-    FloatHistogram { reset_hint, schema: h.schema, count: h.count, sum: h.sum, ..FloatHistogram::default() }
-}
-
-/// Whether there are only raw chunks of native histograms, none overlapping another.
-fn are_histograms_in_order(chunks: &[Chunk]) -> bool {
-    chunks.iter().all(|c| matches!(&c.data, ChunkData::Raw(c) if c.encoding.is_histogram()))
-        && chunks.windows(2).all(|w| w[0].max_time < w[1].min_time)
-}
-
-/// Appends the histograms at the edges of the stretches, and in the place of each other one the chunk's first; with
-/// `stats_only` without buckets, but for the first and the last one of the chunk. Gives the bytes that were decoded; `None`
-/// for a chunk that must be decoded as a whole.
-fn edges_of(
-    chunk: &EncodedChunk,
-    looks: Looks,
-    stats_only: bool,
-    out: &mut HistogramSamples,
-    spare: &mut SpareHistograms,
-) -> std::result::Result<Option<usize>, chunkenc::Error> {
-    let mut bytes = 0;
-    let mut inner = None;
-    let wanted = |before, time, next| looks.is_edge(before, time, next);
-    let decoded = decode_histogram_edges(chunk.encoding, &chunk.data, wanted, |time, found| match found {
-        Some((edge, row)) => {
-            let h = match edge {
-                Edge::Inner if stats_only => spare.make(|h| row.write_stats_to(h)),
-                _ => spare.make(|h| row.write_to(h)),
-            };
-            bytes += size_bytes(&h);
-            out.push(time, h);
-        }
-        None => {
-            let inner = inner.get_or_insert_with(|| {
-                let first = out.values.last().cloned().unwrap_or_default();
-                match stats_only {
-                    true => Arc::new(without_buckets(&first, ResetHint::NotReset)),
-                    false => with_hint(&first, ResetHint::NotReset),
-                }
-            });
-            out.push(time, inner.clone());
-        }
-    })?;
-    Ok(decoded.then_some(bytes))
-}
-
 /// Whether the first and the last sample lie in the time that the chunk says it holds.
 fn is_within(times: &[i64], chunk: &Chunk) -> bool {
     let (Some(first), Some(last)) = (times.first(), times.last()) else { return true };
@@ -535,34 +456,4 @@ fn corrupt(labels: &Labels, chunk: &Chunk, why: &dyn Display, cx: &mut Cx) -> Re
     }
     cx.annotations.source_warning(text);
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn looks_touch_what_steps_see() {
-        // (0, 10], (100, 110], (200, 210]
-        let looks = Looks { first_end: 10, last_end: 210, step_ms: 100, reach_ms: 10 };
-        for (min, max, want) in [
-            (-5, 0, false),
-            (-5, 1, true),
-            (10, 10, true),
-            (11, 100, false),
-            (11, 101, true),
-            (110, 150, true),
-            (50, 160, true),
-            (111, 200, false),
-            (210, 300, true),
-            (211, 300, false),
-        ] {
-            assert_eq!(looks.touch(min, max), want, "{min}..={max}");
-        }
-        // The starts are -0, 90+, 200; samples every 4 ms.
-        let edges = (0..60).map(|i| 4 * i).filter(|t| looks.is_edge(t - 4, *t, t + 4)).collect::<Vec<_>>();
-        assert_eq!(edges, [4, 8, 104, 108, 204, 208]);
-        let dense = Looks { step_ms: 5, ..looks };
-        assert!((1..210).all(|t| dense.touch(t, t)));
-    }
 }

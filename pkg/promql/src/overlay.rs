@@ -121,8 +121,11 @@ impl Overlay {
 
     /// Adds the rows of a chunk, whose counts are known. The first `extra` ones stand before its windows.
     pub fn push(&mut self, rows: Vec<Row>, extra: usize, replica: u64) {
-        let resolution_ms =
-            if self.window_max_ms < HOUR_MS { Some(FIVE_MINUTES_MS) } else { resolution_of(&rows[extra..]) };
+        let resolution_ms = if self.window_max_ms < HOUR_MS {
+            Some(FIVE_MINUTES_MS)
+        } else {
+            resolution_of(rows[extra..].iter().map(|r| r.time))
+        };
         if !rows.is_empty() {
             self.parts.push(Part { resolution_ms, replica, rows });
         }
@@ -250,15 +253,15 @@ fn count(rows: &mut [Row], counts: &Column) {
     }
 }
 
-/// The length of a chunk's windows, which end a ms before its multiples; the last one may be cut short.
-fn resolution_of(rows: &[Row]) -> Option<i64> {
-    let (last, others) = rows.split_last()?;
-    if others.iter().any(|r| (r.time + 1) % HOUR_MS != 0) {
+/// The length of a chunk's windows by their `times`, which are a ms before its multiples; the last one may be cut short.
+pub(crate) fn resolution_of(mut times: impl DoubleEndedIterator<Item = i64>) -> Option<i64> {
+    let last = times.next_back()?;
+    let before = times.next_back()?;
+    if times.chain([before]).any(|time| (time + 1) % HOUR_MS != 0) {
         return Some(FIVE_MINUTES_MS);
     }
-    let before = others.last()?;
     // Two windows of which only the second may be cut short: nearer than their length they are not.
-    Some(if last.time - before.time <= FIVE_MINUTES_MS { FIVE_MINUTES_MS } else { HOUR_MS })
+    Some(if last - before <= FIVE_MINUTES_MS { FIVE_MINUTES_MS } else { HOUR_MS })
 }
 
 /// Chunks to lanes: a chunk goes on in the lane of its replica and resolution that ended last before it.

@@ -6,11 +6,12 @@ use histogram::ResetHint;
 use model::is_stale;
 use promql_syntax::Span;
 
-use crate::decode::{Decoder, Looks};
+use crate::decode::Decoder;
 use crate::eval::{Cx, Operator, Result, Stream, drop_name};
 use crate::fetch::Fetch;
 use crate::functions::extended;
 use crate::kernel::{OfHistograms, RangeKernel};
+use crate::looks::Looks;
 use crate::merge::ENTRY_BYTES;
 use crate::native::with_hint;
 use crate::result::RangeSamples;

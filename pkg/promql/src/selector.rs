@@ -7,10 +7,11 @@ use histogram::{FloatHistogram, ResetHint};
 use model::is_stale;
 
 use crate::Grid;
-use crate::decode::{Decoder, Looks};
+use crate::decode::Decoder;
 use crate::eval::{Cx, Operator, Result};
 use crate::fetch::Fetch;
 use crate::functions::extended_histograms;
+use crate::looks::Looks;
 use crate::native::with_hint;
 use crate::notes::{Note, Notes};
 use crate::reads;
