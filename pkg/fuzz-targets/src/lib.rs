@@ -32,8 +32,9 @@ pub use messages::{
 pub use otlp_metrics::{otlp_json, otlp_protobuf};
 pub use remote_write::{remote_read_request, remote_write_v1, remote_write_v2};
 pub use texts::{
-    alert_template, api_histogram, durations, http_client_yaml, metrics_page, objstore_yaml, prometheus_yaml, promql,
-    promql_selectors, re2_pattern, relabel_yaml, request_log_yaml, test_script, tracing_yaml, web_yaml,
+    alert_template, api_histogram, durations, http_answer, http_client_yaml, metrics_page, objstore_yaml,
+    prometheus_yaml, promql, promql_selectors, re2_pattern, relabel_yaml, request_log_yaml, test_script, tracing_yaml,
+    web_yaml,
 };
 
 /// One decoder and what is known of it.
@@ -118,6 +119,7 @@ targets! {
     alert_template: seeds::alert_template, 8 * MIB, 4 * KIB;
     api_histogram: seeds::api_histogram, 64 * KIB, 512;
     http_client_yaml: seeds::http_client_yaml, MIB, KIB;
+    http_answer: seeds::http_answer, 128 * KIB, 16;
     web_yaml: seeds::web_yaml, MIB, KIB;
     tracing_yaml: seeds::tracing_yaml, MIB, KIB;
     request_log_yaml: seeds::request_log_yaml, MIB, KIB;

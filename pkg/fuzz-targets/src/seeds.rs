@@ -613,6 +613,14 @@ pub(crate) fn api_histogram() -> Vec<Vec<u8>> {
     ])
 }
 
+pub(crate) fn http_answer() -> Vec<Vec<u8>> {
+    texts(&[
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\na 1\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na 1\r\n1;x=y\r\n\n\r\n0\r\nx: y\r\n\r\n",
+        "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.0 404 Not Found\r\nConnection: close\r\n\r\nup to the end",
+    ])
+}
+
 pub(crate) fn http_client_yaml() -> Vec<Vec<u8>> {
     texts(&[
         "basic_auth: {username: a, password: b}\ntls_config: {ca_file: /ca, insecure_skip_verify: true, server_name: x}\nproxy_url: http://proxy:3128\nfollow_redirects: false\nheaders: {x-a: {values: [b]}}\n",

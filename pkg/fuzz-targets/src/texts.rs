@@ -146,6 +146,11 @@ pub fn http_client_yaml(data: &[u8]) {
     drop(ClientConfig::parse(text(data)));
 }
 
+/// What a scraped target answers.
+pub fn http_answer(data: &[u8]) {
+    drop(transport::http::read_answer(data));
+}
+
 /// The YAML of a web server.
 pub fn web_yaml(data: &[u8]) {
     drop(WebConfig::parse(text(data), Path::new("/nonexistent")));

@@ -97,7 +97,7 @@ tests! {
     remote_frames remote_message remote_samples remote_write_v1 remote_write_v2 remote_read_request otlp_protobuf otlp_json store_answer store_request inspect_messages grpc_snappy
     exposition_text exposition_openmetrics exposition_protobuf content_type
     promql promql_selectors re2_pattern test_script durations metrics_page
-    objstore_yaml relabel_yaml alert_template api_histogram http_client_yaml web_yaml tracing_yaml request_log_yaml prometheus_yaml
+    objstore_yaml relabel_yaml alert_template api_histogram http_client_yaml http_answer web_yaml tracing_yaml request_log_yaml prometheus_yaml
     scrape_yaml http_sd_json consul_instances
 }
 

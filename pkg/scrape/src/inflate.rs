@@ -96,6 +96,14 @@ impl Inflate {
         self.out().bytes.capacity() as u64
     }
 
+    /// Where the body stays, if it is not compressed: who reads to there writes an empty piece then.
+    pub(crate) fn plain(&mut self) -> Option<&mut Vec<u8>> {
+        match self {
+            Self::Plain(out) => Some(&mut out.bytes),
+            Self::Gzip(_) | Self::Zstd(_) => None,
+        }
+    }
+
     /// Takes the next piece.
     pub(crate) fn write(&mut self, piece: &[u8]) -> Result<()> {
         let written = match self {
@@ -103,7 +111,9 @@ impl Inflate {
             Self::Gzip(decoder) => decoder.write_all(piece),
             Self::Zstd(zstd) => zstd.write(piece),
         };
-        written.map_err(|e| self.error(&e))
+        written.map_err(|e| self.error(&e))?;
+        let out = self.out();
+        if out.bytes.len() as u64 > out.bytes_max { Err(InflateError::TooLarge) } else { Ok(()) }
     }
 
     fn error(&self, e: &std::io::Error) -> InflateError {

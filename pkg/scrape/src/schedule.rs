@@ -2,6 +2,12 @@
 
 use labels::Labels;
 
+/// Scrapes that are due within this time are due together: a processor that is awake for one, its caches full of what that
+/// needs, has little to do for the next.
+const TOGETHER_MS: i64 = 100;
+/// Times within the interval that there are at least, so that scrapes stay spread.
+const PHASES_MIN: i64 = 150;
+
 /// Multiples of the interval, moved by the phase, that scrapes are due at: the same times whenever the server was started,
 /// spread over the interval from target to target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +21,9 @@ impl Schedule {
     pub(crate) fn new(labels: &Labels, url: &str, seed: u64, interval_ms: i64) -> Self {
         let interval_ms = interval_ms.max(1);
         let hash = xxhash_rust::xxh3::xxh3_64_with_seed(url.as_bytes(), labels.stable_hash()) ^ seed;
-        Self { interval_ms, phase_ms: (hash % interval_ms.unsigned_abs()) as i64 }
+        let together_ms = (interval_ms / PHASES_MIN).clamp(1, TOGETHER_MS);
+        let phases = (interval_ms / together_ms).unsigned_abs();
+        Self { interval_ms, phase_ms: (hash % phases) as i64 * together_ms }
     }
 
     /// The first time behind `now_ms` that a scrape is due at.
@@ -64,5 +72,15 @@ mod tests {
         assert!(by_second.iter().all(|n| (400..600).contains(n)), "{by_second:?}");
         assert_eq!(phase(1, 1), phase(1, 1));
         assert!((0..100).any(|i| phase(i, 1) != phase(i, 2)));
+    }
+
+    #[test]
+    fn together() {
+        for (interval_ms, together_ms) in [(1, 1), (100, 1), (1000, 6), (15_000, 100), (3_600_000, 100)] {
+            let phase = |i: i32| Schedule::new(&Labels::empty(), &format!("http://a/{i}"), 1, interval_ms).phase_ms;
+            let phases: std::collections::BTreeSet<i64> = (0..5000).map(phase).collect();
+            assert!(phases.iter().all(|phase| phase % together_ms == 0 && (0..interval_ms).contains(phase)));
+            assert!(phases.len() as i64 >= interval_ms.min(PHASES_MIN), "{interval_ms}: {}", phases.len());
+        }
     }
 }

@@ -71,7 +71,7 @@ pub(crate) async fn run(
         let answer = tokio::select! {
             biased;
             order = ended(&mut orders) => break order,
-            answer = Worker::ask(worker.request(), forced) => answer,
+            answer = worker.ask(forced) => answer,
         };
         worker.store(answer, time_ms, began).await;
         let next_ms = schedule.after(clock.now_ms().max(due_ms));

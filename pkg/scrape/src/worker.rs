@@ -16,7 +16,7 @@ use crate::batch::ROWS_MAX;
 use crate::cache::{Cache, Gone};
 use crate::failure::Failure;
 use crate::families::Families;
-use crate::fetch::{Answer, FetchError, Request, fetch};
+use crate::fetch::{Answer, FetchError, Fetcher, Request};
 use crate::histograms::stale_histogram;
 use crate::ingest::Ingest;
 use crate::ingestion::Counts;
@@ -39,6 +39,7 @@ pub(crate) struct Worker {
     cache: Cache,
     families: Families,
     synthetic: Synthetic,
+    fetcher: Fetcher,
     /// Time of the scrape before, ms.
     previous_ms: i64,
     /// Bytes of the last body.
@@ -64,6 +65,7 @@ impl Worker {
             cache: Cache::new(shared.options.cache_key),
             families: Families::new(shared.interner.clone(), status.families.clone()),
             synthetic: Synthetic::new(&target.public, has_extra),
+            fetcher: Fetcher::new(request(&job, &target)),
             previous_ms: shared.deps.clock.now_ms(),
             job,
             target,
@@ -83,30 +85,15 @@ impl Worker {
         if !self.job.reads_like(&job.config) {
             self.cache.forget_all();
         }
+        self.fetcher.replace(request(&job, &target));
         (self.job, self.target) = (job, target);
     }
 
-    /// The request of a scrape.
-    pub(crate) fn request(&self) -> Request {
-        let (job, shared) = (&self.job, &self.job.shared);
-        let limit = job.config.body_size_limit.0;
-        Request {
-            client: job.client.clone(),
-            url: self.target.url.clone(),
-            accept: job.accept(&self.target),
-            accept_encoding: crate::accept::accept_encoding(&job.config),
-            timeout_ms: self.target.timeout_ms,
-            body_bytes_max: if limit == 0 { shared.options.body_bytes_max } else { limit },
-            body_bytes: self.body_bytes + self.body_bytes / 8,
-            budget: shared.deps.budget.clone(),
-        }
-    }
-
     /// Asks the target, unless all its scrapes fail anyway.
-    pub(crate) async fn ask(request: Request, forced: Option<Arc<str>>) -> Result<Answer, FetchError> {
+    pub(crate) async fn ask(&mut self, forced: Option<Arc<str>>) -> Result<Answer, FetchError> {
         match forced {
             Some(why) => Err(FetchError::Request(why.to_string())),
-            None => fetch(request).await,
+            None => self.fetcher.fetch(self.body_bytes + self.body_bytes / 8).await,
         }
     }
 
@@ -334,6 +321,20 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.job.shared.metrics.cache_entries.dec_by(self.counted_entries as f64);
+    }
+}
+
+/// The request of a scrape.
+fn request(job: &Job, target: &Target) -> Request {
+    let limit = job.config.body_size_limit.0;
+    Request {
+        client: job.client.clone(),
+        url: target.url.clone(),
+        accept: job.accept(target),
+        accept_encoding: crate::accept::accept_encoding(&job.config),
+        timeout_ms: target.timeout_ms,
+        body_bytes_max: if limit == 0 { job.shared.options.body_bytes_max } else { limit },
+        budget: job.shared.deps.budget.clone(),
     }
 }
 

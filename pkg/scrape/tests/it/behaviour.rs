@@ -37,6 +37,12 @@ async fn drip() -> Response {
     text(Body::from_stream(drops))
 }
 
+/// Without a length.
+async fn pieces() -> Response {
+    let parts = [b"a 1\n", b"b 2\n", b"c 3\n"].map(|part| Ok::<_, Infallible>(Bytes::from_static(part)));
+    text(Body::from_stream(futures::stream::iter(parts)))
+}
+
 async fn half() -> Response {
     let parts = [Ok(Bytes::from_static(b"a 1\nb 1\n")), Err(std::io::Error::other("interrupted"))];
     text(Body::from_stream(futures::stream::iter(parts)))
@@ -53,6 +59,8 @@ fn routes() -> Router {
         .route("/empty", get(|| async { StatusCode::OK }))
         .route("/empty-gzip", get(|| async { compressed("gzip", Vec::new()) }))
         .route("/zstd", get(|| async { compressed("zstd", zstd::encode_all(&b"a 1\n"[..], 1).unwrap()) }))
+        .route("/members", get(|| async { compressed("gzip", [gzip(b"a 1\n"), gzip(b"b 2\n")].concat()) }))
+        .route("/pieces", get(pieces))
         .route("/cut", get(|| async { compressed("gzip", gzip(b"a 1\nb 2\n")[..20].to_vec()) }))
         .route("/bomb", get(bomb))
         .route("/drip", get(drip))
@@ -73,8 +81,13 @@ fn shown(headers: &HeaderMap) -> String {
         let value = headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
         format!("header{{name=\"{name}\",value=\"{}\"}} 1\n", value.replace('"', "'"))
     };
-    ["accept", "accept-encoding", "x-prometheus-scrape-timeout-seconds", "authorization"].map(one).concat()
+    let names =
+        ["accept", "accept-encoding", "x-prometheus-scrape-timeout-seconds", "authorization", "user-agent", "host"];
+    names.map(one).concat()
 }
+
+/// Nothing, and what makes scrapes need the client that can do everything.
+const WAYS: [&str; 2] = ["", "proxy_from_environment: true, "];
 
 async fn scraped(path: &str, more: &str) -> Harness {
     let address = serve(routes()).await.to_string();
@@ -90,14 +103,17 @@ async fn good_answers() {
         ("/gzip", ""),
         ("/members", ""),
         ("/zstd", ""),
+        ("/pieces", ""),
         ("/away", ""),
         ("/untyped", "fallback_scrape_protocol: PrometheusText0.0.4"),
     ] {
-        let harness = scraped(path, more).await;
-        harness.wait_for_samples("a", 2).await;
-        let target = harness.wait_for_health(TargetHealth::Up).await;
-        assert_eq!(target.last_error, "", "{path}");
-        assert!(target.last_scrape_ns.is_some() && target.scrape_url.ends_with(path));
+        for way in WAYS {
+            let harness = scraped(path, &format!("{way}{more}")).await;
+            harness.wait_for_samples("a", 2).await;
+            let target = harness.wait_for_health(TargetHealth::Up).await;
+            assert_eq!(target.last_error, "", "{path}");
+            assert!(target.last_scrape_ns.is_some() && target.scrape_url.ends_with(path));
+        }
     }
 }
 
@@ -108,6 +124,8 @@ async fn bad_answers() {
         ("/members-cut", "", ""),
         ("/empty-gzip", "", "cannot be decompressed"),
         ("/bomb", "body_size_limit: 64KB", "body size limit exceeded"),
+        ("/ok", "body_size_limit: 10B", "body size limit exceeded"),
+        ("/pieces", "body_size_limit: 10B", "body size limit exceeded"),
         ("/drip", "", "context deadline exceeded"),
         ("/hang", "", "context deadline exceeded"),
         ("/half", "", ""),
@@ -118,12 +136,15 @@ async fn bad_answers() {
         ("/untyped", "", "blank Content-Type"),
         ("/broken", "", "line 2: expected a label name"),
     ] {
-        let harness = scraped(path, more).await;
-        let is_told = |target: &storage::ActiveTarget| !target.last_error.is_empty() && target.last_error.contains(why);
-        testkit::wait_for(why, SOON, async || harness.targets().await.first().is_some_and(is_told)).await;
-        let up = harness.wait_for_samples("up", 1).await;
-        assert!(up.values().flatten().all(|(_, v)| *v == 0.0), "{path}: {up:?}");
-        assert!(harness.samples("a").await.is_empty(), "{path}: half of a scrape was stored");
+        for way in WAYS {
+            let harness = scraped(path, &format!("{way}{more}")).await;
+            let is_told =
+                |target: &storage::ActiveTarget| !target.last_error.is_empty() && target.last_error.contains(why);
+            testkit::wait_for(why, SOON, async || harness.targets().await.first().is_some_and(is_told)).await;
+            let up = harness.wait_for_samples("up", 1).await;
+            assert!(up.values().flatten().all(|(_, v)| *v == 0.0), "{path}: {up:?}");
+            assert!(harness.samples("a").await.is_empty(), "{path}: half of a scrape was stored");
+        }
     }
 }
 
@@ -138,19 +159,24 @@ async fn an_empty_body() {
 
 #[tokio::test]
 async fn headers() {
-    let harness = scraped("/headers", "basic_auth: {username: u, password: p}").await;
-    let samples = harness.wait_for_samples("header", 1).await;
-    for (name, value) in
-        [("accept-encoding", "gzip"), ("x-prometheus-scrape-timeout-seconds", "0.1"), ("authorization", "Basic dTpw")]
-    {
-        let labels = format!("{{name=\"{name}\", value=\"{value}\"}}");
-        assert!(samples.contains_key(&labels), "{labels}: {:?}", samples.keys());
+    let mut shown = Vec::new();
+    for way in WAYS {
+        let harness = scraped("/headers", &format!("{way}basic_auth: {{username: u, password: p}}")).await;
+        let samples = harness.wait_for_samples("header", 1).await;
+        for (name, value) in [
+            ("accept-encoding", "gzip"),
+            ("x-prometheus-scrape-timeout-seconds", "0.1"),
+            ("authorization", "Basic dTpw"),
+            ("user-agent", concat!("aion/", env!("CARGO_PKG_VERSION"))),
+        ] {
+            let labels = format!("{{name=\"{name}\", value=\"{value}\"}}");
+            assert!(samples.contains_key(&labels), "{labels}: {:?}", samples.keys());
+        }
+        let accept = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6";
+        assert!(samples.keys().any(|labels| labels.contains(accept)));
+        shown.push(samples.into_keys().filter(|labels| !labels.contains("name=\"host\"")).collect::<Vec<_>>());
     }
-    assert!(
-        samples
-            .keys()
-            .any(|labels| labels.contains("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6"))
-    );
+    assert_eq!(shown[0], shown[1], "both ways");
 }
 
 /// Nobody listens there.

@@ -10,6 +10,8 @@ use super::request::HttpClient;
 use super::token::Tokens;
 use crate::Error;
 
+pub(super) const USER_AGENT: &str = concat!("aion/", env!("CARGO_PKG_VERSION"));
+
 /// The parts of a configuration that connections are made by.
 struct Connections<'a> {
     tls: &'a TlsConfig,
@@ -67,6 +69,16 @@ fn tokens(config: &OAuth2) -> Result<Tokens, Error> {
     Ok(Tokens::new(client, config.clone()))
 }
 
+impl TransportConfig {
+    pub(super) fn connect_timeout(&self) -> Result<Duration, Error> {
+        duration(self.tls_handshake_timeout.as_ref(), 10)
+    }
+
+    pub(super) fn idle_max(&self) -> Result<Duration, Error> {
+        duration(self.idle_conn_timeout.as_ref(), 90)
+    }
+}
+
 fn duration(text: Option<&String>, default_s: u64) -> Result<Duration, Error> {
     let Some(text) = text else { return Ok(Duration::from_secs(default_s)) };
     match flags::parse_go_duration(text) {
@@ -90,9 +102,9 @@ fn header_map<'a>(headers: impl Iterator<Item = (&'a String, &'a Vec<yaml::Secre
 impl Connections<'_> {
     fn builder(self, times: &TransportConfig) -> Result<reqwest::ClientBuilder, Error> {
         let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("aion/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(duration(times.tls_handshake_timeout.as_ref(), 10)?)
-            .pool_idle_timeout(duration(times.idle_conn_timeout.as_ref(), 90)?)
+            .user_agent(USER_AGENT)
+            .connect_timeout(times.connect_timeout()?)
+            .pool_idle_timeout(times.idle_max()?)
             .pool_max_idle_per_host(times.max_idle_conns_per_host.unwrap_or(100));
         let alpn: &[&[u8]] = if self.http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
         // A machine without a CA bundle can still speak plain HTTP.

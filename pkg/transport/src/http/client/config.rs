@@ -341,6 +341,15 @@ impl ClientConfig {
         Ok(config)
     }
 
+    /// Whether a header's value is in a file, which may change.
+    pub(super) fn reads_files(&self) -> bool {
+        let of_basic = |auth: &BasicAuth| auth.username_file.is_some() || auth.password_file.is_some();
+        self.bearer_token_file.is_some()
+            || self.basic_auth.as_ref().is_some_and(of_basic)
+            || self.authorization.as_ref().is_some_and(|auth| auth.credentials_file.is_some())
+            || self.http_headers.iter().flatten().any(|(_, header)| !header.files.is_empty())
+    }
+
     /// Turns off HTTP/2, unless the configuration has its own word.
     pub fn http1_by_default(&mut self, keys: &yaml::Node) {
         if keys.get("enable_http2").is_none() {

@@ -5,12 +5,14 @@ mod assertion;
 mod build;
 mod check;
 mod config;
+mod repeated;
 mod request;
 mod rotation;
 mod secret;
 mod token;
 
 pub use config::{ClientConfig, TlsConfig};
+pub use repeated::{GetAnswer, GetError, RepeatedGet, read_answer};
 pub use request::HttpClient;
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use reqwest::header::{AUTHORIZATION, HeaderName};
 use reqwest::{Method, RequestBuilder};
 
 use super::config::ClientConfig;
+use super::repeated::{Limits, RepeatedGet};
 use super::rotation::Connections;
 use super::secret::{either, read};
 use super::token::Tokens;
@@ -56,6 +57,25 @@ impl HttpClient {
                 None => request,
             }
         })
+    }
+
+    /// A GET with these further headers that is sent again and again. `None` where the URL or the configuration wants more
+    /// than plain HTTP, or headers that may differ from time to time.
+    pub fn repeated(&self, url: &str, headers: &[(HeaderName, &str)]) -> Option<RepeatedGet> {
+        let c = &*self.config;
+        if c.proxy_url.is_some() || c.proxy_from_environment != Some(false) || self.tokens.is_some() || c.reads_files()
+        {
+            return None;
+        }
+        let times = c.transport_config.clone().unwrap_or_default();
+        let request = self.get(url).ok()?;
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(name, *value));
+        let limits = Limits {
+            idle_max: times.idle_max().ok()?,
+            connect_timeout: times.connect_timeout().ok()?,
+            follows_redirects: c.follow_redirects,
+        };
+        RepeatedGet::new(&request.build().ok()?, limits)
     }
 
     fn plain(&self, method: Method, url: &str) -> Result<RequestBuilder, Error> {
