@@ -32,6 +32,8 @@ use crate::receive::MessageType;
 /// life before is one request of each sender at most, and one that refuses all for ever must not be asked for every sample.
 const SPLITS_OF_A_ROW: usize = 2;
 
+/// Rows that are put into a shard at a time, about: it is locked once for them, and others do not wait long for theirs.
+const ROWS_TOGETHER: usize = 1000;
 /// What comes within this time is read at once.
 const READ_PAUSE: Duration = Duration::from_millis(50);
 /// How often the number of shards is looked at.
@@ -63,7 +65,7 @@ pub(super) struct Shared {
     pub clock: Arc<dyn Clock>,
     pub told: Occasionally,
     pub wal_dir: PathBuf,
-    file: CursorFile,
+    file: Arc<CursorFile>,
     shards: RwLock<Vec<Arc<Shard>>>,
     /// The end of the last record whose rows are all in shards.
     read: Mutex<Position>,
@@ -122,7 +124,7 @@ impl Shared {
             clock,
             told: Occasionally::minutely(),
             wal_dir,
-            file,
+            file: Arc::new(file),
             shards: RwLock::new(shards),
             read: Mutex::new(read),
             storing: tokio::sync::Mutex::default(),
@@ -336,6 +338,8 @@ impl Queue {
         let sent = self.shared.rewrites.are_sent(rows.iter().map(|row| row.series));
         let mut dropped: Vec<(Reason, Counts)> = Vec::new();
         let mut newest_ms = 0;
+        let mut parts: Vec<Vec<Row>> = shards.iter().map(|_| Vec::new()).collect();
+        let mut left = ROWS_TOGETHER * shards.len();
         for (row, sent) in rows.into_iter().zip(sent) {
             if self.before.as_ref().is_some_and(|before| before.has(row.series, end, row.index)) {
                 continue;
@@ -348,8 +352,14 @@ impl Queue {
                 continue;
             }
             newest_ms = newest_ms.max(row.time_ms);
-            push(&self.shared, &shards[shard_of(row.series, shards.len())], row, begin, end).await;
+            parts[shard_of(row.series, shards.len())].push(row);
+            left -= 1;
+            if left == 0 {
+                push(&self.shared, &shards, &mut parts, begin, end).await;
+                left = ROWS_TOGETHER * shards.len();
+            }
         }
+        push(&self.shared, &shards, &mut parts, begin, end).await;
         let before = self.shared.highest_ms.fetch_max(newest_ms, Ordering::Relaxed);
         self.shared.metrics.highest.set(before.max(newest_ms) as f64 / 1000.0);
         for (reason, counts) in dropped {
@@ -416,20 +426,24 @@ async fn look(shared: Arc<Shared>, written: watch::Receiver<Position>) {
     }
 }
 
-/// Puts a row into a shard; waits while there is no room.
-async fn push(shared: &Shared, shard: &Shard, row: Row, begin: Position, end: Position) {
-    let Err(mut row) = shard.push(row, begin, end) else { return };
-    shared.metrics.enqueue_retries.inc();
-    shared.shards.read().iter().for_each(|shard| shard.wake());
-    loop {
-        let room = shared.room.notified();
-        tokio::pin!(room);
-        room.as_mut().enable();
-        match shard.push(row, begin, end) {
-            Ok(()) => return,
-            Err(back) => row = back,
+/// Puts rows into their shards; waits while there is no room.
+async fn push(shared: &Shared, shards: &[Arc<Shard>], parts: &mut [Vec<Row>], begin: Position, end: Position) {
+    for (shard, rows) in shards.iter().zip(parts) {
+        let mut rows = rows.drain(..);
+        if shard.push(&mut rows, begin, end) {
+            continue;
         }
-        room.await;
+        shared.metrics.enqueue_retries.inc();
+        shared.shards.read().iter().for_each(|shard| shard.wake());
+        loop {
+            let room = shared.room.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            if shard.push(&mut rows, begin, end) {
+                break;
+            }
+            room.await;
+        }
     }
 }
 

@@ -48,19 +48,19 @@ impl Shard {
         Self { state: Mutex::new(state), filled: Notify::new(), capacity: capacity.max(1) }
     }
 
-    /// Adds a row of the record between two positions; gives it back where there is no room.
-    pub fn push(&self, row: Row, begin: Position, end: Position) -> Result<(), Row> {
+    /// Adds rows of the record between two positions; false where there is no room for all: the others stay in `rows`.
+    pub fn push(&self, rows: &mut impl ExactSizeIterator<Item = Row>, begin: Position, end: Position) -> bool {
         let mut state = self.state.lock();
-        if state.rows.len() >= self.capacity {
-            return Err(row);
+        let count = rows.len().min(self.capacity.saturating_sub(state.rows.len()));
+        if count > 0 {
+            state.rows.extend(rows.by_ref().take(count));
+            state.since.get_or_insert_with(Instant::now);
+            match state.records.back_mut().filter(|record| record.end == end) {
+                Some(record) => record.rows += count,
+                None => state.records.push_back(Record { begin, end, rows: count }),
+            }
         }
-        state.rows.push_back(row);
-        state.since.get_or_insert_with(Instant::now);
-        match state.records.back_mut().filter(|record| record.end == end) {
-            Some(record) => record.rows += 1,
-            None => state.records.push_back(Record { begin, end, rows: 1 }),
-        }
-        Ok(())
+        rows.len() == 0
     }
 
     /// Tells the sender that there are rows, if there are enough for a request or these are the first ones.
@@ -140,13 +140,15 @@ mod tests {
         Row { series: 1, time_ms: 0, start_ms: 0, value: Value::Float(0.0), index }
     }
 
+    fn rows(indexes: std::ops::Range<u32>) -> std::vec::IntoIter<Row> {
+        indexes.map(row).collect::<Vec<_>>().into_iter()
+    }
+
     #[test]
     fn progress_is_that_of_the_oldest_row_that_is_left() {
         let shard = Shard::new(10, Done::all(at(0)));
-        for index in 0..3 {
-            shard.push(row(index), at(0), at(10)).unwrap();
-        }
-        shard.push(row(0), at(10), at(20)).unwrap();
+        assert!(shard.push(&mut rows(0..2), at(0), at(10)) && shard.push(&mut rows(2..3), at(0), at(10)));
+        assert!(shard.push(&mut rows(0..1), at(10), at(20)));
         assert_eq!(shard.progress(), (Done::all(at(0)), Some(at(0))));
         assert_eq!(shard.take(2, Duration::from_secs(9)).unwrap().len(), 2);
         assert_eq!(shard.progress(), (Done::all(at(0)), Some(at(0))));
@@ -161,11 +163,18 @@ mod tests {
     }
 
     #[test]
-    fn a_row_without_room_comes_back() {
+    fn rows_without_room_stay() {
         let shard = Shard::new(2, Done::all(at(0)));
-        assert!(shard.push(row(0), at(0), at(10)).is_ok() && shard.push(row(1), at(0), at(10)).is_ok());
-        assert_eq!(shard.push(row(2), at(0), at(10)).unwrap_err().index, 2);
-        assert_eq!((shard.waiting(), shard.take(1, Duration::ZERO).unwrap().len()), (2, 1));
-        assert!(shard.push(row(2), at(0), at(10)).is_ok());
+        let mut three = rows(0..3);
+        assert!(!shard.push(&mut three, at(0), at(10)) && !shard.push(&mut three, at(0), at(10)));
+        assert_eq!((shard.waiting(), three.len()), (2, 1));
+        let taken = shard.take(1, Duration::ZERO).unwrap();
+        assert_eq!(taken.iter().map(|row| row.index).collect::<Vec<_>>(), [0]);
+        assert!(shard.push(&mut three, at(0), at(10)) && shard.push(&mut three, at(0), at(10)));
+        shard.settle(0);
+        let taken = shard.take(9, Duration::ZERO).unwrap();
+        assert_eq!(taken.iter().map(|row| row.index).collect::<Vec<_>>(), [1, 2]);
+        shard.settle(2);
+        assert_eq!(shard.progress(), (Done { end: at(10).into(), index: 3 }, None));
     }
 }
