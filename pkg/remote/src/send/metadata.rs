@@ -42,7 +42,7 @@ async fn send(shared: &Shared, families: &Families, sending: MetadataSending, sn
     let mut all: Vec<(&str, &MetricMetadata)> = families.iter().map(|(family, of)| (family.as_str(), of)).collect();
     all.sort_unstable_by_key(|(family, _)| *family);
     for part in all.chunks(sending.max_samples_per_send.max(1)) {
-        let body = snappy.compress(&metadata_request(part.iter().copied()));
+        let body = bytes::Bytes::copy_from_slice(snappy.compress(&metadata_request(part.iter().copied())));
         let mut backoff = shared.config.min_backoff;
         for attempt in 0..TRIES {
             let count = part.len() as u64;

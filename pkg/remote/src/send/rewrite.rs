@@ -44,7 +44,7 @@ impl Rewrites {
         Self { table, rules, external_ids, rewritten: RwLock::default() }
     }
 
-    /// Whether a series is sent; to be asked before [`Rewrites::put`].
+    /// Whether a series is sent; to be asked before [`Rewrites::labels`].
     pub fn is_sent(&self, number: u64) -> Result<(), NotSent> {
         if self.rules.is_empty() {
             return self.table.read().labels(number).map(drop).ok_or(NotSent::Unknown);
@@ -62,6 +62,7 @@ impl Rewrites {
     pub fn are_sent(&self, numbers: impl Iterator<Item = u64>) -> Vec<Result<(), NotSent>> {
         if self.rules.is_empty() {
             let known = self.table.read();
+            let mut known = known.in_turn();
             return numbers.map(|number| known.labels(number).map(drop).ok_or(NotSent::Unknown)).collect();
         }
         numbers.map(|number| self.is_sent(number)).collect()
@@ -87,24 +88,34 @@ impl Rewrites {
         })
     }
 
-    /// Puts the labels of a series into `out`, by the numbers of their texts; false if it is not sent.
-    pub fn put(&self, known: &Known, number: u64, out: &mut Vec<u32>) -> bool {
-        out.clear();
+    /// The labels of a series that are sent, by the numbers of their texts; `own` are those in the table. `None` if it is not
+    /// sent.
+    pub fn labels<'l>(
+        &self,
+        known: &Known,
+        number: u64,
+        own: Option<&'l LabelIds>,
+        memory: &'l mut Vec<u32>,
+    ) -> Option<&'l [u32]> {
+        memory.clear();
         if !self.rules.is_empty()
             && let Some(rewritten) = self.rewritten.read().get(&number)
         {
             match rewritten {
-                Rewritten::Dropped => return false,
+                Rewritten::Dropped => return None,
                 Rewritten::Other(labels) => {
-                    out.extend_from_slice(labels);
-                    return true;
+                    memory.extend_from_slice(labels);
+                    return Some(memory);
                 }
                 Rewritten::Same => {}
             }
         }
-        let Some(labels) = known.labels(number) else { return false };
-        merge(known, labels, &self.external_ids, out);
-        true
+        let own = own?;
+        if self.external_ids.is_empty() {
+            return Some(own);
+        }
+        merge(known, own, &self.external_ids, memory);
+        Some(memory)
     }
 
     /// Forgets what was made of series that are not known any more.
@@ -161,9 +172,9 @@ mod tests {
 
     fn sent(rewrites: &Rewrites, table: &SeriesTable, number: u64) -> Result<String, NotSent> {
         rewrites.is_sent(number)?;
-        let (known, mut ids) = (table.read(), Vec::new());
-        assert!(rewrites.put(&known, number, &mut ids));
-        Ok(known.pairs(&ids).map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(","))
+        let (known, mut memory) = (table.read(), Vec::new());
+        let ids = rewrites.labels(&known, number, known.labels(number), &mut memory).unwrap();
+        Ok(known.pairs(ids).map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(","))
     }
 
     #[test]

@@ -153,6 +153,11 @@ impl Known {
         slot.as_ref().map(|series| &series.labels)
     }
 
+    /// Looks labels up for series of which neighbours mostly follow each other.
+    pub fn in_turn(&self) -> InTurn<'_> {
+        InTurn { known: self, at: u64::MAX, page: None }
+    }
+
     /// What the log says of a series' metric.
     pub fn metadata(&self, number: u64) -> Option<Metadata> {
         self.metadata.get(&number).copied()
@@ -166,6 +171,26 @@ impl Known {
     /// How many series there are.
     pub fn len(&self) -> usize {
         self.count
+    }
+}
+
+/// See [`Known::in_turn`].
+#[derive(Debug)]
+pub(super) struct InTurn<'k> {
+    known: &'k Known,
+    at: u64,
+    page: Option<&'k Page>,
+}
+
+impl<'k> InTurn<'k> {
+    /// The labels of a series.
+    #[inline]
+    pub fn labels(&mut self, number: u64) -> Option<&'k LabelIds> {
+        let at = number / PAGE;
+        if at != self.at {
+            (self.at, self.page) = (at, self.known.pages.get(&at));
+        }
+        self.page?.slots[(number % PAGE) as usize].as_ref().map(|series| &series.labels)
     }
 }
 
@@ -191,5 +216,9 @@ mod tests {
         assert_eq!((text(1), text(2).as_deref(), text(3).as_deref()), (None, Some("a=1"), Some("c=1")));
         let known = table.read();
         assert_eq!((known.len(), known.symbols.len()), (2, 3));
+        let mut in_turn = known.in_turn();
+        for number in [2, 3, 1, 2, PAGE, PAGE + 2, 2, u64::MAX] {
+            assert_eq!(in_turn.labels(number), known.labels(number), "{number}");
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! Rows as the bodies of requests, in both versions. No message is built: bytes are written once.
 
+mod block;
 mod histogram;
 mod put;
+mod repeats;
 mod v1;
 mod v2;
 
@@ -49,12 +51,16 @@ impl Encoder {
         let groups = order.chunk_by(|a, b| rows[*a as usize].series == rows[*b as usize].series);
         let groups = groups.map(|group| group.iter().map(|n| &rows[*n as usize]));
         let known = table.read();
-        let (plain, without_metadata) = match message {
-            MessageType::V1 => (self.v1.encode(groups, rewrites, &known), 0),
-            MessageType::V2 => self.v2.encode(groups, rewrites, &known, families),
-        };
-        drop(known);
-        Body { bytes: self.snappy.compress(plain), without_metadata }
+        match message {
+            MessageType::V1 => {
+                Body { bytes: self.v1.encode(groups, rewrites, &known, &mut self.snappy), without_metadata: 0 }
+            }
+            MessageType::V2 => {
+                let (plain, without_metadata) = self.v2.encode(groups, rewrites, &known, families);
+                drop(known);
+                Body { bytes: bytes::Bytes::copy_from_slice(self.snappy.compress(plain)), without_metadata }
+            }
+        }
     }
 }
 
@@ -74,14 +80,14 @@ impl std::fmt::Debug for Snappy {
 }
 
 impl Snappy {
-    pub fn compress(&mut self, plain: &[u8]) -> bytes::Bytes {
+    pub fn compress(&mut self, plain: &[u8]) -> &[u8] {
         let most = snap::raw::max_compress_len(plain.len());
         if self.1.len() < most {
             self.1.resize(most, 0);
         }
         // It fails for no room and for 4 GiB only.
         let len = self.0.compress(plain, &mut self.1).unwrap_or(0);
-        bytes::Bytes::copy_from_slice(&self.1[..len])
+        &self.1[..len]
     }
 }
 

@@ -77,11 +77,22 @@ pub(super) fn high_number(out: &mut Vec<u8>, field: u8, value: u64) {
 /// A message with two texts in fields 1 and 2: a label.
 #[inline]
 pub(super) fn label(out: &mut Vec<u8>, field: u8, name: &str, value: &str) {
-    let text_len = |text: &str| 1 + varint_len(text.len() as u64) + text.len();
     key(out, field);
-    varint(out, (text_len(name) + text_len(value)) as u64);
+    varint(out, label_len(name, value) as u64);
     part(out, 1, name.as_bytes());
     part(out, 2, value.as_bytes());
+}
+
+/// How many bytes the message of a label takes.
+#[inline]
+pub(super) fn label_len(name: &str, value: &str) -> usize {
+    text_len(name) + text_len(value)
+}
+
+/// How many bytes a text takes in a field of a low number.
+#[inline]
+pub(super) fn text_len(text: &str) -> usize {
+    1 + varint_len(text.len() as u64) + text.len()
 }
 
 #[cfg(test)]

@@ -90,14 +90,15 @@ impl Buffers {
         self.symbols.clear();
         self.all_series.clear();
         let mut without_metadata = 0;
+        let mut in_turn = known.in_turn();
         for group in groups {
             let Some(first) = group.clone().next() else { continue };
-            if !rewrites.put(known, first.series, &mut self.labels) {
-                continue;
-            }
+            let own = in_turn.labels(first.series);
+            let mut memory = std::mem::take(&mut self.labels);
+            let Some(labels) = rewrites.labels(known, first.series, own, &mut memory) else { continue };
             self.series.clear();
             self.refs.clear();
-            for number in &self.labels {
+            for number in labels {
                 varint(&mut self.refs, self.symbols.of_number(known, *number));
             }
             part(&mut self.series, 1, &self.refs);
@@ -105,9 +106,10 @@ impl Buffers {
             for row in group {
                 self.row(known, row);
             }
-            if !self.metadata(known, first.series, families) {
+            if !self.metadata(known, first.series, labels, families) {
                 without_metadata += rows;
             }
+            self.labels = memory;
             part(&mut self.all_series, 5, &self.series);
         }
         self.symbols.out.extend_from_slice(&self.all_series);
@@ -142,14 +144,14 @@ impl Buffers {
     }
 
     /// Type, help and unit of a series' metric: those of the log, or else those of its family. Whether there are any.
-    fn metadata(&mut self, known: &Known, number_in_log: u64, families: &Families) -> bool {
+    fn metadata(&mut self, known: &Known, number_in_log: u64, labels: &[u32], families: &Families) -> bool {
         let [kind, help, unit] = match known.metadata(number_in_log) {
             Some(of_log) => {
                 let texts = [of_log.help, of_log.unit].map(|text| self.symbols.of_number(known, text));
                 [type_number(of_log.metric_type), texts[0], texts[1]]
             }
             None => {
-                let Some(found) = family(known, &self.labels, families) else { return false };
+                let Some(found) = family(known, labels, families) else { return false };
                 let texts = [&found.help, &found.unit].map(|text| self.symbols.of_text(known, text));
                 [type_number(type_of(&found.metric_type)), texts[0], texts[1]]
             }
