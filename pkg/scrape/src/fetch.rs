@@ -6,7 +6,7 @@ use model::ByteSize;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use reqwest::{Method, StatusCode};
 use storage::{Budget, Reservation};
-use transport::http::{HttpClient, RepeatedGet};
+use transport::http::{HttpClient, RepeatedGet, send_again};
 
 use crate::inflate::{Inflate, InflateError};
 
@@ -197,11 +197,10 @@ async fn ask_client(request: &Request, body_bytes: usize) -> Result<Answer, Fetc
     let timeout = crate::accept::timeout_seconds(request.timeout_ms);
     let headers = request.headers(&timeout);
     let builder = headers.into_iter().fold(builder, |builder, (name, value)| builder.header(name, value));
-    let mut response = builder.send().await.map_err(failed)?;
+    let mut response = send_again(builder).await.map_err(failed)?;
     if response.status() != StatusCode::OK {
         return Err(FetchError::Status(response.status().to_string()));
     }
-    // Where the client has inflated the body, the header is gone.
     let mut body = request.body(&header(response.headers(), CONTENT_ENCODING), body_bytes)?;
     let content_type = header(response.headers(), CONTENT_TYPE);
     while let Some(chunk) = response.chunk().await.map_err(failed)? {

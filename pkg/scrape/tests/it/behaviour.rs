@@ -179,6 +179,29 @@ async fn headers() {
     assert_eq!(shown[0], shown[1], "both ways");
 }
 
+/// A connection that the server ends at the second request is replaced, and nothing is told of it.
+#[tokio::test]
+async fn a_kept_connection_that_ends() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\na 1\n";
+            tokio::spawn(async move {
+                for answer in [&answer[..], b""] {
+                    let _read = tokio::io::AsyncReadExt::read(&mut connection, &mut request).await;
+                    let _written = tokio::io::AsyncWriteExt::write_all(&mut connection, answer).await;
+                }
+            });
+        }
+    });
+    let harness = Harness::new(&["job_name: j"]);
+    harness.discover(&[("j", &[&[("__address__", &address)]])]);
+    let up = harness.wait_for_samples("up", 5).await;
+    assert!(up.values().flatten().all(|(_, v)| *v == 1.0), "{up:?}");
+}
+
 /// Nobody listens there.
 #[tokio::test]
 async fn no_server() {

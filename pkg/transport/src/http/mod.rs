@@ -9,7 +9,7 @@ mod profile;
 mod rate_limit;
 mod web_config;
 
-pub use client::{ClientConfig, GetAnswer, GetError, HttpClient, RepeatedGet, TlsConfig, read_answer};
+pub use client::{ClientConfig, GetAnswer, GetError, HttpClient, RepeatedGet, TlsConfig, read_answer, send_again};
 pub use common::{Probe, common_routes};
 pub use metrics::HttpMetrics;
 pub use pages::Prefixes;

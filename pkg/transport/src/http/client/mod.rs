@@ -7,6 +7,7 @@ mod check;
 mod config;
 mod repeated;
 mod request;
+mod resend;
 mod rotation;
 mod secret;
 mod token;
@@ -14,6 +15,7 @@ mod token;
 pub use config::{ClientConfig, TlsConfig};
 pub use repeated::{GetAnswer, GetError, RepeatedGet, read_answer};
 pub use request::HttpClient;
+pub use resend::send_again;
 
 #[cfg(test)]
 mod tests {
