@@ -2,6 +2,7 @@
 
 use labels::{Labels, LabelsError, SortedBuilder};
 
+use crate::series::RawEntry;
 use crate::{Result, Symbols};
 
 /// What is made of labels, if their names ascend.
@@ -49,6 +50,24 @@ impl<'a> LabelsReader<'a> {
         self.before.clear();
         self.before.extend_from_slice(raw);
         Ok(Ok(self.labels.finish()))
+    }
+
+    /// Tells which entries are read next, so that their symbols, which may lie anywhere, are waited for together.
+    pub fn look_ahead(&self, entries: &[RawEntry]) {
+        let mut before = &self.before[..];
+        for entry in entries {
+            let differing = |(at, pair): (usize, &(u32, u32))| (before.get(at) != Some(pair)).then_some(pair.1);
+            self.symbols.symbols.warm(entry.labels.iter().enumerate().filter_map(differing));
+            before = &entry.labels;
+        }
+    }
+
+    /// How many labels the set has that was read last, which is `labels`.
+    pub fn count(&self, labels: &Labels) -> usize {
+        match self.labels.places() {
+            0 => labels.len(),
+            known => known,
+        }
     }
 
     /// The text of a symbol.
@@ -165,11 +184,16 @@ mod tests {
         ) {
             let (symbols, put) = (symbols(), Labels::from_pairs(put));
             let mut reader = LabelsReader::new(&symbols, &put);
-            for raw in series {
+            let entries: Vec<RawEntry> =
+                series.iter().map(|labels| RawEntry { labels: labels.clone(), chunks: Vec::new() }).collect();
+            for (at, raw) in series.into_iter().enumerate() {
+                // Tells nothing that matters, also of symbols that there are not.
+                reader.look_ahead(&entries[at..]);
                 let text = |at: u32| TEXTS.get(at as usize).copied();
                 let pairs: Option<Vec<_>> = raw.iter().map(|(n, v)| Some((text(*n)?, text(*v)?))).collect();
                 let own = pairs.and_then(|pairs| Labels::from_sorted(pairs.iter().copied()).ok());
                 let got = reader.read(&raw).ok().and_then(|read| read.ok());
+                prop_assert!(got.as_ref().is_none_or(|labels| reader.count(labels) == labels.len()));
                 prop_assert_eq!(got, own.map(|own| own.overlay(&put)));
             }
         }

@@ -24,6 +24,8 @@ use crate::tombstones::Tombstones;
 
 /// Entries decoded at a time: enough that nothing is done often, few enough that they take little memory.
 pub(crate) const DECODE_SERIES: usize = 512;
+/// Entries whose symbols are waited for together.
+const LOOK_AHEAD: usize = 32;
 /// Entries whose requests are planned at a time, at most.
 pub(crate) const PLANNED_SERIES: usize = 200_000;
 
@@ -193,42 +195,48 @@ impl SeriesReader<'_> {
         let (cache, block) = (&self.shared.cache, self.block.cache_id());
         let none = Labels::empty();
         let put = self.relabel.and_then(Relabel::constant).map_or(&none, |(put, _)| put);
-        let labels = LabelsReader::new(self.index.header.symbols(), put);
-        let mut scratch = Scratch { raw: RawEntry::default(), labels };
+        let mut labels = LabelsReader::new(self.index.header.symbols(), put);
+        let mut raws = vec![RawEntry::default(); LOOK_AHEAD.min(ids.len())];
+        let mut found = Vec::with_capacity(raws.len());
         let mut entries: Vec<Option<Entry>> = Vec::with_capacity(ids.len());
         let (mut count, mut bytes) = (0u64, 0u64);
         let (mut wanted, mut again) = (Vec::new(), Vec::new());
-        for (at, id) in ids.iter().enumerate() {
-            let start = self.offset(*id);
-            let cached = match batch.is_direct {
-                true => None,
-                false => cache.series(block, *id, |entry| {
-                    parse_raw("index", start, entry, &mut scratch.raw).map(|()| entry.len() as u64)
-                }),
-            };
-            let found = match cached {
-                Some(parsed) => parsed.map_err(BlockError::from),
-                None => self.parse(batch.fetched.slice_from(start), *id, !batch.is_direct, &mut scratch.raw),
-            };
-            match found.and_then(|len| Ok((len, self.entry(*id, &mut scratch, warnings)?))) {
-                Ok((len, entry)) => {
-                    (count, bytes) = (count + 1, bytes + len);
-                    entries.push(entry);
+        for ids in ids.chunks(LOOK_AHEAD) {
+            found.extend(ids.iter().zip(&mut raws).map(|(id, raw)| {
+                let start = self.offset(*id);
+                let cached = match batch.is_direct {
+                    true => None,
+                    false => cache
+                        .series(block, *id, |entry| parse_raw("index", start, entry, raw).map(|()| entry.len() as u64)),
+                };
+                match cached {
+                    Some(parsed) => parsed.map_err(BlockError::from),
+                    None => self.parse(batch.fetched.slice_from(start), *id, !batch.is_direct, raw),
                 }
-                Err(e) => {
-                    // Longer than guessed, or corrupt on the way: once more, with the length it tells.
-                    // One that was cached and is evicted by now was not fetched: as much as is guessed, within the section.
-                    let guess = self.shared.read.series_bytes.min(self.section_end().saturating_sub(start));
-                    let len = entry_len(batch.fetched.slice_from(start)).unwrap_or(guess);
-                    let inside = len > 0 && len <= self.shared.read.item_bytes_max;
-                    if inside && start.saturating_add(len) <= self.section_end() {
-                        wanted.push(start..start + len);
-                        again.push(at);
-                    } else {
-                        self.shared.corrupt(Data::Series);
-                        warnings.add(self.block, self.mode, e)?;
+            }));
+            labels.look_ahead(&raws[..ids.len()]);
+            for ((id, raw), found) in ids.iter().zip(&raws).zip(found.drain(..)) {
+                match found.and_then(|len| Ok((len, self.entry(*id, raw, &mut labels, warnings)?))) {
+                    Ok((len, entry)) => {
+                        (count, bytes) = (count + 1, bytes + len);
+                        entries.push(entry);
                     }
-                    entries.push(None);
+                    Err(e) => {
+                        // Longer than guessed, or corrupt on the way: once more, with the length it tells.
+                        // One that was cached and is evicted by now was not fetched: as much as is guessed, within the section.
+                        let start = self.offset(*id);
+                        let guess = self.shared.read.series_bytes.min(self.section_end().saturating_sub(start));
+                        let len = entry_len(batch.fetched.slice_from(start)).unwrap_or(guess);
+                        let inside = len > 0 && len <= self.shared.read.item_bytes_max;
+                        if inside && start.saturating_add(len) <= self.section_end() {
+                            wanted.push(start..start + len);
+                            again.push(entries.len());
+                        } else {
+                            self.shared.corrupt(Data::Series);
+                            warnings.add(self.block, self.mode, e)?;
+                        }
+                        entries.push(None);
+                    }
                 }
             }
         }
@@ -240,10 +248,11 @@ impl SeriesReader<'_> {
                 self.index.forget_whole();
             }
             let fetched = self.index.reader(Data::Series).fetch(&wanted).await?;
+            let mut raw = RawEntry::default();
             for at in again {
                 let entry = fetched.slice_from(self.offset(ids[at]));
-                let parsed = self.parse(entry, ids[at], true, &mut scratch.raw);
-                match parsed.and_then(|len| Ok((len, self.entry(ids[at], &mut scratch, warnings)?))) {
+                let parsed = self.parse(entry, ids[at], true, &mut raw);
+                match parsed.and_then(|len| Ok((len, self.entry(ids[at], &raw, &mut labels, warnings)?))) {
                     Ok((len, entry)) => {
                         (count, bytes) = (count + 1, bytes + len);
                         entries[at] = entry;
@@ -270,9 +279,14 @@ impl SeriesReader<'_> {
         Ok(len)
     }
 
-    /// What was read into `scratch`; `None` if no chunk is in range.
-    fn entry(&self, id: u32, scratch: &mut Scratch<'_>, warnings: &Warnings) -> BlockResult<Option<Entry>> {
-        let Scratch { raw, labels: reader } = scratch;
+    /// What was read into `raw`; `None` if no chunk is in range.
+    fn entry(
+        &self,
+        id: u32,
+        raw: &RawEntry,
+        reader: &mut LabelsReader<'_>,
+        warnings: &Warnings,
+    ) -> BlockResult<Option<Entry>> {
         if let Some(odd) = raw.chunks.iter().find(|c| c.max_time < c.min_time) {
             let offset = self.offset(id);
             let (min, max) = (odd.min_time, odd.max_time);
@@ -287,14 +301,20 @@ impl SeriesReader<'_> {
             Some((put, replica)) => (Some(put), replica),
             None => (None, 0),
         };
-        let mut labels = match reader.read(&raw.labels)? {
-            Ok(labels) => labels,
+        let (mut labels, own) = match reader.read(&raw.labels)? {
+            Ok(labels) => {
+                let count = reader.count(&labels);
+                (labels, count)
+            }
             Err(_) => match self.put_right(reader, &raw.labels, put, warnings)? {
-                Some(labels) => labels,
+                Some(labels) => {
+                    let count = labels.len();
+                    (labels, count)
+                }
                 None => return Ok(None),
             },
         };
-        let own = labels.len().saturating_sub(put.map_or(0, Labels::len));
+        let own = own.saturating_sub(put.map_or(0, Labels::len));
         // The tombstones is about own labels, which may be taken away below.
         let deleted = self.tombstones.map(|tombstones| tombstones.deleted(&labels)).unwrap_or_default();
         let left = |c: &ChunkMeta| {
@@ -359,12 +379,6 @@ fn end_of(chunks: &[ChunkMeta], at: usize) -> u32 {
     let meta = &chunks[at];
     let next = chunks.get(at + 1).filter(|n| n.segment() == meta.segment() && n.offset() > meta.offset());
     next.map_or(0, |n| n.offset())
-}
-
-/// Memory that is used again from entry to entry.
-struct Scratch<'h> {
-    raw: RawEntry,
-    labels: LabelsReader<'h>,
 }
 
 /// What was put right while it was read: nothing of it is missing.
