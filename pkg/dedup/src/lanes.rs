@@ -32,16 +32,22 @@ impl End {
     }
 }
 
+/// Whether chunks are of one replica, as those of most series are, as far as that is known.
+pub(crate) fn is_one(chunks: &[Chunk]) -> bool {
+    match chunks {
+        [] => false,
+        [first, rest @ ..] => {
+            (rest.is_empty() || first.replica != 0) && rest.iter().all(|chunk| chunk.replica == first.replica)
+        }
+    }
+}
+
 /// Splits chunks (sorted by time) by replica. A chunk whose replica is not known goes to the lane whose next sample was
 /// due nearest to its first: most likely its own replica's. (Thanos takes the first lane that it does not overlap; a lane
 /// then hops from one replica to another after a gap, and what it saw before says nothing of a counter's reset in
 /// between.) Exact doubles are dropped.
 pub(crate) fn split(mut chunks: Vec<Chunk>) -> Vec<Vec<Chunk>> {
-    // Most series are of one replica.
-    if let [first, rest @ ..] = chunks.as_slice()
-        && (rest.is_empty() || first.replica != 0)
-        && rest.iter().all(|chunk| chunk.replica == first.replica)
-    {
+    if is_one(&chunks) {
         chunks.dedup();
         return vec![chunks];
     }

@@ -106,7 +106,16 @@ fn dedup_batch(batch: Vec<Series>, options: &DedupOptions) -> (Vec<Series>, Vec<
 /// where samples come out.
 pub fn dedup_series(mut series: Series, options: &DedupOptions) -> (Series, Vec<String>) {
     let is_raw = |c: &Chunk| !matches!(c.data, ChunkData::Aggr(_));
-    if !series.chunks.iter().all(is_raw) {
+    let all_raw = series.chunks.iter().all(is_raw);
+    if (all_raw && lanes::is_one(&series.chunks)) || !series.chunks.iter().any(is_raw) {
+        // As most often: there is nothing to choose from.
+        if !series.chunks.is_sorted_by_key(|c| (c.min_time, c.max_time, c.replica)) {
+            series.chunks.sort_by_key(|c| (c.min_time, c.max_time, c.replica));
+        }
+        series.chunks.dedup();
+        return (series, Vec::new());
+    }
+    if !all_raw {
         let (raw, mut downsampled): (Vec<Chunk>, Vec<Chunk>) = series.chunks.into_iter().partition(is_raw);
         let mut corrupt = Vec::new();
         series.chunks = raw;

@@ -74,6 +74,29 @@ fn one_replica_passes_untouched() {
     assert_eq!(dedup_series(input.clone(), &options("rate")).0, input);
 }
 
+/// What two sources send of it comes in any order, and twice: raw chunks of one replica, downsampled ones of several.
+#[test]
+fn doubles_are_dropped_and_all_else_passes() {
+    let raw = chunks(1, &scrapes(0, 15, 3000, 0..0), 50);
+    let aggregates = |replica: u64| {
+        let part = |c: &Chunk| match &c.data {
+            ChunkData::Raw(data) => Some(data.clone()),
+            _ => None,
+        };
+        let aggr = |c: &Chunk| storage::AggrChunk { parts: [part(c), part(c), None, None, None] };
+        raw.iter().map(|c| Chunk { replica, ..Chunk::aggr(c.min_time, c.max_time, aggr(c)) }).collect::<Vec<_>>()
+    };
+    let mut both: Vec<Chunk> = aggregates(1).into_iter().chain(aggregates(2)).collect();
+    both.sort_by_key(|c| (c.min_time, c.max_time, c.replica));
+    for want in [raw, both] {
+        let twice: Vec<Chunk> = want.iter().rev().chain(&want).cloned().collect();
+        let (got, damage) = dedup_series(Series { labels: Labels::empty(), chunks: twice }, &options("rate"));
+        assert_eq!((got.chunks, damage), (want, vec![]));
+    }
+    let none = Series { labels: Labels::empty(), chunks: Vec::new() };
+    assert_eq!(dedup_series(none.clone(), &options("rate")).0, none);
+}
+
 #[test]
 fn follows_one_replica_and_fills_its_gap() {
     let a = scrapes(0, 30, 3000, 600..1200);
