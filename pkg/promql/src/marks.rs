@@ -20,7 +20,9 @@ impl Marks {
     pub fn fill(&mut self, samples: &Samples, lookback_ms: i64) {
         self.holes.clear();
         self.windows.clear();
-        self.window_max_ms = samples.covers.iter().map(|c| c.resolution_ms).max().unwrap_or(0);
+        let extremes = |(min, max): (i64, i64), c: &Cover| (min.min(c.resolution_ms), max.max(c.resolution_ms));
+        let (window_min_ms, window_max_ms) = samples.covers.iter().fold((i64::MAX, 0), extremes);
+        self.window_max_ms = window_max_ms;
         let near_ms = lookback_ms.max(self.window_max_ms);
         let (mut holes, mut before) = (0, None);
         for (i, (time, cover)) in samples.column.times.iter().zip(&samples.covers).enumerate() {
@@ -30,11 +32,10 @@ impl Marks {
             self.holes.push(holes);
             before = Some(*time);
         }
-        let is_window = |cover: &Cover| cover.resolution_ms > 0;
-        if !samples.covers.iter().all(is_window) {
+        if window_min_ms == 0 {
             let mut windows = 0;
             self.windows.extend(samples.covers.iter().map(|cover| {
-                windows += u32::from(is_window(cover));
+                windows += u32::from(cover.resolution_ms > 0);
                 windows
             }));
         }
