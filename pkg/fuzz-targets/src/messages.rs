@@ -53,6 +53,7 @@ pub fn store_answer(data: &[u8]) {
         }
         look(&series);
     }
+    drop(storeapi::untrusted::label_values(data));
 }
 
 /// A StoreAPI request.

@@ -16,11 +16,12 @@ use tonic::{Request, Status, Streaming};
 use transport::grpc::{Channel, MESSAGE_BYTES_MAX};
 
 use crate::label_deltas::ACCEPTED;
+use crate::names_codec::LABEL_VALUES_PATH;
 use crate::patience::Patience;
 use crate::series_codec::{ClientCodec, SERIES_PATH};
 use crate::series_decode::Incoming;
 use crate::status::error_from_status;
-use crate::{convert, hints};
+use crate::{convert, hints, names_codec};
 
 /// The longest timeout that is sent; gRPC has 8 digits for it.
 const TIMEOUT_MAX: Duration = Duration::from_secs(366 * 86_400);
@@ -108,15 +109,31 @@ impl SeriesSource for StoreClient {
         label: &str,
         want: LabelQuery,
     ) -> BoxFuture<'static, Result<Answer<Vec<String>>>> {
-        let (mut client, name) = (self.client(), self.name.clone());
+        let (channel, name) = (self.channel.clone(), self.name.clone());
         let request = request(ctx, convert::label_values_to_wire(label, &want));
         let mut patience = Patience::new(ctx);
         Box::pin(async move {
-            let call = async { client.label_values(request).await.map_err(|s| error_from_status(&name, &s)) };
-            let answer = patience.wait(&name, call).await?.into_inner();
+            let call = async { label_values(channel, request).await.map_err(|s| error_from_status(&name, &s)) };
+            let answer = patience.wait(&name, call).await?;
             Ok(Answer { value: answer.values, warnings: answer.warnings })
         })
     }
+}
+
+/// A channel that is ready for a call.
+async fn ready(channel: Channel) -> std::result::Result<Grpc<Channel>, Status> {
+    let mut grpc = Grpc::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    grpc.ready().await.map_err(|e| Status::unknown(format!("Service was not ready: {e}")))?;
+    Ok(grpc)
+}
+
+/// Asks for the values of a label; the answer is read by [`names_codec::ClientCodec`].
+async fn label_values(
+    channel: Channel,
+    request: Request<wire::LabelValuesRequest>,
+) -> std::result::Result<wire::LabelValuesResponse, Status> {
+    let path = http::uri::PathAndQuery::from_static(LABEL_VALUES_PATH);
+    Ok(ready(channel).await?.unary(request, path, names_codec::ClientCodec).await?.into_inner())
 }
 
 /// Asks for series; messages are read by [`ClientCodec`].
@@ -124,8 +141,7 @@ async fn series(
     channel: Channel,
     request: Request<wire::SeriesRequest>,
 ) -> std::result::Result<Streaming<Result<Incoming>>, Status> {
-    let mut grpc = Grpc::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    grpc.ready().await.map_err(|e| Status::unknown(format!("Service was not ready: {e}")))?;
+    let mut grpc = ready(channel).await?;
     let path = http::uri::PathAndQuery::from_static(SERIES_PATH);
     Ok(grpc.server_streaming(request, path, ClientCodec).await?.into_inner())
 }

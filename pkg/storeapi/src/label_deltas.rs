@@ -8,7 +8,7 @@
 use labels::{Labels, LabelsError, SortedBuilder};
 use storage::{Error, Result};
 
-use crate::series_encode::put_varint;
+use crate::series_encode::{put_varint, set_varint};
 
 /// The header by which a client says that it reads such sets, and in which form.
 pub(crate) const ACCEPTED: (&str, &str) = ("aion-label-deltas", "1");
@@ -25,11 +25,14 @@ pub(crate) struct DeltaWriter {
 
 impl DeltaWriter {
     pub(crate) fn put(&mut self, out: &mut Vec<u8>, labels: &Labels) {
-        // Counted as bytes: texts would be checked for UTF-8 once more.
-        put_varint(out, labels.iter_bytes().count() as u64);
+        let start = out.len();
+        let mut count = 0;
+        // Where their number is written, which is known behind them.
+        out.push(0);
         let mut before = self.before.iter_bytes();
         let mut same = 0;
         for (name, value) in labels.iter_bytes() {
+            count += 1;
             let old = before.next();
             if old == Some((name, value)) {
                 same += 1;
@@ -48,6 +51,7 @@ impl DeltaWriter {
         if same > 0 {
             put_varint(out, same);
         }
+        set_varint(out, start, 1, count);
         self.before = labels.clone();
     }
 }
@@ -164,6 +168,13 @@ mod tests {
         assert_eq!(written[1], b"\x04\x02\x00\x05pod-2\x01");
         assert_eq!((&written[2][..], &written[3][..]), (&b"\x04\x04"[..], &b"\x00"[..]));
         assert_eq!(read_all(&written).unwrap(), sets);
+    }
+
+    #[test]
+    fn very_many_labels() {
+        let set = |count| Labels::from_pairs((0..count).map(|i| (format!("l{i:04}"), format!("{i}"))));
+        let sets = [127, 128, 300, 128, 20_000, 1].map(set);
+        assert_eq!(read_all(&write_all(&sets)).unwrap(), sets);
     }
 
     #[test]

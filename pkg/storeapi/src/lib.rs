@@ -12,6 +12,7 @@ mod inspect_convert;
 mod inspect_server;
 mod label_deltas;
 mod limited;
+mod names_codec;
 mod patience;
 mod series_codec;
 mod series_decode;

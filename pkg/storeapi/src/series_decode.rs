@@ -6,7 +6,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use chunkenc::Encoding;
 use labels::SortedBuilder;
-use storage::{AggrChunk, Aggregate, Chunk, ChunkData, EncodedChunk, Error, Result, Series};
+use storage::{AggrChunk, Chunk, ChunkData, EncodedChunk, Error, Result, Series};
 use xxhash_rust::xxh64::xxh64;
 
 use crate::label_deltas::{BATCH_FIELD, DeltaReader};
@@ -24,7 +24,8 @@ pub(crate) enum Incoming {
     Other,
 }
 
-enum Value {
+/// The value of a field.
+pub(crate) enum Value {
     Number(u64),
     /// Where its bytes lie in the message.
     Bytes(Range<usize>),
@@ -32,15 +33,20 @@ enum Value {
 }
 
 /// Reads the fields of a message within `message`, up to `end`.
-struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     message: &'a [u8],
     at: usize,
     end: usize,
 }
 
 impl<'a> Fields<'a> {
-    fn new(message: &'a [u8], range: Range<usize>) -> Self {
+    pub(crate) fn new(message: &'a [u8], range: Range<usize>) -> Self {
         Self { message, at: range.start, end: range.end }
+    }
+
+    /// Where the next field begins.
+    pub(crate) fn at(&self) -> usize {
+        self.at
     }
 
     fn corrupt(&self, what: &str) -> Error {
@@ -72,7 +78,7 @@ impl<'a> Fields<'a> {
 
     /// The next field's number and value; `None` at the end.
     #[inline(always)]
-    fn next(&mut self) -> Result<Option<(u64, Value)>> {
+    pub(crate) fn next(&mut self) -> Result<Option<(u64, Value)>> {
         if self.at >= self.end {
             return Ok(None);
         }
@@ -174,7 +180,7 @@ impl Reader {
     }
 }
 
-fn text(message: &[u8], range: Range<usize>) -> Result<&str> {
+pub(crate) fn text(message: &[u8], range: Range<usize>) -> Result<&str> {
     let start = range.start;
     std::str::from_utf8(&message[range])
         .map_err(|_| Error::Corrupt(format!("series message: offset {start}: text is not UTF-8")))
@@ -214,33 +220,32 @@ fn label(message: &[u8], range: Range<usize>) -> Result<(&str, &str)> {
 fn chunk(message: &Bytes, range: Range<usize>) -> Result<Chunk> {
     let (mut min_time, mut max_time, mut replica) = (0, 0, 0);
     let mut raw = None;
-    let mut parts: [Option<EncodedChunk>; 5] = Default::default();
+    let mut aggr: Option<Box<AggrChunk>> = None;
     let mut fields = Fields::new(message, range);
     while let Some(field) = fields.next()? {
         match field {
             (1, Value::Number(n)) => min_time = n as i64,
             (2, Value::Number(n)) => max_time = n as i64,
             (3, Value::Bytes(range)) => raw = Some(encoded(message, range)?),
-            (4, Value::Bytes(range)) => parts[Aggregate::Count as usize] = Some(encoded(message, range)?),
-            (5, Value::Bytes(range)) => parts[Aggregate::Sum as usize] = Some(encoded(message, range)?),
-            (6, Value::Bytes(range)) => parts[Aggregate::Min as usize] = Some(encoded(message, range)?),
-            (7, Value::Bytes(range)) => parts[Aggregate::Max as usize] = Some(encoded(message, range)?),
-            (8, Value::Bytes(range)) => parts[Aggregate::Counter as usize] = Some(encoded(message, range)?),
+            (number @ 4..=8, Value::Bytes(range)) => {
+                // In the order of [`Aggregate`].
+                aggr.get_or_insert_default().parts[number as usize - 4] = Some(encoded(message, range)?);
+            }
             (1000, Value::Number(n)) => replica = n,
             _ => {}
         }
     }
     let within = |c: &EncodedChunk| first_time(c).is_none_or(|first| (min_time..=max_time).contains(&first));
-    let data = match raw {
-        Some(raw) if !within(&raw) => {
+    let data = match (raw, aggr) {
+        (Some(raw), _) if !within(&raw) => {
             return Err(Error::Corrupt(format!("chunk {min_time}..{max_time} holds samples of other times")));
         }
-        Some(raw) => ChunkData::Raw(raw),
-        None if parts.iter().all(Option::is_none) => {
+        (Some(raw), _) => ChunkData::Raw(raw),
+        (None, Some(aggr)) => ChunkData::Aggr(aggr),
+        (None, None) => {
             let text = format!("chunk {min_time}..{max_time} holds neither samples nor aggregates");
             return Err(Error::Corrupt(text));
         }
-        None => ChunkData::Aggr(Box::new(AggrChunk { parts })),
     };
     Ok(Chunk { min_time, max_time, data, replica })
 }

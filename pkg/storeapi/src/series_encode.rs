@@ -25,6 +25,8 @@ pub(crate) enum Outgoing {
 const VARINT: u64 = 0;
 /// Wire type 2.
 const BYTES: u64 = 2;
+/// What a chunk takes beside its samples, about.
+const CHUNK_BYTES: usize = 24;
 
 fn varint_len(value: u64) -> usize {
     (u64::BITS - (value | 1).leading_zeros()).div_ceil(7) as usize
@@ -37,6 +39,37 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
         value >>= 7;
     }
     out.push(value as u8);
+}
+
+/// Puts a number in the place of the `width` bytes at `at`; what lies behind them moves where it does not take so many.
+#[inline]
+pub(crate) fn set_varint(out: &mut Vec<u8>, at: usize, width: usize, mut value: u64) {
+    let len = varint_len(value);
+    if len != width {
+        out.splice(at..at + width, std::iter::repeat_n(0, len));
+    }
+    for byte in &mut out[at..at + len] {
+        *byte = value as u8 | 0x80;
+        value >>= 7;
+    }
+    out[at + len - 1] &= 0x7f;
+}
+
+/// A field of bytes that `write` appends. Their number stands before them; where it is about as long as that of `guess`,
+/// nothing is moved for it.
+#[inline]
+fn put_nested(out: &mut Vec<u8>, field: u64, guess: usize, write: impl FnOnce(&mut Vec<u8>)) {
+    put_varint(out, field << 3 | BYTES);
+    let (at, width) = (out.len(), varint_len(guess as u64));
+    out.resize(at + width, 0);
+    write(out);
+    let len = out.len() - at - width;
+    set_varint(out, at, width, len as u64);
+}
+
+/// About the bytes of a series in a message.
+fn guess(series: &Series) -> usize {
+    series.labels.size_bytes() + series.chunks.iter().map(|chunk| chunk.size_bytes() + CHUNK_BYTES).sum::<usize>()
 }
 
 /// A field that is left out when it has the default value 0.
@@ -56,12 +89,12 @@ impl Number {
     }
 }
 
-fn bytes_size(field: u64, len: usize) -> usize {
+pub(crate) fn bytes_size(field: u64, len: usize) -> usize {
     varint_len(field << 3 | BYTES) + varint_len(len as u64) + len
 }
 
 #[inline]
-fn put_head(out: &mut Vec<u8>, field: u64, len: usize) {
+pub(crate) fn put_head(out: &mut Vec<u8>, field: u64, len: usize) {
     put_varint(out, field << 3 | BYTES);
     put_varint(out, len as u64);
 }
@@ -133,8 +166,6 @@ fn put_series(out: &mut Vec<u8>, series: &Series) {
 pub(crate) struct Writer {
     /// For peers that read labels so.
     deltas: Option<DeltaWriter>,
-    labels: Vec<u8>,
-    series: Vec<u8>,
     body: Vec<u8>,
     head: Vec<u8>,
 }
@@ -147,7 +178,7 @@ impl Writer {
 
     /// The message, in two parts.
     pub(crate) fn write(&mut self, message: &Outgoing) -> (&[u8], &[u8]) {
-        let Self { deltas, labels, series: one, body, head } = self;
+        let Self { deltas, body, head } = self;
         head.clear();
         body.clear();
         match message {
@@ -161,26 +192,18 @@ impl Writer {
                 put_head(head, 3, body.len());
             }
             Outgoing::Series { series, batch } => {
-                if let Some(deltas) = deltas {
-                    for series in series {
-                        labels.clear();
-                        deltas.put(labels, &series.labels);
-                        one.clear();
-                        put_head(one, 1, labels.len());
-                        one.extend_from_slice(labels);
-                        series.chunks.iter().for_each(|chunk| put_chunk(one, chunk));
-                        put_head(body, 1, one.len());
-                        body.extend_from_slice(one);
-                    }
+                for series in series {
+                    put_nested(body, 1, guess(series), |body| match deltas {
+                        None => put_series(body, series),
+                        Some(deltas) => {
+                            put_nested(body, 1, 0, |body| deltas.put(body, &series.labels));
+                            series.chunks.iter().for_each(|chunk| put_chunk(body, chunk));
+                        }
+                    });
+                }
+                if deltas.is_some() {
                     put_head(head, BATCH_FIELD, body.len());
                     return (head, body);
-                }
-                for series in series {
-                    // Its length comes first, so it is written aside: copying it costs less than measuring it.
-                    one.clear();
-                    put_series(one, series);
-                    put_head(body, 1, one.len());
-                    body.extend_from_slice(one);
                 }
                 if *batch {
                     put_head(head, 4, body.len());
@@ -260,6 +283,25 @@ mod tests {
         };
         let labels = crate::convert::labels_to_wire(&series.labels);
         wire::Series { labels, chunks: series.chunks.iter().map(chunk).collect() }
+    }
+
+    /// Lengths stand before what they are of, and are known behind it: around each at which they grow.
+    #[test]
+    fn series_of_any_length() {
+        let sizes = (0..40).chain(60..160).chain((14..18).flat_map(|kib| (kib << 10) - 60..(kib << 10) + 60));
+        for size in sizes {
+            let data = Bytes::from(vec![7; size]);
+            let chunk = |at| Chunk::raw(at, at + 1, Encoding::FloatHistogram, data.clone());
+            let chunks = vec![chunk(1), chunk(3)];
+            let one = series(&[("a", &"v".repeat(size / 2)), ("b", "")], chunks);
+            let message = wire::SeriesResponse { result: Some(Frame::Series(generated(&one))) };
+            let outgoing = Outgoing::Series { series: vec![one.clone()], batch: false };
+            assert_eq!(write(&outgoing), message.encode_to_vec(), "{size}");
+            let mut writer = Writer::new(true);
+            let (head, body) = writer.write(&outgoing);
+            let bytes: Bytes = [head, body].concat().into();
+            assert_eq!(Reader::default().read(&bytes).unwrap(), Incoming::Series(vec![one]), "{size}");
+        }
     }
 
     /// Any number of messages after each other; whoever does not know the field finds nothing in them.

@@ -18,12 +18,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::metadata::MetadataMap;
-use tonic::server::ServerStreamingService;
+use tonic::server::{ServerStreamingService, UnaryService};
 use tonic::service::RoutesBuilder;
 use tonic::{Request, Response, Status};
 
 use crate::label_deltas::ACCEPTED;
 use crate::limited::{Given, StoreLimits};
+use crate::names_codec::{self, LABEL_VALUES_PATH};
 use crate::series_codec::{SERIES_PATH, ServerCodec};
 use crate::series_encode::Outgoing;
 use crate::status::status_from_error;
@@ -65,7 +66,7 @@ pub fn store_routes(routes: &mut RoutesBuilder, source: Arc<dyn SeriesSource>, o
     routes.add_service(StoreService { server, others });
 }
 
-/// The Store service: as generated, but for the messages of Series, which [`ServerCodec`] writes.
+/// The Store service: as generated, but for the messages of Series, which [`ServerCodec`] writes, and those of LabelValues.
 #[derive(Clone)]
 struct StoreService {
     server: Arc<Server>,
@@ -86,6 +87,15 @@ impl Service<http::Request<Body>> for StoreService {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let limits = (Some(transport::grpc::MESSAGE_BYTES_MAX), None);
+        if request.uri().path() == LABEL_VALUES_PATH {
+            let method = LabelValuesMethod(self.server.clone());
+            return Box::pin(async move {
+                let codec = names_codec::ServerCodec;
+                let mut grpc = tonic::server::Grpc::new(codec).apply_max_message_size_config(limits.0, limits.1);
+                Ok(grpc.unary(method, request).await)
+            });
+        }
         if request.uri().path() != SERIES_PATH {
             return self.others.call(request);
         }
@@ -93,10 +103,22 @@ impl Service<http::Request<Body>> for StoreService {
         let codec =
             ServerCodec { deltas: has_deltas(|name| request.headers().get(name).map(|value| value.as_bytes())) };
         Box::pin(async move {
-            let limits = (Some(transport::grpc::MESSAGE_BYTES_MAX), None);
             let mut grpc = tonic::server::Grpc::new(codec).apply_max_message_size_config(limits.0, limits.1);
             Ok(grpc.server_streaming(method, request).await)
         })
+    }
+}
+
+/// LabelValues, as a method of its own.
+struct LabelValuesMethod(Arc<Server>);
+
+impl UnaryService<wire::LabelValuesRequest> for LabelValuesMethod {
+    type Response = wire::LabelValuesResponse;
+    type Future = BoxFuture<'static, Result<Response<wire::LabelValuesResponse>, Status>>;
+
+    fn call(&mut self, request: Request<wire::LabelValuesRequest>) -> Self::Future {
+        let server = self.0.clone();
+        Box::pin(async move { server.label_values(request).await })
     }
 }
 

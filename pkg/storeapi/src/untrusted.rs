@@ -46,6 +46,14 @@ pub fn answers(messages: &[Bytes]) -> Result<usize> {
     Ok(count)
 }
 
+/// The values in an answer.
+///
+/// # Errors
+/// As the client.
+pub fn label_values(message: &[u8]) -> Result<Vec<String>> {
+    crate::names_codec::read(message).map(|answer| answer.values)
+}
+
 /// What a request asks for.
 ///
 /// # Errors
