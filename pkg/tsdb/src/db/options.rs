@@ -81,7 +81,7 @@ impl Default for TsdbOptions {
             reload_interval: Duration::from_secs(60),
             map_interval: Duration::from_secs(1),
             memory_snapshot: false,
-            replay_threads: std::thread::available_parallelism().map_or(1, usize::from),
+            replay_threads: crate::replay::threads(),
             segment_bytes: block::MAX_SEGMENT_BYTES,
             compaction_bytes: 64 << 20,
         }

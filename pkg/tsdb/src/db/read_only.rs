@@ -61,7 +61,7 @@ impl ReadOnly {
                 last_wbl: last(Log::Wbl)?,
                 unhidden: false,
                 min_valid_ms: begin_ms,
-                threads: std::thread::available_parallelism().map_or(1, usize::from),
+                threads: crate::replay::threads(),
             };
             let failed = |e: crate::replay::Error| Error::Head(e.to_string());
             let replay = Replay::prepare(inputs).map_err(failed)?;

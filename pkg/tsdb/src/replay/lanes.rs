@@ -94,6 +94,7 @@ impl Lanes {
         };
         let values = columns.values.get(range.clone()).unwrap_or_default();
         let starts_ms = columns.starts_ms.get(range).unwrap_or_default();
+        self.all.iter_mut().for_each(|lane| lane.rows.make_room());
         self.each(refs, times_ms, |lane, row, slot| {
             lane.rows.push(slot, (times_ms[row], values[row]), starts_ms.get(row).copied().unwrap_or(0));
         });

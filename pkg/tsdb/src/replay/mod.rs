@@ -2,8 +2,8 @@
 //! behind them, the log of late samples.
 //!
 //! One thread reads records as they are stored and walks, in the order of the log, through what they hold of series,
-//! deletions, exemplars and metadata; of the samples it chooses those that are in no chunk on disk. A thread per core unpacks
-//! and decodes records into columns ahead of it; a thread per core fills in the samples behind it, each those of its own
+//! deletions, exemplars and metadata; of the samples it chooses those that are in no chunk on disk. A thread for each two cores
+//! unpacks and decodes records into columns ahead of it; as many fill in the samples behind it, each those of its own
 //! series. All queues are short, so that memory stays bounded whatever the length of the log.
 //!
 //! What cannot be read costs only itself. It is logged and counted, and never stops a start.
@@ -60,6 +60,11 @@ pub struct Replay {
     chunks: Arc<MappedChunks>,
     min_valid_ms: i64,
     threads: usize,
+}
+
+/// How many threads decode, and how many fill in, on this machine. Both work at the same time.
+pub fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).div_ceil(2)
 }
 
 impl Replay {

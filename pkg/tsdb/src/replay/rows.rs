@@ -19,6 +19,14 @@ pub(super) struct Rows {
 }
 
 impl Rows {
+    /// Makes room for all that it mostly gets, at once: memory that is outgrown costs more than what is done with it.
+    pub(super) fn make_room(&mut self) {
+        if self.slots.capacity() == 0 {
+            self.slots.reserve(ROWS + ROWS / 8);
+            self.samples.reserve(ROWS + ROWS / 8);
+        }
+    }
+
     #[inline]
     pub(super) fn push(&mut self, slot: u32, sample: (i64, f64), start_ms: i64) {
         if start_ms != 0 || !self.starts_ms.is_empty() {

@@ -193,12 +193,15 @@ impl RestoreWorker {
         append: impl Fn(&mut Series, ChunkRules, T) -> std::result::Result<Step, chunkenc::Error>,
     ) {
         self.covered_ms(slot);
-        let core = self.restore.core.clone();
+        // Counting references to the core would be most of the work where there is one sample.
+        let Self { restore, min_ms, max_ms, chunks, full, unknown, skipped, stale, heap_bytes, .. } = self;
+        let core = &*restore.core;
         let Some(mut series) = core.slab.lock(slot) else {
-            self.unknown += samples.count() as u64;
+            *unknown += samples.count() as u64;
             return;
         };
-        let (stale, before) = (series.stale, series.heap_bytes());
+        *stale -= i64::from(series.stale);
+        *heap_bytes -= series.heap_bytes() as i64;
         let (present, rules) = (series.present_begin(), core.rules());
         series.in_past(|series| {
             for sample in samples {
@@ -206,18 +209,18 @@ impl RestoreWorker {
                 let is_new = time_ms > series.last_time && time_ms < present;
                 match if is_new { append(series, rules, sample) } else { Ok(Step::Grew) } {
                     Ok(step) if is_new => {
-                        self.extend(time_ms, time_ms);
-                        self.chunks += i64::from(step != Step::Grew);
+                        (*min_ms, *max_ms) = ((*min_ms).min(time_ms), (*max_ms).max(time_ms));
+                        *chunks += i64::from(step != Step::Grew);
                         if step == Step::Cut {
-                            self.full.push(slot);
+                            full.push(slot);
                         }
                     }
-                    _ => self.skipped += 1,
+                    _ => *skipped += 1,
                 }
             }
         });
-        self.stale += i64::from(series.stale) - i64::from(stale);
-        self.heap_bytes += series.heap_bytes() as i64 - before as i64;
+        *stale += i64::from(series.stale);
+        *heap_bytes += series.heap_bytes() as i64;
     }
 
     /// Late floats of one series. Those of times that are there are passed over.
