@@ -59,7 +59,6 @@ fn routes() -> Router {
         .route("/empty", get(|| async { StatusCode::OK }))
         .route("/empty-gzip", get(|| async { compressed("gzip", Vec::new()) }))
         .route("/zstd", get(|| async { compressed("zstd", zstd::encode_all(&b"a 1\n"[..], 1).unwrap()) }))
-        .route("/members", get(|| async { compressed("gzip", [gzip(b"a 1\n"), gzip(b"b 2\n")].concat()) }))
         .route("/pieces", get(pieces))
         .route("/cut", get(|| async { compressed("gzip", gzip(b"a 1\nb 2\n")[..20].to_vec()) }))
         .route("/bomb", get(bomb))
