@@ -7,6 +7,7 @@ use proto::thanos::{LabelValuesRequest, LabelValuesResponse};
 use storage::Error;
 use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic_prost::{ProstDecoder, ProstEncoder};
 
 use crate::series_decode::{Fields, Value, text};
 use crate::series_encode::{bytes_size, put_head};
@@ -27,14 +28,14 @@ impl Codec for ServerCodec {
     type Encode = LabelValuesResponse;
     type Decode = LabelValuesRequest;
     type Encoder = ResponseEncoder;
-    type Decoder = RequestDecoder;
+    type Decoder = ProstDecoder<LabelValuesRequest>;
 
     fn encoder(&mut self) -> ResponseEncoder {
         ResponseEncoder
     }
 
-    fn decoder(&mut self) -> RequestDecoder {
-        RequestDecoder
+    fn decoder(&mut self) -> ProstDecoder<LabelValuesRequest> {
+        ProstDecoder::default()
     }
 }
 
@@ -44,11 +45,11 @@ pub(crate) struct ClientCodec;
 impl Codec for ClientCodec {
     type Encode = LabelValuesRequest;
     type Decode = LabelValuesResponse;
-    type Encoder = RequestEncoder;
+    type Encoder = ProstEncoder<LabelValuesRequest>;
     type Decoder = ResponseDecoder;
 
-    fn encoder(&mut self) -> RequestEncoder {
-        RequestEncoder
+    fn encoder(&mut self) -> ProstEncoder<LabelValuesRequest> {
+        ProstEncoder::default()
     }
 
     fn decoder(&mut self) -> ResponseDecoder {
@@ -131,30 +132,6 @@ pub(crate) fn read(message: &[u8]) -> Result<LabelValuesResponse, Error> {
         }
     }
     Ok(LabelValuesResponse { values, ..rest })
-}
-
-#[derive(Debug)]
-pub(crate) struct RequestEncoder;
-
-impl Encoder for RequestEncoder {
-    type Item = LabelValuesRequest;
-    type Error = Status;
-
-    fn encode(&mut self, item: LabelValuesRequest, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        item.encode(out).map_err(|e| Status::internal(e.to_string()))
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct RequestDecoder;
-
-impl Decoder for RequestDecoder {
-    type Item = LabelValuesRequest;
-    type Error = Status;
-
-    fn decode(&mut self, src: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Status> {
-        LabelValuesRequest::decode(src).map(Some).map_err(|e| Status::internal(e.to_string()))
-    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! The Series call with messages of our own making: the rest of the Store service is as generated.
 
 use bytes::{Buf, BufMut};
-use prost::Message;
 use proto::thanos::SeriesRequest;
 use storage::Result as StorageResult;
 use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic_prost::{ProstDecoder, ProstEncoder};
 
 use crate::series_decode::{Incoming, Reader};
 use crate::series_encode::{Outgoing, Writer};
@@ -26,14 +26,14 @@ impl Codec for ServerCodec {
     type Encode = Outgoing;
     type Decode = SeriesRequest;
     type Encoder = Writer;
-    type Decoder = RequestDecoder;
+    type Decoder = ProstDecoder<SeriesRequest>;
 
     fn encoder(&mut self) -> Writer {
         Writer::new(self.deltas)
     }
 
-    fn decoder(&mut self) -> RequestDecoder {
-        RequestDecoder
+    fn decoder(&mut self) -> ProstDecoder<SeriesRequest> {
+        ProstDecoder::default()
     }
 }
 
@@ -54,45 +54,21 @@ impl Encoder for Writer {
     }
 }
 
-#[derive(Debug)]
-pub(crate) struct RequestDecoder;
-
-impl Decoder for RequestDecoder {
-    type Item = SeriesRequest;
-    type Error = Status;
-
-    fn decode(&mut self, src: &mut DecodeBuf<'_>) -> Result<Option<SeriesRequest>, Status> {
-        SeriesRequest::decode(src).map(Some).map_err(|e| Status::internal(e.to_string()))
-    }
-}
-
 #[derive(Debug, Default)]
 pub(crate) struct ClientCodec;
 
 impl Codec for ClientCodec {
     type Encode = SeriesRequest;
     type Decode = StorageResult<Incoming>;
-    type Encoder = RequestEncoder;
+    type Encoder = ProstEncoder<SeriesRequest>;
     type Decoder = Reader;
 
-    fn encoder(&mut self) -> RequestEncoder {
-        RequestEncoder
+    fn encoder(&mut self) -> ProstEncoder<SeriesRequest> {
+        ProstEncoder::default()
     }
 
     fn decoder(&mut self) -> Reader {
         Reader::default()
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct RequestEncoder;
-
-impl Encoder for RequestEncoder {
-    type Item = SeriesRequest;
-    type Error = Status;
-
-    fn encode(&mut self, item: SeriesRequest, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        item.encode(out).map_err(|e| Status::internal(e.to_string()))
     }
 }
 

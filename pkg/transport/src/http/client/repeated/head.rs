@@ -37,9 +37,12 @@ pub(super) struct Head {
 pub(super) async fn read<S: AsyncRead + Unpin>(wire: &mut Wire<S>) -> Result<Head, Failure> {
     let mut interim = 0;
     let mut is_answered = false;
+    // Bytes in which the end was looked for.
+    let mut looked = 0;
     loop {
-        if let Some((head, bytes)) = parse(wire.unread()).map_err(Failure::Broken)? {
+        if let Some((head, bytes)) = parse(wire.unread(), looked).map_err(Failure::Broken)? {
             wire.take(bytes);
+            looked = 0;
             // That the server goes on, or that it speaks another protocol now.
             if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
                 return Ok(head);
@@ -50,7 +53,8 @@ pub(super) async fn read<S: AsyncRead + Unpin>(wire: &mut Wire<S>) -> Result<Hea
             }
             continue;
         }
-        if wire.unread().len() > BYTES_MAX {
+        looked = wire.unread().len();
+        if looked > BYTES_MAX {
             let why = format!("server response headers exceeded {BYTES_MAX} bytes");
             return Err(Failure::Broken(GetError(why)));
         }
@@ -64,10 +68,11 @@ pub(super) async fn read<S: AsyncRead + Unpin>(wire: &mut Wire<S>) -> Result<Hea
     }
 }
 
-/// A head and its length; `None` if it is not whole.
-fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, GetError> {
+/// A head and its length; `None` if it is not whole, as is known of its first bytes that were `looked` at.
+fn parse(bytes: &[u8], looked: usize) -> Result<Option<(Head, usize)>, GetError> {
     // Short of an empty line there is nothing to be found.
-    if !bytes.windows(2).any(|pair| pair == b"\n\n" || pair == b"\n\r") {
+    let new = bytes.get(looked.saturating_sub(2)..).unwrap_or_default();
+    if !new.windows(2).any(|pair| pair == b"\n\n" || pair == b"\n\r") {
         return Ok(None);
     }
     let mut headers = [EMPTY_HEADER; HEADERS_MAX];
