@@ -38,11 +38,30 @@ impl<'a> LabelsReader<'a> {
     /// # Errors
     /// [`crate::Error::Corrupt`] when a symbol does not exist.
     pub fn read(&mut self, raw: &[(u32, u32)]) -> Result<Ordered<Labels>> {
+        self.read_behind(None, raw)
+    }
+
+    /// The same behind a label of the empty name, which sorts before all others, with the value `first`. A reader is used
+    /// either with such labels or without.
+    ///
+    /// # Errors
+    /// [`crate::Error::Corrupt`] when a symbol does not exist.
+    pub fn read_behind(&mut self, first: Option<&str>, raw: &[(u32, u32)]) -> Result<Ordered<Labels>> {
         self.labels.clear();
         let names = |(a, b): (&(u32, u32), &(u32, u32))| a.0 == b.0;
         let is_like_before = raw.len() == self.before.len() && raw.iter().zip(&self.before).all(names);
-        let known = is_like_before && !self.is_put.is_empty() && self.labels.places() == self.is_put.len();
-        let read = if known { self.differences(raw) } else { self.all(raw) };
+        let places = self.is_put.len() + usize::from(first.is_some());
+        let known = is_like_before && !self.is_put.is_empty() && self.labels.places() == places;
+        let began = match first {
+            Some(value) if known => self.labels.push_value(value),
+            Some(value) => self.labels.push("", value),
+            None => Ok(()),
+        };
+        let read = match began {
+            Err(e) => Ok(Err(e)),
+            Ok(()) if known => self.differences(raw),
+            Ok(()) => self.all(raw),
+        };
         if !matches!(read, Ok(Ok(()))) {
             self.is_put.clear();
             return read.map(|ordered| ordered.map(|()| Labels::empty()));

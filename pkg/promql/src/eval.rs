@@ -304,6 +304,7 @@ impl Cx {
         select.partial_response = self.read.partial_response;
         select.step_ms = self.step_ms;
         select.function = plan.hint.clone();
+        select.labels = plan.labels.get().cloned();
         select
     }
 

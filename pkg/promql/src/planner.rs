@@ -105,6 +105,7 @@ impl Planner<'_> {
             hint: hint.cloned(),
             stats_only: false,
             shared: OnceLock::new(),
+            labels: OnceLock::new(),
             span: v.span,
         })
     }

@@ -31,6 +31,8 @@ pub(crate) struct SelectPlan {
     pub stats_only: bool,
     /// Selects of one number read the same series, so that these are read once.
     pub shared: OnceLock<u32>,
+    /// The labels that are looked at, sorted; not set = all.
+    pub labels: OnceLock<Arc<[String]>>,
     pub span: Span,
 }
 

@@ -82,10 +82,44 @@ fn what_passes_change() {
     ];
     for (text, want) in cases {
         let passes = planned(text).passes;
-        let lines =
-            passes.iter().flat_map(|pass| pass.changes.iter().map(move |line| format!("{}: {line}", pass.name)));
+        let lines = passes
+            .iter()
+            .filter(|pass| pass.name != "project-labels")
+            .flat_map(|pass| pass.changes.iter().map(move |line| format!("{}: {line}", pass.name)));
         assert_eq!(lines.collect::<Vec<_>>(), *want, "{text}");
         assert!(passes.iter().all(|pass| pass.enabled));
+    }
+}
+
+#[test]
+fn labels_that_are_looked_at() {
+    let cases: &[(&str, &[&str])] = &[
+        ("sum by (x, y) (rate(a{z=\"1\"}[5m]))", &["of a{z=\"1\"} the labels x, y are looked at"]),
+        ("count(a) / sum by (x) (-abs(b > 1))", &["of a no labels are looked at", "of b the labels x are looked at"]),
+        ("sum by (x) (max by (x, y) (a))", &["of a the labels x, y are looked at"]),
+        ("histogram_quantile(0.9, sum by (le) (rate(a[5m])))", &["of a the labels le are looked at"]),
+        ("quantile by (x) (0.5, timestamp(a))", &["of a the labels x are looked at"]),
+        ("absent(a)", &["of a no labels are looked at"]),
+        ("sum(a) / (sum(a) + 1)", &["of a no labels are looked at"]),
+        // What is shown, and what tells series apart.
+        ("a", &[]),
+        ("topk by (x) (1, a)", &[]),
+        ("sum without (x) (a)", &[]),
+        ("count_values by (x) (\"v\", a)", &[]),
+        ("sum by (x) (a * on (y) b)", &[]),
+        ("sum by (x) (label_replace(a, \"x\", \"$1\", \"y\", \"(.*)\"))", &[]),
+        ("sum by (x) (histogram_quantile(0.9, a))", &[]),
+        ("sum by (x) (max_over_time(a[1h:1m]))", &[]),
+        // Without their names they could be the same, which is an error.
+        ("sum by (x) (rate({__name__=~\"a|b\"}[5m]))", &[]),
+        ("sum by (x) ({x=\"1\"})", &[]),
+        // Read for both.
+        ("sum by (x) (a) / count by (y) (a)", &[]),
+    ];
+    for (text, want) in cases {
+        let passes = planned(text).passes;
+        let pass = passes.iter().find(|pass| pass.name == "project-labels").unwrap();
+        assert_eq!(pass.changes, *want, "{text}");
     }
 }
 

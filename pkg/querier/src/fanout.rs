@@ -261,7 +261,9 @@ impl FanOut {
             let asked = requests(&endpoint, Select { matchers, ..want.clone() });
             asked.into_iter().map(move |asked| (endpoint.clone(), asked))
         });
-        let streams = requests.filter_map(|(endpoint, mut asked)| {
+        let requests: Vec<_> = requests.collect();
+        let is_alone = requests.len() == 1;
+        let streams = requests.into_iter().filter_map(|(endpoint, mut asked)| {
             let info = endpoint.info();
             let stripped = asked.without_replica_labels.clone();
             let mut local = Local { bare: want.skip_chunks && !asked.skip_chunks, ..Local::default() };
@@ -275,6 +277,10 @@ impl FanOut {
             if local.shard.is_some() || !local.strip.is_empty() {
                 // What is taken away here must not count.
                 asked.limit = 0;
+            }
+            if !is_alone || local.shard.is_some() || !local.strip.is_empty() {
+                // Labels are looked at here.
+                asked.labels = None;
             }
             let matchers = asked.matchers.clone();
             let kind = endpoint.known().map_or(ComponentType::Unknown, |known| known.component).as_str();

@@ -69,6 +69,7 @@ impl SeriesSource for Local {
         let limit = want.limit;
         // As the database does it: who asks is told so by `info`.
         want.without_replica_labels = Arc::from([]);
+        want.labels = None;
         let mut inputs = vec![("the database".to_owned(), self.database(ctx, want.clone()))];
         let all = remotes.iter().enumerate();
         inputs.extend(all.map(|(n, remote)| {

@@ -19,6 +19,7 @@ mod merge;
 mod operate;
 mod origin;
 mod origins;
+mod projection;
 mod select;
 mod source;
 
@@ -41,6 +42,7 @@ pub use operate::{
 };
 pub use origin::{Origin, SourceRead};
 pub use origins::noted;
+pub use projection::{PLACE, Place, Projection, is_projected};
 pub use select::{LabelQuery, PartialResponse, Select, Shard};
 pub use source::{Answer, SeriesEvent, SeriesSource, SeriesStream, SourceInfo, collect_series};
 

@@ -7,7 +7,9 @@ use futures::stream::{self, StreamExt};
 use labels::Labels;
 use model::TimeRange;
 
-use crate::{Answer, Ctx, LabelQuery, Result, Select, Series, SeriesEvent, SeriesSource, SeriesStream, SourceInfo};
+use crate::{
+    Answer, Ctx, LabelQuery, Projection, Result, Select, Series, SeriesEvent, SeriesSource, SeriesStream, SourceInfo,
+};
 
 /// Series per batch.
 const BATCH: usize = 64;
@@ -91,7 +93,7 @@ impl SeriesSource for MemorySource {
             found.iter_mut().for_each(|s| s.chunks.clear());
         }
         let batches: Vec<_> = found.chunks(BATCH).map(|b| Ok(SeriesEvent::Batch(b.to_vec()))).collect();
-        stream::iter(batches).boxed()
+        Projection::of(&want, stream::iter(batches).boxed())
     }
 
     fn label_names(&self, _ctx: &Ctx, want: LabelQuery) -> BoxFuture<'static, Result<Answer<Vec<String>>>> {

@@ -37,6 +37,9 @@ pub struct Select {
     pub step_ms: i64,
     /// The PromQL function around the selector; a hint.
     pub function: Option<Arc<str>>,
+    /// The names of the labels that the reader looks at, sorted; `None` = all. A source may leave the others out, see
+    /// [`crate::Projection`].
+    pub labels: Option<Arc<[String]>>,
     /// External-label and `__block_id` matchers a client restricts blocks with (StoreAPI hints); mostly empty.
     pub block_matchers: Arc<[Matcher]>,
 }
@@ -58,6 +61,7 @@ impl Select {
             partial_response: PartialResponse::Warn,
             step_ms: 0,
             function: None,
+            labels: None,
             block_matchers: Arc::from([]),
         }
     }

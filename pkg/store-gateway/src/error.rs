@@ -9,6 +9,8 @@ use storage::PartialResponse;
 pub(crate) enum BlockError {
     /// Its bytes are not what was written; names file and offset.
     Corrupt(String),
+    /// Its series are out of order, which was found while labels were left out: only with all of them can they be sorted.
+    Disorder(String),
     /// One of its objects is gone.
     Vanished(String),
     /// The store or the local disk failed.
@@ -23,7 +25,7 @@ impl BlockError {
     /// As the error of a request, `what` (the block) named.
     pub(crate) fn into_storage(self, what: impl fmt::Display) -> storage::Error {
         match self {
-            Self::Corrupt(text) => storage::Error::Corrupt(format!("{what}: {text}")),
+            Self::Corrupt(text) | Self::Disorder(text) => storage::Error::Corrupt(format!("{what}: {text}")),
             Self::Vanished(text) | Self::Store(text) => storage::Error::Unavailable(format!("{what}: {text}")),
             Self::Fatal(e) => e,
         }

@@ -10,7 +10,7 @@ use labels::Matcher;
 use model::TimeRange;
 use parking_lot::RwLock;
 use storage::{
-    Answer, Ctx, Error, LabelQuery, PartialResponse, ReadStats, Result, Select, SeriesEvent, SeriesSource,
+    Answer, Ctx, Error, LabelQuery, PartialResponse, Projection, ReadStats, Result, Select, SeriesEvent, SeriesSource,
     SeriesStream, SourceInfo, merge_sorted_names, merge_streams,
 };
 use storeapi::{ComponentType, EndpointInfo, Served};
@@ -162,13 +162,16 @@ impl StoreGateway {
         let batch = BatchSizes::of(chosen.len());
         let request = Request::new(ctx, self.inner.limits, shared.metrics.clone(), batch);
         let limit = if want.limit == 0 { usize::MAX } else { want.limit };
+        // Blocks are merged by all labels.
+        let labels = want.labels.clone().filter(|_| chosen.len() == 1);
         let inputs = chosen.into_iter().map(|(block, range, matchers)| {
             let tombstones = loaded.tombstones_by_block.get(&block.id).cloned();
-            let wanted = Wanted { select: want.clone(), matchers, range, tombstones };
+            let select = Select { labels: labels.clone(), ..want.clone() };
+            let wanted = Wanted { select, matchers, range, tombstones };
             (block.name(), read::stream(shared.clone(), block, wanted, request.clone(), turn.work()))
         });
         let lacking = stream::iter(lacking.into_iter().map(|text| Ok(SeriesEvent::Warning(text))));
-        let merged = lacking.chain(merge_streams(inputs.collect())).boxed();
+        let merged = lacking.chain(Projection::of(&want, merge_streams(inputs.collect()))).boxed();
         let seen = Seen::new(shared.metrics.clone(), tenant, request);
         Ok(stream::unfold((merged, seen, limit), |(mut merged, mut seen, left)| async move {
             if left == 0 {

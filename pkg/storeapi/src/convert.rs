@@ -1,5 +1,7 @@
 //! Wire messages to domain values and back, by hand, in one place.
 
+use std::sync::Arc;
+
 use crate::hints::Asked;
 use bytes::Bytes;
 use chunkenc::{Column, Encoding, FloatHistogramAppender, HistogramColumn, ResetFlag};
@@ -124,9 +126,15 @@ pub(crate) fn select_from_wire(request: wire::SeriesRequest) -> Result<(Select, 
         partial_response: strategy_from_wire(request.partial_response_disabled, request.partial_response_strategy),
         step_ms: request.query_hints.as_ref().map_or(request.step, |h| h.step_millis),
         function: request.query_hints.and_then(|h| h.func).filter(|f| !f.name.is_empty()).map(|f| f.name.into()),
+        labels: request.projected.then(|| sorted(request.projected_labels)),
         block_matchers: matchers_from_wire(&block_matchers)?.into(),
     };
     Ok((select, asked))
+}
+
+fn sorted(mut names: Vec<String>) -> Arc<[String]> {
+    names.sort();
+    names.into()
 }
 
 /// `is_counted`: the answer is to end with what it cost.
@@ -158,6 +166,8 @@ pub(crate) fn select_to_wire(want: &Select, batch: usize, is_counted: bool) -> w
         response_batch_size: batch as i64,
         coarser: want.coarser,
         coarsest_window: if want.coarsest_ms == i64::MAX { 0 } else { want.coarsest_ms },
+        projected: want.labels.is_some(),
+        projected_labels: want.labels.as_deref().unwrap_or_default().to_vec(),
     }
 }
 

@@ -208,6 +208,10 @@ pub struct SeriesRequest {
     pub coarser: bool,
     #[prost(int64, tag = "1002")]
     pub coarsest_window: i64,
+    #[prost(bool, tag = "1003")]
+    pub projected: bool,
+    #[prost(string, repeated, tag = "1004")]
+    pub projected_labels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct QueryHints {

@@ -112,6 +112,7 @@ impl Info {
             hint: Some(Arc::from("info")),
             stats_only: false,
             shared: OnceLock::new(),
+            labels: OnceLock::new(),
             span: promql_syntax::Span::default(),
         };
         let looks = plan.looks(self.grid, cx.lookback_ms, 0);

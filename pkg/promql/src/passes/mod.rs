@@ -3,6 +3,7 @@
 
 mod fold_constants;
 mod histogram_stats;
+mod project_labels;
 mod propagate_matchers;
 mod settings;
 mod share_selectors;
@@ -51,6 +52,11 @@ const PASSES: &[Pass] = &[
         name: "share-selectors",
         about: "Series that several selectors read are read once.",
         run: share_selectors::run,
+    },
+    Pass {
+        name: "project-labels",
+        about: "Below an aggregation by some labels the others are not read, where series come from one place.",
+        run: project_labels::run,
     },
 ];
 

@@ -3,8 +3,15 @@
 use std::fmt;
 
 /// In the order in which they run.
-const NAMES: [&str; 6] =
-    ["fold-constants", "propagate-matchers", "histogram-stats", "step-invariant", "share-subtrees", "share-selectors"];
+const NAMES: [&str; 7] = [
+    "fold-constants",
+    "propagate-matchers",
+    "histogram-stats",
+    "step-invariant",
+    "share-subtrees",
+    "share-selectors",
+    "project-labels",
+];
 
 /// Which passes run.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -145,3 +145,31 @@ async fn chunks_with_wrong_times_do_no_harm() {
         }
     }
 }
+
+/// Labels that nobody looks at are left out where one endpoint has the series, and where several have them all are there to
+/// merge by.
+#[tokio::test(flavor = "multi_thread")]
+async fn labels_that_are_not_looked_at() {
+    let jobs = ["a", "b", "c"];
+    let one = || vec![Store::of("eu", "a", series(&jobs, 0..200))];
+    let two = || vec![Store::of("eu", "a", series(&jobs, 0..200)), Store::of("us", "a", series(&jobs, 0..100))];
+    let replicas = || vec![Store::of("eu", "a", series(&jobs, 0..150)), Store::of("eu", "b", series(&jobs, 50..200))];
+    let plain = || one().into_iter().map(|store| Store { plain: true, ..store }).collect::<Vec<_>>();
+    let at = |step: i64| format!("{}", START_S + step * 15 + 1);
+    for (stores, clusters) in [(one(), 1.0), (two(), 2.0), (replicas(), 1.0), (plain(), 1.0)] {
+        for flags in [&["--query.replica-label=replica"][..], &["--query.replica-label=job"], &[]] {
+            let world = World::start(stores.clone(), flags).await;
+            let deduplicated = flags.iter().any(|flag| flag.ends_with("=job"));
+            let replicas = if flags.is_empty() { stores.len() as f64 / clusters } else { 1.0 };
+            let count = if deduplicated { stores.len() as f64 } else { 3.0 * clusters * replicas };
+            for query in ["count(up)", "sum(up)", "sum(count_over_time(up[5m])) / 20", "-count(-up)"] {
+                let answer = world.query(query, &at(80)).await;
+                let got = vector(&answer);
+                assert_eq!(got.len(), 1, "{query} {flags:?}: {answer}");
+                assert!((got[0].1.abs() - count).abs() < 1e-9, "{query} {flags:?} {}: {answer}", stores.len());
+            }
+            let answer = world.query("count by (cluster) (up)", &at(80)).await;
+            assert_eq!(vector(&answer).iter().map(|(_, value)| value).sum::<f64>(), count, "{flags:?}: {answer}");
+        }
+    }
+}

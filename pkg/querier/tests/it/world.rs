@@ -71,6 +71,7 @@ pub enum Behaviour {
     NotReady,
 }
 
+#[derive(Clone)]
 pub struct Store {
     pub labels: Labels,
     /// What it says its label sets are, where that is not `labels`.

@@ -114,6 +114,7 @@ async fn start(source: Arc<dyn SeriesSource>, ctx: Ctx, want: Select, external: 
         without_replica_labels: Arc::from([]),
         shard: None,
         limit: if exact { want.limit } else { 0 },
+        labels: None,
         ..want
     };
     let held = ctx.budget.reserve(0)?;

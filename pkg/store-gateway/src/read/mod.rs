@@ -11,6 +11,7 @@ mod options;
 mod order;
 mod pace;
 mod postings;
+mod projected;
 mod run;
 mod series;
 mod stream;

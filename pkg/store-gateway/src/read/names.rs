@@ -180,6 +180,7 @@ impl LabelsOf {
             mode: self.want.partial_response,
             matchers: &self.matchers,
             relabel: None,
+            projected: None,
             tombstones: None,
         }
     }

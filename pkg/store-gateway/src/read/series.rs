@@ -15,6 +15,7 @@ use storage::PartialResponse;
 use super::fetch::Fetched;
 use super::index::Index;
 use super::order::Relabel;
+use super::projected::Projected;
 use super::run::RunReader;
 use crate::bucket_block::BucketBlock;
 use crate::error::{BlockError, BlockResult};
@@ -79,6 +80,8 @@ pub(crate) struct SeriesReader<'a> {
     pub(crate) matchers: &'a [Matcher],
     /// What is done to the labels; `None` leaves them as they are in the index.
     pub(crate) relabel: Option<&'a Relabel<'a>>,
+    /// Only some labels are looked at: they are not looked up otherwise.
+    pub(crate) projected: Option<&'a Projected>,
     /// What is to be left out: series of which nothing in the range is left are.
     pub(crate) tombstones: Option<&'a Tombstones>,
 }
@@ -194,7 +197,8 @@ impl SeriesReader<'_> {
         let ids = &batch.ids[places];
         let (cache, block) = (&self.shared.cache, self.block.cache_id());
         let none = Labels::empty();
-        let put = self.relabel.and_then(Relabel::constant).map_or(&none, |(put, _)| put);
+        let constant = self.relabel.and_then(Relabel::constant).map_or(&none, |(put, _)| put);
+        let put = self.projected.map_or(constant, |projected| &projected.put);
         let mut labels = LabelsReader::new(self.index.header.symbols(), put);
         let mut raws = vec![RawEntry::default(); LOOK_AHEAD.min(ids.len())];
         let mut found = Vec::with_capacity(raws.len());
@@ -214,6 +218,20 @@ impl SeriesReader<'_> {
                     None => self.parse(batch.fetched.slice_from(start), *id, !batch.is_direct, raw),
                 }
             }));
+            if let Some(projected) = self.projected {
+                for ((id, raw), found) in ids.iter().zip(&mut raws).zip(&mut found) {
+                    let next = std::mem::replace(found, Ok(0)).and_then(|len| {
+                        projected.next(raw, &mut labels)?;
+                        Ok(len)
+                    });
+                    match next {
+                        Err(e @ BlockError::Disorder(_)) => return Err(e),
+                        Err(_) => projected.pass_over(*id),
+                        Ok(_) => {}
+                    }
+                    *found = next;
+                }
+            }
             labels.look_ahead(&raws[..ids.len()]);
             for ((id, raw), found) in ids.iter().zip(&raws).zip(found.drain(..)) {
                 match found.and_then(|len| Ok((len, self.entry(*id, raw, &mut labels, warnings)?))) {
@@ -251,18 +269,25 @@ impl SeriesReader<'_> {
             let mut raw = RawEntry::default();
             for at in again {
                 let entry = fetched.slice_from(self.offset(ids[at]));
-                let parsed = self.parse(entry, ids[at], true, &mut raw);
+                let mut parsed = self.parse(entry, ids[at], true, &mut raw);
+                if let (Ok(_), Some(projected)) = (&parsed, self.projected) {
+                    parsed = projected.late(ids[at], &mut raw, &mut labels).and(parsed);
+                }
                 match parsed.and_then(|len| Ok((len, self.entry(ids[at], &raw, &mut labels, warnings)?))) {
                     Ok((len, entry)) => {
                         (count, bytes) = (count + 1, bytes + len);
                         entries[at] = entry;
                     }
+                    Err(e @ BlockError::Disorder(_)) => return Err(e),
                     Err(e) => {
                         self.shared.corrupt(Data::Series);
                         warnings.add(self.block, self.mode, e)?;
                     }
                 }
             }
+        }
+        if let Some(projected) = self.projected {
+            projected.forget_gaps();
         }
         self.request.touch(Data::Series, count, bytes);
         Ok(entries.into_iter().flatten().collect())
@@ -301,7 +326,11 @@ impl SeriesReader<'_> {
             Some((put, replica)) => (Some(put), replica),
             None => (None, 0),
         };
-        let (mut labels, own) = match reader.read(&raw.labels)? {
+        let read = match self.projected {
+            Some(projected) => Ok(projected.read(id, raw, reader)?),
+            None => reader.read(&raw.labels)?,
+        };
+        let (mut labels, own) = match read {
             Ok(labels) => {
                 let count = reader.count(&labels);
                 (labels, count)

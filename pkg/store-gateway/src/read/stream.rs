@@ -1,6 +1,7 @@
 //! The series of one block, batch by batch, read ahead by a task of its own.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::stream::{self, StreamExt};
 use labels::{Labels, Matcher};
@@ -14,6 +15,7 @@ use super::chunks::{ChunkLoader, ChunkRuns};
 use super::index::Index;
 use super::order::{Order, Relabel};
 use super::postings::expand;
+use super::projected::Projected;
 use super::run::RunReader;
 use super::series::{DECODE_SERIES, Entry, PLANNED_SERIES, Repair, SeriesBatch, SeriesReader, Warnings};
 use crate::bucket_block::BucketBlock;
@@ -57,6 +59,7 @@ pub(crate) fn stream(
             warnings: Warnings::default(),
             sender,
             work,
+            has_sent: AtomicBool::new(false),
         };
         let end = producer.run().await;
         let texts = producer.warnings.take(&block, mode);
@@ -85,14 +88,35 @@ struct Producer<'a> {
     warnings: Warnings,
     sender: mpsc::Sender<Item>,
     work: Work,
+    has_sent: AtomicBool,
 }
 
 impl Producer<'_> {
     async fn run(&self) -> BlockResult<()> {
+        match self.read(true).await {
+            Err(BlockError::Disorder(_)) if !self.has_sent.load(Ordering::Relaxed) => {
+                self.disordered();
+                self.read(false).await
+            }
+            Err(BlockError::Disorder(_)) => {
+                self.disordered();
+                Err(found_late())
+            }
+            end => end,
+        }
+    }
+
+    /// `may_project`: labels that nobody looks at may be left out.
+    async fn read(&self, may_project: bool) -> BlockResult<()> {
         let select = &self.wanted.select;
         let index = Index::open(self.shared, self.block, self.request).await?;
         let expanded = expand(&index, &self.wanted.matchers).await?;
         let relabel = Relabel::new(&index.header, &self.block.labels, &select.without_replica_labels);
+        let projected = relabel.constant().filter(|_| may_project && self.may_project()).and_then(|(put, _)| {
+            let names = select.labels.clone()?;
+            Some(Projected::new(names, put))
+        });
+        let order = if projected.is_some() { Order::Kept } else { relabel.order() };
         let reader = SeriesReader {
             shared: self.shared,
             block: self.block,
@@ -104,10 +128,11 @@ impl Producer<'_> {
             mode: select.partial_response,
             matchers: &self.wanted.matchers,
             relabel: Some(&relabel),
+            projected: projected.as_ref(),
             tombstones: self.wanted.tombstones.as_deref(),
         };
         let left = if select.limit == 0 { usize::MAX } else { select.limit };
-        let mut queue = Queue::new(relabel.order(), self.request.hold(0)?, left);
+        let mut queue = Queue::new(order, self.request.hold(0)?, left);
         if self.block.is_disordered() {
             self.warnings.note(Repair::Series);
             queue.sort_all();
@@ -156,6 +181,12 @@ impl Producer<'_> {
         Ok(())
     }
 
+    /// Whether nothing here needs all labels.
+    fn may_project(&self) -> bool {
+        let select = &self.wanted.select;
+        !select.skip_chunks && select.shard.is_none() && self.wanted.tombstones.is_none() && !self.block.is_disordered()
+    }
+
     fn loader(&self) -> ChunkLoader<'_> {
         ChunkLoader {
             shared: self.shared,
@@ -202,17 +233,20 @@ impl Producer<'_> {
         if queue.is_in_order() {
             return Ok(());
         }
-        if self.block.found_disordered() {
-            tracing::warn!(block = %self.block.id, "series of a block are out of order, they are sorted at each query");
-        }
+        self.disordered();
         if queue.sent.is_some() {
-            let text = "series are out of order, which was found after some of them were sent: the others are missing, a \
-                        further query sorts them";
-            return Err(BlockError::Corrupt(text.to_owned()));
+            return Err(found_late());
         }
         self.warnings.note(Repair::Series);
         queue.sort_all();
         Ok(())
+    }
+
+    /// Notes that series are out of order.
+    fn disordered(&self) {
+        if self.block.found_disordered() {
+            tracing::warn!(block = %self.block.id, "series of a block are out of order, they are sorted at each query");
+        }
     }
 
     /// Whether what is ready is held back for a while: as long as nothing is sent, disorder can be put right.
@@ -276,6 +310,7 @@ impl Producer<'_> {
             let (batch, held) = self.load(loader, runs, entries).await?;
             queue.held.shrink(bytes);
             if !batch.is_empty() {
+                self.has_sent.store(true, Ordering::Relaxed);
                 permit.send((Ok(SeriesEvent::Batch(batch)), held));
             }
         }
@@ -346,6 +381,12 @@ impl Producer<'_> {
         // Nobody is told when the reader is gone.
         let _ = self.sender.send((event, held)).await;
     }
+}
+
+fn found_late() -> BlockError {
+    let text = "series are out of order, which was found after some of them were sent: the others are missing, a further \
+                query sorts them";
+    BlockError::Corrupt(text.to_owned())
 }
 
 /// Ids whose entries are still to be read, and what reads them.

@@ -59,14 +59,14 @@ fn sound(from: i64) -> Vec<Crafted> {
     ["1", "2", "3"].map(|x| one(&[("__name__", "m"), ("x", x)], from, 3)).to_vec()
 }
 
-struct Case {
-    what: &'static str,
-    series: Vec<Crafted>,
-    reversed: bool,
-    told: &'static str,
+pub struct Case {
+    pub what: &'static str,
+    pub series: Vec<Crafted>,
+    pub reversed: bool,
+    pub told: &'static str,
 }
 
-fn cases() -> Vec<Case> {
+pub fn cases() -> Vec<Case> {
     let case = |what, series, told| Case { what, series, reversed: false, told };
     let [a, b, c] = ["1", "2", "3"].map(|x| one(&[("__name__", "m"), ("x", x)], HOUR, 3));
     let (mut swapped, mut overlapping) = (b.clone(), b.clone());
@@ -123,7 +123,7 @@ async fn three(odd: &[Crafted], reversed: bool) -> Fixture {
 }
 
 /// Nothing is known of a block's order before it is queried.
-fn as_large(config: &mut store_gateway::Config) {
+pub fn as_large(config: &mut store_gateway::Config) {
     config.header.whole_bytes_max = 0;
     config.header.survey_bytes = 0;
 }

@@ -9,6 +9,7 @@ mod disorder;
 mod hints;
 mod labels;
 mod matchers;
+mod projected;
 mod replaced;
 mod requests;
 mod select;

@@ -105,6 +105,21 @@ async fn series_survive_the_wire() {
     }
 }
 
+/// Who looks at some labels only says so, and tells series apart by a place.
+#[tokio::test]
+async fn labels_that_nobody_looks_at_stay_away() {
+    let input: Vec<_> = (0..300).map(|i| series(i, vec![xor(20)])).collect();
+    let served = serve(MemorySource::new(input.clone()), StoreLimits::default(), Compression::None).await;
+    for (names, left) in [(&["replica"][..], r#"replica="a""#), (&[], "")] {
+        let want = Select { labels: Some(names.iter().map(|name| (*name).to_owned()).collect()), ..all() };
+        let got = collect_series(served.client.select(&Ctx::background(), want)).await.unwrap().value;
+        assert_eq!(got.len(), input.len());
+        assert!(got.is_sorted_by(|a, b| a.labels < b.labels) && got.iter().all(|s| storage::is_projected(&s.labels)));
+        assert!(got.iter().zip(&input).all(|(got, put)| got.chunks == put.chunks), "the order is kept");
+        assert!(got.iter().all(|s| s.labels.without(&[""]).to_string() == format!("{{{left}}}")), "{}", got[0].labels);
+    }
+}
+
 /// Labels are told by their differences to those who say that they read that. Others get the protocol's messages.
 #[tokio::test]
 async fn peers_are_answered_as_they_read() {
