@@ -45,6 +45,37 @@ impl QueryAnnotations {
         }
     }
 
+    /// None yet, of the same query.
+    pub fn fresh(&self) -> Self {
+        Self {
+            query: self.query.clone(),
+            sources: Annotations::new(),
+            found: BTreeMap::new(),
+            forced: BTreeMap::new(),
+            overlaps: BTreeMap::new(),
+        }
+    }
+
+    /// Takes those that were collected elsewhere for the same query.
+    pub fn absorb(&mut self, other: Self) {
+        self.sources.merge(other.sources);
+        for ((severity, text), span) in other.found {
+            self.add(severity, format_args!("{text}"), span);
+        }
+        for (metric, (span, forced)) in other.forced {
+            self.forced_monotonic(&metric, forced, span);
+        }
+        for (metric, (span, count)) in other.overlaps {
+            self.overlapping(metric, count, span);
+        }
+    }
+
+    fn overlapping(&mut self, metric: String, count: u64, span: Span) {
+        let counted = self.overlaps.entry(metric).or_insert((span, 0));
+        counted.0 = if span.start > counted.0.start { span } else { counted.0 };
+        counted.1 += count;
+    }
+
     fn warn(&mut self, text: std::fmt::Arguments<'_>, span: Span) {
         self.add(Severity::Warning, text, span);
     }
@@ -111,9 +142,7 @@ impl QueryAnnotations {
             self.note(note, metric, span);
         }
         if notes.overlaps > 0 {
-            let counted = self.overlaps.entry(shown(metric).into_owned()).or_insert((span, 0));
-            counted.0 = if span.start > counted.0.start { span } else { counted.0 };
-            counted.1 += notes.overlaps;
+            self.overlapping(shown(metric).into_owned(), notes.overlaps, span);
         }
     }
 

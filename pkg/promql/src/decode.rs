@@ -85,6 +85,12 @@ impl Decoder {
         }
     }
 
+    /// Another one that decodes the same.
+    pub fn fork(&self, cx: &Cx) -> Self {
+        let Self { with_starts, stats_only, edges_only, .. } = *self;
+        Self { with_starts, stats_only, edges_only, ..Self::new(self.reads, cx) }
+    }
+
     /// The same that decodes start timestamps where `wanted`.
     pub fn with_starts(self, wanted: bool) -> Self {
         Self { with_starts: wanted, ..self }
@@ -449,7 +455,10 @@ fn is_within(times: &[i64], chunk: &Chunk) -> bool {
 
 /// A chunk cannot be used: a warning, or an error where no part may be missing.
 fn corrupt(labels: &Labels, chunk: &Chunk, why: &dyn Display, cx: &mut Cx) -> Result<()> {
-    let (series, min, max) = (shown_labels(labels), chunk.min_time, chunk.max_time);
+    let (mut series, min, max) = (shown_labels(labels), chunk.min_time, chunk.max_time);
+    if storage::is_projected(labels) {
+        series = format!("{} (its other labels were not read)", shown_labels(&labels.without(&[storage::PLACE])));
+    }
     let text = format!("chunk of {series} from {min} to {max} ms is corrupt and left out: {why}");
     if cx.read.partial_response == PartialResponse::Abort {
         return Err(QueryError::Storage(storage::Error::Corrupt(text)));

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::annotations::QueryAnnotations;
 use crate::eval::Cx;
+use crate::hands::Hands;
 use crate::planner;
 use crate::profile::Profile;
 use crate::query::{Query, Times};
@@ -29,21 +30,25 @@ struct Inner {
     /// One permit per query that may run; `None` without limit.
     gate: Option<Arc<Semaphore>>,
     threads: Arc<Threads>,
+    hands: Arc<Hands>,
 }
 
 impl Engine {
     /// An engine with these settings.
     pub fn new(options: EngineOptions) -> Self {
         let gate = (options.max_concurrent > 0).then(|| Arc::new(Semaphore::new(options.max_concurrent)));
-        Self { inner: Arc::new(Inner { options: Arc::new(options), gate, threads: Arc::default() }) }
+        let threads = Arc::<Threads>::default();
+        let hands = Arc::new(Hands::new(&options, threads.clone()));
+        Self { inner: Arc::new(Inner { options: Arc::new(options), gate, threads, hands }) }
     }
 
     /// An engine with another default step of subqueries, ms. Both share the gate and the threads.
     #[must_use]
     pub fn with_subquery_step(&self, step_ms: i64) -> Self {
-        let Inner { options, gate, threads } = &*self.inner;
+        let Inner { options, gate, threads, hands } = &*self.inner;
         let options = EngineOptions { default_subquery_step_ms: step_ms.max(1), ..EngineOptions::clone(options) };
-        let inner = Inner { options: Arc::new(options), gate: gate.clone(), threads: threads.clone() };
+        let (gate, threads, hands) = (gate.clone(), threads.clone(), hands.clone());
+        let inner = Inner { options: Arc::new(options), gate, threads, hands };
         Self { inner: Arc::new(inner) }
     }
 
@@ -56,6 +61,11 @@ impl Engine {
     pub fn in_flight(&self) -> usize {
         let max = self.inner.options.max_concurrent;
         self.inner.gate.as_ref().map_or(0, |gate| max.saturating_sub(gate.available_permits()))
+    }
+
+    /// Threads that help to evaluate queries now, beside the one of each query.
+    pub fn helping(&self) -> usize {
+        self.inner.hands.lent()
     }
 
     /// Evaluates `query` over the series of `source`.
@@ -99,7 +109,8 @@ impl Engine {
                 engine.check_steps(&query)?;
                 let settings = engine.inner.options.limited(query.limits);
                 let ctx = limited(&ctx, &settings, waited_since.take().unwrap_or_else(Instant::now));
-                let work = Work { ctx, source, runtime: runtime.clone(), settings, query };
+                let hands = engine.inner.hands.clone();
+                let work = Work { ctx, source, runtime: runtime.clone(), settings, query, hands };
                 catch_unwind(AssertUnwindSafe(|| work.run())).unwrap_or_else(|_| Err(ended_early()))
             };
             let answers: Answers = span.in_scope(|| queries.into_iter().map(one).collect());
@@ -182,12 +193,13 @@ struct Work {
     runtime: tokio::runtime::Handle,
     settings: Arc<EngineOptions>,
     query: Query,
+    hands: Arc<Hands>,
 }
 
 impl Work {
     fn run(self) -> Result<QueryResult, QueryError> {
         let began = Instant::now();
-        let Self { ctx, source, runtime, settings, query } = self;
+        let Self { ctx, source, runtime, settings, query, hands } = self;
         let Query { text, expr, times, read, per_step_stats, analyze, .. } = query;
         let expr = match expr {
             Some(expr) => expr,
@@ -211,6 +223,7 @@ impl Work {
 
         let began = Instant::now();
         let mut cx = Cx::new(ctx, source, runtime, settings, read, grid.step_ms, QueryAnnotations::new(&text))?;
+        cx.hands = Some(hands);
         cx.check_size(grid.steps(), "steps")?;
         cx.hold_grid(grid, 16)?;
         if per_step_stats {

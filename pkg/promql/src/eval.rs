@@ -9,6 +9,7 @@ use promql_syntax::Reads;
 use storage::{Ctx, Reservation, Select, SeriesSource};
 
 use crate::annotations::QueryAnnotations;
+use crate::hands::Hands;
 use crate::profile::Profile;
 use crate::reads;
 use crate::select_plan::{METADATA_LABELS, SelectPlan};
@@ -56,13 +57,52 @@ pub(crate) struct Cx {
     pub kept: Vec<Rc<dyn Any>>,
     /// What each operator takes, when that was asked for.
     pub profile: Option<Profile>,
+    /// Threads that may help.
+    pub hands: Option<Arc<Hands>>,
+}
+
+/// What threads that evaluate parts of one query have in common.
+pub(crate) struct Shared {
+    pub ctx: Ctx,
+    source: Arc<dyn SeriesSource>,
+    runtime: tokio::runtime::Handle,
+    options: Arc<EngineOptions>,
+    read: ReadOptions,
+    step_ms: i64,
+    annotations: QueryAnnotations,
+    /// The steps by which samples are counted.
+    counted: Option<Grid>,
+}
+
+impl Shared {
+    /// The state of an evaluation on the thread that calls.
+    ///
+    /// # Errors
+    /// The budget is used up.
+    pub fn cx(&self) -> Result<Cx> {
+        let (ctx, source, runtime) = (self.ctx.clone(), self.source.clone(), self.runtime.clone());
+        let annotations = self.annotations.fresh();
+        let (options, read) = (self.options.clone(), self.read.clone());
+        let mut cx = Cx::new(ctx, source, runtime, options, read, self.step_ms, annotations)?;
+        if let Some(grid) = self.counted {
+            cx.count_steps(grid);
+        }
+        Ok(cx)
+    }
+}
+
+/// What an evaluation found and counted beside its series.
+pub(crate) struct Findings {
+    annotations: QueryAnnotations,
+    stats: QueryStats,
+    counts: Option<Vec<u64>>,
 }
 
 /// No column is longer, whatever the limits say: 2 GiB of values.
 const STEPS_MAX: usize = 1 << 28;
 
 /// Emptied columns kept for reuse: how many, and their bytes in all.
-const SPARE_MAX: usize = 16;
+const SPARE_MAX: usize = 64;
 const SPARE_BYTES_MAX: usize = 4 << 20;
 
 /// Reserved at one time, so that most of what a query holds is counted without asking its budget.
@@ -103,7 +143,51 @@ impl Cx {
             spare_bytes: 0,
             kept: Vec::new(),
             profile: None,
+            hands: None,
         })
+    }
+
+    /// What another thread needs to evaluate a part of the query.
+    pub fn share(&self) -> Shared {
+        Shared {
+            ctx: self.ctx.clone(),
+            source: self.source.clone(),
+            runtime: self.runtime.clone(),
+            options: self.options.clone(),
+            read: self.read.clone(),
+            step_ms: self.step_ms,
+            annotations: self.annotations.fresh(),
+            counted: self.per_step.as_ref().map(|(grid, _)| *grid),
+        }
+    }
+
+    /// What was found and counted since the last time, for [`Cx::absorb`].
+    pub fn take_findings(&mut self) -> Findings {
+        let fresh = self.annotations.fresh();
+        let counts = self.per_step.as_mut().map(|(_, counts)| {
+            let none = vec![0; counts.len()];
+            std::mem::replace(counts, none)
+        });
+        Findings {
+            annotations: std::mem::replace(&mut self.annotations, fresh),
+            stats: std::mem::take(&mut self.stats),
+            counts,
+        }
+    }
+
+    /// Adds what was found and counted on another thread.
+    pub fn absorb(&mut self, found: Findings) {
+        let Findings { annotations, stats, counts } = found;
+        self.annotations.absorb(annotations);
+        self.stats.total_samples += stats.total_samples;
+        self.stats.decoded_samples += stats.decoded_samples;
+        self.stats.series += stats.series;
+        self.stats.chunk_bytes += stats.chunk_bytes;
+        self.stats.peak_samples = self.stats.peak_samples.max(self.samples as u64 + stats.peak_samples);
+        self.stats.peak_bytes = self.stats.peak_bytes.max(self.held_bytes + stats.peak_bytes);
+        if let (Some((_, counted)), Some(counts)) = (&mut self.per_step, counts) {
+            counted.iter_mut().zip(counts).for_each(|(counted, more)| *counted += more);
+        }
     }
 
     /// Counts samples by the steps of `grid` from here on.
@@ -158,6 +242,13 @@ impl Cx {
             }
             None => StepColumn::absent(steps),
         }
+    }
+
+    /// Up to `count` of the spare columns.
+    pub fn spare_columns(&mut self, count: usize) -> Vec<StepColumn> {
+        let columns = self.spare.split_off(self.spare.len().saturating_sub(count));
+        self.spare_bytes -= columns.iter().map(StepColumn::size_bytes).sum::<usize>();
+        columns
     }
 
     /// Takes a column back for reuse.

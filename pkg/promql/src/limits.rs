@@ -31,6 +31,11 @@ pub struct EngineOptions {
     /// Read start timestamps, where samples have them: a new one is a reset of its counter (feature
     /// `use-start-timestamps`).
     pub use_start_timestamps: bool,
+    /// Threads that one query is evaluated on, at most; 0 = as many as the process has cores. All queries together have as
+    /// many beside one each.
+    pub threads: usize,
+    /// Bytes of one selector's chunks and results that its query's own thread works through before others help.
+    pub alone_bytes_max: usize,
     /// What is done to make plans cheaper.
     pub passes: crate::Passes,
     /// What queries given as text may use: experimental functions and syntax, length, depth.
@@ -52,6 +57,8 @@ impl Default for EngineOptions {
             max_points_per_series: 11_000,
             type_and_unit_labels: false,
             use_start_timestamps: false,
+            threads: 0,
+            alone_bytes_max: 1 << 20,
             passes: crate::Passes::ALL,
             parse: promql_syntax::ParseOptions::STABLE,
         }

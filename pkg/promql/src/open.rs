@@ -17,14 +17,13 @@ use crate::functions::native::NativeOp;
 use crate::functions::sort::SortOp;
 use crate::merge::{Distinct, Merged, Ready};
 use crate::plan::{AggregateParam, AggregatePlan, BucketsFn, Plan, RangeInput, RangePlan, ScalarPlan, SubqueryPlan};
-use crate::range::{Input, RangeOp};
+use crate::range::RangeOp;
 use crate::samples::Samples;
 use crate::scalar::{Pair, ScalarOp};
 use crate::select_plan::Shown;
-use crate::selector::InstantSelector;
 use crate::series::{StepSeries, bits};
 use crate::window::Windows;
-use crate::{Grid, QueryError, StepColumn, aggregate, measured, share};
+use crate::{Grid, QueryError, StepColumn, aggregate, measured, selector, share};
 
 /// Opens `plan` over the steps of `grid`.
 pub(crate) fn open(plan: &Plan, grid: Grid, cx: &mut Cx) -> Result<Stream> {
@@ -40,10 +39,10 @@ fn open_plain(plan: &Plan, grid: Grid, cx: &mut Cx) -> Result<Stream> {
         if cx.delayed() || inner.distinct_without_name() { stream } else { Box::new(Distinct::new(stream, strict)) }
     };
     Ok(match plan {
-        Plan::Select(select) => Box::new(InstantSelector::open(select.clone(), grid, Shown::Values, cx)),
+        Plan::Select(select) => selector::open(select.clone(), grid, Shown::Values, cx),
         Plan::SampleTime(select, shown) => {
-            let times = InstantSelector::open(select.clone(), grid, *shown, cx);
-            let named: Stream = Box::new(NameDropped(Box::new(times)));
+            let times = selector::open(select.clone(), grid, *shown, cx);
+            let named: Stream = Box::new(NameDropped(times));
             distinct(named, plan, false, cx)
         }
         Plan::Matrix(..) | Plan::Subquery(_) => {
@@ -187,22 +186,26 @@ fn open_range(plan: &RangePlan, grid: Grid, cx: &mut Cx) -> Result<RangeOp> {
         first_span: plan.first_span,
         samples: Samples::default(),
     };
-    let input = match &plan.input {
+    match &plan.input {
         RangeInput::Select(select, range_ms) => {
             windows.range_ms = *range_ms;
             (windows.offset_ms, windows.at_ms) = (select.offset_ms, select.at_ms);
             (windows.anchored, windows.smoothed) = (select.anchored, select.smoothed);
-            Input::select(select, *range_ms, kernel, grid, cx)
+            let opened = RangeOp::of_select(select, kernel, windows, cx);
+            Ok(opened.with_args(arguments(plan, grid, cx)?))
         }
         RangeInput::Subquery(sub) => {
             windows.range_ms = sub.range_ms;
             (windows.offset_ms, windows.at_ms) = (sub.offset_ms, sub.at_ms);
-            let (stream, grid) = subquery(sub, grid, cx)?;
-            Input::Subquery { stream, grid }
+            let (stream, inner) = subquery(sub, grid, cx)?;
+            let opened = RangeOp::of_subquery(stream, inner, kernel, windows);
+            Ok(opened.with_args(arguments(plan, grid, cx)?))
         }
-    };
-    let args = plan.args.iter().map(|a| scalar(a, grid, cx)).collect::<Result<_>>()?;
-    Ok(RangeOp::new(kernel, input, args, windows))
+    }
+}
+
+fn arguments(plan: &RangePlan, grid: Grid, cx: &mut Cx) -> Result<Vec<ScalarOp>> {
+    plan.args.iter().map(|a| scalar(a, grid, cx)).collect()
 }
 
 fn buckets(plan: &BucketsFn, grid: Grid, cx: &mut Cx) -> Result<Function> {

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use histogram::ResetHint;
+use labels::Labels;
 use model::is_stale;
 use promql_syntax::Span;
+use storage::Series;
 
 use crate::decode::Decoder;
+use crate::each::{Each, OverSeries};
 use crate::eval::{Cx, Operator, Result, Stream, drop_name};
 use crate::fetch::Fetch;
 use crate::functions::extended;
@@ -23,44 +26,51 @@ use crate::window::{Scratch, Window, Windows, reach};
 use crate::{Grid, QueryError, StepColumn, downsampled, mixed, reads};
 
 /// Where the series come from.
-pub(crate) enum Input {
-    Select { plan: Arc<SelectPlan>, fetch: Fetch, decoder: Box<Decoder> },
-    Subquery { stream: Stream, grid: Grid },
+enum Input {
+    Select(Box<OverSeries<OfSelect>>),
+    Subquery { stream: Stream, grid: Grid, kernel: Box<Running> },
 }
 
-impl Input {
-    /// Starts the select for the windows of `range_ms` before each step.
-    pub fn select(plan: &Arc<SelectPlan>, range_ms: i64, kernel: &RangeKernel, grid: Grid, cx: &mut Cx) -> Self {
+pub(crate) struct RangeOp {
+    input: Input,
+    args: Vec<ScalarOp>,
+    opened: bool,
+}
+
+impl RangeOp {
+    /// Of the samples of a selector, whose select is started. `windows` has no samples and no arguments yet.
+    pub fn of_select(plan: &Arc<SelectPlan>, kernel: &'static RangeKernel, windows: Windows, cx: &mut Cx) -> Self {
         let decoder = Decoder::new(reads::of_range(plan.hint.as_deref()), cx)
             .with_starts(kernel.reads_starts && cx.options.use_start_timestamps)
             .edges_only(kernel.edges_only && !plan.anchored && !plan.smoothed)
             .stats_only(plan.stats_only);
-        Self::Select { fetch: start_range(plan, range_ms, grid, cx), decoder: Box::new(decoder), plan: plan.clone() }
+        let fetch = start_range(plan, windows.range_ms, windows.grid, cx);
+        let each = OfSelect { plan: plan.clone(), decoder, kernel: Running::new(kernel, windows) };
+        Self { input: Input::Select(Box::new(OverSeries::new(fetch, each))), args: Vec::new(), opened: false }
     }
-}
 
-pub(crate) struct RangeOp {
-    kernel: &'static RangeKernel,
-    input: Input,
-    args: Vec<ScalarOp>,
-    opened: bool,
-    /// Names to be dropped are only marked, as who gets the series does not look at them.
-    only_marks: bool,
-    windows: Windows,
-    scratch: Scratch,
-    downsampled: downsampled::Buffers,
-}
+    /// Of the values of a subquery over the steps of `grid`. `windows` as above.
+    pub fn of_subquery(stream: Stream, grid: Grid, kernel: &'static RangeKernel, windows: Windows) -> Self {
+        let kernel = Box::new(Running::new(kernel, windows));
+        Self { input: Input::Subquery { stream, grid, kernel }, args: Vec::new(), opened: false }
+    }
 
-impl RangeOp {
-    /// `windows` has no samples and no arguments yet.
-    pub fn new(kernel: &'static RangeKernel, input: Input, args: Vec<ScalarOp>, windows: Windows) -> Self {
-        let (scratch, downsampled) = (Scratch::default(), downsampled::Buffers::default());
-        Self { kernel, input, args, opened: false, only_marks: false, windows, scratch, downsampled }
+    /// The same with the function's scalar arguments.
+    pub fn with_args(self, args: Vec<ScalarOp>) -> Self {
+        Self { args, ..self }
     }
 
     /// The same whose series keep the names that they are to lose, with the mark that they are.
-    pub fn only_marking(self) -> Self {
-        Self { only_marks: true, ..self }
+    pub fn only_marking(mut self) -> Self {
+        self.kernel().only_marks = true;
+        self
+    }
+
+    fn kernel(&mut self) -> &mut Running {
+        match &mut self.input {
+            Input::Select(over) => &mut over.each().kernel,
+            Input::Subquery { kernel, .. } => kernel,
+        }
     }
 }
 
@@ -80,70 +90,113 @@ fn start_range(plan: &SelectPlan, range_ms: i64, grid: Grid, cx: &mut Cx) -> Fet
 impl Operator for RangeOp {
     fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
         if !self.opened {
-            self.windows.args = self.args.iter_mut().map(|a| a.eval(cx)).collect::<Result<_>>()?;
+            self.kernel().windows.args = self.args.iter_mut().map(|a| a.eval(cx)).collect::<Result<_>>()?;
             self.opened = true;
         }
-        loop {
-            let Some((labels, already_dropped)) = self.load(cx)? else { return Ok(None) };
-            if self.windows.samples.is_empty() {
-                continue;
-            }
-            let mut column = cx.column(self.windows.grid.steps());
-            self.run(&labels, &mut column, cx)?;
-            if column.is_empty() {
-                cx.recycle(column);
-                continue;
-            }
-            if self.kernel.names_counter && column.present.iter().any(|w| *w != 0) {
-                annotate_counter(&labels, self.windows.first_span, cx);
-            }
-            let mut series = StepSeries { labels, drop_name: already_dropped, column };
-            match (self.kernel.keeps_name, self.only_marks) {
-                (true, _) => {}
-                (false, true) => series.drop_name = true,
-                (false, false) => series = drop_name(series, cx),
-            }
-            return Ok(Some(series));
+        match &mut self.input {
+            Input::Select(over) => over.next(cx),
+            Input::Subquery { stream, grid, kernel } => loop {
+                let Some(series) = cx.next(stream)? else { return Ok(None) };
+                kernel.load(&series, *grid);
+                cx.recycle(series.column);
+                if let Some(made) = kernel.make(series.labels, series.drop_name, cx)? {
+                    return Ok(Some(made));
+                }
+            },
         }
     }
 }
 
-impl RangeOp {
-    /// Reads the next series into the windows' samples, stale markers left out.
-    fn load(&mut self, cx: &mut Cx) -> Result<Option<(labels::Labels, bool)>> {
+/// A function of ranges over the samples of a selector.
+struct OfSelect {
+    plan: Arc<SelectPlan>,
+    decoder: Decoder,
+    kernel: Running,
+}
+
+impl Each for OfSelect {
+    fn make(&mut self, series: Series, cx: &mut Cx) -> Result<Option<StepSeries>> {
+        let Self { plan, decoder, kernel } = self;
+        let windows = &mut kernel.windows;
+        let looks = range_looks(plan, windows.range_ms, windows.grid, cx.lookback_ms);
+        decoder.series(&series, looks, &mut windows.samples, cx)?;
+        if decoder.saw_histograms {
+            cx.annotations.histograms_unread(series.labels.metric_name(), windows.span);
+        }
+        windows.samples.drop_stale();
+        kernel.make(series.labels, false, cx)
+    }
+
+    fn fork(&self, cx: &Cx) -> Self {
+        Self { plan: self.plan.clone(), decoder: self.decoder.fork(cx), kernel: self.kernel.fork() }
+    }
+
+    fn steps(&self) -> usize {
+        self.kernel.windows.grid.steps()
+    }
+}
+
+/// A function with the series that it is at.
+struct Running {
+    kernel: &'static RangeKernel,
+    /// Names to be dropped are only marked, as who gets the series does not look at them.
+    only_marks: bool,
+    windows: Windows,
+    scratch: Scratch,
+    downsampled: downsampled::Buffers,
+}
+
+impl Running {
+    fn new(kernel: &'static RangeKernel, windows: Windows) -> Self {
+        let (scratch, downsampled) = (Scratch::default(), downsampled::Buffers::default());
+        Self { kernel, only_marks: false, windows, scratch, downsampled }
+    }
+
+    fn fork(&self) -> Self {
+        Self { only_marks: self.only_marks, ..Self::new(self.kernel, self.windows.fork()) }
+    }
+
+    /// Takes the values of a subquery's series as samples, stale markers left out.
+    fn load(&mut self, series: &StepSeries, grid: Grid) {
         let samples = &mut self.windows.samples;
-        match &mut self.input {
-            Input::Select { plan, fetch, decoder } => {
-                let Some(series) = fetch.next(cx)? else { return Ok(None) };
-                let looks = range_looks(plan, self.windows.range_ms, self.windows.grid, cx.lookback_ms);
-                decoder.series(&series, looks, samples, cx)?;
-                if decoder.saw_histograms {
-                    cx.annotations.histograms_unread(series.labels.metric_name(), self.windows.span);
-                }
-                samples.drop_stale();
-                Ok(Some((series.labels, false)))
-            }
-            Input::Subquery { stream, grid } => {
-                let Some(series) = cx.next(stream)? else { return Ok(None) };
-                samples.clear();
-                for (i, v) in series.column.floats().filter(|(_, v)| !is_stale(*v)) {
-                    samples.column.push(grid.time(i), v);
-                }
-                for (i, h) in &series.column.native_histograms {
-                    let hint = match h.reset_hint {
-                        ResetHint::Gauge => ResetHint::Gauge,
-                        // The sample before may be another one here.
-                        _ => ResetHint::Unknown,
-                    };
-                    samples.histograms.push(grid.time(*i as usize), with_hint(h, hint));
-                }
-                cx.recycle(series.column);
-                Ok(Some((series.labels, series.drop_name)))
-            }
+        samples.clear();
+        for (i, v) in series.column.floats().filter(|(_, v)| !is_stale(*v)) {
+            samples.column.push(grid.time(i), v);
+        }
+        for (i, h) in &series.column.native_histograms {
+            let hint = match h.reset_hint {
+                ResetHint::Gauge => ResetHint::Gauge,
+                // The sample before may be another one here.
+                _ => ResetHint::Unknown,
+            };
+            samples.histograms.push(grid.time(*i as usize), with_hint(h, hint));
         }
     }
 
-    fn run(&mut self, labels: &labels::Labels, column: &mut StepColumn, cx: &mut Cx) -> Result<()> {
+    /// What the function makes of the samples that are loaded, which are those of `labels`.
+    fn make(&mut self, labels: Labels, already_dropped: bool, cx: &mut Cx) -> Result<Option<StepSeries>> {
+        if self.windows.samples.is_empty() {
+            return Ok(None);
+        }
+        let mut column = cx.column(self.windows.grid.steps());
+        self.run(&labels, &mut column, cx)?;
+        if column.is_empty() {
+            cx.recycle(column);
+            return Ok(None);
+        }
+        if self.kernel.names_counter && column.present.iter().any(|w| *w != 0) {
+            annotate_counter(&labels, self.windows.first_span, cx);
+        }
+        let mut series = StepSeries { labels, drop_name: already_dropped, column };
+        match (self.kernel.keeps_name, self.only_marks) {
+            (true, _) => {}
+            (false, true) => series.drop_name = true,
+            (false, false) => series = drop_name(series, cx),
+        }
+        Ok(Some(series))
+    }
+
+    fn run(&mut self, labels: &Labels, column: &mut StepColumn, cx: &mut Cx) -> Result<()> {
         let Self { kernel, windows, scratch, downsampled, .. } = self;
         if windows.samples.aggregated() {
             return downsampled::run(kernel.downsampled, windows, column, downsampled, cx);

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use histogram::{FloatHistogram, ResetHint};
 use model::is_stale;
+use storage::Series;
 
 use crate::Grid;
 use crate::decode::Decoder;
-use crate::eval::{Cx, Operator, Result};
+use crate::each::{Each, OverSeries};
+use crate::eval::{Cx, Result, Stream};
 use crate::fetch::Fetch;
 use crate::functions::extended_histograms;
 use crate::looks::Looks;
@@ -19,31 +21,24 @@ use crate::samples::{HistogramSamples, Samples, aligned};
 use crate::select_plan::{SelectPlan, Shown};
 use crate::series::{StepSeries, bits};
 
-pub(crate) struct InstantSelector {
+/// The operator of an instant selector.
+pub(crate) fn open(plan: Arc<SelectPlan>, grid: Grid, shown: Shown, cx: &mut Cx) -> Stream {
+    let ahead = if plan.smoothed { cx.lookback_ms } else { 0 };
+    let range = plan.looks(grid, cx.lookback_ms, ahead).range();
+    let wanted = reads::of_instant(plan.hint.as_deref());
+    let select = cx.select(range, &plan, wanted, None);
+    let fetch = Fetch::start(cx, &plan, select);
+    let decoder = Decoder::new(wanted, cx).with_starts(shown == Shown::Starts).stats_only(plan.stats_only);
+    Box::new(OverSeries::new(fetch, InstantSelector { plan, grid, decoder, samples: Samples::default(), shown }))
+}
+
+struct InstantSelector {
     plan: Arc<SelectPlan>,
-    fetch: Fetch,
     grid: Grid,
     decoder: Decoder,
     samples: Samples,
     /// What is shown of each sample.
     shown: Shown,
-}
-
-impl InstantSelector {
-    pub fn open(plan: Arc<SelectPlan>, grid: Grid, shown: Shown, cx: &mut Cx) -> Self {
-        let ahead = if plan.smoothed { cx.lookback_ms } else { 0 };
-        let range = plan.looks(grid, cx.lookback_ms, ahead).range();
-        let wanted = reads::of_instant(plan.hint.as_deref());
-        let select = cx.select(range, &plan, wanted, None);
-        Self {
-            fetch: Fetch::start(cx, &plan, select),
-            decoder: Decoder::new(wanted, cx).with_starts(shown == Shown::Starts).stats_only(plan.stats_only),
-            plan,
-            grid,
-            samples: Samples::default(),
-            shown,
-        }
-    }
 }
 
 impl SelectPlan {
@@ -68,53 +63,59 @@ impl SelectPlan {
     }
 }
 
-impl Operator for InstantSelector {
-    fn next(&mut self, cx: &mut Cx) -> Result<Option<StepSeries>> {
+impl Each for InstantSelector {
+    fn make(&mut self, series: Series, cx: &mut Cx) -> Result<Option<StepSeries>> {
         let (first, last) = self.plan.bounds(self.grid);
         let steps = self.grid.steps();
-        while let Some(series) = self.fetch.next(cx)? {
-            cx.work(steps)?;
-            let after = first - cx.lookback_ms;
-            if first == last && !self.plan.smoothed && !self.plan.stats_only {
-                self.decoder.last_before(&series, after, last, &mut self.samples, cx)?;
-            } else {
-                let ahead = if self.plan.smoothed { cx.lookback_ms } else { 0 };
-                let looks = self.plan.looks(self.grid, cx.lookback_ms, ahead);
-                self.decoder.series(&series, looks, &mut self.samples, cx)?;
-            }
-            if self.decoder.saw_histograms {
-                cx.annotations.histograms_unread(series.labels.metric_name(), self.plan.span);
-            }
-            if self.samples.is_empty() {
-                continue;
-            }
-            let mut column = cx.column(steps);
-            let found = if self.plan.smoothed {
-                self.smooth(&series.labels, &mut column, cx)
-            } else if !self.samples.is_plain() {
-                self.look_up_either(&mut column, cx.lookback_ms)
-            } else if self.samples.aggregated() {
-                // A window stands for all of its time: the one that holds the step is nearer than the one before.
-                self.look_up(&mut column, cx.lookback_ms, |next, at| self.samples.holds(next, aligned(at)))
-            } else {
-                self.look_up(&mut column, cx.lookback_ms, |_, _| false)
-            };
-            if found == 0 {
-                cx.recycle(column);
-                continue;
-            }
-            if let Some(range_ms) = self.plan.within_ms
-                && let Some(ms) = self.samples.longest_window(after, last).filter(|ms| ms.saturating_mul(2) > range_ms)
-            {
-                cx.annotations.long_windows(range_ms, ms, self.plan.span);
-            }
-            cx.stats.total_samples += found;
-            if let Some(counts) = cx.step_counters(self.grid) {
-                bits(&column.occupied()).for_each(|i| counts[i] += 1);
-            }
-            return Ok(Some(StepSeries { labels: series.labels, drop_name: false, column }));
+        cx.work(steps)?;
+        let after = first - cx.lookback_ms;
+        if first == last && !self.plan.smoothed && !self.plan.stats_only {
+            self.decoder.last_before(&series, after, last, &mut self.samples, cx)?;
+        } else {
+            let ahead = if self.plan.smoothed { cx.lookback_ms } else { 0 };
+            let looks = self.plan.looks(self.grid, cx.lookback_ms, ahead);
+            self.decoder.series(&series, looks, &mut self.samples, cx)?;
         }
-        Ok(None)
+        if self.decoder.saw_histograms {
+            cx.annotations.histograms_unread(series.labels.metric_name(), self.plan.span);
+        }
+        if self.samples.is_empty() {
+            return Ok(None);
+        }
+        let mut column = cx.column(steps);
+        let found = if self.plan.smoothed {
+            self.smooth(&series.labels, &mut column, cx)
+        } else if !self.samples.is_plain() {
+            self.look_up_either(&mut column, cx.lookback_ms)
+        } else if self.samples.aggregated() {
+            // A window stands for all of its time: the one that holds the step is nearer than the one before.
+            self.look_up(&mut column, cx.lookback_ms, |next, at| self.samples.holds(next, aligned(at)))
+        } else {
+            self.look_up(&mut column, cx.lookback_ms, |_, _| false)
+        };
+        if found == 0 {
+            cx.recycle(column);
+            return Ok(None);
+        }
+        if let Some(range_ms) = self.plan.within_ms
+            && let Some(ms) = self.samples.longest_window(after, last).filter(|ms| ms.saturating_mul(2) > range_ms)
+        {
+            cx.annotations.long_windows(range_ms, ms, self.plan.span);
+        }
+        cx.stats.total_samples += found;
+        if let Some(counts) = cx.step_counters(self.grid) {
+            bits(&column.occupied()).for_each(|i| counts[i] += 1);
+        }
+        Ok(Some(StepSeries { labels: series.labels, drop_name: false, column }))
+    }
+
+    fn fork(&self, cx: &Cx) -> Self {
+        let Self { grid, shown, .. } = *self;
+        Self { plan: self.plan.clone(), decoder: self.decoder.fork(cx), samples: Samples::default(), grid, shown }
+    }
+
+    fn steps(&self) -> usize {
+        self.grid.steps()
     }
 }
 

@@ -49,6 +49,13 @@ pub(crate) struct Windows {
     pub samples: Samples,
 }
 
+impl Windows {
+    /// The same without samples.
+    pub fn fork(&self) -> Self {
+        Self { args: self.args.clone(), samples: Samples::default(), ..*self }
+    }
+}
+
 /// Samples of windows looked at before they are counted as work.
 const WORK: usize = 4096;
 

@@ -178,6 +178,7 @@ fn engine(parsed: &Parsed) -> Result<EngineOptions, Error> {
         max_concurrent: parsed.count("query.max-concurrent") as usize,
         max_query_bytes: parsed.size_bytes("query.max-bytes"),
         max_series: parsed.count("query.max-series"),
+        threads: parsed.count("query.threads") as usize,
         max_label_bytes: usize::try_from(parsed.size_bytes("query.max-label-bytes")).unwrap_or(usize::MAX),
         default_subquery_step_ms: parsed.duration_ms("query.default-evaluation-interval").max(1),
         delayed_name_removal: has("promql-delayed-name-removal"),

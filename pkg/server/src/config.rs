@@ -206,6 +206,7 @@ fn engine(parsed: &Parsed, features: Features) -> Result<EngineOptions, Error> {
         timeout_ms: parsed.duration_ms("query.timeout").max(0) as u64,
         max_concurrent: count(parsed, "query.max-concurrency"),
         max_query_bytes: parsed.size_bytes("query.max-bytes"),
+        threads: count(parsed, "query.threads"),
         delayed_name_removal: features.delayed_name_removal,
         type_and_unit_labels: features.type_and_unit_labels,
         use_start_timestamps: features.use_start_timestamps,

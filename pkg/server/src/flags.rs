@@ -128,6 +128,7 @@ const SERVER: &[Flag] = &[
     Flag::duration("query.lookback-delta", "5m", "The maximum lookback duration for retrieving metrics during expression evaluations and federation."),
     Flag::duration("query.timeout", "2m", "Maximum time a query may take before being aborted."),
     Flag::count("query.max-concurrency", "20", "Maximum number of queries executed concurrently."),
+    Flag::count("query.threads", "0", "Maximum number of threads that a single query is evaluated on. All queries together have as many helping threads as the process has cores, less one. 0 means as many as the process has cores."),
     Flag::count("query.max-samples", "50000000", "Maximum number of samples a single query can load into memory. Queries fail if they try to load more samples than this into memory, so this also limits the number of samples a query can return."),
     Flag::size("query.max-bytes", "2GiB", "Maximum bytes a single query can hold in memory. A query that would hold more fails. 0 means no limit."),
     Flag::text(
