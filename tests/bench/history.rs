@@ -35,6 +35,8 @@ struct Options {
     only: String,
     delay_ms: u64,
     alone: bool,
+    /// aion's store keeps chunks on disk.
+    cached: bool,
 }
 
 /// Which data set.
@@ -49,7 +51,7 @@ enum Phase {
 }
 
 const USAGE: &str = "usage: history-side-by-side [cold|wide|months] [--targets=100] [--hours=12] [--series=1000000] \
-                     [--dir=run/bench] [--only=q07] [--delay=30] [--alone]";
+                     [--dir=run/bench] [--only=q07] [--delay=30] [--alone] [--cached]";
 
 fn options() -> anyhow::Result<Options> {
     let dir = tests::root().join("run/bench");
@@ -62,6 +64,7 @@ fn options() -> anyhow::Result<Options> {
         only: String::new(),
         delay_ms: 30,
         alone: false,
+        cached: false,
     };
     for arg in std::env::args().skip(1) {
         let (name, value) = arg.split_once('=').unwrap_or((&arg, ""));
@@ -70,6 +73,7 @@ fn options() -> anyhow::Result<Options> {
             "wide" => options.phase = Phase::Wide,
             "months" => options.phase = Phase::Months,
             "--alone" => options.alone = true,
+            "--cached" => options.cached = true,
             "--series" => options.series = value.parse().context(USAGE)?,
             "--targets" => options.targets = value.parse().context(USAGE)?,
             "--hours" => options.hours = value.parse().context(USAGE)?,
@@ -156,14 +160,28 @@ struct Pair {
 }
 
 impl Pair {
-    async fn start(program: &Path, bucket: &str, dir: &Path, delay_ms: u64, flags: &[&str]) -> anyhow::Result<Self> {
+    /// `cached`: the store keeps chunks on disk.
+    async fn start(
+        program: &Path,
+        bucket: &str,
+        dir: &Path,
+        (delay_ms, cached): (u64, bool),
+        flags: &[&str],
+    ) -> anyhow::Result<Self> {
         if dir.exists() {
             std::fs::remove_dir_all(dir)?;
         }
         let endpoint = endpoint(bucket)?;
         let delay = Delay::start(endpoint, Duration::from_millis(delay_ms)).await?;
         let config = bucket.replace(endpoint, &delay.address);
-        let args = [format!("--data-dir={}", dir.join("store").display()), format!("--objstore.config={config}")];
+        let mut args =
+            vec![format!("--data-dir={}", dir.join("store").display()), format!("--objstore.config={config}")];
+        if cached {
+            let directory = format!("{:?}", dir.join("chunks").display().to_string());
+            args.push(format!(
+                "--store.caching-bucket.config={{type: FILESYSTEM, config: {{directory: {directory}}}}}"
+            ));
+        }
         let mut store = Component::start(program, "store", dir, &args, &[])?;
         store.ready().await?;
         let mut args = vec![format!("--endpoint={}", store.grpc), "--query.replica-label=replica".to_owned()];
@@ -267,14 +285,15 @@ async fn main() -> anyhow::Result<()> {
          again ms | CPU ms | peak MiB | equal |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|"
     );
     for (id, ask) in world.queries.iter().filter(|(id, _)| id.starts_with(&options.only)) {
-        let ours = Pair::start(binary(), &config, &dir.join("aion"), options.delay_ms, world.flags).await?;
+        let ours =
+            Pair::start(binary(), &config, &dir.join("aion"), (options.delay_ms, options.cached), world.flags).await?;
         let (answer, asked) = ours.ask(ask, world.end_s, world.again).await?;
         ours.stop().await?;
         let Some(thanos) = &thanos else {
             println!("| {id} | {} |", asked.columns());
             continue;
         };
-        let theirs = Pair::start(thanos, &config, &dir.join("thanos"), options.delay_ms, world.flags).await?;
+        let theirs = Pair::start(thanos, &config, &dir.join("thanos"), (options.delay_ms, false), world.flags).await?;
         let (expected, reference) = theirs.ask(ask, world.end_s, world.again).await?;
         theirs.stop().await?;
         let differs = compare(ask, &expected, &answer)?;
