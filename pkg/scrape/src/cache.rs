@@ -20,8 +20,13 @@ const DROPPED: u64 = u64::MAX - 1;
 const LIVE: [u32; 2] = [1, 2];
 /// Its last sample was a histogram.
 const HISTOGRAM: u32 = 4;
-const FLAGS: u32 = 7;
-const GENERATION_SHIFT: u32 = 3;
+/// It outlives a scrape that fails.
+const KEPT: u32 = 8;
+const FLAGS: u32 = 15;
+const GENERATION_SHIFT: u32 = 4;
+
+/// Series of scrapes that failed which are remembered, beyond twice as many as the last one had that succeeded.
+const LEFT_MAX: usize = 1000;
 
 /// Where a digest has the number of bytes, and the most that is told.
 const BYTES_SHIFT: u32 = 112;
@@ -85,6 +90,8 @@ pub(crate) struct Cache {
     formats: (Option<Format>, Option<Format>),
     /// Entries that this scrape has made.
     made: Vec<Id>,
+    /// Entries that scrapes which failed have made since the last one that succeeded: they are new only once.
+    left: Vec<Id>,
     generation: u32,
     /// Which flag of [`LIVE`] is the current one.
     current: usize,
@@ -102,6 +109,7 @@ impl Cache {
             cursor: 0,
             formats: (None, None),
             made: Vec::new(),
+            left: Vec::new(),
             generation: 0,
             current: 0,
         }
@@ -260,6 +268,14 @@ impl Cache {
         }
     }
 
+    /// A series that is not new again if the scrape fails.
+    #[cold]
+    pub(crate) fn keep(&mut self, id: Id) {
+        if let Some(entry) = self.entries.get_mut(id as usize) {
+            entry.seen |= KEPT;
+        }
+    }
+
     /// Notes a sample: whether it was a histogram, and whether a marker is due when the series disappears.
     #[inline]
     pub(crate) fn note(&mut self, id: Id, is_histogram: bool, is_tracked: bool) {
@@ -288,15 +304,20 @@ impl Cache {
         std::mem::swap(&mut self.order, &mut self.next);
         self.formats.0 = self.formats.1;
         self.made.clear();
+        self.left.clear();
         self.current = 1 - self.current;
         gone
     }
 
-    /// Ends a scrape that failed: what it had is forgotten, and all series that markers are due for have disappeared.
+    /// Ends a scrape that failed: all series that markers are due for have disappeared.
     pub(crate) fn fail(&mut self) -> Vec<Gone> {
         for id in std::mem::take(&mut self.made) {
-            self.remove(id);
+            match self.entry(id) {
+                Some(entry) if entry.seen & KEPT != 0 => self.left.push(id),
+                _ => self.remove(id),
+            }
         }
+        self.forget_left();
         self.next.clear();
         let mut gone = Vec::new();
         for id in &self.order {
@@ -306,6 +327,20 @@ impl Cache {
             }
         }
         gone
+    }
+
+    /// A target that never succeeds must not fill the memory with series that change all the time.
+    fn forget_left(&mut self) {
+        if self.by_key.len() <= self.order.len() * 2 + LEFT_MAX {
+            return;
+        }
+        let generation = self.generation;
+        for id in std::mem::take(&mut self.left) {
+            match self.entry(id) {
+                Some(entry) if entry.seen >> GENERATION_SHIFT == generation => self.left.push(id),
+                _ => self.remove(id),
+            }
+        }
     }
 
     /// Gives memory back that a smaller target does not need.

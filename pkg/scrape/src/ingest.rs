@@ -259,7 +259,14 @@ impl<'a> Ingest<'a> {
             self.refused(key, || "the target exposes it more than once".to_owned());
             return false;
         }
-        self.over.is_none()
+        if self.over.is_some() {
+            return false;
+        }
+        if found.is_new {
+            self.cache.keep(found.id);
+            self.counts.series_added += 1;
+        }
+        true
     }
 
     /// Reads the labels of a series; false if relabelling drops it.
@@ -276,9 +283,6 @@ impl<'a> Ingest<'a> {
                 Ok(false)
             }
             Some(labels) => {
-                if found.is_new {
-                    self.counts.series_added += 1;
-                }
                 // Over the limit nothing is made.
                 if self.over.is_none() {
                     self.batch.resolve(found.id, labels);

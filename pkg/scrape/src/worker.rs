@@ -151,6 +151,11 @@ impl Worker {
     fn take_body(&mut self, answer: Answer, appender: &mut Box<dyn Appender>, time_ms: i64) -> Taken {
         self.body_bytes = answer.body.len();
         let body_bytes = answer.body.len() as i64;
+        // Nothing is nothing in any format: all series end, and the target is up.
+        if answer.body.is_empty() {
+            let error = append_markers(&mut **appender, &self.cache.fail(), time_ms).err().map(|e| e.to_string());
+            return Taken { counts: Counts::default(), error, body_bytes };
+        }
         let format = match self.format(&answer) {
             Ok(format) => format,
             Err(failure) => {
@@ -175,10 +180,6 @@ impl Worker {
     }
 
     fn format(&self, answer: &Answer) -> Result<Format, Failure> {
-        // Nothing is nothing in any format: all series end, and the target is up.
-        if answer.body.is_empty() {
-            return Ok(Format::Text);
-        }
         let chosen = textparse::choose_format(&answer.content_type, self.job.fallback)?;
         if let Some(note) = chosen.note
             && let Some(times) = self.notes.count()

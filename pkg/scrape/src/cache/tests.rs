@@ -16,6 +16,7 @@ fn scrape(cache: &mut Cache, names: &[u8], succeeds: bool) -> BTreeSet<u64> {
         }
         assert_eq!(cache.known(found.id), Known::Series(SeriesRef(u64::from(*name))));
         cache.note(found.id, false, true);
+        cache.keep(found.id);
     }
     let gone = if succeeds { cache.succeed() } else { cache.fail() };
     gone.into_iter().map(|gone| gone.series.0).collect()
@@ -29,7 +30,7 @@ proptest! {
     )) {
         let mut cache = Cache::new(7);
         let mut live = BTreeSet::new();
-        let mut last_good = BTreeSet::new();
+        let mut known = BTreeSet::new();
         for (names, succeeds) in scrapes {
             let gone = scrape(&mut cache, &names, succeeds);
             let now: BTreeSet<u64> = names.iter().map(|n| u64::from(*n)).collect();
@@ -38,10 +39,11 @@ proptest! {
                 prop_assert_eq!(gone, want);
                 prop_assert_eq!(cache.len(), now.len());
                 live = now.clone();
-                last_good = now;
+                known = now;
             } else {
                 prop_assert_eq!(gone, live.clone());
-                prop_assert_eq!(cache.len(), last_good.len());
+                known.extend(now);
+                prop_assert_eq!(cache.len(), known.len());
                 live.clear();
             }
         }
@@ -69,6 +71,39 @@ fn repeated_new_and_known() {
     cache.succeed();
     cache.begin(Format::Text);
     assert!(cache.succeed().is_empty());
+    assert_eq!(cache.len(), 0);
+}
+
+/// How many series of a scrape that fails are new; those from the one at `beyond` on are over a limit.
+fn new_of_failed(cache: &mut Cache, names: std::ops::Range<u64>, beyond: u64) -> usize {
+    cache.begin(Format::Text);
+    let mut new = 0;
+    for name in names {
+        let key = cache.digest(&name.to_le_bytes(), 0);
+        let found = cache.look_up(key);
+        new += usize::from(found.is_new);
+        if found.is_new && name < beyond {
+            cache.keep(found.id);
+        }
+    }
+    cache.fail();
+    new
+}
+
+#[test]
+fn series_of_scrapes_that_fail_are_new_once() {
+    let mut cache = Cache::new(1);
+    assert_eq!(new_of_failed(&mut cache, 0..5, 3), 5);
+    assert_eq!(new_of_failed(&mut cache, 0..5, 3), 2);
+    assert_eq!(cache.len(), 3);
+    // Other ones each time do not pile up.
+    for scrape in 0..20 {
+        let from = 1000 + scrape * 400;
+        assert_eq!(new_of_failed(&mut cache, from..from + 400, u64::MAX), 400);
+        assert!(cache.len() <= LEFT_MAX + 400, "{}", cache.len());
+    }
+    cache.begin(Format::Text);
+    cache.succeed();
     assert_eq!(cache.len(), 0);
 }
 

@@ -167,6 +167,21 @@ async fn failed_scrapes_end_all_series_and_good_ones_go_on() {
     assert_eq!(s.count("prometheus_target_scrapes_sample_duplicate_timestamp_total"), 0);
 }
 
+/// Series of scrapes that fail are added once, as those of others are.
+#[tokio::test]
+async fn series_of_failed_scrapes_are_added_once() {
+    let mut s = Scraped::new("sample_limit: 3", Options::default());
+    for body in ["a 1\nb 1\nc{", "a 1\nb 1\nc{", "", "a 1\nb 1\nc 1\nd 1\n", "a 1\nb 1\nd 1\ne 1\n", "c 1\ne 1\n"] {
+        s.scrape(body).await;
+    }
+    s.scrape("").await;
+    s.scrape("c 1\ne 1\n").await;
+    let added = s.reported("scrape_series_added").await;
+    assert_eq!(added, "scrape_series_added {instance=\"i\", job=\"j\"} 2@1 0@2 0@3 1@4 1@5 1@6 0@7 0@8");
+    assert_eq!(s.reported("up").await, "up {instance=\"i\", job=\"j\"} 0@1 0@2 1@3 0@4 0@5 1@6 1@7 1@8");
+    assert_eq!(s.stored().await, ["c {} 1@6 stale@7 1@8", "e {} 1@6 stale@7 1@8"]);
+}
+
 #[tokio::test]
 async fn relabelling_and_limits() {
     let rules = "metric_relabel_configs: [{action: drop, source_labels: [__name__], regex: 'go_.*'}]";
