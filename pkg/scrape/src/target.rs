@@ -110,8 +110,8 @@ fn make(config: &ScrapeConfig, mut labels: Builder, discovered: Labels) -> Resul
     }
     let flag = |name: &str, inherited: bool| match labels.value(name) {
         "" => Ok(inherited),
-        "true" => Ok(true),
-        "false" => Ok(false),
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
         other => Err(format!("label {name}: {other:?} is neither true nor false")),
     };
     let native_histograms = flag(NATIVE, config.scrape_native_histograms)?;
@@ -125,7 +125,7 @@ fn make(config: &ScrapeConfig, mut labels: Builder, discovered: Labels) -> Resul
     if labels.value("instance").is_empty() {
         labels.set("instance", &address);
     }
-    let url = url(config, &labels)?;
+    let url = url(config, &labels);
     let labels = labels.build();
     Ok(Target {
         public: Labels::from_pairs(labels.iter().filter(|(name, _)| !name.starts_with(RESERVED_PREFIX))),
@@ -140,8 +140,9 @@ fn make(config: &ScrapeConfig, mut labels: Builder, discovered: Labels) -> Resul
     })
 }
 
-/// Parameters of labels win over those of the configuration.
-fn url(config: &ScrapeConfig, labels: &Builder) -> Result<String, String> {
+/// Parameters of labels win over those of the configuration. A scheme or an address that nothing can be asked by makes each
+/// scrape fail, so that the target shows.
+fn url(config: &ScrapeConfig, labels: &Builder) -> String {
     let mut params = config.params.clone();
     for (name, value) in labels.iter() {
         let Some(name) = name.strip_prefix(PARAM_PREFIX) else { continue };
@@ -151,20 +152,31 @@ fn url(config: &ScrapeConfig, labels: &Builder) -> Result<String, String> {
             None => values.push(value.to_owned()),
         }
     }
-    let (scheme, address) = (labels.value(SCHEME), labels.value(ADDRESS_LABEL));
-    if scheme != "http" && scheme != "https" {
-        return Err(format!("unsupported scheme {scheme:?}: http and https are known"));
-    }
-    let mut url = url::Url::parse(&format!("{scheme}://{address}"))
-        .map_err(|e| format!("{address:?} is not a valid address: {e}"))?;
+    let mut url = url::Url::parse("http://host").expect("a host and nothing else is a URL");
     url.set_path(labels.value(PATH));
     if !params.is_empty() {
         let pairs = params.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
         url.query_pairs_mut().extend_pairs(pairs);
     }
+    let scheme = labels.value(SCHEME);
+    let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}:") };
     // The address stays as it is written, with a port that goes without saying too.
+    let address = escape_host(labels.value(ADDRESS_LABEL));
     let query = url.query().filter(|query| !query.is_empty()).map(|query| format!("?{query}")).unwrap_or_default();
-    Ok(format!("{scheme}://{address}{}{query}", url.path()))
+    format!("{scheme}//{address}{}{query}", url.path())
+}
+
+/// What is in no host is escaped, so that the address is read as nothing else of a URL.
+fn escape_host(address: &str) -> String {
+    let mut out = String::with_capacity(address.len());
+    for byte in address.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => out.push(char::from(byte)),
+            _ if b"-_.~!$&'()*+,;=:[]<>\"".contains(&byte) => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
 }
 
 /// The URL as others can reach it: `host` in place of this machine's own name for itself.
@@ -226,11 +238,18 @@ mod tests {
                 "scrape timeout cannot be greater than scrape interval (\"10s\" > \"5s\")".to_owned(),
             ),
             ("job_name: j", &[ADDRESS, (INTERVAL, "0s")], &[], "scrape interval cannot be 0".to_owned()),
+            // What cannot be asked is a target that is down.
             (
                 "job_name: j",
                 &[ADDRESS, (SCHEME, "ftp")],
                 &[],
-                "unsupported scheme \"ftp\": http and https are known".to_owned(),
+                "ftp://a:80/metrics {instance=\"a:80\", job=\"j\"} 60000/10000".to_owned(),
+            ),
+            (
+                "{job_name: j, params: {x: ['1']}, relabel_configs: [{target_label: __scheme__, replacement: ''}]}",
+                &[("__address__", "a b@c?d:99999")],
+                &[],
+                "//a%20b%40c%3Fd:99999/metrics?x=1 {instance=\"a b@c?d:99999\", job=\"j\"} 60000/10000".to_owned(),
             ),
             (
                 "job_name: j",
@@ -254,13 +273,12 @@ mod tests {
             assert_eq!(outcome(job, target, group), want, "{job} {target:?}");
         }
         assert!(outcome("job_name: j", &[ADDRESS, (INTERVAL, "x")], &[]).starts_with("error parsing scrape interval"));
-        assert!(outcome("job_name: j", &[("__address__", "a b")], &[]).contains("not a valid address"));
     }
 
     #[test]
     fn overrides() {
         let group = TargetGroup::default();
-        let target = Labels::from_pairs([ADDRESS, (NATIVE, "true"), (CONVERT, "true")]);
+        let target = Labels::from_pairs([ADDRESS, (NATIVE, "true"), (CLASSIC, "F"), (CONVERT, "1")]);
         let Relabelled::Target(t) = relabel(&config("job_name: j"), &target, &group) else { panic!("a target") };
         assert_eq!((t.native_histograms, t.classic_histograms, t.converts_classic), (true, false, true));
     }
