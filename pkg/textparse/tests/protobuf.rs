@@ -242,6 +242,33 @@ fn float_and_gauge_histograms() {
     let empty = message().message(12, message());
     let got = protobuf(&histogram_family(empty), WITH_ALL);
     assert_eq!(got[2], "h{a=\"b\"} Unknown schema=0 count=0 sum=0 zero=0/0 +[][] -[][] []");
+    // So do observations of zero.
+    let got = protobuf(&histogram_family(message().varint(1, 2).varint(7, 2)), WITH_ALL);
+    assert_eq!(got[2], "h{a=\"b\"} Unknown schema=0 count=2 sum=0 zero=2/0 +[][] -[][] []");
+}
+
+/// Both kinds are converted, and what is a gauge stays one.
+#[test]
+fn converted_gauge_histograms() {
+    let of = |buckets: &[Message]| buckets.iter().fold(message().varint(1, 3), |h, b| h.message(3, b.clone()));
+    let with = |exemplar: Message| bucket(1, 1.0).message(3, exemplar);
+    let body = [
+        family("g", 5).message(4, message().message(7, of(&[with(exemplar("x", 1.0, Some(9))), bucket(2, 2.0)]))),
+        family("h", 4).message(4, message().message(7, of(&[with(exemplar("y", 1.0, None))]))),
+    ];
+    let body = body.map(Message::delimited).concat();
+    let got = protobuf(&body, Options { convert_classic_histograms: true, ..WITH_ALL });
+    assert_eq!(
+        got,
+        [
+            "help g \"\"",
+            "type g gaugehistogram",
+            "g{} Gauge schema=-53 count=3 sum=0 zero=0/0 +[(0, 3)][1, 0, 0] -[][] [1.0, 2.0] # {id=\"x\"} 1 @9005",
+            "help h \"\"",
+            "type h histogram",
+            "h{} Unknown schema=-53 count=3 sum=0 zero=0/0 +[(0, 2)][1, 1] -[][] [1.0]",
+        ]
+    );
 }
 
 /// In OpenMetrics text that is an error.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use histogram::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Histogram, Span};
+use histogram::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Histogram, ResetHint, Span};
 
 use crate::entry::NativeHistogram;
 use crate::protobuf::compact;
@@ -55,7 +55,7 @@ impl Buckets {
         self.wrong.get_or_insert(why);
     }
 
-    pub(super) fn convert(mut self) -> Result<NativeHistogram, String> {
+    pub(super) fn convert(mut self, reset_hint: ResetHint) -> Result<NativeHistogram, String> {
         if let Some(why) = self.wrong {
             return Err(why);
         }
@@ -82,9 +82,9 @@ impl Buckets {
         let custom_values = self.buckets[..self.buckets.len() - 1].iter().map(|(bound, _)| *bound).collect();
         let is_integer = cumulative.iter().all(|count| count.fract() == 0.0 && *count < INTEGER_MAX);
         Ok(if is_integer {
-            integer(&cumulative, self.sum, custom_values)
+            integer(&cumulative, self.sum, custom_values, reset_hint)
         } else {
-            float(&cumulative, self.sum, custom_values)
+            float(&cumulative, self.sum, custom_values, reset_hint)
         })
     }
 }
@@ -93,7 +93,7 @@ fn span(buckets: usize) -> Vec<Span> {
     vec![Span { offset: 0, length: buckets as u32 }]
 }
 
-fn integer(cumulative: &[f64], sum: f64, custom_values: Vec<f64>) -> NativeHistogram {
+fn integer(cumulative: &[f64], sum: f64, custom_values: Vec<f64>, reset_hint: ResetHint) -> NativeHistogram {
     let mut before = 0;
     let absolute: Vec<i64> = cumulative
         .iter()
@@ -104,6 +104,7 @@ fn integer(cumulative: &[f64], sum: f64, custom_values: Vec<f64>) -> NativeHisto
         .collect();
     let (positive_spans, absolute) = compact(&span(absolute.len()), &absolute, EMPTY_KEPT);
     NativeHistogram::Int(Arc::new(Histogram {
+        reset_hint,
         schema: CUSTOM_BUCKETS_SCHEMA,
         count: before as u64,
         sum,
@@ -114,11 +115,12 @@ fn integer(cumulative: &[f64], sum: f64, custom_values: Vec<f64>) -> NativeHisto
     }))
 }
 
-fn float(cumulative: &[f64], sum: f64, custom_values: Vec<f64>) -> NativeHistogram {
+fn float(cumulative: &[f64], sum: f64, custom_values: Vec<f64>, reset_hint: ResetHint) -> NativeHistogram {
     let mut before = 0.0;
     let absolute: Vec<f64> = cumulative.iter().map(|count| count - std::mem::replace(&mut before, *count)).collect();
     let (positive_spans, positive_buckets) = compact(&span(absolute.len()), &absolute, 0);
     NativeHistogram::Float(Arc::new(FloatHistogram {
+        reset_hint,
         schema: CUSTOM_BUCKETS_SCHEMA,
         count: before,
         sum,

@@ -5,6 +5,7 @@
 
 mod buckets;
 
+use histogram::ResetHint;
 use labels::BUCKET_LABEL;
 use model::MetricType;
 
@@ -38,7 +39,8 @@ pub(crate) struct Converter {
     keeps_classic: bool,
     /// The family of the last `# TYPE`.
     family: String,
-    is_histogram: bool,
+    /// What its histograms say of resets; `None`: it has none.
+    histograms: Option<ResetHint>,
     /// The entry that the body's parser shows was not handed on yet.
     is_held: bool,
     /// What is handed on is `converted`, not what the body's parser shows.
@@ -103,7 +105,7 @@ impl Converter {
         Self {
             keeps_classic,
             family: String::new(),
-            is_histogram: false,
+            histograms: None,
             is_held: false,
             is_shown: false,
             collected: None,
@@ -175,7 +177,12 @@ impl Converter {
                 }
                 Entry::Type { family, metric_type } => {
                     family.as_ref().clone_into(&mut self.family);
-                    self.is_histogram = metric_type == MetricType::Histogram;
+                    self.histograms = match (metric_type, &*base) {
+                        (MetricType::Histogram, _) => Some(ResetHint::Unknown),
+                        // In text their series have other names, and they stay as they are.
+                        (MetricType::GaugeHistogram, Base::Protobuf(_)) => Some(ResetHint::Gauge),
+                        _ => None,
+                    };
                     self.native_key.clear();
                 }
                 Entry::Help { .. } | Entry::Unit { .. } | Entry::Comment => {}
@@ -186,9 +193,7 @@ impl Converter {
 
     /// Which part of the current family's histogram a series is. Its text without suffix and bound is in `scratch` then.
     fn part(&mut self, series: &Series<'_>) -> Option<Part> {
-        if !self.is_histogram {
-            return None;
-        }
+        self.histograms?;
         let name = series.name();
         let suffix = name.strip_prefix(self.family.as_str())?;
         let part = match suffix {
@@ -221,7 +226,8 @@ impl Converter {
             timestamp_ms: sample.timestamp_ms,
             start_ms: sample.start_ms,
         });
-        collected.exemplars.extend_from_slice(sample.exemplars);
+        // Without a time nothing says in which order those of several buckets came.
+        collected.exemplars.extend(sample.exemplars.iter().filter(|e| e.timestamp_ms.is_some()).cloned());
         match part {
             Part::Bucket(bound) => collected.buckets.bucket(bound, sample.value),
             Part::Count => collected.buckets.count(sample.value),
@@ -232,7 +238,7 @@ impl Converter {
     /// Converts what was collected; true if something came of it.
     fn finish(&mut self) -> bool {
         let Some(collected) = self.collected.take() else { return false };
-        match collected.buckets.convert() {
+        match collected.buckets.convert(self.histograms.unwrap_or_default()) {
             Ok(value) => {
                 self.converted = Converted {
                     text: collected.text,

@@ -95,9 +95,12 @@ impl<'a> HistogramMessage<'a> {
         if self.count_float == 0.0 { self.count as f64 } else { self.count_float }
     }
 
-    /// Whether there is a native part: spans, or a zero bucket with a width.
+    /// Whether there is a native part: spans, or a zero bucket with a width or with observations.
     pub(super) fn is_native(&self) -> bool {
-        self.zero_threshold > 0.0 || !self.positive.spans.is_empty() || !self.negative.spans.is_empty()
+        self.zero_threshold > 0.0
+            || self.zero_count > 0
+            || !self.positive.spans.is_empty()
+            || !self.negative.spans.is_empty()
     }
 
     /// The native part. The error says what does not fit together.
