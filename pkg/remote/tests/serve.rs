@@ -150,6 +150,27 @@ async fn as_samples() {
     assert_eq!((status.as_u16(), &body[..]), (400, &b"exceeded sample limit (100)\n"[..]));
 }
 
+/// As in Prometheus.
+#[tokio::test]
+async fn hints_and_queries_without_matchers() {
+    let (router, _) = server(source(), ReadServerOptions::default());
+    let hinted = |start_ms: i64, end_ms: i64| wire::Query {
+        hints: Some(wire::ReadHints { start_ms, end_ms, ..Default::default() }),
+        ..query(&[("__name__", "down")], 0, 1_000_000)
+    };
+    let queries = || vec![query(&[], 0, 1_000_000), hinted(2000, 3000), hinted(0, 0), query(&[("job", "y")], 0, 5000)];
+    let (_, _, body) = ask(&router, queries(), &[0]).await;
+    let answer = wire::ReadResponse::decode(&*snap::raw::Decoder::new().decompress_vec(&body).unwrap()).unwrap();
+    let times = |result: &wire::QueryResult| -> Vec<i64> {
+        result.timeseries.iter().flat_map(|series| &series.samples).map(|sample| sample.timestamp).collect()
+    };
+    let found: Vec<_> = answer.results.iter().map(times).collect();
+    assert_eq!(found, [vec![], vec![2000, 3000], vec![0], vec![5000]]);
+    let (status, _, body) = ask(&router, queries(), &[1]).await;
+    assert_eq!(status, 200);
+    assert_eq!(frames(&body).iter().map(|frame| frame.query_index).collect::<Vec<_>>(), [1, 2, 3]);
+}
+
 #[tokio::test]
 async fn whole_histograms_stay_whole() {
     let h = histogram::Histogram {

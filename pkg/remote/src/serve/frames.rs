@@ -72,7 +72,7 @@ fn frame(message: &wire::ChunkedReadResponse) -> Bytes {
 pub(super) struct Frames {
     source: Arc<dyn SeriesSource>,
     ctx: Ctx,
-    selects: VecDeque<Select>,
+    selects: VecDeque<Option<Select>>,
     /// The query that is read now.
     query: Option<WholeSeries>,
     query_index: i64,
@@ -86,7 +86,7 @@ impl Frames {
     pub fn new(
         source: Arc<dyn SeriesSource>,
         ctx: Ctx,
-        selects: VecDeque<Select>,
+        selects: VecDeque<Option<Select>>,
         external: Labels,
         frame_bytes_max: usize,
     ) -> Self {
@@ -102,7 +102,7 @@ impl Frames {
             }
             let Some(query) = &mut self.query else {
                 let Some(select) = self.selects.pop_front() else { return Ok(None) };
-                self.query = Some(WholeSeries::new(self.source.select(&self.ctx, select)));
+                self.query = select.map(|select| WholeSeries::new(self.source.select(&self.ctx, select)));
                 self.query_index += 1;
                 continue;
             };

@@ -18,6 +18,7 @@ pub(super) struct Request {
 /// One query of a request.
 #[derive(Debug)]
 pub(super) struct Query {
+    /// That of the hints where there are some: it is the selector's own, the query's that of the whole request.
     pub range: TimeRange,
     matchers: Vec<Matcher>,
     step_ms: i64,
@@ -57,13 +58,12 @@ fn in_frames(accepted: &[i32]) -> Result<bool, String> {
 
 fn query(query: wire::Query) -> Result<Query, String> {
     let matchers = query.matchers.into_iter().map(matcher).collect::<Result<_, _>>()?;
+    let range = match &query.hints {
+        Some(hints) => TimeRange::new(hints.start_ms, hints.end_ms),
+        None => TimeRange::new(query.start_timestamp_ms, query.end_timestamp_ms),
+    };
     let hints = query.hints.unwrap_or_default();
-    Ok(Query {
-        range: TimeRange::new(query.start_timestamp_ms, query.end_timestamp_ms),
-        matchers,
-        step_ms: hints.step_ms,
-        function: hints.func,
-    })
+    Ok(Query { range, matchers, step_ms: hints.step_ms, function: hints.func })
 }
 
 fn matcher(m: wire::LabelMatcher) -> Result<Matcher, String> {
@@ -80,18 +80,21 @@ fn matcher(m: wire::LabelMatcher) -> Result<Matcher, String> {
 
 impl Query {
     /// What to select of a source whose series do not have the external labels: a matcher for the value that one of them
-    /// has asks for series that have no such label, as it is put on them afterwards.
-    pub fn select(self, external: &Labels) -> Select {
+    /// has asks for series that have no such label, as it is put on them afterwards. Without matchers nothing is selected.
+    pub fn select(self, external: &Labels) -> Option<Select> {
+        if self.matchers.is_empty() {
+            return None;
+        }
         let rewritten = self.matchers.into_iter().map(|m| match external.get(m.name()) {
             Some(value) if m.kind() == MatchType::Equal && m.value() == value => Matcher::equal(m.name(), ""),
             _ => m,
         });
-        Select {
+        Some(Select {
             step_ms: self.step_ms,
             function: Some(self.function).filter(|f| !f.is_empty()).map(Into::into),
             partial_response: PartialResponse::Abort,
             ..Select::new(self.range, rewritten.collect::<Vec<_>>())
-        }
+        })
     }
 }
 
@@ -106,7 +109,7 @@ pub(super) fn labels(own: &Labels, external: &Labels) -> Vec<Label> {
 pub fn untrusted(body: &[u8]) -> usize {
     request(body, 1 << 20).map_or(0, |request| {
         let external = Labels::from_pairs([("replica", "a")]);
-        request.queries.into_iter().map(|q| q.select(&external).matchers.len()).sum()
+        request.queries.into_iter().filter_map(|q| q.select(&external)).map(|s| s.matchers.len()).sum()
     })
 }
 
@@ -134,7 +137,7 @@ mod tests {
         for (kind, value, wanted) in kinds {
             let m = wire::LabelMatcher { r#type: kind, name: "replica".to_owned(), value: value.to_owned() };
             let query = query(wire::Query { matchers: vec![m], ..Default::default() }).unwrap();
-            assert_eq!(query.select(&external).matchers[0].to_string(), wanted);
+            assert_eq!(query.select(&external).unwrap().matchers[0].to_string(), wanted);
         }
         let own = Labels::from_pairs([("job", "x"), ("replica", "own")]);
         let merged: Vec<_> = labels(&own, &external).into_iter().map(|l| l.value).collect();

@@ -14,6 +14,7 @@ use futures::stream;
 use http::{HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use labels::Labels;
+use proto::prometheus::QueryResult;
 use storage::{Budget, Ctx, Error, SeriesSource};
 use telemetry::{Gauge, Metrics, Occasionally};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -164,7 +165,11 @@ impl Inner {
         let mut results = Vec::with_capacity(request.queries.len().min(1024));
         for query in request.queries {
             let range = query.range;
-            let series = WholeSeries::new(self.source.select(ctx, query.select(external)));
+            let Some(select) = query.select(external) else {
+                results.push(QueryResult::default());
+                continue;
+            };
+            let series = WholeSeries::new(self.source.select(ctx, select));
             results.push(sampled::result(series, range, external, self.options.samples_max, &mut held).await?);
         }
         let body = tokio::task::spawn_blocking(move || sampled::body(results))
