@@ -27,6 +27,7 @@ pub fn router(state: ApiState) -> Router {
         // Answers are written once and read once: the cheapest level saves most of the bytes.
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .merge(routes::live())
+        .layer(middleware::from_fn(refuse_head))
         .layer(middleware::from_fn_with_state(shared.clone(), cross_origin))
         .with_state(shared);
     Router::new().nest(PREFIX, api)
@@ -40,6 +41,14 @@ async fn when_ready(State(shared): State<Shared>, request: Request, next: Next) 
     }
     ApiError::new(ErrorKind::Unavailable, "the server is starting and not ready yet: see /api/v1/status/walreplay")
         .into_response()
+}
+
+/// A HEAD would cost as much as the GET.
+async fn refuse_head(request: Request, next: Next) -> Response {
+    match *request.method() {
+        Method::HEAD => method_not_allowed(request.uri().clone(), Method::HEAD).await.into_response(),
+        _ => next.run(request).await,
+    }
 }
 
 async fn not_found(uri: Uri) -> ApiError {

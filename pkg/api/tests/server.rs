@@ -71,6 +71,16 @@ async fn admin_does_what_it_is_asked() {
     assert_eq!(api.get("admin/tsdb/snapshot").await.status, 405);
 }
 
+/// A querier refuses it, as Thanos does.
+#[tokio::test]
+async fn nothing_is_found_where_the_end_is_before_the_start() {
+    let (api, _) = Api::server(false);
+    for path in ["labels?", "label/job/values?", "series?match[]=up&", "labels?match[]=up&match[]=down&"] {
+        assert_eq!(data(&api, &format!("{path}start=2&end=1")).await, json!([]), "{path}");
+        assert_ne!(data(&api, &format!("{path}start=1&end=2e9")).await, json!([]), "{path}");
+    }
+}
+
 #[tokio::test]
 async fn status_pages() {
     let (api, _) = Api::server(true);

@@ -106,7 +106,9 @@ impl Federation {
 
     /// The route `GET /federate`.
     pub fn router(&self) -> Router {
-        Router::new().route("/federate", get(federate)).with_state(self.clone())
+        Router::new()
+            .route("/federate", get(federate).head(|| async { StatusCode::METHOD_NOT_ALLOWED }))
+            .with_state(self.clone())
     }
 }
 

@@ -35,7 +35,10 @@ async fn series(State(shared): State<Shared>, params: Params) -> Answered {
     let limit = params.limit()?;
     let range = range(&params, &shared)?;
     let request = RequestCtx::new(&params, &shared)?;
-    let sets = matcher_sets(&params, &shared, &request).map_err(|why| ApiError::parameter("match[]", why.text))?;
+    let mut sets = matcher_sets(&params, &shared, &request).map_err(|why| ApiError::parameter("match[]", why.text))?;
+    if range.min > range.max {
+        sets.clear();
+    }
     // Any resolution will do, as no samples are read.
     let (source, partial_response) = label_source(&params, &shared, i64::MAX)?;
     let select = |matchers: Vec<Matcher>| {
@@ -49,7 +52,7 @@ async fn series(State(shared): State<Shared>, params: Params) -> Answered {
         };
         source.select(&request.ctx, want)
     };
-    let stream: SeriesStream = if sets.len() == 1 {
+    let stream: SeriesStream = if sets.len() <= 1 {
         sets.into_iter().map(select).next().unwrap_or_else(|| futures::stream::empty().boxed())
     } else {
         let all = sets.into_iter().enumerate().map(|(i, set)| (format!("match[] {}", i + 1), select(set)));
@@ -120,8 +123,10 @@ async fn names(shared: &Shared, params: &Params, values_of: Option<&str>) -> Ans
     let range = range(params, shared)?;
     let request = RequestCtx::new(params, shared)?;
     let sets = matcher_sets(params, shared, &request)?;
-    let (mut names, mut annotations, held) =
-        find_names(shared, params, &request, (range, sets), values_of, limit).await?;
+    let (mut names, mut annotations, held) = match range.min > range.max {
+        true => (Vec::new(), shared.warned(Vec::new()), Arc::new(request.ctx.budget.reserve(0)?)),
+        false => find_names(shared, params, &request, (range, sets), values_of, limit).await?,
+    };
     if limit > 0 && names.len() > limit {
         names.truncate(limit);
         annotations.warn(TRUNCATED);
@@ -193,7 +198,8 @@ fn range(params: &Params, shared: &Shared) -> Result<TimeRange, ApiError> {
         length_ms => (now.saturating_sub(length_ms), now),
     };
     let (start, end) = (params.time("start", first)?, params.time("end", last)?);
-    if end < start {
+    // A server finds nothing in no time; a querier refuses it.
+    if end < start && shared.state.server.is_none() {
         return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
     }
     Ok(TimeRange::new(start, end))
