@@ -70,6 +70,7 @@ impl Tools {
     /// # Errors
     /// The name of the command that was meant, and what is wrong.
     pub fn parse(&self, mut args: Vec<String>, version: &str) -> Result<Call, (&'static str, UsageError)> {
+        let asks_version = |args: &[String]| args.iter().any(|a| a == "--version");
         let asks_help = |args: &[String]| args.iter().any(|a| matches!(a.as_str(), "--help" | "-h" | "help"));
         if let Some(tool) = take_words(&mut args) {
             let command = tool.command();
@@ -91,11 +92,13 @@ impl Tools {
                     None => Err(("tools bucket", UsageError(format!("unknown command {name:?}")))),
                 },
                 None if asks_help(&args) => Ok(Call::Print(bucket::usage(&self.bucket))),
+                None if asks_version(&args) => Ok(Call::Print(version.to_owned())),
                 None => Err(("tools bucket", UsageError("a command is needed".to_owned()))),
             },
             Some("help") => Ok(Call::Print(self.usage())),
             Some(name) => Err(("tools", UsageError(format!("unknown command {name:?}")))),
             None if asks_help(&args) => Ok(Call::Print(self.usage())),
+            None if asks_version(&args) => Ok(Call::Print(version.to_owned())),
             None => Err(("tools", UsageError("a command is needed".to_owned()))),
         }
     }
@@ -239,6 +242,9 @@ mod tests {
         }
         assert!(matches!(call("bucket --help"), Ok(Call::Print(text)) if text.contains("upload-blocks")));
         assert!(matches!(call("bucket mark --help"), Ok(Call::Print(text)) if text.contains("--marker")));
+        for line in ["--version", "bucket --version", "bucket ls --version"] {
+            assert!(matches!(call(line), Ok(Call::Print(text)) if text == "v1"), "{line}");
+        }
         assert!(matches!(call("help"), Ok(Call::Print(text)) if text.contains("promqltest")));
     }
 

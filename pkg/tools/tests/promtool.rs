@@ -77,6 +77,22 @@ fn beside_promtool(file: &str, flags: &[&str], code: u8, path: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_input_series_that_is_given_again_has_its_last_values() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("again.yml");
+    let series = "  - {series: 'a{x=\"1\",y=\"2\"}', values: '1 2 3'}\n  - {series: b, values: '7'}\n  \
+                  - {series: 'a{y=\"2\",x=\"1\"}', values: '_ 5'}\n";
+    let tests =
+        "  - {expr: 'sum_over_time(a[1h])', eval_time: 2m, exp_samples: [{labels: '{x=\"1\",y=\"2\"}', value: 5}]}\n";
+    let text = format!("tests:\n- interval: 1m\n  input_series:\n{series}  promql_expr_test:\n{tests}");
+    std::fs::write(&path, text).unwrap();
+    let path = path.display().to_string();
+    let (code, printed) = run(&["test", "rules", &path]).await;
+    assert_eq!(code, 0, "{printed}");
+    beside_promtool("again.yml", &[], code, &path);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn results_are_written_as_junit() {
     let Some(dir) = testdata() else { return };
     let out = tempfile::tempdir().unwrap();

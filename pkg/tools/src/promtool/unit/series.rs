@@ -1,12 +1,14 @@
 //! Input series in a store.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use histogram::FloatHistogram;
+use labels::Labels;
 use memory_store::MemoryStore;
 use promql::{QuerySource, ReadOptions};
 use promql_syntax::{SequenceValue, parse_series_description};
-use storage::append::{AppendOptions, Appendable, Floats, HistogramValue, Histograms};
+use storage::append::{AppendOptions, Appendable, Appender, Floats, HistogramValue, Histograms};
 use storage::{Ctx, SeriesSource};
 
 use super::file::TestGroup;
@@ -33,41 +35,46 @@ struct Columns {
     histograms: Vec<HistogramValue>,
 }
 
-/// A store with the input series of a group.
+/// A store with the input series of a group. A series that is given again has its last values alone.
 pub(super) async fn load(group: &TestGroup) -> Result<MemoryStore, String> {
-    let store = MemoryStore::default();
-    let mut appender = store.appender(&Ctx::background(), AppendOptions::default());
+    let mut given: BTreeMap<Labels, (&str, Columns)> = BTreeMap::new();
     for input in &group.input_series {
         let text = format!("{} {}", input.series, input.values);
-        let at = |why: String| format!("input series {:?}: {why}", input.series);
+        let at = |why: String| at(&input.series, why);
         let described = parse_series_description(&text, POINTS_MAX).map_err(|e| at(e.to_string()))?;
         let columns = columns(group, described.expand(combine).map_err(at)?);
-        let pairs: Vec<(&str, &str)> = described.labels.iter().collect();
-        let mut found = appender.resolve(&[&pairs]).map_err(|e| at(e.to_string()))?;
-        let series = match found.pop() {
-            Some(Ok(series)) => series,
-            Some(Err(why)) => return Err(at(why.to_string())),
-            None => return Err(at("no series".to_owned())),
-        };
-        let mut refused = Vec::new();
-        if !columns.floats.is_empty() {
-            let series = vec![series; columns.floats.len()];
-            let rows =
-                Floats { series: &series, times_ms: &columns.float_times, values: &columns.floats, starts_ms: &[] };
-            refused.extend(appender.floats(rows).map_err(|e| at(e.to_string()))?);
-        }
-        if !columns.histograms.is_empty() {
-            let series = vec![series; columns.histograms.len()];
-            let (times_ms, values) = (&columns.histogram_times, &columns.histograms);
-            let rows = Histograms { series: &series, times_ms, values, starts_ms: &[] };
-            refused.extend(appender.histograms(rows).map_err(|e| at(e.to_string()))?);
-        }
-        if let Some(first) = refused.first() {
-            return Err(at(first.why.to_string()));
-        }
+        given.insert(described.labels, (&input.series, columns));
+    }
+    let store = MemoryStore::default();
+    let mut appender = store.appender(&Ctx::background(), AppendOptions::default());
+    for (labels, (text, columns)) in &given {
+        append(&mut *appender, labels, columns).map_err(|why| at(text, why))?;
     }
     appender.commit().await.map_err(|e| e.to_string())?;
     Ok(store)
+}
+
+fn at(series: &str, why: String) -> String {
+    format!("input series {series:?}: {why}")
+}
+
+fn append(appender: &mut dyn Appender, labels: &Labels, columns: &Columns) -> Result<(), String> {
+    let pairs: Vec<(&str, &str)> = labels.iter().collect();
+    let mut found = appender.resolve(&[&pairs]).map_err(|e| e.to_string())?;
+    let series = found.pop().ok_or("no series")?.map_err(|why| why.to_string())?;
+    let mut refused = Vec::new();
+    if !columns.floats.is_empty() {
+        let series = vec![series; columns.floats.len()];
+        let rows = Floats { series: &series, times_ms: &columns.float_times, values: &columns.floats, starts_ms: &[] };
+        refused.extend(appender.floats(rows).map_err(|e| e.to_string())?);
+    }
+    if !columns.histograms.is_empty() {
+        let series = vec![series; columns.histograms.len()];
+        let (times_ms, values) = (&columns.histogram_times, &columns.histograms);
+        let rows = Histograms { series: &series, times_ms, values, starts_ms: &[] };
+        refused.extend(appender.histograms(rows).map_err(|e| e.to_string())?);
+    }
+    refused.first().map_or(Ok(()), |first| Err(first.why.to_string()))
 }
 
 fn columns(group: &TestGroup, values: Vec<SequenceValue>) -> Columns {
