@@ -40,6 +40,8 @@ pub struct Flag {
     pub repeated: bool,
     /// Whether `--help` leaves the flag out; the reference page does too.
     pub hidden: bool,
+    /// Words may be in capitals.
+    pub any_case: bool,
     /// The letter of the short form `-x`; NUL = there is none.
     pub short: char,
     /// Accepted for compatibility, without effect; the text says why. Using it logs a warning.
@@ -49,7 +51,8 @@ pub struct Flag {
 impl Flag {
     /// A flag of `kind` with a default.
     pub const fn new(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Self {
-        Self { name, kind, default, placeholder: "", help, repeated: false, hidden: false, short: '\0', ignored: "" }
+        let (repeated, hidden, any_case) = (false, false, false);
+        Self { name, kind, default, placeholder: "", help, repeated, hidden, any_case, short: '\0', ignored: "" }
     }
 
     /// A switch that is off by default.
@@ -103,6 +106,13 @@ impl Flag {
     #[must_use]
     pub const fn repeated(mut self) -> Self {
         self.repeated = true;
+        self
+    }
+
+    /// Words may be in capitals.
+    #[must_use]
+    pub const fn any_case(mut self) -> Self {
+        self.any_case = true;
         self
     }
 

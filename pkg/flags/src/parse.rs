@@ -78,6 +78,7 @@ pub fn parse(command: &Command, args: impl IntoIterator<Item = String>, version:
             (None, Some(flag)) if flag.kind == Kind::Switch && inline.is_none() => (flag, "false".to_owned()),
             _ => return Err(UsageError(unknown(command, name))),
         };
+        let value = as_declared(flag, value);
         check(flag, &value).map_err(|why| UsageError(format!("flag '--{}': {why}", flag.name)))?;
         let values = given.entry(flag.name).or_default();
         if !values.is_empty() && !flag.repeated {
@@ -94,6 +95,17 @@ pub fn parse(command: &Command, args: impl IntoIterator<Item = String>, version:
         return Err(UsageError(format!("required argument '{name}' not provided")));
     }
     Ok(Outcome::Run(Parsed::new(command, given, positional)))
+}
+
+/// A word as it is spelt in the declaration.
+fn as_declared(flag: &Flag, value: String) -> String {
+    match flag.kind {
+        Kind::Word(words) if flag.any_case => {
+            let word = words.iter().find(|word| word.eq_ignore_ascii_case(&value));
+            word.map_or(value, |word| (*word).to_owned())
+        }
+        _ => value,
+    }
 }
 
 /// The switch that `-x` stands for.
@@ -146,7 +158,8 @@ mod tests {
         Flag::duration("timeout", "2m", "Timeout."),
         Flag::size("cache", "250MB", "Size."),
         Flag::text("endpoint", "", "Where.").placeholder("<endpoint>").repeated(),
-        Flag::word("log.level", &["info", "debug"], "info", "Level."),
+        Flag::word("log.level", &["info", "debug"], "info", "Level.").any_case(),
+        Flag::word("log.format", &["logfmt", "json"], "logfmt", "Format."),
         Flag::new("min-time", Kind::Time, "0000-01-01T00:00:00Z", "From."),
     ];
 
@@ -170,6 +183,7 @@ mod tests {
         assert_eq!(p.duration_ms("timeout"), 5_400_000);
         assert_eq!((p.size_bytes("cache"), p.text("data-dir")), (250 << 20, "./data"));
         assert!(!p.is_set("cache") && p.is_set("timeout"));
+        assert_eq!(run(&["--log.level=DEBUG"]).unwrap().text("log.level"), "debug");
     }
 
     #[test]
@@ -181,6 +195,7 @@ mod tests {
             (&["--timeout=abc"], "flag '--timeout': not a valid duration string: \"abc\", try --help"),
             (&["--data-dir=a", "--data-dir=b"], "flag '--data-dir' cannot be repeated, try --help"),
             (&["--log.level=loud"], "flag '--log.level': \"loud\" is none of info, debug, try --help"),
+            (&["--log.format=JSON"], "flag '--log.format': \"JSON\" is none of logfmt, json, try --help"),
             (&["stray"], "unexpected stray, try --help"),
             (&["--no-data-dir"], "unknown long flag '--no-data-dir' (did you mean '--data-dir'?), try --help"),
             (&["--version"], "v1"),
@@ -202,6 +217,7 @@ mod tests {
                 "--cache=250MB",
                 "--endpoint=<endpoint> ...",
                 "--log.level=info",
+                "--log.format=logfmt",
                 "--min-time=0000-01-01T00:00:00Z",
             ]
         );

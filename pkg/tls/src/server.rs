@@ -6,10 +6,13 @@ use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::TlsAcceptor;
 
-use crate::pem::{certs, key, roots};
+use crate::names::AnyClient;
+use crate::pem::{certs, key, roots, system_roots};
 use crate::provider::{provider, versions};
 use crate::{Error, names};
 
@@ -19,6 +22,10 @@ pub enum ClientAuth {
     /// Clients are not asked for a certificate.
     #[default]
     None,
+    /// Any certificate may be shown, and is not verified.
+    Request,
+    /// One must be shown; any will do.
+    RequireAny,
     /// A certificate is checked if it is shown.
     VerifyIfGiven,
     /// Must be shown and valid.
@@ -32,7 +39,7 @@ pub struct ServerTlsConfig {
     pub cert: PathBuf,
     /// Path of the private key, PEM.
     pub key: PathBuf,
-    /// PEM bundle that client certificates must descend from.
+    /// PEM bundle that client certificates must descend from; without one the system's counts.
     pub client_ca: Option<PathBuf>,
     /// Whether clients must show a certificate.
     pub client_auth: ClientAuth,
@@ -101,25 +108,36 @@ fn server_config(config: &ServerTlsConfig) -> Result<ServerConfig, Error> {
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(versions(&config.min_version)?)
         .map_err(|e| Error::Config(format!("TLS: {e}")))?;
-    let builder = match (&config.client_ca, config.client_auth) {
-        (_, ClientAuth::None) => builder.with_no_client_auth(),
-        (None, _) => return Err(Error::Config("TLS: client certificates are asked for without a client CA".into())),
-        (Some(ca), auth) => {
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(ca)?), provider);
-            let verifier = match auth {
-                ClientAuth::VerifyIfGiven => verifier.allow_unauthenticated(),
-                _ => verifier,
-            };
-            let inner = verifier.build().map_err(|e| Error::Config(format!("{}: {e}", ca.display())))?;
-            builder.with_client_cert_verifier(match config.client_names.clone() {
-                names if names.is_empty() => inner,
-                names => Arc::new(names::AllowedNames { inner, names }),
-            })
-        }
+    let builder = match verifier(config, provider)? {
+        None => builder.with_no_client_auth(),
+        Some(inner) => builder.with_client_cert_verifier(match config.client_names.clone() {
+            names if names.is_empty() => inner,
+            names => Arc::new(names::AllowedNames { inner, names }),
+        }),
     };
     let mut server = builder
         .with_single_cert(certs(&config.cert)?, key(&config.key)?)
         .map_err(|e| Error::Config(format!("{}: {e}", config.cert.display())))?;
     server.alpn_protocols = config.alpn.iter().map(|p| p.to_vec()).collect();
     Ok(server)
+}
+
+/// Who looks at clients' certificates, if they are asked for one.
+fn verifier(
+    config: &ServerTlsConfig,
+    provider: Arc<CryptoProvider>,
+) -> Result<Option<Arc<dyn ClientCertVerifier>>, Error> {
+    let is_mandatory = match config.client_auth {
+        ClientAuth::None => return Ok(None),
+        ClientAuth::Request | ClientAuth::VerifyIfGiven => false,
+        ClientAuth::RequireAny | ClientAuth::Require => true,
+    };
+    if matches!(config.client_auth, ClientAuth::Request | ClientAuth::RequireAny) {
+        return Ok(Some(Arc::new(AnyClient { provider, is_mandatory })));
+    }
+    let roots = config.client_ca.as_deref().map_or_else(system_roots, roots)?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    let verifier = if is_mandatory { verifier } else { verifier.allow_unauthenticated() };
+    let built = verifier.build().map_err(|e| Error::Config(format!("TLS: certificates of clients: {e}")))?;
+    Ok(Some(built))
 }

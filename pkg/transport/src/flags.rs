@@ -15,7 +15,7 @@ const NO_GC: &str = "there is no garbage collector to tune";
 
 /// Logging, tracing, and what only a Go program needs.
 pub const COMMON: &[Flag] = &[
-    Flag::word("log.level", &["debug", "info", "warn", "error"], "info", "Log filtering level."),
+    Flag::word("log.level", &["debug", "info", "warn", "error"], "info", "Log filtering level.").any_case(),
     Flag::word("log.format", &["logfmt", "json", "journald"], "logfmt", "Log format to use."),
     Flag::text("tracing.config-file", "", "Path to YAML file with tracing configuration.").placeholder("<file-path>"),
     Flag::text("tracing.config", "", "Content of the tracing configuration, instead of a file.")

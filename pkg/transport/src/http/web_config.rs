@@ -80,11 +80,11 @@ struct Tls {
     key: Option<String>,
     /// Refused: use `client_ca_file`.
     client_ca: Option<String>,
-    /// Certificates that sign those of clients.
+    /// Certificates that sign those of clients. Without it the system's count.
     client_ca_file: Option<PathBuf>,
-    /// Which certificate a client must show: `NoClientCert`, `RequestClientCert` and `VerifyClientCertIfGiven` (one
-    /// that is shown must be valid), `RequireAnyClientCert`, `RequireClientCert` and `RequireAndVerifyClientCert` (a
-    /// valid one must be shown). Default: `NoClientCert`.
+    /// Which certificate a client must show: `NoClientCert`; `RequestClientCert` (it may show any); `RequireAnyClientCert`,
+    /// also spelt `RequireClientCert` (any); `VerifyClientCertIfGiven` (one that is shown must be valid);
+    /// `RequireAndVerifyClientCert` (a valid one). Default: `NoClientCert`.
     client_auth_type: String,
     /// Names of which a client's certificate must have one; empty means any.
     client_allowed_sans: Vec<String>,
@@ -241,16 +241,23 @@ fn tls(t: Tls, folder: &Path, http2: bool) -> Result<Arc<ServerTls>, Error> {
     let _ = (t.max_version, t.prefer_server_cipher_suites);
     let client_auth = match t.client_auth_type.as_str() {
         "" | "NoClientCert" => ClientAuth::None,
-        "RequestClientCert" | "VerifyClientCertIfGiven" => ClientAuth::VerifyIfGiven,
-        "RequireAnyClientCert" | "RequireClientCert" | "RequireAndVerifyClientCert" => ClientAuth::Require,
+        "RequestClientCert" => ClientAuth::Request,
+        "RequireAnyClientCert" | "RequireClientCert" => ClientAuth::RequireAny,
+        "VerifyClientCertIfGiven" => ClientAuth::VerifyIfGiven,
+        "RequireAndVerifyClientCert" => ClientAuth::Require,
         other => return Err(Error::Config(format!("tls_server_config.client_auth_type: unknown {other:?}"))),
     };
+    let client_ca = t.client_ca_file.filter(|file| !file.as_os_str().is_empty());
+    if client_ca.is_some() && client_auth == ClientAuth::None {
+        let why = "without client_auth_type no certificate is asked for";
+        return Err(Error::Config(format!("tls_server_config.client_ca_file: {why}")));
+    }
     let under = |p: PathBuf| if p.is_absolute() { p } else { folder.join(p) };
     let alpn: Vec<&'static [u8]> = if http2 { vec![b"h2", b"http/1.1"] } else { vec![b"http/1.1"] };
     let config = ServerTlsConfig {
         cert: under(t.cert_file),
         key: under(t.key_file),
-        client_ca: t.client_ca_file.map(under),
+        client_ca: client_ca.map(under),
         client_auth,
         client_names: t.client_allowed_sans,
         min_version: t.min_version,
@@ -343,6 +350,7 @@ mod tests {
             ("nonsense: 1", "unknown field"),
             ("tls_server_config: {cert_file: /none, key_file: /none}", "/none"),
             ("tls_server_config: {client_auth_type: Some}", "client_auth_type"),
+            ("tls_server_config: {client_ca_file: ca.pem}", "client_auth_type"),
         ] {
             let error = WebConfig::parse(text, Path::new(".")).unwrap_err().to_string();
             assert!(error.contains(reason), "{text}: {error}");
@@ -427,39 +435,76 @@ mod tests {
         }
     }
 
+    fn certificates() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/tls")
+    }
+
+    /// Whether a client with these keys of `tls_config` gets an answer from a server with those of `tls_server_config`.
+    async fn is_let_in(server: &[&str], client: &[&str]) -> bool {
+        let dir = certificates();
+        let section = |name: &str, keys: &[&str]| {
+            format!("{name}:\n{}", keys.iter().map(|key| format!("  {key}\n")).collect::<String>())
+        };
+        let yaml = section("tls_server_config", &[&["cert_file: server.pem", "key_file: server.key"], server].concat());
+        let config = WebConfig::parse(&yaml, &dir).unwrap();
+        let listener = crate::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let options = crate::ServeOptions { tls: config.tls, ..crate::ServeOptions::http(Duration::ZERO) };
+        let stop = tokio_util::sync::CancellationToken::new();
+        let router = Router::new().route("/", get(|| async { "in" }));
+        tokio::spawn(crate::serve(listener, router, options, stop.clone()));
+        let ca = format!("ca_file: {}", dir.join("ca.pem").display());
+        let client = section("tls_config", &[&[ca.as_str()], client].concat());
+        let client = crate::http::ClientConfig::parse(&client).unwrap().build().unwrap();
+        let answer = client.get(&format!("https://127.0.0.1:{port}/")).unwrap().send().await;
+        stop.cancel();
+        answer.is_ok()
+    }
+
+    /// The keys of a client's certificate.
+    fn shown() -> [String; 2] {
+        let at = |name: &str| certificates().join(name).display().to_string();
+        [format!("cert_file: {}", at("client.pem")), format!("key_file: {}", at("client.key"))]
+    }
+
     #[tokio::test]
     async fn names_in_certificates() {
-        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/tls");
         for (allowed, server_name, passes) in [
             ("", "", true),
             ("client_allowed_sans: [nobody, localhost]", "", true),
-            ("client_allowed_sans: ['127.0.0.1']", "localhost", true),
+            ("client_allowed_sans: ['127.0.0.1']", "server_name: localhost", true),
             ("client_allowed_sans: [client]", "", false),
             ("", "server_name: elsewhere", false),
         ] {
-            let yaml = format!(
-                "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n  client_ca_file: ca.pem\n  \
-                 client_auth_type: RequireAndVerifyClientCert\n  {allowed}\n"
-            );
-            let config = WebConfig::parse(&yaml, &dir).unwrap();
-            let listener = crate::bind("127.0.0.1:0").await.unwrap();
-            let port = listener.local_addr().unwrap().port();
-            let options = crate::ServeOptions { tls: config.tls, ..crate::ServeOptions::http(Duration::ZERO) };
-            let stop = tokio_util::sync::CancellationToken::new();
-            let router = Router::new().route("/", get(|| async { "in" }));
-            tokio::spawn(crate::serve(listener, router, options, stop.clone()));
-            let at = |name: &str| dir.join(name).display().to_string();
-            let server_name = if server_name == "localhost" { "server_name: localhost" } else { server_name };
-            let client = format!(
-                "tls_config:\n  ca_file: {}\n  cert_file: {}\n  key_file: {}\n  {server_name}\n",
-                at("ca.pem"),
-                at("client.pem"),
-                at("client.key")
-            );
-            let client = crate::http::ClientConfig::parse(&client).unwrap().build().unwrap();
-            let answer = client.get(&format!("https://127.0.0.1:{port}/")).unwrap().send().await;
-            assert_eq!(answer.is_ok(), passes, "{allowed} {server_name}: {answer:?}");
-            stop.cancel();
+            let server = ["client_ca_file: ca.pem", "client_auth_type: RequireAndVerifyClientCert", allowed];
+            let [cert, key] = shown();
+            assert_eq!(is_let_in(&server, &[&cert, &key, server_name]).await, passes, "{allowed} {server_name}");
+        }
+    }
+
+    /// With the exporter-toolkit's meaning: whoever is not verified needs no CA.
+    #[tokio::test]
+    async fn certificates_that_clients_must_show() {
+        // The client's certificate does not descend from it.
+        let other_ca = "client_ca_file: server.pem";
+        for (kind, ca, without, with) in [
+            ("NoClientCert", "", true, true),
+            ("RequestClientCert", "", true, true),
+            ("RequestClientCert", other_ca, true, true),
+            ("RequireAnyClientCert", "", false, true),
+            ("RequireClientCert", other_ca, false, true),
+            ("VerifyClientCertIfGiven", "client_ca_file: ca.pem", true, true),
+            ("VerifyClientCertIfGiven", other_ca, true, false),
+            ("RequireAndVerifyClientCert", "client_ca_file: ca.pem", false, true),
+            ("RequireAndVerifyClientCert", other_ca, false, false),
+        ] {
+            let kind_key = format!("client_auth_type: {kind}");
+            let server = [kind_key.as_str(), ca];
+            let [cert, key] = shown();
+            assert_eq!(is_let_in(&server, &[]).await, without, "{server:?}, none is shown");
+            assert_eq!(is_let_in(&server, &[&cert, &key]).await, with, "{server:?}");
+            let named = [kind_key.as_str(), ca, "client_allowed_sans: [nobody]"];
+            assert_eq!(is_let_in(&named, &[&cert, &key]).await, kind == "NoClientCert", "{named:?}");
         }
     }
 }
