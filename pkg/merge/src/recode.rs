@@ -2,7 +2,7 @@
 
 use chunkenc::{
     Appended, Column, Encoding, Error, FloatHistogramAppender, HistogramAppender, HistogramColumn, ResetFlag,
-    TimedChunk, aggr, decode_floats, decode_histograms,
+    TimedChunk, aggr, decode_floats, decode_histograms, decode_histograms_with_starts,
 };
 use histogram::{FloatHistogram, Histogram, ResetHint};
 
@@ -16,7 +16,7 @@ pub(crate) struct Recoded {
 }
 
 /// Writes the samples of `chunk` that `keep` takes to `out`, in order of time. Of samples with one time the last is
-/// kept. Start timestamps of floats are kept, those of histograms are not.
+/// kept. Start timestamps stay with their samples.
 ///
 /// # Errors
 /// When the bytes are no chunk.
@@ -96,53 +96,52 @@ fn recode_histograms(
     recoded: &mut Recoded,
     out: &mut Vec<TimedChunk>,
 ) -> Result<(), Error> {
-    let mut column = HistogramColumn::default();
-    decode_histograms(encoding, data, &mut column)?;
+    let (mut column, mut starts) = (HistogramColumn::default(), Vec::new());
+    decode_histograms_with_starts(encoding, data, &mut column, &mut starts)?;
     let count = column.times.len();
-    let samples = column.times.into_iter().zip(column.values).filter(|(t, _)| kept(*t));
-    let mut samples: Vec<(i64, FloatHistogram)> = samples.collect();
+    let samples = column.times.into_iter().zip(starts.into_iter().zip(column.values)).filter(|(t, _)| kept(*t));
+    let mut samples: Vec<Sample<FloatHistogram>> = samples.collect();
     recoded.dropped += (count - samples.len()) as u64;
     recoded.out_of_order += put_in_order(&mut samples);
     let integers = matches!(encoding, Encoding::Histogram | Encoding::HistogramSt);
-    let whole: Option<Vec<(i64, Histogram)>> =
-        integers.then(|| samples.iter().map(|(t, h)| Some((*t, to_integers(h)?))).collect()).flatten();
+    let has_starts = matches!(encoding, Encoding::HistogramSt | Encoding::FloatHistogramSt);
+    let to_integers = |(t, (start, h)): &Sample<FloatHistogram>| Some((*t, (*start, to_integers(h)?)));
+    let whole: Option<Vec<Sample<Histogram>>> = integers.then(|| samples.iter().map(to_integers).collect()).flatten();
     match whole {
         Some(samples) => {
-            encode_all(samples, Encoding::Histogram, out, HistogramAppender::new, HistogramAppender::append, |a| {
-                a.to_vec()
-            })
+            let new = if has_starts { HistogramAppender::with_starts } else { HistogramAppender::new };
+            encode_all(samples, out, new, HistogramAppender::append_from, |a| (a.encoding(), a.to_vec()))
         }
-        None => encode_all(
-            samples,
-            Encoding::FloatHistogram,
-            out,
-            FloatHistogramAppender::new,
-            FloatHistogramAppender::append,
-            |a| a.to_vec(),
-        ),
+        None => {
+            let new = if has_starts { FloatHistogramAppender::with_starts } else { FloatHistogramAppender::new };
+            encode_all(samples, out, new, FloatHistogramAppender::append_from, |a| (a.encoding(), a.to_vec()))
+        }
     }
 }
 
+/// Time, start (0 = unknown) and histogram.
+type Sample<H> = (i64, (i64, H));
+
 fn encode_all<A, H>(
-    samples: Vec<(i64, H)>,
-    encoding: Encoding,
+    samples: Vec<Sample<H>>,
     out: &mut Vec<TimedChunk>,
     new: impl Fn(ResetFlag) -> A,
-    append: impl Fn(&mut A, i64, &H) -> Result<Appended, Error>,
-    bytes: impl Fn(&A) -> Vec<u8>,
+    append: impl Fn(&mut A, i64, i64, &H) -> Result<Appended, Error>,
+    bytes: impl Fn(&A) -> (Encoding, Vec<u8>),
 ) -> Result<(), Error> {
     let mut appender = new(ResetFlag::Unknown);
     let mut times: Option<(i64, i64)> = None;
     let mut close = |appender: &A, times: &mut Option<(i64, i64)>| {
         if let Some((min_time, max_time)) = times.take() {
-            out.push(TimedChunk { min_time, max_time, encoding, data: bytes(appender).into() });
+            let (encoding, data) = bytes(appender);
+            out.push(TimedChunk { min_time, max_time, encoding, data: data.into() });
         }
     };
-    for (time, histogram) in &samples {
-        if let Appended::Cut(flag) = append(&mut appender, *time, histogram)? {
+    for (time, (start, histogram)) in &samples {
+        if let Appended::Cut(flag) = append(&mut appender, *start, *time, histogram)? {
             close(&appender, &mut times);
             appender = new(flag);
-            append(&mut appender, *time, histogram)?;
+            append(&mut appender, *start, *time, histogram)?;
         }
         times = Some((times.map_or(*time, |t| t.0), *time));
     }

@@ -278,20 +278,49 @@ async fn r19145_histograms_stay_what_they_are() {
     assert_eq!(encodings, [int, int, float, int]);
 }
 
+const WITH_STARTS: [Encoding; 3] = [Encoding::Xor2, Encoding::HistogramSt, Encoding::FloatHistogramSt];
+
+/// A chunk of samples whose values, or counts, are their numbers: start, time, number.
+fn with_starts(encoding: Encoding, samples: &[(i64, i64, u64)]) -> TimedChunk {
+    let mut int = HistogramAppender::with_starts(ResetFlag::Unknown);
+    let mut float = FloatHistogramAppender::with_starts(ResetFlag::Unknown);
+    for (start, time, n) in samples {
+        let histogram = Histogram { count: *n, zero_count: *n, ..Histogram::default() };
+        int.append_from(*start, *time, &histogram).unwrap();
+        float.append_from(*start, *time, &histogram.to_float()).unwrap();
+    }
+    let data = match encoding {
+        Encoding::HistogramSt => int.to_vec(),
+        Encoding::FloatHistogramSt => float.to_vec(),
+        _ => chunkenc::encode_xor2(samples.iter().map(|(start, time, n)| (*start, *time, *n as f64))).unwrap(),
+    };
+    TimedChunk { min_time: samples[0].1, max_time: samples[samples.len() - 1].1, encoding, data: data.into() }
+}
+
+fn read_with_starts(encoding: Encoding, data: &[u8]) -> Vec<(i64, i64, u64)> {
+    if encoding == Encoding::Xor2 {
+        return chunkenc::decode_xor2(data)
+            .unwrap()
+            .into_iter()
+            .map(|(start, time, v)| (start, time, v as u64))
+            .collect();
+    }
+    let (mut column, mut starts) = (Default::default(), Vec::new());
+    chunkenc::decode_histograms_with_starts(encoding, data, &mut column, &mut starts).unwrap();
+    let counts = column.values.iter().map(|h| h.count as u64);
+    starts.into_iter().zip(column.times).zip(counts).map(|((start, time), n)| (start, time, n)).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn start_timestamps_outlive_deletions_and_merges() {
     let place = Place::new();
-    let xor2 = |samples: &[(i64, i64, f64)]| TimedChunk {
-        min_time: samples[0].1,
-        max_time: samples[samples.len() - 1].1,
-        encoding: Encoding::Xor2,
-        data: chunkenc::encode_xor2(samples.iter().copied()).unwrap().into(),
+    let of = |offset: i64| (0..50).map(|n| (n / 10 + 1, offset + n * 1000, n as u64)).collect::<Vec<_>>();
+    let series = |samples: &[(i64, i64, u64)]| {
+        let one =
+            |(n, encoding): (usize, Encoding)| raw(&[("a", &n.to_string())], vec![with_starts(encoding, samples)]);
+        WITH_STARTS.into_iter().enumerate().map(one).collect::<Vec<_>>()
     };
-    let of = |offset: i64| (0..50).map(|n| (n / 10 + 1, offset + n * 1000, n as f64)).collect::<Vec<_>>();
-    let metas = [
-        place.block(1, (0, HOUR), &[raw(&[("a", "1")], vec![xor2(&of(0))])]).await,
-        place.block(2, (0, HOUR), &[raw(&[("a", "1")], vec![xor2(&of(500))])]).await,
-    ];
+    let metas = [place.block(1, (0, HOUR), &series(&of(0))).await, place.block(2, (0, HOUR), &series(&of(500))).await];
     let mut want: Vec<_> = [of(0), of(500)].concat().into_iter().filter(|s| s.1 >= 10_000).collect();
     want.sort_by_key(|s| s.1);
     let mut job = job(&metas);
@@ -300,13 +329,17 @@ async fn start_timestamps_outlive_deletions_and_merges() {
     let (finished, _) = place.merged(&job).await;
     let local = place.dir.path().join(finished.outputs[0].meta.ulid.to_string());
     let block = block::LocalBlock::open(&local).unwrap();
-    let series = block.index().series(block.index().all_postings().unwrap()[0]).unwrap();
-    let chunks = series.chunks.iter().map(|chunk| block.chunks().chunk(*chunk).unwrap());
-    let samples = chunks.flat_map(|(encoding, data)| {
-        assert_eq!(encoding, Encoding::Xor2);
-        chunkenc::decode_xor2(&data).unwrap()
-    });
-    assert_eq!(samples.collect::<Vec<_>>(), want);
+    let postings = block.index().all_postings().unwrap();
+    assert_eq!(postings.len(), WITH_STARTS.len());
+    for (id, wanted) in postings.into_iter().zip(WITH_STARTS) {
+        let series = block.index().series(id).unwrap();
+        let chunks = series.chunks.iter().map(|chunk| block.chunks().chunk(*chunk).unwrap());
+        let samples = chunks.flat_map(|(encoding, data)| {
+            assert_eq!(encoding, wanted);
+            read_with_starts(encoding, &data)
+        });
+        assert_eq!(samples.collect::<Vec<_>>(), want, "{wanted:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

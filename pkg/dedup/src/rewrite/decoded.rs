@@ -1,6 +1,8 @@
 //! A chunk's samples, floats and histograms alike.
 
-use chunkenc::{Column, Encoding, HistogramColumn, ResetFlag, decode_floats, decode_histograms, decode_xor2};
+use chunkenc::{
+    Column, Encoding, HistogramColumn, ResetFlag, decode_floats, decode_histograms_with_starts, decode_xor2,
+};
 use histogram::{FloatHistogram, ResetHint};
 use model::{is_stale, stale_nan};
 
@@ -12,7 +14,7 @@ use super::chunk::{LaneChunk, MergeError, Merged};
 pub(crate) struct Decoded {
     pub(crate) times: Vec<i64>,
     pub(crate) values: Vec<f64>,
-    /// One per time in an XOR2 chunk, else none; 0 = unknown.
+    /// One per time in a chunk with start timestamps, else none; 0 = unknown.
     pub(crate) starts: Vec<i64>,
     /// One per time in a chunk of histograms, else none.
     pub(crate) histograms: Vec<FloatHistogram>,
@@ -30,8 +32,11 @@ impl Decoded {
             source,
         };
         let decoded = if chunk.encoding.is_histogram() {
-            let mut column = HistogramColumn::default();
-            decode_histograms(chunk.encoding, &chunk.data, &mut column).map_err(failed)?;
+            let (mut column, mut starts) = (HistogramColumn::default(), Vec::new());
+            decode_histograms_with_starts(chunk.encoding, &chunk.data, &mut column, &mut starts).map_err(failed)?;
+            if !matches!(chunk.encoding, Encoding::HistogramSt | Encoding::FloatHistogramSt) {
+                starts.clear();
+            }
             if ResetFlag::of(chunk.encoding, &chunk.data) == ResetFlag::Reset
                 && let Some(first) = column.values.first_mut()
             {
@@ -45,7 +50,7 @@ impl Decoded {
             Self {
                 values: column.values.iter().map(number).collect(),
                 times: column.times,
-                starts: Vec::new(),
+                starts,
                 histograms: column.values,
                 integers: matches!(chunk.encoding, Encoding::Histogram | Encoding::HistogramSt),
             }

@@ -21,8 +21,10 @@ const COPIED_MIN: usize = SAMPLES_MAX / 2;
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
     xor: XorAppender,
-    /// Whether floats are written as XOR2, since some of the run have start timestamps or were so before.
-    as_xor2: bool,
+    /// Whether floats are written with start timestamps, as XOR2, since some of the run have them or were so before.
+    floats_have_starts: bool,
+    /// The same of histograms.
+    histograms_have_starts: bool,
     open: Option<Open>,
 }
 
@@ -55,7 +57,9 @@ impl Writer {
         let mut at = 0;
         let mut before: Option<Ref> = None;
         self.open = None;
-        self.as_xor2 = decoded.iter().any(|samples| !samples.starts.is_empty());
+        let mut with_starts = decoded.iter().filter(|samples| !samples.starts.is_empty());
+        self.floats_have_starts = with_starts.clone().any(|samples| samples.histograms.is_empty());
+        self.histograms_have_starts = with_starts.any(|samples| !samples.histograms.is_empty());
         while at < chosen.len() {
             let first = chosen[at];
             let samples = &decoded[first.chunk as usize];
@@ -95,7 +99,7 @@ impl Writer {
     ) -> Result<(), MergeError> {
         let time = samples.times[at];
         let Some(histogram) = samples.histograms.get(at) else {
-            if self.as_xor2 {
+            if self.floats_have_starts {
                 return self.append_xor2(samples, at, out, merged);
             }
             let full = match &self.open {
@@ -111,6 +115,7 @@ impl Writer {
             self.reach(time);
             return Ok(());
         };
+        let start = samples.starts.get(at).copied().unwrap_or(0);
         let mut histogram = histogram.clone();
         match (known, histogram.reset_hint) {
             (Known::All, _) | (_, ResetHint::Gauge) | (Known::Reset, ResetHint::Reset) => {}
@@ -128,8 +133,8 @@ impl Writer {
             self.flush(out, merged);
         } else if let Some(open) = &mut self.open {
             let appended = match (&mut open.kind, &integer) {
-                (Kind::Integer(a), Some(h)) => a.append(time, h),
-                (Kind::Histogram(a), _) => a.append(time, &histogram),
+                (Kind::Integer(a), Some(h)) => a.append_from(start, time, h),
+                (Kind::Histogram(a), _) => a.append_from(start, time, &histogram),
                 _ => Ok(Appended::Cut(ResetFlag::Unknown)),
             };
             match appended.map_err(MergeError::Write)? {
@@ -145,13 +150,17 @@ impl Writer {
         }
         let kind = match &integer {
             Some(h) => {
-                let mut appender = HistogramAppender::new(flag);
-                appender.append(time, h).map_err(MergeError::Write)?;
+                let has_starts = self.histograms_have_starts;
+                let new = if has_starts { HistogramAppender::with_starts } else { HistogramAppender::new };
+                let mut appender = new(flag);
+                appender.append_from(start, time, h).map_err(MergeError::Write)?;
                 Kind::Integer(appender)
             }
             None => {
-                let mut appender = FloatHistogramAppender::new(flag);
-                appender.append(time, &histogram).map_err(MergeError::Write)?;
+                let has_starts = self.histograms_have_starts;
+                let new = if has_starts { FloatHistogramAppender::with_starts } else { FloatHistogramAppender::new };
+                let mut appender = new(flag);
+                appender.append_from(start, time, &histogram).map_err(MergeError::Write)?;
                 Kind::Histogram(appender)
             }
         };
@@ -191,8 +200,8 @@ impl Writer {
         let (encoding, data) = match open.kind {
             Kind::Float => (Encoding::Xor, self.xor.to_vec()),
             Kind::Xor2(a) => (Encoding::Xor2, a.to_vec()),
-            Kind::Integer(a) => (Encoding::Histogram, a.to_vec()),
-            Kind::Histogram(a) => (Encoding::FloatHistogram, a.to_vec()),
+            Kind::Integer(a) => (a.encoding(), a.to_vec()),
+            Kind::Histogram(a) => (a.encoding(), a.to_vec()),
         };
         let data = Bytes::from(data);
         out.push(TimedChunk { min_time: open.min_time, max_time: open.max_time, encoding, data });
