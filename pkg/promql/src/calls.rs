@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use labels::MatchType;
 use promql_syntax::{Call, Expr, VectorSelector};
 
 use crate::QueryError;
@@ -58,12 +59,14 @@ impl Planner<'_> {
                 Plan::Select(mut select) => {
                     // It is the time of a sample that there is.
                     Arc::make_mut(&mut select).smoothed = false;
-                    Plan::SampleTime(select, Shown::Times)
+                    Plan::SampleTime(looked_up_at(select), Shown::Times)
                 }
                 inner => Plan::StepTime(Box::new(inner)),
             }),
             Form::StartTimestamp => Ok(match vector_at(0)? {
-                Plan::Select(select) if self.options.use_start_timestamps => Plan::SampleTime(select, Shown::Starts),
+                Plan::Select(select) if self.options.use_start_timestamps => {
+                    Plan::SampleTime(looked_up_at(select), Shown::Starts)
+                }
                 // Values that were calculated have none.
                 inner => Plan::Nothing(Box::new(inner)),
             }),
@@ -209,6 +212,17 @@ impl Planner<'_> {
     }
 }
 
+/// A selector under `timestamp`. Where it has an `@`, Prometheus lets the offset say which samples are read, but looks them up
+/// at the time itself: those that are older there than the lookback do not show, nor those behind it.
+fn looked_up_at(mut select: Arc<SelectPlan>) -> Arc<SelectPlan> {
+    if select.at_ms.is_some() && select.offset_ms != 0 {
+        let select = Arc::make_mut(&mut select);
+        select.unseen_ms = select.offset_ms.saturating_abs();
+        select.offset_ms = select.offset_ms.max(0);
+    }
+    select
+}
+
 fn sort(order: SortOrder, inner: Plan, c: &Call) -> Plan {
     // What is evaluated once can be sorted; a warning tells of the rest.
     let is_pinned = is_invariant(&inner);
@@ -229,17 +243,24 @@ fn check_extended(select: &SelectPlan, kernel: &RangeKernel, function: &str) -> 
     Err(QueryError::Execution(format!("{kind} modifier can only be used with: {list} - not with {function}")))
 }
 
-/// The labels that a selector's equality matchers pin down, for `absent`.
+/// The labels that a selector's equality matchers pin down, for `absent`. Of several matchers for one label the order decides:
+/// as in Prometheus, those that take series away come last.
 fn absent_labels(expr: &Expr) -> labels::Labels {
     let matchers = match expr {
         Expr::Vector(v) => &v.matchers,
         Expr::Matrix(m) => &m.vector.matchers,
         _ => return labels::Labels::empty(),
     };
+    let takes_away = |m: &labels::Matcher| {
+        let is_needed = matchers.iter().any(|other| other.name() == m.name() && !other.matches(""));
+        let is_negative = matches!(m.kind(), MatchType::NotEqual | MatchType::NotRegex);
+        !is_needed || is_negative && m.matches("")
+    };
+    let (last, first): (Vec<_>, Vec<_>) = matchers.iter().partition(|m| takes_away(m));
     let mut builder = labels::Builder::new();
     let mut seen = std::collections::HashSet::new();
-    for m in matchers.iter().filter(|m| m.name() != labels::METRIC_NAME) {
-        if m.kind() == labels::MatchType::Equal && seen.insert(m.name()) {
+    for m in first.into_iter().chain(last).filter(|m| m.name() != labels::METRIC_NAME) {
+        if m.kind() == MatchType::Equal && seen.insert(m.name()) {
             builder.set(m.name(), m.value());
         } else {
             builder.remove(m.name());

@@ -40,6 +40,7 @@ fn open_plain(plan: &Plan, grid: Grid, cx: &mut Cx) -> Result<Stream> {
     };
     Ok(match plan {
         Plan::Select(select) => selector::open(select.clone(), grid, Shown::Values, cx),
+        Plan::SampleTime(select, _) if select.lookback_ms(cx.lookback_ms) == 0 => Box::new(Empty),
         Plan::SampleTime(select, shown) => {
             let times = selector::open(select.clone(), grid, *shown, cx);
             let named: Stream = Box::new(NameDropped(times));

@@ -99,6 +99,7 @@ impl Planner<'_> {
             matchers: v.matchers.clone(),
             offset_ms: self.duration_ms(&v.offset, true)?,
             at_ms: self.at(v.at),
+            unseen_ms: 0,
             anchored: v.anchored,
             smoothed: v.smoothed,
             within_ms: self.within_ms,

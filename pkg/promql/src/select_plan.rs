@@ -21,6 +21,8 @@ pub(crate) struct SelectPlan {
     pub matchers: Arc<[Matcher]>,
     pub offset_ms: i64,
     pub at_ms: Option<i64>,
+    /// How much less than the lookback an instant sees, ms.
+    pub unseen_ms: i64,
     pub anchored: bool,
     pub smoothed: bool,
     /// The range of the subquery that it is in, ms.
@@ -37,6 +39,11 @@ pub(crate) struct SelectPlan {
 }
 
 impl SelectPlan {
+    /// How far back an instant sees, ms.
+    pub fn lookback_ms(&self, lookback_ms: i64) -> i64 {
+        lookback_ms.saturating_sub(self.unseen_ms).max(0)
+    }
+
     pub fn single_name(&self) -> bool {
         self.matchers
             .iter()

@@ -24,7 +24,7 @@ use crate::series::{StepSeries, bits};
 /// The operator of an instant selector.
 pub(crate) fn open(plan: Arc<SelectPlan>, grid: Grid, shown: Shown, cx: &mut Cx) -> Stream {
     let ahead = if plan.smoothed { cx.lookback_ms } else { 0 };
-    let range = plan.looks(grid, cx.lookback_ms, ahead).range();
+    let range = plan.looks(grid, plan.lookback_ms(cx.lookback_ms), ahead).range();
     let wanted = reads::of_instant(plan.hint.as_deref());
     let select = cx.select(range, &plan, wanted, None);
     let fetch = Fetch::start(cx, &plan, select);
@@ -66,14 +66,15 @@ impl SelectPlan {
 impl Each for InstantSelector {
     fn make(&mut self, series: Series, cx: &mut Cx) -> Result<Option<StepSeries>> {
         let (first, last) = self.plan.bounds(self.grid);
+        let lookback_ms = self.plan.lookback_ms(cx.lookback_ms);
         let steps = self.grid.steps();
         cx.work(steps)?;
-        let after = first - cx.lookback_ms;
+        let after = first - lookback_ms;
         if first == last && !self.plan.smoothed && !self.plan.stats_only {
             self.decoder.last_before(&series, after, last, &mut self.samples, cx)?;
         } else {
             let ahead = if self.plan.smoothed { cx.lookback_ms } else { 0 };
-            let looks = self.plan.looks(self.grid, cx.lookback_ms, ahead);
+            let looks = self.plan.looks(self.grid, lookback_ms, ahead);
             self.decoder.series(&series, looks, &mut self.samples, cx)?;
         }
         if self.decoder.saw_histograms {
@@ -86,12 +87,12 @@ impl Each for InstantSelector {
         let found = if self.plan.smoothed {
             self.smooth(&series.labels, &mut column, cx)
         } else if !self.samples.is_plain() {
-            self.look_up_either(&mut column, cx.lookback_ms)
+            self.look_up_either(&mut column, lookback_ms)
         } else if self.samples.aggregated() {
             // A window stands for all of its time: the one that holds the step is nearer than the one before.
-            self.look_up(&mut column, cx.lookback_ms, |next, at| self.samples.holds(next, aligned(at)))
+            self.look_up(&mut column, lookback_ms, |next, at| self.samples.holds(next, aligned(at)))
         } else {
-            self.look_up(&mut column, cx.lookback_ms, |_, _| false)
+            self.look_up(&mut column, lookback_ms, |_, _| false)
         };
         if found == 0 {
             cx.recycle(column);

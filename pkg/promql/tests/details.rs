@@ -61,6 +61,24 @@ async fn label_replace_reads_re2() {
     }
 }
 
+/// Matchers that take series away count last, wherever they stand.
+#[tokio::test]
+async fn labels_of_absent_where_a_label_has_several_matchers() {
+    let none = Arc::new(MemorySource::new(Vec::new()));
+    for (query, want) in [
+        (r#"absent(m{code!~"5..",code="200",a="b"})"#, r#"{a="b"}"#),
+        (r#"absent(m{code="200",code!~"5.."})"#, "{}"),
+        (r#"absent_over_time(m{code!="500",code="200"}[5m])"#, "{}"),
+        (r#"absent(m{code!="",code="200"})"#, r#"{code="200"}"#),
+        (r#"absent(m{code=~".*",code="200"})"#, r#"{code="200"}"#),
+        (r#"absent(m{code="200",code=~"2.."})"#, "{}"),
+        (r#"absent(m{code=~"2..",code="200"})"#, r#"{code="200"}"#),
+    ] {
+        let got = samples(&ask(&none, query, &ReadOptions::default()).await.unwrap());
+        assert_eq!(got[0].0.to_string(), want, "{query}");
+    }
+}
+
 #[tokio::test]
 async fn bounds_of_buckets_are_read_as_go_reads_them() {
     let bucket =

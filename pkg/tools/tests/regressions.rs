@@ -22,6 +22,38 @@ async fn r8433_timestamp_of_a_pinned_selector_has_a_point_at_each_step() {
     .await;
 }
 
+/// Of what the offset lets through, the sample is shown that is the last one at the pinned time.
+#[tokio::test]
+async fn timestamp_of_a_pinned_selector_with_an_offset() {
+    passes(
+        "load 10s
+           m 1x100
+
+         eval instant at 0 timestamp(m offset 30s @ 300)
+           {} 270
+
+         eval instant at 0 timestamp(m offset -30s @ 300)
+           {} 300
+
+         eval instant at 0 timestamp(m offset 290s @ 900)
+           {} 610
+
+         eval instant at 0 timestamp(m offset 299s @ 900)
+
+         eval instant at 0 timestamp(m offset 7m @ 900)
+
+         eval instant at 0 timestamp(m offset -7m @ 300)
+
+         eval range from 0 to 2m step 1m timestamp(m offset 1m @ end())
+           {} 60 60 60
+
+         eval instant at 0 m offset 7m @ 900
+           m 1
+         ",
+    )
+    .await;
+}
+
 #[tokio::test]
 async fn r2674_deriv_far_from_the_epoch_is_exact() {
     // The second sample of each is far out in time; a regression from 0 would lose all digits.

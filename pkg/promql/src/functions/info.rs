@@ -106,6 +106,7 @@ impl Info {
             matchers: matchers.into(),
             offset_ms: self.offset_ms,
             at_ms: self.at_ms,
+            unseen_ms: 0,
             anchored: false,
             smoothed: false,
             within_ms: None,
