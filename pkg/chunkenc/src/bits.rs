@@ -82,27 +82,38 @@ impl<'a> BitReader<'a> {
         self.uvarint().map(|z| (z >> 1) as i64 ^ -((z & 1) as i64))
     }
 
-    /// How many bits the varbit code at the current position carries; its prefix is taken.
+    /// The bits that the varbit code at the current position carries, and how many they are.
     #[inline]
-    fn varbit_width(&mut self) -> u32 {
-        let ones = (!self.peek()).leading_zeros().min(8);
+    fn varbit(&mut self) -> (u64, u32) {
+        let word = self.peek();
+        let ones = (!word).leading_zeros();
+        if ones == 0 {
+            self.skip(1);
+            return (0, 0);
+        }
+        // A code and its bits are in one word.
+        if ones <= 6 {
+            let width = VARBIT_WIDTHS[ones as usize];
+            self.skip(ones + 1 + width);
+            return (word << (ones + 1) >> (64 - width), width);
+        }
         // The longest code has no closing zero.
-        self.skip(if ones == 8 { 8 } else { ones + 1 });
-        VARBIT_WIDTHS[ones as usize]
+        self.skip(8);
+        let width = if ones == 7 { 56 } else { 64 };
+        (self.take(width), width)
     }
 
     /// A varbit-coded unsigned integer.
     #[inline]
     pub(crate) fn varbit_uint(&mut self) -> u64 {
-        let width = self.varbit_width();
-        self.take(width)
+        self.varbit().0
     }
 
     /// A varbit-coded signed integer.
     #[inline]
     pub(crate) fn varbit_int(&mut self) -> i64 {
-        let width = self.varbit_width();
-        sign(self.take(width), width)
+        let (raw, width) = self.varbit();
+        sign(raw, width)
     }
 }
 

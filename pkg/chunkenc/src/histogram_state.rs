@@ -5,7 +5,7 @@ use histogram::{FloatHistogram, ResetHint};
 use crate::Encoding;
 use crate::bits::BitReader;
 use crate::layout::Layout;
-use crate::varbit_runs;
+use crate::varbit_runs::Runs;
 use crate::xor::{Window, read_xor};
 
 /// An integer that is stored by the change of its change.
@@ -77,9 +77,7 @@ pub(crate) struct Integers {
     sum: Xored,
     /// Of the positive buckets, then the negative ones: each counts so many more than the one before it, the first of each
     /// side than none. Empty before the first sample with buckets.
-    steps: Vec<i64>,
-    /// By how much each step changed last.
-    deltas: Vec<i64>,
+    steps: Runs,
     /// How many buckets are positive.
     positive: usize,
 }
@@ -90,8 +88,7 @@ impl Integers {
             count: Counted::default(),
             zero_count: Counted::default(),
             sum: Xored { bits: 0, window: Window::FULL },
-            steps: Vec::new(),
-            deltas: Vec::new(),
+            steps: Runs::default(),
             positive: 0,
         }
     }
@@ -113,12 +110,11 @@ impl Integers {
         }
         let Some((positive, buckets)) = room(bits, layout) else { return Ok(false) };
         self.positive = positive;
-        self.steps.resize(buckets, 0);
-        self.deltas.resize(buckets, 0);
+        self.steps.resize(buckets);
         if first {
-            self.steps.iter_mut().for_each(|step| *step = bits.varbit_int());
+            self.steps.read(bits);
         } else {
-            varbit_runs::advance(bits, &mut self.deltas, &mut self.steps);
+            self.steps.advance(bits);
         }
         Ok(true)
     }
@@ -167,6 +163,29 @@ impl Floats {
     }
 }
 
+impl State {
+    /// Appends count and sum, and `with_buckets` the zero count and the counts of all buckets, positive ones first.
+    pub(crate) fn append_numbers(&self, with_buckets: bool, out: &mut Vec<f64>) {
+        match self {
+            Self::Integer(s) => {
+                out.extend([s.count.value as u64 as f64, f64::from_bits(s.sum.bits)]);
+                if with_buckets {
+                    out.push(s.zero_count.value as u64 as f64);
+                    s.steps.running_sums(0..s.positive, out);
+                    s.steps.running_sums(s.positive..s.steps.len(), out);
+                }
+            }
+            Self::Float(s) => {
+                out.extend([s.count, s.sum].map(|field| f64::from_bits(field.bits)));
+                if with_buckets {
+                    out.push(f64::from_bits(s.zero_count.bits));
+                    out.extend(s.buckets.iter().map(|bucket| f64::from_bits(bucket.bits)));
+                }
+            }
+        }
+    }
+}
+
 /// Positive buckets and all buckets that the layout promises; `None` when there cannot be as many: each takes a bit at
 /// least.
 fn room(bits: &BitReader<'_>, layout: &Layout) -> Option<(usize, usize)> {
@@ -176,79 +195,35 @@ fn room(bits: &BitReader<'_>, layout: &Layout) -> Option<(usize, usize)> {
 
 /// A sample of a chunk as it is read, which has no memory of its own.
 #[derive(Clone, Copy)]
-pub struct HistogramRow<'a> {
+pub(crate) struct HistogramRow<'a> {
     pub(crate) state: &'a State,
     pub(crate) layout: &'a Layout,
     pub(crate) hint: ResetHint,
 }
 
-impl std::fmt::Debug for HistogramRow<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("HistogramRow").field(&self.histogram()).finish()
-    }
-}
-
 impl HistogramRow<'_> {
     /// The histogram. Stale ones are empty, with the stale marker as sum; schemas above 8 are reduced to 8.
-    pub fn histogram(&self) -> FloatHistogram {
-        let mut out = FloatHistogram::default();
-        self.write_to(&mut out);
-        out
-    }
-
-    /// Makes `out` this histogram, in the memory that it has.
-    pub fn write_to(&self, out: &mut FloatHistogram) {
-        self.write_stats_to(out);
+    pub(crate) fn histogram(&self) -> FloatHistogram {
         if self.state.is_stale() {
-            return;
+            return FloatHistogram { sum: model::stale_nan(), ..FloatHistogram::default() };
         }
-        let layout = self.layout;
-        out.schema = layout.schema;
-        out.zero_threshold = layout.zero_threshold;
-        out.positive_spans.extend_from_slice(&layout.positive_spans);
-        out.negative_spans.extend_from_slice(&layout.negative_spans);
-        out.custom_values.extend_from_slice(&layout.custom_values);
+        let mut out = FloatHistogram { reset_hint: self.hint, ..self.layout.clone().into() };
         match self.state {
             State::Integer(s) => {
-                out.zero_count = s.zero_count.value as u64 as f64;
-                let (positive, negative) = s.steps.split_at(s.positive);
-                add_up(positive, &mut out.positive_buckets);
-                add_up(negative, &mut out.negative_buckets);
+                (out.count, out.zero_count) = (s.count.value as u64 as f64, s.zero_count.value as u64 as f64);
+                out.sum = f64::from_bits(s.sum.bits);
+                s.steps.running_sums(0..s.positive, &mut out.positive_buckets);
+                s.steps.running_sums(s.positive..s.steps.len(), &mut out.negative_buckets);
             }
             State::Float(s) => {
-                out.zero_count = f64::from_bits(s.zero_count.bits);
+                let value = |field: &Xored| f64::from_bits(field.bits);
+                (out.count, out.zero_count, out.sum) = (value(&s.count), value(&s.zero_count), value(&s.sum));
                 let (positive, negative) = s.buckets.split_at(s.positive);
-                out.positive_buckets.extend(positive.iter().map(|b| f64::from_bits(b.bits)));
-                out.negative_buckets.extend(negative.iter().map(|b| f64::from_bits(b.bits)));
+                out.positive_buckets.extend(positive.iter().map(value));
+                out.negative_buckets.extend(negative.iter().map(value));
             }
         }
-        crate::reduce::to_known_schema(out);
+        crate::reduce::to_known_schema(&mut out);
+        out
     }
-
-    /// Makes `out` a histogram with no more than this one's schema, hint, count and sum, in the memory that it has.
-    pub fn write_stats_to(&self, out: &mut FloatHistogram) {
-        let (count, sum) = match self.state {
-            State::Integer(s) => (s.count.value as u64 as f64, f64::from_bits(s.sum.bits)),
-            State::Float(s) => (f64::from_bits(s.count.bits), f64::from_bits(s.sum.bits)),
-        };
-        let is_stale = self.state.is_stale();
-        out.reset_hint = if is_stale { ResetHint::default() } else { self.hint };
-        out.schema = if is_stale { 0 } else { crate::reduce::known_schema(self.layout.schema) };
-        (out.count, out.sum) = (if is_stale { 0.0 } else { count }, sum);
-        (out.zero_threshold, out.zero_count) = (0.0, 0.0);
-        out.positive_spans.clear();
-        out.positive_buckets.clear();
-        out.negative_spans.clear();
-        out.negative_buckets.clear();
-        out.custom_values.clear();
-    }
-}
-
-/// Appends the counts of buckets, of which each has so many more than the one before.
-fn add_up(steps: &[i64], counts: &mut Vec<f64>) {
-    let mut total = 0i64;
-    counts.extend(steps.iter().map(|step| {
-        total = total.wrapping_add(*step);
-        total as f64
-    }));
 }

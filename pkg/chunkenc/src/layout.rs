@@ -72,6 +72,14 @@ impl Layout {
     }
 }
 
+impl From<Layout> for FloatHistogram {
+    /// A histogram of this layout that counts nothing.
+    fn from(layout: Layout) -> Self {
+        let Layout { schema, zero_threshold, positive_spans, negative_spans, custom_values } = layout;
+        Self { schema, zero_threshold, positive_spans, negative_spans, custom_values, ..Self::default() }
+    }
+}
+
 /// Buckets that `spans` cover.
 pub(crate) fn bucket_count(spans: &[Span]) -> usize {
     spans.iter().map(|s| s.length as usize).sum()

@@ -1,36 +1,53 @@
 //! Integers stored by the change of their change, many side by side: several short codes are read at a time.
 
+use std::ops::Range;
+
 use crate::bits::BitReader;
 
 /// Bits that are looked up at a time.
-const LOOKUP_BITS: u32 = 10;
+const LOOKUP_BITS: u32 = 13;
 /// Codes that one lookup finds at most.
 const CODES: usize = 8;
-/// Integers whose changes are gathered before they are added.
+/// Changes that are gathered before they are added.
 const BLOCK: usize = 128;
+/// Bits of a peeked word that are valid.
+const PEEKED_BITS: u32 = 57;
 
-/// What the first bits hold: changes, how many of them, and the bits that their codes take.
+/// So many zero bits in a row are taken at one time.
+const ZEROS: u32 = 24;
+
+/// What the first bits hold: the codes that lie in them as a whole. In arrays of their own, so that what each next look
+/// waits for is small.
 struct Table {
+    /// How many codes, and four bits higher where the last one ends.
+    sizes: [u8; 1 << LOOKUP_BITS],
+    /// What they stand for; zeros behind the last one.
     changes: [[i8; CODES]; 1 << LOOKUP_BITS],
-    sizes: [(u8, u8); 1 << LOOKUP_BITS],
+    /// Four bits for each of them: where it ends.
+    ends: [u32; 1 << LOOKUP_BITS],
 }
 
-/// Codes of 1, 5 and 9 bits, as far as they lie in the bits looked up and are the shortest ones of their changes.
+/// Codes of 1, 5 and 9 bits.
 static TABLE: Table = {
-    let mut table = Table { changes: [[0; CODES]; 1 << LOOKUP_BITS], sizes: [(0, 0); 1 << LOOKUP_BITS] };
+    let mut table = Table {
+        sizes: [0; 1 << LOOKUP_BITS],
+        changes: [[0; CODES]; 1 << LOOKUP_BITS],
+        ends: [0; 1 << LOOKUP_BITS],
+    };
     let mut bits = 0;
     while bits < 1 << LOOKUP_BITS {
-        let (mut codes, mut used) = (0, 0);
+        let (mut codes, mut end) = (0, 0);
         while codes < CODES {
-            let Some((change, len)) = short_code(bits << used & ((1 << LOOKUP_BITS) - 1)) else { break };
-            if used + len > LOOKUP_BITS {
+            let Some((change, len)) = short_code((bits << end) as u32 & ((1 << LOOKUP_BITS) - 1)) else { break };
+            if end + len > LOOKUP_BITS {
                 break;
             }
-            table.changes[bits as usize][codes] = change;
+            end += len;
+            table.changes[bits][codes] = change;
+            table.ends[bits] |= end << (4 * codes);
             codes += 1;
-            used += len;
         }
-        table.sizes[bits as usize] = (codes as u8, used as u8);
+        table.sizes[bits] = (codes | (end as usize) << 4) as u8;
         bits += 1;
     }
     table
@@ -45,63 +62,215 @@ const fn short_code(bits: u32) -> Option<(i8, u32)> {
         _ => return None,
     };
     let raw = (bits >> (LOOKUP_BITS - len)) as i32 & ((1 << width) - 1);
-    let change = (if raw <= 1 << (width - 1) { raw } else { raw - (1 << width) }) as i8;
-    if code_bits(change) == len { Some((change, len)) } else { None }
+    Some(((if raw <= 1 << (width - 1) { raw } else { raw - (1 << width) }) as i8, len))
 }
 
-/// The bits of the shortest code of a change between −31 and 32.
-const fn code_bits(change: i8) -> u32 {
-    match change {
-        0 => 1,
-        -3..=4 => 5,
-        _ => 9,
+/// The largest change of a short code.
+const SHORT_MAX: i64 = 32;
+/// Up to here values and changes are taken into narrow integers.
+const NARROW_MAX: i64 = 1 << 30;
+
+/// Integers, and by how much each changed last.
+#[derive(Debug, Default)]
+pub(crate) struct Runs {
+    integers: Integers,
+    changes: Changes,
+}
+
+/// Narrow ones as long as it is certain that they fit: twice as many are added at a time.
+#[derive(Debug)]
+enum Integers {
+    Narrow {
+        values: Vec<i32>,
+        deltas: Vec<i32>,
+        /// No value is larger, whichever sign it has.
+        value_max: i64,
+        /// No delta is.
+        delta_max: i64,
+    },
+    Wide { values: Vec<i64>, deltas: Vec<i64> },
+}
+
+impl Default for Integers {
+    fn default() -> Self {
+        Self::Narrow { values: Vec::new(), deltas: Vec::new(), value_max: 0, delta_max: 0 }
     }
 }
 
-/// Reads a code for each integer: by how much its change differs from the one before. `deltas` are the changes, and as many
-/// as there are `values`.
-pub(crate) fn advance(bits: &mut BitReader<'_>, deltas: &mut [i64], values: &mut [i64]) {
-    // A reader of its own stays in registers.
-    let mut own = *bits;
-    for (deltas, values) in deltas.chunks_mut(BLOCK).zip(values.chunks_mut(BLOCK)) {
-        let mut changes = [0i8; BLOCK + CODES];
-        gather(&mut own, deltas, &mut changes);
-        for ((delta, value), change) in deltas.iter_mut().zip(values).zip(&changes) {
-            *delta = delta.wrapping_add(i64::from(*change));
-            *value = value.wrapping_add(*delta);
-        }
-    }
-    *bits = own;
+/// The changes of a block of integers.
+#[derive(Debug)]
+struct Changes {
+    /// Those of short codes; 0 in the place of others.
+    short: [i8; BLOCK + CODES],
+    /// The others, and which integer each belongs to.
+    long: Vec<(usize, i64)>,
 }
 
-/// Reads a change for each of at most [`BLOCK`] deltas. Those of long codes are added at once, and 0 left in their place.
-#[inline(always)]
-fn gather(bits: &mut BitReader<'_>, deltas: &mut [i64], changes: &mut [i8; BLOCK + CODES]) {
-    let (mut at, all) = (0, deltas.len());
-    while at < all {
-        let mut word = bits.peek();
-        // At least 57 bits of a word are valid.
-        for _ in 0..57 / LOOKUP_BITS {
-            let found = (word >> (64 - LOOKUP_BITS)) as usize;
-            let (codes, len) = TABLE.sizes[found];
-            if codes == 0 {
-                deltas[at] = deltas[at].wrapping_add(bits.varbit_int());
-                changes[at] = 0;
-                at += 1;
-                break;
-            }
-            // Those behind the last code are overwritten.
-            let Some(place) = changes[at..].first_chunk_mut::<CODES>() else { return };
-            *place = TABLE.changes[found];
-            if at + usize::from(codes) >= all {
-                // What is behind the last one belongs to others.
-                bits.skip(changes[at..all].iter().map(|change| code_bits(*change)).sum());
-                return;
-            }
-            at += usize::from(codes);
-            word <<= len;
-            bits.skip(u32::from(len));
+impl Default for Changes {
+    fn default() -> Self {
+        Self { short: [0; BLOCK + CODES], long: Vec::new() }
+    }
+}
+
+impl Runs {
+    /// How many integers there are.
+    pub(crate) fn len(&self) -> usize {
+        self.integers.len()
+    }
+
+    /// Makes it `count` integers, of which those that are new are 0.
+    pub(crate) fn resize(&mut self, count: usize) {
+        if self.integers.len() != count {
+            self.integers.resize(count);
         }
+    }
+
+    /// Reads the integers themselves, a code for each.
+    pub(crate) fn read(&mut self, bits: &mut BitReader<'_>) {
+        (0..self.integers.len()).for_each(|at| self.integers.set(at, bits.varbit_int()));
+    }
+
+    /// Reads a code for each integer: by how much its change differs from the one before.
+    pub(crate) fn advance(&mut self, bits: &mut BitReader<'_>) {
+        let all = self.integers.len();
+        for from in (0..all).step_by(BLOCK) {
+            let count = (all - from).min(BLOCK);
+            self.changes.gather(bits, count);
+            self.integers.add(from, count, &self.changes);
+        }
+    }
+
+    /// Appends, for each of the integers in `range`, the sum of those up to it.
+    pub(crate) fn running_sums(&self, range: Range<usize>, out: &mut Vec<f64>) {
+        match &self.integers {
+            Integers::Narrow { values, .. } => add_up(values[range].iter().map(|v| i64::from(*v)), out),
+            Integers::Wide { values, .. } => add_up(values[range].iter().copied(), out),
+        }
+    }
+}
+
+fn add_up(values: impl Iterator<Item = i64>, out: &mut Vec<f64>) {
+    let mut total = 0i64;
+    out.extend(values.map(|value| {
+        total = total.wrapping_add(value);
+        total as f64
+    }));
+}
+
+impl Integers {
+    fn len(&self) -> usize {
+        match self {
+            Self::Narrow { values, .. } => values.len(),
+            Self::Wide { values, .. } => values.len(),
+        }
+    }
+
+    fn resize(&mut self, count: usize) {
+        match self {
+            Self::Narrow { values, deltas, .. } => {
+                values.resize(count, 0);
+                deltas.resize(count, 0);
+            }
+            Self::Wide { values, deltas } => {
+                values.resize(count, 0);
+                deltas.resize(count, 0);
+            }
+        }
+    }
+
+    fn set(&mut self, at: usize, value: i64) {
+        if !(-NARROW_MAX..=NARROW_MAX).contains(&value) {
+            self.widen();
+        }
+        match self {
+            Self::Narrow { values, value_max, .. } => {
+                values[at] = value as i32;
+                *value_max = (*value_max).max(value.abs());
+            }
+            Self::Wide { values, .. } => values[at] = value,
+        }
+    }
+
+    fn add(&mut self, from: usize, count: usize, changes: &Changes) {
+        if let Self::Narrow { value_max, delta_max, .. } = self {
+            let change = changes.long.iter().fold(SHORT_MAX, |max, (_, change)| max.max(change.saturating_abs()));
+            *delta_max = delta_max.saturating_add(change);
+            *value_max = value_max.saturating_add(*delta_max);
+            if *value_max > i64::from(i32::MAX) {
+                self.widen();
+            }
+        }
+        let all = from..from + count;
+        match self {
+            Self::Narrow { values, deltas, .. } => {
+                let (values, deltas) = (&mut values[all.clone()], &mut deltas[all]);
+                changes.long.iter().for_each(|(at, change)| deltas[*at] += *change as i32);
+                for ((value, delta), change) in values.iter_mut().zip(deltas).zip(&changes.short) {
+                    *delta += i32::from(*change);
+                    *value += *delta;
+                }
+            }
+            Self::Wide { values, deltas } => {
+                let (values, deltas) = (&mut values[all.clone()], &mut deltas[all]);
+                changes.long.iter().for_each(|(at, change)| deltas[*at] = deltas[*at].wrapping_add(*change));
+                for ((value, delta), change) in values.iter_mut().zip(deltas).zip(&changes.short) {
+                    *delta = delta.wrapping_add(i64::from(*change));
+                    *value = value.wrapping_add(*delta);
+                }
+            }
+        }
+    }
+
+    #[cold]
+    fn widen(&mut self) {
+        if let Self::Narrow { values, deltas, .. } = self {
+            let wide = |all: &[i32]| all.iter().map(|v| i64::from(*v)).collect();
+            *self = Self::Wide { values: wide(values), deltas: wide(deltas) };
+        }
+    }
+}
+
+impl Changes {
+    /// Reads a change for each of `count` integers, at most [`BLOCK`].
+    #[inline(always)]
+    fn gather(&mut self, bits: &mut BitReader<'_>, count: usize) {
+        // A reader of its own stays in registers.
+        let mut own = *bits;
+        let mut at = 0;
+        self.long.clear();
+        'words: while at < count {
+            let mut word = own.peek();
+            // Most histograms rest most of the time.
+            if word >> (64 - ZEROS) == 0 {
+                let zeros = word.leading_zeros().min(PEEKED_BITS).min((count - at) as u32);
+                self.short[at..at + zeros as usize].fill(0);
+                at += zeros as usize;
+                own.skip(zeros);
+                continue;
+            }
+            for _ in 0..PEEKED_BITS / LOOKUP_BITS {
+                let found = (word >> (64 - LOOKUP_BITS)) as usize;
+                let size = TABLE.sizes[found];
+                // Those behind the last code are overwritten.
+                let Some(place) = self.short[at..].first_chunk_mut::<CODES>() else { break 'words };
+                *place = TABLE.changes[found];
+                let codes = usize::from(size & 0xf);
+                if at + codes >= count {
+                    // What is behind the last one belongs to others.
+                    own.skip(TABLE.ends[found] >> (4 * (count - at - 1)) & 0xf);
+                    break 'words;
+                }
+                if codes == 0 {
+                    self.long.push((at, own.varbit_int()));
+                    at += 1;
+                    break;
+                }
+                at += codes;
+                word <<= size >> 4;
+                own.skip(u32::from(size >> 4));
+            }
+        }
+        *bits = own;
     }
 }
 
@@ -112,41 +281,67 @@ mod tests {
     use super::*;
     use crate::bits::BitWriter;
 
-    /// Both ways over the same bits.
-    fn check(bytes: &[u8], count: usize) {
+    /// Both ways over the same bits, as many samples as they hold.
+    fn check(bytes: &[u8], count: usize, samples: usize) {
         let (mut fast, mut plain) = (BitReader::new(bytes), BitReader::new(bytes));
-        let start = |i: usize| (i as i64 * 7 - 3, i as i64);
-        let (mut deltas, mut values): (Vec<i64>, Vec<i64>) = (0..count).map(start).unzip();
-        advance(&mut fast, &mut deltas, &mut values);
-        for i in 0..count {
-            let (mut delta, mut value) = start(i);
-            delta = delta.wrapping_add(plain.varbit_int());
-            value = value.wrapping_add(delta);
-            assert_eq!((deltas[i], values[i]), (delta, value), "{i}");
+        let mut runs = Runs::default();
+        runs.resize(count);
+        runs.read(&mut fast);
+        let mut values: Vec<i64> = (0..count).map(|_| plain.varbit_int()).collect();
+        let mut deltas = vec![0i64; count];
+        for sample in 0..samples {
+            runs.advance(&mut fast);
+            for (delta, value) in deltas.iter_mut().zip(&mut values) {
+                *delta = delta.wrapping_add(plain.varbit_int());
+                *value = value.wrapping_add(*delta);
+            }
+            let got = match &runs.integers {
+                Integers::Narrow { values, .. } => values.iter().map(|v| i64::from(*v)).collect(),
+                Integers::Wide { values, .. } => values.clone(),
+            };
+            assert_eq!(got, values, "{sample}");
+            assert_eq!(fast.position(), plain.position());
         }
-        assert_eq!(fast.position(), plain.position());
     }
 
     proptest! {
         #[test]
         fn codes_of_all_lengths(
             changes in proptest::collection::vec(prop_oneof![
-                4 => Just(0i64),
-                4 => -5i64..6,
-                2 => -40i64..40,
-                1 => -3000i64..3000,
-                1 => any::<i64>(),
-            ], 0..300),
+                8 => Just(0i64),
+                8 => -5i64..6,
+                4 => -40i64..40,
+                2 => -3000i64..3000,
+                1 => -1_500_000_000i64..1_500_000_000,
+            ], 0..600),
+            huge in proptest::option::of((any::<proptest::sample::Index>(), any::<i64>())),
+            samples in 1usize..5,
         ) {
+            let mut changes = changes;
+            if let Some((at, change)) = huge && !changes.is_empty() {
+                let at = at.index(changes.len());
+                changes[at] = change;
+            }
             let mut writer = BitWriter::default();
             changes.iter().for_each(|change| writer.varbit_int(*change));
-            check(&writer.to_vec(), changes.len());
+            check(&writer.to_vec(), changes.len() / (samples + 1), samples);
         }
 
         /// Codes that no writer makes, and an end before the last one.
         #[test]
-        fn any_bits(bytes in proptest::collection::vec(any::<u8>(), 0..200), count in 0usize..300) {
-            check(&bytes, count);
+        fn any_bits(bytes in proptest::collection::vec(any::<u8>(), 0..200), count in 0usize..300, samples in 0usize..5) {
+            check(&bytes, count, samples);
         }
+    }
+
+    #[test]
+    fn values_that_outgrow_narrow_integers() {
+        let mut writer = BitWriter::default();
+        writer.varbit_int(1 << 30);
+        writer.varbit_int(-(1 << 30));
+        for change in [1 << 29, 1 - (1 << 29), 0, 0, 1, -1, -(1 << 30), 1 << 30] {
+            writer.varbit_int(change);
+        }
+        check(&writer.to_vec(), 2, 4);
     }
 }

@@ -15,7 +15,7 @@ use storage::{Chunk, ChunkData, EncodedChunk, PartialResponse, Series};
 use crate::QueryError;
 use crate::annotations::shown_labels;
 use crate::eval::{Cx, Result};
-use crate::histogram_chunks::{are_histograms_in_order, edges_of, leave_out_buckets};
+use crate::histogram_chunks::{are_histograms_in_order, leave_out_buckets};
 use crate::looks::Looks;
 use crate::native::size_bytes;
 use crate::native_overlay::NativeOverlay;
@@ -101,8 +101,8 @@ impl Decoder {
         Self { stats_only: wanted, ..self }
     }
 
-    /// The same that decodes, where `wanted` and possible, of the native histograms of a chunk only those that are the
-    /// first or the last in a stretch looked at. Others in between stand there with the values of another one.
+    /// The same that decodes, where `wanted` and possible, of native histograms only those that are the first or the last in a
+    /// stretch looked at, and of the others their times.
     pub fn edges_only(self, wanted: bool) -> Self {
         Self { edges_only: wanted, ..self }
     }
@@ -111,34 +111,57 @@ impl Decoder {
     /// samples than are looked at. A chunk that does not decode is left out, with a warning, where partial answers do.
     pub fn series(&mut self, series: &Series, looks: Looks, out: &mut Samples, cx: &mut Cx) -> Result<()> {
         let Series { labels, chunks } = series;
-        out.histograms.values.drain(..).for_each(|h| cx.histograms.give(h));
         out.clear();
         self.histogram_bytes = 0;
         self.saw_histograms = false;
         if chunks.iter().any(|c| matches!(c.data, ChunkData::Aggr(_))) {
             self.downsampled(series, looks, out, cx)?;
-        } else {
-            let edges = (self.edges_only && !self.with_starts && are_histograms_in_order(chunks)).then_some(looks);
+        } else if !self.edges(chunks, looks, out, cx)? {
             for chunk in chunks.iter().filter(|c| looks.touch(c.min_time, c.max_time)) {
-                match (&chunk.data, edges) {
-                    (ChunkData::Raw(c), Some(edges)) => {
-                        self.native(labels, chunk, c, Some(edges), &mut out.histograms, cx)?;
-                    }
-                    _ => {
-                        self.sampled(labels, chunk, out, cx)?;
-                    }
-                }
+                self.sampled(labels, chunk, out, cx)?;
                 cx.check_size(out.column.len() + out.histograms.len(), "samples of one series")?;
                 self.count(&out.column, cx)?;
             }
         }
         self.settle(out);
         if self.stats_only {
-            leave_out_buckets(&mut out.histograms, &mut cx.histograms);
+            leave_out_buckets(&mut out.histograms);
             self.histogram_bytes = 0;
         }
-        cx.stats.decoded_samples += (out.column.len() + out.histograms.len()) as u64;
+        cx.stats.decoded_samples += (out.column.len() + out.histograms.len() + out.edges.times.len()) as u64;
         Ok(())
+    }
+
+    /// Fills `out` with all samples of a counter of native histograms, and the numbers of those at the edges of the stretches;
+    /// false, and nothing in it, where that is not wanted or not possible. Where something is wrong, decoding the whole tells
+    /// what.
+    fn edges(&mut self, chunks: &[Chunk], looks: Looks, out: &mut Samples, cx: &mut Cx) -> Result<bool> {
+        if !self.edges_only || self.with_starts || !are_histograms_in_order(chunks) {
+            return Ok(false);
+        }
+        out.edges.clear(self.stats_only);
+        let (mut finder, mut chunk_bytes) = (looks.edges(), 0);
+        for chunk in chunks.iter().filter(|c| looks.touch(c.min_time, c.max_time)) {
+            let ChunkData::Raw(encoded) = &chunk.data else { return Ok(false) };
+            let before = out.edges.times.len();
+            let wanted = |before, time, next| finder.is_edge(before, time, next);
+            let decoded = out.edges.append(encoded.encoding, &encoded.data, wanted);
+            if decoded != Ok(true) || !is_within(&out.edges.times[before..], chunk) {
+                out.edges.clear(false);
+                return Ok(false);
+            }
+            chunk_bytes += chunk.size_bytes() as u64;
+            cx.work(encoded.data.len())?;
+            cx.check_size(out.edges.times.len(), "samples of one series")?;
+            self.histogram_bytes = out.edges.size_bytes();
+            self.count(&out.column, cx)?;
+        }
+        if !out.edges.times.is_sorted_by(|a, b| a < b) {
+            out.edges.clear(false);
+            return Ok(false);
+        }
+        cx.stats.chunk_bytes += chunk_bytes;
+        Ok(true)
     }
 
     /// Fills `out` with at least the last sample at or before `time` of the series, if it has one after `after`.
@@ -207,7 +230,7 @@ impl Decoder {
                     }
                 }
                 ChunkData::Raw(c) if c.encoding.is_histogram() => {
-                    self.native(labels, chunk, c, None, &mut histograms, cx)?;
+                    self.native(labels, chunk, c, &mut histograms, cx)?;
                 }
                 data => {
                     blended |= matches!(data, ChunkData::Decoded(_));
@@ -277,9 +300,7 @@ impl Decoder {
     /// Appends the samples of `chunk`, of either kind, to `out`; false for a corrupt one, which is left out with a warning.
     fn sampled(&mut self, labels: &Labels, chunk: &Chunk, out: &mut Samples, cx: &mut Cx) -> Result<bool> {
         match &chunk.data {
-            ChunkData::Raw(c) if c.encoding.is_histogram() => {
-                self.native(labels, chunk, c, None, &mut out.histograms, cx)
-            }
+            ChunkData::Raw(c) if c.encoding.is_histogram() => self.native(labels, chunk, c, &mut out.histograms, cx),
             ChunkData::Raw(c) if self.with_starts && c.encoding == Encoding::Xor2 => {
                 cx.stats.chunk_bytes += chunk.size_bytes() as u64;
                 let rows = match decode_xor2(&c.data) {
@@ -307,29 +328,16 @@ impl Decoder {
         }
     }
 
-    /// Appends the native histograms of a chunk; with `edges`, where possible, only those at the edges of these stretches.
+    /// Appends the native histograms of a chunk.
     fn native(
         &mut self,
         labels: &Labels,
         chunk: &Chunk,
         encoded: &EncodedChunk,
-        edges: Option<Looks>,
         out: &mut HistogramSamples,
         cx: &mut Cx,
     ) -> Result<bool> {
         cx.stats.chunk_bytes += chunk.size_bytes() as u64;
-        if let Some(looks) = edges {
-            let before = out.len();
-            match edges_of(encoded, looks, self.stats_only, out, &mut cx.histograms) {
-                Ok(Some(bytes)) if is_within(&out.times[before..], chunk) => {
-                    self.histogram_bytes += bytes;
-                    cx.work(bytes / 8 + encoded.data.len())?;
-                    return Ok(true);
-                }
-                // Where something is wrong, decoding the whole tells what.
-                _ => out.truncate(before),
-            }
-        }
         let column = &mut self.histograms;
         column.times.clear();
         column.values.clear();

@@ -2,8 +2,9 @@
 
 use crate::StepColumn;
 use crate::downsampled::DownsampledKernel;
+use crate::edges::EdgeKernel;
 use crate::eval::{Cx, Result};
-use crate::mixed::{CheckFactors, HistogramKernel, ReusingKernel};
+use crate::mixed::{CheckFactors, HistogramKernel};
 use crate::window::{Scratch, Windows};
 
 /// A function of ranges.
@@ -21,8 +22,9 @@ pub(crate) struct RangeKernel {
     pub resets: bool,
     /// Start timestamps count, where the engine is to read them.
     pub reads_starts: bool,
-    /// Of the native histograms of one chunk only the first and the last in a window are looked at.
-    pub edges_only: bool,
+    /// The same of windows of which only the first and the last native histogram matter, as between samples of one chunk; where
+    /// it can make do with that.
+    pub edges: Option<EdgeKernel>,
     /// The result is still the metric: its name stays.
     pub keeps_name: bool,
     /// An info tells of metrics that are not named as counters are.
@@ -41,6 +43,4 @@ pub(crate) enum OfHistograms {
     Ignored,
     /// A value of each step's window.
     Each(HistogramKernel),
-    /// The same, in memory that was used before.
-    Reusing(ReusingKernel),
 }

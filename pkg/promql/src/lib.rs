@@ -15,6 +15,7 @@ mod decode;
 mod describe;
 mod downsampled;
 mod each;
+mod edges;
 mod engine;
 mod error;
 mod eval;

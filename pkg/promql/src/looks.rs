@@ -36,17 +36,42 @@ impl Looks {
         end <= self.last_end && max > end - self.reach_ms
     }
 
-    /// Whether the sample at `time` is the first or the last one in a stretch, with others right before and after it.
-    pub fn is_edge(&self, before: i64, time: i64, next: i64) -> bool {
-        self.ends_in(time, next)
-            || self.ends_in(before.saturating_add(self.reach_ms), time.saturating_add(self.reach_ms))
+    /// For finding the first and the last sample of each stretch.
+    pub fn edges(self) -> Edges {
+        Edges { looks: self, ending: self.first_end, beginning: self.first_end }
     }
 
-    /// Whether a stretch ends in `from..to`.
-    fn ends_in(&self, from: i64, to: i64) -> bool {
-        let ahead = from.saturating_sub(self.first_end).max(0) as u64;
-        let end = self.first_end.saturating_add((ahead.div_ceil(self.step_ms as u64) * self.step_ms as u64) as i64);
-        end < to && end >= from && end <= self.last_end
+    /// The end of the first stretch that ends at `time` or later, `end` being that of one that is not behind it.
+    fn end_from(&self, end: i64, time: i64) -> i64 {
+        match time.saturating_sub(end) {
+            ..=0 => end,
+            // As most often, the next one.
+            ahead if ahead <= self.step_ms => end.saturating_add(self.step_ms),
+            ahead => end.saturating_add(
+                (ahead as u64).div_ceil(self.step_ms as u64).saturating_mul(self.step_ms as u64).min(i64::MAX as u64)
+                    as i64,
+            ),
+        }
+    }
+}
+
+/// Finds the first and the last sample of each stretch, asked for one sample after the other.
+pub(crate) struct Edges {
+    looks: Looks,
+    /// The end of the first stretch that ends at the last time asked for, or later.
+    ending: i64,
+    /// The end of the first stretch that begins at the sample before that one, or later.
+    beginning: i64,
+}
+
+impl Edges {
+    /// Whether the sample at `time` is the first or the last one in a stretch, with others right before and after it.
+    pub fn is_edge(&mut self, before: i64, time: i64, next: i64) -> bool {
+        let Looks { last_end, reach_ms, .. } = self.looks;
+        self.ending = self.looks.end_from(self.ending, time);
+        self.beginning = self.looks.end_from(self.beginning, before.saturating_add(reach_ms));
+        (self.ending < next && self.ending <= last_end)
+            || (self.beginning < time.saturating_add(reach_ms) && self.beginning <= last_end)
     }
 }
 
@@ -73,8 +98,14 @@ mod tests {
             assert_eq!(looks.touch(min, max), want, "{min}..={max}");
         }
         // The starts are -0, 90+, 200; samples every 4 ms.
-        let edges = (0..60).map(|i| 4 * i).filter(|t| looks.is_edge(t - 4, *t, t + 4)).collect::<Vec<_>>();
+        let mut finder = looks.edges();
+        let edges = (0..60).map(|i| 4 * i).filter(|t| finder.is_edge(t - 4, *t, t + 4)).collect::<Vec<_>>();
         assert_eq!(edges, [4, 8, 104, 108, 204, 208]);
+        // Where samples are far apart, stretches are passed over.
+        let mut finder = looks.edges();
+        let apart = [(-500, -300), (-300, 4), (4, 207), (207, 900)];
+        let found = apart.map(|(before, time)| finder.is_edge(before, time, time + 100));
+        assert_eq!(found, [false, true, true, false]);
         let dense = Looks { step_ms: 5, ..looks };
         assert!((1..210).all(|t| dense.touch(t, t)));
     }

@@ -3,14 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use histogram::{FloatHistogram, ResetHint};
+use histogram::FloatHistogram;
 
 use crate::StepColumn;
 use crate::eval::{Cx, Result};
 use crate::native::{as_samples, size_bytes};
 use crate::notes::{Note, Notes};
 use crate::samples::{Cover, HistogramSamples};
-use crate::spare::SpareHistograms;
 use crate::window::{Window, Windows};
 
 /// A float or a native histogram.
@@ -48,16 +47,10 @@ pub(crate) struct HistogramWindow<'a> {
     pub resets: &'a [bool],
     /// What each stands for; empty when all are raw.
     pub covers: &'a [Cover],
-    /// All have one schema, none is a gauge, no counter was reset between them, and start timestamps do not count. Not
-    /// found where resets are not asked for.
-    pub steady: bool,
 }
 
 /// The value of a window.
 pub(crate) type HistogramKernel = fn(&MixedWindow<'_>, &mut Notes) -> Option<Sample>;
-
-/// The value of a window, made of what is spare.
-pub(crate) type ReusingKernel = fn(&MixedWindow<'_>, &mut Notes, &mut SpareHistograms) -> Option<Sample>;
 
 impl MixedWindow<'_> {
     pub fn start_ms(&self) -> i64 {
@@ -140,47 +133,10 @@ fn resets(samples: &HistogramSamples) -> Vec<bool> {
     (0..samples.len()).map(reset).collect()
 }
 
-/// For each histogram the first one from which on all have one schema, none is a gauge, and no counter was reset; one
-/// behind it where it is a gauge itself.
-fn steady_since(samples: &HistogramSamples, resets: &[bool]) -> Vec<usize> {
-    let mut since = 0;
-    let mut all = Vec::with_capacity(resets.len());
-    for (i, h) in samples.values.iter().enumerate() {
-        if h.reset_hint == ResetHint::Gauge {
-            since = i + 1;
-        } else if resets[i] || i > 0 && h.schema != samples.values[i - 1].schema {
-            since = i;
-        }
-        all.push(since);
-    }
-    all
-}
-
-/// Where counters were reset, as far as that is asked for.
-#[derive(Default)]
-struct Course {
-    /// As [`HistogramWindow::resets`], of all histograms.
-    resets: Vec<bool>,
-    /// [`steady_since`], where start timestamps do not count.
-    steady_since: Vec<usize>,
-}
-
-impl Course {
-    fn new(samples: &HistogramSamples) -> Self {
-        let resets = resets(samples);
-        let steady_since = if samples.starts.is_empty() { steady_since(samples, &resets) } else { Vec::new() };
-        Self { resets, steady_since }
-    }
-
-    fn is_steady(&self, among: &Range<usize>) -> bool {
-        !among.is_empty() && self.steady_since.get(among.end - 1).is_some_and(|since| *since <= among.start)
-    }
-}
-
 /// Calculates the steps of a series that has histograms or start timestamps.
 pub(crate) fn each(
     windows: &Windows,
-    kernel: impl Fn(&MixedWindow<'_>, &mut Notes, &mut SpareHistograms) -> Option<Sample>,
+    kernel: HistogramKernel,
     with_resets: bool,
     metric: &str,
     column: &mut StepColumn,
@@ -188,26 +144,26 @@ pub(crate) fn each(
 ) -> Result<()> {
     let mut notes = Notes::default();
     let histograms = &windows.samples.histograms;
-    let course = if with_resets { Course::new(histograms) } else { Course::default() };
+    let resets = if with_resets { resets(histograms) } else { Vec::new() };
     // As how many samples all histograms before each one count.
     let mut sizes: Vec<usize> = Vec::with_capacity(histograms.len() + 1);
     sizes.push(0);
     sizes.extend(histograms.values.iter().scan(0, |sum, h| {
-        *sum += as_samples(h);
+        *sum += as_samples(h, h.positive_buckets.len() + h.negative_buckets.len());
         Some(*sum)
     }));
     let mut held = 0;
     let mut looked_at = 0;
     let mut place = Place::default();
     for step in 0..windows.grid.steps() {
-        let Some((window, at)) = look(windows, &course, step, cx.lookback_ms, &mut place) else { continue };
+        let Some((window, at)) = look(windows, &resets, step, cx.lookback_ms, &mut place) else { continue };
         let seen = window.floats.high - window.floats.low + sizes[at.end] - sizes[at.start];
         cx.work(seen + 1)?;
         looked_at += seen as u64;
         if let Some(counts) = cx.step_counters(windows.grid) {
             counts[step] += seen as u64;
         }
-        match kernel(&window, &mut notes, &mut cx.histograms) {
+        match kernel(&window, &mut notes) {
             None => {}
             Some(Sample::Float(v)) => column.set(step, v),
             Some(Sample::Histogram(h)) => {
@@ -242,14 +198,14 @@ struct Place {
 /// What a step sees; `None` where there is nothing. And which of the histograms that is.
 fn look<'a>(
     windows: &'a Windows,
-    course: &'a Course,
+    resets: &'a [bool],
     step: usize,
     lookback_ms: i64,
     place: &mut Place,
 ) -> Option<(MixedWindow<'a>, Range<usize>)> {
     let (start_ms, end_ms) = windows.bounds(step);
     let (before, after) = windows.reach(lookback_ms);
-    let (column, starts) = (&windows.samples.column, &windows.samples.starts[..]);
+    let column = &windows.samples.column;
     let move_on = |times: &[i64], from: usize, bound: i64| {
         // Steps go on in time: most often the next few samples.
         let near = times[from..].iter().take(NEAR).take_while(|t| **t <= bound).count();
@@ -264,16 +220,28 @@ fn look<'a>(
     if floats.is_empty() && at.is_empty() {
         return None;
     }
+    Some((window(windows, resets, step, floats, at.clone()), at))
+}
+
+/// The window of a step in which these floats and histograms lie.
+pub(crate) fn window<'a>(
+    windows: &'a Windows,
+    resets: &'a [bool],
+    step: usize,
+    floats: Range<usize>,
+    at: Range<usize>,
+) -> MixedWindow<'a> {
+    let (start_ms, end_ms) = windows.bounds(step);
+    let (column, starts) = (&windows.samples.column, &windows.samples.starts[..]);
     let HistogramSamples { times, values, starts: histogram_starts, covers } = &windows.samples.histograms;
     let histograms = HistogramWindow {
         times: &times[at.clone()],
         values: &values[at.clone()],
         starts: histogram_starts.get(at.clone()).unwrap_or_default(),
-        resets: course.resets.get(at.clone()).unwrap_or_default(),
-        steady: course.is_steady(&at),
-        covers: covers.get(at.clone()).unwrap_or_default(),
+        resets: resets.get(at.clone()).unwrap_or_default(),
+        covers: covers.get(at).unwrap_or_default(),
     };
-    let window = MixedWindow {
+    MixedWindow {
         float_starts: starts.get(floats.clone()).unwrap_or_default(),
         floats: Window {
             all_times: &column.times,
@@ -288,8 +256,7 @@ fn look<'a>(
         histograms,
         anchored: windows.anchored,
         smoothed: windows.smoothed,
-    };
-    Some((window, at))
+    }
 }
 
 /// Whether the two arguments of a function make sense.
@@ -299,9 +266,9 @@ pub(crate) type CheckFactors = fn(f64, f64) -> Result<()>;
 /// there are histograms alone as well.
 pub(crate) fn ignored(windows: &Windows, check: Option<CheckFactors>, metric: &str, cx: &mut Cx) -> Result<()> {
     let mut notes = Notes::default();
-    let (course, mut place) = (Course::default(), Place::default());
+    let mut place = Place::default();
     for step in 0..windows.grid.steps() {
-        if let Some((window, at)) = look(windows, &course, step, cx.lookback_ms, &mut place) {
+        if let Some((window, at)) = look(windows, &[], step, cx.lookback_ms, &mut place) {
             if let Some(check) = check {
                 check(windows.argument(0, step), windows.argument(1, step))?;
             }

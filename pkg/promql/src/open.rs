@@ -1,6 +1,7 @@
 //! From plan to running operators. Opening starts all selects of the query, so that their waits overlap.
 
 use labels::Labels;
+use promql_syntax::AggregateOp;
 
 use crate::aggregate::{Grouping, Param, Places};
 use crate::binary::join::Join;
@@ -229,7 +230,9 @@ fn aggregation(plan: &AggregatePlan, grid: Grid, cx: &mut Cx) -> Result<Stream> 
     let inner = match &plan.inner {
         // Taking the name off each series would only make more label sets.
         Plan::Range(range) if plan.ignores_names() && !cx.delayed() => {
-            measured::open(&plan.inner, cx, |cx| Ok(Box::new(open_range(range, grid, cx)?.only_marking())))?
+            let adds_up = matches!(plan.op, AggregateOp::Sum | AggregateOp::Avg);
+            let open = |cx: &mut Cx| open_range(range, grid, cx).map(|op| op.only_marking().loosely(adds_up));
+            measured::open(&plan.inner, cx, |cx| Ok(Box::new(open(cx)?)))?
         }
         inner => open(inner, grid, cx)?,
     };

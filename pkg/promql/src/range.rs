@@ -23,7 +23,7 @@ use crate::scalar::ScalarOp;
 use crate::select_plan::SelectPlan;
 use crate::series::StepSeries;
 use crate::window::{Scratch, Window, Windows, reach};
-use crate::{Grid, QueryError, StepColumn, downsampled, mixed, reads};
+use crate::{Grid, QueryError, StepColumn, downsampled, edges, mixed, reads};
 
 /// Where the series come from.
 enum Input {
@@ -42,7 +42,7 @@ impl RangeOp {
     pub fn of_select(plan: &Arc<SelectPlan>, kernel: &'static RangeKernel, windows: Windows, cx: &mut Cx) -> Self {
         let decoder = Decoder::new(reads::of_range(plan.hint.as_deref()), cx)
             .with_starts(kernel.reads_starts && cx.options.use_start_timestamps)
-            .edges_only(kernel.edges_only && !plan.anchored && !plan.smoothed)
+            .edges_only(kernel.edges.is_some() && !plan.anchored && !plan.smoothed)
             .stats_only(plan.stats_only);
         let fetch = start_range(plan, windows.range_ms, windows.grid, cx);
         let each = OfSelect { plan: plan.clone(), decoder, kernel: Running::new(kernel, windows) };
@@ -63,6 +63,12 @@ impl RangeOp {
     /// The same whose series keep the names that they are to lose, with the mark that they are.
     pub fn only_marking(mut self) -> Self {
         self.kernel().only_marks = true;
+        self
+    }
+
+    /// The same whose native histograms may have empty buckets, where `loose`.
+    pub fn loosely(mut self, loose: bool) -> Self {
+        self.kernel().loose = loose;
         self
     }
 
@@ -141,6 +147,8 @@ struct Running {
     kernel: &'static RangeKernel,
     /// Names to be dropped are only marked, as who gets the series does not look at them.
     only_marks: bool,
+    /// Native histograms may have empty buckets, as who gets them drops those.
+    loose: bool,
     windows: Windows,
     scratch: Scratch,
     downsampled: downsampled::Buffers,
@@ -149,11 +157,11 @@ struct Running {
 impl Running {
     fn new(kernel: &'static RangeKernel, windows: Windows) -> Self {
         let (scratch, downsampled) = (Scratch::default(), downsampled::Buffers::default());
-        Self { kernel, only_marks: false, windows, scratch, downsampled }
+        Self { kernel, only_marks: false, loose: false, windows, scratch, downsampled }
     }
 
     fn fork(&self) -> Self {
-        Self { only_marks: self.only_marks, ..Self::new(self.kernel, self.windows.fork()) }
+        Self { only_marks: self.only_marks, loose: self.loose, ..Self::new(self.kernel, self.windows.fork()) }
     }
 
     /// Takes the values of a subquery's series as samples, stale markers left out.
@@ -197,7 +205,7 @@ impl Running {
     }
 
     fn run(&mut self, labels: &Labels, column: &mut StepColumn, cx: &mut Cx) -> Result<()> {
-        let Self { kernel, windows, scratch, downsampled, .. } = self;
+        let Self { kernel, windows, scratch, downsampled, loose, .. } = self;
         if windows.samples.aggregated() {
             return downsampled::run(kernel.downsampled, windows, column, downsampled, cx);
         }
@@ -205,10 +213,12 @@ impl Running {
             return (kernel.floats)(windows, scratch, column, cx);
         }
         match kernel.histograms {
-            OfHistograms::Each(each) => {
-                mixed::each(windows, |w, notes, _| each(w, notes), kernel.resets, labels.metric_name(), column, cx)
-            }
-            OfHistograms::Reusing(each) => mixed::each(windows, each, kernel.resets, labels.metric_name(), column, cx),
+            OfHistograms::Each(each) => match kernel.edges {
+                Some(of_edges) if !windows.samples.edges.times.is_empty() => {
+                    edges::run(windows, of_edges, each, *loose, labels.metric_name(), column, cx)
+                }
+                _ => mixed::each(windows, each, kernel.resets, labels.metric_name(), column, cx),
+            },
             OfHistograms::Ignored => {
                 (kernel.floats)(windows, scratch, column, cx)?;
                 mixed::ignored(windows, kernel.check_factors, labels.metric_name(), cx)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chunkenc::Column;
+use chunkenc::{Column, HistogramEdges};
 use histogram::FloatHistogram;
 use model::{Resolution, is_stale};
 
@@ -45,6 +45,8 @@ pub(crate) struct Samples {
     /// Start timestamps, one per float, ms; 0 = not known. Empty where they are not asked for.
     pub starts: Vec<i64>,
     pub histograms: HistogramSamples,
+    /// All samples of a counter of native histograms whose windows are looked at by their edges.
+    pub edges: HistogramEdges,
 }
 
 /// Native histograms ascending by time.
@@ -89,12 +91,6 @@ impl HistogramSamples {
         self.values.push(value);
     }
 
-    /// Keeps the first `len` raw samples.
-    pub fn truncate(&mut self, len: usize) {
-        self.times.truncate(len);
-        self.values.truncate(len);
-    }
-
     /// Keeps the samples that `keep` says yes to, by index.
     pub fn retain(&mut self, mut keep: impl FnMut(usize, &Self) -> bool) {
         let kept: Vec<usize> = (0..self.len()).filter(|i| keep(*i, self)).collect();
@@ -117,15 +113,16 @@ impl Samples {
         self.covers.clear();
         self.starts.clear();
         self.histograms.clear();
+        self.edges.clear(false);
     }
 
     pub fn is_empty(&self) -> bool {
-        self.column.is_empty() && self.histograms.is_empty()
+        self.column.is_empty() && self.histograms.is_empty() && self.edges.times.is_empty()
     }
 
     /// Whether there is nothing but floats, as most often.
     pub fn is_plain(&self) -> bool {
-        self.histograms.is_empty() && self.starts.is_empty()
+        self.histograms.is_empty() && self.edges.times.is_empty() && self.starts.is_empty()
     }
 
     /// Whether some of the samples are downsampled.

@@ -111,7 +111,7 @@ impl Windows {
     pub fn windows(&self, cx: &mut Cx, mut f: impl FnMut(&Window<'_>)) -> Result<()> {
         let (times, values) = (&self.samples.column.times[..], &self.samples.column.values[..]);
         let steps = self.grid.steps();
-        let (places, distance) = self.places(cx.lookback_ms);
+        let (places, distance) = self.places(times, cx.lookback_ms);
         let (lows, highs) = (places.iter().take(steps), places.iter().skip(distance));
         let (mut looked_at, mut worked) = (0, steps);
         let counts = cx.step_counters(self.grid).is_some();
@@ -137,9 +137,9 @@ impl Windows {
         cx.work(worked)
     }
 
-    /// Where the windows of all steps begin; so many places behind it is where a window ends.
-    fn places(&self, lookback_ms: i64) -> (Vec<u32>, usize) {
-        let (times, steps) = (&self.samples.column.times[..], self.grid.steps());
+    /// Where among `times` the windows of all steps begin; so many places behind it is where a window ends.
+    pub fn places(&self, times: &[i64], lookback_ms: i64) -> (Vec<u32>, usize) {
+        let steps = self.grid.steps();
         let (before, after) = self.reach(lookback_ms);
         let reach = self.range_ms + before + after;
         let begin = self.bounds(0).0 - before;

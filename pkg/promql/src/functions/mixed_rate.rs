@@ -3,31 +3,32 @@
 use histogram::{FloatHistogram, ResetHint};
 
 use super::{extended, extended_histograms};
+use crate::edges::EdgeWindow;
 use crate::mixed::{HistogramWindow, MixedWindow, PointValue, Sample, start_overlaps, start_resets};
-use crate::native::{compact, divide, multiply, same_layout, scaled_difference, subtract};
+use crate::native::{compact, divide, multiply, scaled_difference, subtract};
 use crate::notes::{Note, Notes};
-use crate::spare::SpareHistograms;
 
-pub(crate) fn rate(w: &MixedWindow<'_>, notes: &mut Notes, spare: &mut SpareHistograms) -> Option<Sample> {
-    steady_change(w, true, spare).or_else(|| change(w, notes, true, true))
+pub(crate) fn rate(w: &MixedWindow<'_>, notes: &mut Notes) -> Option<Sample> {
+    change(w, notes, true, true)
 }
 
-pub(crate) fn increase(w: &MixedWindow<'_>, notes: &mut Notes, spare: &mut SpareHistograms) -> Option<Sample> {
-    steady_change(w, false, spare).or_else(|| change(w, notes, true, false))
+pub(crate) fn increase(w: &MixedWindow<'_>, notes: &mut Notes) -> Option<Sample> {
+    change(w, notes, true, false)
 }
 
-/// What [`change`] makes, as most often, of the histograms of a counter that was not reset and has one layout; `None` where
-/// there is more to look at.
-fn steady_change(w: &MixedWindow<'_>, per_second: bool, spare: &mut SpareHistograms) -> Option<Sample> {
-    let [first, .., last] = w.histograms.values else { return None };
-    if !w.histograms.steady || w.has_floats() || w.anchored || w.smoothed || !same_layout(last, first) {
-        return None;
-    }
-    let per = if per_second { (w.end_ms() - w.start_ms()) as f64 / 1000.0 } else { 1.0 };
-    let increase = last.count - first.count;
-    let to_zero = (increase > 0.0 && first.count >= 0.0).then(|| first.count / increase);
-    let factor = extrapolation(w, w.histograms.times, None, to_zero) / per;
-    Some(Sample::Histogram(spare.make(|out| scaled_difference(last, first, factor, out))))
+pub(crate) fn rate_of_edges(w: &EdgeWindow<'_>, out: &mut FloatHistogram) {
+    change_of_edges(w, (w.end_ms - w.start_ms) as f64 / 1000.0, out);
+}
+
+pub(crate) fn increase_of_edges(w: &EdgeWindow<'_>, out: &mut FloatHistogram) {
+    change_of_edges(w, 1.0, out);
+}
+
+fn change_of_edges(w: &EdgeWindow<'_>, per: f64, out: &mut FloatHistogram) {
+    let increase = w.last.count - w.first.count;
+    let to_zero = (increase > 0.0 && w.first.count >= 0.0).then(|| w.first.count / increase);
+    let factor = extrapolation((w.start_ms, w.end_ms), w.times, None, to_zero) / per;
+    scaled_difference(w.layout, (w.last, w.first), factor, w.loose, out);
 }
 
 pub(crate) fn delta(w: &MixedWindow<'_>, notes: &mut Notes) -> Option<Sample> {
@@ -77,7 +78,7 @@ fn float_change(w: &MixedWindow<'_>, is_counter: bool, notes: &mut Notes) -> Opt
         return None;
     }
     let to_zero = (is_counter && difference > 0.0 && first >= 0.0).then(|| first / difference);
-    Some((difference, extrapolation(w, times, begin, to_zero)))
+    Some((difference, extrapolation((w.start_ms(), w.end_ms()), times, begin, to_zero)))
 }
 
 /// The start time of the first sample where the counter began within the window.
@@ -89,13 +90,13 @@ fn begin(w: &MixedWindow<'_>, times: &[i64], starts: &[i64], is_counter: bool) -
 /// By how much the window is longer than what is sampled of it: to its edges where samples come near them, else half of the
 /// usual distance, and not beyond a counter's zero, which lies `to_zero` sampled intervals before the first sample. A
 /// counter that began at `begin` is known from there on.
-fn extrapolation(w: &MixedWindow<'_>, times: &[i64], begin: Option<i64>, to_zero: Option<f64>) -> f64 {
+fn extrapolation((start_ms, end_ms): (i64, i64), times: &[i64], begin: Option<i64>, to_zero: Option<f64>) -> f64 {
     let [first, .., last] = *times else {
         // A single sample is its own end: nothing is known of the distance to the next one.
         return 1.0;
     };
     let seconds = |ms: i64| ms as f64 / 1000.0;
-    let (mut to_start, mut to_end) = (seconds(first - w.start_ms()), seconds(w.end_ms() - last));
+    let (mut to_start, mut to_end) = (seconds(first - start_ms), seconds(end_ms - last));
     let mut sampled = seconds(last - first);
     let spacing = sampled / (times.len() - 1) as f64;
     let threshold = spacing * 1.1;
@@ -137,7 +138,7 @@ fn histogram_change(w: &MixedWindow<'_>, is_counter: bool, notes: &mut Notes) ->
         h.reset_hint = ResetHint::Gauge;
     }
     let to_zero = (is_counter && h.count > 0.0 && first.count >= 0.0).then(|| first.count / h.count);
-    let factor = extrapolation(w, times, begin, to_zero);
+    let factor = extrapolation((w.start_ms(), w.end_ms()), times, begin, to_zero);
     Some((h, factor))
 }
 

@@ -7,7 +7,7 @@ use super::dates::{self, DateKernel};
 use super::math::{self, MathKernel};
 use super::native::NativeKernel;
 use super::{downsampled, mixed_rate, over_time, rate};
-use crate::kernel::OfHistograms::{self, Each, Reusing};
+use crate::kernel::OfHistograms::{self, Each};
 use crate::kernel::RangeKernel;
 use crate::native::variance;
 use Kernel::{Date, Math, Range, Scalar};
@@ -100,7 +100,7 @@ const PLAIN: RangeKernel = RangeKernel {
     check_factors: None,
     resets: false,
     reads_starts: false,
-    edges_only: false,
+    edges: None,
     keeps_name: false,
     names_counter: false,
     depends_on_time: false,
@@ -109,15 +109,8 @@ const PLAIN: RangeKernel = RangeKernel {
 };
 
 /// What `rate` and `increase` have in common.
-const COUNTER: RangeKernel = RangeKernel {
-    resets: true,
-    reads_starts: true,
-    edges_only: true,
-    names_counter: true,
-    anchored: true,
-    smoothed: true,
-    ..PLAIN
-};
+const COUNTER: RangeKernel =
+    RangeKernel { resets: true, reads_starts: true, names_counter: true, anchored: true, smoothed: true, ..PLAIN };
 
 /// All functions, ascending by name.
 pub(crate) static TABLE: &[Row] = &[
@@ -225,7 +218,8 @@ pub(crate) static TABLE: &[Row] = &[
         "increase",
         Range(RangeKernel {
             floats: rate::increase,
-            histograms: Reusing(mixed_rate::increase),
+            histograms: Each(mixed_rate::increase),
+            edges: Some(mixed_rate::increase_of_edges),
             downsampled: downsampled::increase,
             ..COUNTER
         }),
@@ -297,7 +291,8 @@ pub(crate) static TABLE: &[Row] = &[
         "rate",
         Range(RangeKernel {
             floats: rate::rate,
-            histograms: Reusing(mixed_rate::rate),
+            histograms: Each(mixed_rate::rate),
+            edges: Some(mixed_rate::rate_of_edges),
             downsampled: downsampled::rate,
             ..COUNTER
         }),

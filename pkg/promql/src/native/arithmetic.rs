@@ -49,7 +49,7 @@ pub fn compact(h: &mut FloatHistogram) {
 }
 
 /// Whether there are no fewer spans that cover the same buckets.
-fn is_tight(spans: &[Span]) -> bool {
+pub(super) fn is_tight(spans: &[Span]) -> bool {
     spans.iter().skip(1).all(|s| s.offset > 0) && spans.iter().all(|s| s.length > 0)
 }
 
@@ -88,73 +88,13 @@ fn covered(spans: &[Span]) -> impl Iterator<Item = (i32, u32)> {
 }
 
 /// Whether no bucket lies within the zero bucket. Sums and differences pass over those that do, which no client sends.
-pub(super) fn is_clear_of_zero(h: &FloatHistogram) -> bool {
+pub(crate) fn is_clear_of_zero(h: &FloatHistogram) -> bool {
     let outside = |spans: &[Span]| spans.first().is_none_or(|s| upper_bound(s.offset, h.schema) > h.zero_threshold);
     h.zero_threshold == 0.0 || (outside(&h.positive_spans) && outside(&h.negative_spans))
 }
 
-/// Makes `out`, which is any histogram, the gauge (`a` − `b`) × `factor`, compacted, in the memory that it has. Both have the
-/// same layout.
-pub(crate) fn scaled_difference(a: &FloatHistogram, b: &FloatHistogram, factor: f64, out: &mut FloatHistogram) {
-    out.reset_hint = ResetHint::Gauge;
-    out.schema = a.schema;
-    out.zero_threshold = a.zero_threshold;
-    out.zero_count = a.zero_count - b.zero_count;
-    if !a.has_custom_buckets() {
-        out.zero_count *= factor;
-    }
-    out.count = (a.count - b.count) * factor;
-    out.sum = (a.sum - b.sum) * factor;
-    out.custom_values.clear();
-    out.custom_values.extend_from_slice(&a.custom_values);
-    let positive = (&a.positive_buckets[..], &b.positive_buckets[..]);
-    scaled_side(&a.positive_spans, positive, factor, &mut out.positive_spans, &mut out.positive_buckets);
-    let negative = (&a.negative_buckets[..], &b.negative_buckets[..]);
-    scaled_side(&a.negative_spans, negative, factor, &mut out.negative_spans, &mut out.negative_buckets);
-}
-
-fn scaled_side(spans: &[Span], (a, b): (&[f64], &[f64]), factor: f64, out_spans: &mut Vec<Span>, out: &mut Vec<f64>) {
-    out_spans.clear();
-    out.clear();
-    out.extend(a.iter().zip(b).map(|(x, y)| x - y));
-    let any_empty = out.iter().fold(false, |any, v| any | (*v == 0.0));
-    if !any_empty && is_tight(spans) {
-        out_spans.extend(spans);
-        out.iter_mut().for_each(|v| *v *= factor);
-        return;
-    }
-    let (mut next, mut next_out, mut from, mut to) = (0i32, 0i32, 0, 0);
-    for span in spans {
-        let mut index = next.wrapping_add(span.offset);
-        next = index.wrapping_add(span.length as i32);
-        let until = out.len().min(from + span.length as usize);
-        while from < until {
-            let begin = to;
-            while from < until && out[from] != 0.0 {
-                out[to] = out[from] * factor;
-                (from, to) = (from + 1, to + 1);
-            }
-            let length = (to - begin) as u32;
-            match out_spans.last_mut() {
-                _ if length == 0 => {}
-                Some(span) if index == next_out => span.length += length,
-                _ => out_spans.push(Span { offset: index.wrapping_sub(next_out), length }),
-            }
-            index = index.wrapping_add(length as i32);
-            if length > 0 {
-                next_out = index;
-            }
-            while from < until && out[from] == 0.0 {
-                from += 1;
-                index = index.wrapping_add(1);
-            }
-        }
-    }
-    out.truncate(to);
-}
-
 /// Whether both have the same buckets, cut into the same spans, and all count.
-pub(crate) fn same_layout(a: &FloatHistogram, b: &FloatHistogram) -> bool {
+fn same_layout(a: &FloatHistogram, b: &FloatHistogram) -> bool {
     is_clear_of_zero(b)
         && a.schema == b.schema
         && a.zero_threshold == b.zero_threshold
@@ -266,33 +206,6 @@ mod tests {
         let mut want = a.clone();
         want.sub(&other).unwrap();
         assert_eq!(subtract(&a, &other).unwrap().0, want);
-    }
-
-    #[test]
-    fn scaled_differences_are_compact() {
-        let tight = [(-2, 2), (3, 3)];
-        let loose = [(-2, 2), (0, 0), (0, 1), (3, 2)];
-        for (spans, now, before) in [
-            (&tight[..], [4.0, 1.0, 2.0, 9.0, 7.0], [1.0, 0.5, 1.0, 3.0, 1.0]),
-            (&tight, [4.0, 1.0, 2.0, 9.0, 7.0], [4.0, 0.5, 2.0, 3.0, 7.0]),
-            (&loose, [4.0, 1.0, 2.0, 9.0, 7.0], [1.0, 1.0, 1.0, 3.0, 1.0]),
-            (&loose, [4.0, 1.0, 2.0, 9.0, 7.0], [4.0, 1.0, 2.0, 9.0, 7.0]),
-        ] {
-            let both = |counts: &[f64], count| {
-                let one = histogram(spans, counts);
-                let negative_spans = one.positive_spans.clone();
-                let negative_buckets = counts.iter().map(|c| c * 2.0).collect();
-                FloatHistogram { negative_spans, negative_buckets, count, sum: 1.5 * count, zero_count: count, ..one }
-            };
-            let (now, before) = (both(&now, 23.0), both(&before, 6.0));
-            let mut want = subtract(&now, &before).unwrap().0;
-            compact(&mut want);
-            multiply(&mut want, 0.3);
-            want.reset_hint = ResetHint::Gauge;
-            let mut got = both(&[1.0; 5], 99.0);
-            scaled_difference(&now, &before, 0.3, &mut got);
-            assert_eq!(got, want, "{spans:?}");
-        }
     }
 
     #[test]

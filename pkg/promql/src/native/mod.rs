@@ -4,6 +4,7 @@
 mod arithmetic;
 mod buckets;
 mod quantile;
+mod scaled;
 mod stats;
 mod sum;
 mod text;
@@ -12,8 +13,9 @@ mod trim;
 use histogram::FloatHistogram;
 
 pub use arithmetic::{compact, difference, total};
-pub(crate) use arithmetic::{divide, equal, multiply, same_layout, scaled_difference, subtract, with_hint};
+pub(crate) use arithmetic::{divide, equal, is_clear_of_zero, multiply, subtract, with_hint};
 pub(crate) use quantile::{Nans, fraction, quantile};
+pub(crate) use scaled::scaled_difference;
 pub(crate) use stats::variance;
 pub(crate) use sum::{Mean, Sum};
 pub use text::{text, whole_text};
@@ -26,9 +28,8 @@ pub(crate) fn size_bytes(h: &FloatHistogram) -> usize {
     size_of::<FloatHistogram>() + 8 * (spans + floats)
 }
 
-/// As how many samples a histogram counts: one for each 16 bytes of what it holds.
-pub(crate) fn as_samples(h: &FloatHistogram) -> usize {
+/// As how many samples a histogram with so many buckets counts: one for each 16 bytes of what it holds.
+pub(crate) fn as_samples(h: &FloatHistogram, buckets: usize) -> usize {
     let spans = h.positive_spans.len() + h.negative_spans.len();
-    let floats = h.positive_buckets.len() + h.negative_buckets.len() + h.custom_values.len();
-    (size_of::<FloatHistogram>() + 8 * (spans + floats)) / 16
+    (size_of::<FloatHistogram>() + 8 * (spans + buckets + h.custom_values.len())) / 16
 }
