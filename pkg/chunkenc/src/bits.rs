@@ -83,7 +83,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// The bits that the varbit code at the current position carries, and how many they are.
-    #[inline]
+    #[inline(always)]
     fn varbit(&mut self) -> (u64, u32) {
         let word = self.peek();
         let ones = (!word).leading_zeros();
@@ -98,9 +98,10 @@ impl<'a> BitReader<'a> {
             return (word << (ones + 1) >> (64 - width), width);
         }
         // The longest code has no closing zero.
-        self.skip(8);
         let width = if ones == 7 { 56 } else { 64 };
-        (self.take(width), width)
+        let raw = long_word(self.data, self.at + 8, width);
+        self.skip(8 + width);
+        (raw, width)
     }
 
     /// A varbit-coded unsigned integer.
@@ -130,7 +131,7 @@ fn tail_word(data: &[u8], byte: usize) -> u64 {
     u64::from_be_bytes(padded)
 }
 
-/// `n` bits at bit `at`: 0, or 58 to 64.
+/// `n` bits at bit `at`: 0, or 33 to 64.
 #[inline(never)]
 fn long_word(data: &[u8], at: usize, n: u32) -> u64 {
     if n == 0 {

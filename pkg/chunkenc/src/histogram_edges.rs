@@ -172,7 +172,7 @@ impl HistogramEdges {
         }
         let numbers_max =
             self.numbers.len() + (DECODED_BASE_BYTES + DECODED_BYTES_PER_BYTE * data.len()) / size_of::<f64>();
-        let (first, mut state) = (self.times.len(), State::new(encoding));
+        let (first, mut state) = (self.times.len(), State::new(encoding, &layout));
         let (mut time, mut delta, mut before, mut stale) = (0i64, 0i64, 0i64, None);
         for sample in 0..samples {
             let cut = || Error::Truncated { len: data.len(), sample, samples };
@@ -196,7 +196,7 @@ impl HistogramEdges {
             if self.numbers.len() > numbers_max {
                 return Err(invalid(format!("{} bytes decode to too many histograms", data.len())));
             }
-            if !state.advance(&mut bits, sample, &layout).map_err(invalid)? {
+            if !state.advance(&mut bits, sample).map_err(invalid)? {
                 return Err(cut());
             }
             if starts.as_mut().is_some_and(|starts| !starts.skip_one(&mut bits, sample)) {
@@ -244,7 +244,7 @@ mod tests {
     fn histogram(i: i64) -> Histogram {
         Histogram {
             count: 6 * i as u64,
-            sum: i as f64 * 1.5,
+            sum: (i + 1) as f64 * 1.5,
             positive_spans: vec![Span { offset: -1, length: 2 }],
             positive_deltas: vec![i, i],
             negative_spans: vec![Span { offset: 3, length: 1 }],
@@ -257,8 +257,8 @@ mod tests {
         let (mut ints, mut floats) =
             (HistogramAppender::new(ResetFlag::Unknown), FloatHistogramAppender::new(ResetFlag::Unknown));
         for i in 0..samples + stale {
-            let sum = if i < samples { i as f64 * 1.5 } else { model::stale_nan() };
-            let h = Histogram { sum, ..histogram(i) };
+            let fresh = histogram(i);
+            let h = Histogram { sum: if i < samples { fresh.sum } else { model::stale_nan() }, ..fresh };
             ints.append(1000 * i + i % 3, &h).unwrap();
             floats.append(1000 * i + i % 3, &h.to_float()).unwrap();
         }
@@ -338,6 +338,20 @@ mod tests {
         let mut edges = HistogramEdges::default();
         assert_eq!(edges.append(Encoding::Histogram, &gauges.to_vec(), |_, _, _| true), Ok(false));
         assert!(edges.append(Encoding::Xor, &gauges.to_vec(), |_, _, _| true).is_err());
+        // A stale marker before others, which no writer makes; it has no buckets.
+        let (encoding, data) = chunk(true, 3, 0);
+        let at = (0..data.len() * 8 - 64).find(|at| bits_at(&data, *at) == 1.5f64.to_bits()).unwrap();
+        let mut forged = data.clone();
+        (0..64).for_each(|i| set(&mut forged, at + i, model::STALE_NAN_BITS >> (63 - i) & 1));
+        assert_ne!(HistogramEdges::default().append(encoding, &forged, |_, _, _| true), Ok(true));
+    }
+
+    fn bits_at(data: &[u8], at: usize) -> u64 {
+        (at..at + 64).fold(0, |word, bit| word << 1 | u64::from(data[bit / 8] >> (7 - bit % 8) & 1))
+    }
+
+    fn set(data: &mut [u8], at: usize, bit: u64) {
+        data[at / 8] = data[at / 8] & !(1 << (7 - at % 8)) | (bit as u8) << (7 - at % 8);
     }
 
     #[test]

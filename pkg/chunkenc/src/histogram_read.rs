@@ -93,7 +93,7 @@ pub(crate) fn decode(
     let gauge = flag(encoding, data) == GAUGE_FLAG;
     let mut bits = BitReader::new(stream);
     let layout = Layout::read(&mut bits, stream.len() * 8).map_err(Error::Header)?;
-    let mut state = State::new(encoding);
+    let mut state = State::new(encoding, &layout);
     let mut time = Counted::default();
     let sample_bytes = layout.sample_bytes();
     let decoded_bytes_max = DECODED_BASE_BYTES + DECODED_BYTES_PER_BYTE * data.len();
@@ -117,7 +117,7 @@ pub(crate) fn decode(
             (false, 0) => ResetHint::Unknown,
             (false, _) => ResetHint::NotReset,
         };
-        if !state.advance(&mut bits, sample, &layout).map_err(invalid)? {
+        if !state.advance(&mut bits, sample).map_err(invalid)? {
             return Err(cut());
         }
         if !state.is_stale() {

@@ -46,18 +46,20 @@ pub(crate) enum State {
 }
 
 impl State {
-    pub(crate) fn new(encoding: Encoding) -> Self {
+    pub(crate) fn new(encoding: Encoding, layout: &Layout) -> Self {
+        let counts = layout.bucket_counts();
         match encoding {
-            Encoding::Histogram | Encoding::HistogramSt => Self::Integer(Integers::new()),
-            _ => Self::Float(Floats::new()),
+            Encoding::Histogram | Encoding::HistogramSt => Self::Integer(Integers::new(counts)),
+            _ => Self::Float(Floats::new(counts)),
         }
     }
 
     /// Reads the next sample; false when the bytes end.
-    pub(crate) fn advance(&mut self, bits: &mut BitReader<'_>, sample: usize, layout: &Layout) -> Result<bool, String> {
+    #[inline]
+    pub(crate) fn advance(&mut self, bits: &mut BitReader<'_>, sample: usize) -> Result<bool, String> {
         match self {
-            Self::Integer(s) => s.advance(bits, sample, layout),
-            Self::Float(s) => s.advance(bits, sample, layout),
+            Self::Integer(s) => s.advance(bits, sample),
+            Self::Float(s) => s.advance(bits, sample),
         }
     }
 
@@ -78,23 +80,25 @@ pub(crate) struct Integers {
     /// Of the positive buckets, then the negative ones: each counts so many more than the one before it, the first of each
     /// side than none. Empty before the first sample with buckets.
     steps: Runs,
-    /// How many buckets are positive.
+    /// How many buckets are positive, and how many there are.
     positive: usize,
+    buckets: usize,
 }
 
 impl Integers {
-    fn new() -> Self {
+    fn new((positive, negative): (usize, usize)) -> Self {
         Self {
             count: Counted::default(),
             zero_count: Counted::default(),
             sum: Xored { bits: 0, window: Window::FULL },
             steps: Runs::default(),
-            positive: 0,
+            positive,
+            buckets: positive + negative,
         }
     }
 
-    /// Reads the next sample; false when the bytes end.
-    fn advance(&mut self, bits: &mut BitReader<'_>, sample: usize, layout: &Layout) -> Result<bool, String> {
+    /// Reads the next sample; false when the bytes end: each bucket takes a bit at least.
+    fn advance(&mut self, bits: &mut BitReader<'_>, sample: usize) -> Result<bool, String> {
         let first = sample == 0;
         if first {
             self.count.value = bits.varbit_uint() as i64;
@@ -108,9 +112,10 @@ impl Integers {
         if self.sum.bits == model::STALE_NAN_BITS {
             return Ok(true);
         }
-        let Some((positive, buckets)) = room(bits, layout) else { return Ok(false) };
-        self.positive = positive;
-        self.steps.resize(buckets);
+        if self.buckets > bits.left() {
+            return Ok(false);
+        }
+        self.steps.resize(self.buckets);
         if first {
             self.steps.read(bits);
         } else {
@@ -126,18 +131,19 @@ pub(crate) struct Floats {
     sum: Xored,
     /// The positive buckets, then the negative ones.
     buckets: Vec<Xored>,
-    /// How many buckets are positive.
+    /// How many buckets are positive, and how many are negative.
     positive: usize,
+    negative: usize,
 }
 
 impl Floats {
-    fn new() -> Self {
+    fn new((positive, negative): (usize, usize)) -> Self {
         let zero = Xored { bits: 0, window: Window::FULL };
-        Self { count: zero, zero_count: zero, sum: zero, buckets: Vec::new(), positive: 0 }
+        Self { count: zero, zero_count: zero, sum: zero, buckets: Vec::new(), positive, negative }
     }
 
-    /// Reads the next sample; false when the bytes end.
-    fn advance(&mut self, bits: &mut BitReader<'_>, sample: usize, layout: &Layout) -> Result<bool, String> {
+    /// Reads the next sample; false when the bytes end: each bucket takes a bit at least.
+    fn advance(&mut self, bits: &mut BitReader<'_>, sample: usize) -> Result<bool, String> {
         let first = sample == 0;
         for field in [&mut self.count, &mut self.zero_count, &mut self.sum] {
             if first {
@@ -149,8 +155,10 @@ impl Floats {
         if self.sum.bits == model::STALE_NAN_BITS {
             return Ok(true);
         }
-        let Some((positive, buckets)) = room(bits, layout) else { return Ok(false) };
-        self.positive = positive;
+        let buckets = self.positive + self.negative;
+        if buckets > bits.left() {
+            return Ok(false);
+        }
         self.buckets.resize(buckets, Xored { bits: 0, window: Window::FULL });
         for bucket in &mut self.buckets {
             if first {
@@ -172,7 +180,7 @@ impl State {
                 if with_buckets {
                     out.push(s.zero_count.value as u64 as f64);
                     s.steps.running_sums(0..s.positive, out);
-                    s.steps.running_sums(s.positive..s.steps.len(), out);
+                    s.steps.running_sums(s.positive..s.buckets, out);
                 }
             }
             Self::Float(s) => {
@@ -184,13 +192,6 @@ impl State {
             }
         }
     }
-}
-
-/// Positive buckets and all buckets that the layout promises; `None` when there cannot be as many: each takes a bit at
-/// least.
-fn room(bits: &BitReader<'_>, layout: &Layout) -> Option<(usize, usize)> {
-    let (positive, negative) = layout.bucket_counts();
-    (positive + negative <= bits.left()).then_some((positive, positive + negative))
 }
 
 /// A sample of a chunk as it is read, which has no memory of its own.
@@ -213,12 +214,12 @@ impl HistogramRow<'_> {
                 (out.count, out.zero_count) = (s.count.value as u64 as f64, s.zero_count.value as u64 as f64);
                 out.sum = f64::from_bits(s.sum.bits);
                 s.steps.running_sums(0..s.positive, &mut out.positive_buckets);
-                s.steps.running_sums(s.positive..s.steps.len(), &mut out.negative_buckets);
+                s.steps.running_sums(s.positive..s.buckets, &mut out.negative_buckets);
             }
             State::Float(s) => {
                 let value = |field: &Xored| f64::from_bits(field.bits);
                 (out.count, out.zero_count, out.sum) = (value(&s.count), value(&s.zero_count), value(&s.sum));
-                let (positive, negative) = s.buckets.split_at(s.positive);
+                let (positive, negative) = s.buckets.split_at(s.positive.min(s.buckets.len()));
                 out.positive_buckets.extend(positive.iter().map(value));
                 out.negative_buckets.extend(negative.iter().map(value));
             }

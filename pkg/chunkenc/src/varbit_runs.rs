@@ -113,11 +113,6 @@ impl Default for Changes {
 }
 
 impl Runs {
-    /// How many integers there are.
-    pub(crate) fn len(&self) -> usize {
-        self.integers.len()
-    }
-
     /// Makes it `count` integers, of which those that are new are 0.
     pub(crate) fn resize(&mut self, count: usize) {
         if self.integers.len() != count {
@@ -140,11 +135,13 @@ impl Runs {
         }
     }
 
-    /// Appends, for each of the integers in `range`, the sum of those up to it.
+    /// Appends, for each of the integers in `range`, the sum of those up to it; nothing where there are none yet.
     pub(crate) fn running_sums(&self, range: Range<usize>, out: &mut Vec<f64>) {
         match &self.integers {
-            Integers::Narrow { values, .. } => add_up(values[range].iter().map(|v| i64::from(*v)), out),
-            Integers::Wide { values, .. } => add_up(values[range].iter().copied(), out),
+            Integers::Narrow { values, .. } => {
+                add_up(values.get(range).unwrap_or_default().iter().map(|v| i64::from(*v)), out);
+            }
+            Integers::Wide { values, .. } => add_up(values.get(range).unwrap_or_default().iter().copied(), out),
         }
     }
 }

@@ -146,10 +146,13 @@ fn walk(data: &[u8], sink: &mut impl FnMut(i64, u64) -> ControlFlow<()>) -> Resu
 /// Reads an XOR value code as the histogram chunks use it, each field with its own window.
 #[inline]
 pub(crate) fn read_xor(bits: &mut BitReader<'_>, value: &mut u64, window: &mut Window) -> Result<(), String> {
-    if bits.take(1) == 0 {
+    let word = bits.peek();
+    if word >> 63 == 0 {
+        bits.skip(1);
         return Ok(());
     }
-    if bits.take(1) == 1 {
+    bits.skip(2);
+    if word >> 62 == 0b11 {
         *window = read_window(bits)?;
     }
     *value ^= bits.take(window.len()) << window.trailing;
