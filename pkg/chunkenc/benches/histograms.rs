@@ -1,7 +1,9 @@
 //! Chunks of 120 native histograms of 32 buckets: decoding all of them, and those at the edges of windows. Throughput is in
 //! samples.
 
-use chunkenc::{Appended, Encoding, HistogramAppender, HistogramColumn, ResetFlag, decode_histograms};
+use chunkenc::{
+    Appended, Encoding, HistogramAppender, HistogramColumn, HistogramEdges, ResetFlag, decode_histograms,
+};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use histogram::{Histogram, Span};
@@ -15,7 +17,7 @@ const SAMPLES: usize = 120;
 const CHUNKS: usize = 200;
 
 /// Observations between two samples.
-const OBSERVED: [u64; 4] = [0, 20, 1000, 50_000];
+const OBSERVED: [u64; 4] = [0, 20, 1000, 20_000];
 
 fn chunk(seed: u64, observed: u64) -> Vec<u8> {
     let mut seed = seed;
@@ -65,4 +67,28 @@ fn all(bencher: Bencher<'_, '_>, observed: u64) {
         }
         out.times.len()
     });
+}
+
+/// The numbers of `kept` of each four samples.
+fn edges(bencher: Bencher<'_, '_>, observed: u64, kept: i64) {
+    let chunks = chunks(observed);
+    let mut out = HistogramEdges::default();
+    bencher.counter(ItemsCount::new(CHUNKS * SAMPLES)).bench_local(|| {
+        for chunk in &chunks {
+            out.clear(false);
+            let read = out.append(Encoding::Histogram, divan::black_box(chunk), |_, time, _| time / 15_000 % 4 < kept);
+            assert_eq!(read, Ok(true));
+        }
+        out.times.len()
+    });
+}
+
+#[divan::bench(args = OBSERVED, sample_count = 50)]
+fn edges_half(bencher: Bencher<'_, '_>, observed: u64) {
+    edges(bencher, observed, 2);
+}
+
+#[divan::bench(args = OBSERVED, sample_count = 50)]
+fn edges_none(bencher: Bencher<'_, '_>, observed: u64) {
+    edges(bencher, observed, 0);
 }

@@ -10,24 +10,25 @@ const LOOKUP_BITS: u32 = 13;
 const CODES: usize = 8;
 /// Changes that are gathered before they are added.
 const BLOCK: usize = 128;
-/// Bits of a peeked word that are valid.
-const PEEKED_BITS: u32 = 57;
-
+/// Looks into one word. Of one that was read ahead of the last look before, 57 − 13 bits are valid.
+const LOOKS: usize = 3;
 /// So many zero bits in a row are taken at one time.
 const ZEROS: u32 = 24;
+/// The most that are.
+const ZEROS_MAX: usize = 57;
 
 /// What the first bits hold: the codes that lie in them as a whole. In arrays of their own, so that what each next look
 /// waits for is small.
 struct Table {
-    /// How many codes, and four bits higher where the last one ends.
-    sizes: [u8; 1 << LOOKUP_BITS],
+    /// Where the last one ends, and six bits higher how many codes there are.
+    sizes: [u16; 1 << LOOKUP_BITS],
     /// What they stand for; zeros behind the last one.
-    changes: [[i8; CODES]; 1 << LOOKUP_BITS],
+    changes: [[i16; CODES]; 1 << LOOKUP_BITS],
     /// Four bits for each of them: where it ends.
     ends: [u32; 1 << LOOKUP_BITS],
 }
 
-/// Codes of 1, 5 and 9 bits.
+/// Codes of 1, 5, 9 and 13 bits.
 static TABLE: Table = {
     let mut table = Table {
         sizes: [0; 1 << LOOKUP_BITS],
@@ -47,26 +48,27 @@ static TABLE: Table = {
             table.ends[bits] |= end << (4 * codes);
             codes += 1;
         }
-        table.sizes[bits] = (codes | (end as usize) << 4) as u8;
+        table.sizes[bits] = (codes << 6) as u16 | end as u16;
         bits += 1;
     }
     table
 };
 
 /// The change that the code at the top of [`LOOKUP_BITS`] bits stands for, and its bits.
-const fn short_code(bits: u32) -> Option<(i8, u32)> {
-    let (width, len) = match bits >> (LOOKUP_BITS - 3) {
-        0..=3 => return Some((0, 1)),
-        4 | 5 => (3, 5),
-        6 => (6, 9),
+const fn short_code(bits: u32) -> Option<(i16, u32)> {
+    let (width, len) = match bits >> (LOOKUP_BITS - 4) {
+        0..=7 => return Some((0, 1)),
+        8..=11 => (3, 5),
+        12 | 13 => (6, 9),
+        14 => (9, 13),
         _ => return None,
     };
     let raw = (bits >> (LOOKUP_BITS - len)) as i32 & ((1 << width) - 1);
-    Some(((if raw <= 1 << (width - 1) { raw } else { raw - (1 << width) }) as i8, len))
+    Some(((if raw <= 1 << (width - 1) { raw } else { raw - (1 << width) }) as i16, len))
 }
 
 /// The largest change of a short code.
-const SHORT_MAX: i64 = 32;
+const SHORT_MAX: i64 = 256;
 /// Up to here values and changes are taken into narrow integers.
 const NARROW_MAX: i64 = 1 << 30;
 
@@ -101,7 +103,7 @@ impl Default for Integers {
 #[derive(Debug)]
 struct Changes {
     /// Those of short codes; 0 in the place of others.
-    short: [i8; BLOCK + CODES],
+    short: [i16; BLOCK + CODES],
     /// The others, and which integer each belongs to.
     long: Vec<(usize, i64)>,
 }
@@ -235,23 +237,25 @@ impl Changes {
         let mut own = *bits;
         let mut at = 0;
         self.long.clear();
+        let mut word = own.peek();
         'words: while at < count {
-            let mut word = own.peek();
             // Most histograms rest most of the time.
             if word >> (64 - ZEROS) == 0 {
-                let zeros = word.leading_zeros().min(PEEKED_BITS).min((count - at) as u32);
+                let zeros = own.peek().leading_zeros().min((count - at).min(ZEROS_MAX) as u32);
                 self.short[at..at + zeros as usize].fill(0);
                 at += zeros as usize;
                 own.skip(zeros);
+                word = own.peek();
                 continue;
             }
-            for _ in 0..PEEKED_BITS / LOOKUP_BITS {
+            let mut ahead = word;
+            for look in 0..LOOKS {
                 let found = (word >> (64 - LOOKUP_BITS)) as usize;
                 let size = TABLE.sizes[found];
                 // Those behind the last code are overwritten.
                 let Some(place) = self.short[at..].first_chunk_mut::<CODES>() else { break 'words };
                 *place = TABLE.changes[found];
-                let codes = usize::from(size & 0xf);
+                let codes = usize::from(size >> 6);
                 if at + codes >= count {
                     // What is behind the last one belongs to others.
                     own.skip(TABLE.ends[found] >> (4 * (count - at - 1)) & 0xf);
@@ -260,12 +264,19 @@ impl Changes {
                 if codes == 0 {
                     self.long.push((at, own.varbit_int()));
                     at += 1;
-                    break;
+                    word = own.peek();
+                    continue 'words;
                 }
                 at += codes;
-                word <<= size >> 4;
-                own.skip(u32::from(size >> 4));
+                if look + 1 == LOOKS {
+                    // While the last look is still awaited.
+                    ahead = own.peek();
+                }
+                word = word.wrapping_shl(u32::from(size));
+                own.skip(u32::from(size & 0x3f));
+                ahead = ahead.wrapping_shl(u32::from(size));
             }
+            word = ahead;
         }
         *bits = own;
     }

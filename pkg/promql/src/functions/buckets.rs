@@ -105,6 +105,7 @@ impl BucketsOp {
                     }
                     values.sort_by_key(|v| v.step);
                 }
+                native.into_iter().for_each(|(_, h)| cx.histograms.give(h));
             }
             if series.column.is_empty() {
                 cx.recycle(series.column);
