@@ -38,7 +38,7 @@ pub use histogram_write::{Appended, FloatHistogramAppender, HistogramAppender, R
 pub use layout::MAX_BUCKETS;
 pub use timed::TimedChunk;
 pub use xor::{MAX_SAMPLES, XorAppender, encode_xor};
-pub use xor_state::XorState;
+pub use xor_state::{XOR_STATE_BYTES, XorState};
 pub use xor2::{Xor2Appender, decode_xor2, encode_xor2};
 
 /// Why bytes are no chunk.

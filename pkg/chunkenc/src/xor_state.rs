@@ -185,6 +185,48 @@ impl XorState {
     }
 }
 
+/// Bytes of a saved [`XorState`].
+pub const XOR_STATE_BYTES: usize = 32;
+
+impl XorState {
+    /// The state as bytes, for [`Self::restore`].
+    pub fn save(&self) -> [u8; XOR_STATE_BYTES] {
+        let mut out = [0; XOR_STATE_BYTES];
+        out[..8].copy_from_slice(&self.time.to_be_bytes());
+        out[8..16].copy_from_slice(&self.delta.to_be_bytes());
+        out[16..24].copy_from_slice(&self.value.to_be_bytes());
+        out[24..28].copy_from_slice(&self.bits.to_be_bytes());
+        out[28..30].copy_from_slice(&self.samples.to_be_bytes());
+        (out[30], out[31]) = (self.leading, self.trailing);
+        out
+    }
+
+    /// Goes on with a chunk whose state was saved, with the bytes of [`Self::write_to`]: their buffer. Nothing is decoded, so
+    /// that both have to come with a checksum.
+    ///
+    /// # Errors
+    /// When they cannot belong together.
+    pub fn restore(saved: &[u8; XOR_STATE_BYTES], data: &[u8]) -> Result<(Self, Box<[u8]>), Error> {
+        let [a, b, c, d, e, f, g, h, rest @ ..] = *saved;
+        let time = i64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        let [a, b, c, d, e, f, g, h, rest @ ..] = rest;
+        let delta = i64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        let [a, b, c, d, e, f, g, h, rest @ ..] = rest;
+        let value = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        let [a, b, c, d, e, f, leading, trailing] = rest;
+        let (bits, samples) = (u32::from_be_bytes([a, b, c, d]), u16::from_be_bytes([e, f]));
+        let state = Self { time, delta, value, bits, samples, leading, trailing };
+        let fits = bits >= HEADER_BITS && state.size_bytes() == data.len() && samples > 0;
+        if !fits || leading != NO_WINDOW && (leading > 31 || u32::from(leading) + u32::from(trailing) > 63) {
+            return Err(Error::Encoding("the state of an open chunk does not fit its bytes".to_owned()));
+        }
+        let mut buffer = Box::default();
+        grow(&mut buffer, data.len());
+        buffer[..data.len()].copy_from_slice(data);
+        Ok((state, buffer))
+    }
+}
+
 #[inline(always)]
 fn put_change(stage: &mut Stage, change: i64) {
     if change == 0 {
@@ -257,6 +299,31 @@ mod tests {
             column.iter().collect::<Vec<_>>(),
             (0..40).map(|n| (n * 15_000, n as f64 * 0.7)).collect::<Vec<_>>()
         );
+    }
+
+    #[test]
+    fn a_saved_state_goes_on_as_the_state_does() {
+        let (mut state, mut buffer) = (XorState::new(), Box::default());
+        for n in 0..200i64 {
+            state.append(&mut buffer, n * n, (n / 3) as f64 * 0.7).unwrap();
+            let (saved, mut data) = (state.save(), Vec::new());
+            state.write_to(&buffer, state.len(), &mut data);
+            let (mut other, mut bytes) = XorState::restore(&saved, &data).unwrap();
+            for more in 1..5 {
+                let (mut state, mut buffer) = (state.clone(), buffer.clone());
+                state.append(&mut buffer, n * n + more, more as f64).unwrap();
+                other.append(&mut bytes, n * n + more, more as f64).unwrap();
+                assert_eq!(state.len(), n as usize + 2);
+                let (mut right, mut got) = (Vec::new(), Vec::new());
+                state.write_to(&buffer, usize::MAX, &mut right);
+                other.write_to(&bytes, usize::MAX, &mut got);
+                assert_eq!(got, right, "{n}");
+                (other, bytes) = XorState::restore(&saved, &data).unwrap();
+            }
+            assert!(XorState::restore(&saved, &data[1..]).is_err());
+        }
+        assert!(XorState::restore(&[0xff; XOR_STATE_BYTES], &[0; 20]).is_err());
+        assert!(XorState::restore(&XorState::new().save(), &[0, 0]).is_err(), "a chunk without samples");
     }
 
     #[test]

@@ -6,5 +6,6 @@ pub mod db;
 pub mod head;
 pub mod journal;
 pub mod mapped;
+pub mod open_chunks;
 pub mod replay;
 pub mod snapshot;

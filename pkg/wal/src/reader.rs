@@ -47,8 +47,8 @@ pub struct Reader {
     held: Option<Corruption>,
     /// A record was found, behind a corruption if one is held.
     found_behind: bool,
-    /// Nothing behind is read.
-    until: Option<Position>,
+    /// Nothing of this segment behind an offset is read.
+    until: Option<(PathBuf, u64)>,
 }
 
 /// A part of the log that is still to be read.
@@ -69,6 +69,8 @@ struct Current {
     last: bool,
     /// Records that end here or before were read already.
     from: u64,
+    /// What lies behind is not read.
+    until: u64,
     offset: u64,
     compression: Compression,
 }
@@ -117,7 +119,7 @@ impl Reader {
     /// Ends at `until`, where a record of `dir` ends: for a log that is written meanwhile, whose writer knows so much.
     pub fn stop_at(&mut self, until: Position, dir: &Path) {
         self.stop_behind(until.segment, dir);
-        self.until = Some(until);
+        self.until = Some((dir.join(segments::segment_name(until.segment)), until.offset));
     }
 
     /// Reads what follows `from`, where a record ends.
@@ -223,18 +225,11 @@ impl Reader {
                 return true;
             };
             let next = current.scanner.next();
-            let (number, end) = (current.number, current.scanner.end());
-            let is_behind = |offset, until| Position { segment: number, offset } > until;
+            let (end, until) = (current.scanner.end(), current.until);
             match next {
-                Ok(Some(Found::Record { .. })) if self.until.is_some_and(|until| is_behind(end, until)) => {
-                    return self.end();
-                }
-                Ok(Some(Found::Corrupt { offset, .. }))
-                    if self.until.is_some_and(|until| is_behind(offset + 1, until)) =>
-                {
-                    return self.end();
-                }
-                Ok(Some(Found::Record { .. })) if current.scanner.end() <= current.from => {}
+                Ok(Some(Found::Record { .. })) if end > until => return self.end(),
+                Ok(Some(Found::Corrupt { offset, .. })) if offset >= until => return self.end(),
+                Ok(Some(Found::Record { .. })) if end <= current.from => {}
                 Ok(Some(Found::Record { offset, compression })) => {
                     (current.offset, current.compression) = (offset, compression);
                     self.found_behind = true;
@@ -285,8 +280,9 @@ impl Reader {
             Some(buffer) => Scanner::reusing(buffer, file, page),
             None => Scanner::new(file, page),
         };
-        self.current =
-            Some(Current { scanner, path, number, last, from, offset: from, compression: Compression::None });
+        let until = self.until.as_ref().filter(|(of, _)| *of == path).map_or(u64::MAX, |(_, offset)| *offset);
+        let compression = Compression::None;
+        self.current = Some(Current { scanner, path, number, last, from, until, offset: from, compression });
         Ok(())
     }
 

@@ -37,7 +37,11 @@ impl Tsdb {
             tokio::time::sleep(self.blocks.options.map_interval).await;
             self.note_oldest();
             let tsdb = self.clone();
-            if let Err(error) = aside(move |_| async move { tsdb.map_full_chunks().await }).await
+            let mapped = aside(move |_| async move {
+                tsdb.map_full_chunks().await?;
+                tsdb.save_open_chunks().await
+            });
+            if let Err(error) = mapped.await
                 && let Some(times) = failed.count()
             {
                 tracing::warn!(%error, times, "full chunks stay in memory until they can be written");

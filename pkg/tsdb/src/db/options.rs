@@ -55,6 +55,8 @@ pub struct TsdbOptions {
     pub reload_interval: Duration,
     /// How often full chunks of the head are moved to files.
     pub map_interval: Duration,
+    /// Open chunks are saved when the log got so much longer, bytes; where they are large, they wait for a multiple of them.
+    pub unsaved_bytes: u64,
     /// Whether the head is written at the end, so that the next start need not replay the whole log.
     pub memory_snapshot: bool,
     /// Threads that decode the log at a start, and as many that fill the head.
@@ -80,6 +82,7 @@ impl Default for TsdbOptions {
             delay_compact_file: None,
             reload_interval: Duration::from_secs(60),
             map_interval: Duration::from_secs(1),
+            unsaved_bytes: 8 << 20,
             memory_snapshot: false,
             replay_threads: crate::replay::threads(),
             segment_bytes: block::MAX_SEGMENT_BYTES,

@@ -16,6 +16,7 @@ use super::files::remove_leftovers;
 use super::lock::{DirLock, network_file_system};
 use super::log::OldSegments;
 use super::options::{Retention, TsdbDeps, TsdbOptions};
+use super::saving::Saving;
 use super::source::{Lost, Reading};
 use super::stale::StaleThreshold;
 use super::work::aside;
@@ -35,6 +36,8 @@ pub struct Tsdb {
     pub(crate) journal: Arc<LogJournal>,
     pub(crate) log: OldSegments,
     pub(crate) chunks: Arc<MappedChunks>,
+    /// What open chunks are saved.
+    pub(crate) saving: parking_lot::Mutex<Saving>,
     /// Held while full chunks are written or their files removed: a chunk that no series has yet is in use too.
     pub(crate) mapping: tokio::sync::Mutex<()>,
     /// Files of chunks can be removed when the head's readers are past this mark.
@@ -127,6 +130,7 @@ impl Tsdb {
             journal,
             log,
             chunks,
+            saving: parking_lot::Mutex::default(),
             mapping: tokio::sync::Mutex::default(),
             chunks_mark: parking_lot::Mutex::default(),
             replay: state,

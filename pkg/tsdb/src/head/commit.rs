@@ -41,10 +41,12 @@ pub(crate) async fn commit(transaction: Box<Transaction>) -> Result<Committed, C
     transaction.ctx.check().map_err(|error| CommitError { error, visible: Visible::Nothing })?;
     let mut log = LogBatch::default();
     put_transaction(&core, &transaction, &mut log.wal);
+    let in_flight = core.in_flight.begin();
     if !log.wal.is_empty() {
         core.journal.log(log).await.map_err(failed)?;
     }
     let (committed, late) = apply(&core, &transaction);
+    drop(in_flight);
     if let Some(late) = late {
         // These samples are in the log already. What this log adds is that they are found after a restart.
         late.await.map_err(|e| failed(JournalError { nothing_written: false, ..e }))?;

@@ -10,6 +10,7 @@ use super::append::ChunkRules;
 use super::bounds::{Bounds, Floors, Times};
 use super::census::Census;
 use super::exemplars::ExemplarRing;
+use super::in_flight::InFlight;
 use super::index::Index;
 use super::isolation::Isolation;
 use super::metadata::MetadataTable;
@@ -39,6 +40,7 @@ pub(crate) struct Core {
     pub exemplars: RwLock<ExemplarRing>,
     pub metadata: RwLock<MetadataTable>,
     pub isolation: Arc<Isolation>,
+    pub in_flight: InFlight,
     /// Slots with full chunks that are not on disk yet.
     pub full: Mutex<Vec<u32>>,
     pub floors: Floors,

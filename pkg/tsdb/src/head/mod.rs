@@ -20,6 +20,7 @@ mod encode;
 mod exemplars;
 mod floors;
 mod gc;
+mod in_flight;
 mod index;
 mod indexing;
 mod inventory;
@@ -46,6 +47,7 @@ mod records;
 mod resolve;
 mod restore;
 mod rows;
+mod save;
 mod seams;
 mod series;
 mod set;
@@ -115,6 +117,7 @@ impl Head {
             exemplars: RwLock::new(exemplars::ExemplarRing::new(options.exemplars_max)),
             metadata: RwLock::default(),
             isolation: Arc::default(),
+            in_flight: Default::default(),
             full: Mutex::default(),
             floors: bounds::Floors::default(),
             late: Mutex::default(),

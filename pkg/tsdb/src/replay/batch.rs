@@ -12,6 +12,9 @@ use wal::{Compression, Packed, Position, Reader, Unpacker};
 /// Bytes as stored, in a batch; it may end with a record that is longer.
 const PACKED_BYTES: usize = 64 << 10;
 
+/// Records that are looked at for one batch, at most.
+const RECORDS: u64 = 1 << 12;
+
 /// One record as it is stored.
 #[derive(Debug)]
 struct Stored {
@@ -47,6 +50,9 @@ pub(super) struct HistogramColumns {
 pub(super) struct Batch {
     packed: Vec<u8>,
     stored: Vec<Stored>,
+    /// How many were read, those that are left out among them.
+    pub(super) records: u64,
+    segment: u64,
     /// Corrupt places among the records, and where they stand.
     pub(super) corrupt: Vec<String>,
     pub(super) ops: Vec<Op>,
@@ -75,18 +81,24 @@ impl Batch {
         self.histograms.starts_ms.clear();
         self.histograms.values.clear();
         self.markers.clear();
-        (self.invalid_histograms, self.unknown_records) = (0, 0);
+        (self.records, self.invalid_histograms, self.unknown_records) = (0, 0, 0);
     }
 
-    /// Takes the next records of the log; false at its end.
-    pub(super) fn fill(&mut self, reader: &mut Reader, at_segment: &mut dyn FnMut(u64)) -> bool {
-        while self.packed.len() < PACKED_BYTES {
+    /// Takes the next records of the log, `with_samples` or without those that are seen to hold samples; false at its end.
+    pub(super) fn fill(&mut self, reader: &mut Reader, with_samples: bool, at_segment: &mut dyn FnMut(u64)) -> bool {
+        while self.packed.len() < PACKED_BYTES && self.records < RECORDS {
             match reader.read_packed() {
                 None => break,
                 Some(Packed::Corrupt(corruption)) => self.corrupt.push(corruption.to_string()),
                 Some(Packed::Record { compression, bytes, position }) => {
-                    if self.stored.last().is_none_or(|last| last.position.segment != position.segment) {
+                    if self.records == 0 || self.segment != position.segment {
+                        self.segment = position.segment;
                         at_segment(position.segment);
+                    }
+                    self.records += 1;
+                    if !with_samples && Unpacker::first_byte(compression, bytes).is_some_and(|byte| is_samples(&[byte]))
+                    {
+                        continue;
                     }
                     let begin = self.packed.len();
                     self.packed.extend_from_slice(bytes);
@@ -94,18 +106,15 @@ impl Batch {
                 }
             }
         }
-        !self.stored.is_empty() || !self.corrupt.is_empty()
-    }
-
-    pub(super) fn records(&self) -> u64 {
-        self.stored.len() as u64
+        self.records > 0 || !self.corrupt.is_empty()
     }
 
     /// Unpacks and decodes the records.
-    pub(super) fn decode(&mut self, unpacker: &mut Unpacker) {
+    pub(super) fn decode(&mut self, unpacker: &mut Unpacker, with_samples: bool) {
         let (stored, packed) = (std::mem::take(&mut self.stored), std::mem::take(&mut self.packed));
         for Stored { compression, bytes, position } in &stored {
             let decoded = match unpacker.unpack(*compression, packed.get(bytes.clone()).unwrap_or_default()) {
+                Ok(record) if !with_samples && is_samples(record) => Ok(()),
                 Ok(record) => self.record(record).map_err(|e| e.to_string()),
                 Err(why) => Err(why),
             };
@@ -163,6 +172,16 @@ impl Batch {
     pub(super) fn bytes_of(&self, range: &Range<usize>) -> &[u8] {
         self.bytes.get(range.clone()).unwrap_or_default()
     }
+}
+
+/// Whether a record holds samples, which chunks may have.
+fn is_samples(record: &[u8]) -> bool {
+    Kind::of(record).is_some_and(|kind| match kind {
+        Kind::Series | Kind::Tombstones | Kind::Exemplars | Kind::MmapMarkers | Kind::Metadata => false,
+        Kind::Samples | Kind::SamplesWithStarts => true,
+        Kind::Histograms | Kind::CustomHistograms | Kind::HistogramsWithStarts => true,
+        Kind::FloatHistograms | Kind::CustomFloatHistograms | Kind::FloatHistogramsWithStarts => true,
+    })
 }
 
 impl HistogramColumns {

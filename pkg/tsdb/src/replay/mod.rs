@@ -1,5 +1,5 @@
 //! Fills the head at a start: full chunks on disk, the snapshot if there is one, the newest checkpoint, the write-ahead log
-//! behind them, the log of late samples.
+//! behind them, the log of late samples. Without a snapshot, samples of the log are read from where open chunks were saved.
 //!
 //! One thread reads records as they are stored and walks, in the order of the log, through what they hold of series,
 //! deletions, exemplars and metadata; of the samples it chooses those that are in no chunk on disk. A thread for each two cores
@@ -14,6 +14,7 @@ mod lanes;
 mod numbers;
 mod pipeline;
 mod rows;
+mod saved;
 mod sequence;
 mod sources;
 mod tally;
@@ -99,20 +100,25 @@ impl Replay {
     ) -> Result<Replayed, Error> {
         let mut tally = Replayed::default();
         let late_chunks = sources::chunks(&self.chunks, &self.restore, &mut tally);
-        let position = self.sources.snapshot(&self.restore, &mut tally);
+        let snapshot = self.sources.snapshot(&self.restore, &mut tally);
         let mut span = self.progress();
         let work = pipeline::Work {
             restore: &self.restore,
             late_chunks: &late_chunks,
             min_valid_ms: self.min_valid_ms,
             threads: self.threads,
+            with_samples: true,
             is_cancelled,
         };
         let mut at = |segment: u64| {
             span.current = segment.clamp(span.min, span.max);
             progress(span);
         };
-        pipeline::run(&work, self.sources.wal(position)?, false, &mut at, &mut tally)?;
+        let from = match snapshot {
+            Some(position) => Some(position),
+            None => saved::restore(&work, &self.sources, &mut at, &mut tally)?,
+        };
+        pipeline::run(&work, self.sources.wal(from)?, false, &mut at, &mut tally)?;
         pipeline::run(&work, self.sources.wbl()?, true, &mut |_| {}, &mut tally)?;
         drop(late_chunks);
         tally.restored = self.restore.finish()?;

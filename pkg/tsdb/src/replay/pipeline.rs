@@ -24,6 +24,8 @@ pub(super) struct Work<'a> {
     pub(super) late_chunks: &'a HashSet<u64>,
     pub(super) min_valid_ms: i64,
     pub(super) threads: usize,
+    /// Whether samples are filled in.
+    pub(super) with_samples: bool,
     pub(super) is_cancelled: &'a dyn Fn() -> bool,
 }
 
@@ -47,7 +49,8 @@ pub(super) fn run(
         for _ in 0..work.threads {
             let (to, jobs) = sync_channel::<Batch>(QUEUE);
             let (done, from) = sync_channel(QUEUE);
-            scope.spawn(move || decode(&jobs, &done));
+            let with_samples = work.with_samples;
+            scope.spawn(move || decode(&jobs, &done, with_samples));
             decoders.push(Decoder { to, from });
         }
         let mut lanes = Vec::new();
@@ -65,10 +68,10 @@ pub(super) fn run(
     })
 }
 
-fn decode(jobs: &Receiver<Batch>, done: &SyncSender<Batch>) {
+fn decode(jobs: &Receiver<Batch>, done: &SyncSender<Batch>, with_samples: bool) {
     let mut unpacker = Unpacker::default();
     while let Ok(mut batch) = jobs.recv() {
-        batch.decode(&mut unpacker);
+        batch.decode(&mut unpacker, with_samples);
         if done.send(batch).is_err() {
             return;
         }
@@ -90,7 +93,7 @@ fn drive(
         while !ended && waiting.len() < QUEUE * decoders.len() {
             let mut batch = done.pop().unwrap_or_default();
             batch.clear();
-            if !batch.fill(reader, at_segment) {
+            if !batch.fill(reader, work.with_samples, at_segment) {
                 ended = true;
                 break;
             }

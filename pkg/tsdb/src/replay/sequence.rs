@@ -34,7 +34,7 @@ pub(super) struct Sequence<'a> {
 impl Sequence<'_> {
     /// Does the batch's operations, and hands what is left of them to the workers.
     pub(super) fn batch(&mut self, batch: &Batch, tally: &mut Replayed) -> Result<(), Error> {
-        tally.records += batch.records();
+        tally.records += batch.records;
         tally.invalid_histograms += batch.invalid_histograms;
         tally.unknown_records += batch.unknown_records;
         batch.corrupt.iter().for_each(|what| tally.corrupt(self.late, what));

@@ -12,6 +12,7 @@ use super::{Error, Replayed};
 use crate::head::{self, Restore};
 use crate::journal::{Log, log_dir};
 use crate::mapped::{MappedChunk, MappedChunks, without_holes};
+use crate::open_chunks::Saved;
 use crate::snapshot::{self, Record, SnapshotReader};
 
 /// Places on disk.
@@ -24,6 +25,8 @@ pub(super) struct Sources {
     pub(super) checkpoint: Option<Checkpoint>,
     first_segment: Option<u64>,
     snapshot: Option<snapshot::Found>,
+    /// Open chunks that were saved, of this log and no other one.
+    pub(super) saved: Option<Saved>,
 }
 
 fn within(path: &Path) -> impl FnOnce(io::Error) -> Error {
@@ -43,7 +46,14 @@ impl Sources {
         if let Some(found) = snapshot.take_if(|found| last_wal.is_none_or(|last| found.position.segment > last)) {
             tracing::warn!(dir = %found.dir.display(), "the snapshot is ahead of the log and is ignored");
         }
+        let covered = checkpoints.last.as_ref().map_or(0, |checkpoint| checkpoint.segment + 1);
+        let within_log = |saved: &Saved| (covered..=last_wal.unwrap_or(0)).contains(&saved.position.segment);
+        let saved = Saved::find(&wal_dir).unwrap_or_else(|error| {
+            tracing::warn!(%error, "saved open chunks are ignored, the log is replayed instead");
+            None
+        });
         Ok(Self {
+            saved: saved.filter(within_log),
             wal_dir,
             wbl_dir,
             last_wal,
@@ -72,6 +82,14 @@ impl Sources {
         let mut reader = reader.map_err(within(&self.wal_dir))?;
         reader.stop_behind(last, &self.wal_dir);
         Ok(Some(reader))
+    }
+
+    /// The checkpoint and the log up to a place behind it.
+    pub(super) fn wal_until(&self, until: Position) -> Result<Reader, Error> {
+        let reader = Reader::behind_checkpoint(&self.wal_dir, self.checkpoint.as_ref());
+        let mut reader = reader.map_err(within(&self.wal_dir))?;
+        reader.stop_at(until, &self.wal_dir);
+        Ok(reader)
     }
 
     /// The log of late samples.

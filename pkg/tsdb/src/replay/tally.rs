@@ -13,6 +13,8 @@ pub struct Replayed {
     pub chunks: u64,
     /// Series that came with a snapshot.
     pub snapshot_series: u64,
+    /// Open chunks that were saved.
+    pub saved_chunks: u64,
     /// Corrupt places of the write-ahead log and its checkpoint; `prometheus_tsdb_wal_corruptions_total`.
     pub corruptions: u64,
     /// Corrupt places of the log of late samples.
@@ -64,6 +66,7 @@ impl Replayed {
             chunks,
             series,
             snapshot_series = self.snapshot_series,
+            saved_chunks = self.saved_chunks,
             "the write-ahead log is replayed"
         );
         if corruptions + late_corruptions + chunk_corruptions > 0 {

@@ -8,6 +8,7 @@ mod heads_of_prometheus;
 mod meanwhile;
 mod numbers;
 mod restarts;
+mod saved;
 mod snapshots;
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! Filling a head from what a restart finds. New samples may be written meanwhile: they stand behind those of the log.
 
 mod numbers;
+mod open;
 mod part;
 mod series;
 mod waiting;
@@ -81,6 +82,11 @@ impl Restore {
     /// A full chunk on disk. Those of one series come by time.
     pub fn mapped_chunk(&self, number: u64, chunk: MappedChunk) {
         self.waiting.push(number, chunk);
+    }
+
+    /// Whether a full chunk is there that waits for its series.
+    pub fn has_mapped_chunk(&self, number: u64, reference: u64) -> bool {
+        self.waiting.contains(number, reference)
     }
 
     /// None of the full chunks that were told so far is there.

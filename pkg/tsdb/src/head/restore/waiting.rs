@@ -22,14 +22,17 @@ struct Stripe {
 impl Stripe {
     /// The chunks of a number, in the order in which they came.
     fn take(&mut self, number: u64, out: &mut Vec<MappedChunk>) {
+        let before = out.len();
+        out.extend(self.of(number).filter_map(|(_, chunk)| chunk.take()));
+        self.left -= out.len() - before;
+    }
+
+    fn of(&mut self, number: u64) -> impl Iterator<Item = &mut (u64, Option<MappedChunk>)> {
         if !std::mem::replace(&mut self.sorted, true) {
             self.chunks.sort_by_key(|(number, _)| *number);
         }
         let begin = self.chunks.partition_point(|(other, _)| *other < number);
-        let of_number = self.chunks[begin..].iter_mut().take_while(|(other, _)| *other == number);
-        let before = out.len();
-        out.extend(of_number.filter_map(|(_, chunk)| chunk.take()));
-        self.left -= out.len() - before;
+        self.chunks[begin..].iter_mut().take_while(move |(other, _)| *other == number)
     }
 }
 
@@ -39,6 +42,13 @@ impl Waiting {
         let stripe = stripes.entry(number / STRIPE_NUMBERS).or_default();
         stripe.chunks.push((number, Some(chunk)));
         (stripe.sorted, stripe.left) = (false, stripe.left + 1);
+    }
+
+    /// Whether this chunk of a number waits.
+    pub fn contains(&self, number: u64, reference: u64) -> bool {
+        let mut stripes = self.0.lock();
+        let stripe = stripes.get_mut(&(number / STRIPE_NUMBERS));
+        stripe.is_some_and(|stripe| stripe.of(number).any(|(_, c)| c.is_some_and(|c| c.reference == reference)))
     }
 
     pub fn clear(&self) {
@@ -89,7 +99,9 @@ mod tests {
             waiting.take(number, &mut out);
             out.iter().map(|chunk| chunk.reference).collect::<Vec<_>>()
         };
+        assert!(waiting.contains(5, 3) && !waiting.contains(5, 4) && !waiting.contains(4, 3));
         assert_eq!((take(5), take(5), take(6)), (vec![1, 3], vec![], vec![]));
+        assert!(!waiting.contains(5, 3));
         assert_eq!(waiting.numbers(), [2, 9_000, u64::MAX]);
         waiting.push(2, chunk(7));
         assert_eq!((take(2), take(9_000), take(u64::MAX)), (vec![2, 5, 7], vec![4], vec![6]));

@@ -2,38 +2,32 @@
 
 use std::sync::atomic::Ordering;
 
-use chunkenc::{Encoding, TimedChunk, XorState};
 use storage::append::HistogramValue;
-use storage::{Error, Result};
 
 use super::numbers::Lookup;
 use super::{MappedChunk, Restore};
 use crate::head::append::{ChunkRules, Step};
-use crate::head::cutpoints::range_end;
 use crate::head::encode::Row;
-use crate::head::open::{Open, OpenXor};
 use crate::head::out_of_order::LateMapped;
 use crate::head::parts::{Full, Mapped, Value};
-use crate::head::piece::corrupt;
-use crate::head::recode::rows;
 use crate::head::series::Series;
 
 /// Fills in samples, for one thread. All samples of a series go through one worker, in the order of the log.
 #[derive(Debug)]
 pub struct RestoreWorker {
-    restore: Restore,
+    pub(super) restore: Restore,
     lookup: Lookup,
     /// By slot: the time of the last sample in a full chunk on disk. [`UNTOUCHED`] until the series has got its chunks.
     covered_ms: Vec<i64>,
     found: Vec<MappedChunk>,
     min_ms: i64,
     max_ms: i64,
-    chunks: i64,
+    pub(super) chunks: i64,
     full: Vec<u32>,
     unknown: u64,
     skipped: u64,
-    stale: i64,
-    heap_bytes: i64,
+    pub(super) stale: i64,
+    pub(super) heap_bytes: i64,
 }
 
 /// Older than any sample.
@@ -98,7 +92,8 @@ impl RestoreWorker {
         self.skipped += samples;
     }
 
-    /// Gives a series the chunks on disk of this number of it, behind what it has.
+    /// Gives a series the chunks on disk of this number of it, behind what it has. Of one that overlaps what it has, or newer
+    /// samples, it gets the samples between.
     pub fn attach(&mut self, number: u64) {
         let mut found = std::mem::take(&mut self.found);
         found.clear();
@@ -111,28 +106,33 @@ impl RestoreWorker {
 
     fn give(&mut self, number: u64, chunks: &[MappedChunk]) {
         let core = self.restore.core.clone();
-        let Some(mut series) = self.restore.numbers.get(number).and_then(|slot| core.slab.lock(slot)) else {
+        let slot = self.restore.numbers.get(number);
+        let Some((slot, mut series)) = slot.and_then(|slot| Some((slot, core.slab.lock(slot)?))) else {
             self.restore.tally.chunks_dropped.fetch_add(chunks.len() as u64, Ordering::Relaxed);
             return;
         };
-        let before = series.heap_bytes();
+        let mut before = series.heap_bytes();
         let min_valid_ms = core.times.min_valid();
-        let mut dropped = 0;
         series.mapped.reserve_exact(chunks.len());
         for chunk in chunks {
             if !chunk.out_of_order && chunk.max_time_ms < min_valid_ms {
                 continue;
             }
             let present = series.present_begin();
-            let taken = series.in_past(|series| self.take_chunk(series, chunk, present));
-            dropped += u64::from(!taken);
-            if taken {
+            if series.in_past(|series| self.take_chunk(series, chunk, present)) {
                 self.extend(chunk.min_time_ms, chunk.max_time_ms);
                 self.chunks += 1;
+                continue;
             }
+            self.restore.tally.chunks_dropped.fetch_add(1, Ordering::Relaxed);
+            self.heap_bytes += series.heap_bytes() as i64 - before as i64;
+            drop(series);
+            self.part_of(slot, chunk);
+            let Some(again) = core.slab.lock(slot) else { return };
+            series = again;
+            before = series.heap_bytes();
         }
         self.heap_bytes += series.heap_bytes() as i64 - before as i64;
-        self.restore.tally.chunks_dropped.fetch_add(dropped, Ordering::Relaxed);
     }
 
     fn take_chunk(&self, series: &mut Series, chunk: &MappedChunk, present: i64) -> bool {
@@ -277,52 +277,7 @@ impl RestoreWorker {
         }
     }
 
-    /// The chunk that was open when a snapshot was made.
-    pub(super) fn open_chunk(&mut self, number: u64, chunk: &TimedChunk) -> Result<()> {
-        let Some(slot) = self.slot(number) else { return Ok(()) };
-        self.covered_ms(slot);
-        self.attach(number);
-        let core = self.restore.core.clone();
-        let resumed = match chunk.encoding {
-            Encoding::Xor if !core.options.xor2 => Some(XorState::resume(&chunk.data).map_err(corrupt)?),
-            _ => None,
-        };
-        let Some((state, buffer)) = resumed else {
-            for row in rows(chunk)? {
-                let Row { time_ms, start_ms, value } = row;
-                match value {
-                    Value::Float(value) => self.floats(slot, &[(time_ms, value)], &[start_ms]),
-                    Value::Histogram(value) => self.histograms(slot, &[(time_ms, start_ms, value)]),
-                }
-            }
-            self.flush();
-            return Ok(());
-        };
-        let Some(mut series) = core.slab.lock(slot) else { return Ok(()) };
-        let present = series.present_begin();
-        let fits = series.in_past(|series| {
-            let fits = series.open.is_none() && chunk.min_time > series.last_time && chunk.max_time < present;
-            if fits && !state.is_empty() {
-                let cut_at = range_end(chunk.min_time, core.options.chunk_range_ms);
-                series.last_time = state.last_time();
-                series.stale = model::is_stale(state.last_value());
-                series.open = Open::Xor(OpenXor { state, buffer, first_time: chunk.min_time, cut_at });
-            }
-            fits
-        });
-        if !fits {
-            return Err(Error::Corrupt(format!("series {number}: the open chunk overlaps chunks on disk")));
-        }
-        self.stale += i64::from(series.stale);
-        self.heap_bytes += series.open.heap_bytes() as i64;
-        self.chunks += 1;
-        drop(series);
-        self.extend(chunk.min_time, chunk.max_time);
-        self.flush();
-        Ok(())
-    }
-
-    fn extend(&mut self, min_ms: i64, max_ms: i64) {
+    pub(super) fn extend(&mut self, min_ms: i64, max_ms: i64) {
         self.min_ms = self.min_ms.min(min_ms);
         self.max_ms = self.max_ms.max(max_ms);
     }

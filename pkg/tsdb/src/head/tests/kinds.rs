@@ -162,6 +162,47 @@ impl Journal for Failing {
     }
 }
 
+/// A log that takes its time.
+#[derive(Debug)]
+struct Slow(Arc<tokio::sync::Semaphore>);
+
+impl Journal for Slow {
+    fn log(&self, _: LogBatch) -> BoxFuture<'static, Result<(), JournalError>> {
+        let slow = self.0.clone();
+        Box::pin(async move {
+            slow.acquire().await.unwrap().forget();
+            Ok(())
+        })
+    }
+}
+
+/// What is in the log and not yet in the series is not taken for saved.
+#[tokio::test]
+async fn a_commit_is_applied_when_its_series_have_it() {
+    let slow = Arc::new(tokio::sync::Semaphore::new(0));
+    let journal = Arc::new(Slow(slow.clone()));
+    let head = Head::new(HeadParts { journal, ..parts(Arc::default()) }, HeadOptions::default());
+    let begun = head.commits();
+    assert!(head.is_applied(begun));
+    let mut first = begin(&head);
+    let series = resolve(&mut *first, &[("a", "1")]);
+    assert_eq!(floats(&mut *first, &[(series, T, 1.0)]), []);
+    let mut commit = Box::pin(first.commit());
+    assert!(futures::poll!(&mut commit).is_pending());
+    let mark = head.commits();
+    assert!(head.is_applied(begun) && !head.is_applied(mark) && head.range().is_none());
+    slow.add_permits(1);
+    commit.await.unwrap();
+    assert!(head.is_applied(mark) && head.range() == Some((T, T)));
+    // One that is given up is no more under way.
+    let mut second = begin(&head);
+    assert_eq!(floats(&mut *second, &[(series, T + 1, 1.0)]), []);
+    let mut commit = Box::pin(second.commit());
+    assert!(futures::poll!(&mut commit).is_pending() && !head.is_applied(head.commits()));
+    drop(commit);
+    assert!(head.is_applied(head.commits()));
+}
+
 #[tokio::test]
 async fn what_cannot_be_logged_is_not_visible() {
     let journal = Arc::new(Failing::default());
