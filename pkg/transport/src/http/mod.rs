@@ -1,6 +1,7 @@
 //! HTTP: the routes every component has, the web configuration file, request metrics, clients from YAML.
 
 pub mod answers;
+mod clean;
 mod client;
 mod common;
 mod metrics;

@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use tls::{ClientAuth, ServerTls, ServerTlsConfig};
 use tokio::sync::Semaphore;
 
+use super::clean;
 use super::pages::nosniff;
 use super::rate_limit::{self, RateLimit};
 use crate::Error;
@@ -197,6 +198,7 @@ impl WebConfig {
     /// Puts the rate limit, authentication and headers before all routes.
     pub fn wrap(&self, router: Router) -> Router {
         let rules = self.rules.clone();
+        let router = router.layer(middleware::from_fn(clean::redirect));
         let router = router.layer(middleware::from_fn(move |request: Request, next: Next| {
             let rules = rules.read().clone();
             async move { rules.pass(request, next).await }
