@@ -3,10 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use discovery::glob;
 use sha2::{Digest, Sha256};
 use yaml::Node;
-
-use crate::glob::glob;
 
 /// A checksum over the main file, the files with more `scrape_configs` and the rule files. It differs whenever one of them
 /// differs, comes or goes, even where the main file is no correct YAML, so that a reload is tried and its failure shown.

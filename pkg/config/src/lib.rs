@@ -5,7 +5,6 @@
 
 mod alerting;
 mod files;
-mod glob;
 mod headers;
 mod load;
 mod main_file;
@@ -19,8 +18,8 @@ mod tracing;
 mod warnings;
 
 pub use alerting::{AlertingConfig, AlertmanagerConfig};
+pub use discovery::glob;
 pub use files::checksum;
-pub use glob::glob;
 pub use load::{ConfigError, LoadOptions, Loaded, check, load};
 pub use main_file::{Config, Job, RuntimeConfig};
 pub use otlp::{OtlpConfig, TranslationStrategy};

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use discovery::glob;
 use scrape::config::FeatureDefaults;
 use serde::Deserialize;
 
 use crate::files::checksum;
-use crate::glob::glob;
 use crate::main_file::{Config, Job, jobs};
 use crate::targets::BUILT;
 use crate::warnings::{Warning, not_in_force, warning};

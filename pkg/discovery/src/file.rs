@@ -18,6 +18,7 @@ use serde::Deserialize;
 use telemetry::{Counter, GaugeVec, Metrics};
 use tokio_util::sync::CancellationToken;
 
+use crate::glob::{fits, glob};
 use crate::{Changes, Discoverer, Update, Updates};
 
 /// The label that names the file a group was found in, as in Prometheus.
@@ -28,7 +29,7 @@ const PATH_LABEL: &str = "__meta_filepath";
 pub enum Which {
     /// This one. That it is not there is a failure.
     One(PathBuf),
-    /// Each that is there now: a path, whose last part may hold one `*`.
+    /// Each that is there now: a path, whose parts may hold `*`, `?` and `[a-z]`.
     Matching(String),
 }
 
@@ -42,33 +43,9 @@ impl Which {
     fn list(&self) -> io::Result<Vec<PathBuf>> {
         match self {
             Self::One(path) => Ok(vec![path.clone()]),
-            Self::Matching(pattern) => matching(Path::new(pattern)),
+            Self::Matching(pattern) => glob(pattern),
         }
     }
-}
-
-fn folder(pattern: &Path) -> &Path {
-    pattern.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-fn matching(path: &Path) -> io::Result<Vec<PathBuf>> {
-    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
-    let Some((before, after)) = name.split_once('*') else {
-        // A link to nothing, or a file that nobody may look at, is there and does not load.
-        return Ok(match path.symlink_metadata() {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
-            _ => vec![path.to_owned()],
-        });
-    };
-    let entries = match std::fs::read_dir(folder(path)) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?.collect::<io::Result<Vec<_>>>()?,
-    };
-    let fits = |n: &str| n.len() >= before.len() + after.len() && n.starts_with(before) && n.ends_with(after);
-    let mut found: Vec<PathBuf> =
-        entries.into_iter().filter(|e| e.file_name().to_str().is_some_and(fits)).map(|e| e.path()).collect();
-    found.sort();
-    Ok(found)
 }
 
 /// What one file says.
@@ -116,12 +93,11 @@ impl<T> Files<T> {
         for (which, parse) in &self.kinds {
             let paths = match (which.list(), which) {
                 (Err(e), Which::Matching(pattern)) => {
-                    // What the folder holds now is not known: no file of it is forgotten, and the pattern has failed.
-                    let pattern = PathBuf::from(pattern);
-                    let kept = before.extract_if(.., |path, _| path.parent() == Some(folder(&pattern)));
+                    // What is there now is not known: no file of it is forgotten, and the pattern has failed.
+                    let kept = before.extract_if(.., |path, _| fits(pattern, path));
                     self.loaded.extend(kept);
-                    let failure = Some(format!("{}: {e}", folder(&pattern).display()));
-                    self.loaded.insert(pattern, Loaded { value: None, failure, content: None });
+                    let failure = Some(format!("{pattern}: {e}"));
+                    self.loaded.insert(pattern.into(), Loaded { value: None, failure, content: None });
                     continue;
                 }
                 (paths, _) => paths.unwrap_or_default(),
@@ -178,6 +154,10 @@ struct Group {
 /// # Errors
 /// What is wrong, with the line.
 pub fn parse_groups(path: &Path, content: &str) -> Result<Vec<TargetGroup>, String> {
+    // In YAML nothing is an empty list. JSON without a list was not written to its end.
+    if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json")) && content.trim().is_empty() {
+        return Err("line 1: the file is empty, which is no JSON".to_owned());
+    }
     let groups: Vec<Group> = flags::parse_yaml(content)?;
     let path = path.display().to_string();
     let one = |(i, group): (usize, Group)| {
@@ -298,6 +278,7 @@ impl Discoverer for FileDiscoverer {
 mod tests {
     use super::*;
 
+    #[cfg(unix)]
     #[test]
     fn a_folder_that_cannot_be_listed_forgets_no_file() {
         let dir = tempfile::tempdir().unwrap();
@@ -310,7 +291,7 @@ mod tests {
         let mut files = Files::new(vec![(which, Box::new(parse_groups) as Parse<Vec<TargetGroup>>)]);
         files.reload();
         std::fs::remove_dir_all(&folder).unwrap();
-        std::fs::write(&folder, "no folder").unwrap();
+        std::os::unix::fs::symlink(&folder, &folder).unwrap();
         files.reload();
         let loaded: BTreeMap<_, _> = files.loaded().map(|(path, l)| (path.to_owned(), l.clone())).collect();
         assert_eq!(loaded[&file].value.as_ref().unwrap().len(), 1);
@@ -346,9 +327,17 @@ mod tests {
             ("- targets: [x:1]\n  labels: {a: , b: null, c: ~, d: 1, e: true}", 1, 3),
             ("[]", 0, 0),
         ] {
-            let groups = parse_groups(Path::new("f"), text).unwrap();
+            let groups = parse_groups(Path::new("f.json"), text).unwrap();
             assert_eq!(groups.iter().flat_map(|g| g.addresses()).count(), addresses, "{text}");
             assert_eq!(groups.iter().map(|g| g.labels.len()).sum::<usize>(), labels, "{text}: {groups:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_file_says_nothing_in_yaml_only() {
+        for content in ["", " \n"] {
+            assert_eq!(parse_groups(Path::new("a.yml"), content), Ok(Vec::new()));
+            assert!(parse_groups(Path::new("a.json"), content).unwrap_err().contains("empty"));
         }
     }
 
@@ -370,6 +359,8 @@ mod tests {
         let error = read(&dir.path().join("c.json")).unwrap_err();
         assert!(error.starts_with("line 2: "), "{error}");
         assert!(pattern("none.yml").paths().is_empty() && pattern("n*.yml").paths().is_empty());
+        let names = |name: &str| pattern(name).paths().len();
+        assert_eq!((names("[ab].yml"), names("?.y*l"), names("*.*"), names("[!a.yml")), (2, 2, 3, 0));
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod consul;
 pub mod dns;
 pub mod file;
 mod fixed;
+mod glob;
 pub mod http;
 mod manager;
 pub mod records;
@@ -18,6 +19,7 @@ mod refresh;
 mod update;
 
 pub use fixed::FixedDiscoverer;
+pub use glob::glob;
 pub use manager::{Build, Manager, ManagerHandle, ManagerOptions, Snapshot, TargetSet};
 pub use refresh::{Lookup, RefreshDiscoverer, RefreshMetrics};
 pub use update::{Changes, Discoverer, Update, Updates};

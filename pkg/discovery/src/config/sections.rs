@@ -80,11 +80,11 @@ impl FileConfig {
     }
 }
 
-/// At most one `*`, in the last part, and an ending that is known.
+/// Nothing but one part behind the first `*`, and an ending that is known.
 fn is_file_name(name: &str) -> bool {
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
     let known = ["json", "yml", "yaml", "JSON", "YML", "YAML"].contains(&ending);
-    let star_is_last = name.split_once('*').is_none_or(|(_, after)| !after.contains(['*', '/']));
+    let star_is_last = name.split_once('*').is_none_or(|(_, after)| !after.contains('/'));
     known && star_is_last
 }
 

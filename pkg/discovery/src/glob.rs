@@ -4,11 +4,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The paths that match `pattern`, sorted. `*`, `?` and `[a-z]` in any part stand for characters of this part. What does not
-/// exist matches nothing.
+/// exist matches nothing; a link to nothing exists.
 ///
 /// # Errors
-/// A folder that is there and cannot be listed: what it holds is not known.
+/// A folder that is there and cannot be listed: what it holds is not known. A `[` or a `\` that nothing follows.
 pub fn glob(pattern: &str) -> io::Result<Vec<PathBuf>> {
+    if pattern.split('/').any(is_cut_short) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "syntax error in pattern"));
+    }
     let mut found = vec![PathBuf::from(if pattern.starts_with('/') { "/" } else { "" })];
     for part in pattern.split('/').filter(|part| !part.is_empty()) {
         let mut next = Vec::new();
@@ -21,9 +24,36 @@ pub fn glob(pattern: &str) -> io::Result<Vec<PathBuf>> {
         }
         found = next;
     }
-    found.retain(|path| path.exists());
+    let is_there = |path: &PathBuf| match path.symlink_metadata() {
+        Err(e) => !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+        Ok(_) => true,
+    };
+    found.retain(is_there);
     found.sort();
     Ok(found)
+}
+
+/// Whether `pattern` stands for `path`, be it there or not.
+pub(crate) fn fits(pattern: &str, path: &Path) -> bool {
+    let parts = |text: &str| text.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+    let (pattern, path) = (parts(pattern), path.to_str().map(parts).unwrap_or_default());
+    pattern.len() == path.len() && pattern.iter().zip(&path).all(|(part, name)| matches(part, name))
+}
+
+/// Whether a part of a pattern ends where more is needed.
+fn is_cut_short(part: &str) -> bool {
+    let mut rest = part;
+    while let Some(at) = rest.find(['[', '\\']) {
+        let (special, after) = rest[at..].split_at(1);
+        let end = match special {
+            // A class has at least one character.
+            "[" => after.char_indices().skip(1).find(|(_, c)| *c == ']').map(|(at, _)| at + 1),
+            _ => after.chars().next().map(char::len_utf8),
+        };
+        let Some(end) = end else { return true };
+        rest = &after[end..];
+    }
+    false
 }
 
 fn children(folder: &Path, part: &str) -> io::Result<Vec<PathBuf>> {
@@ -125,6 +155,21 @@ mod tests {
     }
 
     #[test]
+    fn patterns_that_are_cut_short() {
+        for (pattern, is_wrong) in [
+            ("[a", true),
+            ("x/[]/y", true),
+            ("a\\", true),
+            ("[a]*", false),
+            ("\\[", false),
+            ("a]b", false),
+            ("[^x]", false),
+        ] {
+            assert_eq!(glob(pattern).is_err(), is_wrong, "{pattern}");
+        }
+    }
+
+    #[test]
     fn folders() {
         let dir = tempfile::tempdir().unwrap();
         for name in ["x/a.yml", "x/b.yml", "y/a.yml", "z.yml"] {
@@ -139,6 +184,8 @@ mod tests {
         assert_eq!(names("x/*.yml"), ["x/a.yml", "x/b.yml"]);
         assert_eq!(names("*/a.yml"), ["x/a.yml", "y/a.yml"]);
         assert_eq!(names("z.yml"), ["z.yml"]);
+        assert_eq!(names("[a-x]/?.y*l"), ["x/a.yml", "x/b.yml"]);
+        assert!(fits("x//[ab].yml", Path::new("x/b.yml")) && !fits("*.yml", Path::new("x/b.yml")));
         assert!(names("none/*.yml").is_empty() && names("none.yml").is_empty() && names("z.yml/*").is_empty());
     }
 }
