@@ -82,6 +82,14 @@ async fn nothing_is_found_where_the_end_is_before_the_start() {
 }
 
 #[tokio::test]
+async fn no_target_is_in_a_state_that_is_unknown() {
+    let (api, _) = Api::server(false);
+    let none = json!({ "activeTargets": [], "droppedTargets": [], "droppedTargetCounts": {} });
+    assert_eq!(data(&api, "targets?state=x").await, none);
+    assert_ne!(data(&api, "targets?state=ACTIVE").await["activeTargets"], json!([]));
+}
+
+#[tokio::test]
 async fn status_pages() {
     let (api, _) = Api::server(true);
     assert_eq!(data(&api, "status/config").await, json!({ "yaml": "global: {}\n" }));

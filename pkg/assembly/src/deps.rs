@@ -42,7 +42,10 @@ impl fmt::Debug for Deps {
 impl Deps {
     /// Those of the process: its clock, its environment, the failpoint that `AION_FAILPOINT` names.
     pub fn of_program(metrics: Metrics) -> Self {
-        let env: Env = Arc::new(|name| std::env::var(name).ok());
+        // Shells know the host's name and seldom tell their children.
+        let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
+        let env: Env =
+            Arc::new(move |name| std::env::var(name).ok().or_else(|| if name == "HOSTNAME" { host() } else { None }));
         Self { failpoints: Failpoints::from_env(&*env), env, ..Self::isolated(metrics) }
     }
 

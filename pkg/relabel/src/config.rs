@@ -66,11 +66,11 @@ impl Serialize for Rule {
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let yaml = RuleYaml {
             source_labels: (!self.source_labels.is_empty()).then(|| self.source_labels.clone()),
-            separator: text(&self.separator),
+            separator: Some(self.separator.clone()),
             regex: text(self.regex.as_str()),
             modulus: (self.modulus != 0).then_some(self.modulus),
             target_label: text(&self.target_label),
-            replacement: text(&self.replacement),
+            replacement: Some(self.replacement.clone()),
             action: text(self.action.name()),
         };
         yaml.serialize(serializer)

@@ -189,6 +189,9 @@ async fn ask_client(request: &Request, body_bytes: usize) -> Result<Answer, Fetc
     let failed = |e: reqwest::Error| {
         // reqwest's own text says what failed, the innermost cause why.
         let cause = std::iter::successors(std::error::Error::source(&e), |e| e.source()).last();
+        if let Some(cause) = cause.filter(|_| e.is_builder()) {
+            return request.failed(cause);
+        }
         let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
         request.failed(format_args!("{}{cause}", e.without_url()))
     };

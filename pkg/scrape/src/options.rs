@@ -47,8 +47,10 @@ pub struct Options {
     pub future_max_ms: i64,
     /// Bytes of an inflated body where the job has no `body_size_limit`.
     pub body_bytes_max: u64,
-    /// Host that stands for `localhost` in the URLs that are shown to others; empty = it stays.
-    pub external_host: String,
+    /// Where others reach this server: its host stands for `localhost` in the URLs that are shown. Empty = that stays.
+    pub external_url: String,
+    /// The port that this server listens on.
+    pub own_port: Option<u16>,
 }
 
 impl Default for Options {
@@ -66,7 +68,8 @@ impl Default for Options {
             keep_one_twin: false,
             future_max_ms: 10 * 60 * 1000,
             body_bytes_max: 1 << 30,
-            external_host: String::new(),
+            external_url: String::new(),
+            own_port: None,
         }
     }
 }

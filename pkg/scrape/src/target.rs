@@ -179,14 +179,19 @@ fn escape_host(address: &str) -> String {
     out
 }
 
-/// The URL as others can reach it: `host` in place of this machine's own name for itself.
-pub(crate) fn global_url(url: &str, host: &str) -> String {
-    let Ok(mut parsed) = url::Url::parse(url) else { return url.to_owned() };
-    let is_local = matches!(parsed.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-    if host.is_empty() || !is_local || parsed.set_host(Some(host)).is_err() {
+/// The URL as others can reach it: this machine's own name for itself becomes the host of `external_url`. On `own_port` the
+/// target is the server, which is reached as the whole of that says.
+pub(crate) fn global_url(url: &str, external_url: &str, own_port: Option<u16>) -> String {
+    let (Ok(mut parsed), Ok(external)) = (url::Url::parse(url), url::Url::parse(external_url)) else {
+        return url.to_owned();
+    };
+    if !matches!(parsed.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")) {
         return url.to_owned();
     }
-    parsed.into()
+    let is_own = own_port.is_some() && parsed.port_or_known_default() == own_port;
+    let changed = parsed.set_host(external.host_str()).is_ok()
+        && (!is_own || parsed.set_scheme(external.scheme()).is_ok() && parsed.set_port(external.port()).is_ok());
+    if changed { parsed.into() } else { url.to_owned() }
 }
 
 #[cfg(test)]
@@ -286,13 +291,14 @@ mod tests {
     #[test]
     fn urls_for_others() {
         for (url, want) in [
-            ("http://localhost:9090/metrics", "http://example.org:9090/metrics"),
+            ("http://localhost:9090/metrics?a=b", "https://example.org/metrics?a=b"),
             ("http://127.0.0.1/metrics", "http://example.org/metrics"),
             ("http://[::1]:1/", "http://example.org:1/"),
-            ("http://a:1/", "http://a:1/"),
+            ("http://a:9090/", "http://a:9090/"),
+            ("http://127.0.0.1:abc/metrics", "http://127.0.0.1:abc/metrics"),
         ] {
-            assert_eq!(global_url(url, "example.org"), want);
-            assert_eq!(global_url(url, ""), url);
+            assert_eq!(global_url(url, "https://example.org/prometheus", Some(9090)), want);
+            assert_eq!(global_url(url, "", None), url);
         }
     }
 }

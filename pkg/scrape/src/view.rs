@@ -57,7 +57,10 @@ fn active(pool: &Pool, running: &Running) -> ActiveTarget {
         labels: target.public.clone(),
         scrape_pool: pool.job.config.job_name.clone(),
         scrape_url: target.url.clone(),
-        global_url: global_url(&target.url, &pool.job.shared.options.external_host),
+        global_url: {
+            let options = &pool.job.shared.options;
+            global_url(&target.url, &options.external_url, options.own_port)
+        },
         last_error: last.error,
         last_scrape_ns: last.time_ms.map(|ms| ms.saturating_mul(1_000_000)),
         last_scrape_duration_s: last.duration_s,
@@ -160,6 +163,15 @@ mod tests {
     use super::*;
     use crate::config::{GlobalConfig, ScrapeConfig};
     use crate::options::{Deps, Options};
+
+    #[test]
+    fn what_a_rule_says_is_shown_even_if_it_is_nothing() {
+        let rule = "{source_labels: [a], separator: '', target_label: b, replacement: ''}";
+        let config = yaml::parse(&format!("{{job_name: j, relabel_configs: [{rule}]}}")).unwrap();
+        let config = ScrapeConfig::from_node(&config, &GlobalConfig::default()).unwrap();
+        let printed = yaml::print(&config).unwrap();
+        assert!(printed.contains("separator: \"\"\n") && printed.contains("replacement: \"\"\n"), "{printed}");
+    }
 
     /// Whoever looks at targets for long holds up no scrape.
     #[tokio::test]

@@ -34,7 +34,7 @@ use crate::guard::{Growing, Guard};
 use crate::in_force::{self, InForce};
 use crate::receivers::receivers;
 use crate::scraping::{Scraping, discoverers};
-use crate::{build_info, database, features, sending};
+use crate::{build_info, capabilities, database, sending};
 
 /// How long the log may take to close.
 const CLOSE: Duration = Duration::from_secs(30);
@@ -237,7 +237,7 @@ fn api_state(
         scrapes: Arc::new(scraping.scrapes().clone()),
         config: in_force.clone(),
         notifications,
-        features: Arc::new(features::shown(config.features)),
+        features: Arc::new(capabilities::shown(config, true)),
         search: false,
         search_limit_max: 0,
         ready: Arc::new(|| true),

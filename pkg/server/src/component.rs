@@ -36,7 +36,7 @@ use crate::routes::Routes;
 use crate::scraping::{Scraping, discoverers};
 use crate::source::Local;
 use crate::unfinished::Noting;
-use crate::{build_info, database, features, sending};
+use crate::{build_info, capabilities, database, sending};
 
 /// How long the last pass of uploads may take, at the end.
 const LAST_PASS: Duration = Duration::from_secs(20);
@@ -253,7 +253,7 @@ fn server_parts(
         scrapes: Arc::new(scraping.scrapes().clone()),
         config: in_force.clone(),
         notifications,
-        features: Arc::new(features::shown(config.features)),
+        features: Arc::new(capabilities::shown(config, false)),
         search: config.features.search_api,
         search_limit_max: config.search_results_max,
         ready: Arc::new(|| true),

@@ -1,7 +1,5 @@
 //! `--enable-feature`, with Prometheus' names.
 
-use std::collections::BTreeMap;
-
 /// What is switched on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Features {
@@ -93,38 +91,6 @@ impl Features {
             _ => return None,
         })
     }
-}
-
-/// What `/api/v1/features` shows.
-pub fn shown(on: Features) -> BTreeMap<String, BTreeMap<String, bool>> {
-    let all = [
-        ("prometheus", "exemplar_storage", on.exemplars),
-        ("prometheus", "remote_write_receiver", true),
-        ("prometheus", "otlp_write_receiver", true),
-        ("otlp_receiver", "delta_conversion", on.otlp_delta_to_cumulative),
-        ("otlp_receiver", "native_delta_ingestion", on.otlp_native_delta),
-        ("prometheus", "memory_snapshot_on_shutdown", on.memory_snapshot),
-        ("promql", "binop_fill_modifiers", on.fill_modifiers),
-        ("promql", "delayed_name_removal", on.delayed_name_removal),
-        ("promql", "experimental_functions", on.experimental_functions),
-        ("promql", "extended_range_selectors", on.extended_range_selectors),
-        ("promql", "type_and_unit_labels", on.type_and_unit_labels),
-        ("promql", "use_start_timestamps", on.use_start_timestamps),
-        ("rules", "concurrent_rule_eval", on.concurrent_rules),
-        ("scrape", "created_timestamp_zero_ingestion", on.created_zero),
-        ("scrape", "extra_scrape_metrics", on.extra_scrape_metrics),
-        ("tsdb", "histograms_st_encoding", on.histogram_starts),
-        ("tsdb", "metadata_wal_records", on.metadata_records),
-        ("tsdb", "st_storage", on.start_timestamps),
-        ("tsdb", "xor2_encoding", on.xor2),
-        ("api", "search", on.search_api),
-        ("api", "admin", true),
-    ];
-    let mut out: BTreeMap<String, BTreeMap<String, bool>> = BTreeMap::new();
-    for (category, name, is_on) in all {
-        out.entry(category.to_owned()).or_default().insert(name.to_owned(), is_on);
-    }
-    out
 }
 
 #[cfg(test)]

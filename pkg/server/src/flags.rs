@@ -38,8 +38,8 @@ const SERVER: &[Flag] = &[
     Flag::switch("web.enable-remote-write-receiver", "Enable API endpoint accepting remote write requests."),
     Flag::text(
         "web.remote-write-receiver.accepted-protobuf-messages",
-        "prometheus.WriteRequest",
-        "The remote write protobuf messages to accept: prometheus.WriteRequest, io.prometheus.write.v2.Request. Can be repeated.",
+        "",
+        "The remote write protobuf messages to accept: prometheus.WriteRequest, io.prometheus.write.v2.Request. Can be repeated. Without it both are accepted.",
     )
     .repeated(),
     Flag::switch("web.enable-otlp-receiver", "Enable API endpoint accepting OTLP write requests."),

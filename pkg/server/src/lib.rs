@@ -7,6 +7,7 @@
 mod agent;
 mod budgets;
 mod build_info;
+mod capabilities;
 mod component;
 mod config;
 mod database;

@@ -130,7 +130,8 @@ fn options(config: &Config, deps: &Deps, loaded: &Loaded) -> Options {
             0 => u64::MAX,
             bytes => bytes,
         },
-        external_host: (deps.env)("HOSTNAME").unwrap_or_default(),
+        external_url: config.rules.external_url.clone(),
+        own_port: config.http.addresses.first().and_then(|address| address.rsplit_once(':')?.1.parse().ok()),
         ..Options::default()
     }
 }

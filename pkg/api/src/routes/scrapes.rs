@@ -50,14 +50,12 @@ struct StepJson<'a> {
 struct RuleJson<'a> {
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     source_labels: &'a [String],
-    #[serde(skip_serializing_if = "str::is_empty")]
     separator: &'a str,
     regex: &'a str,
     #[serde(skip_serializing_if = "is_zero")]
     modulus: u64,
     #[serde(skip_serializing_if = "str::is_empty")]
     target_label: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
     replacement: &'a str,
     action: &'a str,
 }

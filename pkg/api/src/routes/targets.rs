@@ -25,7 +25,7 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/alertmanagers", get(alertmanagers))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct TargetDiscovery<'a> {
     active_targets: Vec<ActiveJson<'a>>,
@@ -81,6 +81,14 @@ async fn targets(State(shared): State<Shared>, params: Params) -> Answered {
         "" | "any" => TargetState::Any,
         "active" => TargetState::Active,
         "dropped" => TargetState::Dropped,
+        // To a server that is a state that no target has.
+        _ if shared.state.server.is_some() => {
+            return success(
+                &TargetDiscovery::default(),
+                &shared.warned(Vec::new()),
+                shared.state.options.annotations_max,
+            );
+        }
         other => return Err(ApiError::parameter("state", format!("not supported value {}", labels::quote(other)))),
     };
     let pages = Pages::of(&params)?;

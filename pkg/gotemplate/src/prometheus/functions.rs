@@ -51,7 +51,8 @@ pub(super) struct AlertFunctions<'a> {
     pub answers: &'a Answers,
 }
 
-const NAMES: [&str; 30] = [
+/// The functions that templates of alerts have beside Go's own.
+pub const NAMES: [&str; 30] = [
     "args",
     "externalURL",
     "first",

@@ -7,4 +7,4 @@ mod names;
 mod replace;
 
 pub use alert::{AlertData, AlertTemplate, Expansion};
-pub use functions::{Answers, Context};
+pub use functions::{Answers, Context, NAMES};

@@ -41,7 +41,8 @@ pub(super) fn receiver(parsed: &Parsed) -> Result<ReceiverConfig, Error> {
     let parse = |name: &String| {
         MessageType::parse(name).ok_or_else(|| Error::flag(FLAG, format!("{name:?} is none of {known}")))
     };
-    let messages = parsed.list(FLAG).iter().map(parse).collect::<Result<_, _>>()?;
+    let given: Vec<_> = parsed.list(FLAG).iter().map(parse).collect::<Result<_, _>>()?;
+    let messages = if given.is_empty() { MessageType::ALL.to_vec() } else { given };
     Ok(ReceiverConfig {
         enabled: parsed.switch("web.enable-remote-write-receiver"),
         messages,

@@ -21,7 +21,7 @@ fn defaults_are_prometheus() {
     assert_eq!((c.config_file.to_str(), c.tsdb.path.to_str()), (Some("prometheus.yml"), Some("data/")));
     assert_eq!((c.tsdb.retention, c.tsdb.wal_sync_interval), (RETENTION_DEFAULT, Duration::from_secs(1)));
     assert_eq!((c.engine.lookback_ms, c.engine.timeout_ms, c.engine.max_concurrent), (300_000, 120_000, 20));
-    assert_eq!(c.receiver.messages, [MessageType::V1]);
+    assert_eq!(c.receiver.messages, MessageType::ALL);
     assert!(c.grpc.is_none() && !c.admin && !c.receiver.enabled && c.http.lifecycle == Some(false));
     assert!(c.limits.memory_bytes > 0 && c.limits.query_bytes_total < c.limits.memory_bytes);
 }
@@ -78,6 +78,26 @@ fn an_external_url_may_be_a_path() {
         assert_eq!((c.http.prefixes.is_root(), c.rules.path_prefix.as_str()), (prefix.is_empty(), prefix), "{url}");
         assert!(c.rules.external_url.starts_with("http://") && c.rules.external_url.ends_with(prefix), "{url}");
     }
+}
+
+#[test]
+fn features_are_told() {
+    let shown = crate::capabilities::shown(&config(&[]).unwrap(), false);
+    let is_on = |category: &str, name: &str| shown[category][name];
+    assert!(is_on("promql_functions", "rate") && !is_on("promql_functions", "sort_by_label"));
+    assert!(is_on("promql_operators", "atan2") && is_on("templating_functions", "humanize"));
+    assert!(is_on("prometheus", "server_mode") && !is_on("api", "lifecycle") && !is_on("api", "remote_write_receiver"));
+    let args = ["--enable-feature=promql-experimental-functions", "--web.enable-lifecycle"];
+    let shown = crate::capabilities::shown(&config(&args).unwrap(), false);
+    assert!(
+        shown["promql_functions"]["sort_by_label"] && shown["promql_operators"]["limitk"] && shown["api"]["lifecycle"]
+    );
+}
+
+#[test]
+fn one_message_of_remote_write_may_be_taken_alone() {
+    let c = config(&["--web.remote-write-receiver.accepted-protobuf-messages=prometheus.WriteRequest"]).unwrap();
+    assert_eq!(c.receiver.messages, [MessageType::V1]);
 }
 
 #[test]
