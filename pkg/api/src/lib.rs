@@ -11,6 +11,7 @@ mod explain;
 pub mod federate;
 pub mod json;
 mod ledger;
+mod multipart;
 mod notifications;
 mod openapi;
 mod params;

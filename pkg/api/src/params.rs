@@ -7,6 +7,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use transport::http::answers::ErrorKind;
 
 use crate::error::ApiError;
+use crate::multipart;
 use crate::shared::Shared;
 use crate::values;
 
@@ -65,20 +66,22 @@ impl Params {
     }
 
     fn add(&mut self, encoded: &[u8], max: usize) -> Result<(), ApiError> {
-        for (name, value) in url::form_urlencoded::parse(encoded) {
-            if max > 0 && self.pairs.len() >= max {
-                return Err(ApiError::bad(format!(
-                    "more than {max} parameters, match[] and others that repeat counted each time: ask for less in one \
-                     request (--query.max-parameters)"
-                )));
-            }
-            // The query has a limit of its own.
-            if value.len() > VALUE_BYTES_MAX && name != "query" {
-                let text = format!("{} bytes, more than {VALUE_BYTES_MAX}", value.len());
-                return Err(ApiError::parameter(&name.chars().take(NAME_SHOWN_MAX).collect::<String>(), text));
-            }
-            self.pairs.push((name.into_owned(), value.into_owned()));
+        url::form_urlencoded::parse(encoded).try_for_each(|(name, value)| self.push(name.into(), value.into(), max))
+    }
+
+    fn push(&mut self, name: String, value: String, max: usize) -> Result<(), ApiError> {
+        if max > 0 && self.pairs.len() >= max {
+            return Err(ApiError::bad(format!(
+                "more than {max} parameters, match[] and others that repeat counted each time: ask for less in one request \
+                 (--query.max-parameters)"
+            )));
         }
+        // The query has a limit of its own.
+        if value.len() > VALUE_BYTES_MAX && name != "query" {
+            let text = format!("{} bytes, more than {VALUE_BYTES_MAX}", value.len());
+            return Err(ApiError::parameter(&name.chars().take(NAME_SHOWN_MAX).collect::<String>(), text));
+        }
+        self.pairs.push((name, value));
         Ok(())
     }
 }
@@ -90,18 +93,33 @@ impl FromRequest<Shared> for Params {
         let mut params = Params::default();
         let max = shared.state.options.parameters_max;
         let (parts, body) = request.into_parts();
-        if matches!(parts.method, Method::POST | Method::PUT) && is_form(&parts.headers) {
-            params.add(&read(body, shared.state.options.body_bytes_max).await?, max)?;
+        let has_form = matches!(parts.method, Method::POST | Method::PUT);
+        let kind = if has_form { content_type(&parts.headers) } else { "" };
+        let read = read(body, shared.state.options.body_bytes_max);
+        let query = parts.uri.query().unwrap_or("").as_bytes();
+        if is(kind, "application/x-www-form-urlencoded") {
+            params.add(&read.await?, max)?;
+            params.add(query, max)?;
+        } else if is(kind, "multipart/form-data") {
+            // Here the URL comes first.
+            params.add(query, max)?;
+            let fields = multipart::fields(kind, &read.await?);
+            let fields = fields.ok_or_else(|| ApiError::bad("error parsing form values: no multipart form"))?;
+            fields.into_iter().try_for_each(|(name, value)| params.push(name, value, max))?;
+        } else {
+            params.add(query, max)?;
         }
-        params.add(parts.uri.query().unwrap_or("").as_bytes(), max)?;
         params.headers = parts.headers;
         Ok(params)
     }
 }
 
-fn is_form(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
-    kind.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
+fn content_type(headers: &HeaderMap) -> &str {
+    headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("")
+}
+
+fn is(content_type: &str, media_type: &str) -> bool {
+    content_type.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case(media_type)
 }
 
 async fn read(body: Body, max: usize) -> Result<bytes::Bytes, ApiError> {

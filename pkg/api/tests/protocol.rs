@@ -109,6 +109,12 @@ async fn forms_have_a_size() {
     assert_eq!(api.post("query", "query=1").await.status, StatusCode::OK);
     let got = api.post("query", &format!("query={}", "1".repeat(100))).await;
     assert_eq!((got.status, got.json()["errorType"].as_str().unwrap()), (StatusCode::PAYLOAD_TOO_LARGE, "bad_data"));
+    // Those of several parts count alike; the URL comes first there.
+    for (value, path, status) in [("2", "query", 200), ("x(", "query?query=1", 200), (&"1".repeat(100), "query", 413)] {
+        let body = format!("--b\r\nContent-Disposition: form-data; name=query\r\n\r\n{value}\r\n--b--");
+        let form = Request::post(format!("/api/v1/{path}")).header("content-type", "multipart/form-data; boundary=b");
+        assert_eq!(api.send(form.body(Body::from(body)).unwrap()).await.status, status, "{value} {path}");
+    }
     // Only forms are read.
     let json = Request::post("/api/v1/query?query=1").header("content-type", "application/json");
     assert_eq!(api.send(json.body(Body::from("query=x(")).unwrap()).await.status, StatusCode::OK);
