@@ -41,6 +41,7 @@ const SERVER: &[Flag] = &[
         "",
         "The remote write protobuf messages to accept: prometheus.WriteRequest, io.prometheus.write.v2.Request. Can be repeated. Without it both are accepted.",
     )
+    .placeholder("<message>")
     .repeated(),
     Flag::switch("web.enable-otlp-receiver", "Enable API endpoint accepting OTLP write requests."),
     Flag::text("web.page-title", "aion server", "Document title of the pages."),
