@@ -1,9 +1,7 @@
 //! Chunks of 120 native histograms of 32 buckets: decoding all of them, and those at the edges of windows. Throughput is in
 //! samples.
 
-use chunkenc::{
-    Appended, Encoding, HistogramAppender, HistogramColumn, HistogramEdges, ResetFlag, decode_histograms,
-};
+use chunkenc::{Appended, Encoding, HistogramAppender, HistogramColumn, HistogramEdges, ResetFlag, decode_histograms};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use histogram::{Histogram, Span};

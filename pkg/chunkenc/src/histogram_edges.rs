@@ -116,7 +116,8 @@ impl HistogramEdges {
     }
 
     /// Reads a chunk whose samples follow on those that are there. The numbers of the first and of the last one are kept, and
-    /// of each other one where `wanted(time before, its time, time after)`. Stale markers at the end are left out.
+    /// of each other one where `wanted(time before, its time, time after)`, which may be asked twice of all. Stale markers at
+    /// the end are left out.
     ///
     /// False for what must be decoded as a whole: gauges, schemas above 8, other stale markers. On that, and on an error,
     /// what has been read of the chunk is there and means nothing.

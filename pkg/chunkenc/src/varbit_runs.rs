@@ -30,11 +30,8 @@ struct Table {
 
 /// Codes of 1, 5, 9 and 13 bits.
 static TABLE: Table = {
-    let mut table = Table {
-        sizes: [0; 1 << LOOKUP_BITS],
-        changes: [[0; CODES]; 1 << LOOKUP_BITS],
-        ends: [0; 1 << LOOKUP_BITS],
-    };
+    let mut table =
+        Table { sizes: [0; 1 << LOOKUP_BITS], changes: [[0; CODES]; 1 << LOOKUP_BITS], ends: [0; 1 << LOOKUP_BITS] };
     let mut bits = 0;
     while bits < 1 << LOOKUP_BITS {
         let (mut codes, mut end) = (0, 0);
@@ -76,7 +73,7 @@ const NARROW_MAX: i64 = 1 << 30;
 #[derive(Debug, Default)]
 pub(crate) struct Runs {
     integers: Integers,
-    changes: Changes,
+    changes: Box<Changes>,
 }
 
 /// Narrow ones as long as it is certain that they fit: twice as many are added at a time.
@@ -90,7 +87,10 @@ enum Integers {
         /// No delta is.
         delta_max: i64,
     },
-    Wide { values: Vec<i64>, deltas: Vec<i64> },
+    Wide {
+        values: Vec<i64>,
+        deltas: Vec<i64>,
+    },
 }
 
 impl Default for Integers {

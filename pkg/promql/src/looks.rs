@@ -38,7 +38,7 @@ impl Looks {
 
     /// For finding the first and the last sample of each stretch.
     pub fn edges(self) -> Edges {
-        Edges { looks: self, ending: self.first_end, beginning: self.first_end }
+        Edges { looks: self, before: i64::MIN, ending: self.first_end, beginning: self.first_end }
     }
 
     /// The end of the first stretch that ends at `time` or later, `end` being that of one that is not behind it.
@@ -55,9 +55,11 @@ impl Looks {
     }
 }
 
-/// Finds the first and the last sample of each stretch, asked for one sample after the other.
+/// Finds the first and the last sample of each stretch, asked for one sample after the other; it may begin anew.
 pub(crate) struct Edges {
     looks: Looks,
+    /// The sample before the one asked for last.
+    before: i64,
     /// The end of the first stretch that ends at the last time asked for, or later.
     ending: i64,
     /// The end of the first stretch that begins at the sample before that one, or later.
@@ -68,6 +70,10 @@ impl Edges {
     /// Whether the sample at `time` is the first or the last one in a stretch, with others right before and after it.
     pub fn is_edge(&mut self, before: i64, time: i64, next: i64) -> bool {
         let Looks { last_end, reach_ms, .. } = self.looks;
+        if before < self.before {
+            *self = self.looks.edges();
+        }
+        self.before = before;
         self.ending = self.looks.end_from(self.ending, time);
         self.beginning = self.looks.end_from(self.beginning, before.saturating_add(reach_ms));
         (self.ending < next && self.ending <= last_end)
@@ -101,6 +107,7 @@ mod tests {
         let mut finder = looks.edges();
         let edges = (0..60).map(|i| 4 * i).filter(|t| finder.is_edge(t - 4, *t, t + 4)).collect::<Vec<_>>();
         assert_eq!(edges, [4, 8, 104, 108, 204, 208]);
+        assert!(finder.is_edge(0, 4, 8) && !finder.is_edge(12, 16, 20));
         // Where samples are far apart, stretches are passed over.
         let mut finder = looks.edges();
         let apart = [(-500, -300), (-300, 4), (4, 207), (207, 900)];
