@@ -37,14 +37,17 @@ impl Tsdb {
             tokio::time::sleep(self.blocks.options.map_interval).await;
             self.note_oldest();
             let tsdb = self.clone();
-            let mapped = aside(move |_| async move {
+            let done = aside(move |_| async move {
                 tsdb.map_full_chunks().await?;
-                tsdb.save_open_chunks().await
+                Ok(tsdb.save_open_chunks().await)
             });
-            if let Err(error) = mapped.await
-                && let Some(times) = failed.count()
-            {
-                tracing::warn!(%error, times, "full chunks stay in memory until they can be written");
+            let (error, what) = match done.await {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => (error, "open chunks are not saved: a start after a kill would take longer"),
+                Err(error) => (error, "full chunks stay in memory until they can be written"),
+            };
+            if let Some(times) = failed.count() {
+                tracing::warn!(%error, times, "{what}");
             }
         }
     }

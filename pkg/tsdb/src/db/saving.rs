@@ -13,7 +13,7 @@ const LOG_BY_CHUNKS: u64 = 3;
 /// What is saved, and what is to be.
 #[derive(Debug, Default)]
 pub(crate) struct Saving {
-    /// Up to where in the log chunks were saved last, and their bytes.
+    /// Up to where in the log chunks were to be saved last, and the bytes of those that were.
     last: Option<(Position, u64)>,
     next: Option<Next>,
     /// Up to where the log was measured.
@@ -49,6 +49,8 @@ impl Tsdb {
         }
         let Next { position, next_number, .. } = *next;
         saving.next = None;
+        // If it fails, the disk may be full: it is left alone for a while.
+        saving.last = Some((position, saving.last.map_or(0, |(_, bytes)| bytes)));
         let failed = |e| Error::Head(format!("saved open chunks: {e}"));
         let (wal_dir, disk) = (log_dir(&self.blocks.dir, Log::Wal), &self.blocks.options.journal.wal.disk);
         let Some(mut writer) = SavedWriter::create(&wal_dir, &**disk, position, next_number).map_err(failed)? else {
