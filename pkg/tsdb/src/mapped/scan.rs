@@ -1,6 +1,11 @@
 //! Walks through the chunks of a file, and finds the next one behind bytes that are corrupt.
 
-use super::format::{At, FILE_HEADER_BYTES, MappedChunk, parse};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use super::format::{At, FILE_HEADER_BYTES, MappedChunk, check_file_header, parse};
 
 /// Bytes that are no chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +16,41 @@ pub(super) struct Bad {
     pub(super) why: String,
 }
 
+/// Bytes that are read at a time. Through a mapping all of a file would count as memory of this process.
+const WINDOW_BYTES: usize = if cfg!(test) { 300 } else { 256 << 10 };
+
+/// Shows the first chunks of a file of `len` bytes to `visit`. Where something else is, or a chunk longer than most, that is
+/// told.
+///
+/// # Errors
+/// The file cannot be read.
+pub(super) fn walk(
+    number: u32,
+    (path, len): (&Path, u64),
+    visit: &mut dyn FnMut(MappedChunk),
+) -> io::Result<Option<usize>> {
+    let (file, len) = (File::open(path)?, usize::try_from(len).unwrap_or(usize::MAX));
+    let (mut window, mut begin) = (vec![0; WINDOW_BYTES], FILE_HEADER_BYTES);
+    let mut head = [0; FILE_HEADER_BYTES];
+    if len < head.len() || file.read_exact_at(&mut head, 0).is_err() || check_file_header(&head).is_some() {
+        return Ok(Some(begin));
+    }
+    while begin < len {
+        window.truncate(len - begin);
+        file.read_exact_at(&mut window, begin as u64)?;
+        let mut at = 0;
+        while let At::Chunk { chunk, end, .. } = parse(number, &window, at) {
+            visit(MappedChunk { reference: chunk.reference + begin as u64, ..chunk });
+            at = end;
+        }
+        if at == 0 {
+            return Ok(Some(begin));
+        }
+        begin += at;
+    }
+    Ok(None)
+}
+
 pub(super) struct Scan<'a> {
     number: u32,
     bytes: &'a [u8],
@@ -18,8 +58,9 @@ pub(super) struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    pub(super) fn new(number: u32, bytes: &'a [u8]) -> Self {
-        Self { number, bytes, at: FILE_HEADER_BYTES }
+    /// From a place on where a chunk may begin.
+    pub(super) fn new(number: u32, bytes: &'a [u8], at: usize) -> Self {
+        Self { number, bytes, at }
     }
 
     /// Where the next chunk begins that holds together, at `from` or behind.

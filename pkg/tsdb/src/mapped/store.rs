@@ -17,7 +17,7 @@ use crate::head::{ChunkSink, ChunkStore};
 
 use super::files::{self, MappedFile};
 use super::format::{At, FILE_HEADER_BYTES, MappedChunk, check_file_header, file_header, is_zero, parse, put_chunk};
-use super::scan::Scan;
+use super::scan::{Scan, walk};
 
 /// How chunks are written.
 #[derive(Debug, Clone)]
@@ -107,34 +107,49 @@ impl MappedChunks {
         let mut loaded = Loaded::default();
         let files: Vec<_> = self.files.read().iter().map(|(number, file)| (*number, file.clone())).collect();
         for (number, file) in files {
-            let name = file.path.display().to_string();
-            let bytes = match file.bytes(0, true) {
-                Ok(bytes) => bytes,
-                Err(e) => {
-                    loaded.corrupt.push((u64::from(number) << 32, Corrupt::new(name, 0, e.to_string())));
-                    continue;
-                }
-            };
-            if let Some(why) = check_file_header(&bytes) {
-                loaded.corrupt.push((u64::from(number) << 32, Corrupt::new(&name, 0, why)));
-            }
-            for found in Scan::new(number, &bytes) {
-                match found {
-                    Ok(chunk) => {
-                        loaded.chunks += 1;
-                        visit(chunk);
-                    }
-                    Err(bad) => {
-                        let why = format!("{}; {} bytes are left out", bad.why, bad.end - bad.offset);
-                        let place = u64::from(number) << 32 | bad.offset;
-                        loaded.corrupt.push((place, Corrupt::new(&name, bad.offset, why)));
-                    }
-                }
-            }
-            // The pages that were read count as this process' memory while they are mapped.
-            file.unmap();
+            self.load_file(number, &file, visit, &mut loaded);
         }
         loaded
+    }
+
+    fn load_file(&self, number: u32, file: &MappedFile, visit: &mut dyn FnMut(MappedChunk), loaded: &mut Loaded) {
+        let name = file.path.display().to_string();
+        let len = file.len.load(Ordering::Acquire);
+        let mut take = |chunk| {
+            loaded.chunks += 1;
+            visit(chunk);
+        };
+        // What else there is, only a look at the whole file tells.
+        let bytes = match walk(number, (&file.path, len), &mut take).map_err(|e| e.to_string()) {
+            Ok(None) => return,
+            Ok(Some(walked)) => file.bytes(0, true).map(|bytes| (bytes, walked)).map_err(|e| e.to_string()),
+            Err(why) => Err(why),
+        };
+        let (bytes, walked) = match bytes {
+            Ok(bytes) => bytes,
+            Err(why) => {
+                loaded.corrupt.push((u64::from(number) << 32, Corrupt::new(name, 0, why)));
+                return;
+            }
+        };
+        if let Some(why) = check_file_header(&bytes) {
+            loaded.corrupt.push((u64::from(number) << 32, Corrupt::new(&name, 0, why)));
+        }
+        for found in Scan::new(number, &bytes, walked) {
+            match found {
+                Ok(chunk) => {
+                    loaded.chunks += 1;
+                    visit(chunk);
+                }
+                Err(bad) => {
+                    let why = format!("{}; {} bytes are left out", bad.why, bad.end - bad.offset);
+                    let place = u64::from(number) << 32 | bad.offset;
+                    loaded.corrupt.push((place, Corrupt::new(&name, bad.offset, why)));
+                }
+            }
+        }
+        // The pages that were read count as this process' memory while they are mapped.
+        file.unmap();
     }
 
     /// Writes a chunk of a series, and tells where it is, for [`Self::read`].
