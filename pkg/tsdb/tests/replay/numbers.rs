@@ -66,6 +66,24 @@ async fn chunks_of_two_numbers_of_one_series() {
     }
 }
 
+/// After a restart the series goes on under its first number, whose chunks are then newer than those of the second one.
+#[tokio::test(flavor = "multi_thread")]
+async fn newer_chunks_of_the_first_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let chunks = MappedChunks::open(&dir.path().join("chunks_head"), MappedOptions::default()).unwrap();
+    for (number, times) in [(1, 0..10), (9, 20..30), (1, 30..40), (9, 10..20), (9, 25..45)] {
+        let (min_time, max_time) = (T + times.start * 1000, T + (times.end - 1) * 1000);
+        let data = encode_xor(times.map(|t| (T + t * 1000, 1.0))).unwrap().into();
+        chunks.write(number, &TimedChunk { min_time, max_time, encoding: Encoding::Xor, data }, false).unwrap();
+    }
+    drop(chunks);
+    log(dir.path(), vec![series(1, "both"), series(9, "both"), samples(&[9], 0..50, 1.0)]);
+    let node = start(dir.path());
+    // Of the one that overlaps others, what is newer is taken.
+    assert_eq!(count(&data(&node.head).await, "both", 1.0), 50);
+    assert_eq!(node.replayed.restored.chunks_dropped, 1);
+}
+
 /// From 3.10 on: a series that left early is forgotten, and may come again under another number.
 #[tokio::test(flavor = "multi_thread")]
 async fn series_that_left_are_forgotten() {

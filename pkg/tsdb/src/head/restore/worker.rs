@@ -142,12 +142,21 @@ impl RestoreWorker {
             late.mapped.push(LateMapped { reference, min_time: min_time_ms, max_time: max_time_ms });
             return true;
         }
-        if min_time_ms <= series.last_time || max_time_ms < min_time_ms || max_time_ms >= present {
+        if max_time_ms < min_time_ms || max_time_ms >= present {
             return false;
         }
+        if min_time_ms <= series.last_time {
+            // Of a series with several numbers, the first may have got the newest chunks.
+            let at = series.mapped.partition_point(|mapped| mapped.min_time < min_time_ms);
+            let is_behind = at.checked_sub(1).is_none_or(|before| series.mapped[before].max_time() < min_time_ms);
+            let is_before = series.mapped.get(at).is_some_and(|behind| max_time_ms < behind.min_time);
+            if is_behind && is_before {
+                series.mapped.insert(at, mapped(chunk));
+            }
+            return is_behind && is_before;
+        }
         if series.open.is_none() && series.full().is_empty() {
-            let span_ms = u32::try_from(max_time_ms - min_time_ms).unwrap_or(u32::MAX);
-            series.mapped.push(Mapped { reference, min_time: min_time_ms, span_ms, samples, encoding });
+            series.mapped.push(mapped(chunk));
         } else {
             // It stands behind samples that are in no chunk on disk: these must come first.
             let Ok(loaded) = self.restore.core.store.read(reference) else { return false };
@@ -299,6 +308,12 @@ impl RestoreWorker {
         tally.unknown.fetch_add(std::mem::take(&mut self.unknown), Ordering::Relaxed);
         tally.skipped.fetch_add(std::mem::take(&mut self.skipped), Ordering::Relaxed);
     }
+}
+
+fn mapped(chunk: &MappedChunk) -> Mapped {
+    let MappedChunk { reference, min_time_ms: min_time, max_time_ms, encoding, samples, .. } = *chunk;
+    let span_ms = u32::try_from(max_time_ms.saturating_sub(min_time)).unwrap_or(u32::MAX);
+    Mapped { reference, min_time, span_ms, samples, encoding }
 }
 
 impl Drop for RestoreWorker {
