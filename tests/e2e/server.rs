@@ -139,6 +139,34 @@ async fn files_that_change_are_loaded_and_mistakes_are_told() -> anyhow::Result<
 }
 
 /// Times and values of all samples of `counted`.
+/// Each way to put an expression into another, as deep as queries may go and deeper.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_query_is_too_deep_for_the_server() -> anyhow::Result<()> {
+    let dir = tempfile::Builder::new().prefix("aion-deep-").tempdir()?;
+    let ours = Prometheus::start(binary(), dir.path(), &server()).await?;
+    for (before, after) in [
+        ("(", ")"),
+        ("-", ""),
+        ("sum(", ")"),
+        ("topk(1, ", ")"),
+        ("sum by (a) (", ")"),
+        ("abs(", ")"),
+        ("label_replace(", ", \"a\", \"$1\", \"b\", \"(.*)\")"),
+        ("max_over_time((", ")[5m:1m])"),
+        ("1 + (", ")"),
+        ("x and on (a) (", ")"),
+        ("info(", ")"),
+    ] {
+        for levels in [50, 90, 99, 150, 190, 199, 10_000] {
+            let query = format!("{}up{}", before.repeat(levels), after.repeat(levels));
+            let answered = ours.api.post("/api/v1/query", &[("query", &query)]).await;
+            let (status, answer) = answered.with_context(|| format!("{levels} times {before}"))?;
+            ensure!(status == 200 || status == 400, "{levels} times {before}: {answer}");
+        }
+    }
+    ours.stop().await
+}
+
 async fn samples(of: &Prometheus, until_s: f64) -> anyhow::Result<BTreeMap<String, String>> {
     let answer = of.api.query("counted[1h]", until_s).await?;
     let points = answer["data"]["result"][0]["values"].as_array().with_context(|| answer.to_string())?;

@@ -335,8 +335,12 @@ fn tools_command(args: Vec<String>) -> ExitCode {
     }
 }
 
+/// Of a thread's stack, as much as the main thread has: queries may nest deep. What is not used takes no memory.
+const STACK_BYTES: usize = 8 << 20;
+
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads can be started")
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all().thread_stack_size(STACK_BYTES).build().expect("threads can be started")
 }
 
 /// Logs as the flags say, and traces where one is to be exported to.

@@ -72,9 +72,9 @@ pub struct RuntimeConfig {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Lists {
-    /// Paths of files with rules; the last part may hold one `*`.
+    /// Paths of files with rules; parts may hold `?` and `[a-z]`, the last one `*`.
     rule_files: Vec<String>,
-    /// Paths of files with more `scrape_configs`; the last part may hold one `*`.
+    /// Paths of files with more `scrape_configs`; parts may hold `?` and `[a-z]`, the last one `*`.
     scrape_config_files: Vec<String>,
 }
 

@@ -49,7 +49,7 @@ impl StaticConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FileConfig {
-    /// Paths that end with `.json`, `.yml` or `.yaml`; the last part may hold one `*`. Required.
+    /// Paths that end with `.json`, `.yml` or `.yaml`; parts may hold `?` and `[a-z]`, the last one `*`. Required.
     pub files: Vec<String>,
     /// How often they are read. Default: `5m`.
     pub refresh_interval: DurationMs,
