@@ -29,7 +29,7 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) config: ScrapeConfig,
-    pub(crate) client: HttpClient,
+    client: HttpClient,
     /// The `Accept` header, of targets whose native histograms are not wanted and of those whose are.
     accept: [Arc<str>; 2],
     pub(crate) shared: Arc<Shared>,
@@ -59,6 +59,22 @@ impl Job {
             client,
             shared,
             failures,
+        })
+    }
+
+    /// The client of jobs with an equal configuration of HTTP.
+    pub(crate) fn shared_client(&self) -> HttpClient {
+        self.client.clone()
+    }
+
+    /// The client for a target. Each that is asked by a socket has its own: connections are kept by the host of the URL.
+    pub(crate) fn client(&self, target: &Target) -> HttpClient {
+        let Some(path) = target.unix_socket.clone() else { return self.client.clone() };
+        let made = self.config.http.clone().keeping_encodings().through_socket(path).build();
+        made.unwrap_or_else(|e| {
+            // It reads the same files as the job's own, which could be used a moment ago.
+            tracing::error!(job = self.config.job_name, url = target.url, error = %e, "no client for a socket");
+            self.client.clone()
         })
     }
 

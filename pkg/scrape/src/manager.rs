@@ -110,7 +110,7 @@ impl Manager {
                 jobs.push((config.job_name, None));
                 continue;
             }
-            let client = before.filter(|job| job.config.http == config.http).map(|job| job.client.clone());
+            let client = before.filter(|job| job.config.http == config.http).map(|job| job.shared_client());
             let (tried, failed) = match before.is_some() {
                 true => (&metrics.reloads, &metrics.reloads_failed),
                 false => (&metrics.pools, &metrics.pools_failed),

@@ -1,5 +1,7 @@
 //! Targets: from discovered labels to what is scraped. Source: Prometheus' `scrape.PopulateLabels` and `Target.URL`.
 
+use std::path::PathBuf;
+
 use labels::{Builder, Labels};
 use model::{ADDRESS_LABEL, TargetGroup};
 
@@ -14,6 +16,7 @@ const INTERVAL: &str = "__scrape_interval__";
 const TIMEOUT: &str = "__scrape_timeout__";
 const NATIVE: &str = "__scrape_native_histograms__";
 const CLASSIC: &str = "__always_scrape_classic_histograms__";
+const SOCKET: &str = "__unix_socket__";
 const CONVERT: &str = "__convert_classic_histograms_to_nhcb__";
 
 /// What is scraped, and how often.
@@ -26,6 +29,8 @@ pub(crate) struct Target {
     /// Before relabelling.
     pub(crate) discovered: Labels,
     pub(crate) url: String,
+    /// The socket that it is asked by, in place of the URL's host.
+    pub(crate) unix_socket: Option<PathBuf>,
     pub(crate) interval_ms: i64,
     pub(crate) timeout_ms: i64,
     pub(crate) native_histograms: bool,
@@ -126,12 +131,14 @@ fn make(config: &ScrapeConfig, mut labels: Builder, discovered: Labels) -> Resul
         labels.set("instance", &address);
     }
     let url = url(config, &labels);
+    let unix_socket = Some(labels.value(SOCKET)).filter(|path| !path.is_empty()).map(PathBuf::from);
     let labels = labels.build();
     Ok(Target {
         public: Labels::from_pairs(labels.iter().filter(|(name, _)| !name.starts_with(RESERVED_PREFIX))),
         labels,
         discovered,
         url,
+        unix_socket,
         interval_ms,
         timeout_ms,
         native_histograms,

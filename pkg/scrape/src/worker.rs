@@ -329,7 +329,7 @@ impl Drop for Worker {
 fn request(job: &Job, target: &Target) -> Request {
     let limit = job.config.body_size_limit.0;
     Request {
-        client: job.client.clone(),
+        client: job.client(target),
         url: target.url.clone(),
         accept: job.accept(target),
         accept_encoding: crate::accept::accept_encoding(&job.config),

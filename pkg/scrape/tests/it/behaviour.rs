@@ -116,6 +116,25 @@ async fn good_answers() {
     }
 }
 
+/// Whatever its address says.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_target_behind_a_unix_socket() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("exporter.sock");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    tokio::spawn(async move { axum::serve(listener, routes()).await });
+    let path = path.display().to_string();
+    for way in WAYS {
+        let harness = Harness::new(&[&format!("{way}job_name: j, metrics_path: /ok")]);
+        let target: &[(&str, &str)] = &[("__address__", "exporter.invalid"), ("__unix_socket__", &path)];
+        harness.discover(&[("j", &[target])]);
+        harness.wait_for_samples("a", 2).await;
+        let target = harness.wait_for_health(TargetHealth::Up).await;
+        assert_eq!(target.scrape_url, "http://exporter.invalid/ok");
+    }
+}
+
 #[tokio::test]
 async fn bad_answers() {
     for (path, more, why) in [

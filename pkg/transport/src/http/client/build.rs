@@ -51,6 +51,9 @@ impl ClientConfig {
         if !self.follow_redirects {
             builder = builder.redirect(reqwest::redirect::Policy::none());
         }
+        if let Some(path) = &self.unix_socket {
+            builder = builder.unix_socket(path.clone());
+        }
         builder.build().map_err(|e| Error::Config(format!("HTTP client: {e}")))
     }
 }

@@ -57,6 +57,9 @@ pub struct ClientConfig {
     /// Bodies come as they were sent, compressed or not.
     #[serde(skip)]
     pub(super) keeps_encodings: bool,
+    /// All connections go to this socket, whatever host a URL names.
+    #[serde(skip)]
+    pub(super) unix_socket: Option<PathBuf>,
 }
 
 /// The keys of [`ClientConfig`] that Prometheus has.
@@ -94,6 +97,7 @@ impl Default for ClientConfig {
             http_headers: None,
             transport_config: None,
             keeps_encodings: false,
+            unix_socket: None,
         }
     }
 }
@@ -361,6 +365,13 @@ impl ClientConfig {
     #[must_use]
     pub fn keeping_encodings(mut self) -> Self {
         self.keeps_encodings = true;
+        self
+    }
+
+    /// Has the client connect to a Unix domain socket in place of the host of a URL.
+    #[must_use]
+    pub fn through_socket(mut self, path: PathBuf) -> Self {
+        self.unix_socket = Some(path);
         self
     }
 

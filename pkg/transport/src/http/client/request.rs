@@ -63,8 +63,8 @@ impl HttpClient {
     /// than plain HTTP, or headers that may differ from time to time.
     pub fn repeated(&self, url: &str, headers: &[(HeaderName, &str)]) -> Option<RepeatedGet> {
         let c = &*self.config;
-        if c.proxy_url.is_some() || c.proxy_from_environment != Some(false) || self.tokens.is_some() || c.reads_files()
-        {
+        let is_plain = c.proxy_url.is_none() && c.proxy_from_environment == Some(false) && c.unix_socket.is_none();
+        if !is_plain || self.tokens.is_some() || c.reads_files() {
             return None;
         }
         let times = c.transport_config.clone().unwrap_or_default();
