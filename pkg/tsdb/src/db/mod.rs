@@ -19,6 +19,7 @@ mod plan;
 mod read_only;
 mod retention;
 mod rounds;
+mod save;
 mod saving;
 mod seams;
 mod source;
