@@ -171,8 +171,9 @@ impl HistogramEdges {
         if known_schema(layout.schema) != layout.schema {
             return Ok(Outcome::Odd);
         }
-        let numbers_max =
-            self.numbers.len() + (DECODED_BASE_BYTES + DECODED_BYTES_PER_BYTE * data.len()) / size_of::<f64>();
+        let decoded_max = (DECODED_BASE_BYTES + DECODED_BYTES_PER_BYTE * data.len()) / size_of::<f64>();
+        // Places have 32 bits.
+        let numbers_max = (self.numbers.len() + decoded_max).min(LEFT_OUT as usize - 1);
         let (first, mut state) = (self.times.len(), State::new(encoding, &layout));
         let (mut time, mut delta, mut before, mut stale) = (0i64, 0i64, 0i64, None);
         for sample in 0..samples {
@@ -225,7 +226,6 @@ impl HistogramEdges {
         self.times.push(time);
         self.places.push(match state {
             Some(state) => {
-                // A histogram of 2³² numbers would be one of 32 GiB.
                 let place = self.numbers.len() as u32;
                 state.append_numbers(with_buckets, &mut self.numbers);
                 place

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use chunkenc::{
-    Column, CounterReader, Encoding, HistogramColumn, XorAppender, aggr, decode_floats, decode_floats_between,
-    decode_histograms, decode_histograms_between, num_samples,
+    Column, CounterReader, Encoding, HistogramColumn, HistogramEdges, XorAppender, aggr, decode_floats,
+    decode_floats_between, decode_histograms, decode_histograms_between, num_samples,
 };
 
 /// Floats, read whole and in part.
@@ -57,10 +57,27 @@ fn histograms(encoding: Encoding, data: &[u8]) {
         Err(_) => assert!(column.times.is_empty()),
     }
     let middle = column.times.get(column.times.len() / 2).copied().unwrap_or(0);
+    edges(encoding, data, decoded.is_ok().then_some(&column));
     drop(column);
     let mut part = HistogramColumn::default();
     if decode_histograms_between(encoding, data, middle, i64::MAX, &mut part).is_ok() {
         assert!(part.times.iter().all(|t| *t >= middle));
+    }
+}
+
+/// Edges, all of them wanted, beside the whole where that decodes.
+fn edges(encoding: Encoding, data: &[u8], whole: Option<&HistogramColumn>) {
+    let mut edges = HistogramEdges::default();
+    let (Ok(true), Some(whole)) = (edges.append(encoding, data, |_, _, _| true), whole) else { return };
+    assert_eq!(edges.times, whole.times[..edges.times.len()]);
+    let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    for chunk in &edges.chunks {
+        for (i, h) in (chunk.first..=chunk.last).zip(&whole.values) {
+            let numbers = edges.numbers(i, chunk).expect("all were wanted");
+            assert_eq!(bits(&[numbers.count, numbers.sum, numbers.zero_count]), bits(&[h.count, h.sum, h.zero_count]));
+            assert_eq!(bits(numbers.positive), bits(&h.positive_buckets));
+            assert_eq!(bits(numbers.negative), bits(&h.negative_buckets));
+        }
     }
 }
 

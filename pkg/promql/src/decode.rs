@@ -147,8 +147,7 @@ impl Decoder {
             let wanted = |before, time, next| finder.is_edge(before, time, next);
             let decoded = out.edges.append(encoded.encoding, &encoded.data, wanted);
             if decoded != Ok(true) || !is_within(&out.edges.times[before..], chunk) {
-                out.edges.clear(false);
-                return Ok(false);
+                return Ok(self.no_edges(out));
             }
             chunk_bytes += chunk.size_bytes() as u64;
             cx.work(encoded.data.len())?;
@@ -157,11 +156,16 @@ impl Decoder {
             self.count(&out.column, cx)?;
         }
         if !out.edges.times.is_sorted_by(|a, b| a < b) {
-            out.edges.clear(false);
-            return Ok(false);
+            return Ok(self.no_edges(out));
         }
         cx.stats.chunk_bytes += chunk_bytes;
         Ok(true)
+    }
+
+    fn no_edges(&mut self, out: &mut Samples) -> bool {
+        out.edges.clear(false);
+        self.histogram_bytes = 0;
+        false
     }
 
     /// Fills `out` with at least the last sample at or before `time` of the series, if it has one after `after`.

@@ -55,15 +55,17 @@ pub(crate) fn run(
     cx: &mut Cx,
 ) -> Result<()> {
     let courses = courses(&windows.samples.edges);
-    let mut resets = Vec::new();
+    let (mut resets, mut held) = (Vec::new(), 0);
     if courses.last().is_some_and(|course| course.steady_since > 0) {
+        held = whole_bytes(&windows.samples.edges, &courses);
+        cx.hold(0, held)?;
         (windows.samples.histograms, resets) = whole(&windows.samples.edges, &courses);
     }
     let edges = &windows.samples.edges;
     let (places, distance) = windows.places(&edges.times, cx.lookback_ms);
     let steps = windows.grid.steps();
     let mut notes = Notes::default();
-    let (mut first_chunk, mut last_chunk, mut looked_at, mut held) = (0, 0, 0, 0);
+    let (mut first_chunk, mut last_chunk, mut looked_at) = (0, 0, 0);
     for (step, (low, high)) in places.iter().take(steps).zip(&places[distance..]).enumerate() {
         let (low, high) = (*low as usize, *high as usize);
         if low >= high {
@@ -105,6 +107,7 @@ pub(crate) fn run(
     }
     // Who keeps the column counts it.
     cx.release(0, held);
+    windows.samples.histograms.clear();
     cx.stats.total_samples += looked_at;
     cx.annotations.notes(notes, metric, windows.first_span);
     Ok(())
@@ -167,6 +170,16 @@ fn histogram(layout: &FloatHistogram, numbers: EdgeNumbers<'_>) -> FloatHistogra
         negative_buckets: numbers.negative.to_vec(),
         ..layout.clone()
     }
+}
+
+/// What [`whole`] makes takes so many bytes at most.
+fn whole_bytes(edges: &HistogramEdges, courses: &[Course]) -> usize {
+    let of_samples = edges.times.len() * (size_of::<(i64, Arc<FloatHistogram>)>() + size_of::<bool>());
+    let of_chunk = |(chunk, course): (&EdgeChunk, &Course)| {
+        let kept = (chunk.first..=chunk.last).filter(|i| edges.numbers(*i, chunk).is_some()).count();
+        (kept + 1) * (course.weight + 1) * 16
+    };
+    of_samples + edges.chunks.iter().zip(courses).map(of_chunk).sum::<usize>()
 }
 
 /// All histograms, in the place of those that were left out the first one of their chunk; and which were reset since the one
