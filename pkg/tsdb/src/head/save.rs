@@ -23,18 +23,18 @@ impl Head {
         let core = &self.core;
         for slot in 0..core.slab.end() {
             let Some(series) = core.slab.lock(slot) else { continue };
-            let of = (series.reference, series.mapped.last().map_or(0, |mapped| mapped.reference));
+            let behind = series.mapped.last();
+            let of = (series.reference, behind.map_or(0, |mapped| mapped.reference));
             series.full().iter().for_each(|full| writer.chunk(of, &full.chunk()));
             match &series.open {
                 Open::Xor(open) if !open.state.is_empty() => {
                     let times_ms = (open.first_time, open.state.last_time());
                     writer.growing(of, times_ms, (&open.state, &open.buffer), open.cut_at);
                 }
-                open => {
-                    if let Some(chunk) = open.chunk(open.len()).map_err(|e| Error::Series(of.0, e))? {
-                        writer.chunk(of, &chunk);
-                    }
-                }
+                open => match open.chunk(open.len()).map_err(|e| Error::Series(of.0, e))? {
+                    Some(chunk) => writer.chunk(of, &chunk),
+                    None => behind.into_iter().for_each(|last| writer.nothing(of, (last.min_time, last.max_time()))),
+                },
             }
             drop(series);
             writer.flush()?;

@@ -1,7 +1,8 @@
 //! A file is a head and frames, each `be32 length | be32 crc | payload`. The first payload says where in the log it belongs; the
 //! last one is a mark and the number of those between, inverted. These are chunks:
 //! `be64 series | be64 place of the chunk before, on disk | be64 min | be64 max | encoding | uvarint length | data`. Where
-//! the encoding is [`GROWING`], `be64 cut at | state` of an XOR chunk stand before the length.
+//! the encoding is [`GROWING`], `be64 cut at | state` of an XOR chunk stand before the length. A series that has only chunks on disk
+//! ends with [`NOTHING`].
 
 use bytes::Bytes;
 use chunkenc::{Encoding, TimedChunk, XOR_STATE_BYTES, XorState};
@@ -19,6 +20,8 @@ pub(super) const FRAME_BYTES: usize = 256 << 10;
 pub(super) const FRAME_BYTES_MAX: usize = 64 << 20;
 /// In place of an encoding.
 const GROWING: u8 = 0xff;
+/// The same, where nothing follows.
+const NOTHING: u8 = 0xfe;
 
 /// A chunk that was in no file.
 #[derive(Debug)]
@@ -54,17 +57,20 @@ pub enum SavedData<'a> {
         /// As the encoding has it.
         data: &'a [u8],
     },
+    /// All are in chunks on disk; times are those of the last one.
+    Nothing,
 }
 
 impl SavedChunk<'_> {
-    /// As a chunk of any kind.
-    pub fn chunk(&self) -> TimedChunk {
+    /// As a chunk of any kind, if there is one.
+    pub fn chunk(&self) -> Option<TimedChunk> {
         let (encoding, data) = match self.data {
             SavedData::Growing { data, .. } => (Encoding::Xor, data),
             SavedData::Chunk { encoding, data } => (encoding, data),
+            SavedData::Nothing => return None,
         };
         let (min_time, max_time) = (self.min_time_ms, self.max_time_ms);
-        TimedChunk { min_time, max_time, encoding, data: Bytes::copy_from_slice(data) }
+        Some(TimedChunk { min_time, max_time, encoding, data: Bytes::copy_from_slice(data) })
     }
 }
 
@@ -114,6 +120,10 @@ pub(super) fn put_growing(out: &mut Vec<u8>, (state, buffer): (&XorState, &[u8])
     state.write_to(buffer, state.len(), out);
 }
 
+pub(super) fn put_nothing(out: &mut Vec<u8>) {
+    out.push(NOTHING);
+}
+
 pub(super) fn put_data(out: &mut Vec<u8>, encoding: Encoding, data: &[u8]) {
     out.push(encoding as u8);
     put_uvarint(out, data.len() as u64);
@@ -131,6 +141,7 @@ pub(super) fn read_chunk<'a>(cursor: &mut Cursor<'a>) -> Result<SavedChunk<'a>, 
             let state = state.first_chunk().ok_or_else(|| at.corrupt("the state is cut short"))?;
             SavedData::Growing { state, data: cursor.string_bytes()?, cut_at_ms }
         }
+        [NOTHING] => SavedData::Nothing,
         byte => {
             let encoding = byte.first().and_then(|byte| Encoding::from_byte(*byte));
             let encoding = encoding.filter(|encoding| *encoding != Encoding::Aggregates);

@@ -30,8 +30,13 @@ fn read(dir: &Path) -> Result<Option<Vec<Row>>, Error> {
                 Some(cut_at_ms)
             }
             SavedData::Chunk { .. } => None,
+            SavedData::Nothing => {
+                assert!(chunk.chunk().is_none());
+                rows.push((chunk.number, chunk.behind, (0, 0), Encoding::Xor, Vec::new(), None));
+                return Ok(());
+            }
         };
-        let TimedChunk { min_time, max_time, encoding, data } = chunk.chunk();
+        let TimedChunk { min_time, max_time, encoding, data } = chunk.chunk().unwrap();
         rows.push((chunk.number, chunk.behind, (min_time, max_time), encoding, data.to_vec(), cut_at));
         Ok(())
     })?;
@@ -54,6 +59,10 @@ fn save(dir: &Path, position: Position, series: u64) -> Vec<Row> {
             let (state, buffer) = XorState::resume(&data).unwrap();
             writer.growing((number, 0), times, (&state, &buffer), 1_000);
             rows.push((number, 0, times, Encoding::Xor, data, Some(1_000)));
+        }
+        if number % 5 == 0 {
+            writer.nothing((number, 99), (0, 0));
+            rows.push((number, 99, (0, 0), Encoding::Xor, Vec::new(), None));
         }
         writer.flush().unwrap();
     }

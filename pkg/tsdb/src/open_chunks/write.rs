@@ -7,7 +7,7 @@ use chunkenc::{TimedChunk, XorState};
 use encoding::crc32c;
 use wal::{Disk, Position, SegmentFile};
 
-use super::format::{Begin, FRAME_BYTES, FRAME_HEAD_BYTES, MAGIC, end, put_data, put_growing, put_head};
+use super::format::{Begin, FRAME_BYTES, FRAME_HEAD_BYTES, MAGIC, end, put_data, put_growing, put_head, put_nothing};
 use super::{Error, NAME, UNFINISHED, checksum_before};
 
 /// Writes chunks. Without [`Self::finish`] those that were saved before stay.
@@ -69,6 +69,12 @@ impl SavedWriter {
     pub fn chunk(&mut self, of: (u64, u64), chunk: &TimedChunk) {
         put_head(&mut self.frame, of, (chunk.min_time, chunk.max_time));
         put_data(&mut self.frame, chunk.encoding, &chunk.data);
+    }
+
+    /// A series that has all its samples in chunks on disk, of which this is the last one.
+    pub fn nothing(&mut self, of: (u64, u64), times_ms: (i64, i64)) {
+        put_head(&mut self.frame, of, times_ms);
+        put_nothing(&mut self.frame);
     }
 
     /// To be called now and then.

@@ -5,7 +5,7 @@ use wal::Position;
 use super::pipeline::{self, Work};
 use super::sources::Sources;
 use super::{Error, Replayed};
-use crate::open_chunks::Saved;
+use crate::open_chunks::{Saved, SavedData};
 
 /// Restores what saved open chunks have: with the chunks on disk these are all samples of the log before a place, so that of
 /// the log before only the other records are read. That place, or `None` if there are none that can be used.
@@ -21,7 +21,7 @@ pub(super) fn restore(
     pipeline::run(&others, before, false, at_segment, tally)?;
     let (mut worker, mut chunks) = (work.restore.worker(), 0);
     let restored = saved.each(&mut |chunk| {
-        chunks += 1;
+        chunks += u64::from(!matches!(chunk.data, SavedData::Nothing));
         worker.saved_chunk(chunk).map_err(|e| e.to_string())
     });
     match restored {
@@ -44,7 +44,9 @@ fn is_whole(saved: &Saved, work: &Work<'_>, tally: &Replayed) -> bool {
         return false;
     }
     let checked = saved.each(&mut |chunk| {
-        let is_there = chunk.behind == 0 || work.restore.has_mapped_chunk(chunk.number, chunk.behind);
+        // What is in blocks is not needed.
+        let is_needed = chunk.behind != 0 && chunk.max_time_ms >= work.min_valid_ms;
+        let is_there = !is_needed || work.restore.has_mapped_chunk(chunk.number, chunk.behind);
         if is_there { Ok(()) } else { Err("the chunk on disk before its open one is missing".to_owned()) }
     });
     if let Err(error) = &checked {

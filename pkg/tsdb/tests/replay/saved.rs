@@ -244,3 +244,37 @@ async fn series_that_left_behind_them() {
     let left: Vec<_> = all.keys().filter(|key| !read.contains_key(*key)).map(|(labels, _)| labels).collect();
     assert!(!left.is_empty() && left.iter().all(|labels| *labels == left[0]), "one series left");
 }
+
+/// A series without an open chunk has nothing to be saved, but its chunks on disk have to be there all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn chunks_of_series_without_an_open_one_are_missed_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let chunks_dir = dir.path().join("chunks_head");
+    let chunks = MappedChunks::open(&chunks_dir, MappedOptions::default()).unwrap();
+    let xor = encode_xor((0..10).map(|t| (T + t * 1000, 1.0))).unwrap().into();
+    let chunk = TimedChunk { min_time: T, max_time: T + 9_000, encoding: Encoding::Xor, data: xor };
+    chunks.write(1, &chunk, false).unwrap();
+    drop(chunks);
+    log(dir.path(), vec![series(1, "on_disk"), samples(&[1], 0..10, 1.0)]);
+    let node = start(dir.path());
+    let rows: Vec<_> = (0..600).map(|i| (T + i * 1000, i as f64 * 0.1)).collect();
+    assert_eq!(append(&node.head, &[("__name__", "open")], &rows).await, []);
+    node.save(dir.path());
+    let all = data(&node.head).await;
+    node.stop();
+    let node = start(dir.path());
+    assert!(node.replayed.saved_chunks > 0);
+    assert_same(&data(&node.head).await, &all, "with its chunk");
+    node.stop();
+    std::fs::remove_dir_all(&chunks_dir).unwrap();
+    let node = start(dir.path());
+    assert_same(&data(&node.head).await, &all, "without its chunk");
+    assert_eq!(node.replayed.saved_chunks, 0);
+    node.stop();
+    // Nobody misses what is in blocks: its files are removed.
+    let node = start_with(dir.path(), 2, T + 10_000);
+    assert!(node.replayed.saved_chunks > 0);
+    let is_due = |key: &(String, i64)| key.1 >= T + 10_000;
+    let read = data(&node.head).await;
+    assert!(all.iter().filter(|(key, _)| is_due(key)).all(|(key, value)| read.get(key) == Some(value)));
+}

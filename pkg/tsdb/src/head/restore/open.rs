@@ -61,7 +61,7 @@ impl RestoreWorker {
                 return Ok(());
             }
         }
-        self.samples_of(slot, &saved.chunk())
+        saved.chunk().map_or(Ok(()), |chunk| self.samples_of(slot, &chunk))
     }
 
     /// Gives a series that has no open chunk this one, which holds samples; false if it does not stand between what the
