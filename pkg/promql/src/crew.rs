@@ -42,6 +42,8 @@ struct Desk {
     waiting: VecDeque<Batch>,
     done: BTreeMap<u64, Done>,
     is_closed: bool,
+    /// Threads that were asked to help and are not gone.
+    present: usize,
 }
 
 /// Where batches are handed over.
@@ -52,9 +54,28 @@ struct Table {
     more: Condvar,
     /// A batch is done.
     ready: Condvar,
+    /// A thread is gone.
+    left: Condvar,
 }
 
-/// Closes the table, so that nobody waits at it for ever.
+/// One of the threads that help, until it is gone.
+struct Present(Arc<Table>);
+
+impl Present {
+    fn new(table: &Arc<Table>) -> Self {
+        table.desk.lock().present += 1;
+        Self(table.clone())
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.desk.lock().present -= 1;
+        self.0.left.notify_all();
+    }
+}
+
+/// Closes the table, and waits for all to leave: what a query took is given back when it ends.
 struct Open(Arc<Table>);
 
 impl Drop for Open {
@@ -62,8 +83,11 @@ impl Drop for Open {
         let mut desk = self.0.desk.lock();
         desk.is_closed = true;
         desk.waiting.clear();
-        drop(desk);
         self.0.more.notify_all();
+        while desk.present > 0 {
+            self.0.left.wait(&mut desk);
+        }
+        desk.done.clear();
     }
 }
 
@@ -88,8 +112,8 @@ impl Crew {
         let hands = cx.hands.clone()?;
         let table = Open(Arc::default());
         let lent = hands.lend(|| {
-            let (table, each, shared) = (table.0.clone(), each.fork(cx), cx.share());
-            Box::new(move || table.serve(each, &shared))
+            let (present, each, shared) = (Present::new(&table.0), each.fork(cx), cx.share());
+            Box::new(move || present.0.serve(each, shared))
         });
         let ahead = 2 * lent as u64 + 1;
         (lent > 0).then(|| Self {
@@ -233,7 +257,7 @@ impl Table {
     }
 
     /// Works on batches until no more come.
-    fn serve<E: Each>(&self, mut each: E, shared: &Shared) {
+    fn serve<E: Each>(&self, mut each: E, shared: Shared) {
         let mut cx = shared.cx();
         while let Some(batch) = self.wait_for_work() {
             let number = batch.number;
