@@ -20,6 +20,11 @@ pub(crate) trait Each: Send + 'static {
 
     /// The steps of what it makes.
     fn steps(&self) -> usize;
+
+    /// About the bytes that are looked at and made for `series`.
+    fn work_bytes(&self, series: &Series) -> usize {
+        series.chunks.iter().map(|c| c.size_bytes()).sum::<usize>() + self.steps() * 8
+    }
 }
 
 /// The operator.
@@ -54,7 +59,7 @@ impl<E: Each> Operator for OverSeries<E> {
                 return Ok(next);
             }
             let Some(series) = self.fetch.next(cx)? else { return Ok(None) };
-            self.bytes += series.chunks.iter().map(|c| c.size_bytes()).sum::<usize>() + self.each.steps() * 8;
+            self.bytes += self.each.work_bytes(&series);
             if self.bytes > cx.options.alone_bytes_max {
                 // Little is done sooner than handed over. Where no thread is free, one may be later.
                 self.bytes = 0;

@@ -118,7 +118,16 @@ impl Each for InstantSelector {
     fn steps(&self) -> usize {
         self.grid.steps()
     }
+
+    fn work_bytes(&self, series: &Series) -> usize {
+        let all = series.chunks.iter().map(|c| c.size_bytes()).sum::<usize>() + self.grid.steps() * 8;
+        // At one instant only the end of a series is looked at.
+        if self.grid.steps() == 1 { all.min(INSTANT_BYTES) } else { all }
+    }
 }
+
+/// See [`Each::work_bytes`].
+const INSTANT_BYTES: usize = 64;
 
 impl InstantSelector {
     /// Sets the last sample within the lookback, or the sample after it where it `holds` the time.
