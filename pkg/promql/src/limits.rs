@@ -58,7 +58,7 @@ impl Default for EngineOptions {
             type_and_unit_labels: false,
             use_start_timestamps: false,
             threads: 0,
-            alone_bytes_max: 1 << 20,
+            alone_bytes_max: 256 << 10,
             passes: crate::Passes::ALL,
             parse: promql_syntax::ParseOptions::STABLE,
         }
