@@ -6,8 +6,8 @@ use chunkenc::{EdgeChunk, EdgeNumbers, HistogramEdges};
 use histogram::{FloatHistogram, ResetHint};
 
 use crate::eval::{Cx, Result};
-use crate::mixed::{HistogramKernel, Sample, window};
-use crate::native::{as_samples, is_clear_of_zero, size_bytes};
+use crate::mixed::{HistogramKernel, Sample, put, window};
+use crate::native::{as_samples, is_clear_of_zero};
 use crate::notes::Notes;
 use crate::samples::HistogramSamples;
 use crate::window::Windows;
@@ -94,16 +94,7 @@ pub(crate) fn run(
         } else {
             None
         };
-        match value {
-            None => {}
-            Some(Sample::Float(v)) => column.set(step, v),
-            Some(Sample::Histogram(h)) => {
-                let bytes = size_bytes(&h);
-                cx.hold(0, bytes)?;
-                held += bytes;
-                column.native_histograms.push((step as u32, h));
-            }
-        }
+        held += put(value, step, column, cx)?;
     }
     // Who keeps the column counts it.
     cx.release(0, held);

@@ -163,16 +163,7 @@ pub(crate) fn each(
         if let Some(counts) = cx.step_counters(windows.grid) {
             counts[step] += seen as u64;
         }
-        match kernel(&window, &mut notes) {
-            None => {}
-            Some(Sample::Float(v)) => column.set(step, v),
-            Some(Sample::Histogram(h)) => {
-                let bytes = size_bytes(&h);
-                cx.hold(0, bytes)?;
-                held += bytes;
-                column.native_histograms.push((step as u32, h));
-            }
-        }
+        held += put(kernel(&window, &mut notes), step, column, cx)?;
     }
     // Who keeps the column counts it.
     cx.release(0, held);
@@ -193,6 +184,23 @@ const NEAR: usize = 16;
 struct Place {
     floats: Range<usize>,
     histograms: Range<usize>,
+}
+
+/// Puts what a kernel made of a step into the column, and counts it; gives its bytes.
+pub(crate) fn put(value: Option<Sample>, step: usize, column: &mut StepColumn, cx: &mut Cx) -> Result<usize> {
+    match value {
+        None => Ok(0),
+        Some(Sample::Float(v)) => {
+            column.set(step, v);
+            Ok(0)
+        }
+        Some(Sample::Histogram(h)) => {
+            let bytes = size_bytes(&h);
+            cx.hold(0, bytes)?;
+            column.native_histograms.push((step as u32, h));
+            Ok(bytes)
+        }
+    }
 }
 
 /// What a step sees; `None` where there is nothing. And which of the histograms that is.

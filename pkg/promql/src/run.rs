@@ -1,4 +1,4 @@
-//! A planned query, run to its answer on one thread.
+//! A planned query, run to its answer.
 
 use labels::Labels;
 
