@@ -8,7 +8,7 @@ use bytes::Bytes;
 use chunkenc::Encoding;
 use encoding::{Cursor, check_crc};
 
-use crate::{ChunkMeta, Error, Result, map_file};
+use crate::{ChunkFile, ChunkMeta, Error, Result};
 
 /// First four bytes of a segment file.
 pub const SEGMENT_MAGIC: u32 = 0x85BD_40DD;
@@ -58,7 +58,7 @@ pub fn record_len(bytes: &[u8]) -> Option<u64> {
 /// The segment files of one block, mapped.
 #[derive(Debug, Clone)]
 pub struct ChunkReader {
-    segments: Vec<(Arc<str>, Bytes)>,
+    segments: Vec<(Arc<str>, ChunkFile)>,
 }
 
 impl ChunkReader {
@@ -90,7 +90,7 @@ impl ChunkReader {
                 let what = format!("segment {} is missing", i + 1);
                 return Err(Error::corrupt(path.display().to_string(), 0, what));
             }
-            segments.push((path.display().to_string(), map_file(&path)?));
+            segments.push((path.display().to_string(), ChunkFile::open(&path)?));
         }
         Self::new(segments)
     }
@@ -99,16 +99,16 @@ impl ChunkReader {
     ///
     /// # Errors
     /// [`Error::Corrupt`] or [`Error::Version`] on a bad header.
-    pub fn new(segments: Vec<(String, Bytes)>) -> Result<Self> {
-        for (file, bytes) in &segments {
-            check_segment_header(file, bytes)?;
+    pub fn new(segments: Vec<(String, ChunkFile)>) -> Result<Self> {
+        for (file, segment) in &segments {
+            check_segment_header(file, segment.bytes())?;
         }
-        Ok(Self { segments: segments.into_iter().map(|(file, bytes)| (file.into(), bytes)).collect() })
+        Ok(Self { segments: segments.into_iter().map(|(file, segment)| (file.into(), segment)).collect() })
     }
 
     /// Bytes of all segments.
     pub fn size_bytes(&self) -> u64 {
-        self.segments.iter().map(|(_, bytes)| bytes.len() as u64).sum()
+        self.segments.iter().map(|(_, segment)| segment.bytes().len() as u64).sum()
     }
 
     /// How many segments.
@@ -121,15 +121,16 @@ impl ChunkReader {
     /// # Errors
     /// [`Error::Corrupt`] if the part that is read is not what was written.
     pub fn chunk(&self, meta: ChunkMeta) -> Result<(Encoding, Bytes)> {
-        let Some((file, bytes)) = self.segments.get(meta.segment() as usize) else {
+        let Some((file, segment)) = self.segments.get(meta.segment() as usize) else {
             let what = format!("the index points to it, but there are {} segments", self.segments.len());
             return Err(Error::corrupt(format!("chunks/{:06}", u64::from(meta.segment()) + 1), 0, what));
         };
-        let offset = meta.offset() as usize;
+        let (offset, bytes) = (meta.offset() as usize, segment.bytes());
         if offset < SEGMENT_HEADER_LEN || offset >= bytes.len() {
             let what = format!("the index points there, but the file has {} bytes", bytes.len());
             return Err(Error::corrupt(&**file, offset as u64, what));
         }
+        segment.will_read(offset as u64);
         let (encoding, data, _) = record(file, offset as u64, &bytes[offset..])?;
         Ok((encoding, bytes.slice(offset + data.start..offset + data.end)))
     }

@@ -94,7 +94,7 @@ pub fn chunk_segment(data: &[u8]) {
         checksums::records(bytes, chunk_reader::SEGMENT_HEADER_LEN, end, 1, 1);
     };
     twice(data, repair, |bytes| {
-        let Ok(reader) = ChunkReader::new(vec![("fuzzed".to_owned(), bytes.clone())]) else { return };
+        let Ok(reader) = ChunkReader::new(vec![("fuzzed".to_owned(), bytes.clone().into())]) else { return };
         let mut at = chunk_reader::SEGMENT_HEADER_LEN;
         while at < bytes.len() {
             let meta = ChunkMeta { min_time: 0, max_time: 0, reference: at as u64 };
