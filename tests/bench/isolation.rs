@@ -24,6 +24,9 @@ const DEADLY: [&str; 10] = [
     "absent_over_time(({__name__=~\".+\"} > 0)[1h:1s])",
 ];
 
+/// Both servers' own.
+const LIMITS: [&str; 2] = ["--query.max-samples=50000000", "--query.timeout=2m"];
+
 /// Scrapes of a server that is left alone, then of one that is asked [`QUERIES`] queries one after the other.
 ///
 /// # Errors
@@ -34,7 +37,7 @@ pub async fn isolation(options: &Options) -> anyhow::Result<Vec<Figure>> {
     let config = targets.config(options.targets, &options.interval);
     let interval = interval_ms(&options.interval)?;
     for kind in options.kinds.iter().copied().filter(|kind| *kind != Kind::Victoria) {
-        let server = Server::start(kind, &fresh(&options.dir, kind)?, &config).await?;
+        let server = Server::start_with(kind, &fresh(&options.dir, kind)?, &config, &LIMITS).await?;
         let mut add = |what, value| figures.push(Figure { kind, what, value });
         tokio::time::sleep(Duration::from_secs(options.seconds)).await;
         server.reset_peak()?;

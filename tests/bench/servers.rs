@@ -88,6 +88,7 @@ impl Server {
         let port = free_port()?;
         let data = dir.join("data").display().to_string();
         let log = dir.join("log");
+        let is_set = |flag: &str| flags.iter().any(|set| set.split('=').next() == flag.split('=').next());
         let mut command = Command::new(program);
         match kind {
             Kind::Victoria => {
@@ -111,8 +112,8 @@ impl Server {
                     .arg(format!("--storage.tsdb.path={data}"))
                     .arg(format!("--web.listen-address=127.0.0.1:{port}"))
                     .args(["--web.enable-remote-write-receiver", "--web.enable-admin-api"])
-                    .args(["--storage.tsdb.retention.time=100y", "--query.max-samples=500000000"])
-                    .arg("--query.timeout=10m")
+                    .arg("--storage.tsdb.retention.time=100y")
+                    .args(["--query.max-samples=500000000", "--query.timeout=10m"].iter().filter(|f| !is_set(f)))
                     .args(flags);
             }
         }

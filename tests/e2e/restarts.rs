@@ -1,5 +1,7 @@
 //! A server that is killed again and again while it is written to: what it acknowledged is there, and nothing else is.
 
+use std::collections::HashSet;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,10 +17,15 @@ use tests::remote_write::{send, wire_labels};
 
 /// `AION_RESTARTS` asks for more.
 const RESTARTS: usize = 100;
+/// Series of one request.
 const SERIES: usize = 40;
+/// After so many requests one series ends and another begins.
+const REQUESTS_PER_SERIES: usize = 50;
+/// Requests whose samples are asked for at a time.
+const REQUESTS_PER_QUERY: usize = 5000;
 /// Between two samples of a series, ms.
 const STEP_MS: i64 = 1000;
-/// Samples are compared after so many restarts, and at the end.
+/// The samples since the last comparison are compared after so many restarts, all of them at the end.
 const COMPARE_EVERY: usize = 20;
 
 /// What became of a request.
@@ -36,6 +43,11 @@ struct Written {
     fates: Vec<Fate>,
 }
 
+/// The numbers of the series that request `k` writes.
+fn series_of(k: usize) -> Range<usize> {
+    k / REQUESTS_PER_SERIES..k / REQUESTS_PER_SERIES + SERIES
+}
+
 fn request(k: usize, start_ms: i64) -> WriteRequest {
     let timestamp = start_ms + k as i64 * STEP_MS;
     let series = |n: usize| TimeSeries {
@@ -43,8 +55,7 @@ fn request(k: usize, start_ms: i64) -> WriteRequest {
         samples: vec![Sample { value: k as f64, timestamp }],
         ..Default::default()
     };
-    // one series more now and then, so that new ones are created too
-    let timeseries = (0..SERIES + k / 50).map(series).collect();
+    let timeseries = series_of(k).map(series).collect();
     WriteRequest { timeseries, ..Default::default() }
 }
 
@@ -65,24 +76,30 @@ impl Written {
         Ok(())
     }
 
-    async fn compare(&self, server: &Prometheus, start_ms: i64) -> anyhow::Result<()> {
-        let end_s = (start_ms + self.fates.len() as i64 * STEP_MS) as f64 / 1000.0;
-        let range = format!("written[{}s]", self.fates.len() as i64 * STEP_MS / 1000 + 10);
-        let answer = server.api.query(&range, end_s).await?;
-        let result = answer["data"]["result"].as_array().with_context(|| answer.to_string())?;
-        let most = SERIES + self.fates.len().saturating_sub(1) / 50;
-        ensure!(result.len() <= most + 1 && result.len() >= SERIES, "{} series", result.len());
-        for series in result {
-            let n: usize = series["metric"]["n"].as_str().and_then(|n| n.parse().ok()).context("n")?;
-            let mut seen = vec![false; self.fates.len()];
-            for point in series["values"].as_array().context("values")? {
-                let time_ms = (point[0].as_f64().context("time")? * 1000.0).round() as i64;
-                let k = ((time_ms - start_ms) / STEP_MS) as usize;
-                ensure!(point[1] == k.to_string().as_str(), "series {n}: {point} is not what was written");
-                ensure!(k < seen.len() && !std::mem::replace(&mut seen[k], true), "series {n}: {k} was not written");
+    /// Compares what requests `from` and later ones wrote.
+    async fn compare(&self, server: &Prometheus, start_ms: i64, from: usize) -> anyhow::Result<()> {
+        for first in (from..self.fates.len()).step_by(REQUESTS_PER_QUERY) {
+            let last = self.fates.len().min(first + REQUESTS_PER_QUERY) - 1;
+            let at_s = |k: usize| (start_ms + k as i64 * STEP_MS) as f64 / 1000.0;
+            let range = format!("written[{}ms]", (last - first) as i64 * STEP_MS + STEP_MS / 2);
+            let answer = server.api.query(&range, at_s(last)).await?;
+            let mut seen = vec![HashSet::new(); last + 1 - first];
+            for series in answer["data"]["result"].as_array().with_context(|| answer.to_string())? {
+                let n: usize = series["metric"]["n"].as_str().and_then(|n| n.parse().ok()).context("n")?;
+                for point in series["values"].as_array().context("values")? {
+                    let time_ms = (point[0].as_f64().context("time")? * 1000.0).round() as i64;
+                    let k = ((time_ms - start_ms) / STEP_MS) as usize;
+                    ensure!(point[1] == k.to_string().as_str(), "series {n}: {point} is not what was written");
+                    ensure!(
+                        (first..=last).contains(&k) && series_of(k).contains(&n),
+                        "series {n}: {k} was not written"
+                    );
+                    ensure!(seen[k - first].insert(n), "series {n}: {k} is there twice");
+                }
             }
-            for (k, fate) in self.fates.iter().enumerate().filter(|(k, _)| n < SERIES + k / 50) {
-                ensure!(*fate != Fate::Kept || seen[k], "series {n}: sample {k} of {} is lost", self.fates.len());
+            for (k, seen) in (first..).zip(&seen) {
+                let is_whole = self.fates[k] != Fate::Kept || seen.len() == SERIES;
+                ensure!(is_whole, "request {k} of {}: only {} of its samples are there", self.fates.len(), seen.len());
             }
         }
         Ok(())
@@ -96,14 +113,14 @@ fn is_refusal(sent: &anyhow::Result<()>) -> bool {
 async fn restarts(program: &Path, options: &PrometheusOptions, times: usize) -> anyhow::Result<usize> {
     let dir = tempfile::Builder::new().prefix("aion-restarts-").tempdir()?;
     let start_ms = 1_700_000_000_000;
-    let mut written = Written::default();
+    let (mut written, mut compared) = (Written::default(), 0);
     for restart in 0..=times {
         let server =
             Prometheus::start(program, dir.path(), options).await.with_context(|| format!("start {restart}"))?;
         if restart.is_multiple_of(COMPARE_EVERY) || restart == times {
-            if restart > 0 {
-                written.compare(&server, start_ms).await.with_context(|| format!("after {restart} restarts"))?;
-            }
+            let from = if restart == times { 0 } else { compared };
+            written.compare(&server, start_ms, from).await.with_context(|| format!("after {restart} restarts"))?;
+            compared = written.fates.len();
             if restart == times {
                 break;
             }
