@@ -78,6 +78,8 @@ impl Op {
 
 /// No more memory than this is taken before anything was read.
 const READ_AHEAD_BYTES: usize = 64 << 20;
+/// No more of a file is read by a task itself, where the system has it in its cache.
+const CACHED_BYTES_MAX: u64 = 512 << 10;
 
 /// Put into a request's extensions to tell [`Op::Exists`] from [`Op::Attributes`]: both are one HEAD.
 #[derive(Debug, Clone, Copy)]
@@ -202,6 +204,14 @@ fn call_into_cache(file: &std::fs::File, at: u64, len: u64) {
     }
 }
 
+/// Whether the system has `range` in its cache, as far as the first and the last page tell: then reading it takes no longer
+/// than handing it to another thread.
+fn is_in_cache(file: &std::fs::File, range: &Range<u64>) -> bool {
+    use rustix::io::{ReadWriteFlags, preadv2};
+    let is_there = |at| preadv2(file, &mut [IoSliceMut::new(&mut [0])], at, ReadWriteFlags::NOWAIT).is_ok();
+    range.end - range.start <= CACHED_BYTES_MAX && is_there(range.start) && is_there(range.end - 1)
+}
+
 /// `range` of an open file, as far as the file goes.
 async fn read_file(
     mut file: std::fs::File,
@@ -214,6 +224,7 @@ async fn read_file(
         store: "LocalFileSystem",
         source: format!("{}: {e}", path.display()).into(),
     };
+    let is_cached = !range.is_empty() && is_in_cache(&file, &range);
     let read = move || {
         let len = range.end.saturating_sub(range.start);
         file.seek(SeekFrom::Start(range.start))?;
@@ -225,7 +236,7 @@ async fn read_file(
         }
         Ok(buffer.freeze())
     };
-    if here {
+    if here || is_cached {
         return read().map_err(failed);
     }
     match tokio::task::spawn_blocking(read).await {

@@ -86,8 +86,9 @@ impl BatchSizes {
         let share = |all: u64, least: u64, most: u64| (all / blocks.max(1) as u64).clamp(least, most);
         Self {
             series_bytes: share(8 << 20, 128 << 10, 2 << 20),
-            // Each block holds one batch in sight of the merge and one being read.
-            chunk_bytes: share(9 << 20, 256 << 10, 2 << 20),
+            // Each block holds one batch in sight of the merge, one that waits and one being read; larger ones would not stay
+            // in the processor's cache from the read to the message.
+            chunk_bytes: share(3 << 20, 256 << 10, 2 << 20),
             series: 4096,
             index_bytes: WHOLE_INDEX_BYTES / blocks.max(1) as u64,
         }
@@ -232,7 +233,7 @@ mod tests {
     #[test]
     fn blocks_share_what_a_request_takes() {
         for (blocks, series_kib, chunks_kib) in
-            [(0, 2048, 2048), (1, 2048, 2048), (6, 1365, 1536), (12, 682, 768), (40, 204, 256), (1000, 128, 256)]
+            [(0, 2048, 2048), (1, 2048, 2048), (6, 1365, 512), (12, 682, 256), (40, 204, 256), (1000, 128, 256)]
         {
             let sizes = BatchSizes::of(blocks);
             assert_eq!(

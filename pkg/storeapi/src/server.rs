@@ -31,7 +31,7 @@ use crate::status::status_from_error;
 use crate::{convert, hints};
 
 /// A frame is closed once it holds this much; a series that is larger goes on in the next frame.
-const FRAME_BYTES: usize = 1 << 20;
+const FRAME_BYTES: usize = 256 << 10;
 /// Series in one frame for a peer that is aion too: each frame costs about as much as some of its series, where they are small.
 const BATCH_OF_PEERS: usize = 512;
 /// What the server needs beside the source.

@@ -14,7 +14,7 @@ use crate::decorate::InWindows;
 use crate::error::{ErrorKind, Result};
 
 /// A file is read in windows of so many bytes.
-const WINDOW_BYTES: usize = 256 << 10;
+const WINDOW_BYTES: usize = 128 << 10;
 
 /// The body of one ranged read. What is not asked for stays in the store and the connection. Dropping it ends the read.
 pub struct RangeBody {
