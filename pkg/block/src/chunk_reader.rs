@@ -25,8 +25,11 @@ pub fn parse(file: &str, offset: u64, bytes: &Bytes) -> Result<(Encoding, Bytes,
     Ok((encoding, bytes.slice(data), len))
 }
 
-/// The same, with where the data lie.
-fn record(file: &str, offset: u64, bytes: &[u8]) -> Result<(Encoding, Range<usize>, usize)> {
+/// The same of borrowed bytes, with where the data lie in them.
+///
+/// # Errors
+/// As [`parse`].
+pub fn record(file: &str, offset: u64, bytes: &[u8]) -> Result<(Encoding, Range<usize>, usize)> {
     let mut cursor = Cursor::new(file, offset, bytes);
     let len = cursor.uvarint()?;
     let len = usize::try_from(len).ok().filter(|len| *len <= cursor.left().saturating_sub(5));

@@ -173,6 +173,7 @@ impl<'a> ChunkLoader<'a> {
             }
         }
         let (mut count, mut bytes_read) = (0, 0);
+        let none = Bytes::new();
         for last in [false, true] {
             if wants.is_empty() {
                 break;
@@ -192,9 +193,11 @@ impl<'a> ChunkLoader<'a> {
             let mut again = Vec::new();
             for mut want in wants {
                 let start = want.range.start;
-                let bytes = fetched.from(start);
-                match chunk_reader::parse(&file, start, &bytes) {
+                let (part, skip) = fetched.part_at(start).unwrap_or((&none, 0));
+                let bytes = &part[skip..];
+                match chunk_reader::record(&file, start, bytes) {
                     Ok((encoding, data, len)) => {
+                        let data = part.slice(skip + data.start..skip + data.end);
                         self.block.saw_chunk(len as u64);
                         (count, bytes_read) = (count + 1, bytes_read + len as u64);
                         match self.chunk(&file, want.chunk, encoding, data) {
@@ -205,7 +208,7 @@ impl<'a> ChunkLoader<'a> {
                     Err(e) => {
                         // Longer than guessed, or corrupt on the way: once more, with the length it tells.
                         let guess = want.range.end - start;
-                        let len = chunk_reader::record_len(&bytes).unwrap_or(guess).max(1);
+                        let len = chunk_reader::record_len(bytes).unwrap_or(guess).max(1);
                         let end = start.saturating_add(len);
                         let inside = len <= self.shared.read.item_bytes_max && size.is_none_or(|s| end <= s);
                         if last || !inside {

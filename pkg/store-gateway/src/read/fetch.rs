@@ -109,19 +109,20 @@ impl Fetched {
 
     /// What was fetched from `offset` on, up to the end of its part; empty if nothing was.
     pub(crate) fn from(&self, offset: u64) -> Bytes {
-        let at = self.parts.partition_point(|(start, _)| *start <= offset);
-        let Some((start, bytes)) = at.checked_sub(1).map(|at| &self.parts[at]) else { return Bytes::new() };
-        match usize::try_from(offset - start) {
-            Ok(skip) if skip < bytes.len() => bytes.slice(skip..),
-            _ => Bytes::new(),
-        }
+        self.part_at(offset).map_or_else(Bytes::new, |(bytes, skip)| bytes.slice(skip..))
     }
 
     /// The same, borrowed.
     pub(crate) fn slice_from(&self, offset: u64) -> &[u8] {
+        self.part_at(offset).map_or(&[], |(bytes, skip)| &bytes[skip..])
+    }
+
+    /// The part that `offset` is in, and where in it.
+    pub(crate) fn part_at(&self, offset: u64) -> Option<(&Bytes, usize)> {
         let at = self.parts.partition_point(|(start, _)| *start <= offset);
-        let Some((start, bytes)) = at.checked_sub(1).map(|at| &self.parts[at]) else { return &[] };
-        usize::try_from(offset - start).ok().and_then(|skip| bytes.get(skip..)).unwrap_or_default()
+        let (start, bytes) = &self.parts[at.checked_sub(1)?];
+        let skip = usize::try_from(offset - start).ok()?;
+        (skip < bytes.len()).then_some((bytes, skip))
     }
 
     /// The memory that the bytes take, for those who keep some of them.
