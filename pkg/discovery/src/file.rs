@@ -139,26 +139,28 @@ fn load<T>(path: &Path, parse: &Parse<T>, before: Option<Loaded<T>>) -> Loaded<T
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Group {
     /// Addresses, as in `--endpoint`.
     #[serde(default)]
     targets: Option<Vec<String>>,
-    /// Labels of the targets, one without a value is none; endpoints have no use for them. Other keys are not read.
+    /// Labels of the targets, one without a value is none; endpoints have no use for them.
     #[serde(default)]
     labels: Option<BTreeMap<String, Option<String>>>,
 }
 
-/// The groups of a file of Prometheus' `file_sd_config`: YAML, or JSON, which YAML includes. A group's source is the path
+/// The groups of a file of Prometheus' `file_sd_config`: JSON where its name ends so, else YAML. A group's source is the path
 /// and its place in the file.
 ///
 /// # Errors
 /// What is wrong, with the line.
 pub fn parse_groups(path: &Path, content: &str) -> Result<Vec<TargetGroup>, String> {
-    // In YAML nothing is an empty list. JSON without a list was not written to its end.
-    if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json")) && content.trim().is_empty() {
-        return Err("line 1: the file is empty, which is no JSON".to_owned());
-    }
-    let groups: Vec<Group> = flags::parse_yaml(content)?;
+    let is_json = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
+    let groups: Option<Vec<Group>> = if is_json {
+        serde_json::from_str(content).map_err(|e| format!("line {}: {e}", e.line()))?
+    } else {
+        flags::parse_yaml(content)?
+    };
     let path = path.display().to_string();
     let one = |(i, group): (usize, Group)| {
         let own = group.labels.unwrap_or_default();
@@ -169,7 +171,7 @@ pub fn parse_groups(path: &Path, content: &str) -> Result<Vec<TargetGroup>, Stri
             labels: Labels::from_pairs(given.filter(|(name, _)| *name != PATH_LABEL).chain([(PATH_LABEL, &path[..])])),
         }
     };
-    Ok(groups.into_iter().enumerate().map(one).collect())
+    Ok(groups.unwrap_or_default().into_iter().enumerate().map(one).collect())
 }
 
 /// Counts of all discoverers that read files.
@@ -327,7 +329,7 @@ mod tests {
             ("- targets: [x:1]\n  labels: {a: , b: null, c: ~, d: 1, e: true}", 1, 3),
             ("[]", 0, 0),
         ] {
-            let groups = parse_groups(Path::new("f.json"), text).unwrap();
+            let groups = parse_groups(Path::new("f.yml"), text).unwrap();
             assert_eq!(groups.iter().flat_map(|g| g.addresses()).count(), addresses, "{text}");
             assert_eq!(groups.iter().map(|g| g.labels.len()).sum::<usize>(), labels, "{text}: {groups:?}");
         }
@@ -337,7 +339,21 @@ mod tests {
     fn an_empty_file_says_nothing_in_yaml_only() {
         for content in ["", " \n"] {
             assert_eq!(parse_groups(Path::new("a.yml"), content), Ok(Vec::new()));
-            assert!(parse_groups(Path::new("a.json"), content).unwrap_err().contains("empty"));
+            assert!(parse_groups(Path::new("a.json"), content).unwrap_err().contains("EOF"));
+        }
+    }
+
+    #[test]
+    fn a_file_that_says_more_than_is_known_is_refused() {
+        for (name, text, why) in [
+            ("a.yml", "- targets: [x:1]\n  label: {a: b}", "line 2: "),
+            ("a.yml", "- targets: [x:1]\n  targets: [y:1]", "line 2: "),
+            ("a.JSON", r#"[{"targets": ["x:1"], "label": {"a": "b"}}]"#, "`label`"),
+            ("a.json", r#"[{"targets": ["x:1"]}, null]"#, "line 1: "),
+            ("a.json", "- targets: [x:1]", "line 1: "),
+        ] {
+            let error = parse_groups(Path::new(name), text).unwrap_err();
+            assert!(error.contains(why), "{text}: {error}");
         }
     }
 
