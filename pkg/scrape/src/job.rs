@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use transport::http::HttpClient;
+use transport::http::{ClientConfig, HttpClient};
 
 use crate::accept;
 use crate::config::{ScrapeConfig, ScrapeProtocol};
@@ -38,18 +38,14 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// `client`: one that was made of an equal configuration, so that its connections stay.
+    /// What `config` says, by a client of its [`Self::http`].
     pub(crate) fn new(
         config: ScrapeConfig,
-        client: Option<HttpClient>,
+        client: HttpClient,
         shared: Arc<Shared>,
         failures: Option<Arc<FailureLog>>,
-    ) -> Result<Self, transport::Error> {
-        let client = match client {
-            Some(client) => client,
-            None => config.http.clone().keeping_encodings().build()?,
-        };
-        Ok(Self {
+    ) -> Self {
+        Self {
             accept: [
                 accept::accept(&config, shared.options.start_times != StartTimes::Ignored).into(),
                 accept::accept(&config, true).into(),
@@ -59,7 +55,12 @@ impl Job {
             client,
             shared,
             failures,
-        })
+        }
+    }
+
+    /// What a client is built of.
+    pub(crate) fn http(config: &ScrapeConfig) -> ClientConfig {
+        config.http.clone().keeping_encodings()
     }
 
     /// The client of jobs with an equal configuration of HTTP.
@@ -70,9 +71,9 @@ impl Job {
     /// The client for a target. Each that is asked by a socket has its own: connections are kept by the host of the URL.
     pub(crate) fn client(&self, target: &Target) -> HttpClient {
         let Some(path) = target.unix_socket.clone() else { return self.client.clone() };
-        let made = self.config.http.clone().keeping_encodings().through_socket(path).build();
+        let made = Self::http(&self.config).through_socket(path).build_early();
         made.unwrap_or_else(|e| {
-            // It reads the same files as the job's own, which could be used a moment ago.
+            // It is built of the same proxy and durations as the job's own.
             tracing::error!(job = self.config.job_name, url = target.url, error = %e, "no client for a socket");
             self.client.clone()
         })

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::info;
+use tracing::{info, warn};
 use transport::http::HttpClient;
 
 use crate::config::ScrapeConfig;
@@ -110,7 +110,7 @@ impl Manager {
                 jobs.push((config.job_name, None));
                 continue;
             }
-            let client = before.filter(|job| job.config.http == config.http).map(|job| job.shared_client());
+            let client = client(before, &config).map_err(|e| e.to_string());
             let (tried, failed) = match before.is_some() {
                 true => (&metrics.reloads, &metrics.reloads_failed),
                 false => (&metrics.pools, &metrics.pools_failed),
@@ -125,15 +125,20 @@ impl Manager {
         Ok(jobs)
     }
 
-    fn job(&self, config: ScrapeConfig, client: Option<HttpClient>, logs: &mut FailureLogs) -> Result<Job, ApplyError> {
+    fn job(
+        &self,
+        config: ScrapeConfig,
+        client: Result<HttpClient, String>,
+        logs: &mut FailureLogs,
+    ) -> Result<Job, ApplyError> {
         let job = config.job_name.clone();
         let log = config.scrape_failure_log_file.as_ref().map(|path| {
             let opened = logs.open(path, &self.inner.tracker);
             opened.map_err(|e| format!("scrape_failure_log_file {}: {e}", path.display()))
         });
         let made = log.transpose().and_then(|log| {
-            let made = Job::new(config, client, self.inner.shared.clone(), log);
-            made.map_err(|e| e.to_string())
+            let client = client?;
+            Ok(Job::new(config, client, self.inner.shared.clone(), log))
         });
         made.map_err(|why| ApplyError { job, why })
     }
@@ -185,6 +190,25 @@ impl Manager {
             info!("scrapes have ended");
         })
     }
+}
+
+/// The client for `config`, of a job that was `before`.
+fn client(before: Option<&Arc<Job>>, config: &ScrapeConfig) -> Result<HttpClient, transport::Error> {
+    if let Some(job) = before {
+        let client = job.shared_client();
+        if job.config.http == config.http {
+            return Ok(client);
+        }
+        // A job that has a client keeps it rather than to lose it by mistake.
+        if client.is_open() {
+            return Job::http(config).build();
+        }
+    }
+    let client = Job::http(config).build_early()?;
+    if !client.is_open() {
+        warn!(job = config.job_name, "TLS files of a job cannot be used: its scrapes fail until they can");
+    }
+    Ok(client)
 }
 
 impl Pools {

@@ -56,6 +56,24 @@ async fn certificates_are_read_again_when_they_change() {
 }
 
 #[tokio::test]
+async fn certificates_may_come_later_than_the_client() {
+    let tls = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/tls");
+    let web = WebConfig::parse("tls_server_config: {cert_file: server.pem, key_file: server.key}", &tls).unwrap();
+    let url = format!("https://127.0.0.1:{}/", serve(Router::new().route("/", get(async || "in")), &web).await);
+    let dir = tempfile::tempdir().unwrap();
+    let ca = dir.path().join("ca.pem");
+    let section = format!("tls_config: {{ca_file: '{}'}}", ca.display());
+    let config = ClientConfig::from_section(&yaml::parse(&section).unwrap()).unwrap();
+    assert!(config.clone().build().is_err());
+    let client = config.build_early().unwrap();
+    let error = client.request(Method::GET, &url).await.unwrap_err().to_string();
+    assert!(error.contains("ca.pem") && !client.is_open(), "{error}");
+    std::fs::copy(tls.join("ca.pem"), &ca).unwrap();
+    later(Duration::from_secs(6)).await;
+    assert_eq!(status(&client, &url).await, Some(StatusCode::OK));
+}
+
+#[tokio::test]
 async fn certificates_may_stand_in_the_configuration() {
     let tls = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/tls");
     let keys = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n  client_ca_file: ca.pem\n  \

@@ -56,7 +56,8 @@ impl World {
         let text = "{job_name: j, scrape_interval: 10s}";
         let config = ScrapeConfig::from_node(&yaml::parse(text).unwrap(), &GlobalConfig::default()).unwrap();
         let shared = Arc::new(shared);
-        let job = Arc::new(Job::new(config, None, shared.clone(), None).unwrap());
+        let client = Job::http(&config).build().unwrap();
+        let job = Arc::new(Job::new(config, client, shared.clone(), None));
         Self { store, shared, job, metrics }
     }
 

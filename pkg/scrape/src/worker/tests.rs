@@ -45,7 +45,8 @@ fn job(config: &str, shared: Arc<Shared>) -> (Arc<Job>, Arc<Target>) {
     let config = ScrapeConfig::from_node(&yaml::parse(&text).unwrap(), &GlobalConfig::default()).unwrap();
     let labels = Labels::from_pairs([("__address__", "a:80"), ("instance", "i")]);
     let Relabelled::Target(target) = relabel(&config, &labels, &TargetGroup::default()) else { panic!("a target") };
-    (Arc::new(Job::new(config, None, shared, None).unwrap()), Arc::new(target))
+    let client = Job::http(&config).build().unwrap();
+    (Arc::new(Job::new(config, client, shared, None)), Arc::new(target))
 }
 
 impl Scraped {

@@ -74,6 +74,24 @@ async fn reload() {
     assert_eq!(harness.manager.pools(), ["j"]);
 }
 
+/// Certificates may come later than the job that needs them, and other jobs do not wait.
+#[tokio::test]
+async fn a_job_without_its_certificates() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = dir.path().join("ca.pem");
+    let (address, _) = counted().await;
+    let job = format!("job_name: j, tls_config: {{ca_file: '{}'}}", missing.display());
+    let harness = Harness::new(&[&job]);
+    harness.discover(&[("j", &[&[("__address__", &address)]])]);
+    let target = harness.wait_for_health(TargetHealth::Down).await;
+    assert!(target.last_error.contains("ca.pem: No such file"), "{}", target.last_error);
+    let elsewhere = format!("job_name: j, tls_config: {{ca_file: '{}.too'}}", missing.display());
+    harness.manager.apply(configs(&[&elsewhere, "job_name: k"])).unwrap();
+    assert_eq!(harness.manager.pools(), ["j", "k"]);
+    harness.manager.apply(configs(&["job_name: j"])).unwrap();
+    harness.wait_for_health(TargetHealth::Up).await;
+}
+
 #[tokio::test]
 async fn too_many_targets() {
     let (address, requests) = counted().await;

@@ -1,5 +1,7 @@
 //! A client made of its configuration.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -7,6 +9,7 @@ use tls::{ClientTlsConfig, InlineTls};
 
 use super::config::{ClientConfig, OAuth2, TlsConfig, TransportConfig};
 use super::request::HttpClient;
+use super::rotation::Opened;
 use super::token::Tokens;
 use crate::Error;
 
@@ -28,13 +31,39 @@ impl ClientConfig {
     /// # Errors
     /// Bad TLS files, proxy or durations.
     pub fn build(self) -> Result<HttpClient, Error> {
-        let client = self.connect()?;
-        let tokens = self.oauth2.as_ref().map(tokens).transpose()?;
-        Ok(HttpClient::new(client, self, tokens))
+        let opened = self.open()?;
+        Ok(HttpClient::new(Ok(opened), self))
+    }
+
+    /// As [`Self::build`], but where TLS files cannot be used now, requests fail with the reason until they can.
+    ///
+    /// # Errors
+    /// Bad proxy or durations.
+    pub fn build_early(self) -> Result<HttpClient, Error> {
+        let opened = match self.open() {
+            Err(e) if self.tls_configs().any(|tls| tls.build(&[]).is_err()) => Err(e.to_string()),
+            opened => Ok(opened?),
+        };
+        Ok(HttpClient::new(opened, self))
+    }
+
+    fn tls_configs(&self) -> impl Iterator<Item = &TlsConfig> {
+        std::iter::once(&self.tls_config).chain(self.oauth2.as_ref().map(|oauth2| &oauth2.tls_config))
+    }
+
+    /// The files with certificates and keys.
+    pub(super) fn tls_files(&self) -> Vec<PathBuf> {
+        let of = |tls: &TlsConfig| [&tls.ca_file, &tls.cert_file, &tls.key_file].map(Option::clone);
+        self.tls_configs().flat_map(of).flatten().collect()
     }
 
     /// Opens certificates and keys anew.
-    pub(super) fn connect(&self) -> Result<reqwest::Client, Error> {
+    pub(super) fn open(&self) -> Result<Opened, Error> {
+        let tokens = self.oauth2.as_ref().map(tokens).transpose()?;
+        Ok(Opened { client: self.connect()?, tokens: tokens.map(Arc::new) })
+    }
+
+    fn connect(&self) -> Result<reqwest::Client, Error> {
         let connections = Connections {
             tls: &self.tls_config,
             proxy_url: self.proxy_url.as_deref(),

@@ -8,9 +8,8 @@ use reqwest::{Method, RequestBuilder};
 
 use super::config::ClientConfig;
 use super::repeated::{Limits, RepeatedGet};
-use super::rotation::Connections;
+use super::rotation::{Connections, Opened};
 use super::secret::{either, read};
-use super::token::Tokens;
 use crate::Error;
 
 /// A client with its authentication. Token and password files are read at each request, certificates and keys when they
@@ -19,13 +18,17 @@ use crate::Error;
 pub struct HttpClient {
     connections: Arc<Connections>,
     config: Arc<ClientConfig>,
-    tokens: Option<Arc<Tokens>>,
 }
 
 impl HttpClient {
-    pub(super) fn new(client: reqwest::Client, config: ClientConfig, tokens: Option<Tokens>) -> Self {
-        let connections = Arc::new(Connections::new(client, &config));
-        Self { connections, config: Arc::new(config), tokens: tokens.map(Arc::new) }
+    pub(super) fn new(opened: Result<Opened, String>, config: ClientConfig) -> Self {
+        let connections = Arc::new(Connections::new(opened, &config));
+        Self { connections, config: Arc::new(config) }
+    }
+
+    /// Whether its TLS files could be used so far.
+    pub fn is_open(&self) -> bool {
+        self.connections.opened(&self.config).is_ok()
     }
 
     /// A GET with the configured authentication, OAuth 2.0 excepted.
@@ -49,12 +52,14 @@ impl HttpClient {
     /// # Errors
     /// When a file cannot be read or no token is given.
     pub fn request(&self, method: Method, url: &str) -> BoxFuture<'static, Result<RequestBuilder, Error>> {
-        let request = self.authorize(self.connections.client(&self.config).request(method, url));
-        let tokens = self.tokens.clone();
+        let prepared = self.connections.opened(&self.config).and_then(|opened| {
+            let request = self.authorize(opened.client.request(method, url))?;
+            Ok((request, opened.tokens))
+        });
         Box::pin(async move {
-            match tokens {
-                Some(tokens) => Ok(request?.header(AUTHORIZATION, tokens.header().await?)),
-                None => request,
+            match prepared? {
+                (request, Some(tokens)) => Ok(request.header(AUTHORIZATION, tokens.header().await?)),
+                (request, None) => Ok(request),
             }
         })
     }
@@ -64,7 +69,7 @@ impl HttpClient {
     pub fn repeated(&self, url: &str, headers: &[(HeaderName, &str)]) -> Option<RepeatedGet> {
         let c = &*self.config;
         let is_plain = c.proxy_url.is_none() && c.proxy_from_environment == Some(false) && c.unix_socket.is_none();
-        if !is_plain || self.tokens.is_some() || c.reads_files() {
+        if !is_plain || c.oauth2.is_some() || c.reads_files() {
             return None;
         }
         let times = c.transport_config.clone().unwrap_or_default();
@@ -79,10 +84,10 @@ impl HttpClient {
     }
 
     fn plain(&self, method: Method, url: &str) -> Result<RequestBuilder, Error> {
-        if self.tokens.is_some() {
+        if self.config.oauth2.is_some() {
             return Err(Error::Config("oauth2 is not used for these requests: set authorization or basic_auth".into()));
         }
-        self.authorize(self.connections.client(&self.config).request(method, url))
+        self.authorize(self.connections.opened(&self.config)?.client.request(method, url))
     }
 
     fn authorize(&self, mut request: RequestBuilder) -> Result<RequestBuilder, Error> {

@@ -1,6 +1,7 @@
 //! Certificates and keys that are replaced while a client is in use.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
@@ -8,12 +9,21 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::config::ClientConfig;
+use super::token::Tokens;
+use crate::Error;
 
 /// Files are looked at this often at most.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// What tells that a file is another: when it was written, and its length. `None`: it cannot be looked at.
 type Stamp = Option<(SystemTime, u64)>;
+
+/// What requests go through.
+#[derive(Debug, Clone)]
+pub(super) struct Opened {
+    pub(super) client: reqwest::Client,
+    pub(super) tokens: Option<Arc<Tokens>>,
+}
 
 /// The connections of a client, opened anew when its files change.
 #[derive(Debug)]
@@ -24,41 +34,43 @@ pub(super) struct Connections {
 
 #[derive(Debug)]
 struct Current {
-    client: reqwest::Client,
+    /// `Err`: files cannot be used, and why.
+    opened: Result<Opened, String>,
     stamps: Vec<Stamp>,
     looked: Instant,
 }
 
 impl Connections {
-    pub(super) fn new(client: reqwest::Client, config: &ClientConfig) -> Self {
-        let tls = &config.tls_config;
-        let files: Vec<PathBuf> =
-            [&tls.ca_file, &tls.cert_file, &tls.key_file].into_iter().flatten().cloned().collect();
+    pub(super) fn new(opened: Result<Opened, String>, config: &ClientConfig) -> Self {
+        let files = config.tls_files();
         let stamps = stamps(&files);
-        Self { files, current: Mutex::new(Current { client, stamps, looked: Instant::now() }) }
+        Self { files, current: Mutex::new(Current { opened, stamps, looked: Instant::now() }) }
     }
 
-    /// The client of today. Files that cannot be used leave the one before in use.
-    pub(super) fn client(&self, config: &ClientConfig) -> reqwest::Client {
+    /// The connections of today. Files that cannot be used leave those before in use.
+    ///
+    /// # Errors
+    /// Files could not be used so far.
+    pub(super) fn opened(&self, config: &ClientConfig) -> Result<Opened, Error> {
         let mut current = self.current.lock();
         if !self.files.is_empty() && current.looked.elapsed() >= LOOK_EVERY {
             current.looked = Instant::now();
             let stamps = stamps(&self.files);
-            if stamps != current.stamps {
-                // Another look comes when they change again: half of a pair may be there now.
-                current.stamps = stamps;
-                match config.connect() {
-                    Ok(client) => {
+            // Another look comes when they change again: half of a pair may be there now.
+            if std::mem::replace(&mut current.stamps, stamps) != current.stamps || current.opened.is_err() {
+                match (config.open(), &current.opened) {
+                    (Ok(opened), _) => {
                         info!(files = ?self.files, "certificates of an HTTP client were read again");
-                        current.client = client;
+                        current.opened = Ok(opened);
                     }
-                    Err(e) => {
+                    (Err(e), Ok(_)) => {
                         warn!(error = %e, "certificates of an HTTP client changed and cannot be used: those before stay")
                     }
+                    (Err(e), Err(_)) => current.opened = Err(e.to_string()),
                 }
             }
         }
-        current.client.clone()
+        current.opened.clone().map_err(Error::Config)
     }
 }
 
