@@ -2,6 +2,7 @@
 //! `Arc<[u8]>`. The bytes are only ever written by this crate from `&str`s, so reading them back cannot fail.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -39,6 +40,14 @@ impl Labels {
             builder.set(name.as_ref(), value.as_ref());
         }
         builder.build()
+    }
+
+    /// As [`Self::from_pairs`], but with empty values: for what a rule says about its alerts, which names no series.
+    pub fn with_empty_values<N: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
+        let pairs: Vec<(N, V)> = pairs.into_iter().collect();
+        let sorted: BTreeMap<&str, &str> = pairs.iter().map(|(n, v)| (n.as_ref(), v.as_ref())).collect();
+        let size = sorted.iter().map(|(n, v)| n.len() + v.len() + 4).sum();
+        Self::from_clean(sorted.into_iter(), size)
     }
 
     /// Builds a set from pairs which must ascend strictly by name, as on disk and on the wire. Empty values are kept

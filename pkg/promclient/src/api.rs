@@ -132,6 +132,11 @@ fn labels_of(map: Option<LabelMap>) -> Labels {
     Labels::from_pairs(map.unwrap_or_default())
 }
 
+/// Of a rule, which may have empty ones.
+fn texts_of(map: Option<LabelMap>) -> Labels {
+    Labels::with_empty_values(map.unwrap_or_default())
+}
+
 /// Go's zero time and what is no time are "never".
 fn time_ns(text: &str) -> Option<i64> {
     let t: jiff::Timestamp = text.parse().ok()?;
@@ -154,7 +159,7 @@ fn alert_state(text: &str) -> AlertState {
 fn alert(a: AlertJson) -> AlertInstance {
     AlertInstance {
         labels: labels_of(a.labels),
-        annotations: labels_of(a.annotations),
+        annotations: texts_of(a.annotations),
         state: alert_state(&a.state),
         active_at_ns: a.active_at.as_deref().and_then(time_ns),
         value: a.value,
@@ -167,7 +172,7 @@ fn rule(r: RuleJson) -> Rule {
     Rule {
         name: r.name,
         query: r.query,
-        labels: labels_of(r.labels),
+        labels: texts_of(r.labels),
         health: r.health,
         last_error: r.last_error,
         evaluation_s: r.evaluation_time,
@@ -176,7 +181,7 @@ fn rule(r: RuleJson) -> Rule {
             state: alert_state(&r.state),
             for_s: r.duration,
             keep_firing_for_s: r.keep_firing_for,
-            annotations: labels_of(r.annotations),
+            annotations: texts_of(r.annotations),
             alerts: r.alerts.unwrap_or_default().into_iter().map(alert).collect(),
         }),
     }
@@ -377,8 +382,8 @@ mod tests {
         let json = r#"{"groups":[{"name":"g","file":"/f","interval":60,"limit":0,"evaluationTime":0.1,
             "lastEvaluation":"1970-01-01T00:00:01Z","rules":[
             {"type":"recording","name":"r","query":"1","health":"ok","evaluationTime":1,"lastEvaluation":"0001-01-01T00:00:00Z"},
-            {"type":"alerting","name":"a","query":"up == 0","duration":30,"keepFiringFor":5,"labels":{"s":"p"},
-             "annotations":{"x":"y"},"state":"firing","alerts":[{"labels":{"alertname":"a"},"annotations":{},
+            {"type":"alerting","name":"a","query":"up == 0","duration":30,"keepFiringFor":5,"labels":{"s":""},
+             "annotations":{"x":"y","w":""},"state":"firing","alerts":[{"labels":{"alertname":"a"},"annotations":{},
              "state":"firing","activeAt":"1970-01-01T00:00:02Z","value":"1e+00"}],"unknown":1}]},{"name":"e","rules":null}]}"#;
         let groups: Vec<_> =
             serde_json::from_str::<Groups>(json).unwrap().groups.unwrap().into_iter().map(group).collect();
@@ -386,6 +391,8 @@ mod tests {
         assert!(groups[0].rules[0].alert.is_none() && groups[0].rules[0].last_evaluation_ns.is_none());
         let alert = groups[0].rules[1].alert.as_ref().unwrap();
         assert_eq!((alert.state, alert.for_s, alert.keep_firing_for_s), (AlertState::Firing, 30.0, 5.0));
+        assert_eq!(groups[0].rules[1].labels.to_string(), "{s=\"\"}");
+        assert_eq!(alert.annotations.to_string(), "{w=\"\", x=\"y\"}");
         assert_eq!((alert.alerts[0].value.as_str(), alert.alerts[0].active_at_ns), ("1e+00", Some(2_000_000_000)));
     }
 }

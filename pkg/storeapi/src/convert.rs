@@ -37,6 +37,11 @@ pub(crate) fn label_set_from_wire(set: Option<&wire::LabelSet>) -> Labels {
     Labels::from_pairs(set.into_iter().flat_map(|s| &s.labels).map(|l| (&l.name, &l.value)))
 }
 
+/// Labels and annotations of a rule, which may have empty ones.
+pub(crate) fn texts_from_wire(set: Option<&wire::LabelSet>) -> Labels {
+    Labels::with_empty_values(set.into_iter().flat_map(|s| &s.labels).map(|l| (&l.name, &l.value)))
+}
+
 /// Matchers off the wire.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use storage::{
     TargetState, Targets, TsdbStatistics,
 };
 
-use crate::convert::{label_set, label_set_from_wire, strategy_to_wire};
+use crate::convert::{label_set, label_set_from_wire, strategy_to_wire, texts_from_wire};
 
 /// 0001-01-01T00:00:00Z, Go's zero time, in seconds since the epoch: "never".
 const GO_ZERO_S: i64 = -62_135_596_800;
@@ -84,7 +84,7 @@ fn rule_from_wire(rule: wire::rule::Result) -> Rule {
         wire::rule::Result::Recording(r) => Rule {
             name: r.name,
             query: r.query,
-            labels: label_set_from_wire(r.labels.as_ref()),
+            labels: texts_from_wire(r.labels.as_ref()),
             health: r.health,
             last_error: r.last_error,
             evaluation_s: r.evaluation_duration_seconds,
@@ -94,7 +94,7 @@ fn rule_from_wire(rule: wire::rule::Result) -> Rule {
         wire::rule::Result::Alert(a) => Rule {
             name: a.name,
             query: a.query,
-            labels: label_set_from_wire(a.labels.as_ref()),
+            labels: texts_from_wire(a.labels.as_ref()),
             health: a.health,
             last_error: a.last_error,
             evaluation_s: a.evaluation_duration_seconds,
@@ -103,7 +103,7 @@ fn rule_from_wire(rule: wire::rule::Result) -> Rule {
                 state: alert_state_from_wire(a.state),
                 for_s: a.duration_seconds,
                 keep_firing_for_s: a.keep_firing_for_seconds,
-                annotations: label_set_from_wire(a.annotations.as_ref()),
+                annotations: texts_from_wire(a.annotations.as_ref()),
                 alerts: a.alerts.into_iter().map(alert_from_wire).collect(),
             }),
         },
@@ -113,7 +113,7 @@ fn rule_from_wire(rule: wire::rule::Result) -> Rule {
 fn alert_from_wire(a: wire::AlertInstance) -> AlertInstance {
     AlertInstance {
         labels: label_set_from_wire(a.labels.as_ref()),
-        annotations: label_set_from_wire(a.annotations.as_ref()),
+        annotations: texts_from_wire(a.annotations.as_ref()),
         state: alert_state_from_wire(a.state),
         active_at_ns: time_from_wire(a.active_at),
         value: a.value,

@@ -60,14 +60,14 @@ pub(super) fn read_rule(
         AlertSpec {
             for_ms: yaml.hold.0,
             keep_firing_for_ms: yaml.keep_firing_for.0,
-            annotations: Labels::from_pairs(&yaml.annotations),
+            annotations: Labels::with_empty_values(&yaml.annotations),
             label_templates,
             annotation_templates: templates(&name, "annotation", annotations, node, &mut errors),
         }
     });
     match expr {
         Some((query, expr)) if errors.is_empty() => {
-            let labels = Labels::from_pairs(sets.iter().map(|(n, v)| (n, v)));
+            let labels = Labels::with_empty_values(sets.iter().map(|(n, v)| (n, v)));
             Ok(RuleSpec { name, query, expr, labels, sets, line: node.line, alert })
         }
         _ => Err(WrongRule { name, errors }),

@@ -91,7 +91,7 @@ async fn alerts_of(
         for (name, template) in &alert.annotation_templates {
             annotations.push((name, expand(&mut expander, template, &data, rule).await));
         }
-        let annotations = labels::Labels::from_pairs(annotations);
+        let annotations = labels::Labels::with_empty_values(annotations);
         found.push(Found { labels, annotations, value });
     }
     let mut seen = HashSet::with_capacity(found.len());

@@ -72,6 +72,20 @@ async fn an_alert_without_for_fires_at_once_and_links_to_its_expression() {
     assert_eq!(taken[0].labels.to_string(), "{alertname=\"A\"}");
 }
 
+/// As templates of Alertmanager expect them.
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_annotations_are_sent_and_empty_labels_are_none() {
+    let world = World::new();
+    let mut group = world.group(
+        "groups: [{name: g, rules: [{alert: A, expr: vector(1), labels: {l: ''}, \
+         annotations: {b: '', a: '{{ if false }}x{{ end }}'}}]}]",
+    );
+    group.evaluate(MINUTE).await;
+    let taken = world.taken.0.lock().clone();
+    assert_eq!(taken[0].annotations.to_string(), "{a=\"\", b=\"\"}");
+    assert_eq!(taken[0].labels.to_string(), "{alertname=\"A\"}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_template_that_fails_does_not_cost_the_alert() {
     let world = World::new();

@@ -99,7 +99,7 @@ pub(super) fn expected_alerts(alertname: &str, alerts: &[ExpectedAlert]) -> Vec<
         let labels = alert.exp_labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         Firing {
             labels: Labels::from_pairs(labels.chain([("alertname", alertname)])),
-            annotations: Labels::from_pairs(&alert.exp_annotations),
+            annotations: Labels::with_empty_values(&alert.exp_annotations),
         }
     });
     let mut all: Vec<Firing> = named.collect();
