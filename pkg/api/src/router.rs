@@ -5,9 +5,8 @@ use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, StatusCode, Uri, header};
-use tower_http::CompressionLevel;
-use tower_http::compression::CompressionLayer;
 use transport::http::answers::{ErrorKind, cors_for};
+use transport::http::compression;
 
 use crate::error::ApiError;
 use crate::shared::Shared;
@@ -24,8 +23,7 @@ pub fn router(state: ApiState) -> Router {
         .fallback(not_found)
         .layer(middleware::from_fn_with_state(shared.clone(), when_ready))
         .layer(middleware::from_fn(snappy::compress))
-        // Answers are written once and read once: the cheapest level saves most of the bytes.
-        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
+        .layer(compression())
         .merge(routes::live())
         .layer(middleware::from_fn(refuse_head))
         .layer(middleware::from_fn_with_state(shared.clone(), cross_origin))

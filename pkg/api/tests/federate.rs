@@ -1,5 +1,6 @@
 //! `/federate`: which samples, in which form.
 
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -104,6 +105,22 @@ async fn the_latest_samples_sorted_by_name() {
     assert_eq!(rig.text("match[]={Zone=\"z\"}&match[]=a&match[]=bare").await, format!("{a}{bare}"));
     assert_eq!(rig.text("match[]={__name__=~\".+\"}").await, format!("{a}{bare}{to_come}"));
     assert_eq!(rig.text("match[]={job=\"nameless\"}").await, "");
+}
+
+#[tokio::test]
+async fn answers_are_compressed_where_that_is_accepted() {
+    let rig = Rig::new(data(), &[]);
+    let request =
+        |encoding| Request::get("/federate?match[]=a").header("accept-encoding", encoding).body(Body::empty());
+    let plain = rig.router.clone().oneshot(request("identity").unwrap()).await.unwrap();
+    assert!(!plain.headers().contains_key("content-encoding"));
+    let plain = plain.into_body().collect().await.unwrap().to_bytes();
+    let packed = rig.router.clone().oneshot(request("gzip").unwrap()).await.unwrap();
+    assert_eq!(packed.headers()["content-encoding"], "gzip");
+    let packed = packed.into_body().collect().await.unwrap().to_bytes();
+    let mut text = Vec::new();
+    flate2::read::GzDecoder::new(&*packed).read_to_end(&mut text).unwrap();
+    assert_eq!(text, plain);
 }
 
 #[tokio::test]

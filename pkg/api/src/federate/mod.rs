@@ -27,6 +27,7 @@ use promql_syntax::ParseOptions;
 use storage::{Budget, Ctx, Error, SeriesSource};
 use telemetry::{Counter, Metrics};
 use tokio_util::sync::CancellationToken;
+use transport::http::compression;
 
 use exposed::Families;
 use gather::gather;
@@ -107,7 +108,7 @@ impl Federation {
     /// The route `GET /federate`.
     pub fn router(&self) -> Router {
         Router::new()
-            .route("/federate", get(federate).head(|| async { StatusCode::METHOD_NOT_ALLOWED }))
+            .route("/federate", get(federate).head(|| async { StatusCode::METHOD_NOT_ALLOWED }).layer(compression()))
             .with_state(self.clone())
     }
 }

@@ -11,6 +11,8 @@ use parking_lot::Mutex;
 use telemetry::Metrics;
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
 
 /// Whether the component lives and can serve; shared between the component, its routes and its gRPC health service.
 #[derive(Debug, Clone, Default)]
@@ -66,11 +68,20 @@ impl Probe {
     }
 }
 
+/// Compresses answers for clients that accept it. They are written once and read once: the cheapest level saves most of the
+/// bytes.
+pub fn compression() -> CompressionLayer {
+    CompressionLayer::new().quality(CompressionLevel::Fastest)
+}
+
 /// The routes that every component serves on its HTTP port.
 pub fn common_routes(metrics: Metrics, probe: Probe) -> Router {
     let (healthy, ready) = (probe.clone(), probe);
     Router::new()
-        .route("/metrics", get(move |headers: HeaderMap| async move { expose(&metrics, &headers) }))
+        .route(
+            "/metrics",
+            get(move |headers: HeaderMap| async move { expose(&metrics, &headers) }).layer(compression()),
+        )
         .route("/-/healthy", get(move || async move { healthy.answer(!healthy.0.unhealthy.load(Ordering::SeqCst)) }))
         .route("/-/ready", get(move || async move { ready.answer(ready.is_ready()) }))
         .route("/debug/pprof/", get(super::profile::index))
@@ -85,4 +96,34 @@ fn expose(metrics: &Metrics, headers: &HeaderMap) -> axum::response::Response {
         return ([(header::CONTENT_TYPE, kind)], metrics.encode_openmetrics()).into_response();
     }
     ([(header::CONTENT_TYPE, telemetry::CONTENT_TYPE)], metrics.encode()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use axum::body::{Body, to_bytes};
+    use axum::http::Request;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn metrics_are_compressed_where_that_is_accepted() {
+        let metrics = Metrics::new();
+        metrics.counter("packed_total", "A counter whose help makes the page worth to be compressed.").inc();
+        let get = async |encoding: &str| {
+            let request = Request::get("/metrics").header("accept-encoding", encoding).body(Body::empty()).unwrap();
+            let routes = common_routes(metrics.clone(), Probe::default());
+            let (head, body) = routes.oneshot(request).await.unwrap().into_parts();
+            (head.headers.get("content-encoding").cloned(), to_bytes(body, usize::MAX).await.unwrap())
+        };
+        let (encoding, plain) = get("identity").await;
+        assert_eq!(encoding, None);
+        let (encoding, packed) = get("gzip").await;
+        assert_eq!(encoding.unwrap(), "gzip");
+        let mut text = Vec::new();
+        flate2::read::GzDecoder::new(&*packed).read_to_end(&mut text).unwrap();
+        assert!(text == plain && String::from_utf8(text).unwrap().contains("packed_total 1"));
+    }
 }

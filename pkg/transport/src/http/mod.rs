@@ -11,7 +11,7 @@ mod rate_limit;
 mod web_config;
 
 pub use client::{ClientConfig, GetAnswer, GetError, HttpClient, RepeatedGet, TlsConfig, read_answer, send_again};
-pub use common::{Probe, common_routes};
+pub use common::{Probe, common_routes, compression};
 pub use metrics::HttpMetrics;
 pub use pages::Prefixes;
 pub use web_config::{WebConfig, WebGuard};
