@@ -145,6 +145,47 @@ async fn a_failure_costs_nothing() {
     again.close().await.unwrap();
 }
 
+/// Segment and offset up to where open chunks are saved.
+fn saved_up_to(dir: &Path) -> (u64, u64) {
+    let bytes = std::fs::read(dir.join("wal/open_chunks")).unwrap();
+    let number = |at: usize| u64::from_be_bytes(bytes[at..at + 8].try_into().unwrap());
+    // Behind the magic, and length and checksum of the first frame.
+    (number(16), number(24))
+}
+
+/// A stop in good order leaves nothing of the log to replay; one that is cut short costs nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_are_saved_at_the_end() {
+    for is_killed in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(FakeClock::at(START + 2 * HOUR));
+        let mut first = deps(&clock);
+        first.failpoints = Failpoints::hook(move |name| is_killed && name == "tsdb.saving.before_rename");
+        let tsdb = open_with(dir.path(), saving_options(), first).await;
+        write(&tsdb, START, 30).await;
+        let right = data(&*tsdb).await;
+        tsdb.close().await.unwrap();
+        drop(tsdb);
+        assert_eq!(is_there(dir.path()), !is_killed);
+        if !is_killed {
+            let last = wal::list_segments(&dir.path().join("wal")).unwrap().pop().unwrap();
+            let bytes = std::fs::metadata(&last.path).unwrap().len();
+            assert_eq!(saved_up_to(dir.path()), (last.number, bytes));
+        }
+        let again = open_with(dir.path(), saving_options(), deps(&clock)).await;
+        assert_same(&data(&*again).await, &right, &format!("killed: {is_killed}"));
+        // What goes on is saved with what was there.
+        write(&again, START + HOUR, 5).await;
+        let right = data(&*again).await;
+        again.close().await.unwrap();
+        drop(again);
+        assert!(is_there(dir.path()));
+        let again = open_with(dir.path(), saving_options(), deps(&clock)).await;
+        assert_same(&data(&*again).await, &right, "after two stops");
+        again.close().await.unwrap();
+    }
+}
+
 /// The newest open chunks before the rest, then the log, then chunks: each later than what refers to it.
 fn copy_files(from: &Path, to: &Path) {
     std::fs::create_dir_all(to.join("wal")).unwrap();

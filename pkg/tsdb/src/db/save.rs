@@ -7,6 +7,19 @@ use crate::journal::{Log, log_dir};
 use crate::open_chunks::SavedWriter;
 
 impl Tsdb {
+    /// To be called when nothing is written any more: saves the open chunks for the end of the log.
+    ///
+    /// # Errors
+    /// The disk refuses. The next start replays more of the log.
+    pub(crate) async fn save_last_chunks(&self) -> Result<()> {
+        self.journal.sync().await.map_err(|e| Error::Head(format!("saved open chunks: {}", e.message)))?;
+        {
+            let (wal_dir, end) = (log_dir(&self.blocks.dir, Log::Wal), *self.journal.written().borrow());
+            self.saving.lock().choose_last(end, &wal_dir, self.blocks.options.unsaved_bytes, &self.head)?;
+        }
+        self.save_open_chunks().await
+    }
+
     /// To be called again and again: chooses a place in the log, and saves the open chunks for it with a later call.
     ///
     /// # Errors
