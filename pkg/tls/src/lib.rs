@@ -9,6 +9,7 @@ mod provider;
 mod server;
 
 pub use client::{ClientTlsConfig, InlineTls, client_for_name};
+pub use pem::Pem;
 pub use server::{ClientAuth, ServerTls, ServerTlsConfig};
 
 /// Why a certificate, key or setting cannot be used.

@@ -1,5 +1,7 @@
 //! Certificates and keys from PEM files.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use rustls::RootCertStore;
@@ -7,6 +9,73 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::Error;
+
+/// Where PEM stands.
+#[derive(Clone)]
+pub enum Pem {
+    /// In this file.
+    File(PathBuf),
+    /// In a configuration, under this key.
+    Text(&'static str, String),
+}
+
+impl Default for Pem {
+    fn default() -> Self {
+        Self::File(PathBuf::new())
+    }
+}
+
+impl fmt::Debug for Pem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // It may be a key.
+        f.write_str(&self.place())
+    }
+}
+
+impl Pem {
+    /// The file, if it is one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Text(..) => None,
+        }
+    }
+
+    /// What errors call it.
+    pub(crate) fn place(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Text(key, _) => (*key).to_owned(),
+        }
+    }
+
+    fn read(&self) -> Result<Cow<'_, [u8]>, Error> {
+        match self {
+            Self::File(path) => {
+                let read = std::fs::read(path).map_err(Error::io(format!("read {}", path.display())))?;
+                Ok(read.into())
+            }
+            Self::Text(_, text) => Ok(text.as_bytes().into()),
+        }
+    }
+
+    pub(crate) fn certs(&self) -> Result<Vec<CertificateDer<'static>>, Error> {
+        let certs: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.read()?).collect();
+        match certs {
+            Ok(certs) if !certs.is_empty() => Ok(certs),
+            Ok(_) => Err(Error::Config(format!("{}: no PEM certificate inside", self.place()))),
+            Err(e) => Err(Error::Config(format!("{}: {e}", self.place()))),
+        }
+    }
+
+    pub(crate) fn key(&self) -> Result<PrivateKeyDer<'static>, Error> {
+        PrivateKeyDer::from_pem_slice(&self.read()?).map_err(|e| Error::Config(format!("{}: {e}", self.place())))
+    }
+
+    pub(crate) fn roots(&self) -> Result<RootCertStore, Error> {
+        roots_of(self.certs()?, &self.place())
+    }
+}
 
 /// Where distributions keep the system's CA bundle.
 const SYSTEM_BUNDLES: [&str; 4] = [
@@ -26,7 +95,7 @@ pub(crate) fn system_roots() -> Result<RootCertStore, Error> {
 }
 
 pub(crate) fn roots(path: &Path) -> Result<RootCertStore, Error> {
-    roots_of(certs(path)?, &path.display().to_string())
+    Pem::File(path.to_owned()).roots()
 }
 
 /// `what` names the place in errors.
@@ -40,16 +109,9 @@ pub(crate) fn roots_of(certificates: Vec<CertificateDer<'static>>, what: &str) -
 }
 
 pub(crate) fn certs(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let pem = std::fs::read(path).map_err(Error::io(format!("read {}", path.display())))?;
-    let certs: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    match certs {
-        Ok(certs) if !certs.is_empty() => Ok(certs),
-        Ok(_) => Err(Error::Config(format!("{}: no PEM certificate inside", path.display()))),
-        Err(e) => Err(Error::Config(format!("{}: {e}", path.display()))),
-    }
+    Pem::File(path.to_owned()).certs()
 }
 
 pub(crate) fn key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
-    let pem = std::fs::read(path).map_err(Error::io(format!("read {}", path.display())))?;
-    PrivateKeyDer::from_pem_slice(&pem).map_err(|e| Error::Config(format!("{}: {e}", path.display())))
+    Pem::File(path.to_owned()).key()
 }

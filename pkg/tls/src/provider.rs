@@ -34,13 +34,26 @@ pub(crate) fn provider(ciphers: &[String], curves: &[String]) -> Result<CryptoPr
         provider.cipher_suites = chosen;
     }
     if !curves.is_empty() {
+        let named = |name: &&String| {
+            // A list that names others works without it.
+            let is_missing = name.trim_start_matches("Curve") == "P521";
+            if is_missing && curves.len() > 1 {
+                tracing::warn!("TLS: curve P521 is not built in, the others of the list are offered");
+            }
+            !is_missing || curves.len() == 1
+        };
         let chosen: Result<Vec<_>, Error> = curves
             .iter()
+            .filter(named)
             .map(|name| {
                 let wanted = match name.trim_start_matches("Curve") {
                     "P256" => rustls::NamedGroup::secp256r1,
                     "P384" => rustls::NamedGroup::secp384r1,
                     "X25519" => rustls::NamedGroup::X25519,
+                    "P521" => {
+                        let why = "TLS: curve P521 is not built in: name P256, P384 or X25519 as well";
+                        return Err(Error::Config(why.to_owned()));
+                    }
                     _ => return Err(Error::Config(format!("TLS: curve {name:?} is none of P256, P384, X25519"))),
                 };
                 Ok(*provider.kx_groups.iter().find(|g| g.name() == wanted).expect("ring has all three"))

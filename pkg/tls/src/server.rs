@@ -1,6 +1,5 @@
 //! Servers' TLS from files, read again when the files change.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -12,7 +11,7 @@ use rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::TlsAcceptor;
 
 use crate::names::AnyClient;
-use crate::pem::{certs, key, roots, system_roots};
+use crate::pem::{Pem, system_roots};
 use crate::provider::{provider, versions};
 use crate::{Error, names};
 
@@ -35,12 +34,12 @@ pub enum ClientAuth {
 /// What a TLS server needs.
 #[derive(Debug, Clone, Default)]
 pub struct ServerTlsConfig {
-    /// Path of the certificate chain, PEM.
-    pub cert: PathBuf,
-    /// Path of the private key, PEM.
-    pub key: PathBuf,
-    /// PEM bundle that client certificates must descend from; without one the system's counts.
-    pub client_ca: Option<PathBuf>,
+    /// The certificate chain.
+    pub cert: Pem,
+    /// The private key.
+    pub key: Pem,
+    /// What client certificates must descend from; without it the system's bundle counts.
+    pub client_ca: Option<Pem>,
     /// Whether clients must show a certificate.
     pub client_auth: ClientAuth,
     /// Names of which a client's certificate must have one; empty = any will do.
@@ -99,6 +98,7 @@ fn stamps(config: &ServerTlsConfig) -> Vec<Option<SystemTime>> {
     [Some(&config.cert), Some(&config.key), config.client_ca.as_ref()]
         .into_iter()
         .flatten()
+        .filter_map(Pem::file)
         .map(|p| std::fs::metadata(p).and_then(|m| m.modified()).ok())
         .collect()
 }
@@ -116,8 +116,8 @@ fn server_config(config: &ServerTlsConfig) -> Result<ServerConfig, Error> {
         }),
     };
     let mut server = builder
-        .with_single_cert(certs(&config.cert)?, key(&config.key)?)
-        .map_err(|e| Error::Config(format!("{}: {e}", config.cert.display())))?;
+        .with_single_cert(config.cert.certs()?, config.key.key()?)
+        .map_err(|e| Error::Config(format!("{}: {e}", config.cert.place())))?;
     server.alpn_protocols = config.alpn.iter().map(|p| p.to_vec()).collect();
     Ok(server)
 }
@@ -135,7 +135,7 @@ fn verifier(
     if matches!(config.client_auth, ClientAuth::Request | ClientAuth::RequireAny) {
         return Ok(Some(Arc::new(AnyClient { provider, is_mandatory })));
     }
-    let roots = config.client_ca.as_deref().map_or_else(system_roots, roots)?;
+    let roots = config.client_ca.as_ref().map_or_else(system_roots, Pem::roots)?;
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
     let verifier = if is_mandatory { verifier } else { verifier.allow_unauthenticated() };
     let built = verifier.build().map_err(|e| Error::Config(format!("TLS: certificates of clients: {e}")))?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flags::{Flag, Kind, Parsed};
-use tls::{ClientAuth, ClientTlsConfig, ServerTls, ServerTlsConfig};
+use tls::{ClientAuth, ClientTlsConfig, Pem, ServerTls, ServerTlsConfig};
 
 use crate::http::WebConfig;
 use crate::traces::TracingConfig;
@@ -174,10 +174,10 @@ pub fn grpc_server(parsed: &Parsed) -> Result<ServeOptions, Error> {
         _ => return Err(Error::Config("both --grpc-server-tls-cert and --grpc-server-tls-key must be given".into())),
     };
     let tls = ServerTls::new(ServerTlsConfig {
-        cert,
-        key,
+        cert: Pem::File(cert),
+        key: Pem::File(key),
         client_auth: if client_ca.is_some() { ClientAuth::Require } else { ClientAuth::None },
-        client_ca,
+        client_ca: client_ca.map(Pem::File),
         client_names: Vec::new(),
         min_version: parsed.text("grpc-server-tls-min-version").to_owned(),
         ciphers: parsed.list("grpc-server-tls-ciphers"),

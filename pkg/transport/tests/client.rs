@@ -88,6 +88,19 @@ async fn certificates_may_stand_in_the_configuration() {
     let whole = client(&format!("tls_config:\n  ca: |\n{ca}  cert: |\n{cert}  key: |\n{key}"));
     assert_eq!(status(&whole, &url).await, Some(StatusCode::OK));
     assert_eq!(status(&client(&format!("tls_config:\n  ca: |\n{ca}")), &url).await, None);
+    // And in the server's.
+    let (own, own_key) = (pem("server.pem"), pem("server.key"));
+    let keys = format!(
+        "tls_server_config:\n  cert: |\n{own}  key: |\n{own_key}  client_ca: |\n{ca}  \
+         client_auth_type: RequireAndVerifyClientCert\n  curve_preferences: [CurveP521, CurveP256]\n"
+    );
+    let web = WebConfig::parse(&keys, Path::new("/nowhere")).unwrap();
+    assert!(!format!("{web:?}").contains("BEGIN"));
+    let url = format!("https://127.0.0.1:{}/", serve(Router::new().route("/", get(async || "in")), &web).await);
+    assert_eq!(status(&whole, &url).await, Some(StatusCode::OK));
+    assert_eq!(status(&client(&format!("tls_config:\n  ca: |\n{ca}")), &url).await, None);
+    let only = keys.replace(", CurveP256", "");
+    assert!(WebConfig::parse(&only, Path::new("/nowhere")).unwrap_err().to_string().contains("P521 is not built in"));
 }
 
 /// A server that gives tokens, and takes the latest one only.

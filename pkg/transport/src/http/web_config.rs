@@ -15,8 +15,9 @@ use base64::Engine;
 use parking_lot::{Mutex, RwLock};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use tls::{ClientAuth, ServerTls, ServerTlsConfig};
+use tls::{ClientAuth, Pem, ServerTls, ServerTlsConfig};
 use tokio::sync::Semaphore;
+use yaml::Secret;
 
 use super::clean;
 use super::pages::nosniff;
@@ -71,18 +72,18 @@ struct RateLimitYaml {
 #[derive(Debug, Clone, PartialEq, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Tls {
-    /// Certificate with its chain, PEM. Read again when it changes. Required.
+    /// Certificate with its chain, PEM. Read again when it changes. Required, or `cert`.
     cert_file: PathBuf,
-    /// Key of the certificate, PEM. Required.
+    /// Key of the certificate, PEM. Required, or `key`.
     key_file: PathBuf,
-    /// Refused: a certificate in the text itself is not supported, use `cert_file`.
-    cert: Option<String>,
-    /// Refused: use `key_file`.
-    key: Option<String>,
-    /// Refused: use `client_ca_file`.
-    client_ca: Option<String>,
+    /// The certificate itself, in place of `cert_file`.
+    cert: Secret,
+    /// The key itself, in place of `key_file`.
+    key: Secret,
+    /// The certificates of `client_ca_file` themselves.
+    client_ca: Secret,
     /// Certificates that sign those of clients. Without it the system's count.
-    client_ca_file: Option<PathBuf>,
+    client_ca_file: PathBuf,
     /// Which certificate a client must show: `NoClientCert`; `RequestClientCert` (it may show any); `RequireAnyClientCert`,
     /// also spelt `RequireClientCert` (any); `VerifyClientCertIfGiven` (one that is shown must be valid);
     /// `RequireAndVerifyClientCert` (a valid one). Default: `NoClientCert`.
@@ -95,7 +96,8 @@ struct Tls {
     max_version: String,
     /// Cipher suites by Go's names. Default: all safe ones.
     cipher_suites: Vec<String>,
-    /// Curves: `CurveP256`, `CurveP384`, `X25519`. Default: all of them.
+    /// Curves: `CurveP256`, `CurveP384`, `X25519`. `CurveP521` is not built in, and is left out of a list with others. Default:
+    /// all three.
     curve_preferences: Vec<String>,
     /// Without effect: the server's order always counts.
     prefer_server_cipher_suites: bool,
@@ -119,9 +121,8 @@ impl Default for Http {
 impl Tls {
     fn is_empty(&self) -> bool {
         let Self { cert_file, key_file, cert, key, client_ca, client_ca_file, client_auth_type, .. } = self;
-        let files = [Some(cert_file), Some(key_file), client_ca_file.as_ref()];
-        files.into_iter().flatten().all(|file| file.as_os_str().is_empty())
-            && [cert, key, client_ca].into_iter().flatten().all(|text| text.is_empty())
+        [cert_file, key_file, client_ca_file].into_iter().all(|file| file.as_os_str().is_empty())
+            && [cert, key, client_ca].into_iter().all(|text| text.0.is_empty())
             && client_auth_type.is_empty()
     }
 }
@@ -234,11 +235,6 @@ fn rate_limit(yaml: RateLimitYaml) -> Result<Option<RateLimit>, Error> {
 }
 
 fn tls(t: Tls, folder: &Path, http2: bool) -> Result<Arc<ServerTls>, Error> {
-    if t.cert.is_some() || t.key.is_some() || t.client_ca.is_some() {
-        return Err(Error::Config(
-            "tls_server_config: inline cert, key and client_ca are not supported, use files".into(),
-        ));
-    }
     // Accepted, without effect: rustls always serves its newest version and prefers its own order.
     let _ = (t.max_version, t.prefer_server_cipher_suites);
     let client_auth = match t.client_auth_type.as_str() {
@@ -249,17 +245,17 @@ fn tls(t: Tls, folder: &Path, http2: bool) -> Result<Arc<ServerTls>, Error> {
         "RequireAndVerifyClientCert" => ClientAuth::Require,
         other => return Err(Error::Config(format!("tls_server_config.client_auth_type: unknown {other:?}"))),
     };
-    let client_ca = t.client_ca_file.filter(|file| !file.as_os_str().is_empty());
+    let client_ca = pem("client_ca", t.client_ca, t.client_ca_file, folder)?;
     if client_ca.is_some() && client_auth == ClientAuth::None {
         let why = "without client_auth_type no certificate is asked for";
-        return Err(Error::Config(format!("tls_server_config.client_ca_file: {why}")));
+        return Err(Error::Config(format!("tls_server_config: client_ca: {why}")));
     }
-    let under = |p: PathBuf| if p.is_absolute() { p } else { folder.join(p) };
+    let missing = |key: &str| Error::Config(format!("tls_server_config: {key} or {key}_file must be given"));
     let alpn: Vec<&'static [u8]> = if http2 { vec![b"h2", b"http/1.1"] } else { vec![b"http/1.1"] };
     let config = ServerTlsConfig {
-        cert: under(t.cert_file),
-        key: under(t.key_file),
-        client_ca: client_ca.map(under),
+        cert: pem("cert", t.cert, t.cert_file, folder)?.ok_or_else(|| missing("cert"))?,
+        key: pem("key", t.key, t.key_file, folder)?.ok_or_else(|| missing("key"))?,
+        client_ca,
         client_auth,
         client_names: t.client_allowed_sans,
         min_version: t.min_version,
@@ -268,6 +264,16 @@ fn tls(t: Tls, folder: &Path, http2: bool) -> Result<Arc<ServerTls>, Error> {
         alpn,
     };
     Ok(Arc::new(ServerTls::new(config)?))
+}
+
+/// What stands in the text or in a file below `folder`, if either is given.
+fn pem(key: &'static str, text: Secret, file: PathBuf, folder: &Path) -> Result<Option<Pem>, Error> {
+    match (text.0.is_empty(), file.as_os_str().is_empty()) {
+        (true, true) => Ok(None),
+        (true, false) => Ok(Some(Pem::File(folder.join(file)))),
+        (false, true) => Ok(Some(Pem::Text(key, text.0))),
+        (false, false) => Err(Error::Config(format!("tls_server_config: give one of {key} and {key}_file"))),
+    }
 }
 
 /// Basic auth against bcrypt hashes.
@@ -353,6 +359,11 @@ mod tests {
             ("tls_server_config: {cert_file: /none, key_file: /none}", "/none"),
             ("tls_server_config: {client_auth_type: Some}", "client_auth_type"),
             ("tls_server_config: {client_ca_file: ca.pem}", "client_auth_type"),
+            ("tls_server_config: {client_ca: x}", "client_auth_type"),
+            ("tls_server_config: {cert_file: a}", "key or key_file"),
+            ("tls_server_config: {key: a}", "cert or cert_file"),
+            ("tls_server_config: {cert: a, cert_file: b, key: c}", "one of cert and cert_file"),
+            ("tls_server_config: {cert: a, key: b}", "cert: no PEM certificate"),
         ] {
             let error = WebConfig::parse(text, Path::new(".")).unwrap_err().to_string();
             assert!(error.contains(reason), "{text}: {error}");
