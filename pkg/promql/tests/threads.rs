@@ -103,6 +103,26 @@ async fn corrupt_series_limits_and_little_memory() {
     }
 }
 
+/// The limit is one of the query, whichever thread made the samples: what is held is counted where all of it comes together.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_limit_of_samples_holds_over_all_threads() {
+    let source = counters(300, None);
+    // 300 series at 161 steps.
+    for (text, held) in [("a_total", 300 * 161), ("rate(a_total[5m])", 300 * 161), ("sum by (i) (a_total)", 300 * 161)]
+    {
+        for threads in [1, 4] {
+            let engine = |max_samples| {
+                Engine::new(EngineOptions { threads, max_samples, alone_bytes_max: 0, ..EngineOptions::default() })
+            };
+            let query = Query::range(text, 10 * MINUTE, 170 * MINUTE, MINUTE);
+            let result = engine(held).evaluate(&Ctx::background(), source.clone(), query.clone()).await.unwrap();
+            assert_eq!(result.stats.peak_samples, held as u64, "{text}");
+            let error = engine(held - 1).evaluate(&Ctx::background(), source.clone(), query).await.unwrap_err();
+            assert!(error.to_string().contains(&format!("limit {}", held - 1)), "{text}: {error}");
+        }
+    }
+}
+
 /// A query that ends early, for whatever reason, leaves its threads to others.
 #[tokio::test(flavor = "multi_thread")]
 async fn threads_are_free_when_a_query_ends() {
