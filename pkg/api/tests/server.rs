@@ -56,6 +56,7 @@ async fn admin_does_what_it_is_asked() {
     for (path, text) in [
         ("delete_series", "no match[] parameter provided"),
         ("delete_series?match[]=up&match[]={", "invalid parameter \"match[]\""),
+        ("delete_series?match[]=up&match[]={}", "names no series"),
         ("delete_series?match[]=up&start=x", "invalid parameter \"start\""),
         ("snapshot?skip_head=x", "unable to parse boolean"),
     ] {

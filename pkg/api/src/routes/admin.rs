@@ -50,6 +50,10 @@ async fn delete_series(State(shared): State<Shared>, params: Params) -> Answered
         |text: &&str| promql_syntax::parse_series_matchers(text).map_err(|why| ApiError::parameter("match[]", why));
     // All are read before anything is deleted.
     let selectors = texts.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+    if selectors.iter().any(Vec::is_empty) {
+        // Prometheus takes it and deletes nothing.
+        return Err(ApiError::parameter("match[]", "{} names no series, and is not taken for all of them"));
+    }
     let request = RequestCtx::new(&params, &shared)?;
     admin.delete_series(&request.ctx, selectors, range).await.map_err(|e| internal("deleting series", e))?;
     Ok(StatusCode::NO_CONTENT.into_response())
