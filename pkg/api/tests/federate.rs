@@ -90,6 +90,7 @@ async fn the_latest_samples_sorted_by_name() {
     let ago = |seconds: i64| NOW_MS - 1000 * seconds;
     assert_eq!(rig.text("").await, "");
     assert_eq!(rig.text("match[]=none").await, "");
+    assert_eq!(rig.text("match[]={}").await, "");
     let a = format!(
         "# TYPE a untyped\na{{Zone=\"z\",instance=\"\"}} 9 {}\na{{instance=\"h:1\",job=\"x\"}} 2.5e+06 {}\n\
          a{{instance=\"h:2\",job=\"x\"}} NaN {}\n",

@@ -31,7 +31,7 @@ impl Escaping {
     pub fn name(self, name: &str) -> Cow<'_, str> {
         match self {
             Self::AllowUtf8 => name.into(),
-            Self::Underscores | Self::Values if is_legacy_metric_name(name) => name.into(),
+            Self::Underscores | Self::Dots | Self::Values if is_legacy_metric_name(name) => name.into(),
             Self::Underscores => chars(name, |_, out| out.push('_')).into(),
             Self::Dots => dots(name).into(),
             Self::Values => values(name).into(),
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn schemes() {
         for (name, underscores, dots, values) in [
-            ("up_total", "up_total", "up__total", "up_total"),
+            ("up_total", "up_total", "up_total", "up_total"),
             ("my.metric", "my_metric", "my_dot_metric", "U__my_2e_metric"),
             ("a_b.c", "a_b_c", "a__b_dot_c", "U__a__b_2e_c"),
             ("1st é", "_st__", "__st____", "U___31_st_20__e9_"),

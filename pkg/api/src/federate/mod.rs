@@ -147,7 +147,10 @@ impl Inner {
                     format!("regular expressions of match[] take more than {regex_bytes_max} bytes when compiled");
                 return Err(bad(text));
             }
-            selectors.push(set);
+            // What says nothing selects nothing, as in Prometheus.
+            if !set.is_empty() {
+                selectors.push(set);
+            }
         }
         if !(self.ready)() {
             return Err((StatusCode::SERVICE_UNAVAILABLE, "the server is starting and not ready yet".to_owned()));
