@@ -265,7 +265,7 @@ async fn rules_and_alerts() {
     let api = Api::new();
     let alert = concat!(
         r#"{"labels":{"alertname":"Down"},"annotations":{},"state":"firing","activeAt":"2015-07-01T20:10:30Z","#,
-        r#""value":"1e+00","partialResponseStrategy":"WARN"}"#
+        r#""keepFiringSince":"2015-07-01T20:10:35Z","value":"1e+00","partialResponseStrategy":"WARN"}"#
     );
     let got = api.get("alerts").await;
     assert_eq!(got.text(), format!(r#"{{"status":"success","data":{{"alerts":[{alert}]}}}}"#));

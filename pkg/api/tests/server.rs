@@ -134,6 +134,7 @@ async fn targets_and_pools() {
     let of_one = data(&api, "targets/metadata?metric=up&limit=1").await;
     assert_eq!(of_one, json!([{ "target": { "job": "a" }, "type": "gauge", "help": "H", "unit": "" }]));
     assert_eq!(data(&api, "targets/metadata?limit=0").await, json!([]));
+    assert_eq!(data(&api, "targets/metadata?limit=1").await.as_array().unwrap().len(), 2, "all of one target");
     let steps = data(&api, "targets/relabel_steps?scrapePool=a&labels=%7B%22__address__%22:%22h:1%22%7D").await;
     assert_eq!(
         steps["steps"][0],

@@ -63,6 +63,7 @@ struct AlertJson {
     annotations: Option<LabelMap>,
     state: String,
     active_at: Option<String>,
+    keep_firing_since: Option<String>,
     value: String,
     partial_response_strategy: String,
 }
@@ -162,6 +163,7 @@ fn alert(a: AlertJson) -> AlertInstance {
         annotations: texts_of(a.annotations),
         state: alert_state(&a.state),
         active_at_ns: a.active_at.as_deref().and_then(time_ns),
+        keep_firing_since_ns: a.keep_firing_since.as_deref().and_then(time_ns),
         value: a.value,
         partial_response: partial(&a.partial_response_strategy),
     }
@@ -384,7 +386,7 @@ mod tests {
             {"type":"recording","name":"r","query":"1","health":"ok","evaluationTime":1,"lastEvaluation":"0001-01-01T00:00:00Z"},
             {"type":"alerting","name":"a","query":"up == 0","duration":30,"keepFiringFor":5,"labels":{"s":""},
              "annotations":{"x":"y","w":""},"state":"firing","alerts":[{"labels":{"alertname":"a"},"annotations":{},
-             "state":"firing","activeAt":"1970-01-01T00:00:02Z","value":"1e+00"}],"unknown":1}]},{"name":"e","rules":null}]}"#;
+             "state":"firing","activeAt":"1970-01-01T00:00:02Z","keepFiringSince":"1970-01-01T00:00:03Z","value":"1e+00"}],"unknown":1}]},{"name":"e","rules":null}]}"#;
         let groups: Vec<_> =
             serde_json::from_str::<Groups>(json).unwrap().groups.unwrap().into_iter().map(group).collect();
         assert_eq!((groups.len(), groups[0].rules.len(), groups[0].last_evaluation_ns), (2, 2, Some(1_000_000_000)));
@@ -393,6 +395,7 @@ mod tests {
         assert_eq!((alert.state, alert.for_s, alert.keep_firing_for_s), (AlertState::Firing, 30.0, 5.0));
         assert_eq!(groups[0].rules[1].labels.to_string(), "{s=\"\"}");
         assert_eq!(alert.annotations.to_string(), "{w=\"\", x=\"y\"}");
+        assert_eq!(alert.alerts[0].keep_firing_since_ns, Some(3_000_000_000));
         assert_eq!((alert.alerts[0].value.as_str(), alert.alerts[0].active_at_ns), ("1e+00", Some(2_000_000_000)));
     }
 }

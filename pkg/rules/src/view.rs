@@ -91,6 +91,7 @@ fn shown(rule: &Rule, view: &GroupView, options: &Options) -> RuleShown {
                         annotations: alert.annotations.clone(),
                         state: alert.state,
                         active_at_ns: Some(alert.active_at_ms.saturating_mul(NS)),
+                        keep_firing_since_ns: alert.keep_firing_since_ms.map(|ms| ms.saturating_mul(NS)),
                         value: match &alert.value {
                             AlertValue::Float(value) => format_float(*value, 'e', None),
                             AlertValue::Histogram(text) => text.to_string(),

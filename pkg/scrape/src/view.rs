@@ -118,13 +118,13 @@ impl ScrapeView for Manager {
         let matches = |labels: &Labels| want.matchers.iter().all(|m| m.matches(labels.value(m.name())));
         let mut found = Vec::new();
         for (target, families) in self.families().into_iter().filter(|(target, _)| matches(target)) {
+            // Never a part of a target, as in Prometheus.
+            if found.len() >= limit {
+                break;
+            }
             let wanted = families.iter().filter(|(name, _)| want.metric.is_empty() || ***name == *want.metric);
-            // Sorted, so that a limit cuts off the same ones each time.
             let wanted: BTreeSet<_> = wanted.map(|(name, _)| name.clone()).collect();
             for metric in wanted {
-                if found.len() == limit {
-                    return found;
-                }
                 let Some(metadata) = families.get(&metric) else { continue };
                 let (metric, metadata) = (metric.to_string(), (**metadata).clone());
                 found.push(TargetMetadata { target: target.clone(), metric, metadata });

@@ -249,6 +249,8 @@ pub struct AlertInstance {
     pub state: AlertState,
     /// Since when, ns since the epoch.
     pub active_at_ns: Option<i64>,
+    /// Since when it fires only because of `keep_firing_for`, ns since the epoch. StoreAPI does not carry it.
+    pub keep_firing_since_ns: Option<i64>,
     /// The value, as the source printed it.
     pub value: String,
     /// What an evaluation does when data is missing, as in [`RuleGroup`].

@@ -117,7 +117,7 @@ pub struct TargetMetadataQuery {
     pub matchers: Vec<Matcher>,
     /// One metric, or all when empty.
     pub metric: String,
-    /// At most this many entries; 0 = all.
+    /// With so many entries no further target is looked at; 0 = all of them are.
     pub limit: usize,
 }
 

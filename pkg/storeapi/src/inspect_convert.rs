@@ -116,6 +116,7 @@ fn alert_from_wire(a: wire::AlertInstance) -> AlertInstance {
         annotations: texts_from_wire(a.annotations.as_ref()),
         state: alert_state_from_wire(a.state),
         active_at_ns: time_from_wire(a.active_at),
+        keep_firing_since_ns: None,
         value: a.value,
         partial_response: partial_from_wire(a.partial_response_strategy),
     }

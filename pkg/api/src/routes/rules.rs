@@ -74,6 +74,8 @@ struct AlertJson<'a> {
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     active_at: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keep_firing_since: Option<Time>,
     value: &'a str,
     partial_response_strategy: &'static str,
 }
@@ -195,6 +197,7 @@ fn alert_json(alert: &AlertInstance) -> AlertJson<'_> {
         annotations: LabelObject(&alert.annotations),
         state: alert.state.as_str(),
         active_at: alert.active_at_ns.map(|ns| Time(Some(ns))),
+        keep_firing_since: alert.keep_firing_since_ns.map(|ns| Time(Some(ns))),
         value: &alert.value,
         partial_response_strategy: strategy(alert.partial_response),
     }

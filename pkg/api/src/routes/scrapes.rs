@@ -90,7 +90,7 @@ async fn metadata(State(shared): State<Shared>, params: Params) -> Answered {
         }
     };
     let one = |entry| metadata_json(entry, metric.is_empty());
-    let entries: Vec<_> = found.iter().take(limit.unwrap_or(usize::MAX)).map(one).collect();
+    let entries: Vec<_> = found.iter().map(one).collect();
     success(&entries, &shared.warned(Vec::new()), shared.state.options.annotations_max)
 }
 

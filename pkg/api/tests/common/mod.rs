@@ -259,6 +259,7 @@ impl RulesSource for FakeInspect {
                 annotations: Labels::empty(),
                 state: AlertState::Firing,
                 active_at_ns: Some(NOW_MS * 1_000_000),
+                keep_firing_since_ns: Some((NOW_MS + 5000) * 1_000_000),
                 value: "1e+00".into(),
                 partial_response: PartialResponse::Warn,
             }],

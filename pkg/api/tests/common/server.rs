@@ -141,10 +141,17 @@ impl ScrapeView for FakeServer {
             metric: metric.to_owned(),
             metadata: MetricMetadata { metric_type: "gauge".into(), help: "H".into(), unit: String::new() },
         };
-        [one("a", "up"), one("a", "x"), one("b", "up")]
+        let all = [one("a", "up"), one("a", "x"), one("b", "up")]
             .into_iter()
             .filter(|m| want.matchers.iter().all(|w| w.matches(m.target.value(w.name()))))
-            .filter(|m| want.metric.is_empty() || want.metric == m.metric)
-            .collect()
+            .filter(|m| want.metric.is_empty() || want.metric == m.metric);
+        let mut found: Vec<TargetMetadata> = Vec::new();
+        for m in all {
+            if want.limit > 0 && found.len() >= want.limit && found.last().is_some_and(|last| last.target != m.target) {
+                break;
+            }
+            found.push(m);
+        }
+        found
     }
 }

@@ -115,6 +115,33 @@ async fn state_is_kept_and_what_is_gone_ends() {
     running.stop().await;
 }
 
+/// What only `keep_firing_for` keeps is told apart from what still holds.
+#[tokio::test(flavor = "multi_thread")]
+async fn since_when_an_alert_is_kept() {
+    let text =
+        "groups: [{name: a, interval: 100ms, rules: [{alert: A, expr: vector(1) unless on() x, keep_firing_for: 1h}]}]";
+    let running = Running::start(World::new(), text).await;
+    running.until("ALERTS").await;
+    let kept = async || {
+        let shown = running.shown(RulesQuery::default()).await;
+        let alert = &shown[0].rules[0].alert.as_ref().unwrap().alerts[0];
+        alert.keep_firing_since_ns.map(|ns| (alert.state, ns / 1_000_000))
+    };
+    assert_eq!(kept().await, None);
+    let ended_ms = model::Clock::now_ms(&*running.world.clock);
+    running.world.append("x", ended_ms, 1.0).await;
+    let mut found = None;
+    testkit::wait_for("an alert that is kept", Duration::from_secs(60), async || {
+        running.world.clock.advance(20);
+        found = kept().await;
+        found.is_some()
+    })
+    .await;
+    let (state, since_ms) = found.unwrap();
+    assert!(state == AlertState::Firing && since_ms >= ended_ms, "{since_ms} {ended_ms}");
+    running.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_api_shows() {
     let running = Running::start(World::new(), &two_groups(", keep_firing_for: 2s, labels: {a: b}")).await;

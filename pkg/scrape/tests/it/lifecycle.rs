@@ -187,6 +187,24 @@ async fn views() {
     assert_eq!((metadata.len(), metadata[0].metric.as_str(), metadata[0].metadata.help.as_str()), (1, "a", "Help."));
 }
 
+/// The limit is one of targets, as in Prometheus: what one target says comes whole.
+#[tokio::test]
+async fn metadata_of_so_many_targets() {
+    let page = "# HELP a A.\n# TYPE a gauge\na 1\n# HELP b B.\n# TYPE b gauge\nb 1\n";
+    let answer = move || async move { ([("content-type", "text/plain; version=0.0.4")], page) };
+    let address = serve(Router::new().route("/metrics", get(answer))).await.to_string();
+    let harness = Harness::new(&["job_name: j"]);
+    let one: &[(&str, &str)] = &[("__address__", &address), ("x", "1")];
+    let two: &[(&str, &str)] = &[("__address__", &address), ("x", "2")];
+    harness.discover(&[("j", &[one, two])]);
+    let entries = |limit| {
+        let want = TargetMetadataQuery { limit, ..TargetMetadataQuery::default() };
+        harness.manager.target_metadata(&want).len()
+    };
+    testkit::wait_for("metadata of both", SOON, async || entries(0) == 4).await;
+    assert_eq!([1, 2, 3].map(entries), [2, 2, 4]);
+}
+
 /// Another interval is no other target: its series go on.
 #[tokio::test]
 async fn another_interval() {
