@@ -21,6 +21,7 @@ pub struct OtlpConfig {
     pub ignore_resource_attributes: Vec<String>,
     /// How names are changed: `UnderscoreEscapingWithSuffixes`, `NoUTF8EscapingWithSuffixes`,
     /// `UnderscoreEscapingWithoutSuffixes` or `NoTranslation`. Default: `UnderscoreEscapingWithSuffixes`.
+    #[serde(deserialize_with = "yaml::or_default")]
     pub translation_strategy: TranslationStrategy,
     /// `service.name` and its like stay in `target_info`, too. Default: `false`.
     #[serde(skip_serializing_if = "is_default")]

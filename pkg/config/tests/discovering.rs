@@ -62,3 +62,19 @@ async fn jobs_find_their_targets() {
     shutdown.cancel();
     task.await.unwrap();
 }
+
+/// As templates leave them behind.
+#[test]
+fn sections_may_be_empty_but_not_null() {
+    let jobs = |discovery: &str| {
+        let text = format!("otlp: {{translation_strategy: ''}}\nscrape_configs: [{{job_name: a, {discovery}}}]");
+        Config::parse(&text, &|_| None).map(|config| config.scrape_configs.len())
+    };
+    for discovery in ["static_configs: [{}]", "consul_sd_configs: [{}]", "consul_sd_configs: [{server: a, scheme: ''}]"]
+    {
+        assert_eq!(jobs(discovery).unwrap(), 1, "{discovery}");
+    }
+    for discovery in ["static_configs: [null]", "consul_sd_configs: [null]"] {
+        assert!(jobs(discovery).unwrap_err().to_string().contains("empty or null section"), "{discovery}");
+    }
+}

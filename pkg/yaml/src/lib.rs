@@ -14,7 +14,7 @@ mod values;
 pub use compose::parse;
 pub use error::Error;
 pub use tree::{Key, Node, Value};
-pub use values::{Bytes, DurationMs, SECRET, Secret, is_default};
+pub use values::{Bytes, DurationMs, SECRET, Secret, is_default, or_default, unless_empty};
 
 /// Writes a value as YAML.
 ///

@@ -24,6 +24,29 @@ impl Serialize for Secret {
     }
 }
 
+/// For `deserialize_with`: an empty text is no value, as in Go.
+///
+/// # Errors
+/// What is no text, or none that `T` can be made of.
+pub fn unless_empty<'de, D: Deserializer<'de>, T: de::DeserializeOwned>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty());
+    text.map(|text| T::deserialize(de::IntoDeserializer::into_deserializer(text))).transpose()
+}
+
+/// As [`unless_empty`], where no value means the default one.
+///
+/// # Errors
+/// As [`unless_empty`].
+pub fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: de::DeserializeOwned + Default,
+{
+    unless_empty(deserializer).map(Option::unwrap_or_default)
+}
+
 /// A duration in ms, written `1m30s` as in Prometheus.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DurationMs(pub i64);

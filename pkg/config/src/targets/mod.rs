@@ -13,7 +13,7 @@ use discovery::config::{
 };
 use discovery_kubernetes::KubernetesSdConfig;
 use serde::Serialize;
-use yaml::{Error, Node, Value};
+use yaml::{Error, Node};
 
 /// All that a job or a set of Alertmanagers says about where its targets are. Printing it shows no secrets.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -119,8 +119,7 @@ impl SdConfigs {
 
 fn read<T>(key: &str, node: &Node, one: impl Fn(&Node) -> Result<T, Error>) -> Result<Vec<T>, Error> {
     let check = |section: &Node| {
-        let empty = matches!(&section.value, Value::Null) || matches!(&section.value, Value::Map(m) if m.is_empty());
-        if empty { Err(section.error(format!("empty or null section in {key}"))) } else { one(section) }
+        if section.is_null() { Err(section.error(format!("empty or null section in {key}"))) } else { one(section) }
     };
     node.list()?.iter().map(check).collect()
 }

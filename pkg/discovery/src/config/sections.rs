@@ -311,6 +311,9 @@ impl ConsulConfig {
             let why = "at most one of consul SD token, authorization, or oauth2 can be configured";
             return Err(node.error_at("token", why));
         }
+        if own.scheme.is_empty() {
+            own.scheme = "http".to_owned();
+        }
         if !["http", "https"].contains(&own.scheme.as_str()) {
             return Err(node.error_at("scheme", format!("{:?} is neither http nor https", own.scheme)));
         }

@@ -115,9 +115,11 @@ struct GlobalYaml {
     /// Dropped targets of a job that are kept to be shown. Default: `0`, no limit.
     keep_dropped_targets: u64,
     /// Names that metrics and labels may have: `utf8` or `legacy`. Default: `utf8`.
+    #[serde(deserialize_with = "yaml::or_default")]
     metric_name_validation_scheme: ValidationScheme,
     /// How targets are asked to write other names: `allow-utf-8`, `underscores`, `dots` or `values`. Default: `allow-utf-8`,
     /// with the scheme `legacy` `underscores`.
+    #[serde(deserialize_with = "yaml::unless_empty")]
     metric_name_escaping_scheme: Option<EscapingScheme>,
     /// Whether native histograms are taken. Default: `false`.
     scrape_native_histograms: bool,

@@ -118,6 +118,7 @@ struct JobYaml {
     /// Formats that are asked for, the most wanted one first. Default: the global ones.
     scrape_protocols: Option<Vec<ScrapeProtocol>>,
     /// Format of answers whose `Content-Type` is missing or unknown. Default: such a scrape fails.
+    #[serde(deserialize_with = "yaml::unless_empty")]
     fallback_scrape_protocol: Option<ScrapeProtocol>,
     /// Whether native histograms are taken. Default: the global value.
     scrape_native_histograms: Option<bool>,
@@ -152,9 +153,11 @@ struct JobYaml {
     /// Dropped targets that are kept to be shown. Default: the global limit.
     keep_dropped_targets: u64,
     /// Names that metrics and labels may have: `utf8` or `legacy`. Default: the global scheme.
+    #[serde(deserialize_with = "yaml::unless_empty")]
     metric_name_validation_scheme: Option<ValidationScheme>,
     /// How the target is asked to write other names: `allow-utf-8`, `underscores`, `dots` or `values`. Default: the global
     /// scheme, or what follows from `metric_name_validation_scheme` where that is set here.
+    #[serde(deserialize_with = "yaml::unless_empty")]
     metric_name_escaping_scheme: Option<EscapingScheme>,
     /// Whether `scrape_timeout_seconds`, `scrape_sample_limit` and `scrape_body_size_bytes` are stored. Default: the global
     /// value.
@@ -347,6 +350,12 @@ mod tests {
         let legacy = "{metric_name_validation_scheme: legacy, metric_name_escaping_scheme: dots}";
         assert_eq!(names("job_name: a", ""), (V::Utf8, E::AllowUtf8));
         assert_eq!(names("job_name: a", legacy), (V::Legacy, E::Dots));
+        // What is empty is not set.
+        let empty = "{job_name: a, fallback_scrape_protocol: '', metric_name_validation_scheme: '', \
+                     metric_name_escaping_scheme: ''}";
+        assert_eq!(names(empty, legacy), (V::Legacy, E::Dots));
+        assert_eq!(read(empty, "").unwrap().fallback_scrape_protocol, None);
+        assert_eq!(names(empty, "{metric_name_validation_scheme: '', metric_name_escaping_scheme: ''}").0, V::Utf8);
         assert_eq!(names("{job_name: a, metric_name_validation_scheme: utf8}", legacy), (V::Utf8, E::AllowUtf8));
         assert_eq!(names("{job_name: a, metric_name_validation_scheme: legacy}", ""), (V::Legacy, E::Underscores));
     }

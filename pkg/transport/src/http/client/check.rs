@@ -1,5 +1,7 @@
 //! What the keys of an HTTP client may not say together, as in Prometheus.
 
+use std::collections::BTreeMap;
+
 use super::assertion::algorithm;
 use super::config::{ClientConfig, JWT_BEARER, OAuth2, TlsConfig};
 
@@ -62,7 +64,7 @@ impl ClientConfig {
         check_tls(&self.tls_config)?;
         check_proxy(
             "proxy_url",
-            [self.proxy_url.is_some(), self.no_proxy.is_some(), self.proxy_connect_header.is_some()],
+            [self.proxy_url.is_some(), self.no_proxy.is_some(), names(self.proxy_connect_header.as_ref())],
             self.proxy_from_environment == Some(true),
         )?;
         if let Some(proxy) = &self.proxy_url {
@@ -141,7 +143,7 @@ fn check_oauth2(oauth2: &OAuth2) -> Result<(), Refused> {
     check_tls(&oauth2.tls_config).map_err(|(_, why)| ("oauth2", why))?;
     check_proxy(
         "oauth2",
-        [oauth2.proxy_url.is_some(), oauth2.no_proxy.is_some(), oauth2.proxy_connect_header.is_some()],
+        [oauth2.proxy_url.is_some(), oauth2.no_proxy.is_some(), names(oauth2.proxy_connect_header.as_ref())],
         oauth2.proxy_from_environment == Some(true),
     )
 }
@@ -171,6 +173,10 @@ pub(super) fn check_tls(tls: &TlsConfig) -> Result<(), Refused> {
         key,
         "tls_config.max_version must be greater than or equal to tls_config.min_version",
     )
+}
+
+fn names<V>(headers: Option<&BTreeMap<String, V>>) -> bool {
+    headers.is_some_and(|headers| !headers.is_empty())
 }
 
 /// `set`: `proxy_url`, `no_proxy`, `proxy_connect_header`.

@@ -23,17 +23,21 @@ pub struct ClientConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) oauth2: Option<OAuth2>,
     /// Bearer token. `authorization` is the newer spelling and takes precedence.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "yaml::unless_empty")]
     pub(super) bearer_token: Option<Secret>,
     /// File with the bearer token, read at each request.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "yaml::unless_empty")]
     pub(super) bearer_token_file: Option<PathBuf>,
     /// Proxy for all requests. Default: the proxy that the environment names (`HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`); in
     /// a Prometheus configuration none.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "redacted_url")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "redacted_url",
+        deserialize_with = "yaml::unless_empty"
+    )]
     pub(super) proxy_url: Option<String>,
     /// Hosts, addresses and networks, separated by commas, that `proxy_url` is not used for.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "yaml::unless_empty")]
     pub(super) no_proxy: Option<String>,
     /// Whether the environment names the proxy. Default: as in `proxy_url`.
     #[serde(skip_serializing_if = "is_not_true")]
@@ -109,13 +113,13 @@ pub(super) struct BasicAuth {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) username: String,
     /// File with the user's name, read at each request; counts before `username`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "yaml::unless_empty")]
     pub(super) username_file: Option<PathBuf>,
     /// Password.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "yaml::unless_empty")]
     pub(super) password: Option<Secret>,
     /// File with the password, read at each request.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "yaml::unless_empty")]
     pub(super) password_file: Option<PathBuf>,
 }
 
@@ -123,13 +127,13 @@ pub(super) struct BasicAuth {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Authorization {
     /// First word of the header. Default: `Bearer`.
-    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none", deserialize_with = "yaml::unless_empty")]
     pub(super) kind: Option<String>,
     /// The rest of the header.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "yaml::unless_empty")]
     pub(super) credentials: Option<Secret>,
     /// File with the rest of the header, read at each request.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "yaml::unless_empty")]
     pub(super) credentials_file: Option<PathBuf>,
 }
 
@@ -142,32 +146,32 @@ pub(super) struct OAuth2 {
     /// The client's name at the token server. Required.
     pub(super) client_id: String,
     /// The client's secret.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "yaml::unless_empty")]
     pub(super) client_secret: Option<Secret>,
     /// File with the client's secret, read whenever a token is fetched.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "yaml::unless_empty")]
     pub(super) client_secret_file: Option<PathBuf>,
     /// `client_credentials`, or `urn:ietf:params:oauth:grant-type:jwt-bearer`: the client signs who it is with a key, in place
     /// of sending a secret. Default: `client_credentials`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "yaml::unless_empty")]
     pub(super) grant_type: Option<String>,
     /// For `jwt-bearer`: which key it is, at the token server.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "yaml::unless_empty")]
     pub(super) client_certificate_key_id: Option<String>,
     /// For `jwt-bearer`: the RSA key that signs, PEM.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "yaml::unless_empty")]
     pub(super) client_certificate_key: Option<Secret>,
     /// For `jwt-bearer`: file with the key, read whenever a token is fetched.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "yaml::unless_empty")]
     pub(super) client_certificate_key_file: Option<PathBuf>,
     /// For `jwt-bearer`: `RS256`, `RS384` or `RS512`. Default: `RS256`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "yaml::unless_empty")]
     pub(super) signature_algorithm: Option<String>,
     /// For `jwt-bearer`: who asks. Default: `client_id`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "yaml::unless_empty")]
     pub(super) iss: Option<String>,
     /// For `jwt-bearer`: who is asked. Default: `token_url`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "yaml::unless_empty")]
     pub(super) audience: Option<String>,
     /// For `jwt-bearer`: more claims, which take precedence over those above.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -184,10 +188,14 @@ pub(super) struct OAuth2 {
     #[serde(skip_serializing_if = "TlsConfig::is_default")]
     pub(super) tls_config: TlsConfig,
     /// Proxy for requests to the token server.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "redacted_url")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "redacted_url",
+        deserialize_with = "yaml::unless_empty"
+    )]
     pub(super) proxy_url: Option<String>,
     /// Hosts, addresses and networks, separated by commas, that `proxy_url` is not used for.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "yaml::unless_empty")]
     pub(super) no_proxy: Option<String>,
     /// Whether the environment names the proxy.
     #[serde(skip_serializing_if = "is_not_true")]
@@ -202,25 +210,25 @@ pub(super) struct OAuth2 {
 #[serde(deny_unknown_fields, default)]
 pub struct TlsConfig {
     /// Certificates that sign the server's, PEM.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "yaml::unless_empty")]
     pub(super) ca: Option<String>,
     /// Client certificate, PEM; goes together with `key` or `key_file`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "yaml::unless_empty")]
     pub(super) cert: Option<String>,
     /// Key of the client certificate, PEM.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "yaml::unless_empty")]
     pub(super) key: Option<Secret>,
     /// File of certificates that sign the server's. Default: those of the system.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "yaml::unless_empty")]
     pub(super) ca_file: Option<PathBuf>,
     /// Client certificate, PEM; goes together with `key_file`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "yaml::unless_empty")]
     pub(super) cert_file: Option<PathBuf>,
     /// Key of the client certificate, PEM.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "yaml::unless_empty")]
     pub(super) key_file: Option<PathBuf>,
     /// Name that the server's certificate must have. Default: the URL's host.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "yaml::unless_empty")]
     pub(super) server_name: Option<String>,
     /// The server's certificate is not verified.
     pub(super) insecure_skip_verify: bool,

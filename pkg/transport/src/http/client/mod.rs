@@ -38,6 +38,26 @@ mod tests {
         ClientConfig::from_section(&yaml::parse(text).unwrap())
     }
 
+    /// As templates leave them behind.
+    #[test]
+    fn what_is_empty_is_not_set() {
+        for text in [
+            "tls_config: {ca: '', ca_file: '', cert: '', cert_file: '', key: '', key_file: '', server_name: ''}",
+            "basic_auth: {username: '', username_file: '', password: '', password_file: ''}",
+            "authorization: {type: '', credentials: '', credentials_file: ''}",
+            "bearer_token: ''\nbearer_token_file: ''",
+            "proxy_url: ''\nno_proxy: ''\nproxy_connect_header: {}",
+            "proxy_url: ''\nproxy_from_environment: true",
+            "oauth2: {client_id: a, token_url: b, client_secret: '', client_secret_file: '', proxy_url: '', no_proxy: ''}",
+        ] {
+            let mut config = section(text).unwrap();
+            config.resolve_paths(std::path::Path::new("/nowhere"));
+            assert!(config.build().is_ok(), "{text}");
+        }
+        let config = section("basic_auth: {username: a, password: 12, password_file: ''}").unwrap();
+        assert_eq!(config, section("basic_auth: {username: a, password: '12'}").unwrap());
+    }
+
     #[test]
     fn what_may_not_come_together() {
         for (text, line, why) in [
