@@ -29,23 +29,47 @@ pub(super) fn strip_domain(text: &str) -> String {
     }
 }
 
-/// The first letter of each word in upper case.
+/// The first letter of each word in upper case. Digits before it and `_` are parts of a word, as is a single `.`, `:` or
+/// apostrophe inside of one: the words of Unicode's text segmentation, as Go's `cases.Title` finds them.
 pub(super) fn title(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut before = ' ';
-    for c in text.chars() {
-        match is_separator(before) {
-            true => out.push(model::upper(c)),
-            false => out.push(c),
+    let mut has_begun = false;
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        if c.is_lowercase() || c.is_uppercase() {
+            out.push(if has_begun { c } else { model::upper(c) });
+            has_begun = true;
+            continue;
         }
-        before = c;
+        out.push(c);
+        let goes_on = match c {
+            '_' | '\u{300}'..='\u{36f}' | '\u{200c}' | '\u{200d}' => true,
+            '.' | ':' | '\'' | '\u{2018}' | '\u{2019}' | '\u{b7}' => {
+                chars.peek().is_some_and(|next| next.is_alphanumeric())
+            }
+            c => c.is_numeric(),
+        };
+        has_begun &= goes_on;
     }
     out
 }
 
-fn is_separator(c: char) -> bool {
-    if c.is_ascii() {
-        return !(c.is_ascii_alphanumeric() || c == '_');
+#[cfg(test)]
+mod tests {
+    use super::title;
+
+    /// What a real Prometheus makes of them.
+    #[test]
+    fn titles() {
+        for (text, want) in [
+            ("hello wORLD o'neil", "Hello WORLD O'neil"),
+            ("3rd 0x10 1e3 12ab34cd", "3Rd 0X10 1E3 12Ab34cd"),
+            ("host-a.example.com 10.0.0.1:80", "Host-A.example.com 10.0.0.1:80"),
+            ("a.b a:b a_b a-b a/b a,b a@b", "A.b A:b A_b A-B A/B A,B A@B"),
+            ("a..b a':b a.1b 1.a 1.5x _ab 'ab'", "A..B A':B A.1b 1.A 1.5X _Ab 'Ab'"),
+            ("é à ab’c x日y αβ a\u{301}b ab—cd", "É À Ab’c X日Y Αβ A\u{301}b Ab—Cd"),
+        ] {
+            assert_eq!(title(text), want);
+        }
     }
-    !c.is_alphanumeric() && c.is_whitespace()
 }
