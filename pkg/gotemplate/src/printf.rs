@@ -21,7 +21,7 @@ struct Flags {
 /// Fills `format`. Mistakes show in the text, as with Go: `%!d(string=x)`.
 pub(crate) fn printf(format: &str, args: &[Value]) -> String {
     let mut out = String::with_capacity(format.len() + 16);
-    let mut args = Args { args, next: 0 };
+    let mut args = Args { args, next: 0, is_reordered: false };
     let mut rest = format;
     while let Some((plain, directive)) = rest.split_once('%') {
         out.push_str(plain);
@@ -29,7 +29,7 @@ pub(crate) fn printf(format: &str, args: &[Value]) -> String {
     }
     out.push_str(rest);
     let extra = args.args.get(args.next..).unwrap_or_default();
-    if !extra.is_empty() {
+    if !extra.is_empty() && !args.is_reordered {
         out.push_str("%!(EXTRA ");
         for (at, value) in extra.iter().enumerate() {
             if at > 0 {
@@ -49,6 +49,8 @@ pub(crate) fn printf(format: &str, args: &[Value]) -> String {
 struct Args<'a> {
     args: &'a [Value],
     next: usize,
+    /// An index such as `[2]` was used.
+    is_reordered: bool,
 }
 
 impl<'a> Args<'a> {
@@ -56,6 +58,22 @@ impl<'a> Args<'a> {
         let value = self.args.get(self.next);
         self.next += usize::from(value.is_some());
         value
+    }
+
+    /// Goes to the argument that an index at the begin of `text` names, if there is one; what comes behind it, and whether it
+    /// names an argument.
+    fn index<'f>(&mut self, text: &'f str) -> (&'f str, bool) {
+        let Some((index, after)) = text.strip_prefix('[').and_then(|text| text.split_once(']')) else {
+            return (text, true);
+        };
+        self.is_reordered = true;
+        match index.parse::<usize>() {
+            Ok(number) if (1..=self.args.len()).contains(&number) => {
+                self.next = number - 1;
+                (after, true)
+            }
+            _ => (after, false),
+        }
     }
 
     /// The number behind `*`; `None` for what is no number or too large.
@@ -111,6 +129,8 @@ fn one<'f>(out: &mut String, directive: &'f str, args: &mut Args<'_>) -> &'f str
             },
         };
     }
+    let (after, is_known) = args.index(rest);
+    rest = after;
     let Some(verb) = rest.chars().next() else {
         out.push_str("%!(NOVERB)");
         return rest;
@@ -118,6 +138,12 @@ fn one<'f>(out: &mut String, directive: &'f str, args: &mut Args<'_>) -> &'f str
     rest = &rest[verb.len_utf8()..];
     if verb == '%' {
         out.push('%');
+        return rest;
+    }
+    if !is_known {
+        out.push_str("%!");
+        out.push(verb);
+        out.push_str("(BADINDEX)");
         return rest;
     }
     match args.take() {
