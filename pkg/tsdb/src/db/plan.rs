@@ -39,10 +39,14 @@ pub(crate) fn next(metas: &[&BlockMeta], rules: &Rules, may_go: &dyn Fn(BlockId)
     // Behind a block that must stay nothing is merged: else single blocks would stay between longer ones.
     let free = by_id.iter().position(|m| m.compaction.level <= 1 && !may_go(m.ulid)).unwrap_or(by_id.len());
     by_id.truncate(free);
+    // The head begins where blocks of all samples end. Merged with one of those, a block of late samples that reaches beyond
+    // would hide what of these times is only in the head.
+    let head_begins = metas.iter().filter(|m| m.compaction.hints.is_empty()).map(|m| m.max_time).max();
     let mut classes: Vec<(BTreeSet<&str>, Vec<&BlockMeta>)> = Vec::new();
     for meta in by_id {
-        let hints: BTreeSet<&str> =
-            meta.compaction.hints.iter().map(String::as_str).filter(|h| APART.contains(h)).collect();
+        let is_ahead = head_begins.is_none_or(|begin| meta.max_time > begin);
+        let is_apart = |hint: &&str| APART.contains(hint) || is_ahead && *hint == OUT_OF_ORDER;
+        let hints: BTreeSet<&str> = meta.compaction.hints.iter().map(String::as_str).filter(is_apart).collect();
         match classes.iter_mut().find(|(class, _)| *class == hints) {
             Some((_, members)) => members.push(meta),
             None => classes.push((hints, vec![meta])),
@@ -219,6 +223,24 @@ mod tests {
         ] {
             assert_eq!(plan(&plain(blocks)), want, "{blocks:?}");
         }
+    }
+
+    #[test]
+    fn late_samples_of_times_of_the_head_stay_apart() {
+        let late = |m: &mut BlockMeta| m.compaction.hints = vec![OUT_OF_ORDER.to_owned()];
+        let mut metas = plain(&[(1, 0, 20), (2, 20, 40)]);
+        metas.extend([meta(3, 40, 60, late), meta(4, 60, 80, late)]);
+        assert_eq!(plan(&metas), [0; 0], "a block of them all would end where the head has more");
+        // An early cut ends before the late ones do.
+        metas[1].max_time = 30;
+        metas[2].min_time = 20;
+        assert_eq!(plan(&metas), [0; 0]);
+        // Among themselves they may be merged.
+        metas.push(meta(5, 40, 60, late));
+        assert_eq!(plan(&metas), [3, 5]);
+        // Once the head is past them they are like others.
+        metas.extend(plain(&[(6, 60, 80)]));
+        assert_eq!(plan(&metas), [2, 3, 5]);
     }
 
     #[test]
