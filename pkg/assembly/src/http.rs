@@ -120,6 +120,11 @@ impl HttpConfig {
         })
     }
 
+    /// `routes` where they are, and below the route prefix.
+    pub(crate) fn at_both(&self, routes: Router) -> Router {
+        if self.prefixes.is_root() { routes } else { routes.clone().merge(self.prefixes.nest(routes)) }
+    }
+
     /// `routes` below the route prefix, probes and metrics there too; see [`Prefixes::mount`].
     pub fn mount(
         &self,

@@ -53,7 +53,8 @@ pub async fn run_on<C: Component>(
     deps: Deps,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let (http, common) = (config.http().clone(), common_routes(deps.metrics.clone(), probe.clone()));
+    let http = config.http().clone();
+    let common = http.at_both(common_routes(deps.metrics.clone(), probe.clone()));
     let mut build = Box::pin(C::build(config, deps, probe));
     // Most components are built at once.
     let built = match build.as_mut().now_or_never() {
@@ -112,7 +113,8 @@ pub async fn serve<C: Component>(component: C, listeners: Listeners, shutdown: C
 
     let mut http = http_router(&*component);
     if let Some(enabled) = config.http().lifecycle {
-        http = http.merge(config.http().web.wrap(reloads.clone().routes(enabled, token.clone())));
+        let routes = config.http().at_both(reloads.clone().routes(enabled, token.clone()));
+        http = http.merge(config.http().web.wrap(routes));
     }
     group.allow(config.http().serve.grace);
     for listener in listeners.more_http.into_iter().chain([listeners.http]) {

@@ -18,6 +18,7 @@ const LONG: Duration = Duration::from_secs(20);
 const FLAGS: &[Flag] = &[
     Flag::duration("build-time", "0s", "How long the build waits."),
     Flag::switch("web.enable-lifecycle", "Serve /-/reload."),
+    Flag::text("web.route-prefix", "", "Prefix of all routes."),
 ];
 
 #[derive(Clone)]
@@ -111,13 +112,14 @@ async fn probes_are_served_while_it_is_built() {
     let port = free_port().unwrap();
     let (address, shutdown) = (format!("--http-address=127.0.0.1:{port}"), CancellationToken::new());
     let run = {
-        let (parsed, shutdown) = (parsed(&[&address, "--build-time=1h"]), shutdown.clone());
+        let (parsed, shutdown) = (parsed(&[&address, "--build-time=1h", "--web.route-prefix=/p"]), shutdown.clone());
         tokio::spawn(async move { assembly::run::<Minimal>(&parsed, deps(), shutdown).await })
     };
     let client = client();
     let get = async |path: &str| answer(client.get(format!("http://127.0.0.1:{port}{path}"))).await;
     wait_for("the probe", LONG, async || get("/-/healthy").await.is_some()).await;
     assert_eq!(get("/-/ready").await.unwrap(), (503, "NOT OK: waiting for the test".to_owned()));
+    assert_eq!(get("/p/-/ready").await.unwrap(), get("/-/ready").await.unwrap());
     assert_eq!(get("/metrics").await.unwrap().0, 200);
     assert_eq!(get("/hello").await.unwrap().0, 503);
     shutdown.cancel();
@@ -146,13 +148,19 @@ async fn a_reload_over_http_is_served_where_a_flag_enables_it() {
     for (args, outcome) in [
         (&[][..], (403, "Lifecycle API is not enabled.\n".to_owned())),
         (&["--web.enable-lifecycle"], (500, "failed to reload config: nothing: there is nothing to read\n".to_owned())),
+        (
+            &["--web.enable-lifecycle", "--web.route-prefix=/p"],
+            (500, "failed to reload config: nothing: there is nothing to read\n".to_owned()),
+        ),
     ] {
+        // Sidecars of Prometheus ask below the prefix.
+        let prefix = if args.len() > 1 { "/p" } else { "" };
         let (config, deps) = (Settings::from_flags(&parsed(args), &deps()).unwrap(), deps());
         let minimal = Minimal::build(config, deps.clone(), Probe::new("starting")).await.unwrap();
         let listeners = Listeners::loopback().await.unwrap();
         let (address, shutdown) = (listeners.http_address().unwrap(), CancellationToken::new());
         let serve = tokio::spawn(assembly::serve(minimal, listeners, shutdown.clone()));
-        let asked = answer(client().post(format!("http://{address}/-/reload"))).await.unwrap();
+        let asked = answer(client().post(format!("http://{address}{prefix}/-/reload"))).await.unwrap();
         assert_eq!(asked, outcome, "{args:?}");
         let failed = deps.metrics.encode().contains("thanos_minimal_config_last_reload_successful 0");
         assert_eq!(failed, asked.0 == 500);
