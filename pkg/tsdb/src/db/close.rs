@@ -38,13 +38,14 @@ impl Tsdb {
                 {
                     tracing::warn!(%error, "no snapshot of the head was written, the next start replays the whole log");
                 }
+                let synced = tsdb.chunks.sync().map_err(Error::io("sync chunks of the head in", &tsdb.blocks.dir));
+                // What is saved then names chunks on disk.
                 if !snapshot
                     && tsdb.unfinished().is_none()
                     && let Err(error) = tsdb.save_last_chunks().await
                 {
                     tracing::warn!(%error, "open chunks are not saved, the next start replays more of the log");
                 }
-                let synced = tsdb.chunks.sync().map_err(Error::io("sync chunks of the head in", &tsdb.blocks.dir));
                 tsdb.journal.close();
                 tsdb.unlock();
                 mapped.and(synced)
