@@ -37,9 +37,10 @@ pub fn without_holes(chunks: &mut Vec<MappedChunk>, corrupt: &[u64]) -> usize {
     before - chunks.len()
 }
 
-/// Whether there is no gap between the two: no longer than two steps between samples of either.
+/// Whether no sample is missing between the two, as far as the steps between samples of either tell: a chunk that is lost may
+/// have had a single one.
 fn follows(before: &MappedChunk, behind: &MappedChunk) -> bool {
     let step = |c: &MappedChunk| (c.max_time - c.min_time) / i64::from(c.samples.max(2) - 1);
     let gap = behind.min_time.saturating_sub(before.max_time);
-    gap >= 0 && gap <= 2 * step(before).max(step(behind))
+    gap >= 0 && gap < step(before).max(step(behind)).saturating_mul(3) / 2
 }
