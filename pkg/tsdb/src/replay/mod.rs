@@ -100,7 +100,9 @@ impl Replay {
     ) -> Result<Replayed, Error> {
         let mut tally = Replayed::default();
         let late_chunks = sources::chunks(&self.chunks, &self.restore, &mut tally);
-        let snapshot = self.sources.snapshot(&self.restore, &mut tally);
+        // What corrupt files of chunks had is in the log before the snapshot.
+        let is_whole = tally.chunk_corruptions == 0;
+        let snapshot = if is_whole { self.sources.snapshot(&self.restore, &mut tally) } else { None };
         let mut span = self.progress();
         let work = pipeline::Work {
             restore: &self.restore,
