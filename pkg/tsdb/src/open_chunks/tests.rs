@@ -134,6 +134,7 @@ fn it_belongs_to_one_log() {
     }
     std::fs::remove_file(&path).unwrap();
     assert_eq!(read(dir.path()).unwrap(), None);
+    assert!(SavedWriter::create(dir.path(), &LocalDisk, position, 1).unwrap().is_none(), "the segment is gone");
     // By a few bytes no log is known.
     std::fs::write(&path, &bytes).unwrap();
     let early = Position { offset: 100, ..position };

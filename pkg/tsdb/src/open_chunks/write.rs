@@ -24,7 +24,8 @@ pub struct SavedWriter {
 
 impl SavedWriter {
     /// Begins to save what the log in `wal_dir` says up to `position`, where series have numbers below `next_number`. `None`
-    /// right behind the begin of a segment, where the log cannot be told from another one.
+    /// right behind the begin of a segment, where the log cannot be told from another one, and where a checkpoint has
+    /// replaced the segment.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -34,7 +35,10 @@ impl SavedWriter {
         position: Position,
         next_number: u64,
     ) -> Result<Option<Self>, Error> {
-        let checksum = checksum_before(wal_dir, position).map_err(Error::io("read the log in", wal_dir))?;
+        let checksum = match checksum_before(wal_dir, position) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+            other => other.map_err(Error::io("read the log in", wal_dir))?,
+        };
         let Some(checksum) = checksum else { return Ok(None) };
         let unfinished = wal_dir.join(UNFINISHED);
         let create = || {
