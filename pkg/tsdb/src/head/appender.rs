@@ -88,10 +88,11 @@ impl Transaction {
         if !taken.newest.ascends(series) || model::is_stale(value) {
             return false;
         }
-        let Some(known) = core.slab.find(series) else { return false };
+        let Some(mut known) = core.slab.find(series) else { return false };
         if time_ms <= known.last_time || time_ms < bounds.floor_ms {
             return false;
         }
+        core.part_from_log(&mut known);
         let (number, logged) = (known.reference, known.logged);
         drop(known);
         if !logged {
@@ -112,7 +113,7 @@ impl Transaction {
         let row = self.counts[column as usize];
         self.counts[column as usize] += 1;
         let Self { core, bounds, taken, batches, unlogged, .. } = self;
-        let Some(known) = core.slab.find(series) else {
+        let Some(mut known) = core.slab.find(series) else {
             core.metrics.series_not_found.inc();
             return Some(Refusal::UnknownSeries);
         };
@@ -130,6 +131,7 @@ impl Transaction {
             Ok(Verdict::Same) => return None,
             Ok(Verdict::InOrder | Verdict::Late) => {}
         }
+        core.part_from_log(&mut known);
         if !known.logged && newest.is_none() {
             unlogged.push(series);
         }

@@ -19,6 +19,7 @@ use super::options::HeadOptions;
 use super::postings::Postings;
 use super::ranks::Order;
 use super::seams::{ChunkStore, Journal};
+use super::series::Series;
 use super::slab::Slab;
 use super::symbols::Symbols;
 
@@ -52,6 +53,8 @@ pub(crate) struct Core {
     pub replaying: AtomicBool,
     /// The number in the log that the next series gets.
     pub next_reference: AtomicU64,
+    /// The log that is replayed has only lower ones.
+    pub first_reference: AtomicU64,
     pub counts: Counts,
     pub census: Census,
 }
@@ -90,5 +93,20 @@ impl Core {
     /// A number for a new series in the log.
     pub fn reference(&self) -> u64 {
         self.next_reference.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A series that the log names goes on under a new number while the log is replayed: further on, the log may say that
+    /// it left, and the next replay must not take that for an end of what is written now.
+    #[inline]
+    pub fn part_from_log(&self, series: &mut Series) {
+        if !self.replaying.load(Ordering::Acquire) {
+            return;
+        }
+        if series.logged && series.reference < self.first_reference.load(Ordering::Relaxed) {
+            let before = series.heap_bytes();
+            series.begin_present();
+            (series.reference, series.logged) = (self.reference(), false);
+            self.counts.heap(before, series.heap_bytes());
+        }
     }
 }

@@ -124,6 +124,7 @@ impl Head {
             maintenance: Mutex::default(),
             replaying: AtomicBool::new(false),
             next_reference: AtomicU64::new(1),
+            first_reference: AtomicU64::new(0),
             counts: Counts::default(),
             census: census::Census::default(),
             options,
@@ -159,6 +160,7 @@ impl Head {
     /// New series get numbers in the log from this one on.
     pub fn set_next_number(&self, number: u64) {
         self.core.next_reference.fetch_max(number, Ordering::Relaxed);
+        self.core.first_reference.store(number, Ordering::Relaxed);
     }
 
     /// The number in the log that the next new series gets.

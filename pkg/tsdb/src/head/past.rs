@@ -8,6 +8,8 @@ use super::parts::Full;
 /// It ends before the newer samples begin.
 #[derive(Debug)]
 pub(crate) struct Past {
+    /// The number of the series in the log that is replayed.
+    pub number: u64,
     pub open: Open,
     pub full: Vec<Full>,
     pub last_time: i64,

@@ -91,6 +91,12 @@ pub trait ChunkStore: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`storage::Error::Corrupt`] when it does not hold together, naming the file.
     fn read(&self, mapped_ref: u64) -> storage::Result<EncodedChunk>;
+
+    /// The number of its series in the log, as it was when the chunk was written.
+    ///
+    /// # Errors
+    /// As those of [`ChunkStore::read`].
+    fn number(&self, mapped_ref: u64) -> storage::Result<u64>;
 }
 
 /// Full chunks in memory: for tests, and for heads that write none.
@@ -121,6 +127,11 @@ impl ChunkStore for MemoryChunks {
         let chunks = self.chunks.lock();
         let found = chunks.get(&mapped_ref);
         let found = found.map(|(_, chunk, _)| EncodedChunk { encoding: chunk.encoding, data: chunk.data.clone() });
+        found.ok_or_else(|| storage::Error::Corrupt(format!("no chunk {mapped_ref} in memory")))
+    }
+
+    fn number(&self, mapped_ref: u64) -> storage::Result<u64> {
+        let found = self.chunks.lock().get(&mapped_ref).map(|(number, ..)| *number);
         found.ok_or_else(|| storage::Error::Corrupt(format!("no chunk {mapped_ref} in memory")))
     }
 }

@@ -5,6 +5,7 @@ use storage::append::HistogramValue;
 use wal::record::ExemplarRow;
 
 use super::Head;
+use super::core::Core;
 use super::series::Series;
 use crate::snapshot::{Error, LastSample, OpenChunk, SnapshotWriter};
 
@@ -31,10 +32,17 @@ impl Head {
         for slot in 0..core.slab.end() {
             let symbols = core.symbols.read();
             let Some(series) = core.slab.lock(slot) else { continue };
-            if !series.has_data() || !series.logged {
+            if !series.has_data() {
                 continue;
             }
             let number = series.reference;
+            if !series.logged {
+                return Err(SnapshotError::Series(number, "is not in the log under this number".to_owned()));
+            }
+            // Its chunks on disk may have further numbers, which no log behind the snapshot names.
+            for other in other_numbers(core, &series).map_err(|why| SnapshotError::Series(number, why.to_string()))? {
+                writer.series(other, symbols.pairs(&series.labels), None)?;
+            }
             let open = open_chunk(&series).map_err(|why| SnapshotError::Series(number, why))?;
             deleted.extend(series.tombstones().iter().map(|(min, max)| (number, *min, *max)));
             writer.series(number, symbols.pairs(&series.labels), open.as_ref())?;
@@ -48,6 +56,19 @@ impl Head {
         });
         Ok(writer.exemplars(rows)?)
     }
+}
+
+/// The numbers, other than its own, that a series has in its chunks on disk, as these come.
+fn other_numbers(core: &Core, series: &Series) -> storage::Result<Vec<u64>> {
+    let late = series.out_of_order().into_iter().flat_map(|late| &late.mapped).map(|late| late.reference);
+    let mut numbers = Vec::new();
+    for place in series.mapped.iter().map(|mapped| mapped.reference).chain(late) {
+        let number = core.store.number(place)?;
+        if number != series.reference && !numbers.contains(&number) {
+            numbers.push(number);
+        }
+    }
+    Ok(numbers)
 }
 
 fn open_chunk(series: &Series) -> Result<Option<OpenChunk>, String> {

@@ -210,6 +210,11 @@ impl MappedChunks {
     /// # Errors
     /// [`storage::Error::Corrupt`] when it does not hold together, naming the file and the offset.
     pub fn read(&self, reference: u64) -> storage::Result<EncodedChunk> {
+        Ok(self.find(reference)?.1)
+    }
+
+    /// The chunk at a place, and what is known of it.
+    fn find(&self, reference: u64) -> storage::Result<(MappedChunk, EncodedChunk)> {
         let (number, offset) = ((reference >> 32) as u32, reference & u64::from(u32::MAX));
         let file = self.files.read().get(&number).cloned();
         let Some(file) = file else {
@@ -218,7 +223,9 @@ impl MappedChunks {
         };
         let bytes = file.bytes(offset, false)?;
         match parse(number, &bytes, offset as usize) {
-            At::Chunk { chunk, data, .. } => Ok(EncodedChunk { encoding: chunk.encoding, data: bytes.slice(data) }),
+            At::Chunk { chunk, data, .. } => {
+                Ok((chunk, EncodedChunk { encoding: chunk.encoding, data: bytes.slice(data) }))
+            }
             At::End => Err(corrupt(&file, offset, "no chunk begins here")),
             At::Corrupt { why, .. } => Err(corrupt(&file, offset, &why)),
         }
@@ -274,6 +281,10 @@ impl ChunkSink for MappedChunks {
 impl ChunkStore for MappedChunks {
     fn read(&self, mapped_ref: u64) -> storage::Result<EncodedChunk> {
         Self::read(self, mapped_ref)
+    }
+
+    fn number(&self, mapped_ref: u64) -> storage::Result<u64> {
+        Ok(self.find(mapped_ref)?.0.series_ref)
     }
 }
 

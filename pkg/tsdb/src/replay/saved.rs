@@ -22,7 +22,7 @@ pub(super) fn restore(
     let (mut worker, mut chunks) = (work.restore.worker(), 0);
     let restored = saved.each(&mut |chunk| {
         chunks += u64::from(!matches!(chunk.data, SavedData::Nothing));
-        worker.saved_chunk(chunk).map_err(|e| e.to_string())
+        worker.saved_chunk(chunk, saved.next_number).map_err(|e| e.to_string())
     });
     match restored {
         Ok(()) => {
@@ -43,11 +43,18 @@ fn is_whole(saved: &Saved, work: &Work<'_>, tally: &Replayed) -> bool {
         // What is missing on disk is to be refilled from the log.
         return false;
     }
+    let mut of_other_numbers = Vec::new();
     let checked = saved.each(&mut |chunk| {
         // What is in blocks is not needed.
         let is_needed = chunk.behind != 0 && chunk.max_time_ms >= work.min_valid_ms;
-        let is_there = !is_needed || work.restore.has_mapped_chunk(chunk.number, chunk.behind);
-        if is_there { Ok(()) } else { Err("the chunk on disk before its open one is missing".to_owned()) }
+        if is_needed && !work.restore.has_mapped_chunk(chunk.number, chunk.behind) {
+            of_other_numbers.push(chunk.behind);
+        }
+        Ok(())
+    });
+    let checked = checked.map_err(|e| e.to_string()).and_then(|()| {
+        let is_there = work.restore.has_mapped_chunks(of_other_numbers);
+        if is_there { Ok(()) } else { Err("a chunk on disk before an open one is missing".to_owned()) }
     });
     if let Err(error) = &checked {
         tracing::warn!(%error, "saved open chunks are ignored, the log is replayed instead");

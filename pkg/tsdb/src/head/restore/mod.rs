@@ -89,6 +89,11 @@ impl Restore {
         self.waiting.contains(number, reference)
     }
 
+    /// The same of chunks of any numbers: a series may have had another one when they were written.
+    pub fn has_mapped_chunks(&self, references: Vec<u64>) -> bool {
+        self.waiting.has_all(references)
+    }
+
     /// None of the full chunks that were told so far is there.
     pub fn drop_mapped_chunks(&self) {
         self.waiting.clear();

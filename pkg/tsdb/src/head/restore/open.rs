@@ -37,12 +37,18 @@ impl RestoreWorker {
         Ok(())
     }
 
-    /// A chunk that was saved. One of a series that the log names further on is left to the log, and so is what is in blocks.
+    /// A chunk that was saved. One of a series that the log names further on, with a number from `next_number` on, is left to
+    /// the log, and so is what is in blocks.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when it cannot be read.
-    pub fn saved_chunk(&mut self, saved: &SavedChunk<'_>) -> Result<()> {
-        let Some(slot) = self.slot(saved.number) else { return Ok(()) };
+    /// [`Error::Corrupt`] when it cannot be read, or is of a series that the log should have named.
+    pub fn saved_chunk(&mut self, saved: &SavedChunk<'_>, next_number: u64) -> Result<()> {
+        let Some(slot) = self.slot(saved.number) else {
+            // The log may have its samples under another number.
+            let is_missed = saved.number < next_number && saved.max_time_ms >= self.restore.core.times.min_valid();
+            let unknown = || Error::Corrupt(format!("the log does not name series {}", saved.number));
+            return if is_missed { Err(unknown()) } else { Ok(()) };
+        };
         self.covered_ms(slot);
         self.attach(saved.number);
         let core = &self.restore.core;

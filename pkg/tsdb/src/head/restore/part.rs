@@ -11,12 +11,12 @@ impl Series {
         if self.extra.as_ref().is_some_and(|extra| extra.past.is_some()) {
             return;
         }
-        let (last_time, stale) = (self.last_time, self.stale);
+        let (number, last_time, stale) = (self.reference, self.last_time, self.stale);
         let open = std::mem::take(&mut self.open);
         let extra = self.extra();
         let full = std::mem::take(&mut extra.full);
         let last_histogram = extra.last_histogram.clone();
-        extra.past = Some(Box::new(Past { open, full, last_time, last_histogram, stale }));
+        extra.past = Some(Box::new(Past { number, open, full, last_time, last_histogram, stale }));
     }
 
     /// Runs `restore` on the past of the series, if it has a present of its own, else on all of it.
@@ -48,7 +48,7 @@ impl Series {
     pub fn join_replay(&mut self) -> Result<bool, Error> {
         let Some(extra) = &mut self.extra else { return Ok(false) };
         let Some(past) = extra.past.take() else { return Ok(!extra.full.is_empty()) };
-        let Past { open, mut full, last_time, last_histogram, stale } = *past;
+        let Past { open, mut full, last_time, last_histogram, stale, .. } = *past;
         if self.open.is_none() && extra.full.is_empty() {
             // The present never came: the past goes on.
             self.open = open;

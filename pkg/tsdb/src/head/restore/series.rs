@@ -73,6 +73,12 @@ impl Restore {
     pub fn snapshot_series(&self, number: u64, pairs: &[(&str, &str)], open: Option<&TimedChunk>) -> Result<Numbered> {
         let numbered = self.series(&[(number, pairs.len())], pairs).pop();
         let numbered = numbered.unwrap_or_else(|| Err(Error::Corrupt(format!("series {number} has no labels"))))?;
+        if numbered.again {
+            // The open chunk stands behind those on disk.
+            let mut worker = self.worker();
+            worker.slot(number).into_iter().for_each(|slot| _ = worker.covered_ms(slot));
+            worker.attach(number);
+        }
         if let Some(chunk) = open {
             self.worker().open_chunk(number, chunk)?;
         }

@@ -51,6 +51,16 @@ impl Waiting {
         stripe.is_some_and(|stripe| stripe.of(number).any(|(_, c)| c.is_some_and(|c| c.reference == reference)))
     }
 
+    /// Whether chunks wait, of whatever number.
+    pub fn has_all(&self, mut references: Vec<u64>) -> bool {
+        references.sort_unstable();
+        references.dedup();
+        let stripes = self.0.lock();
+        let chunks = stripes.values().flat_map(|stripe| &stripe.chunks).filter_map(|(_, chunk)| *chunk);
+        // A place has one chunk.
+        chunks.filter(|chunk| references.binary_search(&chunk.reference).is_ok()).count() == references.len()
+    }
+
     pub fn clear(&self) {
         self.0.lock().clear();
     }
@@ -99,6 +109,7 @@ mod tests {
             waiting.take(number, &mut out);
             out.iter().map(|chunk| chunk.reference).collect::<Vec<_>>()
         };
+        assert!(waiting.has_all(vec![6, 1, 1, 5]) && !waiting.has_all(vec![1, 9]) && waiting.has_all(vec![]));
         assert!(waiting.contains(5, 3) && !waiting.contains(5, 4) && !waiting.contains(4, 3));
         assert_eq!((take(5), take(5), take(6)), (vec![1, 3], vec![], vec![]));
         assert!(!waiting.contains(5, 3));

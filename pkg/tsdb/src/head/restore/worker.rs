@@ -74,7 +74,8 @@ impl RestoreWorker {
             self.covered_ms.resize((at + 1).next_multiple_of(1 << 12), UNTOUCHED);
         }
         let core = self.restore.core.clone();
-        if let Some(number) = core.slab.lock(slot).map(|series| series.reference) {
+        let number_in = |series: &Series| series.past().map_or(series.reference, |past| past.number);
+        if let Some(number) = core.slab.lock(slot).map(|series| number_in(&series)) {
             self.attach(number);
         }
         let covered = core.slab.lock(slot).and_then(|series| Some(series.mapped.last()?.max_time()));
