@@ -5,4 +5,5 @@ mod copies;
 mod damage;
 mod deletion;
 mod merging;
+mod starts;
 mod stopped;
