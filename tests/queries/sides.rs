@@ -36,6 +36,8 @@ pub struct Case {
 pub enum Check {
     /// Other settings of the engine that must not change an answer.
     Settings,
+    /// As many threads.
+    Threads(usize),
     /// No pass of the planner: the query as it is written.
     NoPass,
     /// All passes of the planner but this one.
@@ -57,10 +59,11 @@ pub enum Check {
 }
 
 /// The checks of one case: all, and one of the planner's passes left out.
-pub fn checks(random: &mut Random) -> [Check; 9] {
+pub fn checks(random: &mut Random) -> [Check; 10] {
     let passes: Vec<&'static str> = Passes::names().collect();
     [
         Check::Settings,
+        Check::Threads(*random.pick(&[1, 2, 8])),
         Check::NoPass,
         Check::WithoutPass(passes[random.below(passes.len())]),
         Check::Split,
@@ -139,6 +142,11 @@ impl Sides {
         let answer = match check {
             Check::Split | Check::Instants if of_the_range => return None,
             Check::Settings => got(&self.other, &self.memory, Times::Range(grid)).await,
+            Check::Threads(threads) => {
+                // They help from the first series on.
+                let several = Engine::new(EngineOptions { threads, alone_bytes_max: 0, ..options() });
+                got(&several, &self.memory, Times::Range(grid)).await
+            }
             Check::NoPass => got(&with(Passes::NONE), &self.memory, Times::Range(grid)).await,
             Check::WithoutPass(name) => {
                 let passes = Passes::ALL.without([name]).unwrap();

@@ -25,3 +25,11 @@ pub fn skip_without(what: &str, test: &str) {
 pub fn skip_without_service(env: &str, test: &str) {
     eprintln!("=== SKIPPED {test}: set {env} to run it ===");
 }
+
+/// A number from the environment, for how much a test tries.
+///
+/// # Panics
+/// It is no number.
+pub fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}: {text:?} is no number")))
+}

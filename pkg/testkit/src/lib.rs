@@ -10,7 +10,7 @@ mod process;
 mod series;
 mod wait;
 
-pub use data::{conformance_dir, skip_without, skip_without_service};
+pub use data::{conformance_dir, setting, skip_without, skip_without_service};
 pub use process::{Process, free_port};
 pub use series::{labels_of, series, series_with_chunks};
 pub use wait::wait_for;

@@ -1,4 +1,4 @@
-//! Databases that are written to, saved, cut, killed and damaged at random: a start finds what was acknowledged, and the same
+//! Databases that are written to, saved, cut, killed and corrupted at random: a start finds what was acknowledged, and the same
 //! with the saved open chunks as without them.
 //!
 //! `AION_SIM_SEED` runs one seed, `AION_SIM_SEEDS` so many.
@@ -10,12 +10,8 @@ mod read;
 mod samples;
 mod world;
 
+use testkit::setting;
 use world::World;
-
-/// A number from the environment.
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}: {text:?} is no number")))
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn starts_find_what_was_acknowledged() {
