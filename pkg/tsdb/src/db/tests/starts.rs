@@ -17,7 +17,7 @@ use world::World;
 async fn starts_find_what_was_acknowledged() {
     let seeds = match setting("AION_SIM_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 1..setting("AION_SIM_SEEDS").unwrap_or(12) + 1,
+        None => 1..setting("AION_SIM_SEEDS").unwrap_or(5) + 1,
     };
     let (mut starts, mut used, mut samples) = (0, 0, 0);
     for seed in seeds.clone() {
