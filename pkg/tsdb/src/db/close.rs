@@ -58,6 +58,7 @@ impl Tsdb {
     async fn write_snapshot(&self) -> Result<()> {
         let failed = |e: &dyn std::fmt::Display| Error::Head(format!("snapshot: {e}"));
         let Some(segment) = self.journal.cut(Log::Wal).await.map_err(|e| failed(&e.message))? else { return Ok(()) };
+        self.head.log_late_again().await.map_err(|e| failed(&e.message))?;
         let position = Position { segment, offset: 0 };
         let options = self.blocks.options.journal.wal.clone();
         let mut writer = SnapshotWriter::create(&self.blocks.dir, position, options).map_err(|e| failed(&e))?;

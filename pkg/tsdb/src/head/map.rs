@@ -81,6 +81,21 @@ impl Core {
         self.counts.heap(before, series.heap_bytes());
     }
 
+    /// Logs late samples that are in no chunk again: a snapshot names series by their newest number only, and they may have
+    /// been logged under another one.
+    pub fn log_late_again(&self) -> Option<Logged> {
+        let _order = self.late.lock();
+        let mut rows: Vec<(u64, Row)> = Vec::new();
+        for slot in 0..self.slab.end() {
+            let Some(series) = self.slab.lock(slot) else { continue };
+            let late = series.out_of_order().into_iter().flat_map(|late| &late.rows);
+            rows.extend(late.map(|row| (series.reference, row.clone())));
+        }
+        let mut log = LogBatch::default();
+        put_late(&rows, &mut log.wbl);
+        (!rows.is_empty()).then(|| self.journal.log(log))
+    }
+
     /// The same for late chunks, and a marker in their log: what it has of the series so far is in chunks. What is not
     /// is logged again behind the marker.
     fn keep_late(&self, slot: u32, number: u64, places: &[LateMapped]) -> Option<Logged> {

@@ -151,6 +151,17 @@ impl Head {
         mapped
     }
 
+    /// Prepares a snapshot.
+    ///
+    /// # Errors
+    /// The log of late samples refuses.
+    pub async fn log_late_again(&self) -> Result<(), JournalError> {
+        match self.core.log_late_again() {
+            Some(logged) => logged.await,
+            None => Ok(()),
+        }
+    }
+
     /// Begins to fill the head from what a restart finds. Numbers of new series are above all that the log has:
     /// [`Head::set_next_number`] has to be called before, if samples are written meanwhile.
     pub fn restore(&self) -> Restore {
