@@ -76,8 +76,16 @@ impl Restore {
         if numbered.again {
             // The open chunk stands behind those on disk.
             let mut worker = self.worker();
-            worker.slot(number).into_iter().for_each(|slot| _ = worker.covered_ms(slot));
+            let slot = worker.slot(number);
+            slot.into_iter().for_each(|slot| _ = worker.covered_ms(slot));
             worker.attach(number);
+            // The last number is the one that the log has for what comes next.
+            let first_ours = self.core.first_reference.load(Ordering::Relaxed);
+            if let Some(mut series) = slot.and_then(|slot| self.core.slab.lock(slot))
+                && series.reference < first_ours
+            {
+                series.reference = number;
+            }
         }
         if let Some(chunk) = open {
             self.worker().open_chunk(number, chunk)?;
