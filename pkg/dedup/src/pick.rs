@@ -303,7 +303,7 @@ impl State {
         {
             // The same scrape seen twice: nothing can be said to have been counted in between. Shown again, it would make
             // `irate` zero; the lane's next sample comes before there is a hole.
-            self.shift = shown - v;
+            self.shift = self.shift_to(shown, v);
             self.last = Some((last, shown, v));
             lanes[to].at += 1;
             return;
@@ -313,9 +313,15 @@ impl State {
             return;
         }
         let fell = self.fell(lanes, from, to)(v);
-        self.shift = if fell { 0.0 } else { shown - v };
+        self.shift = if fell { 0.0 } else { self.shift_to(shown, v) };
         // What follows is compared with the new lane's own values.
         self.last = Some((last, shown, v));
+    }
+
+    /// What makes `v` go on from `shown`. No counter is infinite or no number: there what is shown stays as it is, for sums
+    /// with such a shift would never be numbers again.
+    fn shift_to(&self, shown: f64, v: f64) -> f64 {
+        Some(shown - v).filter(|shift| shift.is_finite()).unwrap_or(self.shift)
     }
 
     /// Tells of values next in lane `to`, less than the last one of lane `from`, whether they are less because of a reset.

@@ -73,9 +73,10 @@ impl SeriesMerger {
         if !chunks.is_sorted_by_key(key) {
             chunks.sort_by_key(key);
         }
-        drop_duplicates(&mut chunks, &mut merged);
+        drop_duplicates(&mut chunks, vertical, &mut merged);
         if vertical == Method::Penalty {
             name_lanes(&mut chunks);
+            drop_lanes_within_others(&mut chunks, &mut merged);
         }
         let before = out.len();
         let result = self.runs(&chunks, vertical, out, &mut merged);
@@ -170,9 +171,11 @@ fn overlapping(chunks: &[LaneChunk], at: usize) -> Option<Range<usize>> {
     Some(at..to)
 }
 
-/// Of equal chunks the one of the highest order stays. `chunks` is sorted by time.
-fn drop_duplicates(chunks: &mut Vec<LaneChunk>, merged: &mut Merged) {
+/// Of equal chunks the one of the highest order stays. Where replicas are followed, each keeps its own: without it a lane
+/// would seem to have a gap, and know nothing of a reset or a marker that both saw. `chunks` is sorted by time.
+fn drop_duplicates(chunks: &mut Vec<LaneChunk>, vertical: Method, merged: &mut Merged) {
     let before = chunks.len();
+    let may_be_twins = |a: &LaneChunk, b: &LaneChunk| vertical == Method::Chain || a.replica == b.replica;
     let mut kept: Vec<LaneChunk> = Vec::with_capacity(before);
     for chunk in chunks.drain(..) {
         let same_times = kept
@@ -180,7 +183,7 @@ fn drop_duplicates(chunks: &mut Vec<LaneChunk>, merged: &mut Merged) {
             .rev()
             .take_while(|k| k.chunk.min_time == chunk.chunk.min_time && k.chunk.max_time == chunk.chunk.max_time);
         let mut same_times = same_times;
-        match same_times.find(|k| k.chunk == chunk.chunk) {
+        match same_times.find(|k| may_be_twins(k, &chunk) && k.chunk == chunk.chunk) {
             Some(twin) if twin.order != chunk.order && may_split_windows(&chunk) => kept.push(chunk),
             Some(twin) if twin.order < chunk.order => *twin = chunk,
             Some(_) => {}
@@ -188,6 +191,39 @@ fn drop_duplicates(chunks: &mut Vec<LaneChunk>, merged: &mut Merged) {
         }
     }
     *chunks = kept;
+    merged.duplicates += (before - chunks.len()) as u64;
+}
+
+/// Drops lanes of which another lane has every chunk, as where a receiver wrote the same to several: they have nothing to
+/// add. `chunks` is sorted by time.
+fn drop_lanes_within_others(chunks: &mut Vec<LaneChunk>, merged: &mut Merged) {
+    let mut names: Vec<u64> = chunks.iter().map(|c| c.replica).collect();
+    names.sort_unstable();
+    names.dedup();
+    let pairs = names.iter().flat_map(|inner| names.iter().map(|outer| (*inner, *outer)));
+    let mut within: Vec<(u64, u64)> = pairs.filter(|(inner, outer)| inner != outer).collect();
+    for same_times in
+        chunks.chunk_by(|a, b| (a.chunk.min_time, a.chunk.max_time) == (b.chunk.min_time, b.chunk.max_time))
+    {
+        let has = |outer: u64, chunk: &LaneChunk| {
+            let mut theirs = same_times.iter().filter(|c| c.replica == outer && c.chunk == chunk.chunk);
+            theirs.any(|twin| twin.order == chunk.order || !may_split_windows(chunk))
+        };
+        let of = |inner: u64| same_times.iter().filter(move |c| c.replica == inner);
+        within.retain(|(inner, outer)| of(*inner).all(|chunk| has(*outer, chunk)));
+        if within.is_empty() {
+            return;
+        }
+    }
+    let mut dropped: Vec<u64> = Vec::new();
+    for (inner, outer) in within {
+        // Of equal lanes one stays.
+        if !dropped.contains(&inner) && !dropped.contains(&outer) {
+            dropped.push(inner);
+        }
+    }
+    let before = chunks.len();
+    chunks.retain(|c| !dropped.contains(&c.replica));
     merged.duplicates += (before - chunks.len()) as u64;
 }
 

@@ -361,3 +361,16 @@ proptest! {
         prop_assert!(got.windows(2).all(|w| w[1].1 >= w[0].1), "{got:?}");
     }
 }
+
+/// No counter has such values, yet they are there to be asked for.
+#[test]
+fn infinite_values_are_not_counted_on() {
+    let odd = [1.0, f64::INFINITY, 3.0, f64::NAN, f64::NEG_INFINITY, 2.0, f64::INFINITY];
+    let all: Vec<(i64, f64)> = (0..200).map(|i| (i * 15_000, odd[i as usize % odd.len()])).collect();
+    let bits = |list: &[(i64, f64)]| list.iter().map(|(t, v)| (*t, v.to_bits())).collect::<Vec<_>>();
+    for gap in 20..20 + odd.len() {
+        let other: Vec<_> = [&all[..gap], &all[gap + 10..]].concat();
+        let again: Vec<_> = [&all[..gap + 40], &all[gap + 50..]].concat();
+        assert_eq!(bits(&run(&[other, again], &options("increase"))), bits(&all), "{gap}");
+    }
+}

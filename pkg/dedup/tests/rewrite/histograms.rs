@@ -183,3 +183,54 @@ proptest! {
         }
     }
 }
+
+/// Two replicas of one target, each with chunks that the other has too and one that it lacks.
+#[test]
+fn what_both_replicas_have_is_known_of_both() {
+    let part = |ticks: std::ops::Range<i64>, first: u64| -> Vec<(i64, Histogram)> {
+        ticks.map(|i| (i * 15_000, integer(first + i as u64, 0, 2, ResetHint::Unknown))).collect()
+    };
+    // A reset at the end of a chunk of both: only one replica has what follows.
+    let (before, after, later) = (part(0..30, 100), part(30..40, 0), part(40..60, 0));
+    let lane = |id: u64, parts: &[&[(i64, Histogram)]]| parts.iter().map(|p| chunk(id, p)).collect::<Vec<_>>();
+    let one = lane(1, &[&before, &later]);
+    let two = lane(2, &[&before, &after, &later]);
+    let all: Vec<_> = [&before[..], &after, &later].concat();
+    let seen = |list: &[(i64, Histogram)]| list.iter().map(|(t, h)| (*t, h.count as f64)).collect::<Vec<_>>();
+    let got = |lanes: &[Vec<LaneChunk>]| {
+        let (chunks, _) = merge(lanes.concat(), Method::Penalty);
+        read(&chunks).iter().map(|(t, count, _)| (*t, *count)).collect::<Vec<_>>()
+    };
+    assert_eq!(got(&[one.clone(), two.clone()]), seen(&all));
+    assert_eq!(got(&[two.clone(), one]), seen(&all));
+
+    // The last scrape, alone in its chunk.
+    let last = part(60..61, 0);
+    let late = lane(1, &[&before, &part(31..40, 0), &later, &last]);
+    let early = lane(2, &[&before, &after, &part(41..60, 0), &last]);
+    assert_eq!(got(&[late.clone(), early.clone()]), seen(&[all, last.clone()].concat()));
+    assert_eq!(got(&[early, late]).last(), seen(&last).last());
+}
+
+#[test]
+fn a_marker_of_both_replicas_is_shown() {
+    let all: Vec<(i64, f64)> = (0..20).map(|i| (i * 15_000, i as f64)).collect();
+    let marker = [(300_000, stale_nan())];
+    let back: Vec<(i64, f64)> = (40..60).map(|i| (i * 15_000, i as f64)).collect();
+    let of = |id, first: usize| [lane(id, &all[first..], 120), lane(id, &marker, 120), lane(id, &back, 120)].concat();
+    for lanes in [[of(1, 0), of(2, 1)], [of(1, 1), of(2, 0)]] {
+        let (got, _) = merge(lanes.concat(), Method::Penalty);
+        let got: Vec<_> = crate::samples(&got).iter().map(|(t, v)| (*t, v.to_bits())).collect();
+        let want = [&all[..], &marker, &back].concat();
+        assert_eq!(got, want.iter().map(|(t, v)| (*t, v.to_bits())).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn replicas_that_have_the_same_are_not_written_again() {
+    let all: Vec<(i64, f64)> = (0..500).map(|i| (i * 15_000, i as f64)).collect();
+    let (whole, part) = (lane(1, &all, 100), lane(2, &all[100..400], 100));
+    let (got, merged) = merge([whole.clone(), part, lane(3, &all, 100)].concat(), Method::Penalty);
+    assert_eq!(got, whole.into_iter().map(|l| l.chunk).collect::<Vec<_>>());
+    assert_eq!((merged.copied, merged.rewritten, merged.duplicates), (5, 0, 8));
+}
