@@ -136,8 +136,13 @@ async fn series_of_a_checkpoint_are_known() {
         log.samples(&series, 1000 + n, 1.0);
     }
     let mut keep = |number: u64| number < 6;
-    let request =
-        wal::checkpoint::Request { segment: 2, min_time_ms: 5000, keep: &mut keep, options: Options::default() };
+    let request = wal::checkpoint::Request {
+        segment: 2,
+        min_time_ms: 5000,
+        deleted_min_ms: 5000,
+        keep: &mut keep,
+        options: Options::default(),
+    };
     wal::checkpoint::write(&log.dir(), request).unwrap();
     log.writer.truncate(3).unwrap();
     let rig = Rig::new(&log, vec![queue(&url)]);

@@ -87,7 +87,8 @@ impl Inner {
         let left = self.left.lock();
         let mut keep = |number| self.series.has(number) || left.get(&number).is_some_and(|segment| *segment > last);
         let options = self.options.journal.wal.clone();
-        let request = wal::checkpoint::Request { segment: last, min_time_ms, keep: &mut keep, options };
+        let deleted_min_ms = min_time_ms;
+        let request = wal::checkpoint::Request { segment: last, min_time_ms, deleted_min_ms, keep: &mut keep, options };
         match wal::checkpoint::write(&self.dir, request) {
             Ok(None) => Ok(()),
             Ok(Some((_, stats))) => {

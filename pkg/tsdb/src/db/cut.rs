@@ -115,7 +115,8 @@ impl Tsdb {
         *self.untruncated.lock() = None;
         self.blocks.deps.failpoints.hit("tsdb.cut.before_log")?;
         let newest = self.head.range().map_or(end, |(_, max)| max.max(end));
-        self.log.truncate(&self.journal, end, (gone.series_removed, newest), &|| self.head.numbers()).await?;
+        let begin = (end, self.head.oldest_late());
+        self.log.truncate(&self.journal, begin, (gone.series_removed, newest), &|| self.head.numbers()).await?;
         Ok(true)
     }
 

@@ -147,7 +147,7 @@ impl Tsdb {
 
     fn begin_replay(self: &Arc<Self>, replay: Replay) {
         let tsdb = self.clone();
-        let last = self.journal.before().wal.unwrap_or(0);
+        let last = self.journal.before();
         let work = move || {
             let begin = tokio::time::Instant::now();
             let mut tell = |progress: ReplayProgress| {
@@ -172,7 +172,8 @@ impl Tsdb {
                     tsdb.log.count_corruptions(corruptions);
                     let newest = tsdb.head.range().map_or(i64::MIN, |(_, max)| max);
                     let lost = Lost::of(corruptions, newest);
-                    tsdb.log.note_other_numbers(replayed.restored.other_numbers, last, newest);
+                    let (others, is_read) = (replayed.restored.other_numbers, !replayed.from_snapshot);
+                    tsdb.log.note_replayed(others, last, newest, is_read);
                     tsdb.replay.send_modify(|state| {
                         state.progress.current = state.progress.max;
                         state.progress.done = true;

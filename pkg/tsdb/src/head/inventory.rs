@@ -9,6 +9,13 @@ impl Head {
         (0..slab.end()).filter_map(|slot| slab.lock(slot).map(|series| series.reference)).collect()
     }
 
+    /// Time of the oldest sample that came late, ms. Asks every series.
+    pub fn oldest_late(&self) -> Option<i64> {
+        let slab = &self.core.slab;
+        let of = |slot| slab.lock(slot)?.out_of_order()?.times().map(|(first, _)| first);
+        (0..slab.end()).filter_map(of).min()
+    }
+
     /// Time of the oldest sample that came in order, ms. Asks every series.
     pub fn oldest_in_order(&self) -> Option<i64> {
         let slab = &self.core.slab;

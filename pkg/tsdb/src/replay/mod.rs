@@ -103,6 +103,7 @@ impl Replay {
         // What corrupt files of chunks had is in the log before the snapshot.
         let is_whole = tally.chunk_corruptions == 0;
         let snapshot = if is_whole { self.sources.snapshot(&self.restore, &mut tally) } else { None };
+        tally.from_snapshot = snapshot.is_some();
         let mut span = self.progress();
         let work = pipeline::Work {
             restore: &self.restore,

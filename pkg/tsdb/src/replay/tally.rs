@@ -11,6 +11,8 @@ pub struct Replayed {
     pub records: u64,
     /// Full chunks found on disk.
     pub chunks: u64,
+    /// A snapshot was read in place of the log before it.
+    pub from_snapshot: bool,
     /// Series that came with a snapshot.
     pub snapshot_series: u64,
     /// Open chunks that were saved.

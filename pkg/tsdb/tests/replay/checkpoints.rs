@@ -12,7 +12,13 @@ async fn behind_a_checkpoint() {
     let segment = segments[segments.len() * 2 / 3].number;
     let min_time_ms = T + 700_000;
     let keep = &mut |_: u64| true;
-    let request = wal::checkpoint::Request { segment, min_time_ms, keep, options: wal::Options::default() };
+    let request = wal::checkpoint::Request {
+        segment,
+        min_time_ms,
+        deleted_min_ms: min_time_ms,
+        keep,
+        options: wal::Options::default(),
+    };
     let (_, stats) = wal::checkpoint::write(&wal_dir, request).unwrap().unwrap();
     assert!(stats.samples_dropped > 10_000 && stats.series == 41, "{stats:?}");
     wal::remove_below(&wal_dir, segment + 1).unwrap();
@@ -38,8 +44,13 @@ async fn a_checkpoint_beyond_the_last_segment_hides_nothing() {
     let wal_dir = log_dir(dir.path(), Log::Wal);
     let segment = wal::list_segments(&wal_dir).unwrap()[2].number;
     let mut keep = |_: u64| true;
-    let request =
-        wal::checkpoint::Request { segment, min_time_ms: i64::MIN, keep: &mut keep, options: wal::Options::default() };
+    let request = wal::checkpoint::Request {
+        segment,
+        min_time_ms: i64::MIN,
+        deleted_min_ms: i64::MIN,
+        keep: &mut keep,
+        options: wal::Options::default(),
+    };
     wal::checkpoint::write(&wal_dir, request).unwrap().unwrap();
     wal::remove_below(&wal_dir, segment + 1).unwrap();
     std::fs::rename(wal_dir.join(format!("checkpoint.{segment:08}")), wal_dir.join("checkpoint.00000900")).unwrap();

@@ -199,7 +199,13 @@ async fn behind_a_checkpoint_and_before() {
         let segments = wal::list_segments(&wal_dir).unwrap();
         let segment = segments[segments.len() * 2 / 3].number;
         let keep = &mut |_: u64| true;
-        let request = wal::checkpoint::Request { segment, min_time_ms: T, keep, options: wal::Options::default() };
+        let request = wal::checkpoint::Request {
+            segment,
+            min_time_ms: T,
+            deleted_min_ms: T,
+            keep,
+            options: wal::Options::default(),
+        };
         wal::checkpoint::write(&wal_dir, request).unwrap().unwrap();
         wal::remove_below(&wal_dir, segment + 1).unwrap();
         let node = start(dir.path());

@@ -24,6 +24,7 @@ struct Metadata {
 pub(super) struct Filter<'k> {
     keep: &'k mut dyn FnMut(u64) -> bool,
     min_time_ms: i64,
+    deleted_min_ms: i64,
     metadata: BTreeMap<u64, Metadata>,
     samples: Samples,
     histograms: Histograms<Histogram>,
@@ -41,10 +42,11 @@ pub(super) enum Verdict {
 }
 
 impl<'k> Filter<'k> {
-    pub(super) fn new(keep: &'k mut dyn FnMut(u64) -> bool, min_time_ms: i64) -> Self {
+    pub(super) fn new(keep: &'k mut dyn FnMut(u64) -> bool, (min_time_ms, deleted_min_ms): (i64, i64)) -> Self {
         Self {
             keep,
             min_time_ms,
+            deleted_min_ms,
             metadata: BTreeMap::new(),
             samples: Samples::default(),
             histograms: Histograms::default(),
@@ -146,7 +148,7 @@ impl<'k> Filter<'k> {
         let Tombstones { refs, mins_ms, maxs_ms } = &self.tombstones;
         let rows = refs.iter().zip(mins_ms).zip(maxs_ms).map(|((r, min), max)| (*r, *min, *max));
         let kept: Vec<_> =
-            rows.filter(|(series_ref, _, max)| *max >= self.min_time_ms && (self.keep)(*series_ref)).collect();
+            rows.filter(|(series_ref, _, max)| *max >= self.deleted_min_ms && (self.keep)(*series_ref)).collect();
         stats.tombstones += kept.len() as u64;
         stats.tombstones_dropped += (refs.len() - kept.len()) as u64;
         if !kept.is_empty() {

@@ -19,8 +19,10 @@ const CORRUPTIONS_TOLD: usize = 16;
 pub struct Request<'k> {
     /// The last segment that it replaces.
     pub segment: u64,
-    /// Samples, exemplars and deleted intervals that end before stay behind, ms since the epoch.
+    /// Samples and exemplars before stay behind, ms since the epoch.
     pub min_time_ms: i64,
+    /// Deleted intervals that end before stay behind, ms since the epoch. Another log may have older samples.
+    pub deleted_min_ms: i64,
     /// Whether the labels, deleted intervals and metadata of a series are still needed. They are as long as the head has
     /// the series, and as long as a segment behind [`Self::segment`] names its reference (prometheus#16060,
     /// prometheus#17029).
@@ -103,7 +105,7 @@ fn fill(dir: &Path, to: &Path, before: Option<&Checkpoint>, request: Request<'_>
     let mut reader = Reader::behind_checkpoint(dir, before).map_err(Error::io("list", dir))?;
     reader.stop_behind(request.segment, dir);
     let (mut writer, _) = Writer::open(to, request.options)?;
-    let mut filter = Filter::new(request.keep, request.min_time_ms);
+    let mut filter = Filter::new(request.keep, (request.min_time_ms, request.deleted_min_ms));
     let mut batch = Batch::default();
     loop {
         let at = reader.position();

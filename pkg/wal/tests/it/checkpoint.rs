@@ -64,7 +64,10 @@ fn log(writer: &mut Writer, records: &[Vec<u8>]) {
 
 fn checkpoint(dir: &Path, segment: u64, min_time_ms: i64, keep: &[u64]) -> Stats {
     let keep = &mut |r: u64| keep.contains(&r);
-    write(dir, Request { segment, min_time_ms, keep, options: Options::default() }).unwrap().unwrap().1
+    write(dir, Request { segment, min_time_ms, deleted_min_ms: min_time_ms, keep, options: Options::default() })
+        .unwrap()
+        .unwrap()
+        .1
 }
 
 fn read(dir: &Path) -> Vec<Vec<u8>> {
@@ -120,7 +123,7 @@ fn what_is_needed_stays() {
     writer.truncate(4).unwrap();
     assert_eq!(read(dir.path()), [&kept[..], &rest].concat());
     let keep = &mut |_: u64| true;
-    let again = Request { segment: 3, min_time_ms: 0, keep, options: Options::default() };
+    let again = Request { segment: 3, min_time_ms: 0, deleted_min_ms: 0, keep, options: Options::default() };
     assert_eq!(write(dir.path(), again).unwrap(), None);
     checkpoint(dir.path(), 4, 150, &[3, 5]);
     remove_below(dir.path(), 4).unwrap();

@@ -1,5 +1,6 @@
 //! The blocks of a data directory, without a head.
 
+mod checkpoints;
 mod common;
 mod copies;
 mod damage;
