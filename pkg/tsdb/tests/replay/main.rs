@@ -19,7 +19,7 @@ use chunkenc::{Encoding, TimedChunk, encode_xor};
 use common::{Data, append, assert_same, canonical, copy_dir, data};
 use histogram::{Histogram, Span};
 use model::{Exemplar, FakeClock, MetricMetadata, MetricType, TimeRange};
-use storage::append::{AppendOptions, Appendable, Exemplars, HistogramValue, Histograms, Metadata};
+use storage::append::{AppendOptions, Appendable, Exemplars, Floats, HistogramValue, Histograms, Metadata};
 use storage::{Ctx, ExemplarsQuery, ExemplarsSource, MetadataQuery, MetadataSource, PartialResponse, ReplayProgress};
 use telemetry::Metrics;
 use tsdb::head::{Head, HeadOptions, HeadParts};

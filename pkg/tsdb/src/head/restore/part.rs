@@ -2,6 +2,7 @@
 
 use chunkenc::Error;
 
+use crate::head::open::Open;
 use crate::head::past::Past;
 use crate::head::series::Series;
 
@@ -32,6 +33,19 @@ impl Series {
         let Some(extra) = self.extra.as_ref().filter(|extra| extra.past.is_some()) else { return i64::MAX };
         let open = self.open.times().map(|(first, _)| first);
         extra.full.first().map(|full| full.min_time).or(open).unwrap_or(i64::MAX)
+    }
+
+    /// Drops what was restored of samples in order.
+    pub fn forget_past(&mut self) {
+        self.in_past(|series| {
+            (series.last_time, series.stale, series.open) = (i64::MIN, false, Open::None);
+            series.mapped = Vec::new();
+            if let Some(extra) = &mut series.extra {
+                extra.full = Vec::new();
+                extra.last_histogram = None;
+            }
+        });
+        self.tidy();
     }
 
     fn swap_past(&mut self) {

@@ -98,16 +98,34 @@ impl Restore {
         self.waiting.take(number, &mut Vec::new());
         self.gone.lock().push(number);
         let Some(slot) = self.numbers.get(number) else { return };
-        let Some(generation) = self.core.slab.lock(slot).map(|series| series.generation) else { return };
-        // One that has new samples stays, and so does the way to it.
+        let Some((generation, first)) = self.core.slab.lock(slot).map(|s| (s.generation, s.reference)) else { return };
         if self.core.forget(&[reference(slot, generation)], |series| series.present_begin() == i64::MAX).is_empty() {
+            // One that has new samples stays, and so does the way to it. What it had before is in a block, and may have been
+            // deleted there since.
+            self.forget_past(slot, number);
             return;
         }
         // Another series may get the slot.
         let others = self.others.lock().remove(&slot).unwrap_or_default();
-        for number in others.into_iter().chain([number]) {
-            self.numbers.remove(number);
+        for number in others.into_iter().chain([number, first]) {
+            if self.numbers.get(number) == Some(slot) {
+                self.numbers.remove(number);
+            }
         }
+    }
+
+    fn forget_past(&self, slot: u32, number: u64) {
+        let Some(mut series) = self.core.slab.lock(slot) else { return };
+        let (bytes, chunks, stale) = (series.heap_bytes(), series.chunks() as i64, i64::from(series.stale));
+        series.forget_past();
+        if series.reference == number {
+            // What comes under this number is forgotten by the next replay.
+            (series.reference, series.logged) = (self.core.reference(), false);
+        }
+        let counts = &self.core.counts;
+        counts.chunks.fetch_add(series.chunks() as i64 - chunks, Ordering::Relaxed);
+        counts.stale.fetch_add(i64::from(series.stale) - stale, Ordering::Relaxed);
+        counts.heap(bytes, series.heap_bytes());
     }
 
     /// Deleted times of a series, both inclusive.
