@@ -5,6 +5,7 @@
 
 mod damage;
 mod disk;
+mod given;
 mod random;
 mod read;
 mod samples;
@@ -30,5 +31,6 @@ async fn starts_find_what_was_acknowledged() {
     }
     println!("{seeds:?}: {starts} starts, {used} took saved open chunks, {samples} samples");
     // Where nothing is taken nothing is tried.
-    assert!(used * 4 > starts, "only {used} of {starts} starts took saved open chunks");
+    let is_one = setting("AION_SIM_SEED").is_some();
+    assert!(is_one || used * 4 > starts, "only {used} of {starts} starts took saved open chunks");
 }

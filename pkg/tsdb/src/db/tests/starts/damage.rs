@@ -74,6 +74,14 @@ pub(super) fn saved(dir: &Path) -> PathBuf {
     dir.join("wal/open_chunks")
 }
 
+pub(super) fn remove_snapshots(dir: &Path) {
+    for path in std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.file_name().unwrap().to_str().unwrap().starts_with("chunk_snapshot.") {
+            std::fs::remove_dir_all(path).unwrap();
+        }
+    }
+}
+
 fn damage(path: &Path, cut: bool, random: &mut Random) {
     let mut bytes = std::fs::read(path).unwrap();
     if bytes.is_empty() {

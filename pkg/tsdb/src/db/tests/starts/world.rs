@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use labels::{Labels, Matcher};
@@ -13,10 +12,11 @@ use telemetry::Metrics;
 use tempfile::TempDir;
 
 use super::super::super::admin::Admin;
-use super::super::super::options::{TsdbDeps, TsdbOptions};
+use super::super::super::options::TsdbOptions;
 use super::super::super::tsdb::{CHUNKS_DIR, Tsdb};
-use super::damage::{Damage, copy_dir, saved};
+use super::damage::{Damage, copy_dir, remove_snapshots, saved};
 use super::disk::Filling;
+use super::given::Given;
 use super::random::Random;
 use super::read::{Data, data, difference, exemplars};
 use super::samples::{SERIES, Sample, labels, sample};
@@ -33,9 +33,8 @@ const BLOCK_MS: i64 = 20 * 60_000;
 pub(super) struct World {
     seed: u64,
     random: Random,
-    clock: Arc<FakeClock>,
+    given: Given,
     disk: Filling,
-    options: TsdbOptions,
     dir: TempDir,
     tsdb: Arc<Tsdb>,
     tick: u64,
@@ -44,8 +43,6 @@ pub(super) struct World {
     /// What was not, and may be there all the same.
     doubtful: Data,
     deleted: Data,
-    /// A deletion of late samples is forgotten with the log before they are, and so is one of a series that left the head and
-    /// is written to while it is restored: nothing is deleted where there are such.
     deletes: bool,
     /// Times at which nothing late comes any more.
     deleted_ms: Vec<(i64, i64)>,
@@ -89,17 +86,16 @@ impl World {
         let mut random = Random(seed);
         let (disk, clock) = (Filling::new(), Arc::new(FakeClock::at(START)));
         let options = options(&mut random, &disk);
-        let deletes = options.head.out_of_order_window_ms == 0 && random.one_in(2);
+        let deletes = random.one_in(2);
         let dir = tempfile::tempdir().unwrap();
-        let tsdb = open(dir.path(), &options, &clock).await;
-        tsdb.replayed().await;
+        let given = Given::new(clock, options);
+        let tsdb = given.open(dir.path()).await;
         let (model, doubtful, deleted) = Default::default();
         Self {
             seed,
             random,
-            clock,
+            given,
             disk,
-            options,
             dir,
             tsdb,
             tick: 0,
@@ -174,7 +170,7 @@ impl World {
 
     async fn scrape(&mut self) {
         self.tick += 1;
-        self.clock.set(self.now_ms());
+        self.given.clock.set(self.now_ms());
         let mut rows = Vec::new();
         for n in 0..SERIES {
             if let Some(sample) = sample(n, self.tick, &mut self.random) {
@@ -225,11 +221,11 @@ impl World {
         };
         let mut refused = Vec::new();
         let (series, times, starts) = columns(&floats);
-        let starts_ms = if self.options.head.xor2 { &starts[..] } else { &[] };
+        let starts_ms = if self.given.options.head.xor2 { &starts[..] } else { &[] };
         let batch = Floats { series: &series, times_ms: &times, values: &values, starts_ms };
         refused.extend(appender.floats(batch).unwrap().into_iter().map(|refused| floats[refused.row]));
         let (series, times, starts) = columns(&of_histograms);
-        let starts_ms = if self.options.head.histogram_starts { &starts[..] } else { &[] };
+        let starts_ms = if self.given.options.head.histogram_starts { &starts[..] } else { &[] };
         let batch = Histograms { series: &series, times_ms: &times, values: &histograms, starts_ms };
         refused.extend(appender.histograms(batch).unwrap().into_iter().map(|refused| of_histograms[refused.row]));
         if self.random.one_in(3) && !refs.is_empty() {
@@ -330,41 +326,50 @@ impl World {
         if close {
             self.tsdb.close().await.unwrap();
         }
-        let mut damage = Damage::any(&mut self.random);
-        if damage.loses() && self.options.memory_snapshot {
-            // What a snapshot has and the log lost is there for one start only.
-            damage = Damage::None;
-        }
-        self.note(format!("{} {damage:?}", if close { "close" } else { "kill" }));
-        let [whole, plain, tried] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+        let damage = Damage::any(&mut self.random);
+        let [whole, plain, tried, logged] = [(); 4].map(|()| tempfile::tempdir().unwrap());
         copy_dir(self.dir.path(), whole.path());
         self.tsdb.close().await.unwrap();
         damage.inflict(whole.path(), self.older.as_deref(), &mut self.random);
         copy_dir(whole.path(), plain.path());
         copy_dir(whole.path(), tried.path());
+        copy_dir(whole.path(), logged.path());
+        _ = std::fs::remove_file(saved(logged.path()));
+        remove_snapshots(logged.path());
         _ = std::fs::remove_file(saved(plain.path()));
-        let early = !self.deletes && self.random.one_in(3);
-        let without = found(&open_whole(plain.path(), &self.options, &self.clock).await).await;
-        let replayed = tally(tried.path(), &self.options, &self.clock).await;
+        let early = self.random.one_in(3);
+        let how = if close { "close" } else { "kill" };
+        self.note(format!("{how} {damage:?}{}", if early { ", with a scrape before the replay" } else { "" }));
+        let without = found(&self.given.open(plain.path()).await).await;
+        let replayed = tally(tried.path(), &self.given).await;
         self.starts += 1;
         self.used += usize::from(replayed.saved_chunks > 0);
         self.dir = whole;
-        self.tsdb = open(self.dir.path(), &self.options, &self.clock).await;
         if early {
+            let begin;
+            (self.tsdb, begin) = self.given.open_early(self.dir.path()).await;
             self.scrape().await;
+            drop(begin);
+            self.tsdb.replayed().await;
+        } else {
+            self.tsdb = self.given.open(self.dir.path()).await;
         }
-        self.tsdb.replayed().await;
         let with = found(&self.tsdb).await;
         self.compare((damage, early), &with, &without);
+        let logged =
+            if damage.loses() { found(&self.given.open(logged.path()).await).await.data } else { without.data };
         if damage.loses() {
-            self.model.clone_from(&without.data);
+            // What came before the replay is there for ever, too.
+            let now_ms = self.now_ms();
+            self.model.retain(|(_, at_ms), _| early && *at_ms == now_ms);
+            self.model.extend(logged.clone());
             self.deleted.clear();
         }
-        // What is there in both cases is there for ever. What the log lacks, and was saved, is there as long as it is saved.
+        // What the log has is there for ever. What it lacks is there as long as it is saved, or for one start from a snapshot.
         self.doubtful.clear();
         for (key, value) in with.data {
             if self.model.contains_key(&key) {
-            } else if without.data.contains_key(&key) {
+            } else if logged.contains_key(&key) {
                 self.model.insert(key, value);
             } else {
                 self.doubtful.insert(key, value);
@@ -429,22 +434,6 @@ impl World {
     }
 }
 
-fn deps(clock: &Arc<FakeClock>) -> TsdbDeps {
-    static RANDOM: AtomicU64 = AtomicU64::new(1);
-    let random = || u128::from(RANDOM.fetch_add(1, Ordering::Relaxed));
-    TsdbDeps::new(clock.clone() as Arc<dyn Clock>, Metrics::new(), Arc::new(random))
-}
-
-async fn open(dir: &Path, options: &TsdbOptions, clock: &Arc<FakeClock>) -> Arc<Tsdb> {
-    Tsdb::open(dir, options.clone(), deps(clock)).await.unwrap()
-}
-
-async fn open_whole(dir: &Path, options: &TsdbOptions, clock: &Arc<FakeClock>) -> Arc<Tsdb> {
-    let tsdb = open(dir, options, clock).await;
-    tsdb.replayed().await;
-    tsdb
-}
-
 async fn found(tsdb: &Arc<Tsdb>) -> Found {
     let (data, hints) = data(tsdb).await;
     let exemplars = exemplars(tsdb).await;
@@ -452,9 +441,10 @@ async fn found(tsdb: &Arc<Tsdb>) -> Found {
 }
 
 /// What a start in `dir` does.
-async fn tally(dir: &Path, options: &TsdbOptions, clock: &Arc<FakeClock>) -> Replayed {
+async fn tally(dir: &Path, given: &Given) -> Replayed {
+    let Given { options, clock, .. } = given;
     let metrics = Metrics::new();
-    let blocks = super::super::super::blocks::Blocks::open(dir, options.clone(), deps(clock)).unwrap();
+    let blocks = super::super::super::blocks::Blocks::open(dir, options.clone(), given.deps()).unwrap();
     let min_valid_ms = blocks.views.current().head_begins_ms().unwrap_or(i64::MIN);
     let journal = Arc::new(LogJournal::open(dir, options.journal.clone(), &metrics).unwrap());
     let chunks = Arc::new(MappedChunks::open(&dir.join(CHUNKS_DIR), MappedOptions::default()).unwrap());
