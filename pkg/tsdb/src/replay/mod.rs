@@ -111,6 +111,7 @@ impl Replay {
             min_valid_ms: self.min_valid_ms,
             threads: self.threads,
             with_samples: true,
+            with_others: true,
             is_cancelled,
         };
         let mut at = |segment: u64| {

@@ -26,6 +26,8 @@ pub(super) struct Work<'a> {
     pub(super) threads: usize,
     /// Whether samples are filled in.
     pub(super) with_samples: bool,
+    /// Whether series, deletions, exemplars and metadata are.
+    pub(super) with_others: bool,
     pub(super) is_cancelled: &'a dyn Fn() -> bool,
 }
 
@@ -63,7 +65,8 @@ pub(super) fn run(
         }
         let (chooser, min_valid_ms) = (work.restore.worker(), work.min_valid_ms);
         let lanes = Lanes { all: lanes, chooser, min_valid_ms, late };
-        let sequence = Sequence { restore: work.restore, lanes, late_chunks: work.late_chunks, late };
+        let (restore, late_chunks, with_others) = (work.restore, work.late_chunks, work.with_others);
+        let sequence = Sequence { restore, lanes, late_chunks, late, with_others };
         drive(work, &mut reader, &decoders, sequence, at_segment, tally)
     })
 }

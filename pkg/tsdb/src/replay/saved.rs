@@ -17,8 +17,8 @@ pub(super) fn restore(
 ) -> Result<Option<Position>, Error> {
     let Some(saved) = sources.saved.as_ref().filter(|saved| is_whole(saved, work, tally)) else { return Ok(None) };
     let others = Work { with_samples: false, ..*work };
-    let before = Some(sources.wal_until(saved.position)?);
-    pipeline::run(&others, before, false, at_segment, tally)?;
+    let before = || sources.wal_until(saved.position).map(Some);
+    pipeline::run(&others, before()?, false, at_segment, tally)?;
     let (mut worker, mut chunks) = (work.restore.worker(), 0);
     let restored = saved.each(&mut |chunk| {
         chunks += u64::from(!matches!(chunk.data, SavedData::Nothing));
@@ -30,9 +30,13 @@ pub(super) fn restore(
             Ok(Some(saved.position))
         }
         Err(error) => {
-            // What was restored so far stays: the log has no other samples.
-            tracing::warn!(%error, "a saved open chunk cannot be restored, the whole log is replayed");
-            Ok(None)
+            tracing::warn!(%error, "a saved open chunk cannot be restored, the log is read for samples instead");
+            // What was restored so far stays: the log has no other samples. Whatever else the log says is done, and must not be
+            // done twice: a series that left may have come again since.
+            let samples = Work { with_others: false, ..*work };
+            tally.corruptions = 0;
+            pipeline::run(&samples, before()?, false, at_segment, tally)?;
+            Ok(Some(saved.position))
         }
     }
 }

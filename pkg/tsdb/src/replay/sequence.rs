@@ -29,6 +29,8 @@ pub(super) struct Sequence<'a> {
     /// Chunks of late samples that are on disk.
     pub(super) late_chunks: &'a HashSet<u64>,
     pub(super) late: bool,
+    /// Whether anything but samples is taken.
+    pub(super) with_others: bool,
 }
 
 impl Sequence<'_> {
@@ -41,6 +43,7 @@ impl Sequence<'_> {
         let (mut begin, mut attach) = (0, Vec::new());
         for (at, op) in batch.ops.iter().enumerate() {
             let done = match op {
+                Op::Series(_) | Op::Exemplars(_) | Op::Metadata(_) | Op::Tombstones(_) if !self.with_others => Ok(()),
                 Op::Series(range) => self.series(batch.bytes_of(range), at, &mut attach, tally),
                 Op::Exemplars(range) => self.exemplars(batch.bytes_of(range)),
                 Op::Metadata(range) => self.metadata(batch.bytes_of(range)),

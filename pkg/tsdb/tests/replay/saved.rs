@@ -284,3 +284,45 @@ async fn chunks_of_series_without_an_open_one_are_missed_too() {
     let read = data(&node.head).await;
     assert!(all.iter().filter(|(key, _)| is_due(key)).all(|(key, value)| read.get(key) == Some(value)));
 }
+
+/// What the log says of series is done once: one that left before a series of the same labels came is not forgotten again.
+#[tokio::test(flavor = "multi_thread")]
+async fn chunks_of_series_that_the_log_does_not_name_cost_no_other_series() {
+    let dir = tempfile::tempdir().unwrap();
+    let chunks = MappedChunks::open(&dir.path().join("chunks_head"), MappedOptions::default()).unwrap();
+    let chunk = |times: std::ops::Range<i64>| {
+        let (min_time, max_time) = (T + times.start * 1000, T + (times.end - 1) * 1000);
+        let data = encode_xor(times.map(|t| (T + t * 1000, 2.0))).unwrap().into();
+        TimedChunk { min_time, max_time, encoding: Encoding::Xor, data }
+    };
+    let behind = chunks.write(2, &chunk(10..20), false).unwrap();
+    drop(chunks);
+    let records = vec![
+        series(3, "other"),
+        samples(&[3], 0..3000, 1.0),
+        series(1, "again"),
+        samples(&[1], 0..10, 1.0),
+        tombstone(1, i64::MIN, i64::MAX),
+        series(2, "again"),
+        samples(&[2], 20..40, 2.0),
+    ];
+    log(dir.path(), records);
+    let wal_dir = log_dir(dir.path(), Log::Wal);
+    let ends = wal::list_segments(&wal_dir).unwrap().into_iter().map(|segment| {
+        let offset = std::fs::metadata(&segment.path).unwrap().len();
+        Position { segment: segment.number, offset }
+    });
+    // A start goes on in a new segment.
+    let position = ends.filter(|end| end.offset > 0).next_back().unwrap();
+    let mut writer = SavedWriter::create(&wal_dir, &LocalDisk, position, 100).unwrap().unwrap();
+    writer.chunk((2, behind), &chunk(20..30));
+    writer.chunk((77, 0), &chunk(0..10));
+    writer.finish().unwrap();
+    for threads in [1, 3] {
+        let node = start_with(dir.path(), threads, i64::MIN);
+        let read = data(&node.head).await;
+        assert_eq!((count(&read, "again", 1.0), count(&read, "again", 2.0)), (0, 30), "{threads} threads");
+        assert_eq!(node.replayed.saved_chunks, 0);
+        node.stop();
+    }
+}

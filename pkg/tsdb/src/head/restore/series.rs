@@ -84,7 +84,9 @@ impl Restore {
             if let Some(mut series) = slot.and_then(|slot| self.core.slab.lock(slot))
                 && series.reference < first_ours
             {
-                series.reference = number;
+                let before = std::mem::replace(&mut series.reference, number);
+                drop(series);
+                slot.into_iter().for_each(|slot| self.others.lock().entry(slot).or_default().push(before));
             }
         }
         if let Some(chunk) = open {
@@ -100,12 +102,12 @@ impl Restore {
         let Some(slot) = self.numbers.get(number) else { return };
         let Some((generation, first)) = self.core.slab.lock(slot).map(|s| (s.generation, s.reference)) else { return };
         if self.core.forget(&[reference(slot, generation)], |series| series.present_begin() == i64::MAX).is_empty() {
-            // One that has new samples stays, and so does the way to it. What it had before is in a block, and may have been
-            // deleted there since.
+            // One that has new samples stays. What it had before is in a block, and may have been deleted there since.
             self.forget_past(slot, number);
+            self.numbers.remove(number);
             return;
         }
-        // Another series may get the slot.
+        // Another series may get the slot: no number may lead to it any more.
         let others = self.others.lock().remove(&slot).unwrap_or_default();
         for number in others.into_iter().chain([number, first]) {
             if self.numbers.get(number) == Some(slot) {
