@@ -16,6 +16,7 @@ use crate::{EngineOptions, QueryError, reads};
 /// Plans `expr` at the steps of `times`: checks arguments and decides what selectors read.
 pub(crate) fn plan(expr: &Expr, times: Grid, options: &EngineOptions) -> Result<Root, QueryError> {
     let planner = Planner { times, options, within_ms: None, regex_bytes: &Cell::new(0) };
+    planner.check_durations(expr)?;
     match expr.value_type() {
         ValueType::Scalar => Ok(Root::Scalar(planner.scalar(expr)?)),
         ValueType::String => match expr.unparen() {
@@ -47,6 +48,24 @@ impl Planner<'_> {
             At::Start => self.times.start_ms,
             At::End => self.times.end_ms,
         })
+    }
+
+    /// Resolves all lengths of time of a query, for their errors come before those of anything else.
+    fn check_durations(&self, expr: &Expr) -> Result<(), QueryError> {
+        match expr {
+            Expr::Vector(v) => drop(self.duration_ms(&v.offset, true)?),
+            Expr::Matrix(m) => {
+                self.duration_ms(&m.range, false)?;
+                self.duration_ms(&m.vector.offset, true)?;
+            }
+            Expr::Subquery(s) => {
+                self.duration_ms(&s.offset, true)?;
+                s.step.as_ref().map(|step| self.duration_ms(step, false)).transpose()?;
+                self.duration_ms(&s.range, false)?;
+            }
+            _ => {}
+        }
+        expr.children().try_for_each(|child| self.check_durations(child))
     }
 
     pub(crate) fn duration_ms(&self, d: &DurationExpr, negative_allowed: bool) -> Result<i64, QueryError> {

@@ -127,6 +127,8 @@ async fn lengths_that_make_no_sense_are_told_with_their_place() {
         ("up[9000000000 + 9000000000]", "3:26: duration is out of range"),
         ("up[1h:step()]", "6:12: duration must be greater than 0"),
         ("up[1h:1m] offset (1/(1-1))", "18:24: division by zero"),
+        // Before whatever else is wrong.
+        ("idelta(up[1m] anchored) and delta(up[1m:step()])", "40:46: duration must be greater than 0"),
         ("up offset (1/0)", "1:13: parse error: division by zero"),
         ("up offset (1%0)", "1:13: parse error: modulo by zero"),
         ("up[1h:0s]", "1:7: parse error: duration must be greater than 0"),

@@ -383,3 +383,23 @@ async fn the_timestamp_of_a_smoothed_selector_is_a_samples() {
     let result = engine().evaluate(&Ctx::background(), source, query).await.unwrap();
     assert_eq!(at(&result.value, 0), ["{instance=\"a\"} 1.000000000e0"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_resets_lost_is_summed_before_it_is_added() {
+    let with_zero = |threshold: f64, zero: f64, at: i32, count: f64| FloatHistogram {
+        zero_threshold: threshold,
+        zero_count: zero,
+        count: zero + count,
+        positive_spans: vec![Span { offset: at, length: 1 }],
+        ..histogram(&[count])
+    };
+    // Two resets. The zero bucket of the second histogram ends within the bucket that the first one fills, so their sum has
+    // a wider one; the rise from first to last alone would have that bucket empty.
+    let samples =
+        [(0, with_zero(0.1, 0.0, 1, 3.0)), (4, with_zero(1.5, 1.0, 9, 0.0)), (8, with_zero(0.1, 0.0, 5, 1.0))];
+    let samples: Vec<_> = samples.into_iter().map(|(t, h)| (t * SECOND, Sample::Histogram(h))).collect();
+    let result = ask(chunks(&samples), "increase(m[10s] anchored)", 10 * SECOND).await;
+    let Value::Vector { samples, .. } = &result.value else { panic!("{:?}", result.value) };
+    let h = samples[0].histogram.as_ref().unwrap();
+    assert_eq!((h.zero_threshold, h.zero_count, h.count), (2.0, 1.0, 2.0));
+}

@@ -93,8 +93,13 @@ fn change(w: &MixedWindow<'_>, is_counter: bool, notes: &mut Notes) -> Result<Op
         let spans_reset = smoothed && times[first] < start && first < last && {
             values.get(first + 1).is_some_and(|next| next.is_reset_since(&values[first]))
         };
-        for lost in lost_by_resets(values, (first, last), &left, &right, spans_reset) {
-            notes.add_if(out.add(lost)?.bounds_reconciled, Note::ReconciledAddition);
+        // First added to one another: which zero bucket comes out depends on the order.
+        let mut all_lost = lost_by_resets(values, (first, last), &left, &right, spans_reset).into_iter();
+        if let Some(mut correction) = all_lost.next().cloned() {
+            for lost in all_lost {
+                notes.add_if(correction.add(lost)?.bounds_reconciled, Note::ReconciledAddition);
+            }
+            notes.add_if(out.add(&correction)?.bounds_reconciled, Note::ReconciledAddition);
         }
     }
     Ok(Some(out))

@@ -53,38 +53,28 @@ pub(super) fn is_tight(spans: &[Span]) -> bool {
     spans.iter().skip(1).all(|s| s.offset > 0) && spans.iter().all(|s| s.length > 0)
 }
 
-/// Whether two histograms have the same layout and, bit for bit, the same counts and sum. Hints do not count.
+/// Whether two histograms count the same, bit for bit. Hints do not count, nor do empty buckets: a chunk gives each of its
+/// histograms the buckets that any of them has, and where chunks end must not decide what is equal.
 pub(crate) fn equal(a: &FloatHistogram, b: &FloatHistogram) -> bool {
-    let bits = |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x.to_bits() == y.to_bits());
     a.schema == b.schema
-        && bits(&[a.count, a.sum, a.zero_count], &[b.count, b.sum, b.zero_count])
+        && same_bits(&[a.count, a.sum, a.zero_count], &[b.count, b.sum, b.zero_count])
         && a.zero_threshold == b.zero_threshold
         && (!a.has_custom_buckets() || a.has_same_bounds(b))
-        && same_spans(&a.positive_spans, &b.positive_spans)
-        && same_spans(&a.negative_spans, &b.negative_spans)
-        && bits(&a.positive_buckets, &b.positive_buckets)
-        && bits(&a.negative_buckets, &b.negative_buckets)
+        && same_buckets((&a.positive_spans, &a.positive_buckets), (&b.positive_spans, &b.positive_buckets))
+        && same_buckets((&a.negative_spans, &a.negative_buckets), (&b.negative_spans, &b.negative_buckets))
 }
 
-/// Whether both cover the same buckets, however they are cut.
-fn same_spans(a: &[Span], b: &[Span]) -> bool {
-    a == b || covered(a).eq(covered(b))
+fn same_bits(a: &[f64], b: &[f64]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x.to_bits() == y.to_bits())
 }
 
-/// Runs of neighbouring buckets: first index and length.
-fn covered(spans: &[Span]) -> impl Iterator<Item = (i32, u32)> {
-    let mut runs: Vec<(i32, u32)> = Vec::with_capacity(spans.len());
-    let mut next = 0i32;
-    for span in spans {
-        let start = next.wrapping_add(span.offset);
-        match runs.last_mut() {
-            Some((first, length)) if first.wrapping_add(*length as i32) == start => *length += span.length,
-            _ if span.length > 0 => runs.push((start, span.length)),
-            _ => {}
-        }
-        next = start.wrapping_add(span.length as i32);
+fn same_buckets((a_spans, a): (&[Span], &[f64]), (b_spans, b): (&[Span], &[f64])) -> bool {
+    if a_spans == b_spans {
+        return same_bits(a, b);
     }
-    runs.into_iter()
+    let [a, b] = [(a_spans, a), (b_spans, b)]
+        .map(|(spans, counts)| indexed(spans, counts).filter(|(_, c)| *c != 0.0).map(|(at, c)| (at, c.to_bits())));
+    a.eq(b)
 }
 
 /// Whether no bucket lies within the zero bucket. Sums and differences pass over those that do, which no client sends.
@@ -190,6 +180,8 @@ mod tests {
         let a = histogram(&[(0, 2)], &[1.0, 2.0]);
         assert!(equal(&a, &histogram(&[(0, 1), (0, 1)], &[1.0, 2.0])));
         assert!(equal(&a, &FloatHistogram { reset_hint: ResetHint::Gauge, ..a.clone() }));
+        assert!(equal(&a, &histogram(&[(-2, 1), (1, 3), (4, 1)], &[0.0, 1.0, 2.0, 0.0, 0.0])));
+        assert!(!equal(&a, &histogram(&[(0, 3)], &[1.0, 2.0, 1.0])));
         assert!(!equal(&a, &histogram(&[(0, 2)], &[1.0, 3.0])));
         assert!(!equal(&a, &histogram(&[(1, 2)], &[1.0, 2.0])));
         assert!(!equal(&a, &FloatHistogram { sum: -0.0, ..a.clone() }));
