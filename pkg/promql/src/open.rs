@@ -100,7 +100,7 @@ fn open_plain(plan: &Plan, grid: Grid, cx: &mut Cx) -> Result<Stream> {
             let several = matches!(function, Function::Quantiles(..));
             let inner = open(&b.inner, grid, cx)?;
             let stream: Stream = Box::new(BucketsOp { function, inner, grid, span: b.span, done: Ready::default() });
-            if several { Box::new(Distinct::new(stream, false)) } else { stream }
+            if several { Box::new(Distinct::new(stream, false)) } else { distinct(stream, &b.inner, false, cx) }
         }
         Plan::Info(info) => Box::new(Info {
             inner: open(&info.inner, grid, cx)?,

@@ -296,8 +296,22 @@ async fn names_dropped_at_once_clash() {
         let e = instant(source.clone(), query, 15_000).await.unwrap_err();
         assert_eq!(e.to_string(), "vector cannot contain metrics with the same labelset", "{query}");
     }
-    let result = instant(source, "sum({__name__=~\".+\"} * 1)", 15_000).await;
+    let result = instant(source.clone(), "sum({__name__=~\".+\"} * 1)", 15_000).await;
     assert!(result.is_err());
+    // No name is shown here.
+    assert!(instant(source, "absent_over_time({__name__=~\".+\"}[1m])", 15_000).await.is_ok());
+
+    let of = |name: &str, le: &str| series(&[("__name__", name), ("le", le)], vec![chunk(&[(0, 1.0), (15_000, 2.0)])]);
+    let buckets = [of("a", "+Inf"), of("a", "1"), of("b", "+Inf"), of("b", "1")];
+    let source = Arc::new(MemorySource::new(buckets.to_vec()));
+    for function in ["histogram_quantile(0.5,", "histogram_fraction(0, 1,"] {
+        for query in ["%({__name__=~\".+\"})", "sum(%({__name__=~\".+\"}))", "absent(%({__name__=~\".+\"}))"] {
+            let query = query.replace("%(", &format!("{function} "));
+            let outcome = instant(source.clone(), &query, 15_000).await;
+            assert!(outcome.is_err_and(|e| e.to_string().ends_with("the same labelset")), "{query}");
+        }
+        assert!(instant(source.clone(), &format!("sum({function} {{__name__=\"a\"}}))"), 15_000).await.is_ok());
+    }
 }
 
 /// Never answers.

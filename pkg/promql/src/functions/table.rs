@@ -378,9 +378,10 @@ pub(crate) fn kernel(name: &str) -> Option<&'static Kernel> {
     TABLE.binary_search_by(|row| row.name.cmp(name)).ok().map(|at| &TABLE[at].kernel)
 }
 
-/// The kernel of `present_over_time`, of which `absent_over_time` is the opposite.
+/// The kernel of `present_over_time`, of which `absent_over_time` is the opposite. There it does not matter whether series
+/// differ in more than their names.
 pub(crate) fn present() -> &'static RangeKernel {
-    static PRESENT: RangeKernel = RangeKernel { histograms: Each(over_time::present_mixed), ..PLAIN };
+    static PRESENT: RangeKernel = RangeKernel { histograms: Each(over_time::present_mixed), keeps_name: true, ..PLAIN };
     &PRESENT
 }
 
