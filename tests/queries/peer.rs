@@ -4,8 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use histogram::ResetHint;
+use labels::{MatchType, Matcher};
 use memory_store::{MemoryStore, MemoryStoreOptions};
 use promql::{Engine, EngineOptions, Times};
+use promql_syntax::{BinaryOp, Expr, ParseOptions, parse_with, selectors, walk};
 use proto::prometheus::WriteRequest;
 use proto::prometheus_copy::histogram::{Count, ResetHint as Hint, ZeroCount};
 use proto::prometheus_copy::{BucketSpan, Histogram as WireHistogram, Sample as WireSample, TimeSeries};
@@ -32,6 +34,9 @@ struct Pair {
 
 impl Pair {
     async fn difference(&self, case: &Case) -> Option<String> {
+        if compares_histograms(&case.query) {
+            return None;
+        }
         let seconds = |ms: i64| ms as f64 / 1000.0;
         if case.grid.steps() == 1 {
             let at = Times::Instant(case.grid.start_ms);
@@ -44,6 +49,25 @@ impl Pair {
         let theirs = self.api.query_range(&case.query, from, to, step).await.unwrap();
         Answer::from(&theirs).difference(&ours)
     }
+}
+
+/// Whether histograms are compared for equality. For Prometheus they differ where one of them has empty buckets more, and
+/// whether it has depends on the later samples of its chunk: on where chunks end, not on what was counted.
+fn compares_histograms(query: &str) -> bool {
+    let Ok(expr) = parse_with(query, &ParseOptions::ALL) else { return false };
+    let has_native = |e: &Expr| {
+        let of_floats = ["requests_total", "temperature", "latency_bucket", "odd", "up", "build_info", "target_info"];
+        let is_of_floats = |m: &Matcher| m.kind() == MatchType::Equal && of_floats.contains(&m.value());
+        selectors(e).iter().any(|s| !s.matchers.iter().any(is_of_floats))
+    };
+    let mut found = false;
+    walk(&expr, &mut |e| {
+        if let Expr::Binary(b) = e {
+            let compares = matches!(b.op, BinaryOp::Equal | BinaryOp::NotEqual);
+            found |= compares && has_native(&b.lhs) && has_native(&b.rhs);
+        }
+    });
+    found
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
