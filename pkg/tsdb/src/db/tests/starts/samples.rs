@@ -57,7 +57,7 @@ pub(super) fn sample(n: usize, tick: u64, random: &mut Random) -> Option<Sample>
         // Kinds that alternate.
         12 | 13 if random.one_in(5) => int(tick, 0, random),
         14 if random.one_in(5) => as_float(int(tick, 1, random)),
-        15 if tick / 90 % 2 == 0 => int(tick, 0, random),
+        15 if (tick / 90).is_multiple_of(2) => int(tick, 0, random),
         _ => Sample::Float(tick as f64 * 0.5),
     })
 }
@@ -109,7 +109,7 @@ fn int(tick: u64, gauge: u64, random: &mut Random) -> Sample {
 }
 
 fn custom(tick: u64, random: &mut Random) -> Sample {
-    let custom_values = if tick / 40 % 3 == 0 { vec![1.0, 2.0, 5.0] } else { vec![1.0, 5.0] };
+    let custom_values = if (tick / 40).is_multiple_of(3) { vec![1.0, 2.0, 5.0] } else { vec![1.0, 5.0] };
     let length = custom_values.len() as u32 + 1;
     let counts: Vec<i64> = (0..i64::from(length)).map(|n| tick as i64 + n + random.below(2) as i64).collect();
     with_counts(

@@ -368,10 +368,9 @@ impl World {
         // What the log has is there for ever. What it lacks is there as long as it is saved, or for one start from a snapshot.
         self.doubtful.clear();
         for (key, value) in with.data {
-            if self.model.contains_key(&key) {
-            } else if logged.contains_key(&key) {
-                self.model.insert(key, value);
-            } else {
+            if logged.contains_key(&key) {
+                self.model.entry(key).or_insert(value);
+            } else if !self.model.contains_key(&key) {
                 self.doubtful.insert(key, value);
             }
         }
