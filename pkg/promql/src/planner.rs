@@ -53,7 +53,9 @@ impl Planner<'_> {
     /// Resolves all lengths of time of a query, for their errors come before those of anything else.
     fn check_durations(&self, expr: &Expr) -> Result<(), QueryError> {
         match expr {
-            Expr::Vector(v) => drop(self.duration_ms(&v.offset, true)?),
+            Expr::Vector(v) => {
+                self.duration_ms(&v.offset, true)?;
+            }
             Expr::Matrix(m) => {
                 self.duration_ms(&m.range, false)?;
                 self.duration_ms(&m.vector.offset, true)?;

@@ -32,7 +32,9 @@ fn scale(h: &mut FloatHistogram, f: impl Fn(f64) -> f64) {
     }
     h.count = f(h.count);
     h.sum = f(h.sum);
-    h.positive_buckets.iter_mut().chain(&mut h.negative_buckets).for_each(|v| *v = f(*v));
+    // An empty bucket stays empty, by a factor of NaN or infinity too: it may be there only for other samples of its chunk.
+    let buckets = h.positive_buckets.iter_mut().chain(&mut h.negative_buckets);
+    buckets.for_each(|v| *v = if *v == 0.0 { 0.0 } else { f(*v) });
 }
 
 /// Drops empty buckets; the rest lies in as few spans as there can be.
@@ -198,6 +200,16 @@ mod tests {
         let mut want = a.clone();
         want.sub(&other).unwrap();
         assert_eq!(subtract(&a, &other).unwrap().0, want);
+    }
+
+    #[test]
+    fn empty_buckets_stay_empty() {
+        for factor in [f64::NAN, f64::INFINITY] {
+            let mut h = histogram(&[(0, 3)], &[0.0, 2.0, 0.0]);
+            multiply(&mut h, factor);
+            compact(&mut h);
+            assert_eq!((&h.positive_spans[..], h.positive_buckets.len()), (&[Span { offset: 1, length: 1 }][..], 1));
+        }
     }
 
     #[test]
