@@ -308,12 +308,12 @@ async fn chunks_of_series_that_the_log_does_not_name_cost_no_other_series() {
     ];
     log(dir.path(), records);
     let wal_dir = log_dir(dir.path(), Log::Wal);
-    let ends = wal::list_segments(&wal_dir).unwrap().into_iter().map(|segment| {
+    let mut ends = wal::list_segments(&wal_dir).unwrap().into_iter().map(|segment| {
         let offset = std::fs::metadata(&segment.path).unwrap().len();
         Position { segment: segment.number, offset }
     });
     // A start goes on in a new segment.
-    let position = ends.filter(|end| end.offset > 0).next_back().unwrap();
+    let position = ends.rfind(|end| end.offset > 0).unwrap();
     let mut writer = SavedWriter::create(&wal_dir, &LocalDisk, position, 100).unwrap().unwrap();
     writer.chunk((2, behind), &chunk(20..30));
     writer.chunk((77, 0), &chunk(0..10));
