@@ -38,8 +38,9 @@ fn map(path: &Path) -> Result<Option<Mmap>> {
     Ok(Some(map))
 }
 
-/// A file of chunks, mapped. What was read of it counts as this process' memory only until [`RESIDENT_BYTES_MAX`] were: then
-/// its pages are given back, and stay in the system's cache of files, from where the next read maps them again.
+/// A file of a block's chunks, mapped. What was read of it counts as this process' memory only until [`RESIDENT_BYTES_MAX`]
+/// were: then its pages are given back, and stay in the system's cache of files, from where the next read maps them again.
+/// That is cheap where chunks are read in the order in which they lie.
 #[derive(Debug, Clone)]
 pub struct ChunkFile {
     bytes: Bytes,
@@ -65,13 +66,6 @@ impl ChunkFile {
         let bytes = Bytes::from_owner(Shared(map.clone()));
         let pages = Pages { map, last: AtomicU64::new(u64::MAX), read: AtomicU64::new(0) };
         Ok(Self { bytes, pages: Some(Arc::new(pages)) })
-    }
-
-    /// No more of it than the first `len` bytes.
-    #[must_use]
-    pub fn cut(mut self, len: u64) -> Self {
-        self.bytes.truncate(usize::try_from(len).unwrap_or(usize::MAX));
-        self
     }
 
     /// All of it.

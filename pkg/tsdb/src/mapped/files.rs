@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use block::ChunkFile;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
@@ -15,12 +14,12 @@ pub(super) struct MappedFile {
     pub(super) path: PathBuf,
     /// Bytes of whole chunks.
     pub(super) len: AtomicU64,
-    map: Mutex<ChunkFile>,
+    map: Mutex<Bytes>,
 }
 
 impl MappedFile {
     pub(super) fn new(path: PathBuf, len: u64) -> Arc<Self> {
-        Arc::new(Self { path, len: AtomicU64::new(len), map: Mutex::new(Bytes::new().into()) })
+        Arc::new(Self { path, len: AtomicU64::new(len), map: Mutex::new(Bytes::new()) })
     }
 
     /// All that was written, if more than `offset` bytes are; the file is mapped again when it grew.
@@ -28,18 +27,17 @@ impl MappedFile {
         let len = self.len.load(Ordering::Acquire);
         let mut map = self.map.lock();
         let wanted = if to_its_end { len } else { len.min(offset + 1) };
-        if (map.bytes().len() as u64) < wanted {
-            *map = ChunkFile::open(&self.path)?.cut(len);
+        if (map.len() as u64) < wanted {
+            let whole = block::map_file(&self.path)?;
+            let whole_bytes = usize::try_from(len).map_or(whole.len(), |len| len.min(whole.len()));
+            *map = whole.slice(..whole_bytes);
         }
-        if !to_its_end {
-            map.will_read(offset);
-        }
-        Ok(map.bytes().clone())
+        Ok(map.clone())
     }
 
     /// Gives up the mapping until somebody asks for bytes again.
     pub(super) fn unmap(&self) {
-        *self.map.lock() = Bytes::new().into();
+        *self.map.lock() = Bytes::new();
     }
 }
 
