@@ -24,7 +24,7 @@ const DEADLY: [&str; 10] = [
     "absent_over_time(({__name__=~\".+\"} > 0)[1h:1s])",
 ];
 
-/// Both servers' own.
+/// What both servers have by default.
 const LIMITS: [&str; 2] = ["--query.max-samples=50000000", "--query.timeout=2m"];
 
 /// Scrapes of a server that is left alone, then of one that is asked [`QUERIES`] queries one after the other.

@@ -224,7 +224,8 @@ async fn read_file(
         store: "LocalFileSystem",
         source: format!("{}: {e}", path.display()).into(),
     };
-    let is_cached = !range.is_empty() && is_in_cache(&file, &range);
+    // Whoever reads here does so whether it is cached or not.
+    let at_once = here || !range.is_empty() && is_in_cache(&file, &range);
     let read = move || {
         let len = range.end.saturating_sub(range.start);
         file.seek(SeekFrom::Start(range.start))?;
@@ -236,7 +237,7 @@ async fn read_file(
         }
         Ok(buffer.freeze())
     };
-    if here || is_cached {
+    if at_once {
         return read().map_err(failed);
     }
     match tokio::task::spawn_blocking(read).await {

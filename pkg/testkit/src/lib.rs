@@ -6,11 +6,13 @@ pub mod prometheus;
 pub mod s3;
 
 mod data;
+mod folder;
 mod process;
 mod series;
 mod wait;
 
 pub use data::{conformance_dir, setting, skip_without, skip_without_service};
+pub use folder::copy_dir;
 pub use process::{Process, free_port};
 pub use series::{labels_of, series, series_with_chunks};
 pub use wait::wait_for;

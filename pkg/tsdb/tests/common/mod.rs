@@ -16,6 +16,7 @@ use telemetry::Metrics;
 use tsdb::db::{Tsdb, TsdbDeps, TsdbOptions};
 
 pub use prometheus::{Data, Prometheus, canonical};
+pub use testkit::copy_dir;
 
 /// What the tests give a database.
 pub fn deps(clock: &Arc<FakeClock>) -> TsdbDeps {
@@ -95,17 +96,4 @@ pub async fn append(target: &dyn Appendable, labels: &[(&str, &str)], samples: &
     let mut refused = appender.floats(rows).unwrap();
     refused.extend(appender.commit().await.unwrap().refused.into_iter().map(|(_, refused)| refused));
     refused
-}
-
-/// Copies a directory.
-pub fn copy_dir(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy_dir(&entry.path(), &target),
-            false => _ = std::fs::copy(entry.path(), target).unwrap(),
-        }
-    }
 }

@@ -10,11 +10,12 @@ use storage::append::{AppendOptions, Appendable, Column, Exemplars, Floats, Hist
 use storage::{Ctx, TsdbAdmin};
 use telemetry::Metrics;
 use tempfile::TempDir;
+use testkit::copy_dir;
 
 use super::super::super::admin::Admin;
 use super::super::super::options::TsdbOptions;
 use super::super::super::tsdb::{CHUNKS_DIR, Tsdb};
-use super::damage::{Damage, copy_dir, remove_snapshots, saved};
+use super::damage::{Damage, remove_snapshots, saved};
 use super::disk::Filling;
 use super::given::Given;
 use super::random::Random;
