@@ -7,7 +7,7 @@ use prost::Message;
 use tests::root;
 
 /// The files in `proto/`, in the order in which they are read.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
     "thanos/labels.proto",
     "thanos/types.proto",
     "thanos/store.proto",
@@ -21,6 +21,7 @@ const NAMES: [&str; 13] = [
     "thanos/status.proto",
     "prometheus/types.proto",
     "prometheus/remote.proto",
+    "aion/evaluator.proto",
 ];
 
 /// The descriptors as a Rust literal: a text, so that changes of it can be read.

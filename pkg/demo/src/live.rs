@@ -142,7 +142,13 @@ pub(crate) fn routes(replica: Replica, metrics: &Metrics) -> Router {
     let info = move || {
         let source = described.info();
         let sets = source.label_sets.iter().map(|labels| StoreSet { labels: labels.clone(), range: source.range });
-        Some(EndpointInfo { component: ComponentType::Sidecar, served, sets: sets.collect(), source })
+        Some(EndpointInfo {
+            component: ComponentType::Sidecar,
+            served,
+            sets: sets.collect(),
+            source,
+            evaluator: String::new(),
+        })
     };
     let probe = Probe::new("starting");
     probe.ready();

@@ -45,8 +45,14 @@ impl Engine {
     /// An engine with another default step of subqueries, ms. Both share the gate and the threads.
     #[must_use]
     pub fn with_subquery_step(&self, step_ms: i64) -> Self {
-        let Inner { options, gate, threads, hands } = &*self.inner;
-        let options = EngineOptions { default_subquery_step_ms: step_ms.max(1), ..EngineOptions::clone(options) };
+        self.with_options(EngineOptions { default_subquery_step_ms: step_ms.max(1), ..self.options().clone() })
+    }
+
+    /// An engine with other settings, which shares the gate and the threads with this one: how many queries may run and on how
+    /// many threads stays as it is.
+    #[must_use]
+    pub fn with_options(&self, options: EngineOptions) -> Self {
+        let Inner { gate, threads, hands, .. } = &*self.inner;
         let (gate, threads, hands) = (gate.clone(), threads.clone(), hands.clone());
         let inner = Inner { options: Arc::new(options), gate, threads, hands };
         Self { inner: Arc::new(inner) }

@@ -45,6 +45,7 @@ mod planner;
 mod profile;
 mod query;
 mod range;
+mod reach;
 mod read;
 mod reads;
 mod result;
@@ -71,6 +72,7 @@ pub use model::Grid;
 pub use native::{compact, difference, text as histogram_text, total, whole_text as whole_histogram_text};
 pub use passes::{PassReport, Passes};
 pub use query::{EngineChoice, Query, QuerySource, ReadOptions, Times};
+pub use reach::{Reach, depends_on_steps, reach};
 pub use result::{
     InstantSample, Matrix, MatrixSeries, OperatorStats, Points, QueryResult, QueryStats, RangeSamples, Value,
 };

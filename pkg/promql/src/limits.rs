@@ -80,7 +80,7 @@ pub struct QueryLimits {
 
 impl EngineOptions {
     /// These settings with the limits of one query.
-    pub(crate) fn limited(self: &Arc<Self>, limits: QueryLimits) -> Arc<Self> {
+    pub fn limited(self: &Arc<Self>, limits: QueryLimits) -> Arc<Self> {
         if limits == QueryLimits::default() {
             return self.clone();
         }

@@ -22,6 +22,7 @@ use tracing::{info, warn};
 use transport::http::Probe;
 use ui::{Page, Site};
 
+use crate::at_store::AtStore;
 use crate::chosen_sets::kept;
 use crate::config::Config;
 use crate::distributed::Distributed;
@@ -103,6 +104,7 @@ impl Querier {
                 let labels = config.partition_labels.clone();
                 Arc::new(Distributed::new(set.clone(), sources.clone(), engine, labels, metrics))
             }
+            false if config.at_store => Arc::new(AtStore::new(sources.clone(), engine, metrics)),
             false => Arc::new(LocalEvaluator::new(engine, sources.clone())),
         };
         let state = ApiState {
@@ -228,7 +230,13 @@ impl Component for Querier {
             // More than `source` names, where somebody is there whose label sets are not known.
             let (label_sets, _) = fanout.label_sets();
             let sets = label_sets.into_iter().map(|labels| StoreSet { labels, range: source.range });
-            Some(EndpointInfo { component: ComponentType::Query, served, sets: sets.collect(), source })
+            Some(EndpointInfo {
+                component: ComponentType::Query,
+                served,
+                sets: sets.collect(),
+                source,
+                evaluator: String::new(),
+            })
         };
         let query = QueryServer::new(self.state.evaluator.clone(), self.state.budget.clone());
         let services = GrpcServices::new(served, info).store(Arc::new(self.sources.fanout.clone()), options);

@@ -59,6 +59,8 @@ pub struct Config {
     /// `--query.mode=distributed`.
     pub distributed: bool,
     pub partition_labels: Arc<[String]>,
+    /// `--query.evaluate-at-store`.
+    pub at_store: bool,
     /// Bytes of all queries together; 0 = no limit.
     pub bytes_total_max: u64,
     pub api: api::ApiOptions,
@@ -141,6 +143,7 @@ impl assembly::Config for Config {
             tenant_file,
             distributed: parsed.text("query.mode") == "distributed",
             partition_labels: partition_labels.into(),
+            at_store: parsed.switch("query.evaluate-at-store"),
             engine: engine.clone(),
             bytes_total_max: parsed.size_bytes("query.max-bytes-total"),
             api: api(parsed, engine, deps.clock.now_ms()),

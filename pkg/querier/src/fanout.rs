@@ -68,6 +68,19 @@ impl FanOut {
         }
     }
 
+    /// All endpoints that hold series, if each of them has told what it has.
+    pub(crate) async fn complete(&self) -> Option<Vec<Arc<Endpoint>>> {
+        let mut members = self.members().await;
+        let warnings = members.warnings(PartialResponse::Warn).ok()?;
+        let known = warnings.is_empty() && members.asked.iter().all(|e| e.known().is_some());
+        known.then_some(members.asked)
+    }
+
+    /// How long an endpoint may send nothing; zero = for ever.
+    pub(crate) fn response_timeout(&self) -> Duration {
+        self.options.response_timeout
+    }
+
     /// Endpoints that may have matching series, each with the matchers to ask it with. One of whose label sets only some
     /// are kept may come several times, for a part each.
     fn candidates(

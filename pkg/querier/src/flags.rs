@@ -17,6 +17,7 @@ const QUERY: &[Flag] = &[
     Flag::switch("query.enable-x-functions", "Enable the extended rate functions xrate, xincrease and xdelta.")
         .ignored("use the anchored and smoothed modifiers of Prometheus 3"),
     Flag::word("query.mode", &["local", "distributed"], "local", "PromQL query mode. distributed: what can be evaluated by the queriers behind this one is, where that changes no answer."),
+    Flag::switch_on("query.evaluate-at-store", "Have a query evaluated by the store gateway that has all its series, where it is an aion of the same version and results are smaller than series. Steps that need series of others are evaluated here."),
     Flag::count("query.max-concurrent", "20", "Maximum number of queries processed concurrently by query node."),
     Flag::count("query.threads", "0", "Maximum number of threads that a single query is evaluated on. All queries together have as many helping threads as the process has cores, less one. 0 means as many as the process has cores."),
     Flag::duration("query.lookback-delta", "", "The maximum lookback duration for retrieving metrics during expression evaluations. Default 5m; with auto-downsampling at least two steps of the resolution used."),

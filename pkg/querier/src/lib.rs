@@ -6,6 +6,7 @@
 
 #![allow(missing_docs, reason = "a component, not a library for others")]
 
+mod at_store;
 mod chosen_sets;
 mod component;
 mod config;

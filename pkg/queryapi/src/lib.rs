@@ -6,10 +6,12 @@
 
 mod client;
 mod distribute;
+pub mod evaluator;
 mod frame;
 mod histogram;
 mod line;
 mod queue;
+mod reading;
 mod received;
 mod server;
 mod status;
@@ -18,5 +20,6 @@ mod tenants;
 pub use client::QueryClient;
 pub use distribute::{Distributed, PART_LABEL, distribute};
 pub use queue::{Queue, QueueOptions};
+pub use reading::Reading;
 pub use server::QueryServer;
 pub use tenants::{TenantLimits, Tenants};

@@ -328,7 +328,13 @@ impl Component for Ruler {
             let served = Served::of(&inspect);
             let info = move || {
                 let source = MemorySource::default().info();
-                Some(EndpointInfo { component: ComponentType::Rule, served, sets: Vec::new(), source })
+                Some(EndpointInfo {
+                    component: ComponentType::Rule,
+                    served,
+                    sets: Vec::new(),
+                    source,
+                    evaluator: String::new(),
+                })
             };
             return Some(GrpcServices::new(served, info).inspect(inspect));
         };
@@ -339,7 +345,13 @@ impl Component for Ruler {
         let info = move || {
             let source = probe.is_ready().then(|| told.info())?;
             let sets = source.label_sets.iter().map(|labels| StoreSet { labels: labels.clone(), range: source.range });
-            Some(EndpointInfo { component: ComponentType::Rule, served, sets: sets.collect(), source })
+            Some(EndpointInfo {
+                component: ComponentType::Rule,
+                served,
+                sets: sets.collect(),
+                source,
+                evaluator: String::new(),
+            })
         };
         Some(GrpcServices::new(served, info).store(Arc::new(live), options).inspect(inspect))
     }

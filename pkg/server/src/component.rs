@@ -339,7 +339,13 @@ impl Component for Server {
             // Samples come all the time: who asked a moment ago must not think that there are none yet.
             source.range = TimeRange::new(if source.range.is_empty() { 0 } else { source.range.min }, i64::MAX);
             let sets = source.label_sets.iter().map(|labels| StoreSet { labels: labels.clone(), range: source.range });
-            Some(EndpointInfo { component: ComponentType::Sidecar, served, sets: sets.collect(), source })
+            Some(EndpointInfo {
+                component: ComponentType::Sidecar,
+                served,
+                sets: sets.collect(),
+                source,
+                evaluator: String::new(),
+            })
         };
         Some(GrpcServices::new(served, info).store(Arc::new(live), options).inspect(inspect))
     }

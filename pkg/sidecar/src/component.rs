@@ -134,7 +134,13 @@ impl Component for Sidecar {
         let info = move || {
             let source = probe.is_ready().then(|| told.info())?;
             let sets = source.label_sets.iter().map(|labels| StoreSet { labels: labels.clone(), range: source.range });
-            Some(EndpointInfo { component: ComponentType::Sidecar, served, sets: sets.collect(), source })
+            Some(EndpointInfo {
+                component: ComponentType::Sidecar,
+                served,
+                sets: sets.collect(),
+                source,
+                evaluator: String::new(),
+            })
         };
         let services = GrpcServices::new(served, info).store(Arc::new(live), options);
         Some(services.inspect(inspect))

@@ -10,9 +10,11 @@ use flags::{Command, Parsed};
 use futures::future::BoxFuture;
 use objstore::{Bucket, BufferPool};
 use parking_lot::RwLock;
+use promql::{Engine, EngineOptions};
+use queryapi::evaluator::{self, EvaluatorOptions, EvaluatorServer};
 use service::{Every, Group, repeat};
 use storage::Budget;
-use storeapi::{Served, ServerOptions};
+use storeapi::{EndpointInfo, Served, ServerOptions};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use transport::http::Probe;
@@ -168,9 +170,20 @@ impl Component for Store {
             budget: self.budget.clone(),
             metrics: self.deps.metrics.clone(),
         };
-        let (gateway, served) = (self.gateway.clone(), Served { store: true, ..Served::default() });
-        let services = GrpcServices::new(served, move || gateway.endpoint_info());
-        Some(services.store(Arc::new(self.gateway.clone()), options))
+        let evaluations_max = self.config.evaluations_max;
+        let served = Served { store: true, evaluator: evaluations_max > 0, ..Served::default() };
+        let version = evaluator::version(self.deps.metrics.build());
+        let (gateway, known) = (self.gateway.clone(), version.clone());
+        let info = move || Some(EndpointInfo { served, evaluator: known.clone(), ..gateway.endpoint_info()? });
+        let (limits, budget) = (options.limits, options.budget.clone());
+        let services = GrpcServices::new(served, info).store(Arc::new(self.gateway.clone()), options);
+        if evaluations_max == 0 {
+            return Some(services);
+        }
+        let engine = Engine::new(EngineOptions { max_concurrent: evaluations_max, ..EngineOptions::default() });
+        let options = EvaluatorOptions { version, limits, budget };
+        let evaluator = EvaluatorServer::new(Arc::new(self.gateway.clone()), engine, options);
+        Some(services.with(|routes| evaluator.add_to(routes)))
     }
 
     fn spawn(self: &Arc<Self>, group: &mut Group) {

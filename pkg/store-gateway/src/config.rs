@@ -38,6 +38,8 @@ pub struct Config {
     /// The same and more, as checked on what is read.
     pub limits: Limits,
     pub series_concurrency: usize,
+    /// `--store.evaluate-max-concurrent`: queries evaluated here at a time; 0 = none is.
+    pub evaluations_max: usize,
     pub sync_interval: Duration,
     pub fetch: FetchOptions,
     pub header: HeaderOptions,
@@ -106,6 +108,7 @@ impl assembly::Config for Config {
                 downloaded_bytes: parsed.size_bytes("store.grpc.downloaded-bytes-limit"),
             },
             series_concurrency: parsed.count("store.grpc.series-max-concurrency") as usize,
+            evaluations_max: parsed.count("store.evaluate-max-concurrent") as usize,
             sync_interval: millis("sync-block-duration").max(Duration::from_secs(1)),
             fetch,
             header: HeaderOptions::default(),

@@ -84,6 +84,11 @@ const MORE: &[Flag] = &[
         "1GiB",
         "Maximum bytes of downloaded data that a single call holds at a time. A call that would hold more fails. 0 means no limit but --chunk-pool-size.",
     ),
+    Flag::count(
+        "store.evaluate-max-concurrent",
+        "20",
+        "Maximum number of queries that are evaluated here at a time for queriers of the same version, which then get results in place of series; more wait. 0 means that queriers evaluate by themselves.",
+    ),
     Flag::text(
         "store.coalesce-gap",
         "auto",

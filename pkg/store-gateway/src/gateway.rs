@@ -103,6 +103,7 @@ impl StoreGateway {
             served: Served { store: true, ..Served::default() },
             source: self.info(),
             sets: loaded.tsdb_infos(self.time_limits(), self.is_unsure(&loaded)),
+            evaluator: String::new(),
         })
     }
 

@@ -72,6 +72,8 @@ pub struct Served {
     pub exemplars: bool,
     pub query: bool,
     pub status: bool,
+    /// `aion.Evaluator`.
+    pub evaluator: bool,
 }
 
 impl Served {
@@ -98,6 +100,7 @@ impl Served {
             (self.exemplars, "thanos.Exemplars"),
             (self.query, "thanos.Query"),
             (self.status, "thanos.Status"),
+            (self.evaluator, "aion.Evaluator"),
         ];
         named.into_iter().filter_map(|(served, name)| served.then_some(name)).collect()
     }
@@ -114,6 +117,8 @@ pub struct EndpointInfo {
     pub source: SourceInfo,
     /// Per label set; may be empty where `source` is not.
     pub sets: Vec<StoreSet>,
+    /// The version of those that it evaluates for; empty = it evaluates for nobody.
+    pub evaluator: String,
 }
 
 /// Answers Info from a closure that is asked each time; `None` = not ready yet.
@@ -137,7 +142,7 @@ impl Info for InfoServer {
     async fn info(&self, _: Request<wire::InfoRequest>) -> std::result::Result<Response<wire::InfoResponse>, Status> {
         let info = (self.0)().ok_or_else(|| Status::unavailable("not ready yet"))?;
         let range = info.source.range;
-        let Served { store, rules, targets, metadata, exemplars, query, status } = info.served;
+        let Served { store, rules, targets, metadata, exemplars, query, status, evaluator } = info.served;
         let sets = |s: &StoreSet| wire::TsdbInfo {
             labels: Some(label_set(&s.labels)),
             min_time: s.range.min,
@@ -160,6 +165,7 @@ impl Info for InfoServer {
             exemplars: exemplars.then_some(wire::ExemplarsInfo { min_time: range.min, max_time: range.max }),
             query: query.then_some(wire::QueryApiInfo {}),
             status: status.then_some(wire::StatusInfo {}),
+            evaluator: evaluator.then(|| wire::EvaluatorInfo { version: info.evaluator.clone() }),
         }))
     }
 }
@@ -182,6 +188,7 @@ pub async fn fetch_info(ctx: &Ctx, endpoint: &str, channel: Channel) -> Result<E
         exemplars: answer.exemplars.is_some(),
         query: answer.query.is_some(),
         status: answer.status.is_some(),
+        evaluator: answer.evaluator.is_some(),
     };
     let store = answer.store.unwrap_or_default();
     let label_sets: Vec<Labels> =
@@ -203,5 +210,6 @@ pub async fn fetch_info(ctx: &Ctx, endpoint: &str, channel: Channel) -> Result<E
                 range: TimeRange::new(t.min_time, t.max_time),
             })
             .collect(),
+        evaluator: answer.evaluator.map(|e| e.version).unwrap_or_default(),
     })
 }

@@ -8,7 +8,7 @@ use storage::{Error, Result, Series, SeriesEvent, SeriesStream};
 const SAMPLES_PER_CHUNK: u64 = 120;
 
 /// Limits of one Series call; 0 = none. From `--store.limits.request-series` and `-samples`.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StoreLimits {
     /// Series in the answer to one Series call.
     pub series: u64,

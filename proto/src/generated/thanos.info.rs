@@ -21,6 +21,8 @@ pub struct InfoResponse {
     pub query: ::core::option::Option<QueryApiInfo>,
     #[prost(message, optional, tag = "9")]
     pub status: ::core::option::Option<StatusInfo>,
+    #[prost(message, optional, tag = "1001")]
+    pub evaluator: ::core::option::Option<EvaluatorInfo>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StoreInfo {
@@ -62,6 +64,11 @@ pub struct TsdbInfo {
     pub min_time: i64,
     #[prost(int64, tag = "3")]
     pub max_time: i64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EvaluatorInfo {
+    #[prost(string, tag = "1")]
+    pub version: ::prost::alloc::string::String,
 }
 /// Generated client implementations.
 pub mod info_client {

@@ -9,6 +9,7 @@ use labels::{Labels, Matcher};
 use model::TimeRange;
 use parking_lot::RwLock;
 use queryapi::QueryClient;
+use queryapi::evaluator::EvaluatorClient;
 use storage::SourceInfo;
 use storeapi::{EndpointInfo, InspectClient, Served, StoreClient, fetch_info};
 use transport::grpc::Channel;
@@ -250,6 +251,16 @@ impl Endpoint {
     /// Its engine.
     pub fn query(&self) -> Option<QueryClient> {
         self.member().map(|m| QueryClient::new(&self.name, m.channel))
+    }
+
+    /// Whether it evaluates queries for queriers of this version.
+    pub fn evaluates_for(&self, version: &str) -> bool {
+        self.health.read().known().is_some_and(|info| info.served.evaluator && info.evaluator == version)
+    }
+
+    /// Its engine, for those who are of its version.
+    pub fn evaluator(&self) -> Option<EvaluatorClient> {
+        self.member().map(|m| EvaluatorClient::new(&self.name, m.channel))
     }
 
     /// Its rules, targets and the like.

@@ -22,6 +22,7 @@ fn store(chunks: impl Fn(usize) -> bool) -> Store {
         series: conformance::series().into_iter().filter_map(part).collect(),
         behaviour: Behaviour::Good,
         plain: false,
+        evaluates: None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! `--query.mode=distributed`: the same answers as in local mode, without the series.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use chunkenc::{Encoding, encode_xor};
 use labels::Labels;
@@ -9,7 +11,12 @@ use storage::{Chunk, Series};
 use crate::world::{START_S, Store, World};
 
 /// Counters and gauges of two jobs; `skew` makes clusters differ, `gap` replicas.
-fn samples(skew: i64, gap: std::ops::Range<i64>) -> Vec<Series> {
+fn samples(skew: i64, gap: Range<i64>) -> Vec<Series> {
+    samples_at(skew, 0..200, gap)
+}
+
+/// The same at some of the steps only.
+pub fn samples_at(skew: i64, at: Range<i64>, gap: Range<i64>) -> Vec<Series> {
     let mut all = Vec::new();
     for (name, job, factor) in [("total", "a", 3), ("total", "b", 7), ("gauge", "a", -2), ("gauge", "b", 5)] {
         for le in ["1", "+Inf"] {
@@ -21,7 +28,7 @@ fn samples(skew: i64, gap: std::ops::Range<i64>) -> Vec<Series> {
             let time = |step: i64| (START_S + step * 15) * 1000 + 123;
             // Every other series ends early.
             let end = if job == "b" && skew > 3 { 120 } else { 200 };
-            let steps: Vec<i64> = (0..end).filter(|step| !gap.contains(step)).collect();
+            let steps: Vec<i64> = at.clone().filter(|step| *step < end && !gap.contains(step)).collect();
             let data = encode_xor(steps.iter().map(|step| (time(*step), value(*step)))).unwrap();
             let (min, max) = (time(steps[0]), time(steps[steps.len() - 1]));
             all.push(Series { labels, chunks: vec![Chunk::raw(min, max, Encoding::Xor, Bytes::from(data))] });
@@ -81,7 +88,7 @@ fn rounded(answer: &Value) -> Value {
     }
 }
 
-const QUERIES: [&str; 32] = [
+pub const QUERIES: [&str; 32] = [
     "sum(gauge)",
     "sum by (job) (rate(total[5m]))",
     "sum by (cluster, job) (rate(total[5m]))",

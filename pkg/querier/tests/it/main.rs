@@ -1,6 +1,7 @@
 //! A querier over real loopback connections to stores that behave, fail, stall and lie.
 
 mod absent;
+mod at_store;
 mod conformance;
 mod distributed;
 mod limits;

@@ -14,7 +14,9 @@ use discovery::dns::Resolver;
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use labels::{Labels, Matcher};
+use promql::{Engine, EngineOptions};
 use querier::Querier;
+use queryapi::evaluator::{self, EvaluatorOptions, EvaluatorServer};
 use serde_json::Value;
 use storage::{
     Answer, Budget, Chunk, Ctx, Error, LabelQuery, MemorySource, Result, Select, Series, SeriesSource, SeriesStream,
@@ -80,12 +82,20 @@ pub struct Store {
     pub behaviour: Behaviour,
     /// Cannot strip replica labels, and says so.
     pub plain: bool,
+    /// The version that it says to evaluate for, and the one that it is.
+    pub evaluates: Option<[String; 2]>,
 }
 
 impl Store {
     pub fn of(cluster: &str, replica: &str, series: Vec<Series>) -> Self {
         let labels = Labels::from_pairs([("cluster", cluster), ("replica", replica)]);
-        Self { labels, sets: Vec::new(), series, behaviour: Behaviour::Good, plain: false }
+        Self { labels, sets: Vec::new(), series, behaviour: Behaviour::Good, plain: false, evaluates: None }
+    }
+
+    /// The same, which evaluates queries too.
+    pub fn evaluating(self) -> Self {
+        let version = evaluator::version(Metrics::new().build());
+        Self { evaluates: Some([version.clone(), version]), ..self }
     }
 }
 
@@ -117,7 +127,10 @@ impl SeriesSource for Source {
             Behaviour::Fail => stream::once(async move { fire() }).boxed(),
             Behaviour::FailLater => good.take(1).chain(stream::once(async move { fire() })).boxed(),
             Behaviour::Lie => good.map(|event| event.map(super::reversed)).boxed(),
-            Behaviour::Stall => stream::pending().boxed(),
+            Behaviour::Stall => {
+                let open = self.asked.clone();
+                stream::pending().inspect(move |_| _ = &open).boxed()
+            }
             Behaviour::Stray => self.inner.select(ctx, all),
             _ => good,
         }
@@ -251,6 +264,12 @@ impl World {
         self.stores.iter().map(|(_, _, asked)| asked.load(Ordering::SeqCst)).collect()
     }
 
+    /// Series calls that a store is still at, which stalls.
+    pub fn stalled(&self, i: usize) -> usize {
+        // The store has one itself, and so has this.
+        Arc::strong_count(&self.stores[i].2) - 2
+    }
+
     pub fn store_address(&self, i: usize) -> String {
         self.stores[i].0.clone()
     }
@@ -302,10 +321,15 @@ fn serve_at(listener: TcpListener, store: Store) -> (String, CancellationToken, 
     store_routes(&mut routes, source.clone(), options);
     let info = EndpointInfo {
         component: ComponentType::Store,
-        served: Served { store: true, ..Served::default() },
+        served: Served { store: true, evaluator: store.evaluates.is_some(), ..Served::default() },
         source: source.info(),
         sets: vec![],
+        evaluator: store.evaluates.as_ref().map(|[said, _]| said.clone()).unwrap_or_default(),
     };
+    if let Some([_, version]) = store.evaluates {
+        let options = EvaluatorOptions { version, limits: StoreLimits::default(), budget: Arc::new(Budget::unlimited) };
+        EvaluatorServer::new(source, Engine::new(EngineOptions::default()), options).add_to(&mut routes);
+    }
     let behaviour = store.behaviour;
     InfoServer::new(move || {
         if behaviour == Behaviour::Slow {

@@ -42,7 +42,13 @@ async fn serve(source: MemorySource, limits: StoreLimits, compression: Compressi
     let budget = Arc::new(Budget::unlimited);
     store_routes(&mut routes, source.clone(), ServerOptions { limits, budget, metrics: metrics.clone() });
     let served = Served { store: true, rules: true, ..Served::default() };
-    let info = EndpointInfo { component: ComponentType::Sidecar, served, source: source.info(), sets: vec![] };
+    let info = EndpointInfo {
+        component: ComponentType::Sidecar,
+        served,
+        source: source.info(),
+        sets: vec![],
+        evaluator: String::new(),
+    };
     let probe = Probe::new("starting");
     InfoServer::new(move || Some(info.clone())).add_to(&mut routes);
     let router = ServerStack::new(ServerMetrics::new(&metrics), probe.clone())

@@ -1,0 +1,300 @@
+//! Queries evaluated by the one store gateway that has all their series, so that results travel in place of series. Where
+//! others have series of the last steps, as sidecars do, the steps before go to the store.
+//!
+//! Only where that changes no answer: the store is of the same version and is told all that an answer depends on; whatever it
+//! cannot do is done here.
+
+use std::cmp::Ordering;
+use std::iter::Peekable;
+use std::sync::Arc;
+use std::time::Instant;
+
+use dedup::Method;
+use futures::future::BoxFuture;
+use labels::Labels;
+use promql::{
+    Engine, EngineOptions, Evaluate, Grid, LocalEvaluator, Matrix, MatrixSeries, Points, Query, QueryError,
+    QueryResult, Reach, StepColumn, Times, Value, depends_on_steps, reach,
+};
+use promql_syntax::{Expr, ParseOptions, parse_with};
+use queryapi::evaluator;
+use storage::Ctx;
+use storeapi::StoreLimits;
+use telemetry::{CounterVec, Metrics};
+use tracing::warn;
+
+use crate::endpoints::Endpoint;
+use crate::fanout::within;
+use crate::source::Sources;
+
+/// Fewer steps than a quarter of all are not worth two evaluations.
+const WORTH: usize = 4;
+
+/// Evaluates at a store gateway what it can.
+#[derive(Debug, Clone)]
+pub struct AtStore {
+    sources: Arc<Sources>,
+    engine: Engine,
+    local: LocalEvaluator,
+    version: Arc<str>,
+    queries: CounterVec,
+}
+
+/// What a store is to evaluate.
+struct Plan {
+    store: Arc<Endpoint>,
+    /// With all that the evaluation depends on.
+    query: Query,
+    expr: Arc<Expr>,
+    options: Arc<EngineOptions>,
+    /// The steps after those of `query`, which are for this process.
+    rest: Option<Grid>,
+}
+
+/// Why a query is evaluated here, for people.
+type Why = &'static str;
+
+const NO_STORE: Why = "no store gateway of this version evaluates";
+const SETTINGS: Why = "this querier has --selector-label, --selector.relabel-config or --store.limits";
+const REQUEST: Why = "the request asks for statistics of each step, an analysis, chosen stores, a shard or labels, or its \
+                      tenant's label was added to the query";
+const QUERY: Why = "series are no larger than the results, or are known only with those of others";
+const MISSING: Why = "an endpoint is missing";
+const SEVERAL: Why = "no store gateway has all series of a quarter of the steps";
+
+impl AtStore {
+    /// An evaluator over the endpoints of `sources`; what no store evaluates alone is evaluated by `engine`.
+    pub fn new(sources: Arc<Sources>, engine: Engine, metrics: &Metrics) -> Self {
+        let local = LocalEvaluator::new(engine.clone(), sources.clone());
+        let queries = metrics.counters(
+            "aion_query_evaluated_at_store_total",
+            "Queries left to a store gateway, by what it evaluated: all steps, the first of them, or none because it failed.",
+            &["steps"],
+        );
+        Self { sources, engine, local, version: evaluator::version(metrics.build()).into(), queries }
+    }
+
+    /// What a store is to evaluate of `query`, or why there is nothing.
+    async fn plan(&self, query: &Query) -> Result<Plan, Why> {
+        let Sources { fanout, limits, .. } = &*self.sources;
+        if !fanout.is_plain() || *limits != StoreLimits::default() {
+            return Err(SETTINGS);
+        }
+        let endpoints = fanout.complete().await.ok_or(MISSING)?;
+        if !endpoints.iter().any(|e| e.evaluates_for(&self.version)) {
+            return Err(NO_STORE);
+        }
+        let read = &query.read;
+        let whole = read.store_matchers.is_empty() && read.shard.is_none() && !read.labels_only;
+        if query.per_step_stats || query.analyze || !whole {
+            return Err(REQUEST);
+        }
+        // The engine here says what is wrong with a query.
+        let parsed = parse_with(&query.text, &ParseOptions { max_regex_bytes: 0, ..ParseOptions::ALL });
+        let expr = Arc::new(parsed.map_err(|_| QUERY)?);
+        if query.expr.as_ref().is_some_and(|given| **given != *expr) {
+            return Err(REQUEST);
+        }
+        let options = Arc::new(self.engine.options().clone()).limited(query.limits);
+        let mut query = Query { expr: None, ..query.clone() };
+        if query.read.lookback_ms <= 0 {
+            query.read.lookback_ms = options.lookback_ms;
+        }
+        let labels = || self.sources.replica_labels.to_vec();
+        query.read.replica_labels = Some(query.read.replica_labels.take().unwrap_or_else(labels));
+        let (store, steps) = self.owner(&endpoints, &query, &expr, &options)?;
+        let rest = match query.times {
+            Times::Range(grid) if steps < grid.steps() => {
+                let first = Grid { end_ms: grid.time(steps - 1), ..grid };
+                query.times = Times::Range(first);
+                Some(Grid { start_ms: grid.time(steps), ..grid })
+            }
+            _ => None,
+        };
+        Ok(Plan { store, query, expr, options, rest })
+    }
+
+    /// The store that has all series of the first steps, and how many steps these are.
+    fn owner(
+        &self,
+        endpoints: &[Arc<Endpoint>],
+        query: &Query,
+        expr: &Expr,
+        options: &EngineOptions,
+    ) -> Result<(Arc<Endpoint>, usize), Why> {
+        let grid = match query.times {
+            Times::Instant(at) => Grid::instant(at),
+            Times::Range(grid) => grid,
+        };
+        let points_max = options.max_points_per_series;
+        let steps = grid.steps();
+        // Of what makes no sense the engine here says so.
+        let sensible = steps > 0 && (matches!(query.times, Times::Instant(_)) || grid.step_ms > 0);
+        if !sensible || (points_max > 0 && steps as u64 - 1 > points_max) {
+            return Err(QUERY);
+        }
+        let reached = |steps: usize| -> Result<Reach, Why> {
+            let first = if steps == grid.steps() { grid } else { Grid { end_ms: grid.time(steps - 1), ..grid } };
+            let found = reach(expr, first, &query.read, options).ok().flatten();
+            found.filter(|reach| reach.shrinks && !reach.selects.is_empty()).ok_or(QUERY)
+        };
+        // The only endpoint that may have any of the series.
+        let alone = |reach: &Reach| {
+            let may = |e: &&Arc<Endpoint>| reach.selects.iter().any(|(matchers, range)| e.may_have(*range, matchers));
+            let mut those = endpoints.iter().filter(may);
+            let one = those.next().filter(|e| e.evaluates_for(&self.version));
+            one.filter(|_| those.next().is_none())
+        };
+        if let Some(store) = alone(&reached(steps)?) {
+            return Ok((store.clone(), steps));
+        }
+        let least = steps.div_ceil(WORTH);
+        if least == steps || depends_on_steps(expr) {
+            return Err(SEVERAL);
+        }
+        let store = alone(&reached(least)?).ok_or(SEVERAL)?;
+        // More steps reach further, so there is one number up to which the store is alone.
+        let (mut all, mut too_many) = (least, steps);
+        while too_many - all > 1 {
+            let middle = usize::midpoint(all, too_many);
+            match alone(&reached(middle)?) {
+                Some(_) => all = middle,
+                None => too_many = middle,
+            }
+        }
+        Ok((store.clone(), all))
+    }
+
+    /// The answer of the store; `None` where it has none, though there may be one.
+    async fn ask(&self, ctx: &Ctx, plan: &Plan) -> Result<Option<QueryResult>, QueryError> {
+        let Plan { store, query, expr, options, .. } = plan;
+        let Some(client) = store.evaluator() else { return Ok(None) };
+        let method: Method = self.sources.method;
+        let answer = client.evaluate(ctx, self.version.to_string(), (query, expr), method, options);
+        // It may hang, where reading series would give it up.
+        let timeout = self.sources.fanout.response_timeout();
+        let answer = within(timeout, &store.name, async { Ok(answer.await) });
+        let error = match answer.await {
+            Ok(Ok(result)) => return Ok(Some(result)),
+            Ok(Err(QueryError::Timeout(_))) if ctx.deadline.is_none_or(|at| Instant::now() < at) => {
+                "it gave up early".to_owned()
+            }
+            Ok(Err(QueryError::Canceled(_))) if !ctx.cancel.is_cancelled() => "it was cancelled there".to_owned(),
+            Ok(Err(QueryError::Storage(e))) | Err(e) => e.to_string(),
+            Ok(Err(e)) => return Err(e),
+        };
+        let store = &store.name;
+        warn!(store, error, "a query was not evaluated by the store gateway, so its series are read");
+        self.queries.with(&["none"]).inc();
+        Ok(None)
+    }
+
+    /// The answer by `plan`, of which the other steps are evaluated here.
+    async fn planned(&self, ctx: &Ctx, query: &Query, plan: &Plan) -> Result<QueryResult, QueryError> {
+        let Some(rest) = plan.rest else {
+            return match self.ask(ctx, plan).await? {
+                Some(result) => {
+                    self.queries.with(&["all"]).inc();
+                    Ok(result)
+                }
+                None => self.local.evaluate(ctx, query.clone()).await,
+            };
+        };
+        let first = async {
+            Ok::<_, QueryError>(match self.ask(ctx, plan).await? {
+                Some(result) => {
+                    self.queries.with(&["first"]).inc();
+                    result
+                }
+                None => self.local.evaluate(ctx, Query { times: plan.query.times, ..query.clone() }).await?,
+            })
+        };
+        let rest = self.local.evaluate(ctx, Query { times: Times::Range(rest), ..query.clone() });
+        let (first, rest) = futures::try_join!(first, rest)?;
+        let Times::Range(grid) = query.times else { return Ok(first) };
+        joined(ctx, grid, first, rest)
+    }
+}
+
+/// One answer of two, the one over the first steps of `grid`, the other over all that come after.
+fn joined(ctx: &Ctx, grid: Grid, first: QueryResult, rest: QueryResult) -> Result<QueryResult, QueryError> {
+    let QueryResult { value: Value::Matrix(a), mut annotations, mut stats, held: held_first } = first else {
+        return Err(QueryError::Execution("unexpected result of a range query".to_owned()));
+    };
+    let QueryResult { value: Value::Matrix(b), annotations: later, stats: also, held: held_rest } = rest else {
+        return Err(QueryError::Execution("unexpected result of a range query".to_owned()));
+    };
+    annotations.merge(later);
+    stats.total_samples = stats.total_samples.saturating_add(also.total_samples);
+    stats.decoded_samples = stats.decoded_samples.saturating_add(also.decoded_samples);
+    stats.series = stats.series.saturating_add(also.series);
+    stats.chunk_bytes = stats.chunk_bytes.saturating_add(also.chunk_bytes);
+    stats.peak_samples = stats.peak_samples.max(also.peak_samples);
+    stats.peak_bytes = stats.peak_bytes.max(also.peak_bytes);
+    stats.queue_seconds = stats.queue_seconds.max(also.queue_seconds);
+    stats.prepare_seconds = stats.prepare_seconds.max(also.prepare_seconds);
+    stats.eval_seconds = stats.eval_seconds.max(also.eval_seconds);
+
+    let mut held = ctx.budget.reserve(0)?;
+    let (steps, steps_first) = (grid.steps(), a.grid.steps());
+    let mut series = Vec::with_capacity(a.series.len().max(b.series.len()));
+    let (mut a, mut b) = (a.series.into_iter().peekable(), b.series.into_iter().peekable());
+    while let Some((labels, one, other)) = next(&mut a, &mut b) {
+        let mut column = StepColumn::absent(steps);
+        for (part, from) in [(one, 0), (other, steps_first)] {
+            let Some(Points::Steps(part)) = part else { continue };
+            part.floats().for_each(|(step, value)| column.set(from + step, value));
+            let native = part.native_histograms.into_iter();
+            column.native_histograms.extend(native.map(|(step, h)| (from as u32 + step, h)));
+        }
+        held.grow((column.size_bytes() + labels.size_bytes()) as u64)?;
+        series.push(MatrixSeries { labels, points: Points::Steps(column) });
+    }
+    drop((held_first, held_rest));
+    Ok(QueryResult { value: Value::Matrix(Matrix { grid, series }), annotations, stats, held: Some(Arc::new(held)) })
+}
+
+/// The next series in label order, with what each of the two has of it.
+#[allow(clippy::type_complexity, reason = "two of the same")]
+fn next(
+    a: &mut Peekable<impl Iterator<Item = MatrixSeries>>,
+    b: &mut Peekable<impl Iterator<Item = MatrixSeries>>,
+) -> Option<(Labels, Option<Points>, Option<Points>)> {
+    let order = match (a.peek(), b.peek()) {
+        (Some(a), Some(b)) => a.labels.cmp(&b.labels),
+        (Some(_), None) => Ordering::Less,
+        (None, Some(_)) => Ordering::Greater,
+        (None, None) => return None,
+    };
+    let one = if order.is_le() { a.next() } else { None };
+    let other = if order.is_ge() { b.next() } else { None };
+    let labels = one.as_ref().or(other.as_ref())?.labels.clone();
+    Some((labels, one.map(|s| s.points), other.map(|s| s.points)))
+}
+
+impl Evaluate for AtStore {
+    fn evaluate(&self, ctx: &Ctx, query: Query) -> BoxFuture<'static, Result<QueryResult, QueryError>> {
+        let (this, ctx) = (self.clone(), ctx.clone());
+        Box::pin(async move {
+            match this.plan(&query).await {
+                Ok(plan) => this.planned(&ctx, &query, &plan).await,
+                Err(_) => this.local.evaluate(&ctx, query).await,
+            }
+        })
+    }
+
+    fn place(&self, query: Query) -> BoxFuture<'static, Option<String>> {
+        let this = self.clone();
+        Box::pin(async move {
+            Some(match this.plan(&query).await {
+                Err(NO_STORE) => return None,
+                Err(why) => format!("here: {why}"),
+                Ok(Plan { store, rest: None, .. }) => format!("by {}", store.name),
+                Ok(Plan { store, query, rest: Some(rest), .. }) => {
+                    let steps = if let Times::Range(grid) = query.times { grid.steps() } else { 1 };
+                    format!("by {}: the first {steps} steps; here: the other {}", store.name, rest.steps())
+                }
+            })
+        })
+    }
+}

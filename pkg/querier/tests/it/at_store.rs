@@ -1,0 +1,240 @@
+//! Queries evaluated by the one store that has their series: the same answers as when their series are read.
+
+use std::time::{Duration, Instant};
+
+use labels::Labels;
+use serde_json::Value;
+
+use crate::distributed::{QUERIES, samples_at};
+use crate::world::{Behaviour, START_S, Store, World, series};
+
+const HERE: &str = "--no-query.evaluate-at-store";
+const REPLICAS: &str = "--query.replica-label=replica";
+
+/// Queries whose answers have annotations, errors or an order of their own, or depend on all steps.
+const MORE: [&str; 22] = [
+    "sum(rate(gauge[5m]))",
+    "quantile(7, gauge)",
+    "sum by (job) (gauge) / on (le) sum by (le) (total)",
+    "sort_desc(sum by (job, le) (gauge))",
+    "topk(3, sum by (le, job) (total))",
+    "histogram_quantile(0.5, sum by (job) (total))",
+    "label_replace(sum by (job) (gauge), \"job\", \"x\", \"\", \"\")",
+    "sum(gauge @ end())",
+    "sum(max_over_time(total[10m] @ start()))",
+    "count_values(\"v\", gauge)",
+    "scalar(sum(gauge)) + 1",
+    "avg_over_time(gauge[20m])",
+    "quantile_over_time(0.9, total[1h])",
+    "gauge",
+    "rate(total[1m])",
+    "gauge[5m]",
+    "time()",
+    "\"text\"",
+    "sum(gauge{cluster=\"asia\"})",
+    "sum({__name__=~\"gauge|total\", replica=\"a\"})",
+    "sum(nonsense(",
+    "sum by (job) (changes(gauge[10m:30s]))",
+];
+
+/// How many queries a store evaluated that much of.
+async fn evaluated(world: &World, steps: &str) -> f64 {
+    let start = format!("aion_query_evaluated_at_store_total{{steps=\"{steps}\"}} ");
+    world.metrics().await.lines().find_map(|l| l.strip_prefix(&start)?.parse().ok()).unwrap_or(0.0)
+}
+
+/// The answer without what differs from one time to the next.
+async fn answer(world: &World, path: &str, params: &[(&str, &str)]) -> Value {
+    let mut answer = world.get(path, params).await;
+    if let Some(data) = answer["data"].as_object_mut() {
+        data.remove("stats");
+    }
+    answer
+}
+
+/// Asks both for the same, and gives the answer.
+async fn same(a: &World, b: &World, path: &str, params: &[(&str, &str)]) -> Value {
+    let (want, got) = (answer(a, path, params).await, answer(b, path, params).await);
+    assert_eq!(got, want, "{path} {params:?}");
+    got
+}
+
+fn time(s: f64) -> String {
+    (START_S as f64 + s).to_string()
+}
+
+/// Two worlds over the same stores, of which one reads series and one leaves what it can to the stores.
+async fn both(stores: &[Store], args: &[&str]) -> [World; 2] {
+    let here = World::start(stores.to_vec(), &[args, &[HERE]].concat()).await;
+    [here, World::start(stores.to_vec(), args).await]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_has_all_series_evaluates() {
+    let store = Store::of("eu", "a", samples_at(1, 0..200, 40..60)).evaluating();
+    let [here, there] = both(&[store], &[REPLICAS]).await;
+    let mut wrong = 0;
+    for query in QUERIES.into_iter().chain(MORE) {
+        for at in [700.0, 1500.5, 2000.0, 9000.0] {
+            let read = [("query", query), ("time", &time(at)), ("dedup", "false")];
+            let told = same(&here, &there, "/api/v1/query", &read[..2]).await;
+            same(&here, &there, "/api/v1/query", &read).await;
+            wrong += usize::from(told["status"] == "error");
+        }
+        for (from, to, step) in [(0.0, 3000.0, "60"), (700.25, 2200.0, "37.5"), (100.0, 100.0, "15")] {
+            let params = [("query", query), ("start", &time(from)), ("end", &time(to)), ("step", step)];
+            same(&here, &there, "/api/v1/query_range", &params).await;
+            same(&here, &there, "/api/v1/query_range", &[&params[..], &[("lookback_delta", "45s")]].concat()).await;
+        }
+    }
+    assert!(wrong > 4, "{wrong} queries were refused");
+    assert!(evaluated(&there, "all").await > 300.0, "{}", there.metrics().await);
+    assert_eq!((evaluated(&there, "none").await, evaluated(&here, "all").await), (0.0, 0.0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn steps_that_a_store_alone_has_are_evaluated_there() {
+    // A replica in a store ends at step 150; another one, live, begins at 130.
+    let store = Store::of("eu", "a", samples_at(2, 0..150, 30..50)).evaluating();
+    let live = Store::of("eu", "b", samples_at(2, 130..200, 160..170));
+    let [here, there] = both(&[store, live], &[REPLICAS]).await;
+    for query in QUERIES.into_iter().chain(MORE) {
+        for (from, to, step) in
+            [(0.0, 3000.0, "60"), (10.5, 2500.0, "7.5"), (1500.0, 3000.0, "15"), (0.0, 1800.0, "30")]
+        {
+            let params = [("query", query), ("start", &time(from)), ("end", &time(to)), ("step", step)];
+            same(&here, &there, "/api/v1/query_range", &params).await;
+        }
+        for at in [1000.0, 1900.0, 2100.0] {
+            same(&here, &there, "/api/v1/query", &[("query", query), ("time", &time(at))]).await;
+        }
+    }
+    assert!(evaluated(&there, "first").await > 50.0, "{}", there.metrics().await);
+    assert!(evaluated(&there, "all").await > 20.0, "{}", there.metrics().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_fails_at_a_store_is_read() {
+    let at = time(1500.0);
+    for behaviour in [
+        Behaviour::Fail,
+        Behaviour::FailLater,
+        Behaviour::Refuse(tonic::Code::InvalidArgument),
+        Behaviour::Refuse(tonic::Code::ResourceExhausted),
+        Behaviour::Refuse(tonic::Code::DataLoss),
+        Behaviour::Refuse(tonic::Code::DeadlineExceeded),
+        Behaviour::Refuse(tonic::Code::Cancelled),
+    ] {
+        let store = Store { behaviour, ..Store::of("eu", "a", series(&["a", "b"], 0..200)).evaluating() };
+        let [here, there] = both(&[store], &[REPLICAS]).await;
+        for partial in ["true", "false"] {
+            let params = [("query", "sum(up)"), ("time", at.as_str()), ("partial_response", partial)];
+            let (want, got) =
+                (answer(&here, "/api/v1/query", &params).await, answer(&there, "/api/v1/query", &params).await);
+            // Addresses differ.
+            let shown = |world: &World, answer: &Value| answer.to_string().replace(&world.store_address(0), "store");
+            assert_eq!(shown(&there, &got), shown(&here, &want), "{behaviour:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_hangs_is_given_up() {
+    let mut store = Store::of("eu", "a", series(&["a"], 0..200)).evaluating();
+    store.behaviour = Behaviour::Stall;
+    let world = World::start(vec![store], &["--store.response-timeout=200ms"]).await;
+    let told = world.query("sum(up)", &time(1500.0)).await;
+    assert_eq!(told["data"]["result"], serde_json::json!([]), "{told}");
+    assert!(told["warnings"].to_string().contains("--store.response-timeout"), "{told}");
+    assert_eq!(evaluated(&world, "none").await, 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_versions_are_not_asked_or_refuse() {
+    let of = |said: &str, is: &str| Store {
+        evaluates: Some([said.to_owned(), is.to_owned()]),
+        ..Store::of("eu", "a", series(&["a"], 0..200))
+    };
+    let own = Store::of("eu", "a", Vec::new()).evaluating().evaluates.unwrap()[0].clone();
+    for (store, refused) in [(of("0.0.1 ", "0.0.1 "), 0.0), (of(&own, "0.0.1 "), 1.0)] {
+        let world = World::start(vec![store], &[]).await;
+        assert_eq!(world.query("sum(up)", &time(1500.0)).await["data"]["result"][0]["value"][1], "1");
+        assert_eq!((evaluated(&world, "all").await, evaluated(&world, "none").await), (0.0, refused));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_several_have_is_evaluated_here() {
+    let store = |cluster: &str| Store::of(cluster, "a", samples_at(1, 0..200, 0..1)).evaluating();
+    let world = World::start(vec![store("eu"), store("us")], &[REPLICAS]).await;
+    let params = |query| [("query", query), ("time", "1700001500")];
+    for (query, place) in [
+        ("sum(gauge)", "here: no store gateway has all series"),
+        ("sum(gauge{cluster=\"eu\"})", "by 127.0.0.1:"),
+        ("sum(gauge{cluster=\"eu\"}) / sum(gauge{cluster=\"us\"})", "here: no store"),
+        ("gauge{cluster=\"eu\"}[5m]", "here: series are no larger"),
+        ("time()", "here: series are no larger"),
+    ] {
+        let told = world.get("/api/v1/query_explain", &params(query)).await;
+        let place_told = told["data"]["evaluated"].as_str().unwrap_or_default();
+        assert!(place_told.starts_with(place), "{query}: {told}");
+    }
+    let analyzed = [&params("sum(gauge{cluster=\"eu\"})")[..], &[("analyze", "true")]].concat();
+    let told = world.get("/api/v1/query", &analyzed).await;
+    assert!(told["data"]["analysis"].to_string().contains("vectorSelector"), "{told}");
+    assert_eq!(evaluated(&world, "all").await, 0.0);
+    // One that is away might have had some.
+    let mut world = World::start(vec![store("eu"), Store::of("us", "a", Vec::new())], &[]).await;
+    let eu = "sum(gauge{cluster=\"eu\"})";
+    world.query(eu, "1700001500").await;
+    assert_eq!(evaluated(&world, "all").await, 1.0);
+    world.stop_store(1);
+    let plain = World::start(vec![store("eu")], &["--selector-label=site=\"x\""]).await;
+    plain.query(eu, "1700001500").await;
+    assert_eq!(evaluated(&plain, "all").await, 0.0);
+    let limited = World::start(vec![store("eu")], &["--store.limits.request-series=100"]).await;
+    limited.query(eu, "1700001500").await;
+    assert_eq!(evaluated(&limited, "all").await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_of_the_querier_hold_at_the_store() {
+    let store = || Store::of("eu", "a", series(&["a", "b", "c"], 0..200)).evaluating();
+    for (flag, text) in [
+        ("--query.max-samples=50", "--query.max-samples"),
+        ("--query.max-series=2", "--query.max-series"),
+        ("--query.max-bytes=2000", "--query.max-bytes"),
+    ] {
+        let [here, there] = both(&[store()], &[flag]).await;
+        let params = [("query", "sum by (job) (up)"), ("start", &time(0.0)), ("end", &time(3000.0)), ("step", "15")];
+        let want = here.get("/api/v1/query_range", &params).await;
+        let got = there.get("/api/v1/query_range", &params).await;
+        assert!(want["error"].to_string().contains(text) && got["error"].to_string().contains(text), "{want} {got}");
+        assert_eq!(got["errorType"], want["errorType"]);
+        assert_eq!(evaluated(&there, "none").await, 0.0, "{flag}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_goes_away_ends_the_work() {
+    let mut store = Store::of("eu", "a", series(&["a"], 0..200)).evaluating();
+    store.behaviour = Behaviour::Stall;
+    let world = World::start(vec![store], &["--query.timeout=300ms"]).await;
+    let told = world.query("sum(up)", &time(1500.0)).await;
+    assert_eq!(told["errorType"], "timeout", "{told}");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while world.stalled(0) > 0 {
+        assert!(Instant::now() < deadline, "the store's work goes on");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn labels_of_others_do_not_matter() {
+    // A store without external labels may have any series.
+    let bare = Store { labels: Labels::empty(), ..Store::of("", "", series(&["z"], 0..200)) };
+    let world = World::start(vec![Store::of("eu", "a", series(&["a"], 0..200)).evaluating(), bare], &[]).await;
+    assert_eq!(world.query("count(up{cluster=\"eu\"})", &time(1500.0)).await["data"]["result"][0]["value"][1], "1");
+    assert_eq!(world.query("count(up)", &time(1500.0)).await["data"]["result"][0]["value"][1], "2");
+    assert_eq!(evaluated(&world, "all").await, 0.0);
+}

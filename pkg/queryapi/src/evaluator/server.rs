@@ -1,0 +1,94 @@
+//! The service over the series of a component.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::stream::{self, Stream};
+use promql::{Engine, QueryError, QuerySource};
+use proto::aion as wire;
+use proto::aion::evaluator_server::{Evaluator, EvaluatorServer as WireServer};
+use storage::{Budget, SeriesSource};
+use storeapi::{StoreLimits, context};
+use tonic::service::RoutesBuilder;
+use tonic::{Request, Response, Status};
+
+use super::answer::messages;
+use super::ask::{Asked, from_wire};
+use crate::reading::Reading;
+use crate::status::to_status;
+
+/// What the service needs beside the series.
+#[derive(Clone)]
+pub struct EvaluatorOptions {
+    /// See [`super::version`].
+    pub version: String,
+    /// Limits of what one selector reads.
+    pub limits: StoreLimits,
+    /// Makes the budget of one query.
+    pub budget: Arc<dyn Fn() -> Arc<Budget> + Send + Sync>,
+}
+
+impl std::fmt::Debug for EvaluatorOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EvaluatorOptions").field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+/// The service; add it to the routes of a gRPC server.
+#[derive(Debug)]
+pub struct EvaluatorServer {
+    source: Arc<dyn SeriesSource>,
+    engine: Engine,
+    options: EvaluatorOptions,
+}
+
+impl EvaluatorServer {
+    /// Evaluates over `source`. Of the settings of `engine`, those that an answer depends on and the limits of a query are the
+    /// asker's.
+    pub fn new(source: Arc<dyn SeriesSource>, engine: Engine, options: EvaluatorOptions) -> Self {
+        Self { source, engine, options }
+    }
+
+    /// Adds the service to `routes`.
+    pub fn add_to(self, routes: &mut RoutesBuilder) {
+        routes.add_service(WireServer::new(self));
+    }
+}
+
+/// What says nothing of the query itself is no answer to it: limits of this process, data that cannot be read. The asker may
+/// still get one from the series.
+fn failed(error: QueryError) -> Status {
+    match error {
+        QueryError::Limit(text) if !text.contains("--query.") => Status::unavailable(text),
+        QueryError::Storage(e) => Status::unavailable(e.to_string()),
+        other => to_status(other),
+    }
+}
+
+#[tonic::async_trait]
+impl Evaluator for EvaluatorServer {
+    type EvaluateStream = Pin<Box<dyn Stream<Item = Result<wire::EvaluateResponse, Status>> + Send>>;
+
+    async fn evaluate(
+        &self,
+        request: Request<wire::EvaluateRequest>,
+    ) -> Result<Response<Self::EvaluateStream>, Status> {
+        let own = &self.options.version;
+        if request.get_ref().version != *own {
+            let asked = &request.get_ref().version;
+            return Err(Status::failed_precondition(format!("this is version {own:?}, asked was {asked:?}")));
+        }
+        let mut ctx = context(request.metadata(), (self.options.budget)());
+        let Asked { query, method, options, timeout_ms } = from_wire(request.into_inner(), self.engine.options())?;
+        let timeout = (timeout_ms > 0).then(|| Instant::now().checked_add(Duration::from_millis(timeout_ms))).flatten();
+        ctx.deadline = [ctx.deadline, timeout].into_iter().flatten().min();
+        // The work ends with this future, which is dropped when the asker goes away.
+        let _guard = ctx.cancel.clone().drop_guard();
+        let reading =
+            Reading { source: self.source.clone(), replica_labels: Arc::from([]), method, limits: self.options.limits };
+        let source = reading.for_request(&query.read).map_err(|e| failed(e.into()))?;
+        let result = self.engine.with_options(options).evaluate(&ctx, source, query).await.map_err(failed)?;
+        Ok(Response::new(Box::pin(stream::iter(messages(result).map_err(failed)?.map(Ok)))))
+    }
+}
