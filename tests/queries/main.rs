@@ -60,6 +60,7 @@ async fn all_ways_to_answer_agree() {
                 }
             }
         }
+        assert!(sides.evaluated_at_store().await * 4.0 > queries as f64, "few queries went to the store");
     }
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
     // A grammar whose queries fail or find nothing tries nothing.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use assembly::Deps;
+use assembly::{Component, Deps, Listeners};
 use block::{BlockId, BlockMeta, BlockWriter, BlockWriterOptions, LocalBlock, ThanosMeta};
 use futures::future::BoxFuture;
 use labels::{Labels, MatchType, Matcher};
@@ -12,9 +12,12 @@ use model::{Clock, FakeClock, Grid, TimeRange};
 use objstore::Bucket;
 use promql::{Engine, EngineOptions, Passes, Query, Times};
 use promql_syntax::ParseOptions;
+use querier::Querier;
 use storage::{Ctx, MemorySource, Select, SeriesSource, collect_series};
 use telemetry::Metrics;
 use tempfile::TempDir;
+use tests::client::Api;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use transport::http::Probe;
 use tsdb::db::{Tsdb, TsdbDeps, TsdbOptions};
 
@@ -54,12 +57,16 @@ pub enum Check {
     Store,
     /// The store gateway on one thread.
     OneThread,
+    /// A querier over the store gateway, which evaluates what it can.
+    Querier,
+    /// A querier over the store gateway, whose series it reads.
+    Reader,
     /// Two replicas with gaps, deduplicated.
     Replicas,
 }
 
 /// The checks of one case: all, and one of the planner's passes left out.
-pub fn checks(random: &mut Random) -> [Check; 10] {
+pub fn checks(random: &mut Random) -> [Check; 11] {
     let passes: Vec<&'static str> = Passes::names().collect();
     [
         Check::Settings,
@@ -71,6 +78,7 @@ pub fn checks(random: &mut Random) -> [Check; 10] {
         Check::Head,
         Check::Block,
         if random.one_in(4) { Check::OneThread } else { Check::Store },
+        if random.one_in(4) { Check::Reader } else { Check::Querier },
         Check::Replicas,
     ]
 }
@@ -88,7 +96,15 @@ pub struct Sides {
     block: Arc<dyn SeriesSource>,
     store: Arc<dyn SeriesSource>,
     replicas: Arc<dyn SeriesSource>,
+    queriers: Queriers,
     _dir: TempDir,
+}
+
+/// Two queriers over one store gateway, by their HTTP API.
+struct Queriers {
+    evaluating_there: Api,
+    reading: Api,
+    _stop: DropGuard,
 }
 
 /// All that the language has.
@@ -122,7 +138,8 @@ impl Sides {
             labelled: Arc::new(labelled),
             head,
             block: Arc::new(block),
-            store: Arc::new(store.gateway),
+            store: Arc::new(store.gateway.clone()),
+            queriers: queriers(store).await,
             replicas: Arc::new(Replicas::of(world, seed).await),
             _dir: dir,
         }
@@ -131,6 +148,14 @@ impl Sides {
     /// The plain answer.
     pub async fn plain(&self, case: &Case) -> Answer {
         ask(&self.engine, &self.memory, case.query.clone(), Times::Range(case.grid)).await
+    }
+
+    /// How many queries the store gateway evaluated for a querier.
+    pub async fn evaluated_at_store(&self) -> f64 {
+        let metrics = self.queriers.evaluating_there.get_bytes("/metrics", &[]).await.unwrap();
+        let metrics = String::from_utf8(metrics).unwrap();
+        let of_all = |l: &str| l.strip_prefix("aion_query_evaluated_at_store_total{steps=\"all\"} ")?.parse().ok();
+        metrics.lines().find_map(of_all).unwrap_or(0.0)
     }
 
     /// The difference that `check` finds to the plain answer.
@@ -154,10 +179,12 @@ impl Sides {
             }
             Check::Head => got(engine, &head, Times::Range(grid)).await,
             Check::Replicas => got(engine, &self.replicas, Times::Range(grid)).await,
-            Check::Block | Check::Store | Check::OneThread => {
+            Check::Block | Check::Store | Check::OneThread | Check::Querier | Check::Reader => {
                 let right = got(engine, &self.labelled, Times::Range(grid)).await;
                 let answer = match check {
                     Check::Block => got(engine, &self.block, Times::Range(grid)).await,
+                    Check::Querier => asked(&self.queriers.evaluating_there, case).await,
+                    Check::Reader => asked(&self.queriers.reading, case).await,
                     Check::OneThread => on_one_thread(self.store.clone(), case.clone()).await,
                     _ => got(engine, &self.store, Times::Range(grid)).await,
                 };
@@ -218,6 +245,35 @@ pub fn ask<'a>(
     };
     let source = source.clone();
     Box::pin(async move { engine.evaluate(&Ctx::background(), source, query).await.into() })
+}
+
+/// The answer of a range query by an HTTP API.
+async fn asked(api: &Api, case: &Case) -> Answer {
+    let [from, to, step] = [case.grid.start_ms, case.grid.end_ms, case.grid.step_ms].map(|ms| ms as f64 / 1000.0);
+    Answer::from(&api.query_range(&case.query, from, to, step).await.unwrap())
+}
+
+/// Serves `store`, and queriers over it.
+async fn queriers(store: store_gateway::Store) -> Queriers {
+    let stop = CancellationToken::new();
+    let listeners = Listeners::loopback().await.unwrap();
+    let endpoint = format!("--endpoint={}", listeners.grpc_address().unwrap().unwrap());
+    tokio::spawn(assembly::serve(store, listeners, stop.clone()));
+    let start = async |more: &[&str]| {
+        let features = "--enable-feature=promql-experimental-functions,promql-duration-expr,\
+                        promql-extended-range-selectors,promql-binop-fill-modifiers";
+        let args = [&endpoint, features].into_iter().chain(more.iter().copied());
+        let deps = Deps::isolated(Metrics::new());
+        let config = assembly::configured::<Querier>(args, &deps).unwrap();
+        let querier = Querier::build(config, deps, Probe::new("starting")).await.unwrap();
+        let listeners = Listeners::loopback().await.unwrap();
+        let api = Api::new(&format!("http://{}", listeners.http_address().unwrap())).unwrap();
+        tokio::spawn(assembly::serve(querier, listeners, stop.clone()));
+        api
+    };
+    let evaluating_there = start(&[]).await;
+    let reading = start(&["--no-query.evaluate-at-store"]).await;
+    Queriers { evaluating_there, reading, _stop: stop.drop_guard() }
 }
 
 async fn head(dir: &TempDir, world: &World) -> Arc<Tsdb> {

@@ -181,7 +181,7 @@ impl Component for Store {
             return Some(services);
         }
         let engine = Engine::new(EngineOptions { max_concurrent: evaluations_max, ..EngineOptions::default() });
-        let options = EvaluatorOptions { version, limits, budget };
+        let options = EvaluatorOptions { version, kind: "store", limits, budget };
         let evaluator = EvaluatorServer::new(Arc::new(self.gateway.clone()), engine, options);
         Some(services.with(|routes| evaluator.add_to(routes)))
     }

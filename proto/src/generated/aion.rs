@@ -19,6 +19,8 @@ pub struct EvaluateRequest {
     pub limits: ::core::option::Option<EvaluateLimits>,
     #[prost(message, optional, tag = "9")]
     pub engine: ::core::option::Option<EvaluateEngine>,
+    #[prost(string, tag = "10")]
+    pub origin: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EvaluateRead {
@@ -73,6 +75,8 @@ pub struct EvaluateResponse {
     pub annotations: ::prost::alloc::vec::Vec<EvaluateAnnotation>,
     #[prost(message, optional, tag = "3")]
     pub stats: ::core::option::Option<EvaluateStats>,
+    #[prost(message, repeated, tag = "4")]
+    pub origins: ::prost::alloc::vec::Vec<EvaluateOrigin>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct EvaluatedSeries {
@@ -93,6 +97,45 @@ pub struct EvaluateAnnotation {
     pub info: bool,
     #[prost(string, tag = "2")]
     pub text: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EvaluateOrigin {
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(int64, tag = "3")]
+    pub resolution_ms: i64,
+    #[prost(message, optional, tag = "4")]
+    pub times: ::core::option::Option<EvaluateTimes>,
+    #[prost(uint64, tag = "5")]
+    pub requests: u64,
+    #[prost(uint64, tag = "6")]
+    pub series: u64,
+    #[prost(uint64, tag = "7")]
+    pub chunks: u64,
+    #[prost(uint64, tag = "8")]
+    pub bytes: u64,
+    #[prost(message, optional, tag = "9")]
+    pub read: ::core::option::Option<EvaluateSourceRead>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EvaluateTimes {
+    #[prost(int64, tag = "1")]
+    pub min_ms: i64,
+    #[prost(int64, tag = "2")]
+    pub max_ms: i64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EvaluateSourceRead {
+    #[prost(uint64, tag = "1")]
+    pub blocks: u64,
+    #[prost(uint64, tag = "2")]
+    pub bytes: u64,
+    #[prost(uint64, tag = "3")]
+    pub bucket_bytes: u64,
+    #[prost(uint64, tag = "4")]
+    pub bucket_requests: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EvaluateStats {

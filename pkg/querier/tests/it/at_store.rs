@@ -87,6 +87,14 @@ async fn a_store_that_has_all_series_evaluates() {
             same(&here, &there, "/api/v1/query_range", &[&params[..], &[("lookback_delta", "45s")]].concat()).await;
         }
     }
+    let params = [("query", "sum(gauge)"), ("time", &time(1500.0)), ("stats", "true")];
+    let origins = async |world: &World| {
+        let told = world.get("/api/v1/query", &params).await["data"]["stats"].to_string();
+        let (told, _) = told.split_once("\"timings\"").unwrap_or_else(|| panic!("{told}"));
+        assert!(told.contains("\"origins\""), "{told}");
+        told.replace(&world.store_address(0), "store")
+    };
+    assert_eq!(origins(&there).await, origins(&here).await);
     assert!(wrong > 4, "{wrong} queries were refused");
     assert!(evaluated(&there, "all").await > 300.0, "{}", there.metrics().await);
     assert_eq!((evaluated(&there, "none").await, evaluated(&here, "all").await), (0.0, 0.0));

@@ -327,7 +327,12 @@ fn serve_at(listener: TcpListener, store: Store) -> (String, CancellationToken, 
         evaluator: store.evaluates.as_ref().map(|[said, _]| said.clone()).unwrap_or_default(),
     };
     if let Some([_, version]) = store.evaluates {
-        let options = EvaluatorOptions { version, limits: StoreLimits::default(), budget: Arc::new(Budget::unlimited) };
+        let options = EvaluatorOptions {
+            version,
+            kind: "store",
+            limits: StoreLimits::default(),
+            budget: Arc::new(Budget::unlimited),
+        };
         EvaluatorServer::new(source, Engine::new(EngineOptions::default()), options).add_to(&mut routes);
     }
     let behaviour = store.behaviour;

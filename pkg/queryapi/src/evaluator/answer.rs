@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use histogram::FloatHistogram;
 use labels::Labels;
-use model::{Annotation, Annotations, Severity};
+use model::{Annotation, Annotations, Severity, TimeRange};
 use promql::{
     Grid, InstantSample, Matrix, MatrixSeries, Points, QueryError, QueryResult, QueryStats, StepColumn, Value,
 };
 use proto::aion as wire;
-use storage::{Ctx, Error, Reservation};
+use storage::{Ctx, Error, HintSink, Origin, Reservation, SourceRead};
 
 use crate::histogram::{from_wire, size_bytes, to_wire};
 
@@ -23,7 +23,10 @@ const SERIES_BYTES: u64 = 96;
 ///
 /// # Errors
 /// For samples at times of their own, which are no steps.
-pub(super) fn messages(result: QueryResult) -> Result<impl Iterator<Item = wire::EvaluateResponse> + Send, QueryError> {
+pub(super) fn messages(
+    result: QueryResult,
+    origins: Vec<Origin>,
+) -> Result<impl Iterator<Item = wire::EvaluateResponse> + Send, QueryError> {
     let QueryResult { value, annotations, stats, held } = result;
     let not_steps = || QueryError::Bad("only values at steps can be sent".to_owned());
     let mut series: Box<dyn Iterator<Item = wire::EvaluatedSeries> + Send> = match value {
@@ -46,6 +49,7 @@ pub(super) fn messages(result: QueryResult) -> Result<impl Iterator<Item = wire:
     let mut last = Some(wire::EvaluateResponse {
         series: Vec::new(),
         annotations: annotations.iter().map(annotation).collect(),
+        origins: origins.iter().map(origin_to_wire).collect(),
         stats: Some(wire::EvaluateStats {
             total_samples: stats.total_samples,
             decoded_samples: stats.decoded_samples,
@@ -95,6 +99,46 @@ fn encoded_bytes(series: &wire::EvaluatedSeries) -> usize {
     labels + 8 * (series.present.len() + series.values.len()) + series.histograms.iter().map(bucket).sum::<usize>()
 }
 
+fn origin_to_wire(origin: &Origin) -> wire::EvaluateOrigin {
+    let Origin { resolution_ms, requests, series, chunks, bytes, .. } = *origin;
+    let read = |read: SourceRead| {
+        let SourceRead { blocks, bytes, bucket_bytes, bucket_requests } = read;
+        wire::EvaluateSourceRead { blocks, bytes, bucket_bytes, bucket_requests }
+    };
+    wire::EvaluateOrigin {
+        kind: origin.kind.to_string(),
+        name: origin.name.to_string(),
+        resolution_ms,
+        times: origin.range.map(|range| wire::EvaluateTimes { min_ms: range.min, max_ms: range.max }),
+        requests,
+        series,
+        chunks,
+        bytes,
+        read: origin.read.map(read),
+    }
+}
+
+fn origin_from_wire(sent: wire::EvaluateOrigin) -> Origin {
+    let wire::EvaluateOrigin { kind, name, resolution_ms, times, requests, series, chunks, bytes, read } = sent;
+    let read = read.map(|read| {
+        let wire::EvaluateSourceRead { blocks, bytes, bucket_bytes, bucket_requests } = read;
+        SourceRead { blocks, bytes, bucket_bytes, bucket_requests }
+    });
+    let range = times.map(|times| TimeRange::new(times.min_ms, times.max_ms));
+    Origin {
+        kind: kind.into(),
+        name: name.into(),
+        resolution_ms,
+        range,
+        requests,
+        series,
+        chunks,
+        bytes,
+        read,
+        error: None,
+    }
+}
+
 /// What the answer will be.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
@@ -111,6 +155,8 @@ pub(super) struct Answer {
     series: Vec<(Labels, StepColumn)>,
     annotations: Annotations,
     stats: Option<QueryStats>,
+    /// Where to tell what was read, if somebody wants to know.
+    hints: Option<Arc<HintSink>>,
     held: Reservation,
 }
 
@@ -124,6 +170,7 @@ impl Answer {
             series: Vec::new(),
             annotations: Annotations::new(),
             stats: None,
+            hints: ctx.hints.clone(),
             held: ctx.budget.reserve(0)?,
         })
     }
@@ -140,6 +187,9 @@ impl Answer {
                 false if text.starts_with("PromQL ") => self.annotations.warn(text),
                 false => self.annotations.warn(format!("{}: {text}", self.name)),
             }
+        }
+        if let Some(hints) = &self.hints {
+            message.origins.into_iter().for_each(|origin| hints.add_origin(origin_from_wire(origin)));
         }
         if let Some(stats) = message.stats {
             self.stats = Some(QueryStats {
@@ -279,7 +329,8 @@ mod tests {
         // Enough for several messages.
         let names: Vec<String> = (0..1500).map(|i| format!("{i:04}")).collect();
         let list = names.iter().map(|n| series(n, if n == "0001" { &holes } else { &full })).collect();
-        let sent: Vec<_> = messages(result(Value::Matrix(Matrix { grid: GRID, series: list }))).unwrap().collect();
+        let sent: Vec<_> =
+            messages(result(Value::Matrix(Matrix { grid: GRID, series: list })), Vec::new()).unwrap().collect();
         assert!(sent.len() > 3, "{}", sent.len());
         let got = received(Kind::Matrix(GRID), sent).unwrap();
         let Value::Matrix(matrix) = &got.value else { panic!("{:?}", got.value) };
@@ -299,24 +350,50 @@ mod tests {
     }
 
     #[test]
+    fn what_was_read_is_told_to_those_who_ask() {
+        let read = SourceRead { blocks: 1, bytes: 2, bucket_bytes: 3, bucket_requests: 4 };
+        let plain = Origin {
+            kind: "store".into(),
+            name: "h:1".into(),
+            resolution_ms: 300_000,
+            range: None,
+            requests: 1,
+            series: 2,
+            chunks: 3,
+            bytes: 4,
+            read: None,
+            error: None,
+        };
+        let whole = Origin { resolution_ms: 0, range: Some(TimeRange::new(-5, 9)), read: Some(read), ..plain.clone() };
+        let ctx = Ctx { hints: Some(Arc::default()), ..Ctx::background() };
+        let mut answer = Answer::new(&"h:1".into(), &ctx, Kind::Scalar { time_ms: 0 }).unwrap();
+        let scalar = result(Value::Scalar { time_ms: 0, value: 1.0 });
+        for message in messages(scalar, vec![plain.clone(), whole.clone()]).unwrap() {
+            answer.message(message).unwrap();
+        }
+        answer.finish().unwrap();
+        assert_eq!(ctx.hints.unwrap().hints().origins, [plain, whole]);
+    }
+
+    #[test]
     fn vectors_keep_their_order_and_scalars_their_value() {
         let sample = |name: &str, value, histogram| InstantSample { labels: labels(name), value, histogram };
         let samples =
             vec![sample("z", 2.0, None), sample("a", f64::NAN, Some(histogram())), sample("m", f64::NAN, None)];
-        let sent = messages(result(Value::Vector { time_ms: 5, samples })).unwrap();
+        let sent = messages(result(Value::Vector { time_ms: 5, samples }), Vec::new()).unwrap();
         let got = received(Kind::Vector { time_ms: 5 }, sent).unwrap();
         let Value::Vector { time_ms: 5, samples } = &got.value else { panic!("{:?}", got.value) };
         let shown: Vec<_> =
             samples.iter().map(|s| (s.labels.value("a"), s.value.is_nan(), s.histogram.is_some())).collect();
         assert_eq!(shown, [("z", false, false), ("a", true, true), ("m", true, false)]);
-        let sent = messages(result(Value::Scalar { time_ms: 5, value: f64::INFINITY })).unwrap();
+        let sent = messages(result(Value::Scalar { time_ms: 5, value: f64::INFINITY }), Vec::new()).unwrap();
         let got = received(Kind::Scalar { time_ms: 5 }, sent).unwrap();
         assert!(matches!(got.value, Value::Scalar { time_ms: 5, value } if value == f64::INFINITY));
         let samples = Matrix {
             grid: GRID,
             series: vec![MatrixSeries { labels: labels("a"), points: Points::Samples(Default::default()) }],
         };
-        assert!(messages(result(Value::Matrix(samples))).is_err(), "samples at their own times");
+        assert!(messages(result(Value::Matrix(samples)), Vec::new()).is_err(), "samples at their own times");
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub(super) struct Asked {
     pub query: Query,
     pub method: Method,
     pub options: EngineOptions,
+    /// What the asker calls this source, if it wants to know what was read; else empty.
+    pub origin: String,
     /// How long it may take, ms; 0 = no limit.
     pub timeout_ms: u64,
 }
@@ -22,7 +24,7 @@ pub(super) struct Asked {
 /// The question in its message. The query's own limits are in `options` already, the replica labels in its read options.
 pub(super) fn to_wire(
     ctx: &Ctx,
-    version: String,
+    (name, version): (&str, String),
     query: &Query,
     method: Method,
     options: &EngineOptions,
@@ -58,6 +60,7 @@ pub(super) fn to_wire(
             points: options.max_points_per_series,
             regex_bytes: options.parse.max_regex_bytes as u64,
         }),
+        origin: if ctx.hints.is_some() { name.to_owned() } else { String::new() },
         engine: Some(wire::EvaluateEngine {
             subquery_step_ms: options.default_subquery_step_ms,
             delayed_name_removal: options.delayed_name_removal,
@@ -73,7 +76,8 @@ pub(super) fn to_wire(
 /// # Errors
 /// A status, for passes that there are none of.
 pub(super) fn from_wire(asked: wire::EvaluateRequest, base: &EngineOptions) -> Result<Asked, Status> {
-    let wire::EvaluateRequest { query, start_ms, end_ms, step_ms, timeout_ms, read, limits, engine, .. } = asked;
+    let wire::EvaluateRequest { query, start_ms, end_ms, step_ms, timeout_ms, read, limits, engine, origin, .. } =
+        asked;
     let (read, limits, engine) = (read.unwrap_or_default(), limits.unwrap_or_default(), engine.unwrap_or_default());
     let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
     let passes = Passes::ALL.without(&engine.disabled_passes).map_err(Status::invalid_argument)?;
@@ -108,5 +112,64 @@ pub(super) fn from_wire(asked: wire::EvaluateRequest, base: &EngineOptions) -> R
         step_ms => Query { times: Times::Range(Grid { start_ms, end_ms, step_ms }), ..Query::instant(query, 0) },
     };
     let timeout_ms = u64::try_from(timeout_ms).unwrap_or(0);
-    Ok(Asked { query: query.reading(read), method, options, timeout_ms })
+    Ok(Asked { query: query.reading(read), method, options, origin, timeout_ms })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn all_that_an_answer_depends_on_arrives() {
+        let read = ReadOptions {
+            dedup: false,
+            replica_labels: Some(vec!["a".to_owned(), "b".to_owned()]),
+            partial_response: PartialResponse::Abort,
+            max_resolution_ms: 300_001,
+            auto_resolution: true,
+            lookback_ms: 77_777,
+            ..ReadOptions::default()
+        };
+        let options = EngineOptions {
+            max_samples: 1,
+            max_series: 2,
+            max_query_bytes: 3,
+            max_label_bytes: 4,
+            max_points_per_series: 5,
+            default_subquery_step_ms: 6,
+            delayed_name_removal: true,
+            type_and_unit_labels: true,
+            use_start_timestamps: true,
+            passes: Passes::ALL.without(["share-subtrees"]).unwrap(),
+            parse: ParseOptions { max_regex_bytes: 7, ..ParseOptions::ALL },
+            timeout_ms: 0,
+            ..EngineOptions::default()
+        };
+        let base = EngineOptions { threads: 3, max_concurrent: 9, timeout_ms: 8, ..EngineOptions::default() };
+        let deadline = Some(Instant::now() + Duration::from_secs(60));
+        let ctx = Ctx { deadline, hints: Some(std::sync::Arc::default()), ..Ctx::background() };
+        for times in [Times::Instant(-5), Times::Range(Grid { start_ms: 1, end_ms: 100, step_ms: 7 })] {
+            let query = Query { times, ..Query::instant("sum(a)", 0) }.reading(read.clone());
+            let sent = to_wire(&ctx, ("h:1", "v".to_owned()), &query, Method::Chain, &options);
+            assert_eq!(sent.version, "v");
+            let asked = from_wire(sent, &base).unwrap();
+            assert_eq!((asked.query.text.as_str(), asked.query.times), ("sum(a)", times));
+            assert_eq!((asked.query.read, asked.method, asked.origin.as_str()), (read.clone(), Method::Chain, "h:1"));
+            assert!((50_000..=60_001).contains(&asked.timeout_ms), "{}", asked.timeout_ms);
+            // Threads and how many queries run are the evaluator's own.
+            let want = EngineOptions { threads: 3, max_concurrent: 9, ..options.clone() };
+            assert_eq!(format!("{:?}", asked.options), format!("{want:?}"));
+        }
+    }
+
+    #[test]
+    fn little_said_is_no_limit_and_nonsense_is_refused() {
+        let asked = from_wire(wire::EvaluateRequest::default(), &EngineOptions::default()).unwrap();
+        assert_eq!((asked.timeout_ms, asked.options.max_samples, asked.query.times), (0, 0, Times::Instant(0)));
+        let engine = wire::EvaluateEngine { disabled_passes: vec!["none".to_owned()], ..Default::default() };
+        let asked = wire::EvaluateRequest { engine: Some(engine), timeout_ms: -1, ..Default::default() };
+        assert!(from_wire(asked, &EngineOptions::default()).is_err());
+    }
 }

@@ -49,7 +49,7 @@ impl EvaluatorClient {
             (Times::Instant(time_ms), _) => Kind::Vector { time_ms },
         };
         let mut client = WireClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let asked = request(ctx, to_wire(ctx, version, query, method, options));
+        let asked = request(ctx, to_wire(ctx, (&self.name, version), query, method, options));
         let failed = |status| from_status(&self.name, &status);
         let (mut patience, mut answer) = (Patience::new(ctx), Answer::new(&self.name, ctx, kind)?);
         let call = async { client.evaluate(asked).await.map_err(failed) };

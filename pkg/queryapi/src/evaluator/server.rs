@@ -4,11 +4,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::BoxFuture;
 use futures::stream::{self, Stream};
 use promql::{Engine, QueryError, QuerySource};
 use proto::aion as wire;
 use proto::aion::evaluator_server::{Evaluator, EvaluatorServer as WireServer};
-use storage::{Budget, SeriesSource};
+use storage::{Answer, Budget, Ctx, LabelQuery, Select, SeriesSource, SeriesStream, SourceInfo, noted};
 use storeapi::{StoreLimits, context};
 use tonic::service::RoutesBuilder;
 use tonic::{Request, Response, Status};
@@ -23,6 +24,8 @@ use crate::status::to_status;
 pub struct EvaluatorOptions {
     /// See [`super::version`].
     pub version: String,
+    /// The kind of source that this is: `store`.
+    pub kind: &'static str,
     /// Limits of what one selector reads.
     pub limits: StoreLimits,
     /// Makes the budget of one query.
@@ -66,6 +69,38 @@ fn failed(error: QueryError) -> Status {
     }
 }
 
+/// A source that notes what is read of it.
+#[derive(Debug)]
+struct Noted {
+    inner: Arc<dyn SeriesSource>,
+    name: Arc<str>,
+    kind: &'static str,
+}
+
+impl SeriesSource for Noted {
+    fn info(&self) -> SourceInfo {
+        self.inner.info()
+    }
+
+    fn select(&self, ctx: &Ctx, want: Select) -> SeriesStream {
+        let kind = self.kind;
+        noted(ctx, &self.name, move |_| kind, |ctx| self.inner.select(ctx, want))
+    }
+
+    fn label_names(&self, ctx: &Ctx, want: LabelQuery) -> BoxFuture<'static, storage::Result<Answer<Vec<String>>>> {
+        self.inner.label_names(ctx, want)
+    }
+
+    fn label_values(
+        &self,
+        ctx: &Ctx,
+        name: &str,
+        want: LabelQuery,
+    ) -> BoxFuture<'static, storage::Result<Answer<Vec<String>>>> {
+        self.inner.label_values(ctx, name, want)
+    }
+}
+
 #[tonic::async_trait]
 impl Evaluator for EvaluatorServer {
     type EvaluateStream = Pin<Box<dyn Stream<Item = Result<wire::EvaluateResponse, Status>> + Send>>;
@@ -80,15 +115,23 @@ impl Evaluator for EvaluatorServer {
             return Err(Status::failed_precondition(format!("this is version {own:?}, asked was {asked:?}")));
         }
         let mut ctx = context(request.metadata(), (self.options.budget)());
-        let Asked { query, method, options, timeout_ms } = from_wire(request.into_inner(), self.engine.options())?;
+        let Asked { query, method, options, origin, timeout_ms } =
+            from_wire(request.into_inner(), self.engine.options())?;
         let timeout = (timeout_ms > 0).then(|| Instant::now().checked_add(Duration::from_millis(timeout_ms))).flatten();
         ctx.deadline = [ctx.deadline, timeout].into_iter().flatten().min();
         // The work ends with this future, which is dropped when the asker goes away.
         let _guard = ctx.cancel.clone().drop_guard();
-        let reading =
-            Reading { source: self.source.clone(), replica_labels: Arc::from([]), method, limits: self.options.limits };
+        let source: Arc<dyn SeriesSource> = match origin.as_str() {
+            "" => self.source.clone(),
+            name => {
+                ctx.hints = Some(Arc::default());
+                Arc::new(Noted { inner: self.source.clone(), name: name.into(), kind: self.options.kind })
+            }
+        };
+        let reading = Reading { source, replica_labels: Arc::from([]), method, limits: self.options.limits };
         let source = reading.for_request(&query.read).map_err(|e| failed(e.into()))?;
         let result = self.engine.with_options(options).evaluate(&ctx, source, query).await.map_err(failed)?;
-        Ok(Response::new(Box::pin(stream::iter(messages(result).map_err(failed)?.map(Ok)))))
+        let origins = ctx.hints.map(|sink| sink.hints().origins).unwrap_or_default();
+        Ok(Response::new(Box::pin(stream::iter(messages(result, origins).map_err(failed)?.map(Ok)))))
     }
 }
