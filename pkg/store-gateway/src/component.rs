@@ -34,7 +34,7 @@ const ITEM_BYTES_MAX: u64 = 64 << 20;
 /// Bodies of range requests that may stay open at a time.
 const BODIES_MAX: usize = 256;
 /// Memory for reads that is kept between them.
-const IDLE_BUFFER_BYTES: usize = 16 << 20;
+const IDLE_BUFFER_BYTES: usize = 8 << 20;
 /// How often unused index-headers are looked for.
 const CLOSE_EVERY: Duration = Duration::from_secs(60);
 /// After a sync that failed, or that left blocks of which nothing is known, the next one comes after this; then after

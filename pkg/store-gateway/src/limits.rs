@@ -88,7 +88,7 @@ impl BatchSizes {
             series_bytes: share(8 << 20, 128 << 10, 2 << 20),
             // Each block holds one batch in sight of the merge, one that waits and one being read; larger ones would not stay
             // in the processor's cache from the read to the message.
-            chunk_bytes: share(3 << 20, 256 << 10, 2 << 20),
+            chunk_bytes: share(2 << 20, 128 << 10, 2 << 20),
             series: 4096,
             index_bytes: WHOLE_INDEX_BYTES / blocks.max(1) as u64,
         }

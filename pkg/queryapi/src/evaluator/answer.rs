@@ -207,7 +207,7 @@ impl Answer {
 
     fn decoded(&mut self, sent: wire::EvaluatedSeries) -> Result<(Labels, StepColumn), QueryError> {
         let pairs = || sent.labels.as_chunks::<2>().0.iter().map(|[name, value]| (name.as_str(), value.as_str()));
-        if sent.labels.len() % 2 != 0 {
+        if !sent.labels.len().is_multiple_of(2) {
             return Err(self.corrupt(format_args!("a label without a value")));
         }
         let labels = Labels::from_sorted(pairs()).map_err(|e| self.corrupt(format_args!("labels of a series: {e}")))?;
@@ -215,7 +215,7 @@ impl Answer {
         let (steps, is_full) = (self.steps, sent.present.is_empty());
         self.held.grow(SERIES_BYTES + labels.size_bytes() as u64 + 8 * (steps + words) as u64)?;
         let counted: usize = sent.present.iter().map(|word| word.count_ones() as usize).sum();
-        let beyond = steps % 64 != 0 && sent.present.last().is_some_and(|last| last >> (steps % 64) != 0);
+        let beyond = !steps.is_multiple_of(64) && sent.present.last().is_some_and(|last| last >> (steps % 64) != 0);
         let floats = if is_full { steps } else { counted };
         if (!is_full && sent.present.len() != words) || beyond || sent.values.len() != floats {
             return Err(self.corrupt(format_args!("values of {labels} do not fit the steps")));
