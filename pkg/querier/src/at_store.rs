@@ -16,7 +16,7 @@ use promql::{
     Engine, EngineOptions, Evaluate, Grid, LocalEvaluator, Matrix, MatrixSeries, Points, Query, QueryError,
     QueryResult, Reach, StepColumn, Times, Value, depends_on_steps, reach,
 };
-use promql_syntax::{Expr, ParseOptions, parse_with};
+use promql_syntax::{Expr, parse_with};
 use queryapi::evaluator;
 use storage::Ctx;
 use storeapi::StoreLimits;
@@ -90,7 +90,7 @@ impl AtStore {
             return Err(REQUEST);
         }
         // The engine here says what is wrong with a query.
-        let parsed = parse_with(&query.text, &ParseOptions { max_regex_bytes: 0, ..ParseOptions::ALL });
+        let parsed = parse_with(&query.text, &self.engine.options().parse);
         let expr = Arc::new(parsed.map_err(|_| QUERY)?);
         if query.expr.as_ref().is_some_and(|given| **given != *expr) {
             return Err(REQUEST);

@@ -1,9 +1,11 @@
 //! Queries evaluated by the one store that has their series: the same answers as when their series are read.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use labels::Labels;
 use serde_json::Value;
+use storage::Series;
 
 use crate::distributed::{QUERIES, samples_at};
 use crate::world::{Behaviour, START_S, Store, World, series};
@@ -105,7 +107,31 @@ async fn steps_that_a_store_alone_has_are_evaluated_there() {
     // A replica in a store ends at step 150; another one, live, begins at 130.
     let store = Store::of("eu", "a", samples_at(2, 0..150, 30..50)).evaluating();
     let live = Store::of("eu", "b", samples_at(2, 130..200, 160..170));
-    let [here, there] = both(&[store, live], &[REPLICAS]).await;
+    parts_agree(&[store, live]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn steps_of_replicas_that_a_store_alone_has_are_evaluated_there() {
+    // Of both replicas the store has all but the last two hours, with gaps at different places.
+    let of = |replica: &str, at: Range<i64>, gap: Range<i64>| -> Vec<Series> {
+        let mut all = samples_at(if replica == "a" { 2 } else { 3 }, at, gap);
+        let external = Labels::from_pairs([("cluster", "eu"), ("replica", replica)]);
+        all.iter_mut().for_each(|s| s.labels = s.labels.overlay(&external));
+        all
+    };
+    let mut kept = of("a", 0..150, 30..50);
+    kept.extend(of("b", 3..150, 100..141));
+    kept.sort_by(|a, b| a.labels.cmp(&b.labels));
+    let sets = ["a", "b"].map(|replica| Labels::from_pairs([("cluster", "eu"), ("replica", replica)])).to_vec();
+    let store = Store { labels: Labels::empty(), sets, ..Store::of("", "", kept).evaluating() };
+    let plain =
+        |replica: &str, gap| Store::of("eu", replica, samples_at(if replica == "a" { 2 } else { 3 }, 130..200, gap));
+    parts_agree(&[store, plain("a", 160..170), plain("b", 180..181)]).await;
+}
+
+/// The answers of a store's first steps and the others put together are those of all.
+async fn parts_agree(stores: &[Store]) {
+    let [here, there] = both(stores, &[REPLICAS]).await;
     for query in QUERIES.into_iter().chain(MORE) {
         for (from, to, step) in
             [(0.0, 3000.0, "60"), (10.5, 2500.0, "7.5"), (1500.0, 3000.0, "15"), (0.0, 1800.0, "30")]

@@ -25,7 +25,8 @@ pub fn samples_at(skew: i64, at: Range<i64>, gap: Range<i64>) -> Vec<Series> {
                 "total" => (step * factor + skew * step / 3) as f64 * if le == "1" { 1.0 } else { 2.0 },
                 _ => ((step * 37 + skew * 11) % 101) as f64 * factor as f64,
             };
-            let time = |step: i64| (START_S + step * 15) * 1000 + 123;
+            // Replicas scrape at other times.
+            let time = |step: i64| (START_S + step * 15) * 1000 + 123 + skew % 3 * 2500;
             // Every other series ends early.
             let end = if job == "b" && skew > 3 { 120 } else { 200 };
             let steps: Vec<i64> = at.clone().filter(|step| *step < end && !gap.contains(step)).collect();
