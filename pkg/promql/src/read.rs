@@ -20,7 +20,7 @@ pub(crate) struct Read {
 
 /// Where the next event comes from.
 enum Events {
-    /// From the source itself, and how many have come.
+    /// From the source itself, and how many more may.
     Here(SeriesStream, usize),
     Ahead(Ahead),
 }
@@ -28,15 +28,21 @@ enum Events {
 /// Events that the evaluating thread reads itself. With more of them another thread pays.
 const HERE_MAX: usize = 16;
 
+/// How many events of a select the evaluating thread reads. Where no more is looked at than one instant sees, decoding a series
+/// takes about as long as handing it from thread to thread, so that another thread never pays.
+fn here_max(select: &Select, cx: &Cx) -> usize {
+    if select.range.max.saturating_sub(select.range.min) <= cx.lookback_ms { usize::MAX } else { HERE_MAX }
+}
+
 impl Events {
     fn next(&mut self, cx: &Cx) -> Option<storage::Result<SeriesEvent>> {
-        if let Self::Here(stream, HERE_MAX..) = self {
+        if let Self::Here(stream, 0) = self {
             let rest = std::mem::replace(stream, futures::stream::empty().boxed());
             *self = Self::Ahead(storage::read_ahead_blocking(&cx.runtime, &cx.ctx, rest));
         }
         match self {
-            Self::Here(stream, count) => {
-                *count += 1;
+            Self::Here(stream, left) => {
+                *left -= 1;
                 cx.runtime.block_on(stream.next())
             }
             Self::Ahead(ahead) => ahead.blocking_next(),
@@ -47,7 +53,7 @@ impl Events {
 impl Read {
     pub fn start(cx: &Cx, select: Select) -> Self {
         let events = match cx.source.select_here(&cx.ctx, &select) {
-            Some(stream) => Events::Here(stream, 0),
+            Some(stream) => Events::Here(stream, here_max(&select, cx)),
             None => {
                 // Sources may spawn while they open.
                 let _runtime = cx.runtime.enter();

@@ -1,6 +1,8 @@
 //! The engine of this process behind the seam.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::thread::ThreadId;
 
 use chunkenc::Encoding;
 use futures::StreamExt;
@@ -20,11 +22,22 @@ async fn the_local_evaluator_conforms() {
 
 /// A source whose streams do the work in their polls; one fails or crashes after so many batches.
 #[derive(Debug)]
-struct Here(MemorySource, Option<(usize, bool)>);
+struct Here {
+    source: MemorySource,
+    end: Option<(usize, bool)>,
+    /// Those that polled.
+    threads: Arc<Mutex<HashSet<ThreadId>>>,
+}
+
+impl Here {
+    fn new(source: MemorySource, end: Option<(usize, bool)>) -> Self {
+        Self { source, end, threads: Arc::default() }
+    }
+}
 
 impl SeriesSource for Here {
     fn info(&self) -> SourceInfo {
-        self.0.info()
+        self.source.info()
     }
 
     fn select(&self, _: &Ctx, _: Select) -> SeriesStream {
@@ -32,18 +45,21 @@ impl SeriesSource for Here {
     }
 
     fn select_here(&self, ctx: &Ctx, want: &Select) -> Option<SeriesStream> {
-        let end = self.1;
-        let events = self.0.select(ctx, want.clone()).enumerate().map(move |(n, event)| match end {
-            Some((at, true)) if at == n => panic!("on purpose"),
-            Some((at, false)) if at == n => Err(storage::Error::Unavailable("gone".to_owned())),
-            _ => event,
+        let (end, threads) = (self.end, self.threads.clone());
+        let events = self.source.select(ctx, want.clone()).enumerate().map(move |(n, event)| {
+            threads.lock().unwrap().insert(std::thread::current().id());
+            match end {
+                Some((at, true)) if at == n => panic!("on purpose"),
+                Some((at, false)) if at == n => Err(storage::Error::Unavailable("gone".to_owned())),
+                _ => event,
+            }
         });
         let warning = futures::stream::iter([Ok(SeriesEvent::Warning("doubtful".to_owned()))]);
         Some(warning.chain(events).boxed())
     }
 
     fn label_names(&self, ctx: &Ctx, want: LabelQuery) -> BoxFuture<'static, storage::Result<Answer<Vec<String>>>> {
-        self.0.label_names(ctx, want)
+        self.source.label_names(ctx, want)
     }
 
     fn label_values(
@@ -52,7 +68,7 @@ impl SeriesSource for Here {
         name: &str,
         want: LabelQuery,
     ) -> BoxFuture<'static, storage::Result<Answer<Vec<String>>>> {
-        self.0.label_values(ctx, name, want)
+        self.source.label_values(ctx, name, want)
     }
 }
 
@@ -74,11 +90,16 @@ async fn ask(source: Arc<dyn SeriesSource>, query: &str) -> Result<QueryResult, 
 #[tokio::test]
 async fn series_that_are_here_are_read_as_those_from_elsewhere() {
     for series in [0, 3, 64, 2000] {
-        for query in
-            ["m", "sum by (k) (rate(m[1m]))", "m{k=\"1\"} / on(n) m", "limitk(3, m)", "count(m) + count(m{k=~\"2|3\"})"]
-        {
+        for query in [
+            "m",
+            "sum by (k) (rate(m[1m]))",
+            "max_over_time(m[1h])",
+            "m{k=\"1\"} / on(n) m",
+            "limitk(3, m)",
+            "count(m) + count(m{k=~\"2|3\"})",
+        ] {
             let elsewhere = ask(Arc::new(many(series)), query).await.map(|r| format!("{:?}", r.value));
-            let here = ask(Arc::new(Here(many(series), None)), query).await;
+            let here = ask(Arc::new(Here::new(many(series), None)), query).await;
             let warned = here.as_ref().is_ok_and(|r| format!("{:?}", r.annotations).contains("doubtful"));
             let here = here.map(|r| format!("{:?}", r.value));
             assert_eq!(format!("{here:?}"), format!("{elsewhere:?}"), "{series} series, {query}");
@@ -92,8 +113,20 @@ async fn series_that_are_here_are_read_as_those_from_elsewhere() {
 async fn a_source_that_fails_or_crashes_is_no_end() {
     for at in [0, 3, 25] {
         for crashes in [false, true] {
-            let outcome = ask(Arc::new(Here(many(2000), Some((at, crashes)))), "sum(m)").await;
-            assert!(outcome.is_err(), "{at} {crashes}: {:?}", outcome.map(|r| r.value));
+            for query in ["sum(m)", "sum(sum_over_time(m[1h]))"] {
+                let outcome = ask(Arc::new(Here::new(many(2000), Some((at, crashes)))), query).await;
+                assert!(outcome.is_err(), "{query} {at} {crashes}: {:?}", outcome.map(|r| r.value));
+            }
         }
+    }
+}
+
+#[tokio::test]
+async fn what_an_instant_sees_is_read_by_the_thread_that_evaluates() {
+    for (query, threads) in [("sum(m)", 1), ("sum(rate(m[1m]))", 1), ("sum(sum_over_time(m[1h]))", 2)] {
+        let source = Here::new(many(2000), None);
+        let seen = source.threads.clone();
+        ask(Arc::new(source), query).await.unwrap();
+        assert_eq!(seen.lock().unwrap().len(), threads, "{query}");
     }
 }
