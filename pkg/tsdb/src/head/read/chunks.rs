@@ -28,11 +28,13 @@ pub(crate) fn pieces(series: &Series, range: TimeRange, unseen: usize, only_time
 
 /// The chunk of a series of which nothing else is in `range`, and all samples are seen, as of most series most often.
 pub(crate) fn only_chunk(series: &Series, range: TimeRange, unseen: usize) -> Result<Option<Chunk>> {
-    let is_before = |mapped: &Mapped| mapped.max_time() < range.min;
-    if unseen > 0 || series.extra.is_some() || !series.mapped.last().is_none_or(is_before) {
+    let Some((first, last)) = series.open.times() else { return Ok(None) };
+    if unseen > 0 || series.extra.is_some() || !range.overlaps(TimeRange::new(first, last)) {
         return Ok(None);
     }
-    if !series.open.times().is_some_and(|(first, last)| range.overlaps(TimeRange::new(first, last))) {
+    // Chunks on disk lie before: where that is enough, their list is not looked at, which is elsewhere in memory.
+    let is_before = |mapped: &Mapped| mapped.max_time() < range.min;
+    if range.min < first && !series.mapped.last().is_none_or(is_before) {
         return Ok(None);
     }
     Ok(series.open.chunk(usize::MAX).map_err(corrupt)?.map(raw))
