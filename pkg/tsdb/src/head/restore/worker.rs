@@ -114,11 +114,9 @@ impl RestoreWorker {
         };
         let mut before = series.heap_bytes();
         let min_valid_ms = core.times.min_valid();
-        series.mapped.reserve_exact(chunks.len());
-        for chunk in chunks {
-            if !chunk.out_of_order && chunk.max_time_ms < min_valid_ms {
-                continue;
-            }
+        let is_wanted = |chunk: &&MappedChunk| chunk.out_of_order || chunk.max_time_ms >= min_valid_ms;
+        series.mapped.reserve_exact(chunks.iter().filter(is_wanted).count());
+        for chunk in chunks.iter().filter(is_wanted) {
             let present = series.present_begin();
             if series.in_past(|series| self.take_chunk(series, chunk, present)) {
                 self.extend(chunk.min_time_ms, chunk.max_time_ms);

@@ -115,6 +115,11 @@ fn replay(restore: &Restore, worker: &mut RestoreWorker, records: &[Vec<u8>], la
 
 fn restored(options: &HeadOptions, chunks: &Arc<MemoryChunks>, kept: &Kept) -> Head {
     let (head, _) = logged(options, chunks);
+    fill(&head, chunks, kept);
+    head
+}
+
+fn fill(head: &Head, chunks: &MemoryChunks, kept: &Kept) {
     let restore = head.restore();
     for (reference, number, chunk, out_of_order) in chunks.written() {
         let samples = chunk.num_samples().unwrap() as u16;
@@ -130,7 +135,6 @@ fn restored(options: &HeadOptions, chunks: &Arc<MemoryChunks>, kept: &Kept) -> H
     assert_eq!((restored.unknown, restored.chunks_dropped), (0, 0), "{restored:?}");
     // prometheus#18401.
     assert_eq!(head.chunks(), head.core.count_chunks(), "the gauge is the real count");
-    head
 }
 
 fn histogram(count: u64) -> HistogramValue {
@@ -189,6 +193,22 @@ async fn a_series_of_two_numbers_gets_all_its_samples() {
     let samples = samples_of(&restored, r#"{a="1"}"#).await;
     assert_eq!(samples.len(), 401);
     assert_eq!((restored.series(), samples[0]), (1, (T, 1.0)));
+}
+
+#[tokio::test]
+async fn chunks_from_before_the_head_take_no_memory() {
+    let options = HeadOptions::default();
+    let chunks = Arc::new(MemoryChunks::default());
+    let (old, kept) = logged(&options, &chunks);
+    let samples: Vec<_> = (0..2000).map(|n| (T + n * 15_000, n as f64)).collect();
+    write(&old, &[("a", "1")], &samples).await;
+    old.map_full_chunks(&*chunks).await.unwrap();
+    let (head, _) = logged(&options, &chunks);
+    head.set_min_valid_time(T + 1_500 * 15_000);
+    fill(&head, &chunks, &kept);
+    let series = head.core.slab.lock(0).unwrap();
+    assert!((1..chunks.written().len() / 2).contains(&series.mapped.len()), "{}", series.mapped.len());
+    assert_eq!(series.mapped.capacity(), series.mapped.len());
 }
 
 #[tokio::test]
