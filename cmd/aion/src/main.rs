@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 use transport::traces::Tracing;
 
 mod man;
+mod memory;
 mod words;
 
 #[cfg(test)]
@@ -64,18 +65,6 @@ fn tools() -> tools::Tools {
     tools::Tools::with(&[&compactor::DOWNSAMPLE_TOOL])
 }
 
-/// Has the allocator give freed pages back soon, not after a second: buffers come and go quickly, and what is kept would
-/// count against the memory. Not at once either, as each page that is needed again costs a fault. `MIMALLOC_PURGE_DELAY`
-/// still overrides it.
-#[allow(unsafe_code, reason = "the allocator's settings are reached through its C interface only")]
-fn give_memory_back() {
-    /// `mi_option_purge_delay` of mimalloc.h, which the binding does not name.
-    const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
-    const DELAY_MS: std::ffi::c_long = 20;
-    // SAFETY: sets one number of the allocator's settings; no other thread runs yet.
-    unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, DELAY_MS) };
-}
-
 /// Lets the process open as many files as it may, as Go programs do: connections and blocks need more than the 1024 that
 /// many systems begin with.
 fn open_many_files() {
@@ -86,7 +75,7 @@ fn open_many_files() {
 }
 
 fn main() -> ExitCode {
-    give_memory_back();
+    memory::settings();
     open_many_files();
     // One TLS provider for the whole process; the error is "set before", which cannot be this early.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -245,6 +234,7 @@ fn run_component(component: &Component, args: Vec<String>) -> ExitCode {
         let signalled = shutdown.clone();
         // From here on SIGHUP ends nothing; the component says what it reloads.
         let _hangups = service::Hangups::listen();
+        tokio::spawn(memory::give_back());
         tokio::spawn(async move {
             let signal = service::signal().await;
             info!(signal, "shutting down");
