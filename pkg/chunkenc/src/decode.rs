@@ -152,9 +152,21 @@ mod tests {
     }
 
     fn check(encoding: Encoding, data: &[u8]) {
+        filled_alike(encoding, data);
         let mut out = Column::new();
         let got = decode_floats(encoding, data, &mut out).map(|()| out.iter().map(|(t, v)| (t, v.to_bits())).collect());
         assert_eq!(got, carefully(encoding, data), "{encoding:?} {data:02x?}");
+    }
+
+    /// The loops do the same without the instructions that this processor may have.
+    fn filled_alike(encoding: Encoding, data: &[u8]) {
+        let samples = num_samples(encoding, data).unwrap_or(0).min(data.len() * 8);
+        let filled = |fill: fn(Encoding, &[u8], &mut [i64], &mut [f64]) -> bool| {
+            let (mut times, mut values) = (vec![0; samples], vec![0.0; samples]);
+            let is_known = fill(encoding, data, &mut times, &mut values);
+            is_known.then(|| (times, values.into_iter().map(f64::to_bits).collect::<Vec<_>>()))
+        };
+        assert_eq!(filled(fast::fill), filled(fast::fill_anywhere), "{encoding:?} {data:02x?}");
     }
 
     /// A chunk of samples of every kind, from a seed.
