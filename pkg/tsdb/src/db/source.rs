@@ -87,9 +87,16 @@ impl Reading {
             .map(|b| (format!("block {}", b.meta.ulid), tolerant(b.block.select(ctx, want.clone()), may_miss)))
             .collect();
         let limit = want.limit;
-        inputs.push(("head".to_owned(), self.head.select(ctx, want)));
+        let head = self.head.select(ctx, want);
+        let merged = if inputs.is_empty() {
+            // Each series comes once, and its chunks are in order.
+            head
+        } else {
+            inputs.push(("head".to_owned(), head));
+            merge_streams(inputs)
+        };
         let warnings = stream::iter(warnings.into_iter().map(|text| Ok(SeriesEvent::Warning(text))));
-        let all = warnings.chain(merge_streams(inputs));
+        let all = warnings.chain(merged);
         // The view goes with the stream.
         let all = all.map(move |event| {
             let _held = &self.view;
