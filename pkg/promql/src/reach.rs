@@ -176,7 +176,7 @@ mod tests {
         let range = of("a", TIMES, &read).unwrap().selects[0].1;
         assert_eq!((range.min, range.max), (9_000_000 - 14_400_000, 13_600_000 + 14_400_000));
         assert_eq!(of("info(a)", TIMES, &ReadOptions::default()), None);
-        let deep = format!("{}a{}", "-(".repeat(150), ")".repeat(150));
+        let deep = format!("{}a{}", "-(".repeat(60), ")".repeat(60));
         assert_eq!(of(&deep, TIMES, &ReadOptions::default()), None);
     }
 
