@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn blocks_share_what_a_request_takes() {
         for (blocks, series_kib, chunks_kib) in
-            [(0, 2048, 2048), (1, 2048, 2048), (6, 1365, 512), (12, 682, 256), (40, 204, 256), (1000, 128, 256)]
+            [(0, 2048, 2048), (1, 2048, 2048), (6, 1365, 341), (12, 682, 170), (40, 204, 128), (1000, 128, 128)]
         {
             let sizes = BatchSizes::of(blocks);
             assert_eq!(
