@@ -16,7 +16,7 @@ use promql::{
     Engine, EngineOptions, Evaluate, Grid, LocalEvaluator, Matrix, MatrixSeries, Points, Query, QueryError,
     QueryResult, Reach, StepColumn, Times, Value, depends_on_steps, reach,
 };
-use promql_syntax::{Expr, parse_with};
+use promql_syntax::{Expr, ValueType, parse_with};
 use queryapi::evaluator;
 use storage::Ctx;
 use storeapi::StoreLimits;
@@ -92,6 +92,10 @@ impl AtStore {
         // The engine here says what is wrong with a query.
         let parsed = parse_with(&query.text, &self.engine.options().parse);
         let expr = Arc::new(parsed.map_err(|_| QUERY)?);
+        // Its samples are at times of their own, which are not sent.
+        if expr.value_type() == ValueType::Matrix {
+            return Err(QUERY);
+        }
         if query.expr.as_ref().is_some_and(|given| **given != *expr) {
             return Err(REQUEST);
         }

@@ -14,7 +14,7 @@ const HERE: &str = "--no-query.evaluate-at-store";
 const REPLICAS: &str = "--query.replica-label=replica";
 
 /// Queries whose answers have annotations, errors or an order of their own, or depend on all steps.
-const MORE: [&str; 22] = [
+const MORE: [&str; 24] = [
     "sum(rate(gauge[5m]))",
     "quantile(7, gauge)",
     "sum by (job) (gauge) / on (le) sum by (le) (total)",
@@ -37,6 +37,8 @@ const MORE: [&str; 22] = [
     "sum({__name__=~\"gauge|total\", replica=\"a\"})",
     "sum(nonsense(",
     "sum by (job) (changes(gauge[10m:30s]))",
+    "sum(gauge)[1m:1m]",
+    "sum by (job) (gauge)[10m:7m]",
 ];
 
 /// How many queries a store evaluated that much of.

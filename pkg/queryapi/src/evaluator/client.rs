@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use dedup::Method;
-use promql::{EngineOptions, Grid, Query, QueryError, QueryResult, Times};
+use promql::{EngineOptions, Query, QueryError, QueryResult, Times};
 use promql_syntax::{Expr, ValueType};
 use proto::aion::evaluator_client::EvaluatorClient as WireClient;
 use storage::Ctx;
@@ -45,7 +45,6 @@ impl EvaluatorClient {
         let kind = match (query.times, expr.value_type()) {
             (Times::Range(grid), _) => Kind::Matrix(grid),
             (Times::Instant(time_ms), ValueType::Scalar) => Kind::Scalar { time_ms },
-            (Times::Instant(time_ms), ValueType::Matrix) => Kind::Matrix(Grid::instant(time_ms)),
             (Times::Instant(time_ms), _) => Kind::Vector { time_ms },
         };
         let mut client = WireClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
