@@ -12,9 +12,10 @@ use std::time::Instant;
 use dedup::Method;
 use futures::future::BoxFuture;
 use labels::Labels;
+use model::Annotations;
 use promql::{
     Engine, EngineOptions, Evaluate, Grid, LocalEvaluator, Matrix, MatrixSeries, Points, Query, QueryError,
-    QueryResult, Reach, StepColumn, Times, Value, depends_on_steps, reach,
+    QueryResult, Reach, ReadOptions, StepColumn, Times, Value, depends_on_steps, reach,
 };
 use promql_syntax::{Expr, ValueType, parse_with};
 use queryapi::evaluator;
@@ -144,16 +145,19 @@ impl AtStore {
         };
         // The only endpoint that may have any of the series.
         let alone = |reach: &Reach| {
-            let may = |e: &&Arc<Endpoint>| reach.selects.iter().any(|(matchers, range)| e.may_have(*range, matchers));
-            let mut those = endpoints.iter().filter(may);
+            let mut those = endpoints.iter().filter(|e| may_have(e, reach));
             let one = those.next().filter(|e| e.evaluates_for(&self.version));
             one.filter(|_| those.next().is_none())
         };
-        if let Some(store) = alone(&reached(steps)?) {
+        let whole = reached(steps)?;
+        if let Some(store) = alone(&whole) {
             return Ok((store.clone(), steps));
         }
         let least = steps.div_ceil(WORTH);
-        if least == steps || depends_on_steps(expr) {
+        if least == steps
+            || depends_on_steps(expr)
+            || self.may_choose(endpoints.iter().filter(|e| may_have(e, &whole)), &query.read)
+        {
             return Err(SEVERAL);
         }
         let store = alone(&reached(least)?).ok_or(SEVERAL)?;
@@ -167,6 +171,23 @@ impl AtStore {
             }
         }
         Ok((store.clone(), all))
+    }
+
+    /// Whether there may be replicas to choose from: which one is followed at a step depends on where reading began.
+    fn may_choose<'a>(&self, mut endpoints: impl Iterator<Item = &'a Arc<Endpoint>>, read: &ReadOptions) -> bool {
+        let replica_labels = read.replica_labels.as_deref().unwrap_or(&self.sources.replica_labels);
+        if !read.dedup || self.sources.method == Method::Chain || replica_labels.is_empty() {
+            return false;
+        }
+        // Those of all series, if all are of one replica.
+        let of =
+            |set: &Labels| replica_labels.iter().map(|l| set.get(l).map(str::to_owned)).collect::<Option<Vec<_>>>();
+        let mut replica = None;
+        !endpoints.all(|endpoint| {
+            let sets = endpoint.info().label_sets;
+            let same = |set| of(set).is_some_and(|found| *replica.get_or_insert_with(|| found.clone()) == found);
+            !sets.is_empty() && sets.iter().all(same)
+        })
     }
 
     /// The answer of the store; `None` where it has none, though there may be one.
@@ -214,10 +235,32 @@ impl AtStore {
             })
         };
         let rest = self.local.evaluate(ctx, Query { times: Times::Range(rest), ..query.clone() });
-        let (first, rest) = futures::try_join!(first, rest)?;
-        let Times::Range(grid) = query.times else { return Ok(first) };
-        joined(ctx, grid, first, rest)
+        let parts = match futures::try_join!(first, rest) {
+            Ok((first, rest)) if agree(&first.annotations, &rest.annotations) => Some((first, rest)),
+            // What is said of all steps, or is wrong with some of them, is known where all are evaluated.
+            Ok(_) | Err(QueryError::Execution(_) | QueryError::Limit(_)) => None,
+            Err(e) => return Err(e),
+        };
+        match (parts, query.times) {
+            (Some((first, rest)), Times::Range(grid)) => joined(ctx, grid, first, rest),
+            _ => self.local.evaluate(ctx, query.clone()).await,
+        }
     }
+}
+
+/// The engine's annotations begin with this, and come after those of the data.
+const OF_ENGINE: &str = "PromQL ";
+
+/// Whether both together say what an evaluation of all steps would: some annotations count what they are about.
+fn agree(a: &Annotations, b: &Annotations) -> bool {
+    let of = |all: &Annotations| all.iter().filter(|one| one.text.starts_with(OF_ENGINE)).cloned().collect::<Vec<_>>();
+    let (a, b) = (of(a), of(b));
+    a.is_empty() || b.is_empty() || a == b
+}
+
+/// Whether an endpoint may have series of a query.
+fn may_have(endpoint: &Endpoint, reach: &Reach) -> bool {
+    reach.selects.iter().any(|(matchers, range)| endpoint.may_have(*range, matchers))
 }
 
 /// One answer of two, the one over the first steps of `grid`, the other over all that come after.
@@ -229,6 +272,9 @@ fn joined(ctx: &Ctx, grid: Grid, first: QueryResult, rest: QueryResult) -> Resul
         return Err(QueryError::Execution("unexpected result of a range query".to_owned()));
     };
     annotations.merge(later);
+    let (engine, data): (Vec<_>, Vec<_>) = annotations.iter().cloned().partition(|one| one.text.starts_with(OF_ENGINE));
+    let mut annotations = Annotations::new();
+    data.into_iter().chain(engine).for_each(|one| annotations.add(one));
     stats.total_samples = stats.total_samples.saturating_add(also.total_samples);
     stats.decoded_samples = stats.decoded_samples.saturating_add(also.decoded_samples);
     stats.series = stats.series.saturating_add(also.series);

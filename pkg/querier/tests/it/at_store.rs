@@ -14,7 +14,7 @@ const HERE: &str = "--no-query.evaluate-at-store";
 const REPLICAS: &str = "--query.replica-label=replica";
 
 /// Queries whose answers have annotations, errors or an order of their own, or depend on all steps.
-const MORE: [&str; 24] = [
+const MORE: [&str; 27] = [
     "sum(rate(gauge[5m]))",
     "quantile(7, gauge)",
     "sum by (job) (gauge) / on (le) sum by (le) (total)",
@@ -39,6 +39,9 @@ const MORE: [&str; 24] = [
     "sum by (job) (changes(gauge[10m:30s]))",
     "sum(gauge)[1m:1m]",
     "sum by (job) (gauge)[10m:7m]",
+    "histogram_quantile(0.9, gauge)",
+    "sum(increase(gauge[5m])) + histogram_quantile(0.9, -total)",
+    "sum by (le) (gauge) + on () group_right sum by (job, le) (total)",
 ];
 
 /// How many queries a store evaluated that much of.
@@ -104,36 +107,43 @@ async fn a_store_that_has_all_series_evaluates() {
     assert_eq!((evaluated(&there, "none").await, evaluated(&here, "all").await), (0.0, 0.0));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn steps_that_a_store_alone_has_are_evaluated_there() {
-    // A replica in a store ends at step 150; another one, live, begins at 130.
-    let store = Store::of("eu", "a", samples_at(2, 0..150, 30..50)).evaluating();
-    let live = Store::of("eu", "b", samples_at(2, 130..200, 160..170));
-    parts_agree(&[store, live]).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn steps_of_replicas_that_a_store_alone_has_are_evaluated_there() {
-    // Of both replicas the store has all but the last two hours, with gaps at different places.
+/// Of replica "a", and of "b" if so said, a store that has all but the last steps, and one each that has these.
+fn kept_and_live(b: bool) -> Vec<Store> {
     let of = |replica: &str, at: Range<i64>, gap: Range<i64>| -> Vec<Series> {
         let mut all = samples_at(if replica == "a" { 2 } else { 3 }, at, gap);
         let external = Labels::from_pairs([("cluster", "eu"), ("replica", replica)]);
         all.iter_mut().for_each(|s| s.labels = s.labels.overlay(&external));
         all
     };
-    let mut kept = of("a", 0..150, 30..50);
-    kept.extend(of("b", 3..150, 100..141));
+    let replicas = if b { &["a", "b"][..] } else { &["a"] };
+    let mut kept: Vec<Series> =
+        replicas.iter().flat_map(|r| of(r, 0..150, if *r == "a" { 30..50 } else { 0..1 })).collect();
     kept.sort_by(|a, b| a.labels.cmp(&b.labels));
-    let sets = ["a", "b"].map(|replica| Labels::from_pairs([("cluster", "eu"), ("replica", replica)])).to_vec();
+    let sets = replicas.iter().map(|r| Labels::from_pairs([("cluster", "eu"), ("replica", r)])).collect();
     let store = Store { labels: Labels::empty(), sets, ..Store::of("", "", kept).evaluating() };
-    let plain =
-        |replica: &str, gap| Store::of("eu", replica, samples_at(if replica == "a" { 2 } else { 3 }, 130..200, gap));
-    parts_agree(&[store, plain("a", 160..170), plain("b", 180..181)]).await;
+    let live =
+        |replica: &&str| Store::of("eu", replica, samples_at(if *replica == "a" { 2 } else { 3 }, 130..200, 160..170));
+    std::iter::once(store).chain(replicas.iter().map(live)).collect()
 }
 
-/// The answers of a store's first steps and the others put together are those of all.
-async fn parts_agree(stores: &[Store]) {
-    let [here, there] = both(stores, &[REPLICAS]).await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn steps_that_a_store_alone_has_are_evaluated_there() {
+    parts_agree(&kept_and_live(false), &[REPLICAS], true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn steps_at_which_all_replicas_show_are_evaluated_where_they_are() {
+    parts_agree(&kept_and_live(true), &[REPLICAS, "--deduplication.func=chain"], true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_replica_that_is_followed_depends_on_all_steps() {
+    parts_agree(&kept_and_live(true), &[REPLICAS], false).await;
+}
+
+/// The answers of a store's first steps and the others put together, if there are such, are those of all.
+async fn parts_agree(stores: &[Store], args: &[&str], parts: bool) {
+    let [here, there] = both(stores, args).await;
     for query in QUERIES.into_iter().chain(MORE) {
         for (from, to, step) in
             [(0.0, 3000.0, "60"), (10.5, 2500.0, "7.5"), (1500.0, 3000.0, "15"), (0.0, 1800.0, "30")]
@@ -145,7 +155,7 @@ async fn parts_agree(stores: &[Store]) {
             same(&here, &there, "/api/v1/query", &[("query", query), ("time", &time(at))]).await;
         }
     }
-    assert!(evaluated(&there, "first").await > 50.0, "{}", there.metrics().await);
+    assert_eq!(evaluated(&there, "first").await > 50.0, parts, "{}", there.metrics().await);
     assert!(evaluated(&there, "all").await > 20.0, "{}", there.metrics().await);
 }
 
