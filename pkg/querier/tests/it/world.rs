@@ -65,6 +65,8 @@ pub enum Behaviour {
     Refuse(tonic::Code),
     /// Sends all it has, whatever is asked.
     Stray,
+    /// Takes much memory to read.
+    Large,
     /// Refuses selectors of nothing but external labels.
     Picky,
     /// Says who it is a while after it was asked.
@@ -132,6 +134,10 @@ impl SeriesSource for Source {
                 stream::pending().inspect(move |_| _ = &open).boxed()
             }
             Behaviour::Stray => self.inner.select(ctx, all),
+            Behaviour::Large => match ctx.budget.reserve(16 << 20) {
+                Ok(held) => good.inspect(move |_| _ = &held).boxed(),
+                Err(e) => stream::once(async move { Err(e) }).boxed(),
+            },
             _ => good,
         }
     }

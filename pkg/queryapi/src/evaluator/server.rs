@@ -69,21 +69,24 @@ fn failed(error: QueryError) -> Status {
     }
 }
 
-/// A source that notes what is read of it.
+/// A source whose reading counts in a budget of this process: the asker's limit is on what the query holds of series, not on
+/// what it takes to read them. It notes what is read, if the asker wants to know.
 #[derive(Debug)]
-struct Noted {
+struct Read {
     inner: Arc<dyn SeriesSource>,
+    budget: Arc<Budget>,
     name: Arc<str>,
     kind: &'static str,
 }
 
-impl SeriesSource for Noted {
+impl SeriesSource for Read {
     fn info(&self) -> SourceInfo {
         self.inner.info()
     }
 
     fn select(&self, ctx: &Ctx, want: Select) -> SeriesStream {
         let kind = self.kind;
+        let ctx = &Ctx { budget: self.budget.clone(), ..ctx.clone() };
         noted(ctx, &self.name, move |_| kind, |ctx| self.inner.select(ctx, want))
     }
 
@@ -121,13 +124,9 @@ impl Evaluator for EvaluatorServer {
         ctx.deadline = [ctx.deadline, timeout].into_iter().flatten().min();
         // The work ends with this future, which is dropped when the asker goes away.
         let _guard = ctx.cancel.clone().drop_guard();
-        let source: Arc<dyn SeriesSource> = match origin.as_str() {
-            "" => self.source.clone(),
-            name => {
-                ctx.hints = Some(Arc::default());
-                Arc::new(Noted { inner: self.source.clone(), name: name.into(), kind: self.options.kind })
-            }
-        };
+        ctx.hints = (!origin.is_empty()).then(Arc::default);
+        let (inner, budget, kind) = (self.source.clone(), ctx.budget.clone(), self.options.kind);
+        let source = Arc::new(Read { inner, budget, name: origin.into(), kind });
         let reading = Reading { source, replica_labels: Arc::from([]), method, limits: self.options.limits };
         let source = reading.for_request(&query.read).map_err(|e| failed(e.into()))?;
         let result = self.engine.with_options(options).evaluate(&ctx, source, query).await.map_err(failed)?;
