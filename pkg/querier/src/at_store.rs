@@ -25,11 +25,12 @@ use telemetry::{CounterVec, Metrics};
 use tracing::warn;
 
 use crate::endpoints::Endpoint;
-use crate::fanout::within;
 use crate::source::Sources;
 
 /// Fewer steps than a quarter of all are not worth two evaluations.
 const WORTH: usize = 4;
+/// A store that evaluates says so: its silence for one part of so many of `--store.response-timeout` is enough.
+const SILENCE: u32 = 4;
 
 /// Evaluates at a store gateway what it can.
 #[derive(Debug, Clone)]
@@ -195,18 +196,17 @@ impl AtStore {
         let Plan { store, query, expr, options, .. } = plan;
         let Some(client) = store.evaluator() else { return Ok(None) };
         let method: Method = self.sources.method;
-        let answer = client.evaluate(ctx, self.version.to_string(), (query, expr), method, options);
-        // It may hang, where reading series would give it up.
-        let timeout = self.sources.fanout.response_timeout();
-        let answer = within(timeout, &store.name, async { Ok(answer.await) });
+        // Well before its series are given up for its silence, so that there is time left to be told of what is missing then.
+        let silence = self.sources.fanout.response_timeout() / SILENCE;
+        let answer = client.evaluate(ctx, self.version.to_string(), (query, expr), method, options, silence);
         let error = match answer.await {
-            Ok(Ok(result)) => return Ok(Some(result)),
-            Ok(Err(QueryError::Timeout(_))) if ctx.deadline.is_none_or(|at| Instant::now() < at) => {
+            Ok(result) => return Ok(Some(result)),
+            Err(QueryError::Timeout(_)) if ctx.deadline.is_none_or(|at| Instant::now() < at) => {
                 "it gave up early".to_owned()
             }
-            Ok(Err(QueryError::Canceled(_))) if !ctx.cancel.is_cancelled() => "it was cancelled there".to_owned(),
-            Ok(Err(QueryError::Storage(e))) | Err(e) => e.to_string(),
-            Ok(Err(e)) => return Err(e),
+            Err(QueryError::Canceled(_)) if !ctx.cancel.is_cancelled() => "it was cancelled there".to_owned(),
+            Err(QueryError::Storage(e)) => e.to_string(),
+            Err(e) => return Err(e),
         };
         let store = &store.name;
         warn!(store, error, "a query was not evaluated by the store gateway, so its series are read");

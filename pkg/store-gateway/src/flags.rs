@@ -87,7 +87,7 @@ const MORE: &[Flag] = &[
     Flag::count(
         "store.evaluate-max-concurrent",
         "20",
-        "Maximum number of queries that are evaluated here at a time for queriers of the same version, which then get results in place of series; more wait. 0 means that queriers evaluate by themselves.",
+        "Maximum number of queries that are evaluated here at a time for queriers of the same version, which then get results in place of series; queriers evaluate more by themselves. 0 means that queriers evaluate by themselves.",
     ),
     Flag::text(
         "store.coalesce-gap",

@@ -21,6 +21,8 @@ pub struct EvaluateRequest {
     pub engine: ::core::option::Option<EvaluateEngine>,
     #[prost(string, tag = "10")]
     pub origin: ::prost::alloc::string::String,
+    #[prost(int64, tag = "11")]
+    pub pulse_ms: i64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EvaluateRead {

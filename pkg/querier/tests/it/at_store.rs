@@ -195,6 +195,39 @@ async fn a_store_that_hangs_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_is_at_work_is_waited_for() {
+    let mut store = Store::of("eu", "a", series(&["a", "b"], 0..2000)).evaluating();
+    // It takes longer than it may be silent: a quarter of the time.
+    store.behaviour = Behaviour::Drip;
+    let world = World::start(vec![store], &["--store.response-timeout=12s"]).await;
+    let told = world.query("sum(count_over_time(up[9h]))", &time(30_000.0)).await;
+    assert_eq!(told["data"]["result"][0]["value"][1], "4000", "{told}");
+    assert_eq!((evaluated(&world, "all").await, evaluated(&world, "none").await), (1.0, 0.0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_too_much_for_a_store_is_evaluated_here() {
+    let mut store = Store::of("eu", "a", series(&["a"], 0..200)).evaluating();
+    store.behaviour = Behaviour::Stall;
+    let world = World::start(vec![store], &["--query.timeout=20s"]).await;
+    // The store evaluates two at a time.
+    let at = time(1500.0);
+    let queries: Vec<String> = (0..3).map(|n| format!("sum(up) + {n}")).collect();
+    let asked = futures::future::join_all(queries.iter().map(|query| world.query(query, &at)));
+    let refused = async {
+        let deadline = Instant::now() + Duration::from_secs(15);
+        while evaluated(&world, "none").await < 1.0 {
+            assert!(Instant::now() < deadline, "none was refused");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        answers = asked => panic!("{answers:?}"),
+        () = refused => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_versions_are_not_asked_or_refuse() {
     let of = |said: &str, is: &str| Store {
         evaluates: Some([said.to_owned(), is.to_owned()]),

@@ -19,8 +19,8 @@ use querier::Querier;
 use queryapi::evaluator::{self, EvaluatorOptions, EvaluatorServer};
 use serde_json::Value;
 use storage::{
-    Answer, Budget, Chunk, Ctx, Error, LabelQuery, MemorySource, Result, Select, Series, SeriesSource, SeriesStream,
-    SourceInfo,
+    Answer, Budget, Chunk, Ctx, Error, LabelQuery, MemorySource, Result, Select, Series, SeriesEvent, SeriesSource,
+    SeriesStream, SourceInfo,
 };
 use storeapi::{ComponentType, EndpointInfo, InfoServer, Served, ServerOptions, StoreLimits, store_routes};
 use telemetry::Metrics;
@@ -61,6 +61,8 @@ pub enum Behaviour {
     Lie,
     /// Sends nothing, for ever.
     Stall,
+    /// Takes its time for each of many batches.
+    Drip,
     /// Refuses with this status.
     Refuse(tonic::Code),
     /// Sends all it has, whatever is asked.
@@ -128,6 +130,18 @@ impl SeriesSource for Source {
         match self.behaviour {
             Behaviour::Fail => stream::once(async move { fire() }).boxed(),
             Behaviour::FailLater => good.take(1).chain(stream::once(async move { fire() })).boxed(),
+            Behaviour::Drip => {
+                let single = |event| match event {
+                    Ok(SeriesEvent::Batch(batch)) => batch.into_iter().flat_map(in_parts).collect(),
+                    other => vec![other],
+                };
+                let parts = good.flat_map(move |event| stream::iter(single(event)));
+                let late = |part| async {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    part
+                };
+                parts.then(late).boxed()
+            }
             Behaviour::Lie => good.map(|event| event.map(super::reversed)).boxed(),
             Behaviour::Stall => {
                 let open = self.asked.clone();
@@ -155,6 +169,13 @@ impl SeriesSource for Source {
             Ok(()) => self.inner.label_values(ctx, name, want),
         }
     }
+}
+
+/// A series, one chunk at a time.
+fn in_parts(series: Series) -> impl Iterator<Item = Result<SeriesEvent>> {
+    let labels = series.labels;
+    let part = move |chunk| Series { labels: labels.clone(), chunks: vec![chunk] };
+    series.chunks.into_iter().map(move |chunk| Ok(SeriesEvent::Batch(vec![part(chunk)])))
 }
 
 impl Source {
@@ -339,7 +360,12 @@ fn serve_at(listener: TcpListener, store: Store) -> (String, CancellationToken, 
             limits: StoreLimits::default(),
             budget: Arc::new(Budget::unlimited),
         };
-        EvaluatorServer::new(source, Engine::new(EngineOptions::default()), options).add_to(&mut routes);
+        EvaluatorServer::new(
+            source,
+            Engine::new(EngineOptions { max_concurrent: 2, ..EngineOptions::default() }),
+            options,
+        )
+        .add_to(&mut routes);
     }
     let behaviour = store.behaviour;
     InfoServer::new(move || {

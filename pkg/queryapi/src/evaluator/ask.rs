@@ -1,6 +1,6 @@
 //! The question: a query, how its data is read, limits and settings of the engine.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dedup::Method;
 use promql::{EngineOptions, Grid, Passes, Query, ReadOptions, Times};
@@ -19,12 +19,14 @@ pub(super) struct Asked {
     pub origin: String,
     /// How long it may take, ms; 0 = no limit.
     pub timeout_ms: u64,
+    /// How often to say that it is at work, ms; 0 = never.
+    pub pulse_ms: u64,
 }
 
 /// The question in its message. The query's own limits are in `options` already, the replica labels in its read options.
 pub(super) fn to_wire(
     ctx: &Ctx,
-    (name, version): (&str, String),
+    (name, version, pulse): (&str, String, Duration),
     query: &Query,
     method: Method,
     options: &EngineOptions,
@@ -60,6 +62,7 @@ pub(super) fn to_wire(
             points: options.max_points_per_series,
             regex_bytes: options.parse.max_regex_bytes as u64,
         }),
+        pulse_ms: i64::try_from(pulse.as_millis()).unwrap_or(i64::MAX),
         origin: if ctx.hints.is_some() { name.to_owned() } else { String::new() },
         engine: Some(wire::EvaluateEngine {
             subquery_step_ms: options.default_subquery_step_ms,
@@ -76,8 +79,19 @@ pub(super) fn to_wire(
 /// # Errors
 /// A status, for passes that there are none of.
 pub(super) fn from_wire(asked: wire::EvaluateRequest, base: &EngineOptions) -> Result<Asked, Status> {
-    let wire::EvaluateRequest { query, start_ms, end_ms, step_ms, timeout_ms, read, limits, engine, origin, .. } =
-        asked;
+    let wire::EvaluateRequest {
+        query,
+        start_ms,
+        end_ms,
+        step_ms,
+        timeout_ms,
+        read,
+        limits,
+        engine,
+        origin,
+        pulse_ms,
+        ..
+    } = asked;
     let (read, limits, engine) = (read.unwrap_or_default(), limits.unwrap_or_default(), engine.unwrap_or_default());
     let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
     let passes = Passes::ALL.without(&engine.disabled_passes).map_err(Status::invalid_argument)?;
@@ -111,14 +125,12 @@ pub(super) fn from_wire(asked: wire::EvaluateRequest, base: &EngineOptions) -> R
         0 => Query::instant(query, start_ms),
         step_ms => Query { times: Times::Range(Grid { start_ms, end_ms, step_ms }), ..Query::instant(query, 0) },
     };
-    let timeout_ms = u64::try_from(timeout_ms).unwrap_or(0);
-    Ok(Asked { query: query.reading(read), method, options, origin, timeout_ms })
+    let [timeout_ms, pulse_ms] = [timeout_ms, pulse_ms].map(|ms| u64::try_from(ms).unwrap_or(0));
+    Ok(Asked { query: query.reading(read), method, options, origin, timeout_ms, pulse_ms })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -152,8 +164,9 @@ mod tests {
         let ctx = Ctx { deadline, hints: Some(std::sync::Arc::default()), ..Ctx::background() };
         for times in [Times::Instant(-5), Times::Range(Grid { start_ms: 1, end_ms: 100, step_ms: 7 })] {
             let query = Query { times, ..Query::instant("sum(a)", 0) }.reading(read.clone());
-            let sent = to_wire(&ctx, ("h:1", "v".to_owned()), &query, Method::Chain, &options);
-            assert_eq!(sent.version, "v");
+            let sent =
+                to_wire(&ctx, ("h:1", "v".to_owned(), Duration::from_millis(75)), &query, Method::Chain, &options);
+            assert_eq!((sent.version.as_str(), sent.pulse_ms), ("v", 75));
             let asked = from_wire(sent, &base).unwrap();
             assert_eq!((asked.query.text.as_str(), asked.query.times), ("sum(a)", times));
             assert_eq!((asked.query.read, asked.method, asked.origin.as_str()), (read.clone(), Method::Chain, "h:1"));

@@ -2,10 +2,11 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
-use futures::stream::{self, Stream};
+use futures::stream::{self, Stream, StreamExt};
 use promql::{Engine, QueryError, QuerySource};
 use proto::aion as wire;
 use proto::aion::evaluator_server::{Evaluator, EvaluatorServer as WireServer};
@@ -77,6 +78,8 @@ struct Read {
     budget: Arc<Budget>,
     name: Arc<str>,
     kind: &'static str,
+    /// Counts what was read.
+    progress: Arc<AtomicU64>,
 }
 
 impl SeriesSource for Read {
@@ -87,7 +90,9 @@ impl SeriesSource for Read {
     fn select(&self, ctx: &Ctx, want: Select) -> SeriesStream {
         let kind = self.kind;
         let ctx = &Ctx { budget: self.budget.clone(), ..ctx.clone() };
-        noted(ctx, &self.name, move |_| kind, |ctx| self.inner.select(ctx, want))
+        let progress = self.progress.clone();
+        let stream = noted(ctx, &self.name, move |_| kind, |ctx| self.inner.select(ctx, want));
+        stream.inspect(move |_| _ = progress.fetch_add(1, Ordering::Relaxed)).boxed()
     }
 
     fn label_names(&self, ctx: &Ctx, want: LabelQuery) -> BoxFuture<'static, storage::Result<Answer<Vec<String>>>> {
@@ -117,20 +122,89 @@ impl Evaluator for EvaluatorServer {
             let asked = &request.get_ref().version;
             return Err(Status::failed_precondition(format!("this is version {own:?}, asked was {asked:?}")));
         }
+        let (running, max) = (self.engine.in_flight(), self.engine.options().max_concurrent);
+        if max > 0 && running >= max {
+            // Who asks can do it too.
+            return Err(Status::unavailable(format!(
+                "{running} queries are evaluated already, the limit is {max} (--store.evaluate-max-concurrent)"
+            )));
+        }
         let mut ctx = context(request.metadata(), (self.options.budget)());
-        let Asked { query, method, options, origin, timeout_ms } =
+        let Asked { query, method, options, origin, timeout_ms, pulse_ms } =
             from_wire(request.into_inner(), self.engine.options())?;
         let timeout = (timeout_ms > 0).then(|| Instant::now().checked_add(Duration::from_millis(timeout_ms))).flatten();
         ctx.deadline = [ctx.deadline, timeout].into_iter().flatten().min();
-        // The work ends with this future, which is dropped when the asker goes away.
-        let _guard = ctx.cancel.clone().drop_guard();
         ctx.hints = (!origin.is_empty()).then(Arc::default);
+        let progress = Arc::new(AtomicU64::new(0));
         let (inner, budget, kind) = (self.source.clone(), ctx.budget.clone(), self.options.kind);
-        let source = Arc::new(Read { inner, budget, name: origin.into(), kind });
+        let source = Arc::new(Read { inner, budget, name: origin.into(), kind, progress: progress.clone() });
         let reading = Reading { source, replica_labels: Arc::from([]), method, limits: self.options.limits };
         let source = reading.for_request(&query.read).map_err(|e| failed(e.into()))?;
-        let result = self.engine.with_options(options).evaluate(&ctx, source, query).await.map_err(failed)?;
-        let origins = ctx.hints.map(|sink| sink.hints().origins).unwrap_or_default();
-        Ok(Response::new(Box::pin(stream::iter(messages(result, origins).map_err(failed)?.map(Ok)))))
+        let engine = self.engine.with_options(options);
+        let evaluation = async move {
+            // The work ends with this future, which is dropped when the asker goes away.
+            let _guard = ctx.cancel.clone().drop_guard();
+            let result = engine.evaluate(&ctx, source, query).await.map_err(failed)?;
+            let origins = ctx.hints.map(|sink| sink.hints().origins).unwrap_or_default();
+            let messages = messages(result, origins).map_err(failed)?;
+            Ok(Box::new(messages) as Messages)
+        };
+        let pulse = Pulse { every: Duration::from_millis(pulse_ms), progress };
+        let states = (State::Working(Box::pin(evaluation)), pulse);
+        Ok(Response::new(Box::pin(stream::unfold(states, |(state, pulse)| state.next(pulse)))))
+    }
+}
+
+type Message = wire::EvaluateResponse;
+type Messages = Box<dyn Iterator<Item = Message> + Send>;
+
+/// Tells that an evaluation goes on, as long as it does.
+struct Pulse {
+    /// Zero = never.
+    every: Duration,
+    progress: Arc<AtomicU64>,
+}
+
+impl Pulse {
+    /// Waits until it is time to tell, and there is something to tell.
+    async fn beat(&self) {
+        if self.every.is_zero() {
+            return std::future::pending().await;
+        }
+        let before = self.progress.load(Ordering::Relaxed);
+        loop {
+            tokio::time::sleep(self.every).await;
+            if self.progress.load(Ordering::Relaxed) != before {
+                return;
+            }
+        }
+    }
+}
+
+/// How far an answer is.
+enum State {
+    Working(BoxFuture<'static, Result<Messages, Status>>),
+    Sending(Messages),
+    Failed,
+}
+
+impl State {
+    /// The next message. While it works, an empty one at each beat says so.
+    async fn next(self, pulse: Pulse) -> Option<(Result<Message, Status>, (Self, Pulse))> {
+        let mut messages = match self {
+            Self::Failed => return None,
+            Self::Sending(messages) => messages,
+            Self::Working(mut evaluation) => {
+                let end = tokio::select! {
+                    end = &mut evaluation => end,
+                    () = pulse.beat() => return Some((Ok(Message::default()), (Self::Working(evaluation), pulse))),
+                };
+                match end {
+                    Ok(messages) => messages,
+                    Err(status) => return Some((Err(status), (Self::Failed, pulse))),
+                }
+            }
+        };
+        Some((Ok(messages.next()?), (Self::Sending(messages), pulse)))
     }
 }
