@@ -5,13 +5,12 @@ use std::sync::Arc;
 use histogram::FloatHistogram;
 use labels::Labels;
 use model::{Annotation, Annotations, Severity, TimeRange};
-use promql::{
-    Grid, InstantSample, Matrix, MatrixSeries, Points, QueryError, QueryResult, QueryStats, StepColumn, Value,
-};
+use promql::{InstantSample, Matrix, MatrixSeries, Points, QueryError, QueryResult, QueryStats, StepColumn, Value};
 use proto::aion as wire;
 use storage::{Ctx, Error, HintSink, Origin, Reservation, SourceRead};
 
 use crate::histogram::{from_wire, size_bytes, to_wire};
+use crate::received::Kind;
 
 /// A message is closed once it holds this much.
 const MESSAGE_BYTES: usize = 256 << 10;
@@ -139,14 +138,6 @@ fn origin_from_wire(sent: wire::EvaluateOrigin) -> Origin {
     }
 }
 
-/// What the answer will be.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Kind {
-    Scalar { time_ms: i64 },
-    Vector { time_ms: i64 },
-    Matrix(Grid),
-}
-
 /// An answer so far; it counts in the request's budget.
 pub(super) struct Answer {
     name: Arc<str>,
@@ -181,6 +172,7 @@ impl Answer {
             self.series.push((labels, column));
         }
         for wire::EvaluateAnnotation { info, text } in message.annotations {
+            self.held.grow(text.len() as u64)?;
             match info {
                 true => self.annotations.info(text),
                 // The engine's are about the query; all others are about the data there.
@@ -189,7 +181,10 @@ impl Answer {
             }
         }
         if let Some(hints) = &self.hints {
-            message.origins.into_iter().for_each(|origin| hints.add_origin(origin_from_wire(origin)));
+            for origin in message.origins {
+                self.held.grow((size_of::<Origin>() + origin.kind.len() + origin.name.len()) as u64)?;
+                hints.add_origin(origin_from_wire(origin));
+            }
         }
         if let Some(stats) = message.stats {
             self.stats = Some(QueryStats {
@@ -279,6 +274,7 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use histogram::{ResetHint, Span};
+    use promql::Grid;
     use storage::Budget;
 
     use super::*;

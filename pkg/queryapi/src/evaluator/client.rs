@@ -11,8 +11,9 @@ use storage::Ctx;
 use storeapi::{Patience, request};
 use transport::grpc::{Channel, MESSAGE_BYTES_MAX};
 
-use super::answer::{Answer, Kind};
+use super::answer::Answer;
 use super::ask::to_wire;
+use crate::received::Kind;
 use crate::status::from_status;
 
 /// How often an endpoint at work says so within the time after which it is given up.
