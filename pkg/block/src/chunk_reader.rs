@@ -8,7 +8,7 @@ use bytes::Bytes;
 use chunkenc::Encoding;
 use encoding::{Cursor, check_crc};
 
-use crate::{ChunkFile, ChunkMeta, Error, Result};
+use crate::{ChunkMeta, Error, MappedFile, Result};
 
 /// First four bytes of a segment file.
 pub const SEGMENT_MAGIC: u32 = 0x85BD_40DD;
@@ -61,7 +61,7 @@ pub fn record_len(bytes: &[u8]) -> Option<u64> {
 /// The segment files of one block, mapped.
 #[derive(Debug, Clone)]
 pub struct ChunkReader {
-    segments: Vec<(Arc<str>, ChunkFile)>,
+    segments: Vec<(Arc<str>, MappedFile)>,
 }
 
 impl ChunkReader {
@@ -93,7 +93,7 @@ impl ChunkReader {
                 let what = format!("segment {} is missing", i + 1);
                 return Err(Error::corrupt(path.display().to_string(), 0, what));
             }
-            segments.push((path.display().to_string(), ChunkFile::open(&path)?));
+            segments.push((path.display().to_string(), MappedFile::open(&path)?));
         }
         Self::new(segments)
     }
@@ -102,7 +102,7 @@ impl ChunkReader {
     ///
     /// # Errors
     /// [`Error::Corrupt`] or [`Error::Version`] on a bad header.
-    pub fn new(segments: Vec<(String, ChunkFile)>) -> Result<Self> {
+    pub fn new(segments: Vec<(String, MappedFile)>) -> Result<Self> {
         for (file, segment) in &segments {
             check_segment_header(file, segment.bytes())?;
         }

@@ -36,7 +36,7 @@ pub use index_reader::IndexReader;
 pub use index_writer::{IndexSummary, IndexWriter};
 pub use labels_reader::LabelsReader;
 pub use local::LocalBlock;
-pub use map::{ChunkFile, map_file};
+pub use map::{MappedFile, map_file};
 pub use meta::{BlockMeta, META_FILE, ThanosMeta};
 pub use postings_table::PostingsTable;
 pub use series::{ChunkMeta, SeriesEntry};

@@ -38,11 +38,11 @@ fn map(path: &Path) -> Result<Option<Mmap>> {
     Ok(Some(map))
 }
 
-/// A file of a block's chunks, mapped. What was read of it counts as this process' memory only until [`RESIDENT_BYTES_MAX`]
-/// were: then its pages are given back, and stay in the system's cache of files, from where the next read maps them again.
-/// That is cheap where chunks are read in the order in which they lie.
+/// A file of a block, mapped. What was read of it can be given back: it then no longer counts as this process' memory, and
+/// stays in the system's cache of files, from where the next read maps it again. Of chunks, which are read in the order in
+/// which they lie, that is done whenever [`RESIDENT_BYTES_MAX`] were read.
 #[derive(Debug, Clone)]
-pub struct ChunkFile {
+pub struct MappedFile {
     bytes: Bytes,
     pages: Option<Arc<Pages>>,
 }
@@ -56,7 +56,7 @@ struct Pages {
     read: AtomicU64,
 }
 
-impl ChunkFile {
+impl MappedFile {
     /// Maps `path` read-only. The mapping lives as long as any slice of it.
     ///
     /// # Errors
@@ -85,6 +85,13 @@ impl ChunkFile {
             }
         }
     }
+
+    /// Gives back what was read.
+    pub fn give_back(&self) {
+        if let Some(pages) = &self.pages {
+            pages.give_back();
+        }
+    }
 }
 
 impl Pages {
@@ -97,7 +104,7 @@ impl Pages {
     }
 }
 
-impl From<Bytes> for ChunkFile {
+impl From<Bytes> for MappedFile {
     /// Bytes that are memory already.
     fn from(bytes: Bytes) -> Self {
         Self { bytes, pages: None }
@@ -131,7 +138,7 @@ mod tests {
         let path = dir.path().join("000001");
         let content: Vec<u8> = (0..32_usize << 20).map(|i| (i / 4096) as u8).collect();
         std::fs::write(&path, &content).unwrap();
-        let file = ChunkFile::open(&path).unwrap();
+        let file = MappedFile::open(&path).unwrap();
         let early = file.bytes().slice(8..16);
         let mut most = 0;
         for offset in (0..content.len()).step_by(4096) {

@@ -16,6 +16,8 @@ use parking_lot::Mutex;
 
 use crate::block_set::Spans;
 use crate::error::BlockResult;
+use crate::header::Opened;
+use crate::index_body::IndexBody;
 use crate::metrics::GatewayMetrics;
 use crate::{header, header_file};
 
@@ -43,6 +45,8 @@ pub struct BucketBlock {
     /// `<data-dir>/<id>`, or nothing is kept on disk.
     dir: Option<PathBuf>,
     header: Mutex<Option<Arc<IndexHeader>>>,
+    /// Its series and postings, if they are kept on disk.
+    pub(crate) body: Arc<IndexBody>,
     /// Held while the header is being made, so that it is made once.
     making: tokio::sync::Mutex<()>,
     reading_whole: tokio::sync::Mutex<()>,
@@ -90,17 +94,19 @@ impl BucketBlock {
         let index = objects.and_then(|o| o.objects.get("index")).cloned();
         let stamp = stamp(objects);
         let random = id.0.random() ^ u128::from(stamp);
+        let dir = data_dir.map(|d| d.join(id.to_string()));
         Self {
             id,
             labels,
-            index,
             index_path: format!("{id}/index").into(),
             segments: segments(objects),
             stamp,
             cache_id: BlockId::new(id.time_ms() as u64, random),
-            dir: data_dir.map(|d| d.join(id.to_string())),
             meta,
             header: Mutex::new(None),
+            body: Arc::new(IndexBody::new(dir.as_ref().filter(|_| index.is_some()), stamp)),
+            dir,
+            index,
             making: tokio::sync::Mutex::new(()),
             reading_whole: tokio::sync::Mutex::new(()),
             used_ms: AtomicI64::new(0),
@@ -310,8 +316,11 @@ impl BucketBlock {
         metrics.header_loads.inc();
         let source = header::Source { id: self.id, path: self.index_path(), index: self.index.as_ref() };
         match header::open_or_make(bucket, source, self.header_file(), options).await {
-            Ok((header, survey)) => {
+            Ok(Opened { header, survey, body }) => {
                 self.surveyed(survey);
+                if let Some(body) = body {
+                    self.body.keep(body).await;
+                }
                 metrics.block_load_seconds.observe(began.elapsed().as_secs_f64());
                 let header = Arc::new(header);
                 *self.header.lock() = Some(header.clone());
@@ -331,6 +340,7 @@ impl BucketBlock {
             && self.used_ms.load(Ordering::Relaxed) < before_ms;
         if unused {
             *header = None;
+            self.body.close();
         }
         unused
     }

@@ -88,6 +88,7 @@ impl Store {
                 },
                 header: config.header,
                 whole_index_bytes: config.whole_index_bytes,
+                index_disk_bytes: config.index_disk_bytes,
                 batch_series: config.batch_series.max(1),
                 series_bytes: config.series_bytes,
                 chunk_bytes: config.chunk_bytes,
@@ -224,7 +225,7 @@ async fn sync_forever(syncer: &Syncer, shared: &Shared, config: &Config, probe: 
         };
         let prepare = async {
             if config.eager_headers {
-                syncer.prepare_headers(config.header_concurrency).await;
+                syncer.prepare(config.header_concurrency).await;
             }
             std::future::pending::<()>().await;
         };

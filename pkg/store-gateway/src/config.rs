@@ -58,6 +58,8 @@ pub struct Config {
     pub pace: PaceOptions,
     /// Indexes whose series and postings take no more are read and kept whole; 0 = none.
     pub whole_index_bytes: u64,
+    /// So many bytes of such indexes are kept on disk, those of the newest blocks first; 0 = none.
+    pub index_disk_bytes: u64,
     /// Range requests at a time, of all calls.
     pub requests_max: usize,
     pub web_label: String,
@@ -128,6 +130,7 @@ impl assembly::Config for Config {
             chunk_bytes: parsed.size_bytes("debug.estimated-max-chunk-size").max(64),
             pace: pace(parsed)?,
             whole_index_bytes: parsed.size_bytes("store.whole-index-size"),
+            index_disk_bytes: parsed.size_bytes("store.whole-index-disk-size"),
             requests_max: 128,
             web_label: parsed.text("bucket-web-label").to_owned(),
         })

@@ -107,7 +107,12 @@ const MORE: &[Flag] = &[
     Flag::size(
         "store.whole-index-size",
         "4MiB",
-        "The series and postings of an index that take no more than this are read in one request, and kept in the index cache as they are. 0 reads only the parts that a query needs.",
+        "The series and postings of an index that take no more than this are read in one request, and kept as they are: in --data-dir, or in the index cache. 0 reads only the parts that a query needs.",
+    ),
+    Flag::size(
+        "store.whole-index-disk-size",
+        "1GiB",
+        "Maximum size of such indexes whose series and postings are kept in --data-dir, those of the newest blocks first, so that queries read only chunks from the bucket. 0 keeps none there.",
     ),
 ];
 

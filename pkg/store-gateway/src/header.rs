@@ -13,6 +13,7 @@ use objstore::{Bucket, Object};
 
 use crate::error::{BlockError, BlockResult};
 use crate::header_file::{HeaderWriter, Origin, keep, open_kept};
+use crate::index_body;
 use crate::read::{get_clamped, replaced};
 
 /// How the parts of an index that its header holds are fetched. The defaults suit stores over a network.
@@ -51,19 +52,28 @@ pub(crate) struct Source<'a> {
     pub(crate) index: Option<&'a Object>,
 }
 
+/// A header, and what came along.
+pub(crate) struct Opened {
+    pub(crate) header: IndexHeader,
+    /// What was seen of the index' series.
+    pub(crate) survey: Survey,
+    /// Its series and postings, where all of the index was read.
+    pub(crate) body: Option<Bytes>,
+}
+
 /// Opens the header in `file`; if there is none, or it is corrupt or of another index, makes it from the index and keeps
-/// it in `file`. Gives what was seen of the index' series too.
+/// it in `file`.
 pub(crate) async fn open_or_make(
     bucket: &Bucket,
     source: Source<'_>,
     file: Option<PathBuf>,
     options: &HeaderOptions,
-) -> BlockResult<(IndexHeader, Survey)> {
+) -> BlockResult<Opened> {
     let (id, path) = (source.id, source.path);
     let file = file.zip(source.index.cloned());
     if let Some((file, index)) = file.clone() {
         match blocking(move || open_kept(&file, id, &index)).await {
-            Ok(Some(kept)) => return Ok(kept),
+            Ok(Some((header, survey))) => return Ok(Opened { header, survey, body: None }),
             Ok(None) => {}
             Err(e) => tracing::warn!(index = path, err = ?e, "index-header on disk is corrupt, building it again"),
         }
@@ -75,7 +85,7 @@ pub(crate) async fn open_or_make(
     let mut failed = None;
     if let Some((file, index)) = file.clone().filter(|_| size > options.whole_bytes_max) {
         match download(bucket, source, &index, file, options).await {
-            Ok(Some(made)) => return Ok(made),
+            Ok(Some((header, survey))) => return Ok(Opened { header, survey, body: None }),
             Ok(None) => {}
             Err(BlockError::Corrupt(why)) => failed = Some(why),
             Err(e) => return Err(e),
@@ -85,7 +95,7 @@ pub(crate) async fn open_or_make(
         Some(why) => Err(BlockError::Corrupt(why)),
         None => make(bucket, path, size, options).await,
     };
-    let (bytes, survey) = match first {
+    let Made { bytes, survey, body } = match first {
         // Perhaps corrupt on the way: once more.
         Err(BlockError::Corrupt(why)) => {
             tracing::warn!(index = path, why, "index-header cannot be made, reading the index again");
@@ -106,7 +116,7 @@ pub(crate) async fn open_or_make(
             }
         }
     });
-    Ok((opened.await?, survey))
+    Ok(Opened { header: opened.await?, survey, body })
 }
 
 /// Makes the header of a large index straight in `file`: memory holds a few parts of it and not all. `None` where the disk
@@ -185,12 +195,19 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> block::Result<T> + S
     }
 }
 
-/// The header's bytes, checked, and what was seen of the series.
-async fn make(bucket: &Bucket, path: &str, size: u64, options: &HeaderOptions) -> BlockResult<(Vec<u8>, Survey)> {
-    let Parts { index, symbols, tail, series } = fetch(bucket, path, size, options).await?;
+/// A header that is not kept yet.
+struct Made {
+    /// Checked.
+    bytes: Vec<u8>,
+    survey: Survey,
+    body: Option<Bytes>,
+}
+
+async fn make(bucket: &Bucket, path: &str, size: u64, options: &HeaderOptions) -> BlockResult<Made> {
+    let Parts { index, symbols, tail, series, body } = fetch(bucket, path, size, options).await?;
     let work = move || {
         let survey = Survey::of(index.version, index.toc.series, index.toc.series_end(), &series);
-        Ok((index.build("index", &symbols, &tail)?, survey))
+        Ok(Made { bytes: index.build("index", &symbols, &tail)?, survey, body })
     };
     blocking(work).await
 }
@@ -202,6 +219,8 @@ struct Parts {
     tail: Bytes,
     /// All series, or those at the begin.
     series: Bytes,
+    /// Where all of the index was read.
+    body: Option<Bytes>,
 }
 
 async fn fetch(bucket: &Bucket, path: &str, size: u64, options: &HeaderOptions) -> BlockResult<Parts> {
@@ -212,7 +231,8 @@ async fn fetch(bucket: &Bucket, path: &str, size: u64, options: &HeaderOptions) 
         let parts = IndexParts::parse("index", size, &cut(&head_range), &cut(&toc_range))?;
         let (symbols, tail) = (cut(&parts.symbols), cut(&parts.tail));
         let series = cut(&(parts.toc.series..parts.toc.series_end()));
-        return Ok(Parts { index: parts, symbols, tail, series });
+        let body = Some(cut(&index_body::range(parts.toc)));
+        return Ok(Parts { index: parts, symbols, tail, series, body });
     }
     let Ends { parts, end, end_at } = ends(bucket, path, size, options).await?;
     let have = parts.tail.start.max(end_at);
@@ -228,7 +248,7 @@ async fn fetch(bucket: &Bucket, path: &str, size: u64, options: &HeaderOptions) 
         true => end,
         false => join(vec![first, end]),
     };
-    Ok(Parts { index: parts, symbols, tail, series })
+    Ok(Parts { index: parts, symbols, tail, series, body: None })
 }
 
 /// Where the parts of a large index lie, and its end.

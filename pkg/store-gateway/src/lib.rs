@@ -21,6 +21,7 @@ mod flags;
 mod gateway;
 mod header;
 mod header_file;
+mod index_body;
 mod index_cache;
 mod limits;
 mod loaded;

@@ -35,6 +35,7 @@ pub(crate) struct GatewayMetrics {
     pub(crate) empty_postings: CounterVec,
     pub(crate) gate_seconds: Histogram,
     pub(crate) gate_in_flight: Gauge,
+    pub(crate) index_disk_bytes: Gauge,
     pub(crate) header_loads: Counter,
     pub(crate) header_unloads: Counter,
     pub(crate) header_load_failures: Counter,
@@ -175,6 +176,10 @@ impl GatewayMetrics {
                 &[0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0, 240.0, 360.0, 720.0],
             ),
             gate_in_flight: m.gauge("thanos_bucket_store_series_gate_queries_in_flight", "Series calls that run."),
+            index_disk_bytes: m.gauge(
+                "aion_store_whole_index_disk_bytes",
+                "Bytes of the indexes whose series and postings are kept on disk.",
+            ),
             header_loads: m.counter("thanos_bucket_store_indexheader_lazy_load_total", "Index-headers opened."),
             header_unloads: m.counter(
                 "thanos_bucket_store_indexheader_lazy_unload_total",

@@ -12,9 +12,16 @@ use parking_lot::RwLock;
 use transport::http::Probe;
 
 use crate::bucket_block::BucketBlock;
+use crate::error::BlockResult;
 use crate::gateway::StoreGateway;
+use crate::index_body;
 use crate::loaded::{Lack, Loaded};
+use crate::read::{get_clamped, replaced};
+use crate::shared::Shared;
 use crate::unread::{self, Unread};
+
+/// Each is held in memory until it is written.
+const BODIES_AT_A_TIME: usize = 4;
 
 /// What the last sync saw, for the blocks API.
 #[derive(Debug, Clone, Default)]
@@ -145,6 +152,7 @@ impl Syncer {
         let dropped: Vec<_> = before.blocks.values().filter(|b| !blocks.contains_key(&b.id)).cloned().collect();
         metrics.block_drops.inc_by(dropped.len() as u64);
         metrics.blocks_loaded.set(blocks.len() as f64);
+        metrics.index_disk_bytes.set(self.choose_bodies(&blocks) as f64);
         *self.seen.write() = Seen { loaded: blocks.values().map(|b| b.meta.clone()).collect(), ..seen };
         let (added, count) = (blocks.keys().filter(|id| !before.blocks.contains_key(id)).count(), blocks.len());
         if added > 0 || !dropped.is_empty() {
@@ -154,17 +162,37 @@ impl Syncer {
         dropped
     }
 
-    /// Removes what is kept on disk of blocks that are no longer served. Queries that still read them have them mapped.
+    /// Of which blocks series and postings are kept on disk: those of the newest for which there is room. Gives the bytes of
+    /// their indexes.
+    fn choose_bodies(&self, blocks: &BTreeMap<BlockId, Arc<BucketBlock>>) -> u64 {
+        let read = &self.gateway.inner.shared.read;
+        let mut newest_first: Vec<_> = blocks.values().collect();
+        newest_first.sort_by_key(|block| std::cmp::Reverse(block.range()));
+        let mut kept_bytes = 0_u64;
+        for block in newest_first {
+            let bytes = block.index_bytes().filter(|bytes| *bytes <= read.whole_index_bytes);
+            let with_it =
+                bytes.map(|bytes| kept_bytes.saturating_add(bytes)).filter(|sum| *sum <= read.index_disk_bytes);
+            block.body.want(with_it.is_some());
+            kept_bytes = with_it.unwrap_or(kept_bytes);
+        }
+        kept_bytes
+    }
+
+    /// Removes what is kept on disk of blocks that are no longer served, and series and postings for which there is no room.
+    /// Queries that still read them have them mapped.
     async fn remove_files(&self, view: &View, dropped: Vec<Arc<BucketBlock>>) {
         let Some(data_dir) = self.data_dir.clone() else { return };
         let unread: Vec<BlockId> = self.seen.read().unread.keys().copied().collect();
         let served: BTreeSet<BlockId> = self.gateway.blocks().iter().map(|b| b.id).chain(unread).collect();
         let complete = view.is_complete();
+        let blocks = self.gateway.blocks();
         let failures = tokio::task::spawn_blocking(move || {
             let mut failures = 0;
             for block in &dropped {
                 failures += usize::from(block.dir().is_some_and(|dir| !remove(dir)));
             }
+            failures += blocks.iter().filter(|b| !b.body.is_wanted() && !b.body.remove()).count();
             if complete {
                 failures += others(&data_dir, &served).iter().filter(|dir| !remove(dir)).count();
             }
@@ -175,8 +203,8 @@ impl Syncer {
         metrics.block_drop_failures.inc_by(failures.unwrap_or(1) as u64);
     }
 
-    /// Gets all index-headers ready, `concurrency` at a time.
-    pub async fn prepare_headers(&self, concurrency: usize) {
+    /// Gets all index-headers ready, `concurrency` at a time, then series and postings of small indexes.
+    pub async fn prepare(&self, concurrency: usize) {
         let shared = &self.gateway.inner.shared;
         let missing: Vec<_> = self.gateway.blocks().into_iter().filter(|b| !b.is_open() && !b.is_on_disk()).collect();
         stream::iter(missing)
@@ -188,6 +216,14 @@ impl Syncer {
             })
             .await;
         self.settle_contradictions();
+        let wanted = self.gateway.blocks().into_iter().filter(|b| b.body.is_wanted());
+        stream::iter(wanted)
+            .for_each_concurrent(concurrency.clamp(1, BODIES_AT_A_TIME), |block| async move {
+                if let Err(e) = keep_body(shared, block.clone()).await {
+                    tracing::warn!(block = %block.id, err = ?e, "series and postings were not read, queries that need them will");
+                }
+            })
+            .await;
     }
 
     /// Has blocks whose data contradict their `meta.json` asked for the time of these data too.
@@ -196,6 +232,27 @@ impl Syncer {
         let found = loaded.blocks.values().filter(|block| tell_contradiction(block)).count();
         if found > 0 {
             self.gateway.replace(loaded.again(&self.deletions.read().clone()));
+        }
+    }
+}
+
+/// Keeps series and postings of the block on disk, if they do not lie there.
+async fn keep_body(shared: &Shared, block: Arc<BucketBlock>) -> BlockResult<()> {
+    let body = block.body.clone();
+    if tokio::task::spawn_blocking(move || body.is_kept()).await.unwrap_or(true) {
+        return Ok(());
+    }
+    let range = index_body::range(shared.header(&block).await?.source_toc());
+    // The semaphore is never closed.
+    let _permit = shared.read.fetch.permits.acquire().await;
+    let (bytes, now) = get_clamped(&shared.bucket, block.index_path(), range.clone()).await?;
+    match block.index_bytes() {
+        Some(listed) if listed != now => Err(replaced("index", range.start, now, listed)),
+        // Too short is told by the query that needs it.
+        _ if bytes.len() as u64 != range.end - range.start => Ok(()),
+        _ => {
+            block.body.keep(bytes).await;
+            Ok(())
         }
     }
 }

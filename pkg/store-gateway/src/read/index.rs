@@ -9,6 +9,7 @@ use tokio::sync::OnceCell;
 use super::fetch::{Fetched, ObjectReader};
 use crate::bucket_block::BucketBlock;
 use crate::error::BlockResult;
+use crate::index_body::{self, InUse};
 use crate::limits::{Data, Request};
 use crate::shared::Shared;
 
@@ -26,7 +27,13 @@ pub(crate) struct Index<'a> {
     pub(super) block: &'a BucketBlock,
     pub(super) request: &'a Request,
     pub(crate) header: Arc<IndexHeader>,
-    whole: OnceCell<Option<Arc<Fetched>>>,
+    whole: OnceCell<Option<Whole>>,
+}
+
+struct Whole {
+    fetched: Arc<Fetched>,
+    /// Where it lies on disk.
+    _body: Option<InUse>,
 }
 
 impl<'a> Index<'a> {
@@ -40,12 +47,22 @@ impl<'a> Index<'a> {
     /// # Errors
     /// Limits, and failures of the store.
     pub(crate) async fn whole(&self) -> BlockResult<Option<&Arc<Fetched>>> {
-        self.whole.get_or_try_init(|| self.read_whole()).await.map(Option::as_ref)
+        let whole = self.whole.get_or_try_init(|| self.find_whole()).await?;
+        Ok(whole.as_ref().map(|whole| &whole.fetched))
     }
 
-    async fn read_whole(&self) -> BlockResult<Option<Arc<Fetched>>> {
-        let range = self.section();
-        let (bytes, cache) = (range.end.saturating_sub(range.start), &self.shared.cache);
+    async fn find_whole(&self) -> BlockResult<Option<Whole>> {
+        let range = index_body::range(self.header.source_toc());
+        if let Some(body) = self.block.body.open(range.end - range.start).await {
+            let fetched = Fetched::new(vec![(range.start, body.bytes())], Vec::new());
+            return Ok(Some(Whole { fetched: Arc::new(fetched), _body: Some(body) }));
+        }
+        let read = self.read_whole(range).await?;
+        Ok(read.map(|fetched| Whole { fetched, _body: None }))
+    }
+
+    async fn read_whole(&self, range: Range<u64>) -> BlockResult<Option<Arc<Fetched>>> {
+        let (bytes, cache) = (range.end - range.start, &self.shared.cache);
         let most = cache.max_bytes().map_or(u64::MAX, |max| max / CACHE_SHARE);
         if bytes > self.shared.read.whole_index_bytes.min(self.request.batch.index_bytes).min(most) {
             return Ok(None);
@@ -64,7 +81,9 @@ impl<'a> Index<'a> {
             return Ok(Some(Arc::new(Fetched::new(vec![(range.start, kept)], vec![held]))));
         }
         let fetched = self.reader(Data::Series).fetch(std::slice::from_ref(&range)).await?;
-        cache.put_whole(id, fetched.slice_from(range.start));
+        if !self.block.body.keep(fetched.from(range.start)).await {
+            cache.put_whole(id, fetched.slice_from(range.start));
+        }
         Ok(Some(Arc::new(fetched)))
     }
 
@@ -80,12 +99,7 @@ impl<'a> Index<'a> {
     /// Forgets what was read whole: it did not pass its checksums.
     pub(crate) fn forget_whole(&self) {
         self.shared.cache.forget_whole(self.block.cache_id());
-    }
-
-    /// From the first series to the end of the last list.
-    fn section(&self) -> Range<u64> {
-        let toc = self.header.source_toc();
-        toc.series..toc.postings_offset_table.max(toc.series)
+        self.block.body.remove();
     }
 
     /// Reads parts of it.

@@ -10,6 +10,8 @@ pub(crate) struct ReadOptions {
     pub(crate) header: HeaderOptions,
     /// Series and postings of an index that take no more are read and kept whole.
     pub(crate) whole_index_bytes: u64,
+    /// So many bytes of such indexes are kept on disk.
+    pub(crate) index_disk_bytes: u64,
     /// Series of one block fetched at a time, at most.
     pub(crate) batch_series: usize,
     /// Guess for a series entry whose length is not known.

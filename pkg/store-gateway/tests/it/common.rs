@@ -181,6 +181,7 @@ pub fn config() -> Config {
     config.fetch.listing = bucket::Listing::Recursive;
     config.fetch.cache_dir = None;
     config.eager_headers = false;
+    config.index_disk_bytes = 0;
     config
 }
 

@@ -1,5 +1,6 @@
 //! The store gateway over buckets in memory, on disk and over HTTP; the same blocks read locally say what is right.
 
+mod bodies;
 mod common;
 mod conformance;
 mod crafted;

@@ -58,7 +58,7 @@ async fn before_the_next_sync_it_is_told() {
     let f = Fixture::new();
     put(&f, 1, "before", 3).await;
     let component = f.gateway(|_| {}).await;
-    component.syncer.prepare_headers(1).await;
+    component.syncer.prepare(1).await;
     put(&f, 1, "after", 40).await;
     let answer = ask(&component, &select((0, HOUR), &["cluster=a"])).await;
     assert!(answer.value.is_empty(), "{:?}", names(&answer.value));
@@ -72,10 +72,10 @@ async fn a_sync_of_unchanged_blocks_is_one_listing() {
     put(&f, 1, "before", 3).await;
     put(&f, 2, "x", 3).await;
     let component = f.gateway(|_| {}).await;
-    component.syncer.prepare_headers(1).await;
+    component.syncer.prepare(1).await;
     f.log.take();
     component.syncer.sync().await.unwrap();
-    component.syncer.prepare_headers(1).await;
+    component.syncer.prepare(1).await;
     let (index, chunks, others) = f.log.take();
     // blocks, and requests to delete
     assert_eq!((index, chunks, others), (0, 0, 2));
@@ -111,7 +111,7 @@ async fn headers_of_another_index_are_made_anew() {
     ];
     for (what, swap) in swaps {
         let component = f.gateway(|_| {}).await;
-        component.syncer.prepare_headers(1).await;
+        component.syncer.prepare(1).await;
         swap();
         check(&f.gateway(|_| {}).await, &right, what).await;
     }

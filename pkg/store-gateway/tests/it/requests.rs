@@ -219,7 +219,7 @@ async fn chunks_kept_on_disk() {
         let disk = Some((dir.clone(), 64 << 20));
         let options = store_gateway::ChunkCacheOptions { max_bytes, piece_bytes: 16_000, requests_max: 3, disk };
         let component = f.gateway(|c| c.chunk_cache = Some(options)).await;
-        component.syncer.prepare_headers(1).await;
+        component.syncer.prepare(1).await;
         component
     };
     let files = || std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().path()).filter(|p| p.extension().is_some());
@@ -320,7 +320,7 @@ async fn a_run_of_bytes_is_one_request() {
     assert!(right.iter().flat_map(|s| &s.chunks).map(|c| c.size_bytes()).sum::<usize>() > 5 << 20);
     for whole_index_bytes in [0, 64 << 20] {
         let component = f.gateway(|c| c.whole_index_bytes = whole_index_bytes).await;
-        component.syncer.prepare_headers(1).await;
+        component.syncer.prepare(1).await;
         f.log.take();
         assert_eq!(ask(&component, &want).await.value, right);
         assert_eq!(f.log.take(), (if whole_index_bytes == 0 { 2 } else { 1 }, 1, 0));
@@ -332,7 +332,7 @@ async fn a_run_of_bytes_is_one_request() {
             c.whole_index_bytes = 0;
         })
         .await;
-    component.syncer.prepare_headers(1).await;
+    component.syncer.prepare(1).await;
     f.log.take();
     assert_eq!(ask(&component, &want).await.value, right);
     assert_eq!(f.log.take(), (2, 3, 0));
@@ -380,7 +380,8 @@ async fn a_bucket_that_lets_few_requests_run_answers_too() {
     }
 }
 
-/// After the index-header two rounds: postings with series, then chunks. Three where the index is too large for that.
+/// With series and postings on disk one round: chunks. Without, two after the index-header: postings with series, then
+/// chunks. Three where the index is too large for that.
 /// Each operation takes a second of a clock that stands still otherwise, so that time counts requests that follow each other.
 #[tokio::test(start_paused = true)]
 async fn rounds_that_follow_each_other() {
@@ -392,22 +393,25 @@ async fn rounds_that_follow_each_other() {
     let far = f.bucket.decorated(objstore::latency::LatencyHook(std::time::Duration::from_secs(1)));
     let want = select((0, 12 * HOUR), &["__name__=up", "job=~job-[1-5]"]);
     let right = f.right(&want).await;
-    for (whole_index_bytes, rounds, requests) in [(4 << 20, 2, (6, 6, 0)), (0, 3, (12, 6, 0))] {
+    for (data_dir, whole_index_bytes, rounds, requests) in
+        [(Some(f.data_dir()), 4 << 20, 1, (0, 6, 0)), (None, 4 << 20, 2, (6, 6, 0)), (None, 0, 3, (12, 6, 0))]
+    {
+        let index_disk_bytes = 1 << 30;
         let component = build(
-            store_gateway::Config { data_dir: None, whole_index_bytes, ..config() },
+            store_gateway::Config { data_dir, whole_index_bytes, index_disk_bytes, ..config() },
             far.clone(),
             f.clock.clone(),
             telemetry::Metrics::new(),
         );
         component.syncer.sync().await.unwrap();
-        component.syncer.prepare_headers(6).await;
+        component.syncer.prepare(6).await;
         f.log.take();
         let began = tokio::time::Instant::now();
         assert_eq!(ask(&component, &want).await.value, right);
-        assert_eq!((began.elapsed().as_secs(), f.log.take()), (rounds, requests), "{whole_index_bytes}");
+        assert_eq!((began.elapsed().as_secs(), f.log.take()), (rounds, requests), "{rounds}");
         // All of the index is known by now.
         let began = tokio::time::Instant::now();
         assert_eq!(ask(&component, &want).await.value, right);
-        assert_eq!((began.elapsed().as_secs(), f.log.take()), (1, (0, 6, 0)), "{whole_index_bytes}");
+        assert_eq!((began.elapsed().as_secs(), f.log.take()), (1, (0, 6, 0)), "{rounds}");
     }
 }

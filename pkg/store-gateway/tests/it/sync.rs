@@ -95,10 +95,10 @@ async fn strange_resolutions_are_not_served() {
 async fn headers_ahead_of_queries() {
     let (f, ids) = four().await;
     let component = f.gateway(|_| {}).await;
-    component.syncer.prepare_headers(2).await;
+    component.syncer.prepare(2).await;
     assert_eq!(f.log.take(), (4, 0, 0));
     assert!(ids.iter().all(|id| f.data_dir().join(id.to_string()).join("index-header").exists()));
-    f.gateway(|_| {}).await.syncer.prepare_headers(2).await;
+    f.gateway(|_| {}).await.syncer.prepare(2).await;
     assert_eq!(f.log.take(), (0, 0, 0));
 }
 

@@ -38,7 +38,7 @@ fn right(cluster: &str, n: i64) -> Vec<Series> {
 
 async fn started(f: &Fixture) -> Store {
     let component = f.gateway(|c| c.data_dir = None).await;
-    component.syncer.prepare_headers(2).await;
+    component.syncer.prepare(2).await;
     component
 }
 
