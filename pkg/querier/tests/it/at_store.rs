@@ -3,9 +3,11 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use chunkenc::{Appended, Encoding, FloatHistogramAppender, ResetFlag};
+use histogram::{FloatHistogram, Span};
 use labels::Labels;
 use serde_json::Value;
-use storage::Series;
+use storage::{Chunk, Series};
 
 use crate::distributed::{QUERIES, samples_at};
 use crate::world::{Behaviour, START_S, Store, World, series};
@@ -14,7 +16,7 @@ const HERE: &str = "--no-query.evaluate-at-store";
 const REPLICAS: &str = "--query.replica-label=replica";
 
 /// Queries whose answers have annotations, errors or an order of their own, or depend on all steps.
-const MORE: [&str; 26] = [
+const MORE: [&str; 36] = [
     "sum(rate(gauge[5m]))",
     "quantile(7, gauge)",
     "sum by (job) (gauge) / on (le) sum by (le) (total)",
@@ -41,7 +43,54 @@ const MORE: [&str; 26] = [
     "sum by (job) (gauge)[10m:7m]",
     "histogram_quantile(0.9, sum by (job, le) (1e6 - total))",
     "sum by (job, le) (total > 900) + on () group_right sum by (le) (gauge)",
+    "latency",
+    "sum by (job) (rate(latency[5m]))",
+    "histogram_quantile(0.9, sum by (job) (rate(latency[5m])))",
+    "histogram_count(sum(increase(latency[11m])))",
+    "sum(latency) + on () sum(gauge)",
+    "avg by (job) (latency) * 2",
+    "sum by (job) ({__name__=~\"gauge|latency\"})",
+    "histogram_fraction(0, 2, sum(latency))",
+    "sum(last_over_time(latency[10m]))",
+    "count(latency) + on () count_over_time(sum(latency)[20m:1m])",
 ];
+
+/// Floats, and native histograms with resets and two schemas, at some of the steps.
+fn data(skew: i64, at: Range<i64>, gap: Range<i64>) -> Vec<Series> {
+    let mut all = samples_at(skew, at.clone(), gap.clone());
+    for (job, factor) in [("a", 1), ("b", 4)] {
+        let labels = Labels::from_pairs([("__name__", "latency"), ("job", job)]);
+        let (mut chunks, mut open) = (Vec::new(), None::<(i64, i64, FloatHistogramAppender)>);
+        let close = |(min, max, written): (i64, i64, FloatHistogramAppender)| {
+            Chunk::raw(min, max, Encoding::FloatHistogram, written.to_vec().into())
+        };
+        for step in at.clone().filter(|step| !gap.contains(step)) {
+            let count = ((step % 70 + 1) * factor) as f64;
+            let h = FloatHistogram {
+                schema: if step < 90 { 1 } else { 0 },
+                count: 3.0 * count,
+                sum: count * (1.5 + skew as f64),
+                positive_spans: vec![Span { offset: 0, length: 2 }],
+                positive_buckets: vec![count, 2.0 * count],
+                ..FloatHistogram::default()
+            };
+            let time = (START_S + step * 15) * 1000 + 123 + skew % 3 * 2500;
+            let appended = open.as_mut().map(|(_, _, written)| written.append(time, &h).unwrap());
+            if let (Some((_, max, _)), Some(Appended::InPlace | Appended::Widened)) = (&mut open, &appended) {
+                *max = time;
+                continue;
+            }
+            chunks.extend(open.take().map(close));
+            let flag = if let Some(Appended::Cut(flag)) = appended { flag } else { ResetFlag::Unknown };
+            let mut written = FloatHistogramAppender::new(flag);
+            written.append(time, &h).unwrap();
+            open = Some((time, time, written));
+        }
+        chunks.extend(open.map(close));
+        all.push(Series { labels, chunks });
+    }
+    all
+}
 
 /// How many queries a store evaluated that much of.
 async fn evaluated(world: &World, steps: &str) -> f64 {
@@ -77,7 +126,7 @@ async fn both(stores: &[Store], args: &[&str]) -> [World; 2] {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_has_all_series_evaluates() {
-    let store = Store::of("eu", "a", samples_at(1, 0..200, 40..60)).evaluating();
+    let store = Store::of("eu", "a", data(1, 0..200, 40..60)).evaluating();
     let [here, there] = both(&[store], &[REPLICAS]).await;
     let mut wrong = 0;
     for query in QUERIES.into_iter().chain(MORE) {
@@ -109,7 +158,7 @@ async fn a_store_that_has_all_series_evaluates() {
 /// Of replica "a", and of "b" if so said, a store that has all but the last steps, and one each that has these.
 fn kept_and_live(b: bool) -> Vec<Store> {
     let of = |replica: &str, at: Range<i64>, gap: Range<i64>| -> Vec<Series> {
-        let mut all = samples_at(if replica == "a" { 2 } else { 3 }, at, gap);
+        let mut all = data(if replica == "a" { 2 } else { 3 }, at, gap);
         let external = Labels::from_pairs([("cluster", "eu"), ("replica", replica)]);
         all.iter_mut().for_each(|s| s.labels = s.labels.overlay(&external));
         all
@@ -120,8 +169,7 @@ fn kept_and_live(b: bool) -> Vec<Store> {
     kept.sort_by(|a, b| a.labels.cmp(&b.labels));
     let sets = replicas.iter().map(|r| Labels::from_pairs([("cluster", "eu"), ("replica", r)])).collect();
     let store = Store { labels: Labels::empty(), sets, ..Store::of("", "", kept).evaluating() };
-    let live =
-        |replica: &&str| Store::of("eu", replica, samples_at(if *replica == "a" { 2 } else { 3 }, 130..200, 160..170));
+    let live = |replica: &&str| Store::of("eu", replica, data(if *replica == "a" { 2 } else { 3 }, 130..200, 160..170));
     std::iter::once(store).chain(replicas.iter().map(live)).collect()
 }
 
