@@ -74,7 +74,8 @@ impl Store {
         // A body that is open takes a request of those that the bucket lets run: some are left for what is read at once.
         let bodies_max = bucket.settings().requests_max.map_or(BODIES_MAX, |max| BODIES_MAX.min(max / 2));
         let shared = Arc::new(Shared {
-            bucket: bucket.with_pool(pool.clone()),
+            pooled: bucket.with_pool(pool.clone()),
+            bucket: bucket.clone(),
             clock: deps.clock.clone(),
             cache: IndexCache::new(config.index_cache, metrics),
             chunk_cache: chunk_cache.transpose().map_err(|e| Error::flag("store.caching-bucket.config", e))?,

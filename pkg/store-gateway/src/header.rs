@@ -36,7 +36,7 @@ impl Default for HeaderOptions {
         Self {
             whole_bytes_max: 1 << 20,
             tail_bytes: 256 << 10,
-            part_bytes: 16 << 20,
+            part_bytes: 8 << 20,
             header_bytes_max: 64 << 30,
             survey_bytes: 64 << 10,
         }

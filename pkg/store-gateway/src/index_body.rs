@@ -56,12 +56,17 @@ impl InUse {
         let all = self.0.file.bytes();
         all.slice(..all.len() - FOOTER_LEN)
     }
+
+    /// What was read need not stay in memory.
+    pub(crate) fn give_back(&self) {
+        self.0.file.give_back();
+    }
 }
 
 impl Drop for InUse {
     fn drop(&mut self) {
         if self.0.readers.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.0.file.give_back();
+            self.give_back();
         }
     }
 }

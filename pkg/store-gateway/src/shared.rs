@@ -19,6 +19,9 @@ use crate::read::ReadOptions;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) bucket: Bucket,
+    /// The same, for ranges that nobody keeps: they are read into memory that is used again. Larger ones that are read once
+    /// would stay there in place of those that come again and again.
+    pub(crate) pooled: Bucket,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) cache: IndexCache,
     pub(crate) chunk_cache: Option<ChunkCache>,

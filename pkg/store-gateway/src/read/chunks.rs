@@ -91,7 +91,7 @@ impl<'a> ChunkLoader<'a> {
         let (file, size) = self.block.segment(segment);
         let name = || format!("{}/{file}", self.block.cache_id()).into();
         ObjectReader {
-            bucket: &self.shared.bucket,
+            bucket: &self.shared.pooled,
             path: format!("{}/{file}", self.block.id).into(),
             size,
             data: Data::Chunks,

@@ -33,7 +33,7 @@ pub(crate) struct Index<'a> {
 struct Whole {
     fetched: Arc<Fetched>,
     /// Where it lies on disk.
-    _body: Option<InUse>,
+    body: Option<InUse>,
 }
 
 impl<'a> Index<'a> {
@@ -51,14 +51,21 @@ impl<'a> Index<'a> {
         Ok(whole.as_ref().map(|whole| &whole.fetched))
     }
 
+    /// What was read of the body on disk need not stay in memory.
+    pub(crate) fn give_back(&self) {
+        if let Some(Some(Whole { body: Some(body), .. })) = self.whole.get() {
+            body.give_back();
+        }
+    }
+
     async fn find_whole(&self) -> BlockResult<Option<Whole>> {
         let range = index_body::range(self.header.source_toc());
         if let Some(body) = self.block.body.open(range.end - range.start).await {
             let fetched = Fetched::new(vec![(range.start, body.bytes())], Vec::new());
-            return Ok(Some(Whole { fetched: Arc::new(fetched), _body: Some(body) }));
+            return Ok(Some(Whole { fetched: Arc::new(fetched), body: Some(body) }));
         }
         let read = self.read_whole(range).await?;
-        Ok(read.map(|fetched| Whole { fetched, _body: None }))
+        Ok(read.map(|fetched| Whole { fetched, body: None }))
     }
 
     async fn read_whole(&self, range: Range<u64>) -> BlockResult<Option<Arc<Fetched>>> {
@@ -80,7 +87,8 @@ impl<'a> Index<'a> {
             let held = self.request.hold(bytes)?;
             return Ok(Some(Arc::new(Fetched::new(vec![(range.start, kept)], vec![held]))));
         }
-        let fetched = self.reader(Data::Series).fetch(std::slice::from_ref(&range)).await?;
+        let reader = ObjectReader { bucket: &self.shared.bucket, ..self.reader(Data::Series) };
+        let fetched = reader.fetch(std::slice::from_ref(&range)).await?;
         if !self.block.body.keep(fetched.from(range.start)).await {
             cache.put_whole(id, fetched.slice_from(range.start));
         }
@@ -105,7 +113,7 @@ impl<'a> Index<'a> {
     /// Reads parts of it.
     pub(crate) fn reader(&self, data: Data) -> ObjectReader<'a> {
         ObjectReader {
-            bucket: &self.shared.bucket,
+            bucket: &self.shared.pooled,
             path: self.block.index_path().clone(),
             size: self.block.index_bytes(),
             data,

@@ -148,6 +148,7 @@ impl Producer<'_> {
             for from in (0..batch.ids.len()).step_by(DECODE_SERIES) {
                 let to = batch.ids.len().min(from + DECODE_SERIES);
                 let entries = reader.decode(&batch, from..to, &self.warnings).await?;
+                index.give_back();
                 self.push(&mut queue, entries)?;
                 if queue.is_sorting {
                     runs = ChunkRuns::default();
