@@ -15,7 +15,7 @@ const EVERY: Duration = Duration::from_secs(30);
 pub fn settings() {
     /// `mi_option_purge_delay` of mimalloc.h, which the binding does not name.
     const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
-    const DELAY_MS: std::ffi::c_long = 20;
+    const DELAY_MS: std::ffi::c_long = 10;
     // SAFETY: sets one number of the allocator's settings; no other thread runs yet.
     unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, DELAY_MS) };
 }

@@ -30,6 +30,8 @@ pub(crate) struct RunReader<'a> {
     runs: VecDeque<Run>,
     /// The last range that was read: guessed ends reach into what is wanted next.
     last: (u64, Bytes),
+    /// Where pieces are kept, the last one that was read: the next range may begin in it, and it passed by.
+    last_piece: (u64, Bytes),
 }
 
 /// A range that one request reads.
@@ -72,7 +74,7 @@ struct Open {
 
 impl<'a> RunReader<'a> {
     pub(crate) fn new(object: ObjectReader<'a>) -> Self {
-        Self { object, runs: VecDeque::new(), last: (0, Bytes::new()) }
+        Self { object, runs: VecDeque::new(), last: (0, Bytes::new()), last_piece: (0, Bytes::new()) }
     }
 
     /// Where what is planned ends.
@@ -231,6 +233,7 @@ impl<'a> RunReader<'a> {
         for place in cache.pieces(&span, self.object.size) {
             let bytes = match known.get(&place.start) {
                 Some(Some(bytes)) => bytes.clone(),
+                _ if self.last_piece.0 == place.start && !self.last_piece.1.is_empty() => self.last_piece.1.clone(),
                 _ => {
                     piece.clear();
                     if !self.read(place.clone(), &mut piece).await? {
@@ -241,6 +244,7 @@ impl<'a> RunReader<'a> {
                         cache.keep(&name, place.start, &bytes);
                     }
                     known.insert(place.start, Some(bytes.clone()));
+                    self.last_piece = (place.start, bytes.clone());
                     bytes
                 }
             };

@@ -210,6 +210,23 @@ async fn chunks_kept_in_memory() {
     assert_eq!(f.log.take(), (0, 0, 0));
 }
 
+/// What a cache has not taken yet, as a slow disk, or does not take, costs no more requests than without it.
+#[tokio::test]
+async fn a_cache_that_takes_nothing_costs_no_request() {
+    let mut f = Fixture::new();
+    f.raw(1, &[("cluster", "a")], (0, 2 * HOUR), fleet("up", 6000, 0, 400)).await;
+    let want = select((0, 2 * HOUR), &["__name__=up"]);
+    let right = f.right(&want).await;
+    let options = store_gateway::ChunkCacheOptions { max_bytes: 0, piece_bytes: 16_000, requests_max: 3, disk: None };
+    let component = f.gateway(|c| c.chunk_cache = Some(options)).await;
+    component.syncer.prepare(1).await;
+    for index_requests in [1, 0] {
+        f.log.take();
+        assert_eq!(ask(&component, &want).await.value, right);
+        assert_eq!(f.log.take(), (index_requests, 1, 0));
+    }
+}
+
 /// Pieces on disk: there for the next query, and after a restart. What the disk corrupts is read from the bucket.
 #[tokio::test]
 async fn chunks_kept_on_disk() {
