@@ -106,20 +106,19 @@ impl IndexBody {
     }
 
     fn open_now(&self, bytes: u64) -> Option<InUse> {
-        let mut open = self.open.lock();
-        if open.is_none() {
-            let path = self.file.as_ref()?;
-            let file = MappedFile::open(path).ok()?;
-            let sound = split(file.bytes()).is_some_and(|(body, footer)| {
-                (body.len() as u64, footer.stamp, footer.crc32c) == (bytes, self.stamp, crc32c(body))
-            });
-            if !sound {
-                tracing::warn!(file = %path.display(), "not the series and postings of this index, reading them again");
-                return None;
-            }
-            *open = Some(Arc::new(Mapped { file, readers: AtomicUsize::new(0) }));
+        let path = self.file.as_ref()?;
+        let file = MappedFile::open(path).ok()?;
+        let sound = split(file.bytes()).is_some_and(|(body, footer)| {
+            (body.len() as u64, footer.stamp, footer.crc32c) == (bytes, self.stamp, crc32c(body))
+        });
+        if !sound {
+            tracing::warn!(file = %path.display(), "not the series and postings of this index, reading them again");
+            return None;
         }
-        open.as_ref().map(InUse::new)
+        // Locked for a moment only: others who wait for it may not wait for the disk.
+        let mut open = self.open.lock();
+        let mapped = open.get_or_insert_with(|| Arc::new(Mapped { file, readers: AtomicUsize::new(0) }));
+        Some(InUse::new(mapped))
     }
 
     /// Keeps it if it is wanted; whether that was done. A disk that refuses costs speed, not answers.
