@@ -112,7 +112,7 @@ const MORE: &[Flag] = &[
     Flag::size(
         "store.whole-index-disk-size",
         "1GiB",
-        "Maximum size of such indexes whose series and postings are kept in --data-dir, those of the newest blocks first, so that queries read only chunks from the bucket. 0 keeps none there.",
+        "Maximum size of the indexes, each no larger than --store.whole-index-size, whose series and postings are kept in --data-dir. The newest blocks come first. Queries of these blocks read only chunks from the bucket. 0 keeps none.",
     ),
 ];
 

@@ -87,10 +87,11 @@ impl IndexBody {
         self.is_wanted.load(Ordering::Relaxed)
     }
 
-    /// Whether it lies on disk, sound or not. Waits for the disk.
-    pub(crate) fn is_kept(&self) -> bool {
-        let footer = self.file.as_ref().map(|file| read_footer(file));
-        matches!(footer, Some(Ok(footer)) if footer.stamp == self.stamp)
+    /// Whether it lies on disk, sound or not.
+    pub(crate) async fn is_kept(&self) -> bool {
+        let Some(file) = self.file.clone() else { return false };
+        let footer = tokio::task::spawn_blocking(move || read_footer(&file)).await;
+        matches!(footer, Ok(Ok(footer)) if footer.stamp == self.stamp)
     }
 
     /// Opens it if it is wanted, lies on disk, and has `bytes`.
@@ -137,8 +138,12 @@ impl IndexBody {
     /// Removes it: it does not pass its checksums, or there is no room. True unless the disk refuses.
     pub(crate) fn remove(&self) -> bool {
         self.close();
-        match self.file.as_ref().map(std::fs::remove_file) {
-            Some(Err(e)) => e.kind() == std::io::ErrorKind::NotFound,
+        let Some(file) = &self.file else { return true };
+        match std::fs::remove_file(file) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(file = %file.display(), err = %e, "cannot remove series and postings");
+                false
+            }
             _ => true,
         }
     }

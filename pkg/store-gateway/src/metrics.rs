@@ -178,7 +178,7 @@ impl GatewayMetrics {
             gate_in_flight: m.gauge("thanos_bucket_store_series_gate_queries_in_flight", "Series calls that run."),
             index_disk_bytes: m.gauge(
                 "aion_store_whole_index_disk_bytes",
-                "Bytes of the indexes whose series and postings are kept on disk.",
+                "Size of the indexes whose series and postings have room on disk.",
             ),
             header_loads: m.counter("thanos_bucket_store_indexheader_lazy_load_total", "Index-headers opened."),
             header_unloads: m.counter(

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use block::{BlockId, BlockMeta};
 use bucket::deletions::Request;
@@ -217,10 +218,17 @@ impl Syncer {
             .await;
         self.settle_contradictions();
         let wanted = self.gateway.blocks().into_iter().filter(|b| b.body.is_wanted());
+        let disk_refuses = &AtomicBool::new(false);
         stream::iter(wanted)
             .for_each_concurrent(concurrency.clamp(1, BODIES_AT_A_TIME), |block| async move {
-                if let Err(e) = keep_body(shared, block.clone()).await {
-                    tracing::warn!(block = %block.id, err = ?e, "series and postings were not read, queries that need them will");
+                if disk_refuses.load(Ordering::Relaxed) {
+                    return;
+                }
+                match keep_body(shared, &block).await {
+                    Ok(kept) => _ = disk_refuses.fetch_or(!kept, Ordering::Relaxed),
+                    Err(e) => {
+                        tracing::warn!(block = %block.id, err = ?e, "series and postings were not read, queries that need them will");
+                    }
                 }
             })
             .await;
@@ -236,24 +244,24 @@ impl Syncer {
     }
 }
 
-/// Keeps series and postings of the block on disk, if they do not lie there.
-async fn keep_body(shared: &Shared, block: Arc<BucketBlock>) -> BlockResult<()> {
-    let body = block.body.clone();
-    if tokio::task::spawn_blocking(move || body.is_kept()).await.unwrap_or(true) {
-        return Ok(());
+/// Keeps series and postings of the block on disk, if they do not lie there. False if the disk refuses.
+async fn keep_body(shared: &Shared, block: &BucketBlock) -> BlockResult<bool> {
+    if block.body.is_kept().await {
+        return Ok(true);
     }
-    let range = index_body::range(shared.header(&block).await?.source_toc());
+    let range = index_body::range(shared.header(block).await?.source_toc());
+    let _one = block.reading_whole().await;
+    if block.body.is_kept().await {
+        return Ok(true);
+    }
     // The semaphore is never closed.
     let _permit = shared.read.fetch.permits.acquire().await;
     let (bytes, now) = get_clamped(&shared.bucket, block.index_path(), range.clone()).await?;
     match block.index_bytes() {
         Some(listed) if listed != now => Err(replaced("index", range.start, now, listed)),
         // Too short is told by the query that needs it.
-        _ if bytes.len() as u64 != range.end - range.start => Ok(()),
-        _ => {
-            block.body.keep(bytes).await;
-            Ok(())
-        }
+        _ if bytes.len() as u64 != range.end - range.start => Ok(true),
+        _ => Ok(block.body.keep(bytes).await),
     }
 }
 

@@ -60,15 +60,20 @@ impl<'a> Index<'a> {
 
     async fn find_whole(&self) -> BlockResult<Option<Whole>> {
         let range = index_body::range(self.header.source_toc());
-        if let Some(body) = self.block.body.open(range.end - range.start).await {
-            let fetched = Fetched::new(vec![(range.start, body.bytes())], Vec::new());
-            return Ok(Some(Whole { fetched: Arc::new(fetched), body: Some(body) }));
+        match self.on_disk(&range).await {
+            Some(whole) => Ok(Some(whole)),
+            None => self.read_whole(range).await,
         }
-        let read = self.read_whole(range).await?;
-        Ok(read.map(|fetched| Whole { fetched, body: None }))
     }
 
-    async fn read_whole(&self, range: Range<u64>) -> BlockResult<Option<Arc<Fetched>>> {
+    async fn on_disk(&self, range: &Range<u64>) -> Option<Whole> {
+        let body = self.block.body.open(range.end - range.start).await?;
+        // Pages of a file are not held: the system takes them back when memory is short.
+        let fetched = Fetched::new(vec![(range.start, body.bytes())], Vec::new());
+        Some(Whole { fetched: Arc::new(fetched), body: Some(body) })
+    }
+
+    async fn read_whole(&self, range: Range<u64>) -> BlockResult<Option<Whole>> {
         let (bytes, cache) = (range.end - range.start, &self.shared.cache);
         let most = cache.max_bytes().map_or(u64::MAX, |max| max / CACHE_SHARE);
         if bytes > self.shared.read.whole_index_bytes.min(self.request.batch.index_bytes).min(most) {
@@ -77,22 +82,26 @@ impl<'a> Index<'a> {
         let id = self.block.cache_id();
         // A request that may hold little reads little at a time.
         let Some(held) = self.request.ctx.budget.reserve_spare(bytes) else { return Ok(None) };
+        let of = |fetched| Ok(Some(Whole { fetched: Arc::new(fetched), body: None }));
         if let Some(kept) = cache.whole(id) {
-            return Ok(Some(Arc::new(Fetched::new(vec![(range.start, kept)], vec![held]))));
+            return of(Fetched::new(vec![(range.start, kept)], vec![held]));
         }
         drop(held);
+        let reader = ObjectReader { bucket: &self.shared.bucket, ..self.reader(Data::Series) };
         // Queries that come together wait for one of them.
-        let _one = self.block.reading_whole().await;
+        let _one = reader.in_time(self.block.reading_whole()).await?;
+        if let Some(whole) = self.on_disk(&range).await {
+            return Ok(Some(whole));
+        }
         if let Some(kept) = cache.whole(id) {
             let held = self.request.hold(bytes)?;
-            return Ok(Some(Arc::new(Fetched::new(vec![(range.start, kept)], vec![held]))));
+            return of(Fetched::new(vec![(range.start, kept)], vec![held]));
         }
-        let reader = ObjectReader { bucket: &self.shared.bucket, ..self.reader(Data::Series) };
         let fetched = reader.fetch(std::slice::from_ref(&range)).await?;
         if !self.block.body.keep(fetched.from(range.start)).await {
             cache.put_whole(id, fetched.slice_from(range.start));
         }
-        Ok(Some(Arc::new(fetched)))
+        of(fetched)
     }
 
     /// Whether so many series entries would take so much of the cache that they drive out what is read often: they are

@@ -30,8 +30,8 @@ pub(crate) struct RunReader<'a> {
     runs: VecDeque<Run>,
     /// The last range that was read: guessed ends reach into what is wanted next.
     last: (u64, Bytes),
-    /// Where pieces are kept, the last one that was read: the next range may begin in it, and it passed by.
-    last_piece: (u64, Bytes),
+    /// The last piece that was read for the cache. The next range may begin in it, and the cache may not have it yet.
+    last_piece: Option<(u64, Bytes)>,
 }
 
 /// A range that one request reads.
@@ -74,7 +74,7 @@ struct Open {
 
 impl<'a> RunReader<'a> {
     pub(crate) fn new(object: ObjectReader<'a>) -> Self {
-        Self { object, runs: VecDeque::new(), last: (0, Bytes::new()), last_piece: (0, Bytes::new()) }
+        Self { object, runs: VecDeque::new(), last: (0, Bytes::new()), last_piece: None }
     }
 
     /// Where what is planned ends.
@@ -231,9 +231,9 @@ impl<'a> RunReader<'a> {
         let Some((cache, name)) = self.object.cache.clone() else { return Ok(false) };
         let mut piece = Vec::new();
         for place in cache.pieces(&span, self.object.size) {
-            let bytes = match known.get(&place.start) {
-                Some(Some(bytes)) => bytes.clone(),
-                _ if self.last_piece.0 == place.start && !self.last_piece.1.is_empty() => self.last_piece.1.clone(),
+            let bytes = match (known.get(&place.start), &self.last_piece) {
+                (Some(Some(bytes)), _) => bytes.clone(),
+                (_, Some((start, bytes))) if *start == place.start => bytes.clone(),
                 _ => {
                     piece.clear();
                     if !self.read(place.clone(), &mut piece).await? {
@@ -244,7 +244,7 @@ impl<'a> RunReader<'a> {
                         cache.keep(&name, place.start, &bytes);
                     }
                     known.insert(place.start, Some(bytes.clone()));
-                    self.last_piece = (place.start, bytes.clone());
+                    self.last_piece = Some((place.start, bytes.clone()));
                     bytes
                 }
             };

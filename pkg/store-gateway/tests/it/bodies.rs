@@ -74,6 +74,21 @@ async fn a_query_keeps_what_it_read() {
     }
 }
 
+/// Of queries that come together one reads, and the others find it on disk.
+#[tokio::test]
+async fn queries_that_come_together_read_once() {
+    let (f, _) = two_blocks().await;
+    let right = f.right(&want()).await;
+    let component = f.gateway(|c| c.index_disk_bytes = PLENTY).await;
+    component.syncer.prepare(2).await;
+    std::fs::remove_dir_all(f.data_dir()).unwrap();
+    f.log.take();
+    let want = want();
+    let answers = futures::future::join_all((0..4).map(|_| ask(&component, &want))).await;
+    assert!(answers.iter().all(|answer| answer.value == right));
+    assert_eq!(f.log.take(), (2, 8, 0));
+}
+
 /// The newest blocks come first; what has no room is removed.
 #[tokio::test]
 async fn as_much_as_there_is_room_for() {
